@@ -1,0 +1,18 @@
+// Package checkpoint keeps, across restarts, how far each stream was acknowledged by each output.
+package checkpoint
+
+// Key names a checkpoint: a stream, as one declaration sees it, on its way to one output.
+type Key struct{ Stream, Declaration, Output string }
+
+// Position is how far a stream was acknowledged. Low <= Done.
+//
+// All records that the stream's bytes up to Done give rise to were acknowledged, save those that were unfinished at Done
+// (a partial message, a group of lines); the first byte of the oldest of these is at Low. A reader that starts again
+// reads from Low, and throws away what becomes complete at or before Done.
+type Position struct{ Low, Done int64 }
+
+// Entry is a position, and what proves that the stream's bytes are still the same ones (see stream.Stream.Mark).
+type Entry struct {
+	Position
+	Mark []byte
+}

@@ -1,0 +1,165 @@
+// Package record holds what flows through Remora: records, the batches they travel in, and the JSON they become.
+//
+// A batch owns all the memory its records point into, and is used again once the backend has acknowledged it; a record
+// costs no allocation of its own.
+package record
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strconv"
+)
+
+// Std says which standard stream of a container a record came through.
+type Std uint8
+
+// The standard streams. A record of a file has none.
+const (
+	NoStd Std = iota
+	Stdout
+	Stderr
+)
+
+// String is the word that a record carries under "stream"; empty where there is none.
+func (s Std) String() string {
+	switch s {
+	case Stdout:
+		return "stdout"
+	case Stderr:
+		return "stderr"
+	}
+	return ""
+}
+
+// Record is one log record. Line and Fields point into memory of the batch that holds the record.
+type Record struct {
+	// Line is what the application wrote, without its newline; any byte may occur in it. It is nil where a format took
+	// the line apart and the line was not asked to be kept.
+	Line []byte
+	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. Always valid JSON, never a
+	// member that Source.Owns. A format writes them; outputs splice them in, or walk them with EachField.
+	Fields []byte
+	// Source is what this record shares with all others of its stream and declaration.
+	Source *Source
+	// Time is in nanoseconds since 1970: parsed from the line, else the engine's, else when it was read.
+	Time int64
+	// Offset of the record's first byte in its stream. With Source.ID it is the record's identity.
+	Offset int64
+	// Std is the standard stream that it came through.
+	Std Std
+	// Truncated says that the record was cut at the size limit; what followed is in the next record.
+	Truncated bool
+	// Marker says that Remora wrote this record itself (a gap, a rate limit), so that its identity can't be taken for
+	// that of a line at the same offset.
+	Marker bool
+}
+
+// Tag is a key and its value, added to each record of a source.
+type Tag struct{ Key, Value string }
+
+// Source is what the records of one stream under one declaration share. It is immutable once made, and safe for
+// concurrent use.
+type Source struct {
+	// ID is 16 characters of [A-Za-z0-9_-], derived from stream and declaration: 96 bits, the same after a restart.
+	ID string
+	// Stream is the key of the stream.
+	Stream string
+	// Declaration is the name under which it was declared.
+	Declaration string
+	// Path is what records carry under "source": stdout, or the path of the file.
+	Path string
+	// Target is where it is to go; Index and Topic are the same unless a tag of that name overrides them for
+	// Elasticsearch or Kafka.
+	Target, Index, Topic string
+	// Tags are the declared tags and then the origin's, each key once. Not to be changed.
+	Tags []Tag
+	// Origin counts how many of the last Tags are the origin's: who wrote it, as against what was declared.
+	Origin int
+
+	tail [3][]byte // by Std: the members that all records share, each with a comma in front, and the closing brace
+	own  map[string]struct{}
+}
+
+// reserved are the members of a record that are Remora's own, beside tags and origin.
+var reserved = []string{"@timestamp", "stream", "source", "offset", "truncated", "parse_error", "remora"}
+
+// NewSource makes the Source of the declaration named name on stream key. A tag that has the name of one of the
+// record's own members is left out; where a tag and the origin have the same key, the origin's value stands.
+func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
+	sum := sha256.Sum256([]byte(key + "\x00" + name))
+	s := &Source{
+		ID: base64.RawURLEncoding.EncodeToString(sum[:12]), Stream: key, Declaration: name, Path: path,
+		Target: target, Index: target, Topic: target,
+		own: make(map[string]struct{}, len(reserved)+len(tags)+len(origin)),
+	}
+	for _, k := range reserved {
+		s.own[k] = struct{}{}
+	}
+	for _, t := range origin {
+		if s.claim(t.Key) {
+			s.Tags = append(s.Tags, t)
+		}
+	}
+	s.Origin = len(s.Tags)
+	declared := make([]Tag, 0, len(tags)+s.Origin)
+	for _, t := range tags {
+		switch t.Key {
+		case "index":
+			s.Index = t.Value
+		case "topic":
+			s.Topic = t.Value
+		}
+		if t.Key != "message" && s.claim(t.Key) {
+			declared = append(declared, t)
+		}
+	}
+	s.Tags = append(declared, s.Tags...)
+	for std := NoStd; std <= Stderr; std++ {
+		s.tail[std] = s.encodeTail(std)
+	}
+	return s
+}
+
+func (s *Source) claim(key string) bool {
+	if _, taken := s.own[key]; taken {
+		return false
+	}
+	s.own[key] = struct{}{}
+	return true
+}
+
+func (s *Source) encodeTail(std Std) []byte {
+	var b []byte
+	if std != NoStd {
+		b = append(b, `,"stream":"`...)
+		b = append(b, std.String()...)
+		b = append(b, '"')
+	}
+	b = append(b, `,"source":`...)
+	b = AppendString(b, s.Path)
+	for _, t := range s.Tags {
+		b = append(b, ',')
+		b = AppendString(b, t.Key)
+		b = append(b, ':')
+		b = AppendString(b, t.Value)
+	}
+	return append(b, '}')
+}
+
+// Owns reports whether key is one of the record's own members, its tags or its origin, which an application's field
+// must not overwrite. "message" is not among them: it is free where a format took the line apart.
+func (s *Source) Owns(key []byte) bool {
+	_, ok := s.own[string(key)]
+	return ok
+}
+
+// AppendID appends the record's identity to dst: printable ASCII, at most 40 bytes, the same each time it is sent.
+func (r *Record) AppendID(dst []byte) []byte {
+	dst = append(dst, r.Source.ID...)
+	dst = append(dst, '.')
+	dst = strconv.AppendInt(dst, r.Offset, 36)
+	if r.Marker {
+		dst = append(dst, '!')
+	}
+	return dst
+}

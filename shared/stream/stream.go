@@ -1,0 +1,41 @@
+// Package stream holds the contract of a source of bytes, and the spool: segments on disk that make such a source of
+// what arrives in a FIFO.
+package stream
+
+import "fmt"
+
+// Stream is one reader's view of a durable sequence of bytes on this node. Offsets count from 0 at its first byte and
+// never change their meaning: the same offset gives the same bytes, after a restart too, or an error.
+//
+// End may be called from any goroutine at any time; the other methods are called by one goroutine at a time.
+type Stream interface {
+	// Key names the stream on this node. It is the same after a restart and is never given to other bytes.
+	Key() string
+	// End is the offset just past the last byte that is known to be there. It is a hint to look again, asked some
+	// tens of times a second for each stream, and must cost no more than an atomic load.
+	End() int64
+	// ReadAt reads into p from offset off. 0 and nil mean "no more for now"; io.EOF means that there is nothing at or
+	// after off+n and never will be. *Gap means that the bytes at off are gone. Any other error may pass: the reader
+	// tries again later.
+	ReadAt(p []byte, off int64) (n int, err error)
+	// Mark returns what proves, after a restart, that the bytes below off are still these; nil where the key alone
+	// proves it. It is stored beside the checkpoint.
+	Mark(off int64) ([]byte, error)
+	// Release says that this reader's checkpoint stands at off, durably: what lies below will not be read again.
+	Release(off int64)
+}
+
+// Gap is the error of a read at an offset whose bytes were given up before they could be read. Reading goes on at To.
+// The same Gap is returned until the reader has released To.
+type Gap struct {
+	From, To int64
+	// Records is how many whole records lay between, -1 where that can't be known; Bytes is how many bytes of the
+	// stream.
+	Records, Bytes int64
+	// Reason in a word or two: "spool full", "truncated".
+	Reason string
+}
+
+func (g *Gap) Error() string {
+	return fmt.Sprintf("bytes %d to %d are gone (%s)", g.From, g.To, g.Reason)
+}
