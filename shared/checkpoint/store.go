@@ -1,0 +1,198 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// lockWait is how long Open waits for another process to let go of the file: long enough for a predecessor that is
+// about to exit, short enough not to hang a start-up.
+const lockWait = 2 * time.Second
+
+// version is the first byte of each value. A value with another one was written by a newer Remora and is left alone.
+const version = 1
+
+var bucket = []byte("checkpoints")
+
+// Store is the file that holds the checkpoints. It is safe for concurrent use.
+type Store struct {
+	db   *bbolt.DB
+	path string
+	// Moved is where an unreadable file was put aside by Open; empty where there was none.
+	Moved string
+}
+
+// Open opens the store at path and makes it where there is none. A file that can't be read as a store is put aside under
+// the same name with .bad behind it, and a new one is begun: every stream is then read from what it still holds, and
+// delivered again. An error means that no store could be had: the directory is missing or can't be written, or another
+// process holds the file.
+func Open(path string) (*Store, error) {
+	db, err := open(path)
+	if err == nil {
+		return &Store{db: db, path: path}, nil
+	}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) || errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
+	}
+	bad := path + ".bad"
+	if mvErr := os.Rename(path, bad); mvErr != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w, and it can't be put aside: %w", path, err, mvErr)
+	}
+	if db, err = open(path); err != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
+	}
+	return &Store{db: db, path: path, Moved: bad}, nil
+}
+
+// open opens the file and reads all of it once. bbolt trusts the pages of a file whose first two are sound, and panics,
+// or touches memory beyond the file's end, where they are not: that is found out here, where it can still be answered.
+func open(path string) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("damaged: %v", r)
+		}
+		if err != nil && db != nil {
+			_ = closeDamaged(db)
+			db = nil
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return nil, err
+	}
+	empty := false
+	err = db.View(func(tx *bbolt.Tx) error {
+		empty = tx.Bucket(bucket) == nil
+		for err := range tx.Check() {
+			return fmt.Errorf("damaged: %w", err)
+		}
+		return nil
+	})
+	if err == nil && empty {
+		err = db.Update(func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket(bucket)
+			return err
+		})
+	}
+	return db, err
+}
+
+// closeDamaged closes what can still be closed: the file and its lock. bbolt waits for transactions that a panic left
+// open, so it may not return; the handle is then left to the process's end.
+func closeDamaged(db *bbolt.DB) error {
+	done := make(chan error, 1)
+	go func() { done <- db.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Second):
+		return errors.New("damaged store is still open")
+	}
+}
+
+// Load returns the entry at key, and whether there is one.
+func (s *Store) Load(key Key) (e Entry, ok bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		e, ok = decode(tx.Bucket(bucket).Get(key.bytes()))
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("checkpoint %s: %w", s.path, err)
+	}
+	return e, ok, err
+}
+
+// Each calls f for each entry, in the order of the streams' keys.
+func (s *Store) Each(f func(Key, Entry)) error {
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
+			key, isKey := parseKey(k)
+			if e, ok := decode(v); ok && isKey {
+				f(key, e)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Commit stores entries and then forgets keys, all or nothing, and returns once that is on disk.
+func (s *Store) Commit(put map[Key]Entry, forget []Key) error {
+	if len(put) == 0 && len(forget) == 0 {
+		return nil
+	}
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucket)
+		for k, e := range put {
+			if err := b.Put(k.bytes(), e.bytes()); err != nil {
+				return fmt.Errorf("%s: %w", k, err)
+			}
+		}
+		for _, k := range forget {
+			if err := b.Delete(k.bytes()); err != nil {
+				return fmt.Errorf("%s: %w", k, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Close waits for what is being committed and gives the file back.
+func (s *Store) Close() error { return s.db.Close() }
+
+// String is for messages.
+func (k Key) String() string { return k.Stream + "/" + k.Declaration + "/" + k.Output }
+
+func (k Key) bytes() []byte {
+	return []byte(k.Stream + "\x00" + k.Declaration + "\x00" + k.Output)
+}
+
+func parseKey(b []byte) (Key, bool) {
+	p := bytes.Split(b, []byte{0})
+	if len(p) != 3 {
+		return Key{}, false
+	}
+	return Key{string(p[0]), string(p[1]), string(p[2])}, true
+}
+
+func (e Entry) bytes() []byte {
+	b := make([]byte, 0, 1+2*binary.MaxVarintLen64+len(e.Mark))
+	b = append(b, version)
+	b = binary.AppendUvarint(b, uint64(e.Low))
+	b = binary.AppendUvarint(b, uint64(e.Done))
+	return append(b, e.Mark...)
+}
+
+// decode copies what it keeps: v is only valid during the transaction.
+func decode(v []byte) (Entry, bool) {
+	if len(v) == 0 || v[0] != version {
+		return Entry{}, false
+	}
+	low, n := binary.Uvarint(v[1:])
+	if n <= 0 {
+		return Entry{}, false
+	}
+	done, m := binary.Uvarint(v[1+n:])
+	if m <= 0 || int64(low) < 0 || int64(done) < int64(low) {
+		return Entry{}, false
+	}
+	return Entry{Position{int64(low), int64(done)}, bytes.Clone(v[1+n+m:])}, true
+}
