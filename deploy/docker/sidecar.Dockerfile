@@ -1,0 +1,8 @@
+# The sidecar's image. `make image` puts what is copied here into the build context: the static binary, the build
+# machine's CA certificates, and the state directory, empty.
+FROM scratch
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --chown=65532:65532 state /var/lib/remora
+COPY remora-sidecar /remora-sidecar
+USER 65532:65532
+ENTRYPOINT ["/remora-sidecar"]
