@@ -1,0 +1,188 @@
+package cut
+
+import (
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// entry is a LogEntry (moby api/types/plugins/logdriver/entry.proto). Its slices point into the bytes it was decoded
+// from.
+type entry struct {
+	line     []byte
+	id       []byte // of the message that this is a piece of
+	timeNano int64
+	std      record.Std
+	partial  bool
+	last     bool // the last piece
+}
+
+// timeOr is the engine's time, or now where it gave none.
+func (e *entry) timeOr(now int64) int64 {
+	if e.timeNano > 0 {
+		return e.timeNano
+	}
+	return now
+}
+
+// plausible says more than that it decodes: it can be told from arbitrary bytes.
+func (e *entry) plausible() bool { return e.std != record.NoStd && e.timeNano > 0 }
+
+// Field numbers and wire types as they stand in a tag: number<<3 | type.
+const (
+	varintType, fixed64Type, bytesType, fixed32Type = 0, 1, 2, 5
+
+	sourceTag   = 1<<3 | bytesType
+	timeTag     = 2<<3 | varintType
+	lineTag     = 3<<3 | bytesType
+	partialTag  = 4<<3 | varintType
+	metadataTag = 5<<3 | bytesType
+
+	lastTag = 1<<3 | varintType // of PartialLogEntryMetadata
+	idTag   = 2<<3 | bytesType
+)
+
+// decode reads the entry of size bytes of which p is all or the beginning. It answers whole, short (p is a sound
+// beginning) or broken. Unknown fields are passed over: the engine's LogEntry has grown before, and will again.
+func (e *entry) decode(p []byte, size int) verdict {
+	*e = entry{}
+	for pos := 0; pos < size; {
+		tag, n := uvarint(p[pos:])
+		if n <= 0 {
+			return shortOr(n, len(p) < size)
+		}
+		pos += n
+		if tag>>3 == 0 {
+			return broken
+		}
+		var value uint64
+		var field []byte
+		switch tag & 7 {
+		case varintType, bytesType:
+			if value, n = uvarint(p[pos:]); n <= 0 {
+				return shortOr(n, len(p) < size)
+			}
+			pos += n
+			if tag&7 == bytesType {
+				if value > uint64(size-pos) {
+					return broken
+				}
+				if value > uint64(len(p)-pos) {
+					return e.beginning(tag, p[pos:])
+				}
+				field = p[pos : pos+int(value) : pos+int(value)]
+				pos += int(value)
+			}
+		case fixed64Type:
+			pos += 8
+		case fixed32Type:
+			pos += 4
+		default:
+			return broken
+		}
+		if pos > size {
+			return broken
+		}
+		if pos > len(p) {
+			return short
+		}
+		switch tag {
+		case sourceTag:
+			e.std = std(field)
+		case timeTag:
+			e.timeNano = int64(value)
+		case lineTag:
+			e.line = field
+		case partialTag:
+			e.partial = value != 0
+		case metadataTag:
+			if !e.decodeMetadata(field) {
+				return broken
+			}
+		}
+	}
+	if e.line == nil {
+		e.line = []byte{} // proto3 leaves out what is empty; the line is there all the same
+	}
+	return whole
+}
+
+// beginning judges a field that goes on beyond the bytes at hand.
+func (e *entry) beginning(tag uint64, p []byte) verdict {
+	const longest = len("stdout")
+	if tag == sourceTag && len(p) >= longest {
+		return broken // no source is longer, so its length is damaged
+	}
+	return short
+}
+
+func (e *entry) decodeMetadata(p []byte) bool {
+	for pos := 0; pos < len(p); {
+		tag, n := uvarint(p[pos:])
+		if n <= 0 || tag>>3 == 0 {
+			return false
+		}
+		pos += n
+		var value uint64
+		switch tag & 7 {
+		case varintType, bytesType:
+			if value, n = uvarint(p[pos:]); n <= 0 {
+				return false
+			}
+			pos += n
+		case fixed64Type:
+			pos += 8
+		case fixed32Type:
+			pos += 4
+		default:
+			return false
+		}
+		if pos > len(p) || tag&7 == bytesType && value > uint64(len(p)-pos) {
+			return false
+		}
+		switch tag {
+		case lastTag:
+			e.last = value != 0
+		case idTag:
+			e.id = p[pos : pos+int(value)]
+		}
+		if tag&7 == bytesType {
+			pos += int(value)
+		}
+	}
+	return true
+}
+
+func std(source []byte) record.Std {
+	switch string(source) {
+	case "stdout":
+		return record.Stdout
+	case "stderr":
+		return record.Stderr
+	}
+	return record.NoStd
+}
+
+// uvarint is binary.Uvarint with its one-byte case in front: 0 bytes read mean that p ends too early, less that the
+// number is too large.
+func uvarint(p []byte) (uint64, int) {
+	if len(p) > 0 && p[0] < 0x80 {
+		return uint64(p[0]), 1
+	}
+	var v uint64
+	for i, c := range p {
+		if i == 10 || i == 9 && c > 1 {
+			return 0, -1
+		}
+		if c < 0x80 {
+			return v | uint64(c)<<(7*i), i + 1
+		}
+		v |= uint64(c&0x7f) << (7 * i)
+	}
+	return 0, 0
+}
+
+func shortOr(n int, cut bool) verdict {
+	if n == 0 && cut {
+		return short
+	}
+	return broken
+}

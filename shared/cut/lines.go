@@ -1,0 +1,109 @@
+package cut
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// hole is how many NUL bytes at the beginning of a line are taken for a hole in the file rather than for text. A writer
+// without O_APPEND whose file was truncated under it goes on at its old offset; what lies before reads as NULs.
+const hole = 16
+
+// Lines cuts at newlines; a carriage return before the newline belongs to it. A line longer than the limit comes as
+// several records, all but the last marked as truncated. Nothing of it is held between two calls, save the knowledge of
+// being inside a hole.
+type Lines struct {
+	src            *record.Source
+	max            int
+	inHole         bool
+	skipped, holes int64
+}
+
+// NewLines makes a cutter for src whose records hold at most max bytes.
+func NewLines(src *record.Source, max int) *Lines { return &Lines{src: src, max: max} }
+
+// Cut implements Cutter.
+func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int {
+	pos := 0
+	for pos < len(data) {
+		if data[pos] == 0 {
+			text, more := l.skipHole(data, pos, last)
+			if pos = text; more {
+				return pos
+			}
+		}
+		l.inHole = false
+		n := bytes.IndexByte(data[pos:], '\n')
+		switch {
+		case n >= 0:
+			line := data[pos : pos+n : pos+n]
+			if n > 0 && line[n-1] == '\r' {
+				line = line[:n-1]
+			}
+			line, offset := l.pieces(b, line, at+int64(pos), now, l.max)
+			l.emit(b, line, offset, now, false)
+			pos += n + 1
+		case last:
+			rest, offset := l.pieces(b, data[pos:], at+int64(pos), now, l.max)
+			l.emit(b, rest, offset, now, false)
+			return len(data)
+		default:
+			// A line of max bytes may still end in \r\n: only with two bytes more it is known to be longer. So the same
+			// cuts are made however the bytes come in.
+			rest, _ := l.pieces(b, data[pos:], at+int64(pos), now, l.max+1)
+			return len(data) - len(rest)
+		}
+	}
+	return pos
+}
+
+// pieces makes truncated records of max bytes of the beginning of line, which stands at offset, while it is longer than
+// limit, and returns what is left of it and where that stands. Text is cut between characters.
+func (l *Lines) pieces(b *record.Batch, line []byte, offset, now int64, limit int) ([]byte, int64) {
+	for len(line) > limit {
+		n := l.max
+		for back := range utf8.UTFMax {
+			if n > back && utf8.RuneStart(line[n-back]) {
+				n -= back
+				break
+			}
+		}
+		l.emit(b, line[:n:n], offset, now, true)
+		line, offset = line[n:], offset+int64(n)
+	}
+	return line, offset
+}
+
+func (l *Lines) emit(b *record.Batch, line []byte, offset, now int64, truncated bool) {
+	b.Records = append(b.Records, record.Record{Line: line, Source: l.src, Time: now, Offset: offset, Truncated: truncated})
+}
+
+// skipHole returns where the text behind the NULs at data[pos:] begins: behind the hole if they are one, else at pos.
+// more says that this can't be told, or that the hole isn't at its end, before there is more data.
+func (l *Lines) skipHole(data []byte, pos int, last bool) (text int, more bool) {
+	end := pos
+	for end < len(data) && data[end] == 0 {
+		end++
+	}
+	ends := end < len(data) || last
+	if !l.inHole && end-pos < hole {
+		return pos, !ends
+	}
+	if !l.inHole {
+		l.holes++
+	}
+	l.skipped += int64(end - pos)
+	l.inHole = !ends
+	return end, end == len(data)
+}
+
+// Open implements Cutter: lines are consumed whole.
+func (l *Lines) Open() int64 { return -1 }
+
+// Expire implements Cutter: an unterminated line is held until the stream says that nothing follows.
+func (l *Lines) Expire(*record.Batch, int64) {}
+
+// Skipped implements Cutter.
+func (l *Lines) Skipped() (bytes, places int64) { return l.skipped, l.holes }
