@@ -1,0 +1,83 @@
+// Package console is the output that writes records to standard output, one line each.
+package console
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/remora-logs/remora/shared/output/internal/line"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Config is what can be set.
+type Config struct {
+	Format line.Format `env:"CONSOLE_FORMAT" envDefault:"json" doc:"json writes the whole record as one JSON object a line; raw writes the line alone, as the application wrote it"`
+}
+
+// Check reports a format that does not exist.
+func (c *Config) Check() error { return c.Format.Check("CONSOLE_FORMAT") }
+
+// Output writes to standard output. What a pipe's reader has not read yet counts as taken, since nobody can say more.
+type Output struct {
+	format  line.Format
+	w       io.Writer
+	turn    chan struct{} // holds one token: who has it writes
+	torn    bool          // the last write ended in the midst of a line; owned by who has the turn
+	buffers sync.Pool     // of *buffer
+}
+
+type buffer struct {
+	enc   record.Encoder
+	bytes []byte
+}
+
+// Open makes the output.
+func Open(c Config) (*Output, error) { return open(c, os.Stdout), nil }
+
+func open(c Config, w io.Writer) *Output {
+	o := &Output{format: c.Format, w: w, turn: make(chan struct{}, 1)}
+	o.buffers.New = func() any { return new(buffer) }
+	o.turn <- struct{}{}
+	return o
+}
+
+// Write writes b in one call, so that lines of different batches never mix. A reader that does not read holds it up; if
+// ctx ends before, the write goes on by itself, and the batch, sent again, appears twice.
+func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	select {
+	case <-o.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	buf := o.buffers.Get().(*buffer)
+	buf.bytes = buf.bytes[:0]
+	if o.torn {
+		buf.bytes = append(buf.bytes, '\n')
+	}
+	for i := range b.Records {
+		buf.bytes = o.format.Append(buf.bytes, &buf.enc, &b.Records[i])
+	}
+	done := make(chan error, 1)
+	go func() {
+		n, err := o.w.Write(buf.bytes)
+		o.torn = err != nil && (n > 0 && buf.bytes[n-1] != '\n' || n == 0 && o.torn)
+		o.buffers.Put(buf)
+		o.turn <- struct{}{}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("standard output: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close leaves standard output open: it is not ours.
+func (o *Output) Close() error { return nil }

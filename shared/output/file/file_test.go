@@ -1,0 +1,258 @@
+package file
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/sample"
+	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+func open(t testing.TB, environ ...string) (*Output, string) {
+	t.Helper()
+	vars := map[string]string{"FILE_PATH": filepath.Join(t.TempDir(), "logs")}
+	for i := 0; i < len(environ); i += 2 {
+		vars[environ[i]] = environ[i+1]
+	}
+	var c Config
+	require.NoError(t, settings.Load(vars, &c))
+	o, err := Open(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, o.Close()) })
+	return o, vars["FILE_PATH"]
+}
+
+// numbers reads the numbers of the records in the files at paths, oldest first, and fails on a line that is no JSON.
+func numbers(t *testing.T, paths ...string) []int {
+	t.Helper()
+	var all []int
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if strings.HasSuffix(path, ".gz") {
+			z, err := gzip.NewReader(bytes.NewReader(content))
+			require.NoError(t, err)
+			content, err = io.ReadAll(z)
+			require.NoError(t, err)
+		}
+		require.True(t, bytes.HasSuffix(content, []byte("\n")))
+		for line := range bytes.Lines(content) {
+			var r struct{ Offset int }
+			require.NoError(t, json.Unmarshal(line, &r), "%s", line)
+			all = append(all, r.Offset/sample.Width)
+		}
+	}
+	return all
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+func TestWritesToTheFileOfTheTarget(t *testing.T) {
+	o, dir := open(t)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 5, sample.Source(1))))
+	path := filepath.Join(dir, "web.log")
+	require.Equal(t, upTo(5), numbers(t, path))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+}
+
+func TestRotation(t *testing.T) {
+	for _, suffix := range []string{"", ".gz"} {
+		t.Run("suffix"+suffix, func(t *testing.T) {
+			codec := "none"
+			if suffix != "" {
+				codec = "gzip"
+			}
+			o, dir := open(t, "FILE_ROTATE_SIZE", "4", "FILE_NUMBER_OF_FILES", "3", "FILE_COMPRESS", codec)
+			path := filepath.Join(dir, "web.log")
+			written := 0
+			for range 20 {
+				require.NoError(t, o.Write(t.Context(), sample.Batch(written, written+7, sample.Source(1))))
+				written += 7
+			}
+			got := numbers(t, path+".2"+suffix, path+".1"+suffix, path)
+			require.Equal(t, upTo(written)[written-len(got):], got, "the newest, without a hole")
+			entries, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Len(t, entries, 3)
+			for _, p := range []string{path, path + ".1", path + ".2"} {
+				if info, err := os.Stat(p); err == nil {
+					require.LessOrEqual(t, info.Size(), int64(4<<10))
+				}
+			}
+		})
+	}
+}
+
+func TestTornLastLineIsCutAwayOnOpening(t *testing.T) {
+	for _, whole := range []int{0, 1, 3} {
+		for _, torn := range []int{1, 40, 9000} {
+			o, dir := open(t)
+			var content []byte
+			var e record.Encoder
+			b := sample.Batch(0, whole, sample.Source(1))
+			for i := range b.Records {
+				content = append(e.AppendRecord(content, &b.Records[i]), '\n')
+			}
+			content = append(content, bytes.Repeat([]byte("{"), torn)...)
+			path := filepath.Join(dir, "web.log")
+			require.NoError(t, os.WriteFile(path, content, 0o600))
+			require.NoError(t, o.Write(t.Context(), sample.Batch(whole, whole+2, sample.Source(1))))
+			require.Equal(t, upTo(whole+2), numbers(t, path))
+		}
+	}
+}
+
+// A disk that fills in the midst of a batch: what was written of it is taken back, and only records of that file are to
+// be sent again.
+func TestFailureLeavesNothingBehindAndHoldsNoOtherFile(t *testing.T) {
+	o, dir := open(t, "FILE_NAME", "{docker_container}/{target}")
+	one, two := sample.Source(1), sample.Source(2)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 1, one)))
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 1, two)))
+
+	good := o.files["web-2/web"].handle
+	bad, err := os.Open(filepath.Join(dir, "web-2/web")) // read only, so that writing fails
+	require.NoError(t, err)
+	o.files["web-2/web"].handle = bad
+	err = o.Write(t.Context(), sample.Batch(1, 3, one, two))
+	var partial *output.Partial
+	require.ErrorAs(t, err, &partial)
+	require.Equal(t, []int{1, 3}, partial.Retry)
+	require.NoError(t, bad.Close())
+
+	o.files["web-2/web"].handle = good
+	require.NoError(t, o.Write(t.Context(), sample.Batch(1, 3, two)))
+	require.Equal(t, upTo(3), numbers(t, filepath.Join(dir, "web-1/web")))
+	require.Equal(t, upTo(3), numbers(t, filepath.Join(dir, "web-2/web")))
+}
+
+func TestFullDiskIsRecoveredFrom(t *testing.T) {
+	o, dir := open(t)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 10, sample.Source(1))))
+	// A limit on the size of files stands for the full disk: the kernel writes a part and then refuses.
+	var was unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &was))
+	limit := was
+	limit.Cur = 300_000
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &limit))
+	err := o.Write(t.Context(), sample.Batch(10, 5000, sample.Source(1)))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &was))
+	require.ErrorContains(t, err, "web.log")
+	require.Equal(t, upTo(10), numbers(t, filepath.Join(dir, "web.log")))
+	require.NoError(t, o.Write(t.Context(), sample.Batch(10, 5000, sample.Source(1))))
+	require.Equal(t, upTo(5000), numbers(t, filepath.Join(dir, "web.log")))
+}
+
+func TestFileThatWasMovedAwayIsMadeAgain(t *testing.T) {
+	o, dir := open(t)
+	path := filepath.Join(dir, "web.log")
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 3, sample.Source(1))))
+	require.NoError(t, os.Rename(path, path+".old"))
+	require.NoError(t, o.Write(t.Context(), sample.Batch(3, 5, sample.Source(1))))
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, sample.Source(1))))
+	require.Equal(t, upTo(2), numbers(t, path))
+}
+
+func TestManyFilesAreNotAllKeptOpen(t *testing.T) {
+	o, dir := open(t, "FILE_NAME", "{docker_container}", "FILE_SYNC", "false")
+	for round := range 2 {
+		for i := range maxOpen + 50 {
+			require.NoError(t, o.Write(t.Context(), sample.Batch(round, round+1, sample.Source(i))))
+		}
+		require.LessOrEqual(t, len(o.files), maxOpen)
+	}
+	for i := range maxOpen + 50 {
+		require.Equal(t, upTo(2), numbers(t, filepath.Join(dir, fmt.Sprintf("web-%d", i))))
+	}
+}
+
+func TestConcurrentBatchesDoNotMix(t *testing.T) {
+	o, dir := open(t, "FILE_ROTATE_SIZE", "64", "FILE_NUMBER_OF_FILES", "100")
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 20 {
+				if err := o.Write(t.Context(), sample.Batch(i*10, i*10+10, sample.Source(w))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	paths, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	require.Len(t, numbers(t, paths...), 4*20*10)
+}
+
+func TestNames(t *testing.T) {
+	hostile := record.NewSource("k", "d", "stdout", "../../etc/passwd",
+		[]record.Tag{{Key: "long", Value: strings.Repeat("x", 400)}, {Key: "dot", Value: ".."}}, nil)
+	for pattern, want := range map[string]string{
+		"{target}":        "_._.._etc_passwd",
+		"{dot}/x":         "_./x",
+		"{absent}":        "none",
+		"{long}":          strings.Repeat("x", maxName),
+		"a/{declaration}": "a/d",
+	} {
+		p, err := parsePattern(pattern)
+		require.NoError(t, err)
+		require.Equal(t, want, string(p.appendName(nil, hostile)))
+	}
+	for _, bad := range []string{"", "/abs", "../x", "a/../x", "{", "{}", "}", "a//b", "dir/", "{{x}}"} {
+		_, err := parsePattern(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+func TestWrongSettings(t *testing.T) {
+	for name, value := range map[string]string{
+		"FILE_PATH": "", "FILE_NAME": "../x", "FILE_ROTATE_SIZE": "0", "FILE_NUMBER_OF_FILES": "1",
+		"FILE_PERMISSIONS": "rw-", "FILE_FORMAT": "xml", "FILE_COMPRESS": "lzma",
+	} {
+		vars := map[string]string{"FILE_PATH": t.TempDir()}
+		vars[name] = value
+		require.ErrorContains(t, settings.Load(vars, new(Config)), name)
+	}
+}
+
+func TestDirectoryThatCannotBeMadeIsNamed(t *testing.T) {
+	var c Config
+	require.NoError(t, settings.Load(map[string]string{"FILE_PATH": "/proc/nowhere"}, &c))
+	_, err := Open(c)
+	require.ErrorContains(t, err, "FILE_PATH")
+	require.ErrorContains(t, err, "/proc/nowhere")
+}
+
+func BenchmarkWrite(b *testing.B) {
+	o, _ := open(b, "FILE_SYNC", "false", "FILE_ROTATE_SIZE", "65536")
+	batch := sample.Batch(0, 10_000, sample.Source(1))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := o.Write(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+}

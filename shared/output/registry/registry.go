@@ -1,0 +1,70 @@
+// Package registry knows every output by name. It is the one place that a new backend is entered in, beside its own
+// package.
+package registry
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/console"
+	"github.com/remora-logs/remora/shared/output/file"
+	"github.com/remora-logs/remora/shared/output/null"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// Backend is an output as LOGGING_OUTPUT names it.
+type Backend struct {
+	Name string
+	// Settings is what its Config can be given.
+	Settings []settings.Setting
+	open     func(environ map[string]string) (output.Output, error)
+}
+
+// Backends are all there are, in the order in which the README lists them.
+var Backends = []Backend{
+	backend("console", console.Open),
+	backend("file", file.Open),
+	backend("null", null.Open),
+}
+
+// backend enters a package whose Open takes its Config.
+func backend[C any, O output.Output](name string, open func(C) (O, error)) Backend {
+	return Backend{
+		Name:     name,
+		Settings: settings.List(new(C)),
+		open: func(environ map[string]string) (output.Output, error) {
+			var c C
+			if err := settings.Load(environ, &c); err != nil {
+				return nil, err
+			}
+			return open(c)
+		},
+	}
+}
+
+// Open makes the output that is called name, set by the variables in environ. It needs no backend to be there: only a
+// wrong setting is an error.
+func Open(name string, environ map[string]string) (output.Output, error) {
+	for _, b := range Backends {
+		if b.Name == name {
+			o, err := b.open(environ)
+			if err != nil {
+				return nil, fmt.Errorf("output %s: %w", name, err)
+			}
+			return o, nil
+		}
+	}
+	return nil, fmt.Errorf("output %q is not known; there are %s", name, strings.Join(Names(), ", "))
+}
+
+// Names lists the outputs.
+func Names() []string {
+	var names []string
+	for _, b := range Backends {
+		names = append(names, b.Name)
+	}
+	slices.Sort(names)
+	return names
+}
