@@ -7,13 +7,17 @@ import "fmt"
 // Stream is one reader's view of a durable sequence of bytes on this node. Offsets count from 0 at its first byte and
 // never change their meaning: the same offset gives the same bytes, after a restart too, or an error.
 //
-// End may be called from any goroutine at any time; the other methods are called by one goroutine at a time.
+// End and Ended may be called from any goroutine at any time. ReadAt is called by one goroutine at a time, Mark and Release
+// by one too, but that may be another, while ReadAt runs.
 type Stream interface {
 	// Key names the stream on this node. It is the same after a restart and is never given to other bytes.
 	Key() string
 	// End is the offset just past the last byte that is known to be there. It is a hint to look again, asked some
 	// tens of times a second for each stream, and must cost no more than an atomic load.
 	End() int64
+	// Ended says that nothing will ever follow End. Like End it is a hint and costs an atomic load; what counts is the
+	// io.EOF of ReadAt, which the reader then asks for.
+	Ended() bool
 	// ReadAt reads into p from offset off. 0 and nil mean "no more for now"; io.EOF means that there is nothing at or
 	// after off+n and never will be. *Gap means that the bytes at off are gone. Any other error may pass: the reader
 	// tries again later.
