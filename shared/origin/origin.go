@@ -1,0 +1,104 @@
+// Package origin says who wrote a record: it turns what an engine or Kubernetes tells of a container into tags.
+package origin
+
+import (
+	"strings"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Container is what the engine tells a log driver about the container whose log it gives it. Labels and Env may hold
+// secrets: nothing of them may be kept but what the functions of this package return.
+type Container struct {
+	ID        string
+	Name      string // as the engine gives it, with a slash in front
+	ImageID   string
+	ImageName string
+	Daemon    string // the engine's name, for tag templates
+	Entry     string // entry point, for tag templates
+	Args      []string
+	Labels    map[string]string
+	Env       []string
+}
+
+// shortID is how many digits of a container's id people use.
+const shortID = 12
+
+// table gives for each tag the labels that it is taken from, the first that is set. docker_* and k8s_* are log-pilot's
+// names. Swarm's labels are set by moby daemon/cluster/executor/container/container.go, Kubernetes' by cri-dockerd, as
+// dockershim did.
+var table = []struct {
+	tag    string
+	labels []string
+}{
+	{"docker_app", []string{"com.docker.stack.namespace", "com.docker.compose.project"}},
+	{"docker_service", []string{"com.docker.swarm.service.name", "com.docker.compose.service"}},
+	{"swarm_service", []string{"com.docker.swarm.service.name"}},
+	{"swarm_task", []string{"com.docker.swarm.task.name"}},
+	{"swarm_node_id", []string{"com.docker.swarm.node.id"}},
+	{"k8s_pod", []string{"io.kubernetes.pod.name"}},
+	{"k8s_pod_namespace", []string{"io.kubernetes.pod.namespace"}},
+	{"k8s_pod_uid", []string{"io.kubernetes.pod.uid"}},
+	{"k8s_container_name", []string{"io.kubernetes.container.name"}},
+}
+
+// Tags returns the container's tags. host is the name of the machine; it is Kubernetes' name of the node too, unless
+// node is set.
+func (c Container) Tags(host, node string) []record.Tag {
+	var t tags
+	for _, row := range table {
+		for _, label := range row.labels {
+			if t.add(row.tag, c.Labels[label]) {
+				break
+			}
+		}
+	}
+	if c.Labels["io.kubernetes.pod.name"] != "" {
+		if node == "" {
+			node = host
+		}
+		t.add("k8s_node_name", node)
+	}
+	t.add("docker_container", strings.TrimPrefix(c.Name, "/"))
+	t.add("container_id", c.ID[:min(len(c.ID), shortID)])
+	t.add("image", c.ImageName)
+	t.add("host", host)
+	return t
+}
+
+// Pod is what the downward API tells a sidecar.
+type Pod struct {
+	Name      string `env:"POD_NAME" doc:"Name of the Pod, from the downward API: tag k8s_pod"`
+	Namespace string `env:"POD_NAMESPACE" doc:"Its namespace: tag k8s_pod_namespace"`
+	UID       string `env:"POD_UID" doc:"Its UID: tag k8s_pod_uid"`
+	Node      string `env:"NODE_NAME" doc:"The node it runs on: tags k8s_node_name and host"`
+	Container string `env:"CONTAINER_NAME" doc:"The container that writes the files, where a declaration does not say: tag k8s_container_name"`
+}
+
+// Tags returns the Pod's tags, for files that container writes; where that is empty, Pod.Container's. host is used where
+// the node isn't known.
+func (p Pod) Tags(container, host string) []record.Tag {
+	var t tags
+	t.add("k8s_pod", p.Name)
+	t.add("k8s_pod_namespace", p.Namespace)
+	t.add("k8s_pod_uid", p.UID)
+	t.add("k8s_node_name", p.Node)
+	if !t.add("k8s_container_name", container) {
+		t.add("k8s_container_name", p.Container)
+	}
+	if !t.add("host", p.Node) {
+		t.add("host", host)
+	}
+	return t
+}
+
+// tags leaves out what is not known.
+type tags []record.Tag
+
+func (t *tags) add(key, value string) bool {
+	if value == "" {
+		return false
+	}
+	*t = append(*t, record.Tag{Key: key, Value: value})
+	return true
+}
