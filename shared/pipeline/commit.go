@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+)
+
+// touch says that the feed's position has moved.
+func (p *Pipeline) touch(f *Feed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.feeds[f.key] == f {
+		p.dirty[f] = struct{}{}
+	}
+}
+
+func (p *Pipeline) commitLoop(ctx context.Context) {
+	tick := time.NewTicker(commitEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.commit()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// commit makes all positions that have moved durable, in one transaction, then tells the streams, and takes feeds that
+// are at their end off the books. What could not be committed is tried again the next time.
+func (p *Pipeline) commit() {
+	p.mu.Lock()
+	dirty, forget := p.dirty, p.forget
+	p.dirty, p.forget = make(map[*Feed]struct{}, len(dirty)), nil
+	p.mu.Unlock()
+
+	put := make(map[checkpoint.Key]checkpoint.Entry, len(dirty))
+	positions := make(map[*Feed]settled, len(dirty))
+	for f := range dirty {
+		pos := f.settled()
+		mark, err := f.route.Stream.Mark(pos.Low)
+		if err != nil {
+			f.log().Warn("stream's mark can't be made; after a restart it is read from its beginning", "error", err)
+		}
+		positions[f] = pos
+		put[f.key] = checkpoint.Entry{Position: pos.Position, Mark: mark}
+	}
+	err := p.store.Commit(put, forget)
+	p.noteCommit(err)
+	if err != nil {
+		p.mu.Lock()
+		maps.Copy(p.dirty, dirty)
+		p.forget = append(p.forget, forget...)
+		p.mu.Unlock()
+		return
+	}
+	for f, pos := range positions {
+		f.route.Stream.Release(pos.Low)
+		if pos.final {
+			p.done(f)
+		}
+	}
+}
+
+// noteCommit says once that checkpoints can't be kept, and once that they can again.
+func (p *Pipeline) noteCommit(err error) {
+	p.mu.Lock()
+	was := p.commitErr
+	p.commitErr = err
+	p.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		p.log.Error("checkpoints can't be stored; trying again, and what is delivered meanwhile would be sent twice after a restart", "error", err)
+	case err == nil && was != nil:
+		p.log.Info("checkpoints are stored again")
+	}
+}

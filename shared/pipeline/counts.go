@@ -1,0 +1,127 @@
+package pipeline
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+)
+
+// Counts is what became of a feed's records, since the process started, and of the bytes of the stream that they were
+// made of. At any moment Read = Sent + Queued + Dropped + Refused, in records and in bytes.
+type Counts struct {
+	// Read counts the records that are to be delivered: those that a filter dropped are not among them, those that were
+	// lost before they were read are, where their number is known. Remora's own markers count as records.
+	ReadRecords, ReadBytes int64
+	// Sent records were acknowledged by the backend.
+	SentRecords, SentBytes int64
+	// Queued records were read and wait, or are on their way.
+	QueuedRecords, QueuedBytes int64
+	// Dropped records were given up before they were read, because the spool was full or the file was truncated.
+	DroppedRecords, DroppedBytes int64
+	// Refused records will never be taken by the backend.
+	RefusedRecords, RefusedBytes int64
+	// Gaps counts the places where records were dropped. Filtered records were dropped by a declared filter, and
+	// ParseErrors did not fit their format; SkippedBytes are those that no record could be made of.
+	Gaps, Filtered, ParseErrors, SkippedBytes int64
+}
+
+func (c *Counts) drop(records, bytes int64) {
+	c.ReadRecords += records
+	c.ReadBytes += bytes
+	c.DroppedRecords += records
+	c.DroppedBytes += bytes
+}
+
+func (c *Counts) settle() {
+	c.QueuedRecords = c.ReadRecords - c.SentRecords - c.DroppedRecords - c.RefusedRecords
+	c.QueuedBytes = c.ReadBytes - c.SentBytes - c.DroppedBytes - c.RefusedBytes
+}
+
+// Add adds what o counts.
+func (c *Counts) Add(o Counts) {
+	c.ReadRecords += o.ReadRecords
+	c.ReadBytes += o.ReadBytes
+	c.SentRecords += o.SentRecords
+	c.SentBytes += o.SentBytes
+	c.DroppedRecords += o.DroppedRecords
+	c.DroppedBytes += o.DroppedBytes
+	c.RefusedRecords += o.RefusedRecords
+	c.RefusedBytes += o.RefusedBytes
+	c.Gaps += o.Gaps
+	c.Filtered += o.Filtered
+	c.ParseErrors += o.ParseErrors
+	c.SkippedBytes += o.SkippedBytes
+	c.settle()
+}
+
+// Status is a feed as it is now.
+type Status struct {
+	checkpoint.Key
+	// Path and Target as its records carry them.
+	Path, Target string
+	Counts
+	// Acked is the position that the backend has acknowledged, Backlog how many bytes of the stream lie behind it.
+	Acked   checkpoint.Position
+	Backlog int64
+	// Lag is how old the newest acknowledged record is, while there is a backlog; else 0.
+	Lag time.Duration
+	// Err is why the stream could not be read or a record was refused, the last time; empty for never.
+	Err string
+}
+
+// Status returns the feed as it is now.
+func (f *Feed) Status(now time.Time) Status {
+	end := f.route.Stream.End()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Status{Key: f.key, Path: f.route.Source.Path, Target: f.route.Source.Target, Counts: f.counts, Acked: f.acked,
+		Backlog: max(0, end-f.acked.Low)}
+	s.settle()
+	if s.Backlog > 0 {
+		s.Lag = max(0, now.Sub(time.Unix(0, f.newest)))
+	}
+	if f.lastErr != nil {
+		s.Err = f.lastErr.Error()
+	}
+	return s
+}
+
+// LaneStatus is an output as it is now.
+type LaneStatus struct {
+	Output string
+	// Err is why the last attempt failed, empty where it did not; Since is when that began.
+	Err   string
+	Since time.Time
+}
+
+// Status returns all feeds, in the order of their keys, all outputs, in that of their names, and the totals since the
+// process started, which hold those of feeds that are done.
+func (p *Pipeline) Status(now time.Time) (feeds []Status, lanes []LaneStatus, total Counts) {
+	p.mu.Lock()
+	live := make([]*Feed, 0, len(p.feeds))
+	for _, f := range p.feeds {
+		live = append(live, f)
+	}
+	total = p.ended
+	for _, f := range live {
+		s := f.Status(now)
+		feeds = append(feeds, s)
+		total.Add(s.Counts)
+	}
+	p.mu.Unlock()
+	slices.SortFunc(feeds, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Declaration, b.Declaration),
+			cmp.Compare(a.Key.Output, b.Key.Output))
+	})
+	for name, l := range p.lanes {
+		s := LaneStatus{Output: name}
+		if err, since := l.state.get(); err != nil {
+			s.Err, s.Since = err.Error(), since
+		}
+		lanes = append(lanes, s)
+	}
+	slices.SortFunc(lanes, func(a, b LaneStatus) int { return cmp.Compare(a.Output, b.Output) })
+	return feeds, lanes, total
+}

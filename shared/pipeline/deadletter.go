@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// deadLetters is a file of records that a backend refused for good: one JSON object a line, with output, reason, identity
+// and the record. At its limit it is moved to NAME.1, so that it takes at most twice the limit.
+type deadLetters struct {
+	path  string
+	limit int64
+
+	mu   sync.Mutex
+	file *os.File
+	size int64
+	line []byte
+	enc  record.Encoder
+}
+
+// put keeps the record. Without a path it does nothing.
+func (d *deadLetters) put(output string, r *record.Record, reason string) error {
+	if d.path == "" {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := append(d.line[:0], `{"output":`...)
+	b = record.AppendString(b, output)
+	b = record.AppendString(append(b, `,"reason":`...), reason)
+	b = append(b, `,"id":"`...)
+	b = r.AppendID(b)
+	b = d.enc.AppendRecord(append(b, `","record":`...), r)
+	d.line = append(b, '}', '\n')
+	if err := d.open(int64(len(d.line))); err != nil {
+		return fmt.Errorf("dead letters: %w", err)
+	}
+	n, err := d.file.Write(d.line)
+	d.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("dead letters: %w", err)
+	}
+	return nil
+}
+
+// open makes sure of a file that has room for n bytes more.
+func (d *deadLetters) open(n int64) error {
+	if d.file != nil && d.size > 0 && d.size+n > d.limit {
+		err := errors.Join(d.file.Close(), os.Rename(d.path, d.path+".1"))
+		d.file = nil
+		if err != nil {
+			return err
+		}
+	}
+	if d.file != nil {
+		return nil
+	}
+	file, err := os.OpenFile(d.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	d.file, d.size = file, info.Size()
+	return nil
+}
+
+func (d *deadLetters) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.file != nil {
+		_ = d.file.Close() // nothing is buffered
+		d.file = nil
+	}
+}

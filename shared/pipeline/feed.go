@@ -1,0 +1,317 @@
+package pipeline
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/stream"
+)
+
+// perRecord is about what a record costs on the wire beside its line, fields and tags: names, time, offset, identity.
+const perRecord = 160
+
+// readAgain is the pause after a stream could not be read.
+const readAgain = time.Second
+
+// complainEvery bounds how often one feed says that bytes of its stream made no sense.
+const complainEvery = 10 * time.Second
+
+// Feed is a route under delivery. Its reading side belongs to one shard's fill loop; acknowledgements come from that
+// shard's send loop; the mutex guards what they and others share.
+type Feed struct {
+	pipeline *Pipeline
+	key      checkpoint.Key
+	route    Route
+	overhead int // bytes a record beside line and fields
+
+	// Of the fill loop.
+	cursor  int64     // where to read next
+	resumed int64     // records complete at or before it were acknowledged in an earlier life
+	seen    int64     // a read up to here brought nothing whole: it is of no use before End is beyond
+	want    int       // bytes to read at once
+	retryAt time.Time // after an error
+	failing bool
+	over    bool // nothing more is to be read
+	skipped int64
+	spoke   time.Time // of skipped bytes
+
+	detached atomic.Bool
+
+	mu      sync.Mutex
+	acked   checkpoint.Position
+	final   bool // the span behind which nothing follows was acknowledged
+	counts  Counts
+	lastErr error
+	newest  int64 // time of the newest record that was acknowledged
+}
+
+func newFeed(p *Pipeline, key checkpoint.Key, r Route, pos checkpoint.Position) *Feed {
+	overhead := perRecord
+	for _, t := range r.Source.Tags {
+		overhead += len(t.Key) + len(t.Value) + 6
+	}
+	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, want: quantum,
+		cursor: pos.Low, resumed: pos.Done, seen: pos.Low, acked: pos, newest: time.Now().UnixNano()}
+}
+
+// ready reports whether a turn may bring something. It is asked of every feed, many times a second.
+func (f *Feed) ready(now time.Time) bool {
+	if f.over {
+		return false
+	}
+	if !f.retryAt.IsZero() && now.Before(f.retryAt) {
+		return false
+	}
+	if end := f.route.Stream.End(); end > f.cursor && end > f.seen {
+		return true
+	}
+	return f.route.Stream.Ended() || f.open() >= 0 || f.detached.Load()
+}
+
+// open is the offset of the oldest unfinished record, or -1.
+func (f *Feed) open() int64 {
+	at := f.route.Cutter.Open()
+	if f.route.Chain != nil {
+		if held := f.route.Chain.Open(); held >= 0 && (at < 0 || held < at) {
+			at = held
+		}
+	}
+	return at
+}
+
+// read takes the feed's turn: it adds to the flight what the stream has, up to a quantum, and returns how many bytes of
+// the stream that consumed.
+func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
+	if f.detached.Load() {
+		f.over = true
+		fl.add(span{feed: f, pos: f.position(), end: true}, 0, now)
+		return 0
+	}
+	free := fl.batch.Free()
+	want := min(f.want, len(free))
+	if want == 0 {
+		fl.full = true
+		return 0
+	}
+	if f.cursor < f.resumed {
+		want = int(min(int64(want), f.resumed-f.cursor))
+	}
+	n, err := f.route.Stream.ReadAt(free[:want], f.cursor)
+	var gap *stream.Gap
+	if errors.As(err, &gap) {
+		return f.skip(fl, gap, now)
+	}
+	last := errors.Is(err, io.EOF)
+	f.noteError(err, last, now)
+	if err != nil && !last {
+		return 0
+	}
+	return f.cut(fl, free[:n], now, last, n == want)
+}
+
+// cut makes records of data, which was read at the cursor into the flight's free memory. filled says that there was more
+// to be read than was asked for.
+func (f *Feed) cut(fl *flight, data []byte, now time.Time, last, filled bool) int64 {
+	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
+	ns := now.UnixNano()
+	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
+	b.Keep(n)
+	if n == 0 && filled && !last {
+		f.grow(fl, int64(len(data)))
+		return 0
+	}
+	replay := f.cursor+int64(n) <= f.resumed && n > 0
+	f.seen = f.cursor + int64(len(data))
+	f.cursor += int64(n)
+	f.want = quantum
+	if !replay {
+		f.route.Cutter.Expire(b, ns)
+	}
+	if c := f.route.Chain; c != nil {
+		c.Apply(b, from, ns, last)
+		if !replay {
+			c.Expire(b, ns)
+		}
+	}
+	if replay {
+		clear(b.Records[from:])
+		b.Records = b.Records[:from]
+		return int64(n)
+	}
+	f.noteSkipped(now)
+	if n > 0 || last || len(b.Records) > from {
+		f.book(fl, from, int64(n), len(b.Arena)-held, last, now)
+	}
+	f.over = last
+	return int64(n)
+}
+
+// grow makes the next read larger, because a record did not fit into one of got bytes. What is left of the flight may be
+// too small for that: the next flight has all its memory.
+func (f *Feed) grow(fl *flight, got int64) {
+	if f.cursor+got == f.resumed {
+		// The cutter sees other records than in its earlier life, under other settings for instance. Better to send
+		// something again than to wait for the end of what will not end there.
+		f.resumed = f.cursor
+		return
+	}
+	if free := len(fl.batch.Free()); f.want >= free {
+		fl.full = true
+		if len(fl.spans) > 0 {
+			return
+		}
+		// Not even an empty batch holds it, though cutters bound their records below that: wait for the stream to end.
+		f.seen = f.route.Stream.End()
+		return
+	}
+	f.want *= 2
+}
+
+// book adds to the flight what was read: records from index from, made of n bytes of the stream.
+func (f *Feed) book(fl *flight, from int, n int64, held int, last bool, now time.Time) {
+	records := fl.batch.Records[from:]
+	s := span{feed: f, pos: f.position(), records: int64(len(records)), bytes: n, end: last}
+	if len(records) > 0 {
+		s.newest = records[len(records)-1].Time
+	}
+	fl.add(s, int(n)+held+len(records)*f.overhead, now)
+	f.mu.Lock()
+	f.counts.ReadRecords += s.records
+	f.counts.ReadBytes += n
+	if c := f.route.Chain; c != nil {
+		done := c.Counts()
+		f.counts.Filtered, f.counts.ParseErrors = done.Filtered, done.ParseErrors
+	}
+	f.mu.Unlock()
+}
+
+func (f *Feed) position() checkpoint.Position {
+	pos := checkpoint.Position{Low: f.cursor, Done: f.cursor}
+	if at := f.open(); at >= 0 {
+		pos.Low = at
+	}
+	return pos
+}
+
+// skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and goes on behind.
+func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
+	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
+	f.route.Cutter.Cut(b, nil, f.cursor, now.UnixNano(), true)
+	if c := f.route.Chain; c != nil {
+		c.Apply(b, from, now.UnixNano(), true)
+	}
+	b.Records = append(b.Records, record.Record{Fields: gapFields(b, g), Source: f.route.Source, Time: now.UnixNano(),
+		Offset: f.cursor, Marker: true})
+	f.cursor = max(f.cursor, g.To)
+	f.seen = f.cursor
+	f.book(fl, from, 0, len(b.Arena)-held, false, now)
+	f.mu.Lock()
+	f.counts.drop(max(0, g.Records), g.Bytes)
+	f.counts.Gaps++
+	f.mu.Unlock()
+	f.log().Warn("bytes of the stream are lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
+		"reason", g.Reason)
+	return 0
+}
+
+func gapFields(b *record.Batch, g *stream.Gap) []byte {
+	at := len(b.Arena)
+	a := append(b.Arena, `"remora":"gap"`...)
+	if g.Records >= 0 {
+		a = strconv.AppendInt(append(a, `,"records":`...), g.Records, 10)
+	}
+	a = strconv.AppendInt(append(a, `,"bytes":`...), g.Bytes, 10)
+	a = strconv.AppendInt(append(a, `,"from":`...), g.From, 10)
+	a = strconv.AppendInt(append(a, `,"to":`...), g.To, 10)
+	a = record.AppendString(append(a, `,"reason":`...), g.Reason)
+	b.Arena = a
+	return a[at:len(a):len(a)]
+}
+
+// noteError says once that a stream can't be read, and once that it can again.
+func (f *Feed) noteError(err error, last bool, now time.Time) {
+	f.retryAt = time.Time{}
+	if err == nil || last {
+		if f.failing {
+			f.failing = false
+			f.log().Info("stream can be read again")
+		}
+		return
+	}
+	f.retryAt = now.Add(readAgain)
+	if !f.failing {
+		f.failing = true
+		f.log().Warn("stream can't be read; trying again", "offset", f.cursor, "error", err)
+	}
+	f.mu.Lock()
+	f.lastErr = err
+	f.mu.Unlock()
+}
+
+// noteSkipped counts bytes that no record could be made of, and says so now and then.
+func (f *Feed) noteSkipped(now time.Time) {
+	bytes, places := f.route.Cutter.Skipped()
+	if bytes == f.skipped {
+		return
+	}
+	f.mu.Lock()
+	f.counts.SkippedBytes = bytes
+	f.mu.Unlock()
+	if f.spoke.IsZero() || now.Sub(f.spoke) >= complainEvery {
+		f.spoke, f.skipped = now, bytes
+		f.log().Warn("bytes that make no sense were skipped", "bytes", bytes, "places", places, "before", f.cursor)
+	}
+}
+
+func (f *Feed) log() *slog.Logger {
+	return f.pipeline.log.With("stream", f.key.Stream, "declaration", f.key.Declaration, "output", f.key.Output)
+}
+
+// Detach stops reading. The route's Done is called once all that was read is acknowledged; its checkpoint is kept.
+func (f *Feed) Detach() { f.detached.Store(true) }
+
+// acknowledge moves the feed's position, in the order of its spans.
+func (f *Feed) acknowledge(s *span) {
+	f.mu.Lock()
+	f.acked = s.pos
+	f.final = f.final || s.end
+	f.counts.SentRecords += s.records - s.refused
+	f.counts.SentBytes += s.bytes - s.refusedBytes
+	f.counts.RefusedRecords += s.refused
+	f.counts.RefusedBytes += s.refusedBytes
+	if s.newest > 0 {
+		f.newest = s.newest
+	}
+	f.mu.Unlock()
+	f.pipeline.touch(f)
+}
+
+// settled is a feed's position at some moment; final says that it is the last one.
+type settled struct {
+	checkpoint.Position
+	final bool
+}
+
+func (f *Feed) settled() settled {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return settled{f.acked, f.final}
+}
+
+// noteRefused remembers why the backend refused a record, and says so the first time.
+func (f *Feed) noteRefused(reason string) {
+	f.mu.Lock()
+	first := f.lastErr == nil
+	f.lastErr = errors.New(reason)
+	f.mu.Unlock()
+	if first {
+		f.log().Warn("backend refused a record; it is counted, and kept where dead letters are", "reason", reason)
+	}
+}

@@ -1,0 +1,67 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// flight is a batch and what its acknowledgement means to the streams it was read from. It is filled, sent and used
+// again.
+type flight struct {
+	batch *record.Batch
+	spans []span
+	size  int       // of what it holds, about as sent
+	begun time.Time // when the first span was added
+	full  bool
+}
+
+// span is what one turn of one feed put into a flight.
+type span struct {
+	feed *Feed
+	// pos is where the feed's checkpoint may stand once the flight, and all before it, is acknowledged.
+	pos          checkpoint.Position
+	records      int64
+	bytes        int64 // of the stream
+	newest       int64 // time of the last record, 0 without records
+	refused      int64
+	refusedBytes int64
+	end          bool // nothing follows
+}
+
+func newFlight(size int) *flight { return &flight{batch: record.NewBatch(size)} }
+
+func (f *flight) reset() {
+	f.batch.Reset()
+	clear(f.spans)
+	f.spans, f.size, f.full = f.spans[:0], 0, false
+}
+
+func (f *flight) add(s span, size int, now time.Time) {
+	if len(f.spans) == 0 {
+		f.begun = now
+	}
+	f.spans = append(f.spans, s)
+	f.size += size
+}
+
+// refuse books a record that the backend will never take to the span it came from, and returns its feed.
+func (f *flight) refuse(r *record.Record) *Feed {
+	for i := range f.spans {
+		s := &f.spans[i]
+		if s.feed.route.Source == r.Source && s.refused < s.records {
+			s.refused++
+			s.refusedBytes = min(s.bytes, s.refusedBytes+int64(len(r.Line)+len(r.Fields)))
+			return s.feed
+		}
+	}
+	return f.spans[0].feed // not reached: each record came from a span of its source
+}
+
+// acknowledge moves the feeds on.
+func (f *flight) acknowledge() {
+	for i := range f.spans {
+		f.spans[i].feed.acknowledge(&f.spans[i])
+	}
+}

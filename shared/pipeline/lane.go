@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output"
+)
+
+// lane is the way to one output. Its shards work side by side; a feed belongs to one of them for good.
+type lane struct {
+	name   string
+	output output.Output
+	shards []*shard
+	state  state
+}
+
+func newLane(p *Pipeline, name string, l Lane, cfg Config) *lane {
+	out := &lane{name: name, output: l.Output, state: state{log: p.log.With("output", name)}}
+	for range max(1, l.Workers) {
+		out.shards = append(out.shards, newShard(p, out, cfg))
+	}
+	return out
+}
+
+// add gives the feed to the shard that has the fewest.
+func (l *lane) add(f *Feed) {
+	least := l.shards[0]
+	for _, s := range l.shards[1:] {
+		if s.count() < least.count() {
+			least = s
+		}
+	}
+	least.add(f)
+}
+
+func (l *lane) remove(f *Feed) {
+	for _, s := range l.shards {
+		s.remove(f)
+	}
+}
+
+func (l *lane) start(ctx context.Context, workers *sync.WaitGroup) {
+	for _, s := range l.shards {
+		workers.Go(func() { s.fillLoop(ctx) })
+		workers.Go(func() { s.sendLoop(ctx) })
+	}
+}
+
+// state is whether an output takes what it is sent. It says so once a change, however many batches and attempts a change
+// takes.
+type state struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	err   error
+	since time.Time
+}
+
+func (s *state) failed(err error, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.since = now
+		s.log.Warn("output does not take records; they wait and are sent again", "error", err)
+	}
+	s.err = err
+}
+
+func (s *state) worked(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		s.log.Info("output takes records again", "after", now.Sub(s.since).Round(time.Millisecond))
+		s.err = nil
+	}
+}
+
+// get returns the error that the last attempt ended with, nil where it worked, and since when that is so.
+func (s *state) get() (error, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err, s.since
+}

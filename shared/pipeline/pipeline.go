@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/output"
+)
+
+// Config bounds how records are batched and sent.
+type Config struct {
+	BatchBytes      int           `env:"REMORA_BATCH_BYTES" envDefault:"4194304" doc:"A batch is sent when what it holds comes to about so many bytes as sent"`
+	BatchRecords    int           `env:"REMORA_BATCH_RECORDS" envDefault:"65536" doc:"… or so many records"`
+	BatchLinger     time.Duration `env:"REMORA_BATCH_LINGER" envDefault:"200ms" doc:"… or when its first record has waited so long"`
+	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"The longest pause between two attempts to send the same batch"`
+	DeadLetter      string        `env:"REMORA_DEAD_LETTER" doc:"File for records that a backend refuses for good, each with the reason; without it they are counted only"`
+	DeadLetterBytes int64         `env:"REMORA_DEAD_LETTER_BYTES" envDefault:"67108864" doc:"Size at which that file is moved to FILE.1, replacing an older one"`
+}
+
+const (
+	// quantum is how many bytes a stream may give in its turn. Small enough that hundreds of busy streams have their
+	// turn within a batch or two, large enough that a read costs little beside what it reads.
+	quantum = 256 << 10
+	// poll is how often idle streams are looked at, as an atomic load each; calm is how often when nothing came for a
+	// while. Both stay well below what a person, or a 500 ms target, notices.
+	poll, calm = 25 * time.Millisecond, 100 * time.Millisecond
+	// little is how many bytes a look at all streams has to bring for the next look to follow at once. Less than that
+	// is better left to gather.
+	little = 64 << 10
+	// commitEvery is how often acknowledged positions are made durable.
+	commitEvery = time.Second
+	// lastWrite is how long a batch that is on its way when the pipeline stops may take to be acknowledged.
+	lastWrite = 2 * time.Second
+)
+
+// Lane is an output and how many batches may be on their way to it at once. Records of one stream are never in two of
+// them, so that their order holds.
+type Lane struct {
+	Output  output.Output
+	Workers int
+}
+
+// Pipeline carries the records of its feeds to its lanes.
+type Pipeline struct {
+	log   *slog.Logger
+	lanes map[string]*lane
+	store *checkpoint.Store
+	dead  *deadLetters
+
+	mu        sync.Mutex
+	feeds     map[checkpoint.Key]*Feed
+	changed   chan struct{} // closed and replaced when a feed is done
+	dirty     map[*Feed]struct{}
+	forget    []checkpoint.Key
+	ended     Counts // of feeds that are done, so that totals never fall
+	commitErr error
+}
+
+// New makes a pipeline. It neither reads nor sends before Run.
+func New(cfg Config, lanes map[string]Lane, store *checkpoint.Store, log *slog.Logger) *Pipeline {
+	p := &Pipeline{
+		log: log, store: store, lanes: make(map[string]*lane, len(lanes)),
+		feeds: map[checkpoint.Key]*Feed{}, dirty: map[*Feed]struct{}{}, changed: make(chan struct{}),
+		dead: &deadLetters{path: cfg.DeadLetter, limit: cfg.DeadLetterBytes},
+	}
+	for name, l := range lanes {
+		p.lanes[name] = newLane(p, name, l, cfg)
+	}
+	return p
+}
+
+// ErrAttached is the error of Attach for a route that is attached already.
+var ErrAttached = errors.New("already attached")
+
+// Attach begins to deliver a route, from its checkpoint, or from the stream's beginning where there is none. It may be
+// called before Run and while it runs.
+func (p *Pipeline) Attach(r Route) (*Feed, error) {
+	key := checkpoint.Key{Stream: r.Stream.Key(), Declaration: r.Source.Declaration, Output: r.Output}
+	l, ok := p.lanes[r.Output]
+	if !ok {
+		return nil, fmt.Errorf("%s: there is no output %q", key, r.Output)
+	}
+	e, _, err := p.store.Load(key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	f := newFeed(p, key, r, e.Position)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.feeds[key]; ok {
+		return nil, fmt.Errorf("%s: %w", key, ErrAttached)
+	}
+	p.feeds[key] = f
+	l.add(f)
+	return f, nil
+}
+
+// Run reads and sends until ctx ends. Then it gives batches that are on their way a moment to be acknowledged, commits,
+// and returns; what was not acknowledged is sent again by the next run.
+func (p *Pipeline) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for _, l := range p.lanes {
+		l.start(ctx, &workers)
+	}
+	commits := make(chan struct{})
+	go func() {
+		defer close(commits)
+		p.commitLoop(ctx)
+	}()
+	workers.Wait()
+	<-commits
+	p.commit()
+	for _, l := range p.lanes {
+		if err := l.output.Close(); err != nil {
+			p.log.Warn("output did not close cleanly", "output", l.name, "error", err)
+		}
+	}
+	p.dead.close()
+}
+
+// Drain waits until all feeds are done, which they become when their streams have ended, or until ctx ends. It reports
+// whether nothing was left.
+func (p *Pipeline) Drain(ctx context.Context) bool {
+	for {
+		p.mu.Lock()
+		left, changed := len(p.feeds), p.changed
+		p.mu.Unlock()
+		if left == 0 {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// done takes the feed off the books. Its checkpoint is forgotten if its stream has ended, kept if it was detached.
+func (p *Pipeline) done(f *Feed) {
+	p.mu.Lock()
+	delete(p.feeds, f.key)
+	delete(p.dirty, f)
+	p.ended.Add(f.Status(time.Now()).Counts)
+	if !f.detached.Load() {
+		p.forget = append(p.forget, f.key)
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+	p.mu.Unlock()
+	p.lanes[f.key.Output].remove(f)
+	if f.route.Done != nil {
+		f.route.Done()
+	}
+}

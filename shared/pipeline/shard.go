@@ -1,0 +1,135 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// flights is how many batches a shard has: one that is filled while the other is sent. It bounds the memory of a shard
+// whatever the backend does, and with it what is sent twice after a kill.
+const flights = 2
+
+// shard reads its feeds in turn and sends what they give, in that order.
+type shard struct {
+	pipeline *Pipeline
+	lane     *lane
+	cfg      Config
+	idle     chan *flight
+	ready    chan *flight
+	pause    *backoff.ExponentialBackOff
+
+	mu    sync.Mutex
+	feeds []*Feed
+	next  int // whose turn it is
+
+	turn []*Feed   // feeds, as of the present round
+	last time.Time // when something came
+}
+
+func newShard(p *Pipeline, l *lane, cfg Config) *shard {
+	s := &shard{pipeline: p, lane: l, cfg: cfg, idle: make(chan *flight, flights), ready: make(chan *flight, flights)}
+	for range flights {
+		s.idle <- newFlight(cfg.BatchBytes)
+	}
+	s.pause = &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5,
+		Multiplier: 2, MaxInterval: max(cfg.RetryMax, 100*time.Millisecond)}
+	return s
+}
+
+func (s *shard) add(f *Feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeds = append(s.feeds, f)
+}
+
+func (s *shard) remove(f *Feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.feeds, f); i >= 0 {
+		s.feeds = slices.Delete(s.feeds, i, i+1)
+	}
+}
+
+func (s *shard) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.feeds)
+}
+
+// fillLoop fills one flight after the other. When both are on their way it waits, and nothing is read.
+func (s *shard) fillLoop(ctx context.Context) {
+	defer close(s.ready)
+	for {
+		select {
+		case f := <-s.idle:
+			if !s.fill(ctx, f) {
+				return
+			}
+			s.ready <- f
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// fill reads until the flight is worth sending, or ctx ends, when it returns false.
+func (s *shard) fill(ctx context.Context, f *flight) bool {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		got := s.round(f)
+		now := time.Now()
+		if len(f.spans) > 0 && (f.full || now.Sub(f.begun) >= s.cfg.BatchLinger) {
+			return true
+		}
+		if got >= little && ctx.Err() == nil {
+			continue
+		}
+		if got > 0 {
+			s.last = now
+		}
+		wait := poll
+		if now.Sub(s.last) > time.Second {
+			wait = calm
+		}
+		if len(f.spans) > 0 {
+			wait = min(wait, s.cfg.BatchLinger-now.Sub(f.begun))
+		}
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// round gives each feed its turn, beginning where the last round ended, until the flight is full. It returns how many
+// bytes of streams were consumed.
+func (s *shard) round(f *flight) (got int64) {
+	s.mu.Lock()
+	s.turn = append(s.turn[:0], s.feeds...)
+	first := s.next
+	s.mu.Unlock()
+	now := time.Now()
+	for i := range s.turn {
+		s.next = (first + i) % len(s.turn)
+		feed := s.turn[s.next]
+		if !feed.ready(now) {
+			continue
+		}
+		got += feed.read(f, now)
+		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords {
+			f.full = true
+		}
+		if f.full {
+			s.next++ // the feed that filled it has had its turn
+			return got
+		}
+	}
+	return got
+}
