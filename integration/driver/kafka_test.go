@@ -43,7 +43,7 @@ func kfake(t *testing.T, addr string, topics ...string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "kfake")
 	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Dir = filepath.Join(engine.Root(t), "integration", "kfake")
+	build.Dir = filepath.Join(engine.Root(t), "integration", "backends", "kfake")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building kfake: %v: %s", err, out)
 	}

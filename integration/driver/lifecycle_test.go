@@ -162,7 +162,6 @@ func TestLongSixtyKills(t *testing.T) {
 	}
 }
 
-
 // spooled names the files of streams that the plugin still keeps.
 func spooled(t *testing.T, p *engine.Plugin) []string {
 	t.Helper()

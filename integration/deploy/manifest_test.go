@@ -1,0 +1,146 @@
+// Package deploy tries what lies in deploy/: each file is read as strictly as what it is for reads it, and put to use.
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	batch "k8s.io/api/batch/v1"
+	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/remora-logs/remora/integration/engine"
+)
+
+// file is the path of a file below deploy/.
+func file(t *testing.T, path ...string) string {
+	t.Helper()
+	return filepath.Join(append([]string{engine.Root(t), "deploy"}, path...)...)
+}
+
+// strict decodes YAML as `kubectl --validate=strict` does: an unknown or repeated field is an error.
+func strict(t *testing.T, path string, object any) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(content, object); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+func TestPodIsStrictlyAPod(t *testing.T) {
+	var pod core.Pod
+	strict(t, file(t, "kubernetes", "pod.yaml"), &pod)
+	if pod.APIVersion != "v1" || pod.Kind != "Pod" {
+		t.Errorf("it says that it is a %s of %s", pod.Kind, pod.APIVersion)
+	}
+	sidecar(t, &pod.Spec)
+}
+
+func TestJobIsStrictlyAJob(t *testing.T) {
+	var job batch.Job
+	strict(t, file(t, "kubernetes", "job.yaml"), &job)
+	if job.APIVersion != "batch/v1" || job.Kind != "Job" {
+		t.Errorf("it says that it is a %s of %s", job.Kind, job.APIVersion)
+	}
+	sidecar(t, &job.Spec.Template.Spec)
+}
+
+// sidecar checks what makes a Pod's first init container a sidecar that loses nothing and may do nothing.
+func sidecar(t *testing.T, spec *core.PodSpec) {
+	t.Helper()
+	if len(spec.InitContainers) != 1 {
+		t.Fatalf("%d init containers, want one", len(spec.InitContainers))
+	}
+	c := spec.InitContainers[0]
+	if c.RestartPolicy == nil || *c.RestartPolicy != core.ContainerRestartPolicyAlways {
+		t.Error("without restartPolicy: Always it is no native sidecar")
+	}
+	s := c.SecurityContext
+	if s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.ReadOnlyRootFilesystem == nil ||
+		!*s.ReadOnlyRootFilesystem || s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []core.Capability{"ALL"}) {
+		t.Errorf("its security context allows too much: %+v", s)
+	}
+	if grace := spec.TerminationGracePeriodSeconds; grace == nil || *grace < 30 {
+		t.Error("the grace period is too short for the drain of 25 s")
+	}
+	volumes := make(map[string]bool)
+	for _, v := range spec.Volumes {
+		volumes[v.Name] = true
+	}
+	for _, container := range append(slices.Clone(spec.Containers), c) {
+		for _, m := range container.VolumeMounts {
+			if !volumes[m.Name] {
+				t.Errorf("container %s mounts %s, which is no volume of the Pod", container.Name, m.Name)
+			}
+		}
+	}
+}
+
+// project loads a Compose file against the specification's schema, as `docker compose` does.
+func project(t *testing.T, path string) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{path}, cli.WithName("shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := options.LoadProject(context.Background())
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return p
+}
+
+func TestComposeFileFitsTheSchema(t *testing.T) {
+	p := project(t, file(t, "compose", "compose.yml"))
+	if got := p.Services["web"].Logging; got == nil || got.Driver != "remora" {
+		t.Errorf("web logs with %+v", got)
+	}
+	worker, remora := p.Services["worker"], p.Services["remora"]
+	if worker.Volumes[0].Source != remora.Volumes[0].Source {
+		t.Error("worker and sidecar do not share the volume")
+	}
+}
+
+func TestStackFitsTheSchema(t *testing.T) {
+	p := project(t, file(t, "swarm", "stack.yml"))
+	if got := p.Services["web"].Logging; got == nil || got.Driver != "remora" {
+		t.Errorf("web logs with %+v", got)
+	}
+}
+
+// The strictness itself is tested, for a check that lets everything pass is none.
+func TestMistakesAreFound(t *testing.T) {
+	content, err := os.ReadFile(file(t, "kubernetes", "pod.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := bytes.Replace(content, []byte("initContainers:"), []byte("initContainer:"), 1)
+	if err := yaml.UnmarshalStrict(wrong, new(core.Pod)); err == nil {
+		t.Error("a Pod with a misspelt key has passed")
+	}
+	content, err = os.ReadFile(file(t, "compose", "compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "compose.yml")
+	wrong = bytes.Replace(content, []byte("logging:"), []byte("loging:"), 1)
+	if err := os.WriteFile(path, wrong, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options, err := cli.NewProjectOptions([]string{path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := options.LoadProject(context.Background()); err == nil {
+		t.Error("a Compose file with a misspelt key has passed")
+	}
+}
