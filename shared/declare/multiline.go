@@ -1,0 +1,103 @@
+package declare
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/pattern"
+)
+
+// Multiline is how lines become one record. Exactly one of Preset and the expressions is set: Start matches the first
+// line of a record, End its last, Continue a line that belongs to the one before it.
+type Multiline struct {
+	Preset               string
+	Start, End, Continue string
+	MaxLines, MaxBytes   int
+	Timeout              time.Duration
+}
+
+// MultilinePresets are the names of groupings that need no expression.
+var MultilinePresets = []string{"dotnet", "go", "indent", "java", "php", "python", "ruby"}
+
+// Bounds of a record of several lines, where none are declared.
+const (
+	DefaultMaxLines = 500
+	DefaultMaxBytes = 1 << 20
+	DefaultTimeout  = time.Second
+)
+
+// ParseMultiline reads Declaration.Multiline, and fills in the default bounds. The error names the key. Of an empty map
+// it makes a Multiline that groups nothing.
+func ParseMultiline(m map[string]string) (Multiline, error) {
+	ml := Multiline{MaxLines: DefaultMaxLines, MaxBytes: DefaultMaxBytes, Timeout: DefaultTimeout}
+	for key, value := range m {
+		if err := ml.set(key, value); err != nil {
+			return Multiline{}, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return ml, nil
+}
+
+func (ml *Multiline) set(key, value string) (err error) {
+	switch key {
+	case "start":
+		ml.Start = value
+		_, err = pattern.Compile(value)
+	case "end":
+		ml.End = value
+		_, err = pattern.Compile(value)
+	case "continue":
+		ml.Continue = value
+		_, err = pattern.Compile(value)
+	case "preset":
+		if ml.Preset = strings.ToLower(strings.TrimSpace(value)); !slices.Contains(MultilinePresets, ml.Preset) {
+			err = fmt.Errorf("%s is none of %s%s", quote(value), strings.Join(MultilinePresets, ", "), didYouMean(ml.Preset, MultilinePresets))
+		}
+	case "max_lines":
+		ml.MaxLines, err = parseCount(value)
+	case "max_bytes":
+		ml.MaxBytes, err = parseSize(value)
+	case "timeout":
+		ml.Timeout, err = parseDuration(value)
+	}
+	return err
+}
+
+// grouping reports whether anything says which lines belong together.
+func (ml *Multiline) grouping() bool {
+	return ml.Preset != "" || ml.Start != "" || ml.End != "" || ml.Continue != ""
+}
+
+// filebeat is multiline as log-pilot's custom_config hands it to Filebeat: a pattern, whether it is negated, and whether
+// lines that (do not) match belong to the line before them ("after") or behind them ("before").
+type filebeat struct {
+	pattern, negate, match string
+}
+
+// translate makes multiline.start, end or continue of it.
+func (f filebeat) translate() (key, expr string, err error) {
+	if f.pattern == "" {
+		return "", "", errors.New("multiline.negate and multiline.match need multiline.pattern")
+	}
+	negate := false
+	if f.negate != "" {
+		if negate, err = strconv.ParseBool(f.negate); err != nil {
+			return "", "", fmt.Errorf("multiline.negate: %s is neither true nor false", quote(f.negate))
+		}
+	}
+	switch {
+	case f.match != "" && f.match != "after" && f.match != "before":
+		return "", "", fmt.Errorf("multiline.match: %s is neither after nor before", quote(f.match))
+	case negate && f.match == "before": // what does not match belongs to the next line that does
+		return "multiline.end", f.pattern, nil
+	case negate: // what does not match belongs to the line before that does
+		return "multiline.start", f.pattern, nil
+	case f.match == "before": // what matches goes on in the next line, so that a line which does not match is the last
+		return "multiline.end", `\A(?![\s\S]*?(?:` + f.pattern + `))`, nil
+	}
+	return "multiline.continue", f.pattern, nil
+}

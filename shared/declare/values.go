@@ -1,0 +1,119 @@
+package declare
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Pair is a key and its value.
+type Pair struct{ Key, Value string }
+
+// parsePairs reads k=v,k=v. A value may hold further equals signs, but no comma. Blanks around keys and values, and
+// elements with nothing in them, do not count.
+func parsePairs(s string) ([]Pair, error) {
+	var pairs []Pair
+	for element := range strings.SplitSeq(s, ",") {
+		if element = strings.TrimSpace(element); element == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(element, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if key == "" || value == "" {
+			return nil, fmt.Errorf("%s is not of the form key=value", quote(element))
+		}
+		pairs = append(pairs, Pair{key, value})
+	}
+	return pairs, nil
+}
+
+// SplitList takes a comma-separated list apart. Commas within {} belong to a pattern; blanks around elements, and elements
+// with nothing in them, do not count.
+func SplitList(s string) []string {
+	var list []string
+	depth, start := 0, 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) {
+			switch s[i] {
+			case '{':
+				depth++
+			case '}':
+				depth = max(0, depth-1)
+			}
+			if s[i] != ',' || depth > 0 {
+				continue
+			}
+		}
+		if element := strings.TrimSpace(s[start:i]); element != "" {
+			list = append(list, element)
+		}
+		start = i + 1
+	}
+	return list
+}
+
+// parseDuration reads what time.ParseDuration reads, a number of days (7d), or a bare number, which is seconds.
+func parseDuration(s string) (time.Duration, error) {
+	s = strings.TrimSpace(s)
+	unit := time.Second
+	number, days := strings.CutSuffix(s, "d")
+	if days {
+		unit = 24 * time.Hour
+	}
+	d := time.Duration(0)
+	if n, err := strconv.ParseFloat(number, 64); err == nil {
+		d = time.Duration(n * float64(unit))
+	} else if d, err = time.ParseDuration(s); err != nil {
+		d = 0
+	}
+	if d <= 0 {
+		return 0, fmt.Errorf("%s is not a duration above zero, like 500ms, 5s, 24h or 7d", quote(s))
+	}
+	return d, nil
+}
+
+// parseSize reads a number of bytes, with a unit of 1024 or without: 65536, 64k, 64KiB, 1MB.
+func parseSize(s string) (int, error) {
+	text := strings.ToLower(strings.TrimSpace(s))
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "b"), "i")
+	shift := 0
+	for unit, bits := range map[string]int{"k": 10, "m": 20, "g": 30} {
+		if number, ok := strings.CutSuffix(text, unit); ok {
+			text, shift = strings.TrimSpace(number), bits
+			break
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 || n > 1<<31>>shift {
+		return 0, fmt.Errorf("%s is not a size of 1 byte to 2 GiB, like 65536, 64KiB or 1MiB", quote(s))
+	}
+	return int(n << shift), nil
+}
+
+func parseCount(s string) (int, error) {
+	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s is not a whole number above zero", quote(s))
+	}
+	return int(n), nil
+}
+
+// quote shows a value of the dialect in a message: escaped, so that it stays on its line, and not at any length.
+func quote(s string) string {
+	const most = 120
+	if len(s) <= most {
+		return strconv.Quote(s)
+	}
+	n := most
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return strconv.Quote(s[:n]) + "…"
+}
+
+// hasControl reports whether s holds a control character, a newline or NUL among them.
+func hasControl(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
+}

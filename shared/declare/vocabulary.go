@@ -1,0 +1,123 @@
+package declare
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A path is what stands below a log's name, with dots: format.time_key. The empty path is the source.
+
+// formatOptions are the formats, and the options that each of them takes.
+var formatOptions = map[string][]string{
+	"none":         {},
+	"json":         {"keep_message", "time_format", "time_key", "time_zone"},
+	"csv":          {"keep_message", "keys", "time_format", "time_key", "time_zone"},
+	"nginx":        {"keep_message"},
+	"apache2":      {"keep_message"},
+	"apache_error": {"keep_message", "time_zone"},
+	"regexp":       {"keep_message", "pattern", "time_format", "time_key", "time_zone"},
+}
+
+// formatAliases are other names of formats: a misspelling that log-pilot's guides spread, and its inner name of none.
+var formatAliases = map[string]string{"regxp": "regexp", "nonex": "none"}
+
+// formatNames are the formats, in the order of their names.
+var formatNames = slices.Sorted(maps.Keys(formatOptions))
+
+// encodings are the values of encoding, and other names of the same.
+var encodings = map[string]string{
+	"utf-8": "utf-8", "utf8": "utf-8",
+	"utf-16": "utf-16", "utf16": "utf-16",
+	"utf-16le": "utf-16le", "utf16le": "utf-16le", "utf-16-le": "utf-16le",
+	"utf-16be": "utf-16be", "utf16be": "utf-16be", "utf-16-be": "utf-16be",
+	"gbk": "gbk", "gb2312": "gbk", "cp936": "gbk",
+	"gb18030": "gb18030",
+	"latin1":  "latin1", "latin-1": "latin1", "iso-8859-1": "latin1", "iso8859-1": "latin1",
+}
+
+// fixed are all paths but the source and those with a part of the user's own choice.
+var fixed = []string{
+	"tags", "target", "format", "output", "container",
+	"format.keep_message", "format.keys", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
+	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset",
+	"multiline.max_lines", "multiline.max_bytes", "multiline.timeout",
+	"keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit",
+	"exclude", "encoding", "ignore_older", "read_from",
+}
+
+// open are the paths below which the user chooses a word: an ID, so that there can be several, or a key, so that a value
+// may hold commas.
+var open = []string{"keep", "drop", "mask", "add", "rename", "tags"}
+
+// numbered are those of open below which a number in an environment variable can't be part of a log's name.
+var numbered = []string{"keep", "drop", "mask"}
+
+// byUnderscores leads from a path as an environment variable spells it, format_time_key, to the path.
+var byUnderscores = func() map[string]string {
+	m := make(map[string]string, len(fixed))
+	for _, path := range fixed {
+		m[strings.ReplaceAll(path, ".", "_")] = path
+	}
+	return m
+}()
+
+// isKnown reports whether path is one of the dialect's.
+func isKnown(path string) bool {
+	if p, ok := byUnderscores[strings.ReplaceAll(path, ".", "_")]; ok {
+		return p == path
+	}
+	word, id, ok := strings.Cut(path, ".")
+	return ok && id != "" && slices.Contains(open, word)
+}
+
+// splitPath takes the end of rest that is a known path, spelled with underscores, from the name before it. The longest
+// such path counts: a_format_time_key is format.time_key of a. ok is false where all of rest is a name.
+func splitPath(rest string) (name, path string, ok bool) {
+	for i := 1; i < len(rest)-1; i++ {
+		if rest[i] != '_' && rest[i] != '.' {
+			continue
+		}
+		end := rest[i+1:]
+		if path, ok := byUnderscores[strings.ReplaceAll(end, ".", "_")]; ok {
+			return rest[:i], path, true
+		}
+		for _, word := range numbered {
+			if id, ok := strings.CutPrefix(end, word); ok && len(id) > 1 && (id[0] == '_' || id[0] == '.') && isNumber(id[1:]) {
+				return rest[:i], word + "." + id[1:], true
+			}
+		}
+	}
+	return rest, "", false
+}
+
+// splitOpen is splitPath for paths with a word of the user's choice: a_add_team is add.team of a, if isLog(a).
+func splitOpen(rest string, isLog func(name string) bool) (name, path string, ok bool) {
+	for i := 1; i < len(rest)-1; i++ {
+		if rest[i] != '_' && rest[i] != '.' {
+			continue
+		}
+		for _, word := range open {
+			if id, ok := strings.CutPrefix(rest[i+1:], word); ok && len(id) > 1 && (id[0] == '_' || id[0] == '.') && isLog(rest[:i]) {
+				return rest[:i], word + "." + id[1:], true
+			}
+		}
+	}
+	return rest, "", false
+}
+
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// isName reports whether s can be the name of a log.
+func isName(s string) bool {
+	for i := range len(s) {
+		if !isNameByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
