@@ -10,6 +10,7 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/console"
 	"github.com/remora-logs/remora/shared/output/file"
+	"github.com/remora-logs/remora/shared/output/kafka"
 	"github.com/remora-logs/remora/shared/output/null"
 	"github.com/remora-logs/remora/shared/output/settings"
 )
@@ -26,6 +27,7 @@ type Backend struct {
 var Backends = []Backend{
 	backend("console", console.Open),
 	backend("file", file.Open),
+	backend("kafka", kafka.Open),
 	backend("null", null.Open),
 }
 

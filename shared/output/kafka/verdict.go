@@ -1,0 +1,46 @@
+package kafka
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/remora-logs/remora/shared/output"
+)
+
+// verdict gathers what became of a batch's records, from the goroutines that send them.
+type verdict struct {
+	mu      sync.Mutex
+	partial output.Partial
+}
+
+func (v *verdict) retry(index []int, cause error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.partial.Retry = append(v.partial.Retry, index...)
+	if v.partial.Cause == nil {
+		v.partial.Cause = cause
+	}
+}
+
+func (v *verdict) refuse(index int, cause error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.partial.Refused = append(v.partial.Refused, output.Refusal{Index: index, Reason: cause.Error()})
+	if v.partial.Cause == nil {
+		v.partial.Cause = cause
+	}
+}
+
+// result is the verdict as Write returns it, on a batch of n records.
+func (v *verdict) result(n int) error {
+	p := &v.partial
+	switch {
+	case len(p.Retry) == 0 && len(p.Refused) == 0:
+		return nil
+	case len(p.Retry) == n:
+		return p.Cause
+	}
+	slices.Sort(p.Retry)
+	slices.SortFunc(p.Refused, func(a, b output.Refusal) int { return a.Index - b.Index })
+	return p
+}
