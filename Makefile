@@ -53,7 +53,8 @@ ca-certificates:
 	@test -n "$(CA_CERTIFICATES)" || { echo "no CA certificates found: install the package ca-certificates, or name a file in PEM with CA_CERTIFICATES=" >&2; exit 1; }
 
 demo: bin/plugin bin/image ## both ways of collecting at work on a real engine, in less than two minutes
-	$(ENGINE) go run -C integration ./demo
+	go build -C integration -o ../bin/demo ./demo
+	$(ENGINE) bin/demo
 
 test: lint unit integration ## everything that a change has to pass
 

@@ -2,50 +2,16 @@ package verify
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/remora-logs/remora/integration/engine"
 )
-
-// Record is one record as JSON.
-type Record struct {
-	Message   *string `json:"message"`
-	Stream    string  `json:"stream"`
-	Source    string  `json:"source"`
-	Offset    int64   `json:"offset"`
-	Time      string  `json:"@timestamp"`
-	Truncated bool    `json:"truncated"`
-	Remora    string  `json:"remora"`
-	Records   int64   `json:"records"`
-	// Raw is all of it.
-	Raw json.RawMessage `json:"-"`
-}
-
-// Line is the record's message, empty where it has none.
-func (r *Record) Line() string {
-	if r.Message == nil {
-		return ""
-	}
-	return *r.Message
-}
-
-// Members is all that the record has.
-func (r *Record) Members(t testing.TB) map[string]any {
-	t.Helper()
-	m := make(map[string]any)
-	if err := json.Unmarshal(r.Raw, &m); err != nil {
-		t.Fatalf("%s: %v", r.Raw, err)
-	}
-	return m
-}
 
 // Log follows a file of records, one JSON object a line.
 type Log struct {
@@ -99,16 +65,9 @@ func (l *Log) Read(t testing.TB) {
 
 func (l *Log) take(t testing.TB, line []byte) {
 	t.Helper()
-	r := Record{Raw: line}
-	if err := json.Unmarshal(line, &r); err != nil {
-		t.Fatalf("%s holds a line that is no JSON object: %v: %.200q", l.path, err, line)
-	}
-	words := strings.SplitN(r.Line(), " ", 3)
-	n := -1
-	if len(words) > 1 {
-		if i, err := strconv.Atoi(words[1]); err == nil {
-			n = i
-		}
+	r, name, n, err := parse(line)
+	if err != nil {
+		t.Fatalf("%s: %v", l.path, err)
 	}
 	if n < 0 {
 		l.Others = append(l.Others, r)
@@ -117,7 +76,7 @@ func (l *Log) take(t testing.TB, line []byte) {
 		}
 		return
 	}
-	l.Numbers(words[0], r.Stream).Add(n)
+	l.Numbers(name, r.Stream).Add(n)
 	if l.Each != nil {
 		l.Each(t, &r)
 	}
