@@ -99,14 +99,15 @@ func (c *Config) sarama() (*sarama.Config, error) {
 }
 
 func (c *Config) version(s *sarama.Config) error {
-	v := c.Version
-	if strings.Count(v, ".") == 1 {
-		v += ".0" // sarama wants 2.8.0 and 0.10.2.0; people write 2.8
+	// sarama wants 2.8.0, and of the old ones 0.11.0.2; people write 2.8 and 0.11.
+	v, parts := c.Version, 3
+	if strings.HasPrefix(v, "0.") {
+		parts = 4
+	}
+	if missing := parts - 1 - strings.Count(v, "."); missing > 0 {
+		v += strings.Repeat(".0", missing)
 	}
 	parsed, err := sarama.ParseKafkaVersion(v)
-	if err != nil && strings.Count(c.Version, ".") == 1 {
-		parsed, err = sarama.ParseKafkaVersion(v + ".0")
-	}
 	if err != nil {
 		return fmt.Errorf("KAFKA_VERSION is %q; it must be a version such as 2.8.0", c.Version)
 	}
