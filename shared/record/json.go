@@ -66,70 +66,124 @@ func AppendString(dst []byte, s string) []byte { return AppendBytes(dst, []byte(
 // characters, NUL among them, are escaped, and each byte that is not part of valid UTF-8 becomes U+FFFD, so that the
 // result is always valid JSON.
 func AppendBytes(dst, p []byte) []byte {
-	dst = append(dst, '"')
+	n := len(dst)
+	dst = room(dst, n, len(p))
+	dst[n] = '"'
+	n++
 	for {
-		n := plain(p)
-		dst = append(dst, p[:n]...)
-		if p = p[n:]; len(p) == 0 {
-			return append(dst, '"')
+		k := CopyPlain(dst[n:], p)
+		n += k
+		if p = p[k:]; len(p) == 0 {
+			dst[n] = '"'
+			return dst[:n+1]
 		}
-		n, dst = appendSpecial(dst, p)
-		p = p[n:]
+		if len(dst)-n < len(p)+slack {
+			dst = room(dst, n, len(p))
+		}
+		switch c := p[0]; {
+		case c == '"' || c == '\\': // by far the most frequent, so without a call
+			dst[n], dst[n+1] = '\\', c
+			n, p = n+2, p[1:]
+		case c < utf8.RuneSelf:
+			n += putEscape(dst[n:], c)
+			p = p[1:]
+		default:
+			dst, n, p = putRunes(dst, n, p)
+		}
 	}
 }
 
-// plain is how many bytes at the beginning of p stand for themselves in a JSON string: printable ASCII but quote and
-// backslash. Eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs care, so the
-// lowest set bit is exact.
-func plain(p []byte) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
+// slack is how many bytes beyond those that are left of a string AppendBytes keeps free: CopyPlain may overrun by a
+// word, an escape takes six, a quote one.
+const slack = 16
+
+// room returns dst with its length at its capacity, so that there are at least more+slack bytes behind the first n,
+// which are kept.
+func room(dst []byte, n, more int) []byte {
+	if cap(dst)-n < more+slack {
+		dst = append(dst[:n], make([]byte, more+slack)...)
+	}
+	return dst[:cap(dst)]
+}
+
+// CopyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII but
+// quote and backslash) and returns how many these are. What it puts behind them in dst, up to seven bytes, means nothing:
+// dst must hold len(p)+8 bytes.
+//
+// It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs care, so that
+// the lowest set bit is exact.
+func CopyPlain(dst, p []byte) int {
 	n := 0
-	for len(p)-n >= 8 {
-		w := binary.LittleEndian.Uint64(p[n:])
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		mask := (w - ones*0x20) | (quote - ones) | (slash - ones) | w
-		if mask &= highs; mask != 0 {
+	dst = dst[:len(p)+8]
+	for ; n+8 <= len(p); n += 8 {
+		w := binary.LittleEndian.Uint64(p[n : n+8])
+		binary.LittleEndian.PutUint64(dst[n:n+8], w)
+		if mask := special(w); mask != 0 {
 			return n + bits.TrailingZeros64(mask)/8
 		}
-		n += 8
 	}
-	for n < len(p) {
-		if c := p[n]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
-			break
-		}
+	if n == len(p) {
+		return n
+	}
+	if n > 0 { // The rest is the upper part of the last eight bytes. What is shifted in is zero, and so special.
+		w := binary.LittleEndian.Uint64(p[len(p)-8:]) >> (8 * (8 - (len(p) - n)))
+		binary.LittleEndian.PutUint64(dst[n:], w)
+		return n + bits.TrailingZeros64(special(w))/8
+	}
+	for n < len(p) && isPlain(p[n]) {
+		dst[n] = p[n]
 		n++
 	}
 	return n
 }
 
-// appendSpecial appends what stands for the character at the beginning of p and returns how many bytes of p that was.
-// Valid multi-byte text is passed on a run at a time.
-func appendSpecial(dst, p []byte) (int, []byte) {
+// special has the highest bit of those bytes of w set that don't stand for themselves. Bits above the lowest one that is
+// set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and what is below 0x20.
+func special(w uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	return (((w ^ ones*0x02) - ones*0x21) | ((w ^ ones*'\\') - ones) | w) & highs
+}
+
+func isPlain(c byte) bool { return c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' }
+
+// putEscape writes the escape of a control character, at most six bytes.
+func putEscape(dst []byte, c byte) int {
 	const hex = "0123456789abcdef"
-	switch c := p[0]; {
-	case c == '"' || c == '\\':
-		return 1, append(dst, '\\', c)
-	case c == '\n':
-		return 1, append(dst, `\n`...)
-	case c == '\r':
-		return 1, append(dst, `\r`...)
-	case c == '\t':
-		return 1, append(dst, `\t`...)
-	case c < 0x20:
-		return 1, append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-	case c < 0x80:
-		return 1, append(dst, c)
+	dst = dst[:6]
+	dst[0] = '\\'
+	switch c {
+	case '\n':
+		dst[1] = 'n'
+	case '\r':
+		dst[1] = 'r'
+	case '\t':
+		dst[1] = 't'
+	default:
+		dst[1], dst[2], dst[3], dst[4], dst[5] = 'u', '0', '0', hex[c>>4], hex[c&15]
+		return 6
 	}
-	n := 0
-	for n < len(p) && p[n] >= 0x80 {
-		r, size := utf8.DecodeRune(p[n:])
-		if r == utf8.RuneError && size == 1 {
-			break
+	return 2
+}
+
+// putRunes writes to dst[n:] the run of bytes of other characters at the beginning of p.
+func putRunes(dst []byte, n int, p []byte) ([]byte, int, []byte) {
+	for len(p) > 0 && p[0] >= utf8.RuneSelf {
+		if len(p) >= 3 && p[0]-0xe1 < 0xed-0xe1 && p[1]&0xc0 == 0x80 && p[2]&0xc0 == 0x80 {
+			// Three bytes without a special case: U+1000 to U+CFFF, most of what is not Latin.
+			dst[n], dst[n+1], dst[n+2] = p[0], p[1], p[2]
+			n, p = n+3, p[3:]
+			continue
 		}
-		n += size
+		r, size := utf8.DecodeRune(p)
+		if r == utf8.RuneError && size == 1 {
+			if len(dst)-n < len(p)+slack {
+				dst = room(dst, n, len(p))
+			}
+			n += copy(dst[n:], `\ufffd`)
+		} else {
+			n += copy(dst[n:], p[:size])
+		}
+		p = p[size:]
 	}
-	if n == 0 {
-		return 1, append(dst, `\ufffd`...)
-	}
-	return n, append(dst, p[:n]...)
+	return dst, n, p
 }

@@ -1,0 +1,81 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// valid is what AppendBytes makes of p: each byte that is not part of valid UTF-8 is U+FFFD.
+func valid(p []byte) string {
+	var b strings.Builder
+	for len(p) > 0 {
+		r, size := utf8.DecodeRune(p)
+		b.WriteRune(r)
+		p = p[size:]
+	}
+	return b.String()
+}
+
+func TestAppendBytesEveryByteEverywhere(t *testing.T) {
+	for c := range 256 {
+		for length := 1; length < 20; length++ {
+			for at := range length {
+				p := bytes.Repeat([]byte{'x'}, length)
+				p[at] = byte(c)
+				var got string
+				require.NoError(t, json.Unmarshal(AppendBytes(nil, p), &got), "%q", p)
+				require.Equal(t, valid(p), got)
+			}
+		}
+	}
+}
+
+func TestAppendBytesKeepsWhatWasThere(t *testing.T) {
+	for _, size := range []int{0, 1, 7, 8, 9, 100} {
+		dst := append(make([]byte, 0, size), "before:"...)
+		got := AppendBytes(dst, bytes.Repeat([]byte{0}, 1000))
+		assert.Equal(t, `before:"`+strings.Repeat(`\u0000`, 1000)+`"`, string(got))
+	}
+}
+
+func TestAppendBytesWritesNothingBehindItsResult(t *testing.T) {
+	// The memory behind the result is dst's own, but a caller that keeps a slice of its beginning must find it unchanged.
+	dst := []byte("0123456789abcdef")
+	AppendBytes(dst[:4:4], []byte("overwrite?"))
+	assert.Equal(t, "0123456789abcdef", string(dst))
+}
+
+func TestAppendRecordAllocatesNothing(t *testing.T) {
+	src := NewSource("s", "n", "stdout", "t", []Tag{{"a", "b"}}, nil)
+	dst := make([]byte, 0, 4096)
+	var enc Encoder
+	for name, text := range texts {
+		r := Record{Line: text, Source: src, Time: 1700000000e9}
+		assert.Zero(t, testing.AllocsPerRun(100, func() {
+			r.Time += 1e9
+			dst = enc.AppendRecord(dst[:0], &r)
+		}), name)
+	}
+}
+
+func FuzzAppendBytes(f *testing.F) {
+	for _, text := range texts {
+		f.Add(text)
+	}
+	f.Add([]byte("\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80\u2028\U0010ffff\xe1\x80"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		out := AppendBytes(nil, p)
+		require.True(t, json.Valid(out))
+		require.True(t, utf8.Valid(out))
+		var got string
+		require.NoError(t, json.Unmarshal(out, &got))
+		require.Equal(t, valid(p), got)
+		require.Equal(t, got, string(AppendText(nil, out)))
+	})
+}
