@@ -121,6 +121,9 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 func (f *Feed) cut(fl *flight, data []byte, now time.Time, last, filled bool) int64 {
 	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
 	ns := now.UnixNano()
+	if len(data) > 0 && f.cursor+int64(len(data)) <= f.resumed {
+		last = false // what is unfinished at the resumed position has to become a record after it
+	}
 	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
 	b.Keep(n)
 	if n == 0 && filled && !last {

@@ -301,8 +301,10 @@ func TestIdleStreamsAreNotRead(t *testing.T) {
 		b.attach(m)
 		m.write("a\nunterminated")
 		time.Sleep(time.Second)
+		synctest.Wait()
 		before := m.reads
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		require.Equal(t, before, m.reads)
 	})
 }
@@ -351,6 +353,7 @@ func TestThePauseThatTheBackendAskedForIsKept(t *testing.T) {
 		b.attach(m)
 		m.write("a\n")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Len(t, b.out.times, 2)
 		require.GreaterOrEqual(t, b.out.times[1].Sub(b.out.times[0]), 17*time.Second)
 	})
@@ -383,6 +386,7 @@ func TestAPoisonRecordIsFoundRefusedAndKept(t *testing.T) {
 				time.Sleep(10 * time.Second)
 				want := append(split(numbered(0, 333)), split(numbered(334, 1000))...)
 				require.Equal(t, want, b.out.got())
+				synctest.Wait()
 				require.Less(t, len(b.out.times), 25)
 				s := f.Status(time.Now())
 				require.EqualValues(t, 999, s.SentRecords)
@@ -440,6 +444,7 @@ func TestItemsToBeSentAgainAreSentAgainAlone(t *testing.T) {
 		m.write(numbered(0, 100))
 		time.Sleep(5 * time.Second)
 		require.ElementsMatch(t, split(numbered(0, 100)), b.out.got())
+		synctest.Wait()
 		require.Equal(t, []int{100, 34}, b.out.sizes)
 	})
 }
