@@ -62,6 +62,9 @@ var byUnderscores = func() map[string]string {
 	return m
 }()
 
+// underscored are the keys of byUnderscores.
+var underscored = slices.Sorted(maps.Keys(byUnderscores))
+
 // isKnown reports whether path is one of the dialect's.
 func isKnown(path string) bool {
 	if p, ok := byUnderscores[strings.ReplaceAll(path, ".", "_")]; ok {
@@ -74,7 +77,8 @@ func isKnown(path string) bool {
 // splitPath takes the end of rest that is a known path, spelled with underscores, from the name before it. The longest
 // such path counts: a_format_time_key is format.time_key of a. ok is false where all of rest is a name.
 func splitPath(rest string) (name, path string, ok bool) {
-	for i := 1; i < len(rest)-1; i++ {
+	const longest = 24 // more than the longest of fixed; rest may be of any length
+	for i := max(1, len(rest)-1-longest); i < len(rest)-1; i++ {
 		if rest[i] != '_' && rest[i] != '.' {
 			continue
 		}
@@ -93,7 +97,7 @@ func splitPath(rest string) (name, path string, ok bool) {
 
 // splitOpen is splitPath for paths with a word of the user's choice: a_add_team is add.team of a, if isLog(a).
 func splitOpen(rest string, isLog func(name string) bool) (name, path string, ok bool) {
-	for i := 1; i < len(rest)-1; i++ {
+	for i := 1; i < min(len(rest)-1, maxName+1); i++ {
 		if rest[i] != '_' && rest[i] != '.' {
 			continue
 		}
@@ -108,6 +112,9 @@ func splitOpen(rest string, isLog func(name string) bool) (name, path string, ok
 
 func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
+// maxName is the longest name of a log in bytes: what a file may be named, or a topic.
+const maxName = 249
+
 // isName reports whether s can be the name of a log.
 func isName(s string) bool {
 	for i := range len(s) {
@@ -115,7 +122,7 @@ func isName(s string) bool {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && len(s) <= maxName
 }
 
 func isNameByte(c byte) bool {

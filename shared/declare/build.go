@@ -1,0 +1,304 @@
+package declare
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/remora-logs/remora/shared/format/timefmt"
+	"github.com/remora-logs/remora/shared/pattern"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// build makes the declaration of a resolved draft. It is to be used only if dr.errors is empty afterwards.
+func (dr *draft) build(r *reader) Declaration {
+	d := Declaration{Name: dr.name, Target: dr.name, FormatOptions: map[string]string{}, Tags: map[string]string{}}
+	source, ok := dr.get("")
+	if !ok {
+		dr.undeclared()
+		return d
+	}
+	for _, pair := range dr.fields {
+		d.Tags[pair.Key] = pair.Value
+	}
+	if err := d.setSource(source.value); err != nil {
+		dr.refuse(source, err.Error()+r.misspelt(source.key))
+	}
+	dr.setFormat(&d)
+	for _, e := range dr.entries {
+		if err := d.set(r.d, e); err != nil {
+			dr.refuse(e, err.Error())
+		}
+	}
+	dr.checkMultiline(&d)
+	dr.checkUse(&d)
+	return d
+}
+
+// undeclared refuses what describes a log that nothing declares.
+func (dr *draft) undeclared() {
+	for _, e := range dr.entries {
+		message := "describes the log " + dr.name + ", which is not declared"
+		if looksLikeSource(e.value) && strings.Contains(e.key, "_logs_") {
+			message += "; a log whose name ends in _" + strings.ReplaceAll(e.path, ".", "_") + " can be declared by a label only"
+		}
+		dr.refuse(e, message)
+	}
+}
+
+// misspelt is a half sentence that proposes the right spelling of a variable whose key became a name, because what follows
+// the name of a declared log in it is not quite a known path.
+func (r *reader) misspelt(key string) string {
+	for _, p := range r.d.prefixes {
+		rest, ok := strings.CutPrefix(key, p.env)
+		for i := max(1, len(rest)-32); ok && i < len(rest); i++ {
+			if rest[i] != '_' {
+				continue
+			}
+			if dr := r.drafts[rest[:i]]; dr != nil && dr.has("") {
+				if near := nearest(rest[i+1:], underscored); near != "" {
+					return "; did you mean " + p.env + rest[:i+1] + near + "?"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func (d *Declaration) setSource(value string) error {
+	value = strings.TrimSpace(value)
+	d.Source = value
+	switch {
+	case value == Stdout:
+		return nil
+	case value == "":
+		return errors.New("is empty; it takes stdout or the absolute path of a file")
+	case strings.EqualFold(value, Stdout):
+		return fmt.Errorf("%s is neither stdout nor an absolute path; did you mean stdout?", quote(value))
+	case value == "stderr":
+		return errors.New("stderr can't be collected apart; stdout means both, and each record says which in its field stream")
+	case value[0] != '/':
+		return fmt.Errorf("%s is neither stdout nor an absolute path", quote(value))
+	case hasControl(value):
+		return fmt.Errorf("%s holds a control character", quote(value))
+	}
+	return checkPattern(value)
+}
+
+// checkPattern checks a pattern of paths.
+func checkPattern(p string) error {
+	for element := range strings.SplitSeq(p, "/") {
+		if element == ".." {
+			return fmt.Errorf("%s climbs out of its directory with ..", quote(p))
+		}
+	}
+	if last := path.Base(p); strings.HasSuffix(p, "/") || last == "." {
+		return fmt.Errorf("%s is a directory; name files in it, like %s", quote(p), path.Join(p, "*.log"))
+	}
+	if !doublestar.ValidatePattern(p) {
+		return fmt.Errorf("%s is not a valid pattern: a [ or { is not closed, or a range has no end", quote(p))
+	}
+	return nil
+}
+
+// setFormat sets the format and checks that its options are its own. Their values are checked with all others.
+func (dr *draft) setFormat(d *Declaration) {
+	d.Format = "none"
+	e, ok := dr.get("format")
+	if ok {
+		d.Format = strings.ToLower(strings.TrimSpace(e.value))
+		if name, ok := formatAliases[d.Format]; ok {
+			d.Format = name
+		}
+	}
+	options, known := formatOptions[d.Format]
+	if !known {
+		dr.refuse(e, fmt.Sprintf("%s is none of the formats %s%s", quote(e.value), strings.Join(formatNames, ", "), didYouMean(d.Format, formatNames)))
+		return
+	}
+	for _, o := range dr.entries {
+		option, ok := strings.CutPrefix(o.path, "format.")
+		if !ok || slices.Contains(options, option) {
+			continue
+		}
+		has := "no options"
+		if len(options) > 0 {
+			has = strings.Join(options, ", ")
+		}
+		dr.refuse(o, fmt.Sprintf("the format %s has no option %s; it has %s", d.Format, option, has))
+	}
+	if d.Format == "regexp" && !dr.has("format.pattern") {
+		dr.refuse(entry{key: e.sub("pattern"), place: e.place}, "is missing: the format regexp needs an expression with named groups")
+	}
+}
+
+// set checks e and sets what it says. Source and format are set already.
+func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
+	group, rest, _ := strings.Cut(e.path, ".")
+	switch group {
+	case "":
+	case "tags":
+		err = d.setTags(rest, e.value)
+	case "target":
+		if d.Target = strings.TrimSpace(e.value); hasControl(d.Target) {
+			err = fmt.Errorf("%s holds a control character", quote(e.value))
+		}
+	case "format":
+		if rest != "" {
+			d.FormatOptions[rest], err = d.formatOption(rest, e.value)
+		}
+	case "multiline":
+		put(&d.Multiline, rest, e.value)
+		err = new(Multiline).set(rest, e.value)
+	case "output":
+		d.Outputs, err = dialect.outputNames(e.value)
+	case "container":
+		if d.Container = strings.TrimSpace(e.value); strings.ContainsAny(d.Container, " ,/") || hasControl(d.Container) {
+			err = fmt.Errorf("%s is no name of a container", quote(e.value))
+		}
+	case "exclude", "encoding", "ignore_older", "read_from":
+		var value string
+		value, err = fileOption(group, e.value)
+		put(&d.Files, group, value)
+	default:
+		put(&d.Filters, e.path, e.value)
+		err = new(Filters).set(e.path, e.value)
+	}
+	return err
+}
+
+func put(m *map[string]string, key, value string) {
+	if *m == nil {
+		*m = make(map[string]string)
+	}
+	(*m)[key] = value
+}
+
+func (d *Declaration) setTags(key, value string) error {
+	if key != "" {
+		d.Tags[key] = value
+		return nil
+	}
+	pairs, err := parsePairs(value)
+	for _, p := range pairs {
+		d.Tags[p.Key] = p.Value
+	}
+	return err
+}
+
+// formatOption returns value in the form that the format reads.
+func (d *Declaration) formatOption(option, value string) (string, error) {
+	var err error
+	switch option {
+	case "pattern":
+		_, err = pattern.Compile(value)
+		return value, err
+	case "time_format":
+		_, err = timefmt.New(value, "")
+		return value, err
+	case "time_zone":
+		value = strings.TrimSpace(value)
+		_, err = timefmt.New("", value)
+	case "time_key":
+		value = strings.TrimSpace(value)
+	case "keys":
+		if len(SplitList(value)) == 0 {
+			err = fmt.Errorf("%s names no column", quote(value))
+		}
+	case "keep_message":
+		var keep bool
+		if keep, err = strconv.ParseBool(strings.ToLower(strings.TrimSpace(value))); err != nil {
+			err = fmt.Errorf("%s is neither true nor false", quote(value))
+		}
+		value = strconv.FormatBool(keep)
+	}
+	return value, err
+}
+
+// fileOption returns value in the form that Declaration.Files promises.
+func fileOption(option, value string) (string, error) {
+	trimmed := strings.TrimSpace(value)
+	lower := strings.ToLower(trimmed)
+	switch option {
+	case "encoding":
+		name, ok := encodings[lower]
+		if !ok {
+			names := []string{"utf-8", "utf-16", "utf-16le", "utf-16be", "gbk", "gb18030", "latin1"}
+			return "", fmt.Errorf("%s is none of %s%s", quote(value), strings.Join(names, ", "), didYouMean(lower, names))
+		}
+		return name, nil
+	case "read_from":
+		if lower != "beginning" && lower != "end" {
+			return "", fmt.Errorf("%s is neither beginning nor end", quote(value))
+		}
+		return lower, nil
+	case "ignore_older":
+		d, err := parseDuration(trimmed)
+		return d.String(), err
+	}
+	for _, p := range SplitList(value) {
+		if err := checkPattern(p); err != nil {
+			return "", err
+		}
+	}
+	return trimmed, nil
+}
+
+func (d *Dialect) outputNames(value string) ([]string, error) {
+	names := SplitList(value)
+	for _, name := range names {
+		if len(d.outputs) > 0 && !slices.Contains(d.outputs, name) {
+			return nil, fmt.Errorf("%s is none of the outputs %s%s", quote(name), strings.Join(d.outputs, ", "), didYouMean(name, d.outputs))
+		}
+	}
+	return names, nil
+}
+
+// checkMultiline checks what keys of multiline say together.
+func (dr *draft) checkMultiline(d *Declaration) {
+	if len(d.Multiline) == 0 {
+		return
+	}
+	for _, e := range dr.entries {
+		option, ok := strings.CutPrefix(e.path, "multiline.")
+		switch expressions := d.Multiline["start"] + d.Multiline["end"] + d.Multiline["continue"]; {
+		case !ok:
+		case option == "preset" && expressions != "":
+			dr.refuse(e, "a preset and an expression exclude each other: remove multiline.preset, or start, end and continue")
+		case d.Multiline["preset"] == "" && expressions == "":
+			dr.warn(e, "has no effect without multiline.start, multiline.end, multiline.continue or multiline.preset")
+		}
+	}
+}
+
+// bare is a source without tags: it owns the keys that are Remora's own.
+var bare = record.NewSource("", "", "", "", nil, nil)
+
+// checkUse warns about what is right in itself, but has no effect.
+func (dr *draft) checkUse(d *Declaration) {
+	for _, e := range dr.entries {
+		switch group, key, _ := strings.Cut(e.path, "."); group {
+		case "tags":
+			dr.warnOfTag(e, key)
+			pairs, _ := parsePairs(e.value)
+			for i := 0; i < len(pairs) && key == ""; i++ {
+				dr.warnOfTag(e, pairs[i].Key)
+			}
+		case "exclude", "encoding", "ignore_older", "read_from", "container":
+			if d.Source == Stdout {
+				dr.warn(e, "has no effect on stdout")
+			}
+		}
+	}
+}
+
+func (dr *draft) warnOfTag(e entry, tag string) {
+	if tag == "message" || bare.Owns([]byte(tag)) {
+		dr.warn(e, "the tag "+tag+" is left out: a record has a member of that name")
+	}
+}

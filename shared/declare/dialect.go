@@ -1,0 +1,310 @@
+package declare
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// DefaultPrefix is the prefix of keys where PILOT_LOG_PREFIX names none.
+const DefaultPrefix = "aliyun"
+
+// Dialect reads declarations. It is immutable and safe for concurrent use.
+type Dialect struct {
+	prefixes []prefix // the longest first, so that of two that match a key the one that says more counts
+	outputs  []string
+}
+
+// prefix is one of PILOT_LOG_PREFIX, as it begins labels and environment variables.
+type prefix struct {
+	name       string
+	label, env string // aliyun.logs. and aliyun_logs_
+}
+
+// New makes the dialect of the prefixes that are named in list, comma-separated, as PILOT_LOG_PREFIX has them; the default
+// one where it names none. outputs are the outputs that a declaration may name; any, where there are none.
+func New(list string, outputs ...string) *Dialect {
+	d := &Dialect{outputs: outputs}
+	names := SplitList(list)
+	if len(names) == 0 {
+		names = []string{DefaultPrefix}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		d.prefixes = append(d.prefixes, prefix{name: name, label: name + ".logs.", env: name + "_logs_"})
+	}
+	slices.SortStableFunc(d.prefixes, func(a, b prefix) int { return cmp.Compare(len(b.name), len(a.name)) })
+	return d
+}
+
+// Input is all that one container, or one sidecar, has to say about logs. Of two that set the same key, the one further
+// down counts: the environment overrides labels and annotations key by key, and these the file.
+type Input struct {
+	// Options are of --log-opt. They are defaults for every declaration of stdout that does not say otherwise, and can't
+	// be in error: what is wrong with them is a warning, because daemon.json's reach every container.
+	Options map[string]string
+	// Others are options that are not the dialect's, but somebody's.
+	Others []string
+	// DefaultTarget is where stdout goes that nothing declares; not collected where it is empty.
+	DefaultTarget string
+	// File is what ReadFile made of REMORA_CONFIG; nil for none.
+	File *File
+	// Annotations are a Pod's, Labels a container's. Keys that are not of the dialect are ignored in either.
+	Annotations, Labels map[string]string
+	// Env is the environment as NAME=value. The last of equal names counts.
+	Env []string
+}
+
+// Read makes declarations of what in says. It never fails: what is wrong is in the Set, which shares no memory with in
+// that could be changed.
+func (d *Dialect) Read(in Input) Set {
+	r := reader{d: d, drafts: make(map[string]*draft), set: Set{Declarations: []Declaration{}, Errors: []Problem{}, Warnings: []Problem{}}}
+	r.file(in.File)
+	r.labels(in.Annotations)
+	r.labels(in.Labels)
+	r.env(in.Env)
+	r.open()
+	r.custom()
+	defaults := r.defaults(in.Options, in.Others)
+	r.build(defaults)
+	if in.DefaultTarget != "" {
+		r.undeclared(in.DefaultTarget, defaults)
+	}
+	r.metadata(in.Labels)
+	r.set.Errors, r.set.Warnings = inOrder(r.set.Errors), inOrder(r.set.Warnings)
+	return r.set
+}
+
+// reader is the state of one Read.
+type reader struct {
+	d       *Dialect
+	set     Set
+	drafts  map[string]*draft // by the log's name
+	opened  []opened
+	configs []entry // values of PREFIX_logs_custom_config
+}
+
+// opened is an entry whose key reads two ways, which can be told apart only when all logs are known.
+type opened struct {
+	rest  string
+	entry entry
+}
+
+func (r *reader) error(key, message string) {
+	r.set.Errors = append(r.set.Errors, Problem{key, message})
+}
+func (r *reader) warning(key, message string) {
+	r.set.Warnings = append(r.set.Warnings, Problem{key, message})
+}
+
+// labels reads labels or annotations, in the order of their keys, so that the result does not depend on a map's.
+func (r *reader) labels(labels map[string]string) {
+	var keys []string
+	for key := range labels {
+		if r.d.concerns(key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		r.key(key, labels[key])
+	}
+}
+
+func (r *reader) env(env []string) {
+	for _, variable := range env {
+		if key, value, ok := strings.Cut(variable, "="); ok && r.d.concerns(key) {
+			r.key(key, value)
+		}
+	}
+}
+
+// concerns reports whether key may be one of the dialect's, or was meant to be.
+func (d *Dialect) concerns(key string) bool {
+	for i := range d.prefixes {
+		if name := d.prefixes[i].name; len(key) > len(name) && key[:len(name)] == name && (key[len(name)] == '.' || key[len(name)] == '_') {
+			return true
+		}
+	}
+	return false
+}
+
+// key reads one key, whichever way it is spelled: with dots, as labels are, or with underscores, as variables are. Either
+// may come as the other.
+func (r *reader) key(key, value string) {
+	for i := range r.d.prefixes {
+		p := &r.d.prefixes[i]
+		if rest, ok := strings.CutPrefix(key, p.label); ok {
+			r.dotted(rest, entry{prefix: p.name, key: key, value: value})
+			return
+		}
+		if rest, ok := strings.CutPrefix(key, p.env); ok {
+			r.underscored(rest, entry{prefix: p.name, key: key, value: value})
+			return
+		}
+	}
+	for i := range r.d.prefixes {
+		r.almost(&r.d.prefixes[i], key)
+	}
+}
+
+// almost warns about a key that lacks little to be one of the dialect's. Its value is not shown: it may be anybody's.
+func (r *reader) almost(p *prefix, key string) {
+	rest, ok := strings.CutPrefix(key, p.name)
+	switch {
+	case !ok:
+	case rest == ".logs" || rest == "_logs":
+		r.error(key, "names no log: write "+key+rest[:1]+"NAME")
+	case strings.HasPrefix(rest, ".log."), strings.HasPrefix(rest, "_log_"):
+		r.warning(key, "is not read; did you mean "+p.name+rest[:4]+"s"+rest[4:]+"?")
+	}
+}
+
+// dotted reads NAME or NAME.path.
+func (r *reader) dotted(rest string, e entry) {
+	name, path, below := strings.Cut(rest, ".")
+	switch {
+	case rest == "custom_config" && !looksLikeSource(e.value):
+		r.configs = append(r.configs, e)
+	case !isName(name):
+		r.badName(name, e)
+	case below && !isKnown(path):
+		r.draft(name).refuse(e, unknownKey(path))
+	default:
+		e.path = path
+		r.draft(name).add(e)
+	}
+}
+
+// underscored reads NAME or NAME_path. The name may hold underscores: what follows it has to be a known path, else it
+// belongs to the name.
+func (r *reader) underscored(rest string, e entry) {
+	if rest == "custom_config" {
+		r.configs = append(r.configs, e)
+		return
+	}
+	if name, path, ok := splitPath(rest); ok {
+		if !isName(name) {
+			r.badName(name, e)
+			return
+		}
+		e.path = path
+		r.draft(name).add(e)
+		return
+	}
+	if _, _, ok := splitOpen(rest, func(string) bool { return true }); ok {
+		r.opened = append(r.opened, opened{rest, e})
+		return
+	}
+	r.whole(rest, e)
+}
+
+// whole takes all of rest for a name.
+func (r *reader) whole(rest string, e entry) {
+	if !isName(rest) {
+		r.badName(rest, e)
+		return
+	}
+	r.draft(rest).add(e)
+}
+
+// open reads the variables that may be add.team of the log a, or a log named a_add_team: the first, where there is an a.
+// Shorter keys come first, because a log may be declared by one of these.
+func (r *reader) open() {
+	slices.SortStableFunc(r.opened, func(a, b opened) int { return cmp.Compare(len(a.rest), len(b.rest)) })
+	for _, o := range r.opened {
+		name, path, ok := splitOpen(o.rest, func(name string) bool {
+			dr := r.drafts[name]
+			return dr != nil && dr.has("")
+		})
+		if !ok {
+			r.whole(o.rest, o.entry)
+			continue
+		}
+		if looksLikeSource(o.entry.value) {
+			r.warning(o.entry.key, "is read as "+path+" of the log "+name+"; declare a log named "+o.rest+" by a label, if that is what is meant")
+		}
+		o.entry.path = path
+		r.draft(name).add(o.entry)
+	}
+}
+
+func (r *reader) badName(name string, e entry) {
+	switch {
+	case name == "":
+		r.error(e.key, "has no name for the log")
+	case len(name) > maxName:
+		r.error(e.key, "has a name that is too long: at most 249 bytes are allowed")
+	default:
+		r.error(e.key, quote(name)+" is no name of a log: only letters, digits, _ and - may occur in it")
+	}
+}
+
+func (r *reader) draft(name string) *draft {
+	dr := r.drafts[name]
+	if dr == nil {
+		dr = &draft{name: name}
+		r.drafts[name] = dr
+	}
+	return dr
+}
+
+// build makes declarations of the drafts, those of stdout with the defaults of the log-opts.
+func (r *reader) build(defaults []group) {
+	for _, name := range slices.Sorted(maps.Keys(r.drafts)) {
+		dr := r.drafts[name]
+		dr.resolve()
+		if dr.stdout() {
+			dr.apply(defaults)
+		}
+		r.finish(dr)
+	}
+}
+
+func (r *reader) finish(dr *draft) {
+	declaration := dr.build(r)
+	r.set.Warnings = append(r.set.Warnings, dr.warnings...)
+	if len(dr.errors) > 0 {
+		r.set.Errors = append(r.set.Errors, dr.errors...)
+		return
+	}
+	r.set.Declarations = append(r.set.Declarations, declaration)
+}
+
+// metadata collects com.aliyun.access.* labels, which log-pilot adds to each record under a name with underscores. One
+// without a value adds nothing.
+func (r *reader) metadata(labels map[string]string) {
+	const access = "com.aliyun.access."
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if value := labels[key]; value != "" && strings.HasPrefix(key, access) {
+			if r.set.Metadata == nil {
+				r.set.Metadata = make(map[string]string)
+			}
+			r.set.Metadata[strings.ReplaceAll(key, ".", "_")] = value
+		}
+	}
+}
+
+// inOrder sorts problems by key, each once.
+func inOrder(problems []Problem) []Problem {
+	slices.SortFunc(problems, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(problems)
+}
+
+// looksLikeSource reports whether value could only be the source of a log.
+func looksLikeSource(value string) bool {
+	value = strings.TrimSpace(value)
+	return value == Stdout || strings.HasPrefix(value, "/")
+}
+
+// unknownKey is what is wrong with a path that the dialect does not have.
+func unknownKey(path string) string {
+	switch path {
+	case "index", "topic":
+		return "unknown key; it is a tag: write " + path + "=… into the key tags"
+	}
+	return "unknown key" + didYouMean(path, fixed)
+}
