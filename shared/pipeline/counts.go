@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/record"
 )
 
 // Counts is what became of a feed's records, since the process started, and of the bytes of the stream that they were
@@ -13,18 +14,26 @@ import (
 type Counts struct {
 	// Read counts the records that are to be delivered: those that a filter dropped are not among them, those that were
 	// lost before they were read are, where their number is known. Remora's own markers count as records.
-	ReadRecords, ReadBytes int64
+	ReadRecords int64 `json:"read_records"`
+	ReadBytes   int64 `json:"read_bytes"`
 	// Sent records were acknowledged by the backend.
-	SentRecords, SentBytes int64
+	SentRecords int64 `json:"sent_records"`
+	SentBytes   int64 `json:"sent_bytes"`
 	// Queued records were read and wait, or are on their way.
-	QueuedRecords, QueuedBytes int64
+	QueuedRecords int64 `json:"queued_records"`
+	QueuedBytes   int64 `json:"queued_bytes"`
 	// Dropped records were given up before they were read, because the spool was full or the file was truncated.
-	DroppedRecords, DroppedBytes int64
+	DroppedRecords int64 `json:"dropped_records"`
+	DroppedBytes   int64 `json:"dropped_bytes"`
 	// Refused records will never be taken by the backend.
-	RefusedRecords, RefusedBytes int64
+	RefusedRecords int64 `json:"refused_records"`
+	RefusedBytes   int64 `json:"refused_bytes"`
 	// Gaps counts the places where records were dropped. Filtered records were dropped by a declared filter, and
 	// ParseErrors did not fit their format; SkippedBytes are those that no record could be made of.
-	Gaps, Filtered, ParseErrors, SkippedBytes int64
+	Gaps         int64 `json:"gaps"`
+	Filtered     int64 `json:"filtered"`
+	ParseErrors  int64 `json:"parse_errors"`
+	SkippedBytes int64 `json:"skipped_bytes"`
 }
 
 func (c *Counts) drop(records, bytes int64) {
@@ -59,8 +68,8 @@ func (c *Counts) Add(o Counts) {
 // Status is a feed as it is now.
 type Status struct {
 	checkpoint.Key
-	// Path and Target as its records carry them.
-	Path, Target string
+	// Source is what its records share.
+	Source *record.Source
 	Counts
 	// Acked is the position that the backend has acknowledged, Backlog how many bytes of the stream lie behind it.
 	Acked   checkpoint.Position
@@ -76,7 +85,7 @@ func (f *Feed) Status(now time.Time) Status {
 	end := f.route.Stream.End()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := Status{Key: f.key, Path: f.route.Source.Path, Target: f.route.Source.Target, Counts: f.counts, Acked: f.acked,
+	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Acked: f.acked,
 		Backlog: max(0, end-f.acked.Low)}
 	s.settle()
 	if s.Backlog > 0 {

@@ -14,12 +14,27 @@ import (
 
 // Config bounds how records are batched and sent.
 type Config struct {
-	BatchBytes      int           `env:"REMORA_BATCH_BYTES" envDefault:"4194304" doc:"A batch is sent when what it holds comes to about so many bytes as sent"`
+	BatchBytes      int           `env:"REMORA_BATCH_BYTES" envDefault:"4194304" doc:"a batch is sent when what it holds comes to about so many bytes as sent"`
 	BatchRecords    int           `env:"REMORA_BATCH_RECORDS" envDefault:"65536" doc:"… or so many records"`
 	BatchLinger     time.Duration `env:"REMORA_BATCH_LINGER" envDefault:"200ms" doc:"… or when its first record has waited so long"`
-	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"The longest pause between two attempts to send the same batch"`
-	DeadLetter      string        `env:"REMORA_DEAD_LETTER" doc:"File for records that a backend refuses for good, each with the reason; without it they are counted only"`
-	DeadLetterBytes int64         `env:"REMORA_DEAD_LETTER_BYTES" envDefault:"67108864" doc:"Size at which that file is moved to FILE.1, replacing an older one"`
+	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"the longest pause between two attempts to send the same batch"`
+	DeadLetter      string        `env:"REMORA_DEAD_LETTER" doc:"file for records that a backend refuses for good, each with the reason; without it they are counted only"`
+	DeadLetterBytes int64         `env:"REMORA_DEAD_LETTER_BYTES" envDefault:"67108864" doc:"size at which that file is moved to FILE.1, replacing an older one"`
+}
+
+// Check says what of the settings can't be.
+func (c *Config) Check() error {
+	switch {
+	case c.BatchBytes < 64<<10:
+		return fmt.Errorf("REMORA_BATCH_BYTES is %d; it must be at least %d", c.BatchBytes, 64<<10)
+	case c.BatchRecords < 1:
+		return fmt.Errorf("REMORA_BATCH_RECORDS is %d; it must be at least 1", c.BatchRecords)
+	case c.BatchLinger <= 0:
+		return fmt.Errorf("REMORA_BATCH_LINGER is %v; it must be more than 0", c.BatchLinger)
+	case c.DeadLetterBytes < 1:
+		return fmt.Errorf("REMORA_DEAD_LETTER_BYTES is %d; it must be at least 1", c.DeadLetterBytes)
+	}
+	return nil
 }
 
 const (
@@ -147,7 +162,7 @@ func (p *Pipeline) done(f *Feed) {
 	delete(p.feeds, f.key)
 	delete(p.dirty, f)
 	p.ended.Add(f.Status(time.Now()).Counts)
-	if !f.detached.Load() {
+	if !f.detached.Load() && !f.route.Keep {
 		p.forget = append(p.forget, f.key)
 	}
 	close(p.changed)

@@ -18,6 +18,9 @@ type Route struct {
 	Source *record.Source
 	// Output is the name of the output, as in LOGGING_OUTPUT.
 	Output string
+	// Keep says that the checkpoint is kept when the stream has ended, because the source may attach it again: a file
+	// that was rotated can still grow. Forgetting it is then left to the source.
+	Keep bool
 	// Done, where set, is called once, from a goroutine of the pipeline, when the stream has ended and all of it is
 	// acknowledged, or when the route was detached. It must not block.
 	Done func()

@@ -1,0 +1,240 @@
+// Package config holds what Remora can be set to by its environment: one struct a part, whose tags are the table of
+// settings in the README. Outputs have theirs beside their code.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/registry"
+	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/pipeline"
+)
+
+// Common is what both modes can be set to.
+type Common struct {
+	Prefix         string `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"prefixes of declarations, separated by commas"`
+	MaxRecordBytes int    `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"a longer line comes as several records, all but the last with \"truncated\":true"`
+	Workers        int    `env:"REMORA_WORKERS" envDefault:"2" doc:"how many batches may be on their way to each output at once; those of one stream go one after the other"`
+	Host           string `env:"REMORA_HOST" doc:"tag host; by default the machine's name"`
+	Listen         string `env:"REMORA_LISTEN" doc:"where /metrics, /healthz, /readyz and /status are served: host:port, or unix:PATH; by default the socket status.sock in the state directory"`
+	Pprof          bool   `env:"REMORA_PPROF" envDefault:"false" doc:"serve Go's profiles under /debug/pprof/ there too"`
+	LogLevel       string `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"what Remora says of itself on stderr: debug, info, warn or error"`
+	LogFormat      string `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"how: text or json"`
+}
+
+// Driver is what the plugin can be set to beside that.
+type Driver struct {
+	Outputs         []string      `env:"LOGGING_OUTPUT" envDefault:"file" doc:"where records go: names of outputs, separated by commas"`
+	DefaultTarget   string        `env:"REMORA_DEFAULT_TARGET" envDefault:"docker" doc:"Target of a container's output where it declares none"`
+	StateDir        string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"where the spool and checkpoints lie; in the plugin it has to survive an upgrade, as the default does"`
+	CaptureInterval time.Duration `env:"REMORA_CAPTURE_INTERVAL" envDefault:"2ms" doc:"pause between two drains of a busy container's pipe"`
+	SyncInterval    time.Duration `env:"REMORA_SYNC_INTERVAL" envDefault:"1s" doc:"how often the spool is made durable against a crash of the machine"`
+	SpoolMaxBytes   int64         `env:"REMORA_SPOOL_MAX_BYTES" envDefault:"1073741824" doc:"what the spool of all containers may take up on disk"`
+	SpoolMaxEach    int64         `env:"REMORA_SPOOL_MAX_BYTES_PER_CONTAINER" envDefault:"268435456" doc:"what that of one container may"`
+	SpoolMinFree    int64         `env:"REMORA_SPOOL_MIN_FREE" envDefault:"1073741824" doc:"free bytes that the spool leaves on the disk, at most a tenth of it"`
+	WhenFull        string        `env:"REMORA_WHEN_FULL" envDefault:"drop-oldest" doc:"what happens over that: drop-oldest, or block (the container waits)"`
+	BlockTimeout    time.Duration `env:"REMORA_BLOCK_TIMEOUT" envDefault:"30s" doc:"after so long even block drops, so that a container can always be stopped"`
+	PartialTimeout  time.Duration `env:"REMORA_PARTIAL_TIMEOUT" envDefault:"5s" doc:"after so long a long line whose end does not come is sent as it stands"`
+	ReadLogs        bool          `env:"READ_LOGS" envDefault:"false" doc:"serve docker logs from the spool, instead of the engine's own cache"`
+	HistoryBytes    int64         `env:"REMORA_HISTORY_BYTES" envDefault:"67108864" doc:"what is kept of each container for that after it was delivered"`
+}
+
+// Sidecar is what the sidecar can be set to beside that.
+type Sidecar struct {
+	Outputs       []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"where records go: names of outputs, separated by commas"`
+	StateDir      string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"where checkpoints lie; keep it on a volume to go on after a restart"`
+	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with declarations; watched"`
+	Annotations   string        `env:"REMORA_ANNOTATIONS" doc:"file of the downward API with the Pod's annotations; watched"`
+	Labels        string        `env:"REMORA_LABELS" doc:"file of the downward API with the Pod's labels"`
+	LabelTags     []string      `env:"REMORA_LABEL_TAGS" doc:"names of labels in it that become tags, separated by commas"`
+	ReadFrom      string        `env:"REMORA_READ_FROM" envDefault:"beginning" doc:"where a file is begun that was there before: beginning or end"`
+	IgnoreOlder   time.Duration `env:"REMORA_IGNORE_OLDER" doc:"files that were not written to for longer are not begun"`
+	DeleteAfter   time.Duration `env:"REMORA_DELETE_AFTER" doc:"rotated files that are acknowledged and quiet for so long are removed"`
+	DropPageCache bool          `env:"REMORA_DROP_PAGE_CACHE" envDefault:"false" doc:"give back the page cache of what was read, which counts against the Pod's memory"`
+	MaxDeleted    int64         `env:"REMORA_MAX_DELETED_BYTES" envDefault:"1073741824" doc:"what removed files may hold of the disk while they wait to be read"`
+	MaxOpen       int           `env:"REMORA_MAX_OPEN_FILES" doc:"how many files are held open; by default half of what the process may, at most 1024"`
+	DrainTimeout  time.Duration `env:"REMORA_DRAIN_TIMEOUT" envDefault:"25s" doc:"how long SIGTERM waits for what is left to be acknowledged"`
+}
+
+// Load fills each of parts, pointers to the structs of this package or others like them, from environ. Everything that is
+// wrong is reported at once, by variable and reason.
+func Load(environ map[string]string, parts ...any) error {
+	var wrong []error
+	for _, p := range parts {
+		wrong = append(wrong, settings.Load(environ, p))
+	}
+	return errors.Join(wrong...)
+}
+
+// Environ is the process's environment as a map.
+func Environ() map[string]string {
+	all := map[string]string{}
+	for _, kv := range os.Environ() {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// Section is a part of the table of settings.
+type Section struct {
+	Title    string
+	Settings []settings.Setting
+}
+
+// DriverSections is all that the plugin can be set to.
+func DriverSections() []Section {
+	return sections(Section{"Driver", settings.List(new(Driver))})
+}
+
+// SidecarSections is all that the sidecar can be set to.
+func SidecarSections() []Section {
+	return sections(Section{"Sidecar", append(settings.List(new(Sidecar)), settings.List(new(origin.Pod))...)})
+}
+
+func sections(mode Section) []Section {
+	all := []Section{mode, {"Both", append(settings.List(new(Common)), settings.List(new(pipeline.Config))...)}}
+	for _, b := range registry.Backends {
+		if len(b.Settings) > 0 {
+			all = append(all, Section{"Output " + b.Name, b.Settings})
+		}
+	}
+	return all
+}
+
+// Check implements settings.Checker.
+func (c *Common) Check() error {
+	return errors.Join(
+		atLeast("REMORA_MAX_RECORD_BYTES", int64(c.MaxRecordBytes), 1024),
+		atLeast("REMORA_WORKERS", int64(c.Workers), 1),
+		oneOf("REMORA_LOG_FORMAT", c.LogFormat, "text", "json"),
+		oneOf("REMORA_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error"),
+	)
+}
+
+// Check implements settings.Checker.
+func (d *Driver) Check() error {
+	return errors.Join(
+		outputs(d.Outputs),
+		oneOf("REMORA_WHEN_FULL", d.WhenFull, "drop-oldest", "block"),
+		atLeast("REMORA_SPOOL_MAX_BYTES", d.SpoolMaxBytes, 1<<20),
+		atLeast("REMORA_SPOOL_MAX_BYTES_PER_CONTAINER", d.SpoolMaxEach, 1<<20),
+		atLeast("REMORA_SPOOL_MIN_FREE", d.SpoolMinFree, 0),
+		atLeast("REMORA_HISTORY_BYTES", d.HistoryBytes, 0),
+		positive("REMORA_CAPTURE_INTERVAL", d.CaptureInterval),
+		positive("REMORA_SYNC_INTERVAL", d.SyncInterval),
+		positive("REMORA_PARTIAL_TIMEOUT", d.PartialTimeout),
+	)
+}
+
+// Check implements settings.Checker.
+func (s *Sidecar) Check() error {
+	return errors.Join(
+		outputs(s.Outputs),
+		oneOf("REMORA_READ_FROM", s.ReadFrom, "beginning", "end"),
+		atLeast("REMORA_MAX_OPEN_FILES", int64(s.MaxOpen), 0),
+		atLeast("REMORA_MAX_DELETED_BYTES", s.MaxDeleted, 0),
+	)
+}
+
+func outputs(names []string) error {
+	seen := map[string]bool{}
+	for i, name := range names {
+		name = strings.TrimSpace(name)
+		names[i] = name
+		if !slices.Contains(registry.Names(), name) {
+			return fmt.Errorf("LOGGING_OUTPUT: output %q is not known; there are %s", name, strings.Join(registry.Names(), ", "))
+		}
+		if seen[name] {
+			return fmt.Errorf("LOGGING_OUTPUT names %s twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+func atLeast(name string, value, least int64) error {
+	if value < least {
+		return fmt.Errorf("%s is %d; it must be at least %d", name, value, least)
+	}
+	return nil
+}
+
+func positive(name string, value time.Duration) error {
+	if value <= 0 {
+		return fmt.Errorf("%s is %v; it must be more than 0", name, value)
+	}
+	return nil
+}
+
+func oneOf(name, value string, known ...string) error {
+	if !slices.Contains(known, value) {
+		return fmt.Errorf("%s is %q; it must be one of %s", name, value, strings.Join(known, ", "))
+	}
+	return nil
+}
+
+// Logger is what Remora says of itself, on stderr.
+func (c *Common) Logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // checked by Check
+	opts := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+// ListenAddress is where status is served: a network and an address, as net.Listen takes them.
+func (c *Common) ListenAddress(stateDir string) (network, address string) {
+	if path, ok := strings.CutPrefix(c.Listen, "unix:"); ok {
+		return "unix", path
+	}
+	if c.Listen != "" {
+		return "tcp", c.Listen
+	}
+	return "unix", filepath.Join(stateDir, "status.sock")
+}
+
+// HostName is the tag host.
+func (c *Common) HostName() string {
+	if c.Host != "" {
+		return c.Host
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// Lanes opens the outputs that are named. On an error those that were opened are closed again.
+func (c *Common) Lanes(names []string, environ map[string]string) (map[string]pipeline.Lane, error) {
+	lanes := map[string]pipeline.Lane{}
+	for _, name := range names {
+		o, err := registry.Open(name, environ)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(lanes))
+		}
+		lanes[name] = pipeline.Lane{Output: o, Workers: c.Workers}
+	}
+	return lanes, nil
+}
+
+func closeAll(lanes map[string]pipeline.Lane) error {
+	var errs []error
+	for _, l := range lanes {
+		errs = append(errs, output.Output.Close(l.Output))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,82 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"time"
+)
+
+// Server serves snapshots over HTTP.
+type Server struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+// Listen opens the address and serves what take returns on /metrics, /healthz, /readyz and /status, and Go's profiles
+// below /debug/pprof/ where profiles is true. A socket file that a dead process left behind is replaced.
+//
+// /healthz answers as long as the process does. /readyz is 503 until all that was there at the start is being collected;
+// a backend that is down does not make it so, because nothing is gained by taking a Pod out of service for that.
+func Listen(network, address string, profiles bool, take func() Snapshot) (*Server, error) {
+	if network == "unix" {
+		if _, err := net.DialTimeout(network, address, time.Second); err != nil {
+			_ = os.Remove(address) // nobody answers there
+		}
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("status can't be served: %w", err)
+	}
+	s := &Server{listener: l, http: &http.Server{Handler: handler(profiles, take), ReadHeaderTimeout: 5 * time.Second}}
+	go func() { _ = s.http.Serve(l) }()
+	return s, nil
+}
+
+// Address is where the server listens.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Close stops serving.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return errors.Join(s.http.Shutdown(ctx), s.http.Close())
+}
+
+func handler(profiles bool, take func() Snapshot) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		s := take()
+		if !s.Ready {
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+		for _, o := range s.Outputs {
+			if o.Error != "" {
+				fmt.Fprintf(w, "output %s: %s\n", o.Name, o.Error)
+			}
+		}
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		s := take()
+		s.WriteMetrics(w)
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(take()) // the client went away
+	})
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}

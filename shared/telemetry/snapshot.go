@@ -1,0 +1,95 @@
+// Package telemetry says how Remora is doing: metrics for Prometheus, health, and a status for people and programs.
+package telemetry
+
+import (
+	"time"
+
+	"github.com/remora-logs/remora/shared/pipeline"
+)
+
+// Snapshot is everything that is served, as of one moment. Its counts agree with one another.
+type Snapshot struct {
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Now     time.Time `json:"now"`
+	// Ready says that all that was there at the start is being collected.
+	Ready   bool            `json:"ready"`
+	Total   pipeline.Counts `json:"total"`
+	Outputs []Output        `json:"outputs"`
+	Logs    []Log           `json:"logs"`
+	// Problems are declarations and options that could not be followed.
+	Problems []Problem `json:"problems"`
+	// Gauges are what the mode adds.
+	Gauges []Gauge `json:"gauges"`
+}
+
+// Output is a backend.
+type Output struct {
+	Name string `json:"name"`
+	// Error of the last attempt, empty where it worked; Since is when that began.
+	Error string     `json:"error,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// Log is a stream under one declaration on its way to one output.
+type Log struct {
+	Container   string          `json:"container,omitempty"`
+	Stream      string          `json:"stream"`
+	Source      string          `json:"source"`
+	Declaration string          `json:"declaration"`
+	Target      string          `json:"target"`
+	Output      string          `json:"output"`
+	Counts      pipeline.Counts `json:"counts"`
+	// LagBytes is what the backend has not acknowledged of the stream, LagSeconds how old the newest is that it has.
+	LagBytes   int64   `json:"lag_bytes"`
+	LagSeconds float64 `json:"lag_seconds"`
+	Error      string  `json:"error,omitempty"`
+}
+
+// Problem is something of a container's that was refused or ignored, and why.
+type Problem struct {
+	Container string `json:"container,omitempty"`
+	Key       string `json:"key"`
+	Message   string `json:"message"`
+	Warning   bool   `json:"warning,omitempty"`
+}
+
+// Gauge is a number of the mode's own.
+type Gauge struct {
+	Name  string  `json:"name"` // without the prefix remora_
+	Help  string  `json:"help"`
+	Value float64 `json:"value"`
+}
+
+// Take fills a snapshot with what the pipeline knows; the rest is the caller's.
+func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
+	feeds, lanes, total := p.Status(now)
+	s := Snapshot{Now: now, Total: total, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)), Problems: []Problem{}}
+	for _, l := range lanes {
+		o := Output{Name: l.Output, Error: l.Err}
+		if l.Err != "" {
+			o.Since = &l.Since
+		}
+		s.Outputs = append(s.Outputs, o)
+	}
+	for _, f := range feeds {
+		s.Logs = append(s.Logs, Log{
+			Container: container(f), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
+			Target: f.Source.Target, Output: f.Output, Counts: f.Counts,
+			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: f.Err,
+		})
+	}
+	return s
+}
+
+// container is the name that people know the log's container by.
+func container(f pipeline.Status) string {
+	for _, key := range []string{"docker_container", "k8s_container_name"} {
+		for _, t := range f.Source.Tags {
+			if t.Key == key {
+				return t.Value
+			}
+		}
+	}
+	return ""
+}
