@@ -9,6 +9,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/console"
+	"github.com/remora-logs/remora/shared/output/elasticsearch"
 	"github.com/remora-logs/remora/shared/output/file"
 	"github.com/remora-logs/remora/shared/output/kafka"
 	"github.com/remora-logs/remora/shared/output/null"
@@ -28,6 +29,7 @@ var Backends = []Backend{
 	backend("console", console.Open),
 	backend("file", file.Open),
 	backend("kafka", kafka.Open),
+	backend("elasticsearch", elasticsearch.Open),
 	backend("null", null.Open),
 }
 

@@ -1,0 +1,187 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// answerFilter asks for no more of the answer than verdict reads.
+const answerFilter = "filter_path=errors,items.*.status,items.*.error"
+
+var now = time.Now
+
+// Output writes to Elasticsearch.
+type Output struct {
+	config  Config
+	pattern pattern
+	nodes   *web.Nodes
+	client  *web.Client
+	// server is nil until it was asked what it is, before the first request.
+	server atomic.Pointer[server]
+}
+
+// server is what has to be known of the cluster to write to it.
+type server struct {
+	typed bool // wants a type beside the index, as was done before version 7
+	named bool // takes an index that all records share in the URL; imitators know /_bulk alone
+}
+
+// Open makes the output. It asks nothing of the hosts.
+func Open(c Config) (*Output, error) {
+	p, err := parseIndex(c.indexPattern())
+	if err != nil {
+		return nil, err
+	}
+	nodes, header, err := c.nodes()
+	if err != nil {
+		return nil, err
+	}
+	client, err := c.client(header)
+	if err != nil {
+		return nil, err
+	}
+	return &Output{config: c, pattern: p, nodes: nodes, client: client}, nil
+}
+
+// Limits is what ELASTICSEARCH_WORKER and ELASTICSEARCH_BULK_MAX_SIZE ask for.
+func (o *Output) Limits() output.Limits {
+	return output.Limits{Workers: o.config.Worker, Records: o.config.BulkMaxSize}
+}
+
+// Write sends b to one of the hosts. Where one can't be connected to, the next is tried at once, for it can't have taken
+// anything.
+func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	if len(b.Records) == 0 {
+		return ctx.Err()
+	}
+	var err error
+	for range o.nodes.Len() {
+		node := o.nodes.Pick(now())
+		if err = o.writeTo(ctx, node, b); !web.Unsent(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) error {
+	about, err := o.about(ctx, node)
+	if err != nil {
+		return err
+	}
+	var index string
+	if about.named {
+		index = common(&o.pattern, b)
+	}
+	buffer := o.client.Buffer()
+	defer o.client.Release(buffer)
+	o.encode(buffer, b, index != "", about.typed)
+
+	answer, end, err := o.client.Post(ctx, bulk(node, index, about.typed), "application/x-ndjson", buffer)
+	defer end()
+	if err != nil {
+		o.failed(ctx, node)
+		return err
+	}
+	if answer.Status != http.StatusOK {
+		return o.reject(node, answer)
+	}
+	o.nodes.Worked(node)
+	return verdict(answer, len(b.Records), o.config.Dedup)
+}
+
+// bulk is the URL of the bulk API for index, or for all of them.
+func bulk(node *web.Node, index string, typed bool) *url.URL {
+	u := *node.URL
+	if index != "" {
+		u.Path += "/" + index
+		if typed {
+			u.Path += "/_doc"
+		}
+	}
+	u.Path += "/_bulk"
+	u.RawQuery = answerFilter
+	return &u
+}
+
+// failed lets node rest, unless it was we who gave up.
+func (o *Output) failed(ctx context.Context, node *web.Node) {
+	if ctx.Err() == nil {
+		o.nodes.Failed(node, now())
+	}
+}
+
+// reject is the verdict on the whole request. Only Elasticsearch's own 400 means that it does not like what is in it; a
+// proxy's says nothing of the records.
+func (o *Output) reject(node *web.Node, r *web.Response) error {
+	if r.Status >= 500 || r.Status == http.StatusTooManyRequests {
+		o.nodes.Failed(node, now())
+	} else {
+		o.nodes.Worked(node)
+	}
+	if r.Status != http.StatusBadRequest {
+		return r.Verdict()
+	}
+	o.server.Store(nil) // it may have been upgraded to a version that takes no types
+	head, _ := io.ReadAll(io.LimitReader(r.Body, 4096))
+	r.Body = prefixed{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+	if bytes.Contains(head, []byte(`"error"`)) && bytes.Contains(head, []byte(`"type"`)) {
+		return r.Verdict(http.StatusBadRequest)
+	}
+	return r.Verdict()
+}
+
+// prefixed is a body of which something was read already.
+type prefixed struct {
+	io.Reader
+	io.Closer
+}
+
+// about asks the server what it is, once. One that does not say, or not to us, is taken for a recent one.
+func (o *Output) about(ctx context.Context, node *web.Node) (*server, error) {
+	if known := o.server.Load(); known != nil {
+		return known, nil
+	}
+	u := *node.URL
+	u.Path += "/"
+	answer, end, err := o.client.Get(ctx, &u)
+	defer end()
+	if err != nil {
+		o.failed(ctx, node)
+		return nil, err
+	}
+	if answer.Status >= 500 || answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusUnauthorized {
+		o.nodes.Failed(node, now())
+		return nil, answer.Verdict()
+	}
+	var info struct {
+		Tagline string
+		Version struct{ Number, Distribution string }
+	}
+	err = json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&info)
+	answer.Discard()
+	found := new(server)
+	if err == nil && answer.Status == http.StatusOK {
+		first, _, _ := strings.Cut(info.Version.Number, ".")
+		major, err := strconv.Atoi(first)
+		found.typed = err == nil && major < 7 && info.Version.Distribution != "opensearch"
+		found.named = info.Tagline != ""
+	}
+	o.server.Store(found)
+	return found, nil
+}
+
+// Close closes connections that are not in use.
+func (o *Output) Close() error { return o.client.Close() }

@@ -1,0 +1,174 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+)
+
+// maxAnswer bounds what is read of an answer: some 30,000 items, each with a long reason.
+const maxAnswer = 128 << 20
+
+// item is the verdict on one record: what stands under "create".
+type item struct {
+	Status int             `json:"status"`
+	Error  json.RawMessage `json:"error"`
+}
+
+// reason is an item's error. Before version 2 it was a string; proxies and imitators still do so.
+type reason struct {
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
+	Cause  struct {
+		Reason string `json:"reason"`
+	} `json:"caused_by"`
+}
+
+// verdict reads the answer to a bulk request of n records. Mostly it says near its beginning that there were no errors,
+// and then the items need not be looked at.
+func verdict(r *web.Response, n int, dedup bool) error {
+	defer r.Discard()
+	body := io.LimitReader(r.Body, maxAnswer)
+	head := make([]byte, 512)
+	k, err := io.ReadFull(body, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return r.Errorf("reading the answer: %w", err)
+	}
+	head = head[:k]
+	if errorless(head) {
+		// The rest has to be read, lest a proxy that died in the midst of its answer be taken for success.
+		if _, err := io.Copy(io.Discard, body); err != nil {
+			return r.Errorf("reading the answer: %w", err)
+		}
+		return nil
+	}
+	return judge(r, io.MultiReader(bytes.NewReader(head), body), n, dedup)
+}
+
+// errorless reports whether an answer that begins with head says that there were no errors, before its items.
+func errorless(head []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(head))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return false
+	}
+	for {
+		key, err := d.Token()
+		if err != nil || key == "items" {
+			return false
+		}
+		value, err := d.Token()
+		if err != nil {
+			return false
+		}
+		if key == "errors" {
+			return value == false
+		}
+		if _, nested := value.(json.Delim); nested {
+			return false
+		}
+	}
+}
+
+// judge reads the items one by one, so that an answer of many megabytes takes no memory.
+func judge(r *web.Response, body io.Reader, n int, dedup bool) error {
+	d := json.NewDecoder(body)
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return r.Errorf("the answer is not one of the bulk API")
+	}
+	var (
+		partial output.Partial
+		errs    = true // until it says otherwise
+		items   = -1
+	)
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return r.Errorf("reading the answer: %w", err)
+		}
+		switch key {
+		case "errors":
+			err = d.Decode(&errs)
+		case "items":
+			items, err = judgeItems(d, &partial, dedup)
+		default:
+			var skip json.RawMessage
+			err = d.Decode(&skip)
+		}
+		if err != nil {
+			return r.Errorf("reading the answer: %w", err)
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return r.Errorf("reading the answer: %w", err)
+	}
+	switch {
+	case !errs:
+		return nil
+	case items != n:
+		return r.Errorf("the answer has verdicts on %d of %d records", max(items, 0), n)
+	case len(partial.Retry) == 0 && len(partial.Refused) == 0:
+		return nil
+	}
+	partial.Cause = r.Errorf("%w", partial.Cause)
+	partial.After = web.RetryAfter(r.Header, now())
+	return &partial
+}
+
+func judgeItems(d *json.Decoder, partial *output.Partial, dedup bool) (n int, err error) {
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return 0, errors.New("items are no list")
+	}
+	for ; d.More(); n++ {
+		var entry map[string]item
+		if err := d.Decode(&entry); err != nil {
+			return n, err
+		}
+		for _, it := range entry { // exactly one
+			it.judge(n, partial, dedup)
+		}
+	}
+	_, err = d.Token()
+	return n, err
+}
+
+// judge adds the verdict on record i.
+func (it *item) judge(i int, partial *output.Partial, dedup bool) {
+	if it.Status >= 200 && it.Status < 300 && len(it.Error) == 0 || it.Status == http.StatusConflict && dedup {
+		return // a conflict means that the record is there since it was sent before
+	}
+	var why reason
+	if json.Unmarshal(it.Error, &why) != nil {
+		why.Reason = string(it.Error)
+	}
+	text := fmt.Sprintf("%d %s: %s", it.Status, why.Type, why.Reason)
+	if why.Cause.Reason != "" {
+		text += ": " + why.Cause.Reason
+	}
+	text = web.Quote([]byte(text))
+	if partial.Cause == nil {
+		partial.Cause = errors.New(text)
+	}
+	if permanent(it.Status, why.Type) {
+		partial.Refused = append(partial.Refused, output.Refusal{Index: i, Reason: text})
+	} else {
+		partial.Retry = append(partial.Retry, i)
+	}
+}
+
+// permanent reports whether the fault lies in the record. Of what is 4xx, rights that are missing (401, 403), an index
+// that may not be made (404) or is blocked for want of disk (403), and a cluster that has no room for a further shard
+// (400, validation_exception) can be mended by somebody, and nothing shall be lost until then.
+func permanent(status int, kind string) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout,
+		http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500 && kind != "validation_exception" && kind != "cluster_block_exception"
+}

@@ -1,0 +1,54 @@
+package web
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Buffer is memory for a body, with what is needed to write records into it. It is used again and again.
+type Buffer struct {
+	Bytes []byte
+	Enc   record.Encoder
+
+	packed     []byte
+	compressor compressor
+	readers    atomic.Int32 // bodies that the transport has not closed
+}
+
+// body is a reader of payload that counts among b's readers until it is closed. The transport may go on reading after it
+// has returned an error or an answer.
+func (b *Buffer) body(payload []byte) io.ReadCloser {
+	b.readers.Add(1)
+	return &body{Reader: bytes.NewReader(payload), of: b}
+}
+
+type body struct {
+	*bytes.Reader
+	of     *Buffer
+	closed atomic.Bool
+}
+
+func (b *body) Close() error {
+	if !b.closed.Swap(true) {
+		b.of.readers.Add(-1)
+	}
+	return nil
+}
+
+// conn hands a body that is in memory to the kernel in one call; net/http would copy it in pieces of 32 KiB.
+type conn struct{ net.Conn }
+
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if b, ok := limited.R.(*body); ok && int64(b.Len()) <= limited.N {
+			n, err := b.WriteTo(c.Conn)
+			limited.N -= n
+			return n, err
+		}
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}

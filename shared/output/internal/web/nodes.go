@@ -1,0 +1,107 @@
+package web
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// A host that failed rests this long, twice as long after each further failure, and never longer than longestRest.
+	firstRest, longestRest = time.Second, time.Minute
+)
+
+// Nodes takes turns among several hosts and lets those rest that failed. It is our own because elastic-transport-go's
+// pool comes with retries, which are the pipeline's, and with a copy of each request.
+type Nodes struct {
+	mu    sync.Mutex
+	nodes []*Node
+	next  int
+}
+
+// Node is a host.
+type Node struct {
+	URL      *url.URL // without credentials
+	failures int
+	rests    time.Time // until when
+}
+
+// ParseNodes reads addresses: host:port or a URL. Credentials in a URL are returned, not kept in it.
+func ParseNodes(addresses []string, scheme, path string) (*Nodes, *url.Userinfo, error) {
+	var (
+		n    Nodes
+		user *url.Userinfo
+	)
+	for _, address := range addresses {
+		if address = strings.TrimSpace(address); address == "" {
+			continue
+		}
+		u, err := ParseURL(address, scheme)
+		if err != nil {
+			return nil, nil, err
+		}
+		if u.User != nil {
+			user, u.User = u.User, nil
+		}
+		u.Path = strings.TrimRight(u.Path, "/") + "/" + strings.Trim(path, "/")
+		u.Path = strings.TrimRight(u.Path, "/")
+		n.nodes = append(n.nodes, &Node{URL: u})
+	}
+	return &n, user, nil
+}
+
+// ParseURL reads a URL of HTTP; scheme is what it has where it names none. What is wrong with a URL is said without the
+// URL, because there may be a password in it.
+func ParseURL(address, scheme string) (*url.URL, error) {
+	if !strings.Contains(address, "://") {
+		address = scheme + "://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("an address can't be read as a URL")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%s is not a URL of http or https", u.Redacted())
+	}
+	return u, nil
+}
+
+// Len is how many hosts there are.
+func (n *Nodes) Len() int { return len(n.nodes) }
+
+// Pick is the next host that does not rest, else the one that has rested most of its time.
+func (n *Nodes) Pick(now time.Time) *Node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	best := n.nodes[n.next%len(n.nodes)]
+	for i := range n.nodes {
+		node := n.nodes[(n.next+i)%len(n.nodes)]
+		if !node.rests.After(now) {
+			best = node
+			break
+		}
+		if node.rests.Before(best.rests) {
+			best = node
+		}
+	}
+	n.next++
+	return best
+}
+
+// Failed lets node rest.
+func (n *Nodes) Failed(node *Node, now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	rest := firstRest << min(node.failures, 10)
+	node.failures++
+	node.rests = now.Add(min(rest, longestRest))
+}
+
+// Worked notes that node answered.
+func (n *Nodes) Worked(node *Node) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	node.failures, node.rests = 0, time.Time{}
+}
