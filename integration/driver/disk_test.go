@@ -18,7 +18,7 @@ func TestFullDisk(t *testing.T) {
 	e := engine.New(t)
 	backend := sink.New(t, sink.Down)
 	p := e.CreatePlugin(t, "remora-test:latest")
-	p.Set(t, append(backend.Settings(), "REMORA_SPOOL_MIN_FREE_BYTES=0")...)
+	p.Set(t, append(backend.Settings(), "REMORA_SPOOL_MIN_FREE=0")...)
 	disk(t, p.State(), "16m")
 	p.Enable(t)
 	t.Cleanup(func() { p.Disable(t, false) }) // before the disk goes

@@ -139,20 +139,6 @@ func (p *Plugin) pid() int {
 	return 0
 }
 
-// Memory is the resident memory of the plugin's process, in bytes.
-func (p *Plugin) Memory(t testing.TB) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.PID(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(status), &size, &resident); err != nil {
-		t.Fatal(err)
-	}
-	return resident * int64(os.Getpagesize())
-}
-
 // Said is what the plugin has logged since since.
 func (p *Plugin) Said(t testing.TB, since time.Time) []string {
 	t.Helper()
