@@ -1,0 +1,247 @@
+package tail
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// lookAll looks at each file that is due, or at each at all.
+func (t *Tailer) lookAll(now time.Time, all bool) {
+	quiet := t.quietEvery()
+	var again []*file // looking changes the map
+	for _, f := range t.files {
+		since := now.Sub(f.looked)
+		busy := now.Sub(f.changed) < busyFor || f.wanted.Load() || f.suspect.Load()
+		if all || busy || since >= quiet || since < 0 {
+			again = append(again, f)
+		}
+	}
+	for _, f := range again {
+		f.looked = now
+		if err := t.look(f, now); err != nil {
+			t.trouble.note(f.name(), err)
+		}
+	}
+}
+
+// look finds out what became of a file since the last look.
+func (t *Tailer) look(f *file, now time.Time) error {
+	if f.wanted.Load() && f.body == nil {
+		if err := t.reopen(f, now); err != nil {
+			return err
+		}
+	}
+	if f.body == nil {
+		return t.lookClosed(f, now)
+	}
+	suspect := f.suspect.Swap(false)
+	if f.packed {
+		if suspect {
+			t.lose(f, now, "damaged")
+		}
+		return t.lookLinks(f)
+	}
+	s, err := statOpen(f.body)
+	if err != nil {
+		return err
+	}
+	end := f.end.Load()
+	if s.size == end && s.mtime == f.mtime && !suspect {
+		f.links, f.blocks = s.links, s.blocks
+		return nil
+	}
+	same, err := t.verify(f, s)
+	if err != nil {
+		return err
+	}
+	if !same {
+		t.truncated(f, now)
+		return nil
+	}
+	if s.size < end { // cut off behind what was read
+		t.count(f, end-s.size, truncated)
+	}
+	if s.size != end {
+		f.changed = now
+	}
+	f.stat = s
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end.Store(s.size)
+	return f.grow()
+}
+
+// verify tells whether the file still holds what was read of it. Its size was asked before, so that whatever is in
+// doubt is seen here or at the next look.
+func (t *Tailer) verify(f *file, s stat) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.provenBy(f.body, s.size)
+}
+
+// lookLinks only notices whether the file was removed.
+func (t *Tailer) lookLinks(f *file) error {
+	s, err := statOpen(f.body)
+	if err != nil {
+		return err
+	}
+	f.links, f.blocks, f.size = s.links, s.blocks, s.size
+	return nil
+}
+
+// lookClosed looks at a file without a handle by its name: whether it grew, or is another one.
+func (t *Tailer) lookClosed(f *file, now time.Time) error {
+	if f.state == fading || f.volume == nil || f.volume.root == nil || f.rel == "" {
+		return nil
+	}
+	s, err := f.volume.stat(f.rel)
+	if errors.Is(err, os.ErrNotExist) || err == nil && s.inode != f.inode {
+		return nil // the scan finds where it is now, or settle that it is nowhere
+	}
+	if err != nil {
+		return err
+	}
+	f.links = s.links
+	if s.size == f.end.Load() && s.mtime == f.mtime || f.packed && s.size == f.size {
+		return nil
+	}
+	return t.reopen(f, now)
+}
+
+// reopen opens a file again that was closed to save a handle, and makes sure that it is the same one.
+func (t *Tailer) reopen(f *file, now time.Time) error {
+	f.wanted.Store(false)
+	if f.body != nil || f.volume == nil || f.volume.root == nil || f.rel == "" {
+		return nil
+	}
+	h, s, err := t.openWithin(f.volume, f.rel, now)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		f.wanted.Store(true) // try again at the next look
+		return err
+	}
+	if s.inode != f.inode {
+		return h.Close()
+	}
+	var body content = h
+	if f.packed {
+		g, _, err := openGunzip(h, s.size)
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", f, err), h.Close())
+		}
+		body = g
+	}
+	f.mu.Lock()
+	f.body = body
+	same, err := f.packed && s.size == f.size, error(nil)
+	if !f.packed {
+		same, err = f.provenBy(body, s.size)
+	}
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if !same || s.btime != f.btime {
+		t.truncated(f, now)
+		return nil
+	}
+	f.changed = now
+	f.suspect.Store(true) // look at it as if it had changed
+	return nil
+}
+
+// truncated ends a generation: the inode holds other bytes now, which are a stream of their own. What was not read may
+// be found in the copy that was made before.
+func (t *Tailer) truncated(f *file, now time.Time) {
+	body := f.detach()
+	unread := f.unreadNow()
+	t.counts.Truncations++
+	t.log.Info("file was truncated", "file", f.name(), "read", f.end.Load()-unread, "unread", unread)
+	delete(t.files, f.inode)
+	f.mu.Lock()
+	if f.limbo = unread > 0; !f.limbo {
+		f.lose(truncated)
+	}
+	f.mu.Unlock()
+	rel, selected := f.rel, f.state == live
+	f.state, f.since = fading, now
+	t.faded = append(t.faded, f)
+	s, err := statOpen(body)
+	if err != nil { // the next scan finds it as a new file
+		t.trouble.note(f.name(), errors.Join(err, body.Close()))
+		return
+	}
+	a := &arrival{found: found{s, f.volume, rel, f.watches, !selected}, body: body, grew: now}
+	a.measure()
+	g := t.begin(a, now)
+	g.seen, g.path = f.seen, f.path
+	for _, v := range g.unsaved {
+		g.setAcked(v, 0) // nothing is skipped: it was all written since
+	}
+}
+
+// detach takes the handle from a file and closes nothing.
+func (f *file) detach() content {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body := f.body
+	f.body = nil
+	return body
+}
+
+// close gives the handle back. The file is known by its head and proof until it is opened again.
+func (f *file) close() {
+	if body := f.detach(); body != nil {
+		_ = body.Close() // opened for reading
+	}
+}
+
+func (f *file) unreadNow() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unread()
+}
+
+// lose makes a read of what is still unread a gap. f.mu is held for writing.
+func (f *file) lose(why string) {
+	f.limbo, f.lost = false, why
+	f.gone.Store(true)
+}
+
+// lose says that what is unread of a file will not be read any more.
+func (t *Tailer) lose(f *file, now time.Time, why string) {
+	f.close()
+	f.mu.Lock()
+	unread := f.unread()
+	f.lose(why)
+	f.mu.Unlock()
+	if unread > 0 {
+		t.count(f, unread, why)
+	}
+	if f.state != fading {
+		delete(t.files, f.inode)
+		f.state, f.since = fading, now
+		t.faded = append(t.faded, f)
+	}
+}
+
+// count reports bytes that nobody will ever read.
+func (t *Tailer) count(f *file, bytes int64, why string) {
+	f.counted += bytes
+	t.counts.Lost += bytes
+	t.log.Error("bytes of a file are lost", "file", f.name(), "bytes", bytes, "why", why)
+}
+
+func statOpen(c content) (stat, error) {
+	switch c := c.(type) {
+	case *os.File:
+		return statOf(int(c.Fd()), "")
+	case *gunzip:
+		return statOf(int(c.file.Fd()), "")
+	}
+	return stat{}, fmt.Errorf("%T has no inode", c)
+}

@@ -1,0 +1,296 @@
+package tail
+
+import (
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// found is a file that no stream is known for yet.
+type found struct {
+	stat
+	volume  *volume
+	rel     string
+	watches []*Watch
+	// kin is set where no pattern selects the file, but it must be what a followed one was rotated or copied to.
+	kin bool
+}
+
+func (d *found) path() string { return path.Join(d.volume.base, d.rel) }
+
+// scan looks for files: new ones, and those that have another name than before, or none.
+func (t *Tailer) scan(now time.Time) {
+	t.scans++
+	t.scanned = now
+	clear(t.fresh)
+	if t.scans%rereadEvery == 0 {
+		t.hints.reset()
+	}
+	for _, v := range t.volumes {
+		if err := v.reopen(); err != nil {
+			t.trouble.note(v.base, err)
+		} else {
+			t.trouble.clear(v.base)
+		}
+	}
+	var begun []*Watch
+	for _, w := range t.watches {
+		v := t.volumes[w.glob.base]
+		if v.root == nil {
+			continue
+		}
+		err := v.walk(w, t.scans, func(c *candidate) { t.visit(w, v, c, now) }, func(rel string) { t.hints.watch(path.Join(v.base, rel)) })
+		var refused *errRefused
+		if err != nil && !errors.As(err, &refused) && errors.Is(err, unix.EMFILE) {
+			t.relieve()
+		}
+		if err != nil {
+			t.trouble.note(w.Pattern, err)
+		} else {
+			t.trouble.clear(w.Pattern)
+			if !w.started {
+				begun = append(begun, w)
+			}
+		}
+	}
+	t.rotations(now)
+	for _, v := range t.volumes {
+		t.kin(v)
+	}
+	t.admit(now, begun)
+	for _, w := range begun {
+		w.started, w.began = true, now
+	}
+}
+
+// visit takes note of a name that w selects.
+func (t *Tailer) visit(w *Watch, v *volume, c *candidate, now time.Time) {
+	if f := c.file; f != nil && !c.pending && t.files[f.inode] == f {
+		t.sees(f, w, v, c.rel, now)
+		return
+	}
+	c.file, c.pending = nil, true
+	name := path.Join(v.base, c.rel)
+	if excluded(w.Exclude, name) {
+		return
+	}
+	info, err := v.root.Lstat(c.rel)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	link := err == nil && info.Mode()&os.ModeSymlink != 0
+	var s stat
+	if err == nil {
+		s, err = v.statAs(c.rel, info)
+	}
+	switch {
+	case link && errors.Is(err, os.ErrNotExist):
+		return // leads nowhere, for now
+	case err != nil:
+		t.trouble.note(name, err)
+		return
+	case s.mode&unix.S_IFMT == unix.S_IFDIR:
+		return
+	case !s.regular():
+		t.trouble.note(name, &errRefused{"it is " + s.kind()})
+		return
+	}
+	if f := t.files[s.inode]; f != nil {
+		t.trouble.clear(name)
+		c.file, c.pending = f, link
+		t.sees(f, w, v, c.rel, now)
+		return
+	}
+	d := t.fresh[s.inode]
+	if d == nil {
+		d = &found{stat: s, volume: v, rel: c.rel}
+		t.fresh[s.inode] = d
+	}
+	if !slices.Contains(d.watches, w) {
+		d.watches = append(d.watches, w)
+	}
+}
+
+// sees notes that w selects f under the name rel.
+func (t *Tailer) sees(f *file, w *Watch, v *volume, rel string, now time.Time) {
+	if f.seen != t.scans {
+		f.seen = t.scans
+		if f.rel != rel || f.volume != v {
+			f.volume, f.rel = v, rel
+			inherit(v, rel, f)
+		}
+	}
+	if f.state == rotated {
+		f.state, f.since = live, now
+		for _, view := range f.views {
+			view.ending.Store(false)
+		}
+	}
+	t.enroll(f, w, now)
+}
+
+// enroll makes f one of w's files. Each of w's views begins at the file's start, unless what is there is to be skipped.
+func (t *Tailer) enroll(f *file, w *Watch, now time.Time) {
+	if !slices.Contains(f.watches, w) {
+		f.watches = append(f.watches, w)
+	} else if len(f.views)+len(f.acked) >= len(w.Outputs)*len(f.watches) {
+		return // the usual case, at each scan for each file
+	}
+	for _, o := range w.Outputs {
+		id := viewID{w.Name, o}
+		if _, ok := f.ackedOf(id); ok || f.view(id) != nil {
+			continue
+		}
+		old := w.IgnoreOlder > 0 && now.Sub(time.Unix(0, f.mtime)) > w.IgnoreOlder
+		start := int64(0)
+		if old || w.FromEnd && w.newborn && !w.started {
+			start = lastLine(f)
+		}
+		f.setAcked(id, start)
+		f.unsaved = append(f.unsaved, id)
+	}
+}
+
+// lastLine is where the last line of the file begins that is not ended yet, the end of the file if all are. A line that
+// is longer than this looks back is skipped to the file's end.
+func lastLine(f *file) int64 {
+	const lookBack = 64 << 10
+	end := f.end.Load()
+	if f.packed || f.body == nil || end == 0 {
+		return end
+	}
+	from := max(end-lookBack, 0)
+	buf := make([]byte, end-from)
+	n, err := f.body.ReadAt(buf, from)
+	if n < len(buf) && err != nil {
+		return end
+	}
+	if i := strings.LastIndexByte(string(buf), '\n'); i >= 0 {
+		return from + int64(i) + 1
+	}
+	if from == 0 {
+		return 0
+	}
+	return end
+}
+
+// rotations notices which files no pattern selects any more, and finds out where they are.
+func (t *Tailer) rotations(now time.Time) {
+	for _, f := range t.files {
+		if f.state == live && f.seen != t.scans {
+			f.state, f.since = rotated, now
+			t.counts.Rotations++
+		}
+		if f.state == rotated {
+			t.locate(f)
+		}
+	}
+}
+
+// inherit notes that f is the youngest file that bears the name rel.
+func inherit(v *volume, rel string, f *file) {
+	l := v.dirs[path.Dir(rel)]
+	if l == nil {
+		return
+	}
+	if o := l.heirs[path.Base(rel)]; o == nil || f.btime == 0 || f.btime >= o.btime {
+		l.heirs[path.Base(rel)] = f
+	}
+}
+
+// kin finds files that came and went between two scans: they have the name of a rotation of one that was followed, and
+// are younger than that.
+func (t *Tailer) kin(v *volume) {
+	for dir, l := range v.dirs {
+		if l.scan != t.scans || len(l.heirs) == 0 {
+			continue
+		}
+		for _, e := range l.entries {
+			f := l.heirOf(e.name)
+			if f == nil || !e.mode.IsRegular() {
+				continue
+			}
+			rel := path.Join(dir, e.name)
+			o, err := v.lstat(rel)
+			if err != nil || t.files[o.inode] != nil || t.fresh[o.inode] != nil || !v.younger(rel, o, f) {
+				continue
+			}
+			t.fresh[o.inode] = &found{stat: o, volume: v, rel: rel, watches: f.watches, kin: true}
+		}
+	}
+}
+
+// heirOf is the file of which name may be a rotation.
+func (l *listing) heirOf(name string) *file {
+	for i := len(name) - 1; i > 0; i-- {
+		if strings.IndexByte(".-_", name[i]) >= 0 {
+			if f := l.heirs[name[:i]]; f != nil && rotatedName(name[:i], name) {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// younger tells whether o, which is at rel, was begun after f: by its birth where that is known, else by what was
+// written last. gzip keeps the latter when it compresses, so for a compressed file that is the one to ask.
+func (v *volume) younger(rel string, o stat, f *file) bool {
+	if f.btime != 0 && !strings.HasSuffix(rel, ".gz") {
+		if dir, err := v.openDir(path.Dir(rel)); err == nil {
+			defer dir.Close()
+			if s, err := statOf(int(dir.Fd()), path.Base(rel)); err == nil && s.btime != 0 {
+				return s.btime > f.btime
+			}
+		}
+	}
+	return o.mtime > f.mtime
+}
+
+// locate finds the name of a file that was renamed to one that no pattern selects.
+func (t *Tailer) locate(f *file) {
+	if f.volume.root == nil || f.links == 0 || f.rel == "" {
+		return
+	}
+	if s, err := f.volume.lstat(f.rel); err == nil && s.inode == f.inode {
+		return
+	}
+	l, err := f.volume.list(path.Dir(f.rel), t.scans)
+	if err != nil || f.located == l.version {
+		return
+	}
+	f.located = l.version
+	for name, s := range t.census(f.volume, path.Dir(f.rel)) {
+		if s.inode == f.inode {
+			f.rel = name
+			return
+		}
+	}
+	if f.body == nil {
+		f.links = 0 // as far as can be told
+	}
+}
+
+// census asks for every regular file in a directory, by its path below the volume's base.
+func (t *Tailer) census(v *volume, dir string) map[string]stat {
+	d, err := v.openDir(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	all := map[string]stat{}
+	entries, _ := d.ReadDir(-1) // as many as can be read
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		if s, err := statOf(int(d.Fd()), e.Name()); err == nil && s.regular() {
+			all[path.Join(dir, e.Name())] = s
+		}
+	}
+	return all
+}

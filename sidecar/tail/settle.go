@@ -1,0 +1,250 @@
+package tail
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+)
+
+// reap takes leave of the views that the pipeline has let go of.
+func (t *Tailer) reap(now time.Time) {
+	for f := range t.all() {
+		if !slices.ContainsFunc(f.views, func(v *view) bool { return v.done.Load() }) {
+			continue
+		}
+		f.mu.Lock()
+		f.known = *f.furthest()
+		var rest []*view
+		for _, v := range f.views {
+			if !v.done.Load() {
+				rest = append(rest, v)
+				continue
+			}
+			off := v.released.Load()
+			if at := v.ended.Load(); at >= 0 && !v.dropped.Load() {
+				off = at // all of it was acknowledged, or was said to be lost
+			}
+			f.setAcked(v.id, off)
+		}
+		f.views = rest
+		f.mu.Unlock()
+	}
+}
+
+// settle takes each file one step further through its life.
+func (t *Tailer) settle(now time.Time) {
+	t.saveAll()
+	for _, f := range slices.Collect(maps.Values(t.files)) {
+		switch {
+		case f.state == rotated && f.links == 0 && len(f.views) == 0 && f.unreadNow() == 0:
+			t.fade(f, now)
+			continue
+		case f.state == rotated && f.links == 0 && f.body == nil && now.Sub(f.since) >= scanEvery:
+			t.lose(f, now, removed)
+			continue
+		case f.state == rotated && now.Sub(later(f.changed, f.since)) >= quietFor:
+			f.setEnding(true)
+		case f.state == live && now.Sub(f.changed) >= restAfter && f.release() == f.end.Load():
+			f.letGo(func(*view) bool { return true })
+		}
+		t.attach(f)
+	}
+	t.limit(now)
+	t.reclaim(now)
+	t.forget(now)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// setEnding tells the views whether what is there is all there will be.
+func (f *file) setEnding(ending bool) {
+	for _, v := range f.views {
+		v.ending.Store(ending)
+	}
+}
+
+// letGo asks the pipeline to let go of some views. They may be attached again later.
+func (f *file) letGo(some func(*view) bool) {
+	for _, v := range f.views {
+		if some(v) && !v.dropped.Swap(true) {
+			v.detach()
+		}
+	}
+}
+
+// fade lets go of a file that was removed and read to its end. It is still known by its content for a while.
+func (t *Tailer) fade(f *file, now time.Time) {
+	f.close()
+	delete(t.files, f.inode)
+	f.mu.Lock()
+	f.lose(removed)
+	f.mu.Unlock()
+	f.state, f.since = fading, now
+	t.faded = append(t.faded, f)
+}
+
+// attach hands the pipeline a view for each of a file's declarations and outputs that has something to read.
+func (t *Tailer) attach(f *file) {
+	for _, w := range f.watches {
+		for _, o := range w.Outputs {
+			id := viewID{w.Name, o}
+			if off, ok := f.ackedOf(id); ok && off < f.end.Load() && f.view(id) == nil {
+				if err := t.attachView(f, w, id, off); err != nil {
+					t.trouble.note(f.path, err)
+				}
+			}
+		}
+	}
+}
+
+func (t *Tailer) attachView(f *file, w *Watch, id viewID, off int64) error {
+	v := &view{file: f, id: id, read: off, proof: f.known}
+	v.released.Store(off)
+	v.ended.Store(-1)
+	v.ending.Store(t.draining)
+	f.mu.RLock()
+	if m, err := f.mark(off); err == nil {
+		v.last = m.encode()
+	}
+	f.mu.RUnlock()
+	var err error
+	v.detach, err = w.Attach(v, f.path, id.output, func() {
+		v.done.Store(true)
+		t.nudge()
+	})
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acked = slices.DeleteFunc(f.acked, func(a acked) bool { return a.id == id })
+	f.views = append(f.views, v)
+	return nil
+}
+
+// saveAll records, before a byte of them is delivered, which files are which streams. It is one commit however many
+// they are. While the store can't be written the files are read all the same: after a restart they would be delivered
+// again, but not lost.
+func (t *Tailer) saveAll() {
+	put := map[checkpoint.Key]checkpoint.Entry{}
+	var saved []*file
+	for f := range t.all() {
+		if f.state == fading || len(f.unsaved) == 0 && !(f.remark && len(f.views) == 0) {
+			continue
+		}
+		if f.remark && len(f.views) == 0 {
+			for _, a := range f.acked {
+				t.record(put, f, a)
+			}
+		}
+		for _, id := range f.unsaved {
+			if off, ok := f.ackedOf(id); ok {
+				t.record(put, f, acked{id, off})
+			}
+		}
+		saved = append(saved, f)
+	}
+	if err := t.cfg.Store.Commit(put, nil); err != nil {
+		t.trouble.note("checkpoints", err)
+		return
+	}
+	t.trouble.clear("checkpoints")
+	for _, f := range saved {
+		f.remark = f.remark && len(f.views) > 0
+		f.unsaved = nil
+	}
+}
+
+// record adds the entry of a view that is not attached: nobody else writes it. A position that is there already stays.
+func (t *Tailer) record(put map[checkpoint.Key]checkpoint.Entry, f *file, a acked) {
+	key := f.keyOf(a.id)
+	e, ok, err := t.cfg.Store.Load(key)
+	if err == nil {
+		if !ok {
+			e.Position = checkpoint.Position{Low: a.off, Done: a.off}
+		}
+		var m mark
+		f.mu.RLock()
+		m, err = f.mark(e.Low)
+		f.mu.RUnlock()
+		e.Mark = m.encode()
+	}
+	if err != nil {
+		t.trouble.note(f.name(), err)
+		return
+	}
+	put[key] = e
+}
+
+func (f *file) keyOf(id viewID) checkpoint.Key {
+	return checkpoint.Key{Stream: f.key, Declaration: id.declaration, Output: id.output}
+}
+
+// forget drops what is gone for long enough: what could still be told from it is told.
+func (t *Tailer) forget(now time.Time) {
+	var keys []checkpoint.Key
+	gone := map[*file]bool{}
+	for _, f := range t.faded {
+		if f.limbo && (t.draining || now.Sub(f.since) >= searchFor) {
+			t.lose(f, now, truncated)
+		}
+		if len(f.views) > 0 || now.Sub(f.since) < rememberFor {
+			continue
+		}
+		gone[f] = true
+		for _, a := range f.acked {
+			keys = append(keys, f.keyOf(a.id))
+		}
+	}
+	var unmet []*memory
+	for _, m := range t.past.streams {
+		if t.overdue(m, now) {
+			unmet = append(unmet, m)
+			keys = append(keys, m.keys()...)
+		}
+	}
+	if len(keys) == 0 && len(gone) == 0 {
+		return
+	}
+	if err := t.cfg.Store.Commit(nil, keys); err != nil {
+		t.trouble.note("checkpoints", err)
+		return
+	}
+	t.faded = slices.DeleteFunc(t.faded, func(f *file) bool { return gone[f] })
+	t.disinherit(gone)
+	for _, m := range unmet {
+		t.past.forget(m)
+		if lost := m.mark.size - m.mark.off; lost > 0 && !m.mark.packed {
+			t.counts.Lost += lost
+			t.log.Error("bytes of a file are lost", "file", m.mark.path, "bytes", lost,
+				"why", "truncated or removed while the sidecar was not running")
+		}
+	}
+}
+
+// overdue tells whether a stream of before the start was looked for long enough: a volume may be mounted late.
+func (t *Tailer) overdue(m *memory, now time.Time) bool {
+	for _, w := range t.watches {
+		if w.started && now.Sub(w.began) >= rememberFor &&
+			slices.ContainsFunc(m.acked, func(a acked) bool { return a.id.declaration == w.Name }) {
+			return true
+		}
+	}
+	return false
+}
+
+// disinherit forgets the names of files that are forgotten.
+func (t *Tailer) disinherit(gone map[*file]bool) {
+	for _, v := range t.volumes {
+		for _, l := range v.dirs {
+			maps.DeleteFunc(l.heirs, func(_ string, f *file) bool { return gone[f] })
+		}
+	}
+}
