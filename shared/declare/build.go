@@ -15,13 +15,14 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// build makes the declaration of a resolved draft. It is to be used only if dr.errors is empty afterwards.
-func (dr *draft) build(r *reader) Declaration {
+// build makes the declaration of a resolved draft; false if there is none to make: dr.errors says why, unless nothing was
+// said but empty values.
+func (dr *draft) build(r *reader) (Declaration, bool) {
 	d := Declaration{Name: dr.name, Target: dr.name, FormatOptions: map[string]string{}, Tags: map[string]string{}}
 	source, ok := dr.get("")
 	if !ok {
 		dr.undeclared()
-		return d
+		return d, false
 	}
 	for _, pair := range dr.fields {
 		d.Tags[pair.Key] = pair.Value
@@ -37,7 +38,7 @@ func (dr *draft) build(r *reader) Declaration {
 	}
 	dr.checkMultiline(&d)
 	dr.checkUse(&d)
-	return d
+	return d, len(dr.errors) == 0
 }
 
 // undeclared refuses what describes a log that nothing declares.
@@ -98,7 +99,7 @@ func checkPattern(p string) error {
 		}
 	}
 	if last := path.Base(p); strings.HasSuffix(p, "/") || last == "." {
-		return fmt.Errorf("%s is a directory; name files in it, like %s", quote(p), path.Join(p, "*.log"))
+		return fmt.Errorf("%s is a directory; name the files in it, like %s", quote(p), quote("…/"+path.Join(path.Base(p), "*.log")))
 	}
 	if !doublestar.ValidatePattern(p) {
 		return fmt.Errorf("%s is not a valid pattern: a [ or { is not closed, or a range has no end", quote(p))

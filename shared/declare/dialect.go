@@ -102,7 +102,7 @@ func (r *reader) warning(key, message string) {
 func (r *reader) labels(labels map[string]string) {
 	var keys []string
 	for key := range labels {
-		if r.d.concerns(key) {
+		if r.d.Concerns(key) {
 			keys = append(keys, key)
 		}
 	}
@@ -114,14 +114,15 @@ func (r *reader) labels(labels map[string]string) {
 
 func (r *reader) env(env []string) {
 	for _, variable := range env {
-		if key, value, ok := strings.Cut(variable, "="); ok && r.d.concerns(key) {
+		if key, value, ok := strings.Cut(variable, "="); ok && r.d.Concerns(key) {
 			r.key(key, value)
 		}
 	}
 }
 
-// concerns reports whether key may be one of the dialect's, or was meant to be.
-func (d *Dialect) concerns(key string) bool {
+// Concerns reports whether the key of a label or a variable may be one of the dialect's, or was meant to be. All others are
+// no business of Remora's.
+func (d *Dialect) Concerns(key string) bool {
 	for i := range d.prefixes {
 		if name := d.prefixes[i].name; len(key) > len(name) && key[:len(name)] == name && (key[len(name)] == '.' || key[len(name)] == '_') {
 			return true
@@ -263,13 +264,12 @@ func (r *reader) build(defaults []group) {
 }
 
 func (r *reader) finish(dr *draft) {
-	declaration := dr.build(r)
+	declaration, ok := dr.build(r)
+	r.set.Errors = append(r.set.Errors, dr.errors...)
 	r.set.Warnings = append(r.set.Warnings, dr.warnings...)
-	if len(dr.errors) > 0 {
-		r.set.Errors = append(r.set.Errors, dr.errors...)
-		return
+	if ok {
+		r.set.Declarations = append(r.set.Declarations, declaration)
 	}
-	r.set.Declarations = append(r.set.Declarations, declaration)
 }
 
 // metadata collects com.aliyun.access.* labels, which log-pilot adds to each record under a name with underscores. One

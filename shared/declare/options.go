@@ -7,6 +7,13 @@ import (
 	"strings"
 )
 
+// DockerOptions are the log-opts that mean something to the engine itself, or to its cache of what a driver collects (moby,
+// daemon/logger: loginfo.go, ring.go, loggerutils/cache and local/config.go).
+var DockerOptions = []string{
+	"cache-compress", "cache-disabled", "cache-max-file", "cache-max-size", "compress", "env", "env-regex", "labels",
+	"labels-regex", "max-buffer-size", "max-file", "max-size", "mode", "tag",
+}
+
 // group is what log-opts say about one thing: a key with all that stands below it. It is taken over whole, or not at all:
 // the keys of a csv say nothing about a json.
 type group struct {
@@ -53,18 +60,18 @@ func optionPath(key string) (string, bool) {
 func (r *reader) sound(g group) bool {
 	probe := draft{name: "options", entries: append([]entry{{value: Stdout}}, g.entries...)}
 	probe.resolve()
-	probe.build(r)
+	_, ok := probe.build(r)
 	for _, p := range append(probe.warnings, probe.errors...) {
 		r.warning(p.Key, p.Message)
 	}
-	if len(probe.errors) > 0 {
+	if !ok {
 		for _, e := range g.entries {
 			if !slices.ContainsFunc(probe.errors, func(p Problem) bool { return p.Key == e.key }) {
 				r.warning(e.key, "is ignored, because another option of "+g.path+" is wrong")
 			}
 		}
 	}
-	return len(probe.errors) == 0
+	return ok
 }
 
 // apply adds what the defaults say and dr does not. Tags add up.

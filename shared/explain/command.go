@@ -1,0 +1,159 @@
+// Package explain tells what would be collected of a container, a Pod or a Compose file, and what is wrong with what it
+// declares, without collecting anything. It is one command of both binaries.
+package explain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/remora-logs/remora/shared/declare"
+)
+
+// Command is the command's interface. Its Run returns an error that knows its exit status: 1 where a declaration is
+// refused, 2 where the call is wrong or what it names can't be read.
+type Command struct {
+	Label      []string `placeholder:"KEY=VALUE" sep:"none" help:"A label of the container. Can be repeated."`
+	Env        []string `placeholder:"KEY=VALUE" sep:"none" help:"A variable of the container's or the sidecar's environment. Can be repeated."`
+	Annotation []string `placeholder:"KEY=VALUE" sep:"none" help:"An annotation of the Pod. Can be repeated."`
+	Container  string   `placeholder:"NAME" help:"Read labels, environment and log options of this container from the Docker engine."`
+	File       string   `placeholder:"PATH" help:"Read them from a file: a Pod, a workload with a Pod template, or a Compose file; - for standard input."`
+	Prefix     string   `placeholder:"LIST" env:"PILOT_LOG_PREFIX" help:"Prefixes of labels and variables, comma-separated (default: aliyun)."`
+	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
+
+	// Outputs are the outputs that a declaration may name; any, where there are none.
+	Outputs []string `kong:"-"`
+	// Options are log-opts that are not declarations, but mean something to the driver.
+	Options []string `kong:"-"`
+	// DefaultTarget is where a container's stdout goes that chose this driver and declares nothing.
+	DefaultTarget string `kong:"-"`
+	// Host is the engine's address, as DOCKER_HOST has it; empty means DOCKER_HOST itself.
+	Host string `kong:"-"`
+}
+
+// Help is shown below the command's flags.
+func (c *Command) Help() string {
+	return `Example:
+  explain --label aliyun.logs.web=stdout --env 'aliyun_logs_access=/logs/*.log'
+
+Nothing is collected. The exit status is 0 where all is well, 1 where a declaration is refused, 2 for a wrong call.`
+}
+
+// status is an error with an exit status.
+type status struct {
+	error
+	code int
+}
+
+func (s status) ExitCode() int { return s.code }
+func (s status) Unwrap() error { return s.error }
+
+// Run is called by kong.
+func (c *Command) Run(ctx *kong.Context) error { return c.Explain(ctx.Stdout) }
+
+// Explain writes the explanation to w.
+func (c *Command) Explain(w io.Writer) error {
+	units, err := c.units()
+	if err != nil {
+		return status{err, 2}
+	}
+	r := c.report(units)
+	if c.JSON {
+		err = r.writeJSON(w)
+	} else {
+		err = r.writeTable(w)
+	}
+	if err != nil {
+		return status{err, 2}
+	}
+	switch n := len(r.Errors); n {
+	case 0:
+		return nil
+	case 1:
+		return status{errors.New("1 error"), 1}
+	default:
+		return status{fmt.Errorf("%d errors", n), 1}
+	}
+}
+
+// unit is what is read together: one container, or one sidecar.
+type unit struct {
+	container string // its name, where several are explained
+	prefix    string // what its own environment sets as PILOT_LOG_PREFIX
+	driver    bool   // it chose this log driver: its options count, and its stdout is collected in any case
+	input     declare.Input
+	warnings  []declare.Problem
+}
+
+// units reads what the flags name.
+func (c *Command) units() ([]unit, error) {
+	direct := len(c.Label)+len(c.Env)+len(c.Annotation) > 0
+	switch {
+	case direct && (c.Container != "" || c.File != "") || c.Container != "" && c.File != "":
+		return nil, errors.New("--container, --file, and labels, variables or annotations exclude each other")
+	case c.Container != "":
+		return c.inspect(context.Background())
+	case c.File == "-":
+		return readUnits("standard input", os.Stdin)
+	case c.File != "":
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readUnits(c.File, f)
+	case !direct:
+		return nil, errors.New("nothing to explain: name a --label, an --env, an --annotation, a --container or a --file")
+	}
+	u := unit{input: declare.Input{Env: c.Env}}
+	var err error
+	if u.input.Labels, err = pairs("--label", c.Label); err == nil {
+		u.input.Annotations, err = pairs("--annotation", c.Annotation)
+	}
+	for i := 0; err == nil && i < len(c.Env); i++ {
+		if !strings.Contains(c.Env[i], "=") {
+			err = fmt.Errorf("--env %q is not of the form KEY=VALUE", c.Env[i])
+		}
+	}
+	return []unit{u}, err
+}
+
+// pairs reads the values of a repeated flag. As for docker run, the last of equal keys counts.
+func pairs(flag string, values []string) (map[string]string, error) {
+	m := make(map[string]string, len(values))
+	for _, v := range values {
+		key, value, ok := strings.Cut(v, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("%s %q is not of the form KEY=VALUE", flag, v)
+		}
+		m[key] = value
+	}
+	return m, nil
+}
+
+// report reads the declarations of all units.
+func (c *Command) report(units []unit) report {
+	r := report{Declarations: []declare.Declaration{}, Errors: []problem{}, Warnings: []problem{}}
+	dialects := make(map[string]*declare.Dialect)
+	for _, u := range units {
+		if u.driver {
+			u.input.Others, u.input.DefaultTarget = slices.Concat(declare.DockerOptions, c.Options), c.DefaultTarget
+		}
+		list := cmp.Or(c.Prefix, u.prefix)
+		if dialects[list] == nil {
+			dialects[list] = declare.New(list, c.Outputs...)
+		}
+		r.add(u, dialects[list])
+	}
+	slices.SortStableFunc(r.Declarations, func(a, b declare.Declaration) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Container, b.Container))
+	})
+	return r
+}

@@ -1,0 +1,93 @@
+package explain
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/declare"
+)
+
+// defaultHost is where Docker's engine listens.
+const defaultHost = "unix:///var/run/docker.sock"
+
+// inspection is the part of the engine's answer that is of use (moby, api/types/container, InspectResponse). The rest,
+// with all it may hold, is not even decoded.
+type inspection struct {
+	Config struct {
+		Labels map[string]string
+		Env    []string
+	}
+	HostConfig struct {
+		LogConfig struct {
+			Type   string
+			Config map[string]string
+		}
+	}
+}
+
+// inspect asks the engine for a container.
+func (c *Command) inspect(ctx context.Context) ([]unit, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var i inspection
+	if err := get(ctx, cmp.Or(c.Host, os.Getenv("DOCKER_HOST"), defaultHost), "/containers/"+url.PathEscape(c.Container)+"/json", &i); err != nil {
+		return nil, fmt.Errorf("container %s: %w", c.Container, err)
+	}
+	u := unit{input: declare.Input{Labels: i.Config.Labels, Env: i.Config.Env}}
+	if u.driver = chosen(i.HostConfig.LogConfig.Type); u.driver {
+		u.input.Options = i.HostConfig.LogConfig.Config
+	}
+	return []unit{u}, nil
+}
+
+// chosen reports whether a log driver's name is that of this plugin: remora, remora:latest, registry/remora:1.
+func chosen(driver string) bool {
+	name := driver[strings.LastIndexByte(driver, '/')+1:]
+	name, _, _ = strings.Cut(name, ":")
+	return name == "remora"
+}
+
+// get decodes what the engine answers on its socket.
+func get(ctx context.Context, host, path string, into any) error {
+	socket, ok := strings.CutPrefix(host, "unix://")
+	if !ok {
+		return fmt.Errorf("the engine's address %s is not of the form unix:///path", host)
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the engine: %w", err)
+	}
+	defer response.Body.Close()
+	body := io.LimitReader(response.Body, 16<<20)
+	if response.StatusCode != http.StatusOK {
+		var refusal struct{ Message string }
+		if json.NewDecoder(body).Decode(&refusal) != nil || refusal.Message == "" {
+			refusal.Message = response.Status
+		}
+		return errors.New("the engine answers: " + refusal.Message)
+	}
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		return fmt.Errorf("the engine's answer: %w", err)
+	}
+	return nil
+}

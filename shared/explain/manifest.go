@@ -1,0 +1,189 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/remora-logs/remora/shared/declare"
+)
+
+// maxManifest bounds what is read of a file.
+const maxManifest = 16 << 20
+
+// readUnits reads the containers of a file: of every Pod and Pod template in its documents, whatever kind holds them, and
+// of every service of a Compose file.
+func readUnits(path string, r io.Reader) ([]unit, error) {
+	decoder := yaml.NewDecoder(io.LimitReader(r, maxManifest))
+	var units []unit
+	for {
+		var document yaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = collect(&document, &units)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if len(units) == 0 {
+		return nil, fmt.Errorf("%s: holds neither a Pod, nor a Pod template, nor a Compose service", path)
+	}
+	return units, nil
+}
+
+// collect looks for Pods and services in node. Aliases are left to the decoder, which bounds what they may grow to.
+func collect(node *yaml.Node, units *[]unit) error {
+	if node.Kind == yaml.MappingNode {
+		if services := member(node, "services"); services != nil && services.Kind == yaml.MappingNode {
+			return collectServices(services, units)
+		}
+		if spec := member(node, "spec"); spec != nil && member(spec, "containers") != nil {
+			var p pod
+			if err := node.Decode(&p); err != nil {
+				return err
+			}
+			*units = append(*units, p.units()...)
+			return nil
+		}
+	}
+	for _, child := range node.Content {
+		if err := collect(child, units); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// member is the value of a mapping's key; nil where there is none.
+func member(node *yaml.Node, key string) *yaml.Node {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// pod is a Pod or a Pod template (k8s.io/api/core/v1), as far as it declares logs.
+type pod struct {
+	Metadata struct {
+		Annotations map[string]string
+	}
+	Spec struct {
+		InitContainers []podContainer `yaml:"initContainers"`
+		Containers     []podContainer
+	}
+}
+
+type podContainer struct {
+	Name, Image string
+	Env         []struct {
+		Name, Value string
+		ValueFrom   *yaml.Node `yaml:"valueFrom"`
+	}
+}
+
+// units are the Pod's containers. Its annotations are read with the environment of the sidecar, as the sidecar does; alone,
+// where there is none.
+func (p *pod) units() []unit {
+	var units []unit
+	annotations := p.Metadata.Annotations
+	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
+		u := unit{container: c.Name}
+		sidecar := false
+		for _, v := range c.Env {
+			if v.ValueFrom == nil {
+				u.input.Env = append(u.input.Env, v.Name+"="+v.Value)
+			} else {
+				u.warnings = append(u.warnings, declare.Problem{Key: v.Name, Message: "takes its value from elsewhere (valueFrom), where it can't be seen"})
+			}
+			if v.Name == "PILOT_LOG_PREFIX" {
+				u.prefix = v.Value
+			}
+			sidecar = sidecar || strings.HasPrefix(v.Name, "REMORA_")
+		}
+		if sidecar || strings.Contains(c.Image, "remora") {
+			u.container, u.input.Annotations, annotations = "", annotations, nil
+		}
+		units = append(units, u)
+	}
+	if len(annotations) > 0 {
+		units = append(units, unit{input: declare.Input{Annotations: annotations}})
+	}
+	return units
+}
+
+// service is a service of a Compose file, as far as it declares logs.
+type service struct {
+	Labels, Environment settings
+	Logging             struct {
+		Driver  string
+		Options map[string]string
+	}
+	Deploy struct{ Labels settings }
+}
+
+func collectServices(node *yaml.Node, units *[]unit) error {
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		var s service
+		name := node.Content[i].Value
+		if err := node.Content[i+1].Decode(&s); err != nil {
+			return fmt.Errorf("service %s: %w", name, err)
+		}
+		*units = append(*units, s.unit(name))
+	}
+	return nil
+}
+
+func (s *service) unit(name string) unit {
+	u := unit{container: name, input: declare.Input{Labels: make(map[string]string)}}
+	for _, label := range s.Labels {
+		u.input.Labels[label.Key] = label.Value
+	}
+	for _, v := range s.Environment {
+		u.input.Env = append(u.input.Env, v.Key+"="+v.Value)
+	}
+	if u.driver = chosen(s.Logging.Driver); u.driver {
+		u.input.Options = s.Logging.Options
+	}
+	for _, label := range s.Deploy.Labels {
+		u.warnings = append(u.warnings, declare.Problem{Key: label.Key,
+			Message: "is a label of the service, which does not reach its containers; write it under labels, not under deploy"})
+	}
+	return u
+}
+
+// settings are keys and values that Compose takes as a mapping or as a list of key=value.
+type settings []declare.Pair
+
+// UnmarshalYAML implements yaml.Unmarshaler. Two dollar signs stand for one, as Compose writes them.
+func (s *settings) UnmarshalYAML(node *yaml.Node) error {
+	var m map[string]string
+	var list []string
+	if err := node.Decode(&list); err == nil {
+		for _, element := range list {
+			key, value, ok := strings.Cut(element, "=")
+			if ok {
+				*s = append(*s, declare.Pair{Key: key, Value: strings.ReplaceAll(value, "$$", "$")})
+			}
+		}
+		return nil
+	}
+	if err := node.Decode(&m); err != nil {
+		return err
+	}
+	for key, value := range m {
+		*s = append(*s, declare.Pair{Key: key, Value: strings.ReplaceAll(value, "$$", "$")})
+	}
+	return nil
+}

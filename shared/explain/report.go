@@ -1,0 +1,148 @@
+package explain
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/remora-logs/remora/shared/declare"
+)
+
+// report is what is explained; its JSON is part of the interface.
+type report struct {
+	Declarations []declare.Declaration `json:"declarations"`
+	Errors       []problem             `json:"errors"`
+	Warnings     []problem             `json:"warnings"`
+	// Metadata are tags that each record of the container gets.
+	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
+// problem is a declare.Problem and where it is, if several containers are explained.
+type problem struct {
+	declare.Problem
+	Container string `json:"container,omitempty"`
+}
+
+// add adds what u declares.
+func (r *report) add(u unit, dialect *declare.Dialect) {
+	set := dialect.Read(u.input)
+	for _, d := range set.Declarations {
+		if d.Container == "" {
+			d.Container = u.container
+		}
+		r.Declarations = append(r.Declarations, d)
+	}
+	for _, p := range set.Errors {
+		r.Errors = append(r.Errors, problem{p, u.container})
+	}
+	for _, p := range set.Warnings {
+		r.Warnings = append(r.Warnings, problem{p, u.container})
+	}
+	for _, p := range u.warnings {
+		if dialect.Concerns(p.Key) {
+			r.Warnings = append(r.Warnings, problem{p, u.container})
+		}
+	}
+	if r.Metadata == nil && len(set.Metadata) > 0 {
+		r.Metadata = make(map[string]string)
+	}
+	maps.Copy(r.Metadata, set.Metadata)
+}
+
+func (r *report) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// writeTable writes a table of what is collected, what is done to each log beyond that, and what is wrong.
+func (r *report) writeTable(w io.Writer) error {
+	var b strings.Builder
+	if len(r.Declarations) == 0 {
+		b.WriteString("No log is collected.\n")
+	} else {
+		r.table(&b)
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
+		fmt.Fprintf(&b, "every record is tagged %s=%s\n", plain(key), plain(r.Metadata[key]))
+	}
+	writeProblems(&b, "Errors", r.Errors)
+	writeProblems(&b, "Warnings", r.Warnings)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *report) table(b *strings.Builder) {
+	several := slices.ContainsFunc(r.Declarations, func(d declare.Declaration) bool { return d.Container != "" })
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	row := func(container string, cells ...string) {
+		if several {
+			cells = slices.Insert(cells, 1, container)
+		}
+		// tabwriter pads the last cell too, where it ends with a tab; a cell that stays empty shows as a dash.
+		for i, c := range cells {
+			if c == "" {
+				cells[i] = "-"
+			}
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	row("CONTAINER", "NAME", "SOURCE", "TARGET", "FORMAT", "TAGS", "MORE")
+	for _, d := range r.Declarations {
+		row(plain(d.Container), d.Name, plain(d.Source), plain(d.Target), d.Format+list(" ", d.FormatOptions), list("", d.Tags), more(d))
+	}
+	t.Flush() // b does not fail
+}
+
+// more is what the other columns don't tell of a declaration.
+func more(d declare.Declaration) string {
+	var parts []string
+	if len(d.Outputs) > 0 {
+		parts = append(parts, "output="+plain(strings.Join(d.Outputs, ",")))
+	}
+	for _, p := range []string{list("multiline.", d.Multiline), list("", d.Filters), list("", d.Files)} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// list is k=v k=v in the order of the keys, each behind prefix; a blank prefix stands before all of them.
+func list(prefix string, m map[string]string) string {
+	var b strings.Builder
+	for i, key := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 && prefix != " " {
+			b.WriteByte(' ')
+		}
+		b.WriteString(prefix + plain(key) + "=" + plain(m[key]))
+	}
+	return b.String()
+}
+
+// plain is s as it can stand in a table: quoted where it holds what a terminal or the table would take for more than text.
+func plain(s string) string {
+	if s == "" || strings.ContainsFunc(s, func(c rune) bool { return !strconv.IsPrint(c) || c == ' ' || c == '"' }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func writeProblems(b *strings.Builder, title string, problems []problem) {
+	if len(problems) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s:\n", title)
+	for _, p := range problems {
+		where := ""
+		if p.Container != "" {
+			where = plain(p.Container) + ": "
+		}
+		fmt.Fprintf(b, "  %s%s: %s\n", where, plain(p.Key), p.Message)
+	}
+}
