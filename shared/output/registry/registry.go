@@ -11,8 +11,11 @@ import (
 	"github.com/remora-logs/remora/shared/output/console"
 	"github.com/remora-logs/remora/shared/output/elasticsearch"
 	"github.com/remora-logs/remora/shared/output/file"
+	"github.com/remora-logs/remora/shared/output/http"
 	"github.com/remora-logs/remora/shared/output/kafka"
+	"github.com/remora-logs/remora/shared/output/loki"
 	"github.com/remora-logs/remora/shared/output/null"
+	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
@@ -30,6 +33,9 @@ var Backends = []Backend{
 	backend("file", file.Open),
 	backend("kafka", kafka.Open),
 	backend("elasticsearch", elasticsearch.Open),
+	backend("loki", loki.Open),
+	backend("otlp", otlp.Open),
+	backend("http", http.Open),
 	backend("null", null.Open),
 }
 

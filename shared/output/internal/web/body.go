@@ -14,7 +14,8 @@ type Buffer struct {
 	Bytes []byte
 	Enc   record.Encoder
 
-	packed     []byte
+	packed     []byte // compressed
+	framed     []byte // with gRPC's prefix
 	compressor compressor
 	readers    atomic.Int32 // bodies that the transport has not closed
 }

@@ -23,6 +23,8 @@ type Options struct {
 	Header http.Header
 	// Codec is how bodies are compressed.
 	Codec Codec
+	// GRPC frames bodies as gRPC's messages and speaks HTTP/2.
+	GRPC bool
 	// Timeout is how long an exchange may take as a whole.
 	Timeout time.Duration
 }
@@ -39,13 +41,26 @@ type Response struct {
 	Status int
 	Header http.Header
 	// Body is to be read by the caller, and closed. Of a body that is read to its end the connection is used again.
-	Body io.ReadCloser
-	from string // the host, for errors
+	Body    io.ReadCloser
+	from    string // the host, for errors
+	trailer *http.Header
+}
+
+// Trailer is what came after the body, which must have been read, or in front where there was none.
+func (r *Response) Trailer(name string) string {
+	if v := r.trailer.Get(name); v != "" {
+		return v
+	}
+	return r.Header.Get(name)
 }
 
 // NewClient makes a client. It connects to nothing yet.
 func NewClient(o Options) *Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!o.GRPC)
+	protocols.SetHTTP2(o.GRPC)
+	protocols.SetUnencryptedHTTP2(o.GRPC)
 	return &Client{
 		options: o,
 		transport: &http.Transport{
@@ -66,6 +81,7 @@ func NewClient(o Options) *Client {
 			IdleConnTimeout:       30 * time.Second,
 			ResponseHeaderTimeout: 0, // the exchange has a time-out as a whole
 			DisableCompression:    true,
+			Protocols:             protocols,
 		},
 		buffers: sync.Pool{New: func() any { return new(Buffer) }},
 	}
@@ -101,7 +117,7 @@ func (c *Client) Release(b *Buffer) {
 // was read.
 func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Buffer) (r *Response, end func(), err error) {
 	ctx, end = context.WithTimeout(ctx, c.options.Timeout)
-	payload, err := b.compress(c.options.Codec)
+	payload, err := b.payload(c.options)
 	if err != nil {
 		return nil, end, err
 	}
@@ -116,7 +132,14 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Bu
 	}
 	request.Header.Set("Content-Type", contentType)
 	if encoding := c.options.Codec.encoding(); encoding != "" {
-		request.Header.Set("Content-Encoding", encoding)
+		if c.options.GRPC {
+			request.Header.Set("Grpc-Encoding", encoding)
+		} else {
+			request.Header.Set("Content-Encoding", encoding)
+		}
+	}
+	if c.options.GRPC {
+		request.Header.Set("Te", "trailers")
 	}
 	r, err = c.do(request.WithContext(ctx))
 	return r, end, err
@@ -142,7 +165,9 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", request.URL.Host, err)
 	}
-	return &Response{Status: answer.StatusCode, Header: answer.Header, Body: answer.Body, from: request.URL.Host}, nil
+	return &Response{
+		Status: answer.StatusCode, Header: answer.Header, Body: answer.Body, from: request.URL.Host, trailer: &answer.Trailer,
+	}, nil
 }
 
 // Close closes connections that are not in use.

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -50,9 +49,4 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 		return min(at.Sub(now), maxAfter)
 	}
 	return 0
-}
-
-// Basic is the value of Authorization for user and password.
-func Basic(user, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

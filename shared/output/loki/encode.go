@@ -1,0 +1,242 @@
+package loki
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/output/internal/pb"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Fields of logproto.PushRequest, StreamAdapter, EntryAdapter, LabelPairAdapter (Loki's pkg/push/push.proto) and of
+// google.protobuf.Timestamp.
+const (
+	requestStreams              = 1
+	streamLabels, streamEntries = 1, 2
+	entryTime, entryLine        = 1, 2
+	entryMetadata               = 3
+	pairName, pairValue         = 1, 2
+	timeSeconds, timeNanos      = 1, 2
+)
+
+// maxSources is how many sources' labels are kept; containers come and go.
+const maxSources = 10_000
+
+// encoder writes push requests. It is used by one goroutine at a time.
+type encoder struct {
+	labels   []string
+	byStd    bool // stream is a label
+	metadata bool
+	sources  map[*record.Source]*shared
+	scratch  []byte
+	id       []byte
+}
+
+// shared is what the records of a source have in common.
+type shared struct {
+	labels   [3][]byte // by Std: the label set, as text
+	metadata []byte    // fields of EntryAdapter
+}
+
+func newEncoder(labels []string, metadata bool) *encoder {
+	e := &encoder{metadata: metadata, sources: make(map[*record.Source]*shared)}
+	for _, l := range labels {
+		if l = strings.TrimSpace(l); l != "" && !slices.Contains(e.labels, l) {
+			e.labels = append(e.labels, l)
+		}
+	}
+	e.byStd = slices.Contains(e.labels, "stream")
+	return e
+}
+
+// appendRequest appends a PushRequest with b's records, a stream for each run of records of one label set, in order.
+//
+// Loki takes two entries of a stream with the same time and the same line for one that was sent twice, but a program may
+// well write a line twice in the moment that they were read in. So of records that have the same time each is sent one
+// nanosecond after the one before.
+func (e *encoder) appendRequest(dst []byte, b *record.Batch) []byte {
+	var (
+		run  pb.Mark
+		open bool
+		last *record.Record
+		s    *shared
+		time int64
+	)
+	for i := range b.Records {
+		r := &b.Records[i]
+		if !open || r.Source != last.Source || e.byStd && r.Std != last.Std {
+			if open {
+				dst = pb.End(dst, run)
+			}
+			s = e.source(r.Source)
+			dst, run = pb.Begin(dst, requestStreams, 1<<20)
+			dst = pb.Bytes(dst, streamLabels, s.labels[r.Std])
+			open = true
+		}
+		if last != nil && last.Source == r.Source && last.Time == r.Time {
+			time++
+		} else {
+			time = r.Time
+		}
+		dst = e.appendEntry(dst, r, s, time)
+		last = r
+	}
+	if open {
+		dst = pb.End(dst, run)
+	}
+	return dst
+}
+
+func (e *encoder) appendEntry(dst []byte, r *record.Record, s *shared, time int64) []byte {
+	dst, entry := pb.Begin(dst, streamEntries, 200+len(r.Line))
+	dst, at := pb.Begin(dst, entryTime, 10)
+	seconds, nanos := time/1e9, time%1e9
+	if nanos < 0 {
+		seconds, nanos = seconds-1, nanos+1e9
+	}
+	dst = pb.Uint(dst, timeSeconds, uint64(seconds)) // of a negative number the ten bytes that protobuf wants
+	dst = pb.Uint(dst, timeNanos, uint64(nanos))
+	dst = pb.End(dst, at)
+
+	line := r.Line
+	if line == nil { // the format took it apart; LogQL's json puts it together again
+		e.scratch = append(append(append(e.scratch[:0], '{'), r.Fields...), '}')
+		line = e.scratch
+	}
+	dst = pb.Text(dst, entryLine, line)
+	if !e.metadata {
+		return pb.End(dst, entry)
+	}
+	dst = append(dst, s.metadata...)
+	e.id = r.AppendID(e.id[:0])
+	dst = pair(dst, "remora_id", e.id)
+	if r.Std != record.NoStd && !e.byStd {
+		dst = pair(dst, "stream", []byte(r.Std.String()))
+	}
+	if r.Line != nil && len(r.Fields) > 0 {
+		dst = e.appendFields(dst, r.Fields)
+	}
+	return pb.End(dst, entry)
+}
+
+func (e *encoder) appendFields(dst, fields []byte) []byte {
+	for {
+		key, value, rest, ok := record.NextField(fields)
+		if !ok {
+			return dst
+		}
+		e.scratch = record.AppendUnescaped(e.scratch[:0], key)
+		at := len(e.scratch)
+		e.scratch = record.AppendText(e.scratch, value)
+		dst = pair(dst, name(e.scratch[:at]), e.scratch[at:])
+		fields = rest
+	}
+}
+
+// pair appends an entry's metadata.
+func pair[S ~string | ~[]byte](dst []byte, name S, value []byte) []byte {
+	dst, m := pb.Begin(dst, entryMetadata, len(name)+len(value)+4)
+	dst = pb.Bytes(dst, pairName, []byte(name))
+	dst = pb.Text(dst, pairValue, value)
+	return pb.End(dst, m)
+}
+
+// source is what the records of s share, worked out when it is first seen.
+func (e *encoder) source(s *record.Source) *shared {
+	if known := e.sources[s]; known != nil {
+		return known
+	}
+	if len(e.sources) >= maxSources {
+		clear(e.sources)
+	}
+	made := &shared{metadata: e.rest(s)}
+	for std := record.NoStd; std <= record.Stderr; std++ {
+		made.labels[std] = e.set(s, std)
+	}
+	e.sources[s] = made
+	return made
+}
+
+// set is the label set of records of s and std, in the form of Prometheus: {name="value", …}. Loki wants at least one.
+func (e *encoder) set(s *record.Source, std record.Std) []byte {
+	set := []byte{'{'}
+	for _, l := range e.labels {
+		value := value(s, std, l)
+		if value == "" {
+			continue
+		}
+		if len(set) > 1 {
+			set = append(set, ", "...)
+		}
+		set = append(set, name([]byte(l))...)
+		set = append(set, '=')
+		set = quote(set, value)
+	}
+	if len(set) == 1 {
+		set = append(set, `job="remora"`...)
+	}
+	return append(set, '}')
+}
+
+// rest is the metadata made of what is no label.
+func (e *encoder) rest(s *record.Source) []byte {
+	var dst []byte
+	if !slices.Contains(e.labels, "source") {
+		dst = pair(dst, "source", []byte(s.Path))
+	}
+	for _, t := range s.Tags {
+		if !slices.Contains(e.labels, t.Key) {
+			dst = pair(dst, name([]byte(t.Key)), []byte(t.Value))
+		}
+	}
+	return dst
+}
+
+func value(s *record.Source, std record.Std, label string) string {
+	for _, t := range s.Tags {
+		if t.Key == label {
+			return t.Value
+		}
+	}
+	switch label {
+	case "target":
+		return s.Target
+	case "declaration":
+		return s.Declaration
+	case "source":
+		return s.Path
+	case "stream":
+		return std.String()
+	}
+	return ""
+}
+
+// name turns what can't stand in the name of a label into underscores, in place: letters, digits after the first
+// character, and underscores can.
+func name(p []byte) []byte {
+	for i, c := range p {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= '0' && c <= '9' && i > 0) {
+			p[i] = '_'
+		}
+	}
+	if len(p) == 0 {
+		return []byte("_")
+	}
+	return p
+}
+
+// quote appends a value as Loki's parser reads it: in quotes, with backslash, quote and newline escaped.
+func quote(dst []byte, value string) []byte {
+	dst = append(dst, '"')
+	for _, r := range strings.ToValidUTF8(value, "\ufffd") {
+		switch r {
+		case '"', '\\':
+			dst = append(dst, '\\', byte(r))
+		case '\n':
+			dst = append(dst, `\n`...)
+		default:
+			dst = append(dst, string(r)...)
+		}
+	}
+	return append(dst, '"')
+}
