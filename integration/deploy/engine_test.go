@@ -10,13 +10,15 @@ import (
 	"github.com/remora-logs/remora/integration/verify"
 )
 
-// An engine whose every container logs with Remora, as deploy/docker/daemon.json says; the plugin has the name that it
-// gives, so that the engine is one of the test's own.
+// An engine whose every container logs with Remora, as deploy/docker/daemon.json says. It does not start where the plugin
+// is not there, so that the plugin comes first; and the plugin has the name that the file gives, so that the engine is
+// one of the test's own.
 func TestDaemonJSON(t *testing.T) {
-	e := engine.NewPrivate(t, "--config-file", file(t, "docker", "daemon.json"))
+	e := engine.NewPrivate(t)
 	p := e.CreatePlugin(t, "remora:latest")
-	p.Set(t, "LOGGING_OUTPUT=file", "FILE_PATH="+engine.Logs)
-	p.Enable(t)
+	p.Enable(t) // as it is shipped: the output file, below its state
+	e.Stop(t)
+	e.Start(t, "--config-file", file(t, "docker", "daemon.json"))
 	id := e.Docker(t, "run", "--detach", "--network", "none", "--label", "aliyun.logs.daemon=stdout",
 		e.Generator(t), "-name", "default", "-lines", "100")
 	t.Cleanup(func() { e.Docker(t, "rm", "--force", id) })
@@ -31,7 +33,6 @@ func TestDaemonJSON(t *testing.T) {
 func TestStackIsDeployed(t *testing.T) {
 	e := engine.NewPrivate(t)
 	p := e.CreatePlugin(t, "remora:latest")
-	p.Set(t, "LOGGING_OUTPUT=file", "FILE_PATH="+engine.Logs)
 	p.Enable(t)
 	image := e.Generator(t)
 	override := filepath.Join(t.TempDir(), "override.yml")

@@ -40,7 +40,7 @@ func TestEngineRestartsUnderLiveRestore(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	e.Stop(t)
 	time.Sleep(3 * time.Second)
-	e.Start(t)
+	e.Start(t, "--live-restore")
 	c.Wait(t)
 	log := follow(p, defaultTarget)
 	n := log.Numbers("alive", "stdout")

@@ -10,28 +10,28 @@ import (
 // Private is an engine of the test's own, which it may stop and start.
 type Private struct {
 	Engine
-	dir   string
-	flags []string
+	dir string
 }
 
-// NewPrivate starts an engine of the test's own, with further flags for dockerd, and removes it in the end.
+// NewPrivate starts an engine of the test's own, with further flags for dockerd as Start has them, and removes it in the
+// end.
 func NewPrivate(t testing.TB, flags ...string) *Private {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "remora-engine-") // a socket's path may have 107 bytes, so not t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Private{dir: dir, flags: flags}
+	p := &Private{dir: dir}
 	p.host = "unix://" + filepath.Join(dir, "docker.sock")
 	p.log = filepath.Join(dir, "dockerd.log")
 	p.root = filepath.Join(dir, "data")
 	t.Cleanup(func() { p.script(t, "remove") })
-	p.Start(t)
+	p.Start(t, flags...)
 	return p
 }
 
 // Start starts dockerd and waits until it answers.
-func (p *Private) Start(t testing.TB) { t.Helper(); p.script(t, "start", p.flags...) }
+func (p *Private) Start(t testing.TB, flags ...string) { t.Helper(); p.script(t, "start", flags...) }
 
 // Stop ends dockerd and waits until it is gone. Its data stays.
 func (p *Private) Stop(t testing.TB) { t.Helper(); p.script(t, "stop") }
