@@ -37,7 +37,7 @@ func Volumes(p *core.Pod, prefix string) []string {
 // Sidecar is the options of `docker run` for the Pod's first init container, without its image and arguments.
 func Sidecar(p *core.Pod, prefix string) ([]string, error) {
 	if len(p.Spec.InitContainers) == 0 {
-		return nil, fmt.Errorf("Pod %s has no sidecar", p.Name)
+		return nil, fmt.Errorf("the Pod %s has no sidecar", p.Name)
 	}
 	return options(p, &p.Spec.InitContainers[0], prefix)
 }
@@ -45,7 +45,7 @@ func Sidecar(p *core.Pod, prefix string) ([]string, error) {
 // Application is the same for the Pod's first container.
 func Application(p *core.Pod, prefix string) ([]string, error) {
 	if len(p.Spec.Containers) == 0 {
-		return nil, fmt.Errorf("Pod %s has no container", p.Name)
+		return nil, fmt.Errorf("the Pod %s has no container", p.Name)
 	}
 	return options(p, &p.Spec.Containers[0], prefix)
 }
