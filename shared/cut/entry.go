@@ -105,6 +105,28 @@ func (e *entry) decode(p []byte, size int) verdict {
 	return whole
 }
 
+// common decodes an entry as the engine writes nearly all of them: source, time and line, in this order, and nothing else.
+// It reports whether it was one.
+func (e *entry) common(p []byte) bool {
+	const source = len("stdout")
+	if len(p) < 2+source+1 || p[0] != sourceTag || p[1] != byte(source) || p[2+source] != timeTag {
+		return false
+	}
+	which := std(p[2 : 2+source])
+	at := 3 + source
+	nano, n := uvarint(p[at:])
+	at += n
+	if which == record.NoStd || n <= 0 || at >= len(p) || p[at] != lineTag {
+		return false
+	}
+	size, n := uvarint(p[at+1:])
+	if at += 1 + n; n <= 0 || size != uint64(len(p)-at) {
+		return false
+	}
+	*e = entry{line: p[at:len(p):len(p)], timeNano: int64(nano), std: which}
+	return true
+}
+
 // beginning judges a field that goes on beyond the bytes at hand.
 func (e *entry) beginning(tag uint64, p []byte) verdict {
 	const longest = len("stdout")

@@ -109,7 +109,7 @@ func frame(p []byte, e *entry) (size int, v verdict) {
 		}
 		return 0, short
 	}
-	if e.decode(p[headerLen:size], int(n)) != whole {
+	if !e.common(p[headerLen:size]) && e.decode(p[headerLen:size], int(n)) != whole {
 		return 0, broken
 	}
 	return size, whole
