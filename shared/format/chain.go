@@ -1,26 +1,242 @@
 // Package format takes lines apart: it groups lines that belong together, parses them into fields, and filters them.
 package format
 
-import "github.com/remora-logs/remora/shared/record"
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/record"
+)
 
 // Chain is what a declaration asks to be done with the records of one stream, in this order: multiline, keep and drop on
 // the line, format, keep and drop on fields, mask, add, remove, rename, sample, rate_limit. It holds state (open groups
 // of lines), belongs to one stream, and is used by one goroutine at a time.
-type Chain struct{}
+//
+// Records that Remora wrote itself (record.Record.Marker) pass through untouched. What comes out depends on what went in
+// alone, not on how it was split into batches; time takes part only in Expire and in rate_limit.
+type Chain struct {
+	groups   *groups  // nil where each line is a record
+	lines    []filter // keep and drop on the line
+	parser   parser   // nil where the format is none
+	keepLine bool     // the line stays beside its fields
+	fields   []filter // keep and drop on fields
+	masks    *masker
+	edits    *editor
+	sample   *sampler
+	limit    *limiter
+
+	out                   int // where the next record goes in the batch, while Apply or Expire run
+	filtered, parseErrors atomic.Int64
+}
+
+// New makes the chain of d for the records of src; nil, without an error, where there is nothing to do. An error names
+// the key as it stands below the log's name. log is told when a pattern had to be switched off because it takes too
+// long.
+func New(d declare.Declaration, src *record.Source, log *slog.Logger) (*Chain, error) {
+	c := &Chain{}
+	log = log.With("log", d.Name, "stream", src.Stream)
+	var err error
+	if c.groups, err = newGroups(d.Multiline, log); err != nil {
+		return nil, err
+	}
+	if c.keepLine, err = keepMessage(d.FormatOptions); err != nil {
+		return nil, err
+	}
+	if c.parser, err = newParser(d, c.reserve(src), log); err != nil {
+		return nil, err
+	}
+	filters, err := declare.ParseFilters(d.Filters)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.addFilters(filters, src, log); err != nil {
+		return nil, err
+	}
+	if c.groups == nil && c.parser == nil && len(c.lines)+len(c.fields) == 0 && c.masks == nil && c.edits == nil &&
+		c.sample == nil && c.limit == nil {
+		return nil, nil
+	}
+	return c, nil
+}
+
+func keepMessage(options map[string]string) (bool, error) {
+	text, ok := options["keep_message"]
+	if !ok {
+		return false, nil
+	}
+	keep, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("format.keep_message: %q is neither true nor false", text)
+	}
+	return keep, nil
+}
+
+// reserve says which members a line's fields must not have, because they are Remora's.
+func (c *Chain) reserve(src *record.Source) reserved {
+	return func(key []byte) bool { return src.Owns(key) || c.keepLine && string(key) == "message" }
+}
+
+func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logger) (err error) {
+	for _, set := range []struct {
+		key        string
+		drop       bool
+		conditions []declare.Condition
+	}{{"keep", false, f.Keep}, {"drop", true, f.Drop}} {
+		for _, condition := range set.conditions {
+			flt, err := newFilter(set.key, set.drop, condition, log)
+			if err != nil {
+				return err
+			}
+			if condition.Field == "" {
+				c.lines = append(c.lines, flt)
+			} else {
+				c.fields = append(c.fields, flt)
+			}
+		}
+	}
+	if c.masks, err = newMasker(f.Masks, c.reserve(src), log); err != nil {
+		return err
+	}
+	c.edits = newEditor(f, src, log)
+	c.sample, c.limit = newSampler(f.Sample), newLimiter(f.RateLimit)
+	return nil
+}
 
 // Apply works on b.Records[from:] in place; records may become fewer (grouped, dropped by a filter) or more (a group
-// that ends, a notice of suppressed lines). now is in ns since 1970. last says that nothing follows: open groups end.
-// What has to outlive the batch is copied; what the batch needs beyond its bytes is put into its arena.
-func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {}
+// that ends, a notice of suppressed lines). now is in ns since 1970. last says that nothing follows for now: open groups
+// end. What has to outlive the batch is copied; what the batch needs beyond its bytes is put into its arena.
+func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
+	// What the chain holds back may come out before the first of the new records, so make room for it: then no record is
+	// overwritten before it was looked at.
+	in := from
+	if held := c.held(); held > 0 {
+		b.Records = slices.Insert(b.Records, from, make([]record.Record, held)...)
+		in += held
+	}
+	c.out = from
+	for ; in < len(b.Records); in++ {
+		switch r := &b.Records[in]; {
+		case r.Marker:
+			c.deliver(b, r)
+		case c.groups != nil:
+			c.groups.add(c, b, *r, now)
+		default:
+			c.emit(b, r, now)
+		}
+	}
+	if c.groups != nil && last {
+		c.groups.end(c, b, now)
+	}
+	if c.limit != nil {
+		c.limit.notice(c, b, now, last)
+	}
+	c.truncate(b)
+	if c.groups != nil {
+		c.groups.detach()
+	}
+}
+
+// held is an upper bound of how many records come out that did not go in with this batch.
+func (c *Chain) held() int {
+	n := 0
+	if c.groups != nil {
+		n = c.groups.held()
+	}
+	if c.limit != nil && c.limit.suppressed > 0 {
+		n++
+	}
+	return n
+}
+
+// truncate ends the batch at the last record that came out.
+func (c *Chain) truncate(b *record.Batch) {
+	clear(b.Records[c.out:])
+	b.Records = b.Records[:c.out]
+}
+
+// emit is the chain behind multiline. r may lie in the batch, at or behind where it is delivered to.
+func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
+	if !passes(c.lines, b, r) {
+		c.filtered.Add(1)
+		return
+	}
+	if c.parser != nil {
+		c.parse(b, r)
+	}
+	if !passes(c.fields, b, r) {
+		c.filtered.Add(1)
+		return
+	}
+	if c.masks != nil {
+		c.masks.apply(b, r)
+	}
+	if c.edits != nil {
+		c.edits.apply(b, r)
+	}
+	if c.sample != nil && !c.sample.pass() {
+		c.filtered.Add(1)
+		return
+	}
+	if c.limit != nil && !c.limit.pass(c, b, r, now) {
+		c.filtered.Add(1)
+		return
+	}
+	c.deliver(b, r)
+}
+
+// parse takes the line apart. A line that is not what it was declared to be is kept, with the reason beside it.
+func (c *Chain) parse(b *record.Batch, r *record.Record) {
+	p := c.parser.parse(b, r)
+	if p.what != "" {
+		c.parseErrors.Add(1)
+		p.addTo(b, r)
+	}
+	if !p.keepsLine && !c.keepLine {
+		r.Line = nil
+	}
+}
+
+// deliver puts r behind the records that came out so far.
+func (c *Chain) deliver(b *record.Batch, r *record.Record) {
+	if c.out == len(b.Records) {
+		b.Records = append(b.Records, *r)
+	} else if to := &b.Records[c.out]; to != r {
+		*to = *r
+	}
+	c.out++
+}
 
 // Open is the Offset of the oldest record that the chain holds back, or -1.
-func (c *Chain) Open() int64 { return -1 }
+func (c *Chain) Open() int64 {
+	at := int64(-1)
+	if c.groups != nil {
+		at = c.groups.open()
+	}
+	if c.limit != nil && c.limit.suppressed > 0 && (at < 0 || c.limit.offset < at) {
+		at = c.limit.offset
+	}
+	return at
+}
 
 // Expire ends the groups that are older than their timeout at now, and appends them to b, filtered and parsed.
-func (c *Chain) Expire(b *record.Batch, now int64) {}
+func (c *Chain) Expire(b *record.Batch, now int64) {
+	c.out = len(b.Records)
+	if c.groups != nil {
+		c.groups.expire(c, b, now)
+	}
+	if c.limit != nil {
+		c.limit.notice(c, b, now, false)
+	}
+}
 
 // Counts is what the chain has done so far. Filtered records were dropped because a filter asked for it.
 type Counts struct{ Filtered, ParseErrors int64 }
 
 // Counts may be called from any goroutine.
-func (c *Chain) Counts() Counts { return Counts{} }
+func (c *Chain) Counts() Counts {
+	return Counts{Filtered: c.filtered.Load(), ParseErrors: c.parseErrors.Load()}
+}

@@ -118,7 +118,7 @@ func CopyPlain(dst, p []byte) int {
 	for ; n+8 <= len(p); n += 8 {
 		w := binary.LittleEndian.Uint64(p[n : n+8])
 		binary.LittleEndian.PutUint64(dst[n:n+8], w)
-		if mask := special(w); mask != 0 {
+		if mask := Special(w); mask != 0 {
 			return n + bits.TrailingZeros64(mask)/8
 		}
 	}
@@ -128,7 +128,7 @@ func CopyPlain(dst, p []byte) int {
 	if n > 0 { // The rest is the upper part of the last eight bytes. What is shifted in is zero, and so special.
 		w := binary.LittleEndian.Uint64(p[len(p)-8:]) >> (8 * (8 - (len(p) - n)))
 		binary.LittleEndian.PutUint64(dst[n:], w)
-		return n + bits.TrailingZeros64(special(w))/8
+		return n + bits.TrailingZeros64(Special(w))/8
 	}
 	for n < len(p) && isPlain(p[n]) {
 		dst[n] = p[n]
@@ -137,9 +137,9 @@ func CopyPlain(dst, p []byte) int {
 	return n
 }
 
-// special has the highest bit of those bytes of w set that don't stand for themselves. Bits above the lowest one that is
+// Special has the highest bit of those bytes of w set that don't stand for themselves in a JSON string. Bits above the lowest one that is
 // set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and what is below 0x20.
-func special(w uint64) uint64 {
+func Special(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	return (((w ^ ones*0x02) - ones*0x21) | ((w ^ ones*'\\') - ones) | w) & highs
 }

@@ -1,0 +1,181 @@
+package format
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/remora-logs/remora/shared/format/timefmt"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// apacheError takes lines of Apache's error log apart, of 2.2 and of 2.4:
+//
+//	[Wed Oct 11 14:32:52 2000] [error] [client 127.0.0.1] text
+//	[Fri Sep 09 10:42:29.902022 2011] [core:error] [pid 35708:tid 4328636416] (13)Permission denied: [client [::1]:52341] AH00035: text, referer: http://…
+//
+//	field               what                                         JSON
+//	module              2.4                                          string
+//	level                                                            string
+//	pid, tid            2.4                                          number
+//	client, client_port whose request it was about; the port in 2.4  string, number
+//	error_code          AH00035                                      string
+//	http_referer                                                     string
+//	message             the text, with the system's error before it  string
+//
+// The time becomes the record's. It has no zone of its own: that is what time_zone is for.
+type apacheError struct {
+	time                                                          *timefmt.Parser
+	module, level, pid, tid, client, port, code, referer, message member
+}
+
+func newApacheError(options map[string]string, taken reserved) (*apacheError, error) {
+	time, err := timefmt.New("%a %b %d %H:%M:%S %Y", options["time_zone"])
+	if err != nil {
+		return nil, fmt.Errorf("format.time_zone: %w", err)
+	}
+	name := func(key string) member { return newMember(key, taken) }
+	return &apacheError{time: time, module: name("module"), level: name("level"), pid: name("pid"), tid: name("tid"),
+		client: name("client"), port: name("client_port"), code: name("error_code"), referer: name("http_referer"),
+		message: name("message")}, nil
+}
+
+// parse implements parser.
+func (f *apacheError) parse(b *record.Batch, r *record.Record) problem {
+	text, rest, ok := bracketed(r.Line)
+	if !ok {
+		return unparsed("no time in brackets was found", 0)
+	}
+	ns, ok := f.time.Parse(text, r.Time)
+	if !ok {
+		return unparsed("the time was not understood", 1)
+	}
+	level, rest, ok := bracketed(rest)
+	if !ok || len(level) == 0 {
+		return unparsed("no level in brackets was found", len(text)+2)
+	}
+	at, a := len(b.Arena), b.Arena
+	if module, word, ok := bytes.Cut(level, []byte(":")); ok {
+		if level = word; len(module) > 0 {
+			a = f.module.appendText(a, module)
+		}
+	}
+	a = f.level.appendText(a, level)
+	process, rest, ports := prefixed(rest, "pid ") // 2.4, which logs the client's port
+	if ports {
+		a = f.process(a, process)
+	}
+	a = f.text(a, rest, ports)
+	r.Time = ns
+	finish(b, r, a, at)
+	return problem{}
+}
+
+// bracketed takes [text] and a blank off the beginning of p. Brackets within the text count in pairs: [client [::1]:80].
+func bracketed(p []byte) (text, rest []byte, ok bool) {
+	depth := 0
+	for i, c := range p {
+		switch {
+		case c == '[':
+			depth++
+		case c == ']':
+			depth--
+		}
+		if depth > 0 {
+			continue
+		}
+		if i == 0 {
+			return nil, p, false
+		}
+		if rest = p[i+1:]; len(rest) > 0 && rest[0] == ' ' {
+			rest = rest[1:]
+		}
+		return p[1:i], rest, true
+	}
+	return nil, p, false
+}
+
+// prefixed is bracketed for a text with a certain word before it, which it takes off.
+func prefixed(p []byte, word string) (text, rest []byte, ok bool) {
+	if len(p) < len(word)+1 || p[0] != '[' || string(p[1:len(word)+1]) != word {
+		return nil, p, false
+	}
+	text, rest, ok = bracketed(p)
+	if !ok {
+		return nil, p, false
+	}
+	return text[len(word):], rest, true
+}
+
+// process appends pid, or pid:tid PID and TID.
+func (f *apacheError) process(a, p []byte) []byte {
+	pid, tid, _ := bytes.Cut(p, []byte(":tid "))
+	if len(pid) > 0 && digits(pid, 0) == len(pid) {
+		a = f.pid.appendNumber(a, pid)
+	}
+	if len(tid) > 0 && digits(tid, 0) == len(tid) {
+		a = f.tid.appendNumber(a, tid)
+	}
+	return a
+}
+
+// text appends what stands behind the brackets that each line has: the system's error, the client, a code, the message
+// and the referer, all of which may be missing but the message.
+func (f *apacheError) text(a, p []byte, ports bool) []byte {
+	system, p := systemError(p)
+	if client, rest, ok := prefixed(p, "client "); ok {
+		a, p = f.address(a, client, ports), rest
+	}
+	if len(p) > 9 && p[0] == 'A' && p[1] == 'H' && digits(p, 2) == 7 && p[7] == ':' {
+		a = f.code.appendText(a, p[:7])
+		p = bytes.TrimPrefix(p[8:], blank)
+	}
+	if i := bytes.LastIndex(p, []byte(", referer: ")); i >= 0 {
+		a = f.referer.appendText(a, p[i+len(", referer: "):])
+		p = p[:i]
+	}
+	if f.message == "" {
+		return a
+	}
+	if len(system) == 0 {
+		return f.message.appendText(a, p)
+	}
+	// Two strings become one: the second is written over the quote that ends the first, and loses its own first one.
+	a = f.message.appendText(a, system)
+	end := len(a) - 1
+	a = record.AppendBytes(a[:end], p)
+	a[end] = ' '
+	return a
+}
+
+// systemError takes (13)Permission denied: off the beginning of p.
+func systemError(p []byte) (system, rest []byte) {
+	if len(p) == 0 || p[0] != '(' {
+		return nil, p
+	}
+	end := digits(p, 1)
+	if end == 1 || end == len(p) || p[end] != ')' {
+		return nil, p
+	}
+	n := bytes.Index(p[end:], []byte(": "))
+	if n < 0 {
+		return nil, p
+	}
+	return p[:end+n+1], p[end+n+2:]
+}
+
+// address appends the client: 127.0.0.1 or ::1, with ports 127.0.0.1:80 or ::1:80, which is how Apache writes it, or
+// [::1]:80.
+func (f *apacheError) address(a, p []byte, ports bool) []byte {
+	host, port := p, []byte(nil)
+	if i := bytes.LastIndexByte(p, ':'); ports && i > 0 && digits(p, i+1) == len(p) {
+		host, port = p[:i], p[i+1:]
+	}
+	if n := len(host); n > 2 && host[0] == '[' && host[n-1] == ']' {
+		host = host[1 : n-1]
+	}
+	a = f.client.appendText(a, host)
+	if len(port) > 0 {
+		a = f.port.appendNumber(a, port)
+	}
+	return a
+}

@@ -1,0 +1,160 @@
+package format
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/remora-logs/remora/shared/format/timefmt"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// jsonParser puts the members of a line's object at the root of the record. Where all of them may stay and stand as a
+// record may carry them, the fields are a piece of the line itself: nothing is decoded, and nothing copied.
+//
+// What may not stay: members with a name that is Remora's, all but the last of those that have one name, and the one
+// that gave the record its time. Without time_key that is @timestamp, which is Remora's in any case.
+type jsonParser struct {
+	time    *timefmt.Parser
+	keys    keys
+	scratch []byte
+
+	// Of the line at hand: its members, how many of them may not stay, and its time.
+	members []jsonMember
+	gone    int
+	ns      int64
+	badTime bool
+}
+
+// jsonMember is where a member stands in the line.
+type jsonMember struct {
+	start, end int
+	gone       bool
+}
+
+func newJSON(options map[string]string, taken reserved) (*jsonParser, error) {
+	key := options["time_key"]
+	if key == "" {
+		if options["time_format"] != "" {
+			return nil, errors.New("format.time_format: it says nothing without format.time_key")
+		}
+		key = "@timestamp"
+	}
+	time, err := newTime(options)
+	return &jsonParser{time: time, keys: keys{taken: taken, timeKey: key}}, err
+}
+
+// parse implements parser.
+func (p *jsonParser) parse(b *record.Batch, r *record.Record) problem {
+	s := scanner{p: r.Line}
+	i := s.skip(0)
+	if i == len(s.p) || s.p[i] != '{' {
+		return unparsed("the line is not a JSON object", i)
+	}
+	p.members, p.gone, p.ns, p.badTime = p.members[:0], 0, r.Time, false
+	p.keys.begin()
+	if i = s.skip(i + 1); i < len(s.p) && s.p[i] == '}' {
+		i++
+	} else if i = p.object(&s, i, r.Time); i < 0 {
+		return unparsed(s.what, s.at)
+	}
+	if end := s.skip(i); end < len(s.p) {
+		return unparsed("something follows the object", end)
+	}
+	r.Time = p.ns
+	p.collect(b, r, s.unclean || s.breaks)
+	if p.badTime {
+		return badTime
+	}
+	return problem{}
+}
+
+// object reads the members of the line's object, the first of which begins at i.
+func (p *jsonParser) object(s *scanner, i int, ref int64) int {
+	for {
+		start := i
+		k, at := p.keys.read(s, i)
+		if k == nil {
+			return -1
+		}
+		at = s.skip(at)
+		if i = s.value(at, 0); i < 0 {
+			return -1
+		}
+		p.add(k, jsonMember{start: start, end: i}, s.p[at:i], ref)
+		i = s.skip(i)
+		switch {
+		case i < len(s.p) && s.p[i] == ',':
+			i = s.skip(i + 1)
+		case i < len(s.p) && s.p[i] == '}':
+			return i + 1
+		default:
+			return s.fail("a comma or the end of the object was expected", i)
+		}
+	}
+}
+
+// add notes a member, and whether it or one before it has to go.
+func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
+	if k.line == p.keys.line {
+		if before := &p.members[k.member]; !before.gone {
+			before.gone = true
+			p.gone++
+		}
+	}
+	k.line, k.member = p.keys.line, len(p.members)
+	m.gone = k.taken
+	if k.time {
+		ns, ok := p.parseTime(value, ref)
+		if p.badTime = !ok; ok {
+			p.ns, m.gone = ns, true
+		}
+	}
+	if m.gone {
+		p.gone++
+	}
+	p.members = append(p.members, m)
+}
+
+func (p *jsonParser) parseTime(value []byte, ref int64) (ns int64, ok bool) {
+	if value[0] == '"' {
+		if value = value[1 : len(value)-1]; bytes.IndexByte(value, '\\') >= 0 {
+			p.scratch = record.AppendUnescaped(p.scratch[:0], value)
+			value = p.scratch
+		}
+	}
+	return p.time.Parse(value, ref)
+}
+
+// collect makes the members that stay the fields of r: as a piece of the line, if they stand side by side and need no
+// cleaning.
+func (p *jsonParser) collect(b *record.Batch, r *record.Record, clean bool) {
+	all := p.members
+	for len(all) > 0 && all[0].gone {
+		all, p.gone = all[1:], p.gone-1
+	}
+	for len(all) > 0 && all[len(all)-1].gone {
+		all, p.gone = all[:len(all)-1], p.gone-1
+	}
+	if len(all) == 0 {
+		r.Fields = nil
+		return
+	}
+	if p.gone == 0 && !clean {
+		start, end := all[0].start, all[len(all)-1].end
+		r.Fields = r.Line[start:end:end]
+		return
+	}
+	at, a := len(b.Arena), b.Arena
+	for _, m := range all {
+		if m.gone {
+			continue
+		}
+		a = append(a, ',')
+		if clean {
+			a = appendClean(a, r.Line[m.start:m.end])
+		} else {
+			a = append(a, r.Line[m.start:m.end]...)
+		}
+	}
+	finish(b, r, a, at)
+}

@@ -1,0 +1,176 @@
+package format
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// groups makes one record of the lines that belong together, stdout and stderr apart. The record has the offset, the time
+// and the standard stream of its first line.
+//
+// The lines of a group are in the batch that they came in, while it is one line and that batch is at hand; otherwise the
+// group holds a copy of them.
+type groups struct {
+	rule               rule
+	maxLines, maxBytes int
+	timeout            int64 // in ns, since the last line
+	byStd              [record.Stderr + 1]group
+}
+
+// rule says which lines belong together, one after the other.
+type rule interface {
+	// begin is the state of a group that has line for its first one; complete if nothing can follow.
+	begin(line []byte) state
+	// next is the state of a group in state s once line was added to it. ok is false if line does not belong to it.
+	next(s state, line []byte) (next state, ok bool)
+}
+
+// state is what a rule remembers of a group.
+type state uint8
+
+// complete is the state of a group that has all its lines.
+const complete state = 0
+
+// group is one that is open; without lines it is not.
+type group struct {
+	first record.Record // its Line is valid while copied is false
+	lines int
+	text  []byte // all lines, if copied
+	// copied says that the lines stand in text.
+	copied  bool
+	touched int64
+	state   state
+}
+
+// keepText is how much memory a group that has ended keeps for the next one.
+const keepText = 8 << 10
+
+func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
+	ml, err := declare.ParseMultiline(options)
+	if err != nil {
+		return nil, fmt.Errorf("multiline.%w", err)
+	}
+	r, err := newRule(&ml, log)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return &groups{rule: r, maxLines: ml.MaxLines, maxBytes: ml.MaxBytes, timeout: int64(ml.Timeout)}, nil
+}
+
+// add takes the next line, and emits what is complete then.
+func (g *groups) add(c *Chain, b *record.Batch, r record.Record, now int64) {
+	open := &g.byStd[r.Std]
+	next := complete
+	if open.lines > 0 {
+		var ok bool
+		if next, ok = g.rule.next(open.state, r.Line); !ok {
+			open.emit(c, b, now)
+		} else if open.lines == g.maxLines || open.size()+1+len(r.Line) > g.maxBytes {
+			open.first.Truncated = true
+			open.emit(c, b, now)
+			open.begin(r)
+		} else {
+			open.join(&r)
+		}
+	}
+	if open.lines == 0 {
+		next = g.rule.begin(r.Line)
+		open.begin(r)
+	}
+	open.state, open.touched = next, now
+	if next == complete || r.Truncated {
+		open.emit(c, b, now)
+	}
+}
+
+func (o *group) size() int {
+	if o.copied {
+		return len(o.text)
+	}
+	return len(o.first.Line)
+}
+
+func (o *group) begin(r record.Record) { o.first, o.lines, o.copied = r, 1, false }
+
+func (o *group) join(r *record.Record) {
+	o.detach()
+	o.text = append(append(o.text, '\n'), r.Line...)
+	o.first.Truncated = o.first.Truncated || r.Truncated
+	o.lines++
+}
+
+// detach copies the group out of the batch.
+func (o *group) detach() {
+	if o.lines > 0 && !o.copied {
+		o.text, o.first.Line, o.copied = append(o.text[:0], o.first.Line...), nil, true
+	}
+}
+
+// emit passes the group on, as one record, and ends it.
+func (o *group) emit(c *Chain, b *record.Batch, now int64) {
+	r := &o.first
+	if o.copied {
+		r.Line = b.Hold(o.text)
+	}
+	c.emit(b, r, now)
+	o.first, o.lines = record.Record{}, 0
+	if cap(o.text) > keepText {
+		o.text = nil
+	}
+}
+
+// detach copies all groups out of the batch.
+func (g *groups) detach() {
+	for i := range g.byStd {
+		g.byStd[i].detach()
+	}
+}
+
+// held is how many groups are open.
+func (g *groups) held() int {
+	n := 0
+	for i := range g.byStd {
+		if g.byStd[i].lines > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// oldest is the open group that began first, nil if none is open.
+func (g *groups) oldest() *group {
+	var first *group
+	for i := range g.byStd {
+		if o := &g.byStd[i]; o.lines > 0 && (first == nil || o.first.Offset < first.first.Offset) {
+			first = o
+		}
+	}
+	return first
+}
+
+// open is where the oldest group begins, -1 if none is open.
+func (g *groups) open() int64 {
+	if o := g.oldest(); o != nil {
+		return o.first.Offset
+	}
+	return -1
+}
+
+// end ends all groups.
+func (g *groups) end(c *Chain, b *record.Batch, now int64) {
+	for o := g.oldest(); o != nil; o = g.oldest() {
+		o.emit(c, b, now)
+	}
+}
+
+// expire ends the groups to which no line was added within the timeout.
+func (g *groups) expire(c *Chain, b *record.Batch, now int64) {
+	for i := range g.byStd {
+		if o := &g.byStd[i]; o.lines > 0 && now-o.touched >= g.timeout {
+			o.emit(c, b, now)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package format
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/format/timefmt"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// parser takes lines of one format apart. It is used by one goroutine at a time.
+type parser interface {
+	// parse sets r.Fields to what r.Line says, in memory of b, and r.Time where the line has a time. It leaves r.Line as
+	// it is.
+	parse(b *record.Batch, r *record.Record) problem
+}
+
+// reserved reports whether key is a member that an application's field must not overwrite.
+type reserved func(key []byte) bool
+
+// newParser makes the parser of d's format; nil for none.
+func newParser(d declare.Declaration, taken reserved, log *slog.Logger) (parser, error) {
+	switch d.Format {
+	case "", "none":
+		return nil, nil
+	case "json":
+		return newJSON(d.FormatOptions, taken)
+	case "csv":
+		return newCSV(d.FormatOptions, taken)
+	case "nginx", "apache2":
+		return newAccess(taken)
+	case "apache_error":
+		return newApacheError(d.FormatOptions, taken)
+	case "regexp":
+		return newRegexp(d.FormatOptions, taken, log)
+	}
+	return nil, fmt.Errorf("format: %q is none of none, json, csv, nginx, apache2, apache_error and regexp", d.Format)
+}
+
+// newTime makes the parser of times that the options declare.
+func newTime(options map[string]string) (*timefmt.Parser, error) {
+	layout, zone := options["time_format"], options["time_zone"]
+	if _, err := timefmt.New("", zone); err != nil {
+		return nil, fmt.Errorf("format.time_zone: %w", err)
+	}
+	p, err := timefmt.New(layout, zone)
+	if err != nil {
+		return nil, fmt.Errorf("format.time_format: %q: %w", layout, err)
+	}
+	return p, nil
+}
+
+// problem is why a line could not be parsed, in a constant that holds nothing of the line: what a mask would hide must
+// not come out here. The zero value means that there is none.
+type problem struct {
+	what string
+	at   int // the byte of the line, 0 where the place says nothing
+	// keepsLine says that not all of the line is in the fields, so that the line stays beside them.
+	keepsLine bool
+}
+
+// unparsed is the problem of a line that is kept whole.
+func unparsed(what string, at int) problem { return problem{what: what, at: at, keepsLine: true} }
+
+// badTime is the problem of a record whose time could not be read. What should have been one stays among the fields.
+var badTime = problem{what: "the value of time_key is not a time in time_format"}
+
+// addTo appends the member parse_error to r's fields.
+func (p *problem) addTo(b *record.Batch, r *record.Record) {
+	at := len(b.Arena)
+	a := b.Arena
+	if len(r.Fields) > 0 {
+		a = append(append(a, r.Fields...), ',')
+	}
+	a = append(append(a, `"parse_error":"`...), p.what...)
+	if p.at > 0 {
+		a = strconv.AppendInt(append(a, ` at byte `...), int64(p.at), 10)
+	}
+	a = append(a, '"')
+	r.Fields, b.Arena = a[at:len(a):len(a)], a
+}
+
+// member is the beginning of a member with a comma before it, `,"key":`, or empty where the key is taken.
+type member string
+
+func newMember(key string, taken reserved) member {
+	if taken([]byte(key)) {
+		return ""
+	}
+	return member("," + string(record.AppendString(nil, key)) + ":")
+}
+
+// appendText appends the member with text for its value.
+func (m member) appendText(dst, text []byte) []byte {
+	if m == "" {
+		return dst
+	}
+	return record.AppendBytes(append(dst, m...), text)
+}
+
+// appendNumber appends the member with digits for its value, which may hold a point. JSON has no leading zeros.
+func (m member) appendNumber(dst, digits []byte) []byte {
+	if m == "" {
+		return dst
+	}
+	for len(digits) > 1 && digits[0] == '0' && digits[1] != '.' {
+		digits = digits[1:]
+	}
+	return append(append(dst, m...), digits...)
+}
+
+// finish makes the members written to a since at, the first of them with a comma before it, the fields of r.
+func finish(b *record.Batch, r *record.Record, a []byte, at int) {
+	b.Arena = a
+	if r.Fields = nil; len(a) > at {
+		r.Fields = a[at+1 : len(a) : len(a)]
+	}
+}

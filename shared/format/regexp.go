@@ -1,0 +1,81 @@
+package format
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/remora-logs/remora/shared/format/timefmt"
+	"github.com/remora-logs/remora/shared/pattern"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// regexpParser makes a string field of each named group that took part in the match. A pattern without named groups takes
+// nothing apart: the line stays.
+type regexpParser struct {
+	pattern *guarded
+	groups  []member
+	time    *timefmt.Parser
+	timeAt  int // which group has the time, -1 if none
+}
+
+func newRegexp(options map[string]string, taken reserved, log *slog.Logger) (*regexpParser, error) {
+	expr := options["pattern"]
+	if expr == "" {
+		return nil, errors.New("format.pattern: regexp needs one")
+	}
+	g, err := newGuarded("format.pattern", expr, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &regexpParser{pattern: g, timeAt: -1}
+	for _, name := range g.Groups() {
+		p.groups = append(p.groups, newMember(name, taken))
+	}
+	if key := options["time_key"]; key != "" {
+		if p.timeAt = slices.Index(g.Groups(), key); p.timeAt < 0 {
+			return nil, fmt.Errorf("format.time_key: the pattern has no group named %q", key)
+		}
+	} else if options["time_format"] != "" {
+		return nil, errors.New("format.time_format: it says nothing without format.time_key")
+	}
+	p.time, err = newTime(options)
+	return p, err
+}
+
+// parse implements parser.
+func (p *regexpParser) parse(b *record.Batch, r *record.Record) (found problem) {
+	loc, err := p.pattern.find(r.Line)
+	switch {
+	case errors.Is(err, pattern.ErrTimeout):
+		return unparsed("the match took too long", 0)
+	case errors.Is(err, errOff):
+		return unparsed(errOff.Error(), 0)
+	case errors.Is(err, pattern.ErrTooLong):
+		return unparsed("the line is too long for this pattern", 0)
+	case err != nil:
+		return unparsed("the match failed", 0)
+	case loc == nil:
+		return unparsed("the pattern does not match", 0)
+	case len(loc) == 0:
+		return problem{keepsLine: true}
+	}
+	at, a := len(b.Arena), b.Arena
+	for i, name := range p.groups {
+		if loc[2*i] < 0 {
+			continue
+		}
+		value := r.Line[loc[2*i]:loc[2*i+1]]
+		if i == p.timeAt {
+			if ns, ok := p.time.Parse(value, r.Time); ok {
+				r.Time = ns
+				continue
+			}
+			found = badTime
+		}
+		a = name.appendText(a, value)
+	}
+	finish(b, r, a, at)
+	return found
+}
