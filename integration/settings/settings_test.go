@@ -94,6 +94,10 @@ func variables() []variable {
 			}
 		}
 	}
+	// Go's HTTP client, which the outputs use, reads these by itself.
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+		add(name, "proxy for the outputs that speak HTTP, in the usual form")
+	}
 	return all
 }
 
