@@ -15,7 +15,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image demo test lint unit integration test-long test-model test-kubernetes fuzz bench clean FORCE
+.PHONY: help build plugin image demo test lint unit integration test-long test-model test-kubernetes fuzz bench bench-code clean FORCE
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,7 +83,11 @@ test-kubernetes: bin/image ## the sidecar on a real Kubernetes, which is built f
 fuzz: ## every fuzz test for FUZZTIME=30s
 	hack/fuzz $(FUZZTIME)
 
-bench: ## the benchmarks of the hot path
+bench: bin/remora-sidecar ## Remora beside a bare loop and the peers that are installed; BENCH= passes flags
+	go build -C integration -o ../bin/bench ./bench
+	bin/bench run $(BENCH)
+
+bench-code: ## the benchmarks of the hot path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 clean: ## what the build left

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,9 +48,13 @@ func kfake(t *testing.T, addr string, topics ...string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building kfake: %v: %s", err, out)
 	}
-	args := []string{"-listen", addr}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-port", port}
 	for _, topic := range topics {
-		args = append(args, "-topic", topic)
+		args = append(args, "-topic", topic+":4")
 	}
 	cmd := exec.Command(binary, args...)
 	cmd.Stderr = os.Stderr
