@@ -1,0 +1,173 @@
+// Package capture moves what the engine writes into a FIFO to a log of the spool, and keeps the journal that lets a
+// restarted plugin find both again.
+package capture
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/stream"
+)
+
+const (
+	// little is how many bytes a drain has to move for the next one to follow after the interval. Where it moves less,
+	// the pause grows up to stretch intervals, so that hundreds of containers that write a line now and then cost
+	// wake-ups by the fifty a second each, not by the line.
+	little  = 16 << 10
+	stretch = 10
+	// finalDrain bounds the last drain of a FIFO whose writer does not come to an end.
+	finalDrain = 4 * time.Second
+)
+
+// Options is how a FIFO is captured.
+type Options struct {
+	// Interval is the pause between two drains of a FIFO that is written to: long enough for bytes to gather, since each
+	// drain wakes a thread, short enough not to be noticed.
+	Interval time.Duration
+	// Resumed says that the FIFO was captured before: nobody having it open for writing then means that its writer is
+	// gone. A new one may be seen before the engine has opened it.
+	Resumed bool
+	// Gone is called, from the capture's goroutine and after the log was finished, when the writer went away without
+	// Stop: the engine died, or the FIFO outlived a reboot.
+	Gone func()
+	Log  *slog.Logger
+}
+
+// Capture moves one FIFO to one log, in a goroutine of its own. It knows no output and takes no lock that delivery
+// takes. It costs nothing while nothing is written, and has no buffer.
+type Capture struct {
+	fifo  *fifo
+	log   *stream.Log
+	opt   Options
+	pause time.Duration // after the last drain
+
+	once   sync.Once
+	quit   chan struct{}
+	finish bool // set before quit is closed: the stream ends
+	done   chan struct{}
+}
+
+// Start opens the FIFO and begins.
+func Start(path string, l *stream.Log, o Options) (*Capture, error) {
+	f, err := openFIFO(path)
+	if err != nil {
+		return nil, err
+	}
+	f.writerSeen = o.Resumed
+	c := &Capture{fifo: f, log: l, opt: o, pause: o.Interval, quit: make(chan struct{}), done: make(chan struct{})}
+	go c.run()
+	return c, nil
+}
+
+// Stop drains the FIFO to its end and finishes the log. It returns when that is done, or when ctx ends; it goes on in
+// the background then.
+func (c *Capture) Stop(ctx context.Context) error { return c.leave(ctx, true) }
+
+// Leave drains what is in the FIFO now and stops, so that a later process can go on: the writer writes on meanwhile, and
+// what it writes waits in the FIFO.
+func (c *Capture) Leave(ctx context.Context) error { return c.leave(ctx, false) }
+
+func (c *Capture) leave(ctx context.Context, finish bool) error {
+	c.once.Do(func() {
+		c.finish = finish
+		close(c.quit)
+		c.fifo.interrupt()
+	})
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Capture) run() {
+	defer close(c.done)
+	defer c.fifo.close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var pause time.Duration
+	for c.wait(timer, pause) {
+		if pause = c.log.Hold(); pause > 0 {
+			continue
+		}
+		n, err := c.fifo.take(c.log)
+		switch {
+		case err == nil:
+			pause = c.paceAfter(n)
+		case errors.Is(err, stream.ErrFull), errors.Is(err, os.ErrDeadlineExceeded):
+			pause = c.opt.Interval
+		default:
+			c.gone(err)
+			return
+		}
+	}
+	c.end()
+}
+
+// wait pauses, and reports whether to go on.
+func (c *Capture) wait(timer *time.Timer, pause time.Duration) bool {
+	if pause <= 0 {
+		select {
+		case <-c.quit:
+			return false
+		default:
+			return true
+		}
+	}
+	timer.Reset(pause)
+	select {
+	case <-c.quit:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// paceAfter is the pause after a drain that moved n bytes: none where the pipe was so full that its writer may be
+// waiting, longer and longer where next to nothing came.
+func (c *Capture) paceAfter(n int) time.Duration {
+	switch {
+	case c.fifo.crowded(n):
+		c.pause = c.opt.Interval
+		return 0
+	case n >= little:
+		c.pause = c.opt.Interval
+	default:
+		c.pause = min(2*c.pause, stretch*c.opt.Interval)
+	}
+	return c.pause
+}
+
+// end takes what is left in the FIFO.
+func (c *Capture) end() {
+	for until := time.Now().Add(finalDrain); time.Now().Before(until); {
+		_, err := c.fifo.takeLeft(c.log)
+		if errors.Is(err, stream.ErrFull) {
+			time.Sleep(c.opt.Interval)
+		} else if err != nil {
+			break
+		}
+	}
+	if c.finish {
+		c.log.Finish()
+	}
+}
+
+// gone ends a stream whose writer went away. The engine removes the FIFO when it stops logging; one that it died over
+// is of no use to anybody.
+func (c *Capture) gone(err error) {
+	if !errors.Is(err, io.EOF) {
+		c.opt.Log.Error("FIFO can't be read any more", slog.String("fifo", c.fifo.path), slog.Any("error", err))
+	}
+	c.log.Finish()
+	os.Remove(c.fifo.path)
+	if c.opt.Gone != nil {
+		c.opt.Gone()
+	}
+}

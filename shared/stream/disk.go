@@ -1,0 +1,86 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// disk is what the spool asks of the file system where that can fail under way. Tests put faults in its place.
+type disk struct {
+	// create makes a new file, open for reading and writing. It is not opened with O_APPEND, which splice(2) refuses.
+	create func(name string) (*os.File, error)
+	// splice moves up to max bytes from a pipe into fd at off, without waiting for more.
+	splice func(pipe, fd int, off int64, max int) (int, error)
+	// write is pwrite(2).
+	write func(f *os.File, p []byte, off int64) (int, error)
+	// sync makes the content of f durable.
+	sync func(f *os.File) error
+	// syncDir makes durable which names a directory holds.
+	syncDir func(dir string) error
+	// allocate makes sure of size bytes of space for fd, without changing its length.
+	allocate func(fd int, size int64) error
+	// punch gives n bytes at off back to the file system; they read as zeros afterwards.
+	punch func(fd int, off, n int64) error
+	// space is how many bytes of the file system at dir are free, and how many it has.
+	space func(dir string) (free, total int64, err error)
+}
+
+var realDisk = disk{
+	create: func(name string) (*os.File, error) {
+		return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	},
+	splice: func(pipe, fd int, off int64, max int) (int, error) {
+		n, err := unix.Splice(pipe, nil, fd, &off, max, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		return int(n), err
+	},
+	write: func(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p, off) },
+	sync:  func(f *os.File) error { return unix.Fdatasync(int(f.Fd())) },
+	syncDir: func(dir string) error {
+		d, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		return d.Sync()
+	},
+	allocate: func(fd int, size int64) error {
+		return unsupported(unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size))
+	},
+	punch: func(fd int, off, n int64) error {
+		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	},
+	space: func(dir string) (free, total int64, err error) {
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			return 0, 0, fmt.Errorf("statfs %s: %w", dir, err)
+		}
+		return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+	},
+}
+
+// unsupported makes nil of the error of a file system that can't do it at all.
+func unsupported(err error) error {
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+// writeDurably makes a file of p. It is not atomic: a crash may leave a part of it, which its reader has to notice.
+func (d *disk) writeDurably(name string, p []byte) error {
+	f, err := d.create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := d.write(f, p, 0); err != nil {
+		return err
+	}
+	return d.sync(f)
+}
+
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,180 @@
+package stream
+
+import (
+	"cmp"
+	"slices"
+)
+
+// dropped is what one view loses.
+type dropped struct {
+	view *View
+	gap
+	exact bool
+}
+
+// plan fences the views in and finds what each of them would lose if about need bytes went, from the position of the
+// slowest on. The fences of those that lose something stay until giveUp.
+func (l *Log) plan(need int64) []dropped {
+	end := l.end.Load()
+	plan := make([]dropped, 0, len(l.views))
+	for _, v := range l.views {
+		d := dropped{view: v}
+		d.from, d.exact = v.fence(end)
+		d.reason = "spool full"
+		plan = append(plan, d)
+	}
+	slices.SortStableFunc(plan, func(a, b dropped) int { return cmp.Compare(a.from, b.from) })
+	if len(plan) == 0 || plan[0].from >= end {
+		lift(plan)
+		return nil
+	}
+	target := l.segmentEnd(min(plan[0].from+need, end))
+	hit := slices.IndexFunc(plan, func(d dropped) bool { return d.from >= target })
+	if hit < 0 {
+		hit = len(plan)
+	}
+	lift(plan[hit:])
+	plan = plan[:hit]
+	to := l.countFrames(plan, target, end)
+	for i := range plan {
+		plan[i].to = to
+	}
+	rest := slices.IndexFunc(plan, func(d dropped) bool { return d.from >= to })
+	if rest >= 0 {
+		lift(plan[rest:])
+		plan = plan[:rest]
+	}
+	return plan
+}
+
+func lift(plan []dropped) {
+	for _, d := range plan {
+		d.view.lift()
+	}
+}
+
+// segmentEnd is the end of the segment that off lies in, so that whole files go; off itself where capture still writes
+// that segment.
+func (l *Log) segmentEnd(off int64) int64 {
+	segs := *l.segments.Load()
+	if i := segmentAt(segs, off); i >= 0 && i < len(segs)-1 && off < segs[i].end() {
+		return segs[i].end()
+	}
+	return off
+}
+
+// countFrames walks once over what goes and tells each view how many frames lie from its own position to the boundary
+// where the walk ends, which it returns. Where the bytes are no frames, nothing is counted and they go up to target.
+func (l *Log) countFrames(plan []dropped, target, end int64) int64 {
+	at, exact := plan[0].from, true
+	upTo := make([]int64, len(plan)) // frames before each view's position
+	var total int64
+	for i := range plan {
+		next, n, ok := l.hop(at, plan[i].from, end)
+		total += n
+		upTo[i] = total
+		exact = exact && ok && next == plan[i].from && plan[i].exact
+		at = plan[i].from
+	}
+	to, n, ok := l.hop(at, target, end)
+	total += n
+	if !ok {
+		to = target
+	}
+	for i := range plan {
+		if plan[i].records = total - upTo[i]; !exact || !ok {
+			plan[i].records = -1
+		}
+	}
+	return to
+}
+
+// span is the bytes from from up to to.
+type span struct{ from, to int64 }
+
+// needed is what must stay, ascending and apart: what a view has neither released nor lost, and history.
+func (l *Log) needed(end int64) []span {
+	var all []span
+	for _, v := range l.views {
+		v.mu.Lock()
+		at := v.released.Load()
+		for _, g := range v.gaps {
+			if at < g.from {
+				all = append(all, span{at, min(g.from, end)})
+			}
+			at = max(at, g.to)
+		}
+		v.mu.Unlock()
+		if at < end {
+			all = append(all, span{at, end})
+		}
+	}
+	if h := l.history.Load(); h > 0 && end > 0 {
+		all = append(all, span{max(end-h, 0), end})
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var joined []span
+	for _, s := range all {
+		if n := len(joined); n > 0 && s.from <= joined[n-1].to {
+			joined[n-1].to = max(joined[n-1].to, s.to)
+		} else {
+			joined = append(joined, s)
+		}
+	}
+	return joined
+}
+
+func overlaps(spans []span, from, to int64) bool {
+	for _, s := range spans {
+		if s.from < to && from < s.to {
+			return true
+		}
+	}
+	return false
+}
+
+const blockSize = 4096
+
+// punch gives back the parts of a segment that nobody needs, where the segment itself has to stay: capture still writes
+// it, or some of it is in flight. It returns how many bytes that gave. A file system that can't do it keeps them until
+// the whole segment goes.
+func (l *Log) punch(g *segment, needed []span) int64 {
+	size := g.size.Load()
+	holes, total := unneeded(needed, g.base, g.base+size)
+	if total-g.freed < l.spool.punchAtLeast || l.spool.noPunch {
+		return 0
+	}
+	for _, h := range holes {
+		if err := l.spool.disk.punch(g.fd(), h.from-g.base, h.to-h.from); err != nil {
+			l.spool.noPunch = unsupported(err) == nil
+			return 0
+		}
+	}
+	gained := total - g.freed
+	g.freed = total
+	return gained
+}
+
+// unneeded is the whole blocks of the bytes from from up to to of which none is needed, and how many bytes they are.
+// The segment begins at from, so blocks are counted from there.
+func unneeded(needed []span, from, to int64) (holes []span, total int64) {
+	add := func(a, b int64) {
+		a, b = from+roundUp(a-from), from+(b-from)/blockSize*blockSize
+		if a < b {
+			holes, total = append(holes, span{a, b}), total+b-a
+		}
+	}
+	at := from
+	for _, s := range needed {
+		if s.from > at {
+			add(at, min(s.from, to))
+		}
+		if at = max(at, s.to); at >= to {
+			return holes, total
+		}
+	}
+	add(at, to)
+	return holes, total
+}
+
+func roundUp(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }

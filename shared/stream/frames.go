@@ -1,0 +1,100 @@
+package stream
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// The engine writes frames: four bytes of length, big-endian, and as many bytes of a protobuf LogEntry (moby,
+// api/types/plugins/logdriver/io.go). The spool knows of frames only what it needs to count them when it has to give
+// some up.
+const (
+	frameHeader = 4
+	// maxFrame bounds what is believed to be a length, as it does where frames are cut. The engine's lines are cut at
+	// 16 KiB (moby daemon/logger/copier.go). An empty frame does not occur, since each entry has a time.
+	maxFrame = 1 << 20
+)
+
+// scratch is memory for the rare walks over frames, so that no log owns a buffer.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// frameCounter counts the frames in bytes that it is given piece after piece, from a boundary between frames.
+type frameCounter struct {
+	frames int64 // those that ended
+	left   int64 // what is missing of the frame's body
+	head   [frameHeader]byte
+	have   int  // bytes in head
+	lost   bool // a length made no sense; nothing is counted from then on
+}
+
+// boundary says that what was counted ends with a frame, or that there is no telling.
+func (c *frameCounter) boundary() bool { return c.lost || c.left == 0 && c.have == 0 }
+
+// rest is how many bytes may follow without passing the end of the frame, or of its header.
+func (c *frameCounter) rest() int64 {
+	if c.left > 0 {
+		return c.left
+	}
+	return int64(frameHeader - c.have)
+}
+
+func (c *frameCounter) count(p []byte) {
+	for len(p) > 0 && !c.lost {
+		if c.left == 0 {
+			n := copy(c.head[c.have:], p)
+			c.have += n
+			p = p[n:]
+			if c.have < frameHeader {
+				return
+			}
+			c.left, c.have = int64(binary.BigEndian.Uint32(c.head[:])), 0
+			if c.left == 0 || c.left > maxFrame {
+				c.lost, c.left = true, 0
+			}
+			continue
+		}
+		n := min(int64(len(p)), c.left)
+		p = p[n:]
+		if c.left -= n; c.left == 0 {
+			c.frames++
+		}
+	}
+}
+
+// hop walks from a boundary between frames to the first boundary at or after target, but not beyond end, and counts the
+// frames on the way; bytes that were lost before they were stored count with what is known of them. ok is false where
+// the bytes are not frames, or can't be read: at is then where they ceased to be.
+func (l *Log) hop(from, target, end int64) (at, records int64, ok bool) {
+	mem := scratch.Get().(*[]byte)
+	defer scratch.Put(mem)
+	var window []byte // bytes of the log from offset start on
+	var start int64
+	for at = from; at < target; {
+		if loss, found := l.lossAt(at); found {
+			if loss.records < 0 {
+				return at, records, false
+			}
+			at, records = loss.to, records+loss.records
+			continue
+		}
+		if at+frameHeader > end {
+			return at, records, true
+		}
+		if at < start || at+frameHeader > start+int64(len(window)) {
+			n, err := l.pread(*mem, at, end)
+			if err != nil || n < frameHeader {
+				return at, records, false
+			}
+			window, start = (*mem)[:n], at
+		}
+		size := int64(binary.BigEndian.Uint32(window[at-start:]))
+		if size == 0 || size > maxFrame {
+			return at, records, false
+		}
+		if at+frameHeader+size > end {
+			return at, records, true
+		}
+		at, records = at+frameHeader+size, records+1
+	}
+	return at, records, true
+}

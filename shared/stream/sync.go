@@ -1,0 +1,59 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// syncEvery makes durable what was appended, once in every interval. It has a goroutine of its own, because fsync may
+// take seconds on a busy disk and neither capture nor the keeper can wait for that.
+func (s *Spool) syncEvery(ctx context.Context) {
+	tick := time.NewTicker(s.opt.SyncInterval)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.syncAll()
+		if err != nil && !failing {
+			s.opt.Log.Warn("spool: fsync failed; a crash of the machine may lose what it would have kept", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// syncAll syncs all logs, a few at a time: the disk merges what it is asked for at once.
+func (s *Spool) syncAll() error {
+	const atOnce = 4
+	work := make(chan *Log)
+	var mu sync.Mutex
+	var errs []error
+	var group sync.WaitGroup
+	for range atOnce {
+		group.Go(func() {
+			for l := range work {
+				if err := l.Sync(); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, l := range s.Logs() {
+		if l.unsynced() {
+			work <- l
+		}
+	}
+	close(work)
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// unsynced says that Sync would have something to do.
+func (l *Log) unsynced() bool { return l.end.Load() > max(l.synced.Load(), l.settled()) }

@@ -1,0 +1,171 @@
+package stream
+
+import (
+	"io"
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+const maxOffset = math.MaxInt64
+
+// View is one reader's Stream of a log: where it reads, what it has released, and what was given up before it could
+// read it. It relies on its reader to call ReadAt at boundaries between frames only, as a cutter's consumed bytes are.
+type View struct {
+	log      *Log
+	name     string
+	released atomic.Int64 // its checkpoint, below which it will not read again
+	cursor   atomic.Int64 // where its last read began: a boundary between frames
+
+	mu    sync.Mutex // against the keeper; capture never takes it
+	read  int64      // where its last read ended: what lies below is in flight
+	limit int64      // reads stop here while the keeper gives up what lies above
+	gaps  []gap      // ascending, apart
+}
+
+var _ Stream = (*View)(nil)
+
+func newView(l *Log, name string, at int64) *View {
+	v := &View{log: l, name: name, read: at, limit: maxOffset}
+	v.released.Store(at)
+	v.cursor.Store(at)
+	return v
+}
+
+// Key implements Stream.
+func (v *View) Key() string { return v.log.key }
+
+// End implements Stream.
+func (v *View) End() int64 { return v.log.End() }
+
+// Ended implements Stream.
+func (v *View) Ended() bool { return v.log.ended.Load() }
+
+// Mark implements Stream: a log's key and offsets are never given to other bytes, so there is nothing to prove.
+func (v *View) Mark(int64) ([]byte, error) { return nil, nil }
+
+// ReadAt implements Stream.
+func (v *View) ReadAt(p []byte, off int64) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	ended := v.log.ended.Load() // before the end, which is final from then on
+	end := v.log.End()
+	mine, next := findGap(v.gaps, off)
+	if mine != nil {
+		mine.seen = true
+		return 0, mine.error()
+	}
+	loss, nextLoss := findGap(*v.log.losses.Load(), off)
+	if loss != nil {
+		return 0, loss.error()
+	}
+	var n int
+	if stop := min(end, v.limit, next, nextLoss); off < stop {
+		var err error
+		if n, err = v.log.pread(p, off, stop); err != nil {
+			return 0, err
+		}
+		v.cursor.Store(off)
+		v.read = off + int64(n)
+	}
+	if ended && off+int64(n) >= end {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Release implements Stream.
+func (v *View) Release(off int64) {
+	if off <= v.released.Load() {
+		return
+	}
+	v.mu.Lock()
+	for len(v.gaps) > 0 && v.gaps[0].to <= off {
+		v.gaps = v.gaps[1:]
+	}
+	v.mu.Unlock()
+	v.released.Store(off)
+	v.log.touch()
+}
+
+// boundary is the highest offset that is known to lie between two frames, because the view began to read there, or has
+// released what lies below.
+func (v *View) boundary() int64 { return max(v.cursor.Load(), v.released.Load()) }
+
+// fence keeps the view from reading beyond the first boundary between frames that it has not read past, and returns
+// that boundary: what lies below is in flight and will be delivered. exact is false where the bytes read are no frames,
+// so that there is no such boundary. lift takes the fence away.
+func (v *View) fence(end int64) (at int64, exact bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	at, _, exact = v.log.hop(v.boundary(), v.read, end)
+	if at < v.read && exact {
+		at = end // all but the beginning of a frame is in flight
+	}
+	at = max(at, v.read, v.released.Load())
+	if n := len(v.gaps); n > 0 {
+		at = max(at, v.gaps[n-1].to)
+	}
+	if loss, ok := v.log.lossAt(at); ok {
+		at = loss.to
+	}
+	v.limit = min(at, end)
+	return v.limit, exact
+}
+
+func (v *View) lift() {
+	v.mu.Lock()
+	v.limit = maxOffset
+	v.mu.Unlock()
+}
+
+// giveUp adds a gap that begins at the view's fence, and lifts it. What is dropped piece after piece before the reader
+// comes there is one gap to it.
+func (v *View) giveUp(g gap) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.limit = maxOffset
+	if n := len(v.gaps); n > 0 {
+		if last := &v.gaps[n-1]; last.to == g.from && !last.seen && last.reason == g.reason {
+			last.extend(g)
+			return
+		}
+	}
+	v.gaps = append(v.gaps, g)
+}
+
+func (g *gap) extend(by gap) {
+	g.to = by.to
+	if g.records < 0 || by.records < 0 {
+		g.records = -1
+	} else {
+		g.records += by.records
+	}
+}
+
+// fillHoles makes a gap of each part between the view's checkpoint and the end that is in no segment and that the ledger
+// does not explain: a crash of the machine took it.
+func (v *View) fillHoles(segs []*segment, end int64) {
+	losses := *v.log.losses.Load()
+	for at := v.released.Load(); at < end; {
+		mine, next := findGap(v.gaps, at)
+		loss, nextLoss := findGap(losses, at)
+		i := segmentAt(segs, at)
+		switch {
+		case mine != nil:
+			at = mine.to
+		case loss != nil:
+			at = loss.to
+		case i >= 0 && at < segs[i].end():
+			at = segs[i].end()
+		default:
+			next = min(next, nextLoss, end)
+			if i+1 < len(segs) {
+				next = min(next, segs[i+1].base)
+			}
+			v.gaps = append(v.gaps, gap{from: at, to: next, records: -1, reason: "lost in a crash", seen: true})
+			sortGaps(v.gaps)
+			at = next
+		}
+	}
+}
