@@ -1,17 +1,10 @@
 package declare
 
 import (
-	"errors"
 	"fmt"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
-
-	"github.com/remora-logs/remora/shared/format/timefmt"
-	"github.com/remora-logs/remora/shared/pattern"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -21,7 +14,7 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 	d := Declaration{Name: dr.name, Target: dr.name, FormatOptions: map[string]string{}, Tags: map[string]string{}}
 	source, ok := dr.get("")
 	if !ok {
-		dr.undeclared()
+		dr.undeclared(r)
 		return d, false
 	}
 	for _, pair := range dr.fields {
@@ -36,15 +29,24 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 			dr.refuse(e, err.Error())
 		}
 	}
+	dr.checkFormat(&d)
 	dr.checkMultiline(&d)
 	dr.checkUse(&d)
 	return d, len(dr.errors) == 0
 }
 
 // undeclared refuses what describes a log that nothing declares.
-func (dr *draft) undeclared() {
+func (dr *draft) undeclared(r *reader) {
+	const few = 100 // past this, comparing each with each would take its time
+	var declared []string
+	for name, other := range r.drafts {
+		if len(r.drafts) <= few && other.has("") {
+			declared = append(declared, name)
+		}
+	}
+	slices.Sort(declared)
 	for _, e := range dr.entries {
-		message := "describes the log " + dr.name + ", which is not declared"
+		message := "describes the log " + dr.name + ", which is not declared" + didYouMean(dr.name, declared)
 		if looksLikeSource(e.value) && strings.Contains(e.key, "_logs_") {
 			message += "; a log whose name ends in _" + strings.ReplaceAll(e.path, ".", "_") + " can be declared by a label only"
 		}
@@ -69,73 +71,6 @@ func (r *reader) misspelt(key string) string {
 		}
 	}
 	return ""
-}
-
-func (d *Declaration) setSource(value string) error {
-	value = strings.TrimSpace(value)
-	d.Source = value
-	switch {
-	case value == Stdout:
-		return nil
-	case value == "":
-		return errors.New("is empty; it takes stdout or the absolute path of a file")
-	case strings.EqualFold(value, Stdout):
-		return fmt.Errorf("%s is neither stdout nor an absolute path; did you mean stdout?", quote(value))
-	case value == "stderr":
-		return errors.New("stderr can't be collected apart; stdout means both, and each record says which in its field stream")
-	case value[0] != '/':
-		return fmt.Errorf("%s is neither stdout nor an absolute path", quote(value))
-	case hasControl(value):
-		return fmt.Errorf("%s holds a control character", quote(value))
-	}
-	return checkPattern(value)
-}
-
-// checkPattern checks a pattern of paths.
-func checkPattern(p string) error {
-	for element := range strings.SplitSeq(p, "/") {
-		if element == ".." {
-			return fmt.Errorf("%s climbs out of its directory with ..", quote(p))
-		}
-	}
-	if last := path.Base(p); strings.HasSuffix(p, "/") || last == "." {
-		return fmt.Errorf("%s is a directory; name the files in it, like %s", quote(p), quote("…/"+path.Join(path.Base(p), "*.log")))
-	}
-	if !doublestar.ValidatePattern(p) {
-		return fmt.Errorf("%s is not a valid pattern: a [ or { is not closed, or a range has no end", quote(p))
-	}
-	return nil
-}
-
-// setFormat sets the format and checks that its options are its own. Their values are checked with all others.
-func (dr *draft) setFormat(d *Declaration) {
-	d.Format = "none"
-	e, ok := dr.get("format")
-	if ok {
-		d.Format = strings.ToLower(strings.TrimSpace(e.value))
-		if name, ok := formatAliases[d.Format]; ok {
-			d.Format = name
-		}
-	}
-	options, known := formatOptions[d.Format]
-	if !known {
-		dr.refuse(e, fmt.Sprintf("%s is none of the formats %s%s", quote(e.value), strings.Join(formatNames, ", "), didYouMean(d.Format, formatNames)))
-		return
-	}
-	for _, o := range dr.entries {
-		option, ok := strings.CutPrefix(o.path, "format.")
-		if !ok || slices.Contains(options, option) {
-			continue
-		}
-		has := "no options"
-		if len(options) > 0 {
-			has = strings.Join(options, ", ")
-		}
-		dr.refuse(o, fmt.Sprintf("the format %s has no option %s; it has %s", d.Format, option, has))
-	}
-	if d.Format == "regexp" && !dr.has("format.pattern") {
-		dr.refuse(entry{key: e.sub("pattern"), place: e.place}, "is missing: the format regexp needs an expression with named groups")
-	}
 }
 
 // set checks e and sets what it says. Source and format are set already.
@@ -190,35 +125,6 @@ func (d *Declaration) setTags(key, value string) error {
 		d.Tags[p.Key] = p.Value
 	}
 	return err
-}
-
-// formatOption returns value in the form that the format reads.
-func (d *Declaration) formatOption(option, value string) (string, error) {
-	var err error
-	switch option {
-	case "pattern":
-		_, err = pattern.Compile(value)
-		return value, err
-	case "time_format":
-		_, err = timefmt.New(value, "")
-		return value, err
-	case "time_zone":
-		value = strings.TrimSpace(value)
-		_, err = timefmt.New("", value)
-	case "time_key":
-		value = strings.TrimSpace(value)
-	case "keys":
-		if len(SplitList(value)) == 0 {
-			err = fmt.Errorf("%s names no column", quote(value))
-		}
-	case "keep_message":
-		var keep bool
-		if keep, err = strconv.ParseBool(strings.ToLower(strings.TrimSpace(value))); err != nil {
-			err = fmt.Errorf("%s is neither true nor false", quote(value))
-		}
-		value = strconv.FormatBool(keep)
-	}
-	return value, err
 }
 
 // fileOption returns value in the form that Declaration.Files promises.

@@ -26,7 +26,12 @@ type prefix struct {
 // one where it names none. outputs are the outputs that a declaration may name; any, where there are none.
 func New(list string, outputs ...string) *Dialect {
 	d := &Dialect{outputs: outputs}
-	names := SplitList(list)
+	var names []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
 	if len(names) == 0 {
 		names = []string{DefaultPrefix}
 	}
@@ -59,7 +64,7 @@ type Input struct {
 // Read makes declarations of what in says. It never fails: what is wrong is in the Set, which shares no memory with in
 // that could be changed.
 func (d *Dialect) Read(in Input) Set {
-	r := reader{d: d, drafts: make(map[string]*draft), set: Set{Declarations: []Declaration{}, Errors: []Problem{}, Warnings: []Problem{}}}
+	r := reader{d: d, drafts: make(map[string]*draft), set: Set{Errors: []Problem{}, Warnings: []Problem{}}}
 	r.file(in.File)
 	r.labels(in.Annotations)
 	r.labels(in.Labels)
@@ -245,7 +250,7 @@ func (r *reader) badName(name string, e entry) {
 func (r *reader) draft(name string) *draft {
 	dr := r.drafts[name]
 	if dr == nil {
-		dr = &draft{name: name}
+		dr = &draft{name: name, entries: make([]entry, 0, 4)}
 		r.drafts[name] = dr
 	}
 	return dr
@@ -253,6 +258,7 @@ func (r *reader) draft(name string) *draft {
 
 // build makes declarations of the drafts, those of stdout with the defaults of the log-opts.
 func (r *reader) build(defaults []group) {
+	r.set.Declarations = make([]Declaration, 0, len(r.drafts))
 	for _, name := range slices.Sorted(maps.Keys(r.drafts)) {
 		dr := r.drafts[name]
 		dr.resolve()
@@ -275,14 +281,19 @@ func (r *reader) finish(dr *draft) {
 // metadata collects com.aliyun.access.* labels, which log-pilot adds to each record under a name with underscores. One
 // without a value adds nothing.
 func (r *reader) metadata(labels map[string]string) {
-	const access = "com.aliyun.access."
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		if value := labels[key]; value != "" && strings.HasPrefix(key, access) {
-			if r.set.Metadata == nil {
-				r.set.Metadata = make(map[string]string)
-			}
-			r.set.Metadata[strings.ReplaceAll(key, ".", "_")] = value
+	var keys []string
+	for key, value := range labels {
+		if value != "" && strings.HasPrefix(key, "com.aliyun.access.") {
+			keys = append(keys, key)
 		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	slices.Sort(keys) // of a.b and a_b, which become one, the same counts each time
+	r.set.Metadata = make(map[string]string, len(keys))
+	for _, key := range keys {
+		r.set.Metadata[strings.ReplaceAll(key, ".", "_")] = labels[key]
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/remora-logs/remora/shared/pattern"
 )
 
 // Filters is what a declaration wants left out or changed, in the order in which it is applied.
@@ -93,7 +91,7 @@ func appendCondition(conditions []Condition, value string) ([]Condition, error) 
 	if field, expr, ok := strings.Cut(value, "~"); ok && isField(field) {
 		c = Condition{Field: field, Expr: expr}
 	}
-	_, err := pattern.Compile(c.Expr)
+	err := checkExpr(c.Expr)
 	return append(conditions, c), err
 }
 
@@ -118,7 +116,7 @@ func appendMasks(masks []Mask, value string) ([]Mask, error) {
 		if m.Expr == "" {
 			return masks, fmt.Errorf("%s has no expression before the arrow", quote(value))
 		}
-		_, err := pattern.Compile(m.Expr)
+		err := checkExpr(m.Expr)
 		return append(masks, m), err
 	}
 	for _, name := range SplitList(value) {

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/remora-logs/remora/shared/pattern"
 )
 
 // Multiline is how lines become one record. Exactly one of Preset and the expressions is set: Start matches the first
@@ -46,13 +44,13 @@ func (ml *Multiline) set(key, value string) (err error) {
 	switch key {
 	case "start":
 		ml.Start = value
-		_, err = pattern.Compile(value)
+		err = checkExpr(value)
 	case "end":
 		ml.End = value
-		_, err = pattern.Compile(value)
+		err = checkExpr(value)
 	case "continue":
 		ml.Continue = value
-		_, err = pattern.Compile(value)
+		err = checkExpr(value)
 	case "preset":
 		if ml.Preset = strings.ToLower(strings.TrimSpace(value)); !slices.Contains(MultilinePresets, ml.Preset) {
 			err = fmt.Errorf("%s is none of %s%s", quote(value), strings.Join(MultilinePresets, ", "), didYouMean(ml.Preset, MultilinePresets))

@@ -2,10 +2,13 @@ package declare
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/remora-logs/remora/shared/pattern"
 )
 
 // Pair is a key and its value.
@@ -64,7 +67,9 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	d := time.Duration(0)
 	if n, err := strconv.ParseFloat(number, 64); err == nil {
-		d = time.Duration(n * float64(unit))
+		if n *= float64(unit); n < math.MaxInt64 { // what int64 can't hold, or is no number, converts to anything
+			d = time.Duration(n)
+		}
 	} else if d, err = time.ParseDuration(s); err != nil {
 		d = 0
 	}
@@ -98,6 +103,14 @@ func parseCount(s string) (int, error) {
 		return 0, fmt.Errorf("%s is not a whole number above zero", quote(s))
 	}
 	return int(n), nil
+}
+
+// checkExpr checks a regular expression. What is compiled here is kept, for who uses it afterwards.
+func checkExpr(expr string) error {
+	if _, err := pattern.Compile(expr); err != nil {
+		return fmt.Errorf("%s is not a regular expression: %w", quote(expr), err)
+	}
+	return nil
 }
 
 // quote shows a value of the dialect in a message: escaped, so that it stays on its line, and not at any length.

@@ -1,8 +1,10 @@
 package pattern
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +35,9 @@ func compileBacktrack(expr string) (p *Pattern, err error) {
 	// In its RE2 mode \d, \w, \s and $ mean what they mean to Go's regexp, and (?P<name>…) is understood.
 	re, err := regexp2.Compile(expr, regexp2.RE2)
 	if err != nil {
-		return nil, err
+		// The reason alone: the expression may be of any length, and hold anything.
+		reason := strings.TrimPrefix(strings.TrimSuffix(err.Error(), " in `"+expr+"`"), "error parsing regexp: ")
+		return nil, errors.New(strings.Trim(strconv.Quote(reason), `"`))
 	}
 	re.MatchTimeout = Limit
 	b := &backtrack{re: re, names: re.GetGroupNames(), numbers: re.GetGroupNumbers()}

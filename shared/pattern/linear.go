@@ -40,8 +40,8 @@ func compileLinear(expr string) (*Pattern, error) {
 	if errors.As(err, &bad) && bad.Code != syntax.ErrLarge && bad.Code != syntax.ErrNestingDepth {
 		return nil, errSyntax
 	}
-	if err != nil {
-		return nil, err
+	if bad != nil {
+		return nil, errors.New(bad.Code.String())
 	}
 	cost := size(tree)
 	if cost > maxCost {

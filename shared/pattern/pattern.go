@@ -51,7 +51,7 @@ type engine interface {
 }
 
 // Compile makes a Pattern of expr. Patterns of equal expressions may be one: what many containers declare alike costs
-// its memory once.
+// its memory once. The error is the reason alone; who shows it adds the expression.
 func Compile(expr string) (*Pattern, error) {
 	if p := shared.get(expr); p != nil {
 		return p, nil

@@ -1,0 +1,102 @@
+package declare
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/format/timefmt"
+	"github.com/remora-logs/remora/shared/pattern"
+)
+
+// setFormat sets the format and checks that its options are its own. Their values are checked with all others.
+func (dr *draft) setFormat(d *Declaration) {
+	d.Format = "none"
+	e, ok := dr.get("format")
+	if ok {
+		d.Format = strings.ToLower(strings.TrimSpace(e.value))
+		if name, ok := formatAliases[d.Format]; ok {
+			d.Format = name
+		}
+	}
+	options, known := formatOptions[d.Format]
+	if !known {
+		dr.refuse(e, fmt.Sprintf("%s is none of the formats %s%s", quote(e.value), strings.Join(formatNames, ", "), didYouMean(d.Format, formatNames)))
+		return
+	}
+	for _, o := range dr.entries {
+		option, ok := strings.CutPrefix(o.path, "format.")
+		if !ok || slices.Contains(options, option) {
+			continue
+		}
+		has := "no options"
+		if len(options) > 0 {
+			has = strings.Join(options, ", ")
+		}
+		dr.refuse(o, fmt.Sprintf("the format %s has no option %s; it has %s", d.Format, option, has))
+	}
+	switch {
+	case d.Format == "regexp" && !dr.has("format.pattern"):
+		dr.refuse(entry{key: e.sub("pattern"), place: e.place}, "is missing: the format regexp needs an expression with named groups")
+	case d.Format == "csv" && !dr.has("format.keys"):
+		dr.refuse(entry{key: e.sub("keys"), place: e.place}, "is missing: the format csv needs the names of the columns")
+	}
+}
+
+// formatOption returns value in the form that the format reads.
+func (d *Declaration) formatOption(option, value string) (string, error) {
+	var err error
+	switch option {
+	case "pattern":
+		err = checkExpr(value)
+		return value, err
+	case "time_format":
+		_, err = timefmt.New(value, "")
+		return value, err
+	case "time_zone":
+		value = strings.TrimSpace(value)
+		_, err = timefmt.New("", value)
+	case "time_key":
+		value = strings.TrimSpace(value)
+	case "keys":
+		if len(SplitList(value)) == 0 {
+			err = fmt.Errorf("%s names no column", quote(value))
+		}
+	case "keep_message":
+		var keep bool
+		if keep, err = strconv.ParseBool(strings.ToLower(strings.TrimSpace(value))); err != nil {
+			err = fmt.Errorf("%s is neither true nor false", quote(value))
+		}
+		value = strconv.FormatBool(keep)
+	}
+	return value, err
+}
+
+// checkFormat checks what options of the format say together.
+func (dr *draft) checkFormat(d *Declaration) {
+	var fields []string
+	switch d.Format {
+	case "csv":
+		e, _ := dr.get("format.keys")
+		if fields = SplitList(e.value); len(fields) == 0 {
+			return
+		}
+		for i, field := range fields {
+			if slices.Contains(fields[:i], field) {
+				dr.refuse(e, "two columns have the name "+quote(field))
+			}
+		}
+	case "regexp":
+		p, err := pattern.Compile(d.FormatOptions["pattern"])
+		if err != nil {
+			return
+		}
+		fields = p.Groups()
+	default:
+		return
+	}
+	if e, ok := dr.get("format.time_key"); ok && !slices.Contains(fields, d.FormatOptions["time_key"]) {
+		dr.refuse(e, quote(e.value)+" is none of the fields that the format makes: "+strings.Join(fields, ", "))
+	}
+}
