@@ -65,7 +65,7 @@ type problem struct {
 func unparsed(what string, at int) problem { return problem{what: what, at: at, keepsLine: true} }
 
 // badTime is the problem of a record whose time could not be read. What should have been one stays among the fields.
-var badTime = problem{what: "the value of time_key is not a time in time_format"}
+var badTime = problem{what: "the value of time_key is not a time of time_format"}
 
 // addTo appends the member parse_error to r's fields.
 func (p *problem) addTo(b *record.Batch, r *record.Record) {
@@ -100,15 +100,20 @@ func (m member) appendText(dst, text []byte) []byte {
 	return record.AppendBytes(append(dst, m...), text)
 }
 
-// appendNumber appends the member with digits for its value, which may hold a point. JSON has no leading zeros.
+// appendNumber appends the member with digits for its value, which may hold a point.
 func (m member) appendNumber(dst, digits []byte) []byte {
 	if m == "" {
 		return dst
 	}
+	return appendJSONNumber(append(dst, m...), digits)
+}
+
+// appendJSONNumber appends digits, which may hold a point, without the leading zeros that JSON does not know.
+func appendJSONNumber(dst, digits []byte) []byte {
 	for len(digits) > 1 && digits[0] == '0' && digits[1] != '.' {
 		digits = digits[1:]
 	}
-	return append(append(dst, m...), digits...)
+	return append(dst, digits...)
 }
 
 // finish makes the members written to a since at, the first of them with a comma before it, the fields of r.

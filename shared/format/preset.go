@@ -7,7 +7,7 @@ import "bytes"
 var presets = map[string]rule{
 	"java":   follows(javaFollows),
 	"dotnet": follows(dotnetFollows),
-	"ruby":   follows(rubyFollows),
+	"ruby":   ruby{},
 	"php":    follows(phpFollows),
 	"indent": follows(indented),
 	"python": python{},
@@ -63,21 +63,34 @@ func dotnetFollows(line []byte) bool {
 	return starts(in, "---> ", "--- End of ") || indented(line) && starts(in, "at ", "in ")
 }
 
-// rubyFollows: frames from the innermost (from file:line:in) or to it (2: from file:line:in), and the bare ones that Rails
-// logs. The line of the error itself has its message behind the method and is no frame.
-func rubyFollows(line []byte) bool {
+// ruby: frames from the innermost (from file:line:in), or to it (2: from file:line:in) with the error behind them, and the
+// bare ones that Rails logs.
+type ruby struct{}
+
+// rubyOutermost is the state of a trace whose frames have numbers: the error is still to come.
+const rubyOutermost = open + 1
+
+func (ruby) begin([]byte) state { return open }
+
+func (ruby) next(s state, line []byte) (state, bool) {
 	in := inner(line)
-	if indented(line) {
-		rest, ok := numbered(in)
-		if ok && starts(rest, ": from ") || starts(in, "from ") {
-			return true
-		}
+	if rest, ok := numbered(in); ok && indented(line) && starts(rest, ": from ") {
+		return rubyOutermost, true
 	}
-	if n := bytes.Index(in, []byte(":in ")); n > 0 && len(in) > n+5 && in[len(in)-1] == '\'' {
-		quote := in[n+4]
-		return (quote == '`' || quote == '\'') && bytes.Count(in, []byte("'")) <= 2 && bytes.IndexByte(in[:n], ' ') < 0
+	if s == rubyOutermost && bytes.Contains(line, []byte(":in ")) {
+		return open, true
 	}
-	return false
+	return open, indented(line) && starts(in, "from ") || isRubyFrame(in)
+}
+
+// isRubyFrame: file:line:in `method', or 'method' since Ruby 3.4. The line of the error has its message behind that.
+func isRubyFrame(line []byte) bool {
+	n := bytes.Index(line, []byte(":in "))
+	if n <= 0 || len(line) < n+7 || line[len(line)-1] != '\'' || bytes.IndexByte(line[:n], ' ') >= 0 {
+		return false
+	}
+	method := line[n+4 : len(line)-1]
+	return (method[0] == '`' || method[0] == '\'') && bytes.IndexByte(method[1:], '\'') < 0
 }
 
 // phpFollows: frames (#0 file(line): call), those that Xdebug and the error log write, and what stands around them.
@@ -135,7 +148,7 @@ func (p python) next(s state, line []byte) (state, bool) {
 		}
 		return pyException, true
 	case pyGroup:
-		return pyGroup, indented(line)
+		return pyGroup, indented(line) && starts(inner(line), "|", "+-")
 	case pyException:
 		return pyBlank, empty
 	case pyBlank:

@@ -266,7 +266,7 @@ func appendNumbers(a []byte, name member, p []byte) []byte {
 		if !empty {
 			a = append(a, ',')
 		}
-		a, empty = member(" ").appendNumber(a, number), false
+		a, empty = appendJSONNumber(a, number), false
 	}
 	return append(a, ']')
 }
