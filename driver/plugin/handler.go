@@ -1,0 +1,155 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/docker/go-plugins-helpers/sdk"
+)
+
+// Socket is where the engine looks for the plugin, as config.json says.
+const Socket = "/run/docker/plugins/remora.sock"
+
+// manifest is the answer to Plugin.Activate.
+const manifest = `{"Implements": ["LogDriver"]}`
+
+// Logs is what the endpoints serve.
+type Logs interface {
+	// Start begins to collect what is written into the FIFO file. It returns when a restart would not lose sight of it,
+	// waits for no network and no delivery, and refuses a container only where nothing of it could be collected.
+	Start(file string, info Info) error
+	// Stop drains the FIFO to its end, within a bound. It succeeds whatever happens, and for a file it does not know: the
+	// engine would hold the plugin busy for ever after an error.
+	Stop(file string)
+	// Read writes what the container wrote to w, as frames, until there is no more, ctx ends, or w can't be written to.
+	Read(ctx context.Context, info Info, c ReadConfig, w io.Writer) error
+}
+
+// Listen opens the plugin's socket. A socket that an earlier process left is replaced: it stands in the plugin's own
+// root file system, where nobody else has one.
+func Listen(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return net.Listen("unix", path)
+}
+
+// Handler serves the endpoints. readLogs says whether the engine is told that docker logs can be asked of the plugin.
+func Handler(logs Logs, readLogs bool, log *slog.Logger) sdk.Handler {
+	e := endpoints{logs: logs, readLogs: readLogs, log: log}
+	h := sdk.NewHandler(manifest)
+	h.HandleFunc("/LogDriver.StartLogging", e.start)
+	h.HandleFunc("/LogDriver.StopLogging", e.stop)
+	h.HandleFunc("/LogDriver.Capabilities", e.capabilities)
+	h.HandleFunc("/LogDriver.ReadLogs", e.read)
+	return h
+}
+
+type endpoints struct {
+	logs     Logs
+	readLogs bool
+	log      *slog.Logger
+}
+
+func (e *endpoints) start(w http.ResponseWriter, r *http.Request) {
+	var req startRequest
+	err := decode(r, &req)
+	if err == nil && req.File == "" {
+		err = errors.New("no file was given")
+	}
+	if err == nil {
+		err = e.logs.Start(req.File, req.Info)
+	}
+	if err != nil {
+		err = fmt.Errorf("remora: can't collect the log of container %s: %w", req.Info.ContainerID, err)
+		e.log.Error("StartLogging failed", "error", err)
+	}
+	answer(w, err)
+}
+
+// stop answers without an error even where the request can't be understood.
+func (e *endpoints) stop(w http.ResponseWriter, r *http.Request) {
+	var req stopRequest
+	if err := decode(r, &req); err != nil {
+		e.log.Error("StopLogging could not be understood", "error", err)
+	} else {
+		e.logs.Stop(req.File)
+	}
+	answer(w, nil)
+}
+
+func (e *endpoints) capabilities(w http.ResponseWriter, _ *http.Request) {
+	var c capabilities
+	c.Cap.ReadLogs = e.readLogs
+	sdk.EncodeResponse(w, c, false)
+}
+
+func (e *endpoints) read(w http.ResponseWriter, r *http.Request) {
+	var req readRequest
+	if err := decode(r, &req); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !e.readLogs {
+		http.Error(w, "READ_LOGS is not set", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", sdk.DefaultContentTypeV1_1)
+	out := flushing{w, http.NewResponseController(w)}
+	out.Flush()
+	if err := e.logs.Read(r.Context(), req.Info, req.Config, out); err != nil && r.Context().Err() == nil {
+		e.log.Warn("docker logs ended early", "container", req.Info.ContainerID, "error", err)
+	}
+}
+
+// flushing sends each write at once, so that docker logs -f shows lines when they come.
+type flushing struct {
+	w       io.Writer
+	control *http.ResponseController
+}
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	return n, err
+}
+
+func (f flushing) Flush() { _ = f.control.Flush() } // an error shows with the first write
+
+// decode reads a request. Its error never quotes the request, which holds the container's environment.
+func decode(r *http.Request, v any) error {
+	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return fmt.Errorf("request is no JSON, at byte %d", syntax.Offset)
+		}
+		var typ *json.UnmarshalTypeError
+		if errors.As(err, &typ) {
+			return fmt.Errorf("request's %s is not a %s", typ.Field, typ.Type)
+		}
+		return errors.New("request is cut short")
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, err error) {
+	var res response
+	if err != nil {
+		res.Err = err.Error()
+	}
+	sdk.EncodeResponse(w, res, false)
+}
