@@ -37,21 +37,30 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 
 // undeclared refuses what describes a log that nothing declares.
 func (dr *draft) undeclared(r *reader) {
-	const few = 100 // past this, comparing each with each would take its time
-	var declared []string
-	for name, other := range r.drafts {
-		if len(r.drafts) <= few && other.has("") {
-			declared = append(declared, name)
-		}
-	}
-	slices.Sort(declared)
+	near := didYouMean(dr.name, r.declared())
 	for _, e := range dr.entries {
-		message := "describes the log " + dr.name + ", which is not declared" + didYouMean(dr.name, declared)
+		message := "describes the log " + dr.name + ", which is not declared" + near
 		if looksLikeSource(e.value) && strings.Contains(e.key, "_logs_") {
 			message += "; a log whose name ends in _" + strings.ReplaceAll(e.path, ".", "_") + " can be declared by a label only"
 		}
 		dr.refuse(e, message)
 	}
+}
+
+// declared are the names of the logs that have a source, to propose one of them; none where they are so many that comparing
+// each with each would take its time.
+func (r *reader) declared() []string {
+	if len(r.drafts) > 100 {
+		return nil
+	}
+	var names []string
+	for name, dr := range r.drafts {
+		if dr.has("") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // misspelt is a half sentence that proposes the right spelling of a variable whose key became a name, because what follows

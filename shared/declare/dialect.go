@@ -176,7 +176,11 @@ func (r *reader) dotted(rest string, e entry) {
 	case !isName(name):
 		r.badName(name, e)
 	case below && !isKnown(path):
-		r.draft(name).refuse(e, unknownKey(path))
+		message := unknownKey(path)
+		if looksLikeSource(e.value) {
+			message += "; the name of a log can't hold a dot"
+		}
+		r.draft(name).refuse(e, message)
 	default:
 		e.path = path
 		r.draft(name).add(e)

@@ -23,6 +23,7 @@ func TestMessages(t *testing.T) {
 		{"aliyun.logs.a.tag", "x=1", []string{"did you mean tags?"}},
 		{"aliyun.logs.a.format.timekey", "x", []string{"did you mean format.time_key?"}},
 		{"aliyun.logs.a.zzzzzzzz", "x", []string{"unknown key"}},
+		{"aliyun.logs.my.app", "/x", []string{"unknown key; the name of a log can't hold a dot"}},
 		{"aliyun.logs.a.topic", "x", []string{"it is a tag"}},
 		{"aliyun_logs_a_formt", "json", []string{`"json"`, "did you mean aliyun_logs_a_format?"}},
 		{"aliyun_logs_a_format_timekey", "x", []string{"did you mean aliyun_logs_a_format_time_key?"}},
