@@ -271,5 +271,5 @@ func TestReadAllocatesInProportion(t *testing.T) {
 	}
 	few, many := read(50, 0), read(500, 0)
 	assert.Less(t, many, 11*few)
-	assert.Equal(t, few, read(50, 10_000))
+	assert.InDelta(t, few, read(50, 10_000), 5)
 }

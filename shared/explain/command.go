@@ -24,7 +24,7 @@ type Command struct {
 	Env        []string `placeholder:"KEY=VALUE" sep:"none" help:"A variable of the container's or the sidecar's environment. Can be repeated."`
 	Annotation []string `placeholder:"KEY=VALUE" sep:"none" help:"An annotation of the Pod. Can be repeated."`
 	Container  string   `placeholder:"NAME" help:"Read labels, environment and log options of this container from the Docker engine."`
-	File       string   `placeholder:"PATH" help:"Read them from a file: a Pod, a workload with a Pod template, or a Compose file; - for standard input."`
+	File       string   `placeholder:"PATH" help:"Read them from a file: a Pod, a workload with a Pod template, a Compose file, or one for REMORA_CONFIG; - for standard input."`
 	Prefix     string   `placeholder:"LIST" env:"PILOT_LOG_PREFIX" help:"Prefixes of labels and variables, comma-separated (default: aliyun)."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -156,6 +157,18 @@ func TestCompose(t *testing.T) {
 	require.Len(t, r.Warnings, 2)
 	assert.Equal(t, "nonsense", r.Warnings[0].Key)
 	assert.Equal(t, "aliyun.logs.lost", r.Warnings[1].Key)
+}
+
+func TestConfigFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "remora.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("logs:\n  a: stdout\n  b: {path: /b, formt: json}\n"), 0o600))
+	out, code, _ := explain(t, "", "--json", "--file", path)
+	assert.Equal(t, 1, code)
+	r, names := collected(t, out)
+	assert.Equal(t, []string{"/a"}, names)
+	require.Len(t, r.Errors, 1)
+	assert.Equal(t, "logs.b.formt", r.Errors[0].Key)
+	assert.Contains(t, r.Errors[0].Message, "line 3: unknown key; did you mean format?")
 }
 
 // engine answers on a Unix socket as Docker's does.

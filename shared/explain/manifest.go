@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +16,22 @@ import (
 const maxManifest = 16 << 20
 
 // readUnits reads the containers of a file: of every Pod and Pod template in its documents, whatever kind holds them, and
-// of every service of a Compose file.
+// of every service of a Compose file. A file for REMORA_CONFIG is read as the sidecar would.
 func readUnits(path string, r io.Reader) ([]unit, error) {
-	decoder := yaml.NewDecoder(io.LimitReader(r, maxManifest))
+	data, err := io.ReadAll(io.LimitReader(r, maxManifest))
+	if err != nil {
+		return nil, err
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var units []unit
 	for {
 		var document yaml.Node
 		err := decoder.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err == nil && len(document.Content) > 0 && member(document.Content[0], "logs") != nil {
+			return []unit{{input: declare.Input{File: declare.ReadFile(path, data)}}}, nil
 		}
 		if err == nil {
 			err = collect(&document, &units)
@@ -33,7 +41,7 @@ func readUnits(path string, r io.Reader) ([]unit, error) {
 		}
 	}
 	if len(units) == 0 {
-		return nil, fmt.Errorf("%s: holds neither a Pod, nor a Pod template, nor a Compose service", path)
+		return nil, fmt.Errorf("%s: holds neither a Pod, nor a Pod template, nor a Compose service, nor logs", path)
 	}
 	return units, nil
 }

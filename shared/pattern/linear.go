@@ -77,7 +77,7 @@ func size(tree *syntax.Regexp) int {
 }
 
 func (l *linear) match(line []byte) (bool, error) {
-	if l.cost*len(line) <= unhurried {
+	if quick(l.cost, line) {
 		return l.re.Match(line), nil
 	}
 	r := hurried{line: line, deadline: time.Now().Add(Limit)}
@@ -86,11 +86,16 @@ func (l *linear) match(line []byte) (bool, error) {
 }
 
 func (l *linear) find(dst []int, line []byte) ([]int, error) {
-	loc, err := search(l.re, l.cost, line, time.Now().Add(Limit))
-	if loc == nil || err != nil {
-		return nil, err
+	var loc []int
+	if quick(l.cost, line) {
+		loc = l.re.FindSubmatchIndex(line)
+	} else {
+		var err error
+		if loc, err = search(l.re, l.cost, line, time.Now().Add(Limit)); err != nil {
+			return nil, err
+		}
 	}
-	if cap(dst) == 0 {
+	if loc == nil || cap(dst) == 0 {
 		return loc, nil
 	}
 	return append(dst, loc...), nil
@@ -140,9 +145,12 @@ func (l *linear) number(name string) int {
 	return l.re.SubexpIndex(name)
 }
 
+// quick reports whether a match may be left to end by itself.
+func quick(cost int, line []byte) bool { return len(line) <= unhurried/cost }
+
 // search looks for the first match in line; nil if there is none.
 func search(re *regexp.Regexp, cost int, line []byte, deadline time.Time) ([]int, error) {
-	if cost*len(line) <= unhurried && time.Now().Before(deadline) {
+	if quick(cost, line) && time.Now().Before(deadline) {
 		return re.FindSubmatchIndex(line), nil
 	}
 	r := hurried{line: line, deadline: deadline}
