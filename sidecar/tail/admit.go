@@ -3,6 +3,7 @@ package tail
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -25,52 +26,45 @@ type arrival struct {
 // admit determines which stream each file is that was found: one of before the start, the place that a known one's
 // bytes were copied to, or a new one. begun are the declarations whose files were looked for for the first time.
 func (t *Tailer) admit(now time.Time, begun []*Watch) {
-	arrivals := t.recallAll(t.arrivals(now), now)
+	t.recallAll(now)
 	if len(begun) > 0 {
-		clear(t.fresh)
 		t.recallRenamed(begun, now)
-		arrivals = append(arrivals, t.recallAll(t.arrivals(now), now)...)
 	}
-	slices.SortFunc(arrivals, func(a, b *arrival) int { return strings.Compare(a.path(), b.path()) })
-	for _, a := range arrivals {
-		switch {
-		case t.adopt(a, now):
-		case t.hold(a, begun, now):
-			t.held[a.inode] = a
-			continue
-		default:
-			t.begin(a, now)
+	for id, a := range t.held {
+		if s, err := statOpen(a.body); err == nil && (s.size != a.size || s.mtime != a.mtime) {
+			a.stat, a.grew = s, now
+			a.measure()
 		}
-		delete(t.held, a.inode)
+		if d := t.fresh[id]; d != nil {
+			a.volume, a.rel, a.watches, a.kin = d.volume, d.rel, d.watches, d.kin
+			delete(t.fresh, id)
+		}
+		t.determine(a, begun, now)
 	}
-	t.searchCopies(begun, now)
-}
-
-// arrivals opens what was found, and takes along what was held.
-func (t *Tailer) arrivals(now time.Time) []*arrival {
-	var all []*arrival
-	for id, d := range t.fresh {
-		if a := t.held[id]; a != nil {
-			a.found = found{a.stat, d.volume, d.rel, d.watches, d.kin}
-			continue
-		}
+	found := slices.SortedFunc(maps.Values(t.fresh), func(a, b *found) int { return strings.Compare(a.path(), b.path()) })
+	for _, d := range found {
 		a, err := t.arrive(d, now)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.trouble.note(d.path(), err)
 		}
 		if a != nil {
 			t.trouble.clear(d.path())
-			all = append(all, a)
+			t.determine(a, begun, now)
 		}
 	}
-	for _, a := range t.held {
-		if s, err := statOpen(a.body); err == nil && (s.size != a.size || s.mtime != a.mtime) {
-			a.stat, a.grew = s, now
-			a.measure()
-		}
-		all = append(all, a)
+	t.searchCopies(begun, now)
+}
+
+func (t *Tailer) determine(a *arrival, begun []*Watch, now time.Time) {
+	switch {
+	case t.adopt(a, now):
+	case t.hold(a, begun, now):
+		t.held[a.inode] = a
+		return
+	default:
+		t.begin(a, now)
 	}
-	return all
+	delete(t.held, a.inode)
 }
 
 // arrive opens a file. It may be another one than was found, or one that is known: it is then left to the next scan.
@@ -105,26 +99,34 @@ func (a *arrival) measure() {
 	}
 }
 
-// recallAll makes the streams of before the start of those that are, and returns the others.
-func (t *Tailer) recallAll(arrivals []*arrival, now time.Time) (others []*arrival) {
-	for _, a := range arrivals {
-		m, err := t.past.recall(a.stat, a.body, a.packed)
-		if err != nil {
-			t.trouble.note(a.path(), err)
-		}
-		if m == nil {
-			others = append(others, a)
+// recallAll goes on with those of what was found that are streams of before the start.
+func (t *Tailer) recallAll(now time.Time) {
+	for id, d := range t.fresh {
+		if len(t.past.inodes[id]) == 0 || t.held[id] != nil {
 			continue
 		}
-		delete(t.held, a.inode)
+		a, err := t.arrive(d, now)
+		if a == nil || err != nil {
+			continue // admit tries again, and says why not
+		}
+		m, err := t.past.recall(a.stat, a.body, a.packed)
+		if m == nil {
+			if err != nil {
+				t.trouble.note(a.path(), err)
+			}
+			_ = a.body.Close() // opened for reading
+			continue
+		}
 		t.resume(m, a, now)
+		delete(t.fresh, id)
 	}
-	return others
 }
 
 // recallRenamed looks for files that were rotated while the sidecar was down: under any name in their directory and the
 // ones below it.
 func (t *Tailer) recallRenamed(begun []*Watch, now time.Time) {
+	selected := t.fresh
+	t.fresh = map[inode]*found{}
 	seen, volumes := map[string]bool{}, map[*volume]bool{}
 	for _, m := range t.past.streams {
 		v, dir, watches := t.placeOf(m, begun)
@@ -138,18 +140,13 @@ func (t *Tailer) recallRenamed(begun []*Watch, now time.Time) {
 		}
 		seen[v.base+"\x00"+dir] = true
 		for rel, s := range t.censusBelow(v, dir) {
-			if len(t.past.inodes[s.inode]) > 0 && t.files[s.inode] == nil {
+			if len(t.past.inodes[s.inode]) > 0 && t.files[s.inode] == nil && selected[s.inode] == nil {
 				t.fresh[s.inode] = &found{stat: s, volume: v, rel: rel, watches: watches, kin: true}
 			}
 		}
 	}
-	others := t.recallAll(t.arrivals(now), now)
-	clear(t.fresh)
-	for _, a := range others {
-		if t.held[a.inode] == nil {
-			_ = a.body.Close() // opened for reading
-		}
-	}
+	t.recallAll(now)
+	t.fresh = selected
 	for v := range volumes { // successors of those may have been rotated too
 		t.kin(v)
 	}
@@ -261,7 +258,8 @@ func (t *Tailer) consume(a *arrival, now time.Time) {
 	}
 }
 
-// hold tells whether a must be left alone for now, because it may be a copy that somebody is making.
+// hold tells whether a must be left alone for now, because it may be a copy that somebody is making of a
+// file that is followed.
 func (t *Tailer) hold(a *arrival, begun []*Watch, now time.Time) bool {
 	since := now.Sub(a.grew)
 	if t.draining || since >= copyPause || since < 0 {
@@ -275,12 +273,12 @@ func (t *Tailer) hold(a *arrival, begun []*Watch, now time.Time) bool {
 			return false
 		}
 	}
-	for _, f := range t.files {
-		if f.state != fading && f.volume == a.volume && path.Dir(f.rel) == path.Dir(a.rel) && related(f.rel, a.rel) && begins(f, a) {
-			return true
-		}
+	l := a.volume.dirs[path.Dir(a.rel)]
+	if l == nil {
+		return false
 	}
-	return false
+	f := l.originalOf(path.Base(a.rel))
+	return f != nil && f.inode != a.inode && begins(f, a)
 }
 
 // begins tells whether all of a is the beginning of f.
@@ -438,8 +436,12 @@ func (t *Tailer) openWithin(v *volume, rel string, now time.Time) (*os.File, sta
 	if v.root == nil {
 		return nil, stat{}, os.ErrNotExist
 	}
-	if t.opened() >= t.cfg.MaxOpen {
-		t.relieve()
+	if t.opens++; t.opens >= t.cfg.MaxOpen {
+		if t.opens = t.opened(); t.opens >= t.cfg.MaxOpen {
+			t.saveAll() // a file that is not recorded yet can't be closed
+			t.relieve()
+			t.opens = t.opened()
+		}
 	}
 	h, s, err := t.open(v, rel)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {

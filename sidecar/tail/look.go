@@ -18,7 +18,13 @@ func (t *Tailer) lookAll(now time.Time, all bool) {
 			again = append(again, f)
 		}
 	}
+	reopened := 0
 	for _, f := range again {
+		if f.wanted.Load() && f.body == nil {
+			if reopened++; reopened > max(1, t.cfg.MaxOpen/2) {
+				continue // they would only take the handles from those that were opened for the same reason
+			}
+		}
 		f.looked = now
 		if err := t.look(f, now); err != nil {
 			t.trouble.note(f.name(), err)

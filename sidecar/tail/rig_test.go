@@ -53,6 +53,7 @@ type rig struct {
 	gaps    []*stream.Gap
 	blocked bool // the backend takes nothing, so nothing is read
 	deaf    bool // the backend takes records, and its answers are lost
+	batch   *record.Batch
 	maxLine int
 	chunk   int
 	broken  func(path string) error // of opening a file
@@ -67,7 +68,7 @@ func newRig(t testing.TB, watches ...Watch) *rig {
 
 func newRigIn(t tb, dir string, watches ...Watch) *rig {
 	r := &rig{tb: t, dir: dir, now: time.Now(), store: &memStore{entries: map[checkpoint.Key]checkpoint.Entry{}},
-		maxLine: 1 << 20, chunk: 4 << 20}
+		maxLine: 1 << 20, chunk: 2 << 20}
 	for _, w := range watches {
 		w.Pattern = filepath.Join(dir, w.Pattern)
 		for i, x := range w.Exclude {
@@ -191,7 +192,10 @@ func (r *rig) pump() {
 
 func (r *rig) read(f *feed) {
 	r.Helper()
-	b := record.NewBatch(r.chunk)
+	if r.batch == nil {
+		r.batch = record.NewBatch(r.chunk)
+	}
+	b := r.batch
 	want := min(r.chunk, 4<<10)
 	for !f.over && !f.detached {
 		b.Reset()

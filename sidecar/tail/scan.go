@@ -50,9 +50,9 @@ func (t *Tailer) scan(now time.Time) {
 			t.relieve()
 		}
 		if err != nil {
-			t.trouble.note(w.Pattern, err)
+			t.trouble.note(w.String(), err)
 		} else {
-			t.trouble.clear(w.Pattern)
+			t.trouble.clear(w.String())
 			if !w.started {
 				begun = append(begun, w)
 			}
@@ -232,6 +232,24 @@ func (l *listing) heirOf(name string) *file {
 			if f := l.heirs[name[:i]]; f != nil && rotatedName(name[:i], name) {
 				return f
 			}
+		}
+	}
+	return nil
+}
+
+// originalOf is the file of which name may be a copy: one whose name it begins with.
+func (l *listing) originalOf(name string) *file {
+	ext := path.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	for i := len(name) - 1; i > 0; i-- {
+		if strings.IndexByte(".-_", name[i]) < 0 {
+			continue
+		}
+		if f := l.heirs[name[:i]]; f != nil {
+			return f
+		}
+		if f := l.heirs[name[:i]+ext]; i < len(stem) && f != nil {
+			return f
 		}
 	}
 	return nil

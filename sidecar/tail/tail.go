@@ -49,6 +49,8 @@ type Watch struct {
 	newborn bool      // nothing of it is in the store
 }
 
+func (w *Watch) String() string { return w.Name + "=" + w.Pattern }
+
 // Config is what a Tailer is made of. Zero values stand for the defaults.
 type Config struct {
 	Store Store
@@ -98,6 +100,7 @@ type Tailer struct {
 	trouble  troubles
 	counts   Counts
 	scans    int
+	opens    int // at least as many files are open
 	scanned  time.Time
 	draining bool
 	open     func(v *volume, rel string) (*os.File, stat, error) // volume.openFile, unless a test breaks it

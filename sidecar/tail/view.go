@@ -113,8 +113,8 @@ func (f *file) ask(flag *atomic.Bool) {
 	}
 }
 
-// Mark implements stream.Stream. A mark is only made of bytes that are known to be the stream's: while that is in doubt
-// the one before stands, which does not hold for what has replaced them.
+// Mark implements stream.Stream. A mark is only made of bytes that are known to be the stream's: while that is in doubt,
+// or they can't be read, the one before stands, which does not hold for what has replaced them.
 func (v *view) Mark(off int64) ([]byte, error) {
 	f := v.file
 	f.mu.Lock()
@@ -123,16 +123,17 @@ func (v *view) Mark(off int64) ([]byte, error) {
 		return v.last, nil
 	}
 	m, err := f.mark(off)
+	same := f.packed
 	if err == nil && !f.packed {
-		var same bool
-		if same, err = f.provenBy(f.body, f.end.Load()); !same {
-			return v.last, err
-		}
+		same, err = f.provenBy(f.body, f.end.Load())
 	}
-	if err == nil {
+	if err == nil && same {
 		v.last = m.encode()
 	}
-	return v.last, err
+	if v.last != nil {
+		return v.last, nil
+	}
+	return nil, err
 }
 
 // Release implements stream.Stream.
