@@ -1,0 +1,105 @@
+package format
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+func TestJSONFieldsArePartOfTheLineWhereTheyCanBe(t *testing.T) {
+	for options, lines := range map[string][]string{
+		"":  {`{"a":1,"b":{"c":[]}}`, ` { "a" : 1 } `, `{"@timestamp":"2026-01-01T00:00:00Z","a":1}`, `{"a":1,"app":"x","offset":1}`},
+		"t": {`{"t":1,"a":1}`, `{"a":1,"t":1}`, `{"app":1,"t":1,"a":1,"b":2,"source":3}`},
+	} {
+		for _, line := range lines {
+			c := newChain(t, declare.Declaration{Format: "json", FormatOptions: map[string]string{"time_key": options}}, newSource(record.Tag{Key: "app", Value: "x"}))
+			r := record.Record{Line: []byte(line), Source: newSource()}
+			b := record.NewBatch(0)
+			b.Records = append(b.Records, r)
+			c.Apply(b, 0, readAt, false)
+			fields := b.Records[0].Fields
+			at := uintptr(unsafe.Pointer(unsafe.SliceData(fields))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.Line)))
+			assert.Less(t, int(at), len(line), line)
+			assert.Empty(t, b.Arena)
+		}
+	}
+}
+
+func TestJSONLeavesOutWhatIsRemoras(t *testing.T) {
+	src := newSource(record.Tag{Key: "app", Value: "shop"}, record.Tag{Key: `q"`, Value: "x"})
+	c := newChain(t, declare.Declaration{Format: "json"}, src)
+	for line, want := range map[string]string{
+		`{"a":1,"app":2,"b":3}`:                                        `"a":1,"b":3`,
+		`{"a":1,"\u0061pp":2,"b":3}`:                                   `"a":1,"b":3`,
+		`{"q\"":1,"q\u0022":2}`:                                        ``,
+		`{"a":1,"b":2,"a":3,"b":4}`:                                    `"a":3,"b":4`,
+		`{"a":1,"\u0061":2}`:                                           `"\u0061":2`,
+		`{"app":1,"app":2}`:                                            ``,
+		`{"@timestamp":1,"@timestamp":"x"}`:                            `"parse_error":"the value of time_key is not a time of time_format"`,
+		"{\"a\":\r\n1 ,\n\"b\":[1,\n2]}":                               `"a":1,"b":[1,2]`,
+		"{\"a\":1,\n\"app\":2}":                                        `"a":1`,
+		`{"stream":"x","source":"y","truncated":1,"remora":"z","c":1}`: `"c":1`,
+		`{"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890}`:  `"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890`,
+	} {
+		b := record.NewBatch(0)
+		b.Records = append(b.Records, record.Record{Line: []byte(line), Source: src})
+		c.Apply(b, 0, readAt, false)
+		assert.Equal(t, want, string(b.Records[0].Fields), line)
+		assert.Nil(t, b.Records[0].Line)
+	}
+}
+
+func TestJSONBoundsWhatItRemembersAndHowDeepItGoes(t *testing.T) {
+	c := newChain(t, declare.Declaration{Format: "json"}, newSource())
+	for i := range 10 * maxKeys {
+		applyTo(t, c, fmt.Sprintf(`{"key%d":1,"other%d":2}`, i, i))
+	}
+	p := c.parser.(*jsonParser)
+	assert.LessOrEqual(t, len(p.keys.known), maxKeys+2)
+
+	for depth, ok := range map[int]bool{maxDepth: true, maxDepth + 1: false, 1 << 20: false} {
+		r := applyTo(t, c, `{"a":`+strings.Repeat("[", depth)+strings.Repeat("]", depth)+`}`)
+		assert.Equal(t, ok, r.Line == nil, depth)
+	}
+	members := make([]string, 20*maxKeys) // of one line all count
+	for i := range members {
+		members[i] = fmt.Sprintf(`"k%d":%d`, i, i)
+	}
+	line := strings.Join(members, ",")
+	assert.Equal(t, line, string(applyTo(t, c, "{"+line+"}").Fields))
+	assert.Equal(t, strings.Replace(line, `"k7":7,`, "", 1)+`,"k7":8`, string(applyTo(t, c, "{"+line+`,"k7":8}`).Fields))
+}
+
+// Every byte value comes back, in each format, wherever it stands: as itself, or as U+FFFD where it is not text.
+func TestRoundTripOfEveryByte(t *testing.T) {
+	for c := range 256 {
+		for _, text := range []string{string([]byte{byte(c)}), string([]byte{'a', byte(c), 'b'}), "0123456789" + string([]byte{byte(c)}) + "0123456789"} {
+			want := strings.Map(func(r rune) rune { return r }, text)
+			check := func(d declare.Declaration, line string, field string) {
+				t.Helper()
+				if got := fieldsOf(t, apply(t, d, line)); want != got[field] {
+					require.Equal(t, want, got[field], "%q", line)
+				}
+			}
+			check(declare.Declaration{Format: "json"}, `{"a":`+string(record.AppendString(nil, text))+`}`, "a")
+			check(declare.Declaration{Format: "csv", FormatOptions: map[string]string{"keys": "a,b"}}, `"`+strings.ReplaceAll(text, `"`, `""`)+`",x`, "a")
+			check(declare.Declaration{Format: "regexp", FormatOptions: map[string]string{"pattern": `(?s)^<(?P<a>.*)>$`}}, "<"+text+">", "a")
+			if c != '"' && c != '\\' && text != "-" {
+				check(declare.Declaration{Format: "nginx"}, `1.1.1.1 - - [21/Nov/2026:07:41:07 +0000] "GET / HTTP/1.1" 200 1 "-" "`+text+`"`, "http_user_agent")
+				check(declare.Declaration{Format: "apache_error"}, `[Wed Oct 11 14:32:52 2000] [error] `+text, "message")
+			}
+			if c < 0x80 && text != "-" {
+				escaped := fmt.Sprintf(`\x%02X`, c)
+				check(declare.Declaration{Format: "nginx"}, `1.1.1.1 - - [21/Nov/2026:07:41:07 +0000] "GET / HTTP/1.1" 200 1 "-" "`+
+					strings.ReplaceAll(text, string([]byte{byte(c)}), escaped)+`"`, "http_user_agent")
+			}
+		}
+	}
+}
