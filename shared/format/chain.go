@@ -114,7 +114,8 @@ func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
 	// overwritten before it was looked at.
 	in := from
 	if held := c.held(); held > 0 {
-		b.Records = slices.Insert(b.Records, from, make([]record.Record, held)...)
+		var room [record.Stderr + 2]record.Record // a group of each standard stream, and a notice
+		b.Records = slices.Insert(b.Records, from, room[:held]...)
 		in += held
 	}
 	c.out = from

@@ -29,7 +29,6 @@ func TestNewNamesTheKey(t *testing.T) {
 		"format: ":             {Format: "xml"},
 		"format.keep_message":  {Format: "json", FormatOptions: options{"keep_message": "maybe"}},
 		"format.time_format":   {Format: "json", FormatOptions: options{"time_key": "a", "time_format": "%i"}},
-		"format.time_format: ": {Format: "json", FormatOptions: options{"time_format": "%s"}},
 		"format.time_zone":     {Format: "apache_error", FormatOptions: options{"time_zone": "Mars"}},
 		"format.keys":          {Format: "csv"},
 		"format.keys: two":     {Format: "csv", FormatOptions: options{"keys": "a,a"}},

@@ -30,21 +30,17 @@ func newCSV(options map[string]string, taken reserved) (*csvParser, error) {
 	if len(names) == 0 {
 		return nil, errors.New("format.keys: csv needs the names of the columns")
 	}
-	p := &csvParser{message: slices.Index(names, "message"), timeColumn: -1}
+	p := &csvParser{message: slices.Index(names, "message")}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("format.keys: two columns have the name %q", name)
 		}
 		p.columns = append(p.columns, newMember(name, taken))
 	}
-	if key := options["time_key"]; key != "" {
-		if p.timeColumn = slices.Index(names, key); p.timeColumn < 0 {
-			return nil, fmt.Errorf("format.time_key: %q is none of the columns in format.keys", key)
-		}
-	} else if options["time_format"] != "" {
-		return nil, errors.New("format.time_format: it says nothing without format.time_key")
-	}
 	var err error
+	if p.timeColumn, err = timeField(options, names); err != nil {
+		return nil, err
+	}
 	p.time, err = newTime(options)
 	return p, err
 }

@@ -2,7 +2,6 @@ package format
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
@@ -32,11 +31,8 @@ type jsonMember struct {
 }
 
 func newJSON(options map[string]string, taken reserved) (*jsonParser, error) {
-	key := options["time_key"]
+	key := timeKey(options)
 	if key == "" {
-		if options["time_format"] != "" {
-			return nil, errors.New("format.time_format: it says nothing without format.time_key")
-		}
 		key = "@timestamp"
 	}
 	time, err := newTime(options)

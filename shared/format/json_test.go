@@ -56,6 +56,21 @@ func TestJSONLeavesOutWhatIsRemoras(t *testing.T) {
 	}
 }
 
+func TestTimeFormatAloneMeansTheFieldTime(t *testing.T) {
+	for format, line := range map[string]string{"json": `{"time":"1","a":"x"}`, "csv": `1,x`, "regexp": `1 x`} {
+		d := declare.Declaration{Format: format, FormatOptions: map[string]string{"time_format": "unix"}}
+		switch format {
+		case "csv":
+			d.FormatOptions["keys"] = "time,a"
+		case "regexp":
+			d.FormatOptions["pattern"] = `(?P<time>\S+) (?P<a>\S+)`
+		}
+		r := apply(t, d, line)
+		assert.Equal(t, int64(1e9), r.Time, format)
+		assert.Equal(t, map[string]any{"a": "x"}, fieldsOf(t, r))
+	}
+}
+
 func TestJSONBoundsWhatItRemembersAndHowDeepItGoes(t *testing.T) {
 	c := newChain(t, declare.Declaration{Format: "json"}, newSource())
 	for i := range 10 * maxKeys {

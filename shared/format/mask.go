@@ -59,7 +59,8 @@ func newMasker(masks []declare.Mask, taken reserved, log *slog.Logger) (*masker,
 	if err != nil {
 		return nil, err
 	}
-	m := &masker{taken: taken, again: &jsonParser{time: guess, keys: keys{taken: taken}}}
+	m := &masker{taken: taken, again: &jsonParser{time: guess, keys: keys{
+		taken: func(key []byte) bool { return string(key) != "parse_error" && taken(key) }}}}
 	for _, d := range masks {
 		if d.Preset != "" {
 			p, err := newPreset(d.Preset, d.Replacement)
@@ -213,7 +214,9 @@ func (m *masker) wholeFields(b *record.Batch, r *record.Record) {
 			r.Fields = masked.Fields
 			continue
 		}
-		r.Line, r.Fields = masked.Line, nil
+		if r.Fields = nil; r.Line == nil {
+			r.Line = masked.Line
+		}
 		p := problem{what: "a mask left no JSON"}
 		p.addTo(b, r)
 	}

@@ -3,7 +3,9 @@ package format
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/format/timefmt"
@@ -37,6 +39,24 @@ func newParser(d declare.Declaration, taken reserved, log *slog.Logger) (parser,
 		return newRegexp(d.FormatOptions, taken, log)
 	}
 	return nil, fmt.Errorf("format: %q is none of none, json, csv, nginx, apache2, apache_error and regexp", d.Format)
+}
+
+// timeKey is the field that has the time, empty where none is declared. A time_format alone means time, as log-pilot's
+// fluentd has it.
+func timeKey(options map[string]string) string {
+	if key := options["time_key"]; key != "" || options["time_format"] == "" {
+		return key
+	}
+	return "time"
+}
+
+// timeField is the index of timeKey in fields, -1 if there is none. It is an error if a declared one is not there.
+func timeField(options map[string]string, fields []string) (int, error) {
+	i := slices.Index(fields, timeKey(options))
+	if key := options["time_key"]; i < 0 && key != "" {
+		return -1, fmt.Errorf("format.time_key: %q is none of the fields %s", key, strings.Join(fields, ", "))
+	}
+	return i, nil
 }
 
 // newTime makes the parser of times that the options declare.

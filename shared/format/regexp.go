@@ -2,9 +2,7 @@ package format
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/pattern"
@@ -29,16 +27,12 @@ func newRegexp(options map[string]string, taken reserved, log *slog.Logger) (*re
 	if err != nil {
 		return nil, err
 	}
-	p := &regexpParser{pattern: g, timeAt: -1}
+	p := &regexpParser{pattern: g}
 	for _, name := range g.Groups() {
 		p.groups = append(p.groups, newMember(name, taken))
 	}
-	if key := options["time_key"]; key != "" {
-		if p.timeAt = slices.Index(g.Groups(), key); p.timeAt < 0 {
-			return nil, fmt.Errorf("format.time_key: the pattern has no group named %q", key)
-		}
-	} else if options["time_format"] != "" {
-		return nil, errors.New("format.time_format: it says nothing without format.time_key")
+	if p.timeAt, err = timeField(options, g.Groups()); err != nil {
+		return nil, err
 	}
 	p.time, err = newTime(options)
 	return p, err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // images that are built from scratch have no zones of their own
 )
@@ -192,9 +193,23 @@ func newZone(name string) (zone, error) {
 	if strings.EqualFold(name, "utc") || strings.EqualFold(name, "z") {
 		return zone{declared: true}, nil
 	}
-	location, err := time.LoadLocation(name)
+	location, err := load(name)
 	if err != nil {
 		return zone{}, fmt.Errorf("%q is no time zone: neither a name like Asia/Shanghai nor an offset like +08:00", name)
 	}
 	return zone{location: location, declared: true}, nil
+}
+
+// locations are those that were loaded, by name: thousands of declarations share a few. There are some 600 names in all.
+var locations sync.Map
+
+func load(name string) (*time.Location, error) {
+	if l, ok := locations.Load(name); ok {
+		return l.(*time.Location), nil
+	}
+	l, err := time.LoadLocation(name)
+	if err == nil {
+		locations.Store(name, l)
+	}
+	return l, err
 }
