@@ -18,13 +18,8 @@ func (t *Tailer) lookAll(now time.Time, all bool) {
 			again = append(again, f)
 		}
 	}
-	reopened := 0
+	t.reopens = 0
 	for _, f := range again {
-		if f.wanted.Load() && f.body == nil {
-			if reopened++; reopened > max(1, t.cfg.MaxOpen/2) {
-				continue // they would only take the handles from those that were opened for the same reason
-			}
-		}
 		f.looked = now
 		if err := t.look(f, now); err != nil {
 			t.trouble.note(f.name(), err)
@@ -34,15 +29,14 @@ func (t *Tailer) lookAll(now time.Time, all bool) {
 
 // look finds out what became of a file since the last look.
 func (t *Tailer) look(f *file, now time.Time) error {
-	if f.wanted.Load() && f.body == nil {
-		if err := t.reopen(f, now); err != nil {
+	suspect := f.suspect.Swap(false)
+	if f.body == nil {
+		open, err := t.lookClosed(f, now)
+		if err != nil || !open {
 			return err
 		}
+		suspect = !f.packed
 	}
-	if f.body == nil {
-		return t.lookClosed(f, now)
-	}
-	suspect := f.suspect.Swap(false)
 	if f.packed {
 		if suspect {
 			t.lose(f, now, "damaged")
@@ -97,67 +91,59 @@ func (t *Tailer) lookLinks(f *file) error {
 	return nil
 }
 
-// lookClosed looks at a file without a handle by its name: whether it grew, or is another one.
-func (t *Tailer) lookClosed(f *file, now time.Time) error {
-	if f.state == fading || f.volume == nil || f.volume.root == nil || f.rel == "" {
-		return nil
+// lookClosed looks at a file without a handle by its name, and opens it if it changed or is to be read.
+func (t *Tailer) lookClosed(f *file, now time.Time) (open bool, err error) {
+	if f.volume.root == nil || f.rel == "" {
+		return false, nil
 	}
 	s, err := f.volume.stat(f.rel)
 	if errors.Is(err, os.ErrNotExist) || err == nil && s.inode != f.inode {
-		return nil // the scan finds where it is now, or settle that it is nowhere
+		return false, nil // the scan finds where it is now, or settle that it is nowhere
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	f.links = s.links
-	if s.size == f.end.Load() && s.mtime == f.mtime || f.packed && s.size == f.size {
-		return nil
+	same := s.size == f.size && (s.mtime == f.mtime || f.packed)
+	if same && !f.wanted.Load() {
+		return false, nil
+	}
+	if t.reopens++; t.reopens > max(1, t.cfg.MaxOpen/2) {
+		return false, nil // it would only take the handle from one that was opened for the same reason
 	}
 	return t.reopen(f, now)
 }
 
-// reopen opens a file again that was closed to save a handle, and makes sure that it is the same one.
-func (t *Tailer) reopen(f *file, now time.Time) error {
-	f.wanted.Store(false)
-	if f.body != nil || f.volume == nil || f.volume.root == nil || f.rel == "" {
-		return nil
-	}
+// reopen opens a file again that was closed to save a handle.
+func (t *Tailer) reopen(f *file, now time.Time) (open bool, err error) {
 	h, s, err := t.openWithin(f.volume, f.rel, now)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		f.wanted.Store(true) // try again at the next look
-		return err
+		return false, err
 	}
 	if s.inode != f.inode {
-		return h.Close()
+		return false, h.Close()
 	}
 	var body content = h
 	if f.packed {
 		g, _, err := openGunzip(h, s.size)
 		if err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", f, err), h.Close())
+			return false, errors.Join(fmt.Errorf("%s: %w", f, err), h.Close())
 		}
 		body = g
 	}
+	f.wanted.Store(false)
+	f.changed = now // so that it is not the next to be closed
 	f.mu.Lock()
 	f.body = body
-	same, err := f.packed && s.size == f.size, error(nil)
-	if !f.packed {
-		same, err = f.provenBy(body, s.size)
-	}
 	f.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if !same || s.btime != f.btime {
+	if s.btime != f.btime || f.packed && s.size != f.size {
 		t.truncated(f, now)
-		return nil
+		return false, nil
 	}
-	f.changed = now
-	f.suspect.Store(true) // look at it as if it had changed
-	return nil
+	return true, nil
 }
 
 // truncated ends a generation: the inode holds other bytes now, which are a stream of their own. What was not read may

@@ -101,6 +101,7 @@ type Tailer struct {
 	counts   Counts
 	scans    int
 	opens    int // at least as many files are open
+	reopens  int // of this step
 	scanned  time.Time
 	draining bool
 	open     func(v *volume, rel string) (*os.File, stat, error) // volume.openFile, unless a test breaks it
