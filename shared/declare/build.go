@@ -215,6 +215,6 @@ func (dr *draft) checkUse(d *Declaration) {
 
 func (dr *draft) warnOfTag(e entry, tag string) {
 	if tag == "message" || bare.Owns([]byte(tag)) {
-		dr.warn(e, "the tag "+tag+" is left out: a record has a member of that name")
+		dr.warn(e, "the tag "+quote(tag)+" is left out: a record has a member of that name")
 	}
 }

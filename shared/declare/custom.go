@@ -69,7 +69,7 @@ func (r *reader) customLine(e entry, line string, translate map[string]*filebeat
 		e.path, e.value, e.place = path, value, e.place+key+": "
 		r.customKey(name, e)
 	default:
-		r.warning(e.key, e.place+key+" is ignored: of custom options only fields and multiline are taken over")
+		r.warning(e.key, e.place+quote(key)+" is ignored: of custom options only fields and multiline are taken over")
 	}
 }
 

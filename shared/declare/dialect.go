@@ -161,9 +161,9 @@ func (r *reader) almost(p *prefix, key string) {
 	switch {
 	case !ok:
 	case rest == ".logs" || rest == "_logs":
-		r.error(key, "names no log: write "+key+rest[:1]+"NAME")
+		r.error(key, "names no log: write "+quote(key+rest[:1]+"NAME"))
 	case strings.HasPrefix(rest, ".log."), strings.HasPrefix(rest, "_log_"):
-		r.warning(key, "is not read; did you mean "+p.name+rest[:4]+"s"+rest[4:]+"?")
+		r.warning(key, "is not read; did you mean "+quote(p.name+rest[:4]+"s"+rest[4:])+"?")
 	}
 }
 
@@ -233,7 +233,7 @@ func (r *reader) open() {
 			continue
 		}
 		if looksLikeSource(o.entry.value) {
-			r.warning(o.entry.key, "is read as "+path+" of the log "+name+"; declare a log named "+o.rest+" by a label, if that is what is meant")
+			r.warning(o.entry.key, "is read as "+quote(path)+" of the log "+name+"; declare a log named "+quote(o.rest)+" by a label, if that is what is meant")
 		}
 		o.entry.path = path
 		r.draft(name).add(o.entry)

@@ -63,14 +63,14 @@ func TestWarnings(t *testing.T) {
 		label, value string
 		words        string // of the only warning
 	}{
-		{"aliyun.log.b", "stdout", "did you mean aliyun.logs.b?"},
-		{"aliyun_log_b_c", "stdout", "did you mean aliyun_logs_b_c?"},
+		{"aliyun.log.b", "stdout", `did you mean "aliyun.logs.b"?`},
+		{"aliyun_log_b_c", "stdout", `did you mean "aliyun_logs_b_c"?`},
 		{"aliyun.logs.a.encoding", "gbk", "no effect on stdout"},
 		{"aliyun.logs.a.multiline.max_lines", "5", "no effect without multiline.start"},
-		{"aliyun.logs.a.tags", "x=1,offset=2", "the tag offset is left out"},
-		{"aliyun.logs.a.tags.message", "hello", "the tag message is left out"},
-		{"aliyun_logs_custom_config", "a.tail_files=true", "line 1: a.tail_files is ignored"},
-		{"aliyun_logs_a_drop_health", "/healthz", "is read as drop.health of the log a"},
+		{"aliyun.logs.a.tags", "x=1,offset=2", `the tag "offset" is left out`},
+		{"aliyun.logs.a.tags.message", "hello", `the tag "message" is left out`},
+		{"aliyun_logs_custom_config", "a.tail_files=true", `line 1: "a.tail_files" is ignored`},
+		{"aliyun_logs_a_drop_health", "/healthz", `is read as "drop.health" of the log a`},
 		{"com.aliyun.access.x", "1", ""},
 		{"PATH", "/bin", ""},
 	} {
@@ -221,6 +221,10 @@ func FuzzRead(f *testing.F) {
 			require.NoError(t, err)
 			_, err = ParseMultiline(decl.Multiline)
 			require.NoError(t, err)
+		}
+		for _, p := range slices.Concat(set.Errors, set.Warnings) {
+			require.False(t, hasControl(p.Message), p.Message)
+			require.Less(t, len(p.Message), 4000)
 		}
 		require.Equal(t, set, d.Read(in), "the same again")
 		for _, decl := range set.Declarations {

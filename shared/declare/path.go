@@ -40,14 +40,14 @@ func checkPattern(p string) error {
 	}
 	for element := range strings.SplitSeq(p, "/") {
 		if element == ".." {
-			return fmt.Errorf("%s climbs out of its directory with ..", quote(p))
+			return fmt.Errorf("%s climbs out of a directory", quote(p))
 		}
 	}
 	if last := path.Base(p); strings.HasSuffix(p, "/") || last == "." {
 		return fmt.Errorf("%s is a directory; name the files in it, like %s", quote(p), quote("…/"+path.Join(path.Base(p), "*.log")))
 	}
 	if !doublestar.ValidatePattern(p) {
-		return fmt.Errorf("%s is not a valid pattern: a [ or { is not closed, or a range has no end", quote(p))
+		return fmt.Errorf("%s is not a valid pattern: a [ or { is not closed, or a range is incomplete", quote(p))
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ Errors:
   aliyun_logs_worse: "x" is neither stdout nor an absolute path
 
 Warnings:
-  aliyun_log_x: is not read; did you mean aliyun_logs_x?
+  aliyun_log_x: is not read; did you mean "aliyun_logs_x"?
 `, out)
 }
 
