@@ -20,7 +20,8 @@ type Journal struct {
 	// Container is the container's id.
 	Container string    `json:"container"`
 	Started   time.Time `json:"started"`
-	// Tags is who wrote it: identity, and what Docker's own log options asked for.
+	// Origin is who wrote it, Tags what else all records of the container are tagged with.
+	Origin       []record.Tag          `json:"origin"`
 	Tags         []record.Tag          `json:"tags"`
 	Declarations []declare.Declaration `json:"declarations"`
 	// WhenFull and BlockTimeout are what the container's log options ask for; empty and 0 where they don't.

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/driver/capture"
+	"github.com/remora-logs/remora/driver/plugin"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+// The log options that are the driver's own.
+const (
+	whenFullOption     = "when-full"
+	blockTimeoutOption = "block-timeout"
+)
+
+var ownOptions = []string{whenFullOption, blockTimeoutOption}
+
+// journal keeps of what the engine tells about a container what is needed to collect it, and says what is wrong with
+// the rest. No label, variable or option makes it refuse a container: daemon.json's options reach every one.
+func (s *sessions) journal(file string, info plugin.Info) (*capture.Journal, []telemetry.Problem) {
+	set := s.dialect.Read(declare.Input{
+		Options: info.Config, Others: append(slices.Clone(declare.DockerOptions), ownOptions...),
+		DefaultTarget: s.settings.DefaultTarget, Labels: info.ContainerLabels, Env: info.ContainerEnv,
+	})
+	found := problems{container: strings.TrimPrefix(info.ContainerName, "/")}
+	for _, p := range set.Errors {
+		found.add(p.Key, p.Message, false)
+	}
+	for _, p := range set.Warnings {
+		found.add(p.Key, p.Message, true)
+	}
+	c := origin.Container{
+		ID: info.ContainerID, Name: info.ContainerName, ImageID: info.ContainerImageID, ImageName: info.ContainerImageName,
+		Daemon: info.DaemonName, Entry: info.ContainerEntrypoint, Args: info.ContainerArgs,
+		Labels: info.ContainerLabels, Env: info.ContainerEnv,
+	}
+	tags, errs := c.Attributes(info.Config)
+	for _, err := range errs {
+		found.add("log-opt", err.Error(), true)
+	}
+	for _, key := range slices.Sorted(maps.Keys(set.Metadata)) {
+		tags = append(tags, record.Tag{Key: key, Value: set.Metadata[key]})
+	}
+	j := &capture.Journal{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
+	j.WhenFull, j.BlockTimeout = found.policy(info.Config)
+	for _, d := range set.Declarations {
+		if d.Source == declare.Stdout {
+			j.Declarations = append(j.Declarations, d)
+		} else {
+			found.add(d.Name, d.Source+" is a file in the container; files are collected by the sidecar", true)
+		}
+	}
+	for _, p := range found.all {
+		s.log.Warn("container declares what can't be followed", "container", p.Container, "key", p.Key, "problem", p.Message)
+	}
+	return j, found.all
+}
+
+// problems gathers what is wrong with one container.
+type problems struct {
+	container string
+	all       []telemetry.Problem
+}
+
+func (p *problems) add(key, message string, warning bool) {
+	p.all = append(p.all, telemetry.Problem{Container: p.container, Key: key, Message: message, Warning: warning})
+}
+
+// policy reads the options that say what happens when the spool is full; empty and 0 where they say nothing.
+func (p *problems) policy(options map[string]string) (whenFull string, timeout time.Duration) {
+	if v := options[whenFullOption]; v != "" {
+		if _, err := stream.ParsePolicy(v); err != nil {
+			p.add(whenFullOption, err.Error(), true)
+		} else {
+			whenFull = v
+		}
+	}
+	if v := options[blockTimeoutOption]; v != "" {
+		d, err := time.ParseDuration(v)
+		if err == nil && d <= 0 {
+			err = errors.New("it must be more than 0")
+		}
+		if err != nil {
+			p.add(blockTimeoutOption, err.Error(), true)
+		} else {
+			timeout = d
+		}
+	}
+	return whenFull, timeout
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/remora-logs/remora/driver/capture"
+	"github.com/remora-logs/remora/driver/plugin"
+	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/stream"
+)
+
+const (
+	// followPause is how often docker logs -f looks for new lines.
+	followPause = 100 * time.Millisecond
+	// historyRead is how much is read at once; it holds the longest frame.
+	historyRead = 2 << 20
+)
+
+// Read implements plugin.Logs: docker logs from the spool, the container's earlier starts included.
+func (s *sessions) Read(ctx context.Context, info plugin.Info, c plugin.ReadConfig, w io.Writer) error {
+	logs := s.logsOf(info.ContainerID)
+	h := history{config: c, maxRecord: s.settings.MaxRecordBytes, batch: record.NewBatch(historyRead), out: w}
+	if c.Tail >= 0 {
+		h.skip = -c.Tail
+		h.count = true
+		for _, l := range logs {
+			if err := h.read(ctx, l, false); err != nil {
+				return err
+			}
+		}
+		h.count = false
+	}
+	for i, l := range logs {
+		if err := h.read(ctx, l, c.Follow && i == len(logs)-1); err != nil || h.past {
+			return err
+		}
+	}
+	return nil
+}
+
+// logsOf are the container's streams in the spool, by the time of their start.
+func (s *sessions) logsOf(container string) []*stream.Log {
+	prefix := capture.KeyPrefix(container)
+	var found []*stream.Log
+	for _, l := range s.spool.Logs() {
+		if l.Container() == prefix {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// history writes what a container wrote to one reader.
+type history struct {
+	config    plugin.ReadConfig
+	maxRecord int
+	batch     *record.Batch
+	out       io.Writer
+	frame     []byte
+
+	count bool // only count lines, into skip
+	skip  int  // lines to be passed over
+	past  bool // a line was beyond Until: there is no need to read on
+}
+
+// read writes the lines of one stream, up to where it ends now; up to where it ends for good if follow.
+func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
+	frames := cut.NewFrames(&record.Source{}, h.maxRecord, int64(5*time.Second))
+	until := l.End()
+	for off := int64(0); !h.past && ctx.Err() == nil; {
+		h.batch.Reset()
+		data := h.batch.Free()
+		n, at, err := l.Replay(data, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		ended := errors.Is(err, io.EOF)
+		done := ended || !follow && at+int64(n) >= until
+		torn := n < len(data) && at+int64(n) < l.End() // what follows is gone, so what is unfinished stays so
+		used := frames.Cut(h.batch, data[:n], at, time.Now().UnixNano(), done || torn)
+		off = at + int64(used)
+		if err := h.write(); err != nil || done {
+			return err
+		}
+		if used == 0 && !torn {
+			if !follow {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(followPause):
+			}
+		}
+	}
+	return nil
+}
+
+// write sends the batch's lines that were asked for.
+func (h *history) write() error {
+	h.frame = h.frame[:0]
+	for i := range h.batch.Records {
+		r := &h.batch.Records[i]
+		when := time.Unix(0, r.Time)
+		switch {
+		case !h.config.Since.IsZero() && when.Before(h.config.Since):
+			continue
+		case !h.config.Until.IsZero() && when.After(h.config.Until):
+			h.past = !h.count
+			continue
+		case h.count:
+			h.skip++
+			continue
+		case h.skip > 0:
+			h.skip--
+			continue
+		}
+		h.frame = plugin.AppendEntry(h.frame, r.Std.String(), r.Time, r.Line, !r.Truncated)
+	}
+	if len(h.frame) == 0 {
+		return nil
+	}
+	_, err := h.out.Write(h.frame)
+	return err
+}
