@@ -52,3 +52,13 @@ func BenchmarkAppendRecord(b *testing.B) {
 		dst = enc.AppendRecord(dst[:0], &r)
 	}
 }
+
+func BenchmarkAppendTime(b *testing.B) {
+	var (
+		dst []byte
+		enc Encoder
+	)
+	for i := range b.N {
+		dst = enc.AppendTime(dst[:0], 1700000000e9+int64(i)*1000)
+	}
+}

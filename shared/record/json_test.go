@@ -3,8 +3,10 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -49,6 +51,24 @@ func TestAppendBytesWritesNothingBehindItsResult(t *testing.T) {
 	dst := []byte("0123456789abcdef")
 	AppendBytes(dst[:4:4], []byte("overwrite?"))
 	assert.Equal(t, "0123456789abcdef", string(dst))
+}
+
+func TestAppendTime(t *testing.T) {
+	var e Encoder
+	check := func(ns int64) {
+		want := time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z")
+		require.Equal(t, want, string(e.AppendTime(nil, ns)))
+	}
+	for _, ns := range []int64{0, -1, 1, 999999999, -999999999, -1e9, math.MaxInt64, math.MinInt64, 1795246867123456789} {
+		check(ns)
+	}
+	for ns := int64(1); ns < 1e9; ns = ns*3 + 7 {
+		check(ns)
+		check(1795246867e9 + 1e9 - ns)
+	}
+	for ns := int64(0); ns < 1e9; ns += 9973 {
+		check(ns)
+	}
 }
 
 func TestAppendRecordAllocatesNothing(t *testing.T) {
