@@ -26,19 +26,19 @@ func TestNewIsNilWhereThereIsNothingToDo(t *testing.T) {
 func TestNewNamesTheKey(t *testing.T) {
 	type options = map[string]string
 	for want, d := range map[string]declare.Declaration{
-		"format: ":             {Format: "xml"},
-		"format.keep_message":  {Format: "json", FormatOptions: options{"keep_message": "maybe"}},
-		"format.time_format":   {Format: "json", FormatOptions: options{"time_key": "a", "time_format": "%i"}},
-		"format.time_zone":     {Format: "apache_error", FormatOptions: options{"time_zone": "Mars"}},
-		"format.keys":          {Format: "csv"},
-		"format.keys: two":     {Format: "csv", FormatOptions: options{"keys": "a,a"}},
-		"format.time_key":      {Format: "csv", FormatOptions: options{"keys": "a", "time_key": "b"}},
-		"format.pattern":       {Format: "regexp", FormatOptions: options{"pattern": "("}},
-		"format.pattern: reg":  {Format: "regexp"},
-		"multiline.start":      {Multiline: options{"start": "("}},
-		"multiline.preset":     {Multiline: options{"preset": "cobol"}},
-		"keep":                 {Filters: options{"keep": "("}},
-		"mask":                 {Filters: options{"mask": "iban"}},
+		"format: ":            {Format: "xml"},
+		"format.keep_message": {Format: "json", FormatOptions: options{"keep_message": "maybe"}},
+		"format.time_format":  {Format: "json", FormatOptions: options{"time_key": "a", "time_format": "%i"}},
+		"format.time_zone":    {Format: "apache_error", FormatOptions: options{"time_zone": "Mars"}},
+		"format.keys":         {Format: "csv"},
+		"format.keys: two":    {Format: "csv", FormatOptions: options{"keys": "a,a"}},
+		"format.time_key":     {Format: "csv", FormatOptions: options{"keys": "a", "time_key": "b"}},
+		"format.pattern":      {Format: "regexp", FormatOptions: options{"pattern": "("}},
+		"format.pattern: reg": {Format: "regexp"},
+		"multiline.start":     {Multiline: options{"start": "("}},
+		"multiline.preset":    {Multiline: options{"preset": "cobol"}},
+		"keep":                {Filters: options{"keep": "("}},
+		"mask":                {Filters: options{"mask": "iban"}},
 	} {
 		_, err := New(d, newSource(), quiet)
 		assert.ErrorContains(t, err, want)
