@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
 
@@ -45,7 +45,7 @@ Exit status: 0 success; 1 it could not be done; 2 the command line or a setting 
 func main() {
 	var c cli
 	c.Explain.Outputs, c.Explain.Options = registry.Names(), ownOptions
-	parser := kong.Must(&c, kong.Name("remora-driver"), kong.Description(description+settingsHelp()),
+	parser := kong.Must(&c, kong.Name("remora-driver"), kong.Description(description), kong.Help(help),
 		kong.Vars{"version": version, "socket": plugin.Socket}, kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
 	ctx, err := parser.Parse(os.Args[1:])
 	if err != nil {
@@ -62,20 +62,19 @@ func main() {
 	}
 }
 
-// settingsHelp is the table of settings, as --help shows it.
-func settingsHelp() string {
-	var b strings.Builder
+// help prints kong's help and, where it is the whole program's, the table of settings.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil && ctx.Selected().Name != "run" {
+		return err
+	}
+	t := tabwriter.NewWriter(ctx.Stdout, 0, 0, 2, ' ', 0)
 	for _, section := range config.DriverSections() {
-		fmt.Fprintf(&b, "\n\n%s:", section.Title)
+		fmt.Fprintf(t, "\n%s:\n", section.Title)
 		for _, s := range section.Settings {
-			fmt.Fprintf(&b, "\n%s", s.Name)
-			if s.Default != "" {
-				fmt.Fprintf(&b, " (%s)", s.Default)
-			}
-			fmt.Fprintf(&b, ": %s", s.Doc)
+			fmt.Fprintf(t, "  %s\t%s\t%s\n", s.Name, s.Default, s.Doc)
 		}
 	}
-	return b.String()
+	return t.Flush()
 }
 
 // usageError is an error of the settings.
