@@ -187,6 +187,7 @@ func TestCollectsDeclared(t *testing.T) {
 		"message": "hello", "stream": "stdout", "source": "stdout", "team": "a", "docker_container": "web",
 		"container_id": "abababababab", "image": "nginx:1", "host": "node-1",
 	})
+	e.terminate()
 	require.NotContains(t, e.stderr.String(), "hunter2")
 }
 
