@@ -1,0 +1,225 @@
+package cut
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Encoded cuts lines of a text that is not UTF-8, and decodes each into the batch's arena. Lines are found in the bytes
+// as they stand in the file, so that offsets are the file's; what an encoding can't hold comes out as U+FFFD.
+type Encoded struct {
+	src     *record.Source
+	max     int
+	unit    int // bytes of a newline: 2 for UTF-16, else 1
+	big     bool
+	sniff   bool // the byte order is still to be found out
+	decoder *encoding.Decoder
+	skipped int64
+	places  int64
+}
+
+// NewEncoded makes a cutter for src of the encoding named name, by any of the labels of the WHATWG's Encoding Standard.
+// A record holds what at most max bytes of the file decode to. "utf-16" takes the byte order from the mark at the
+// beginning, or guesses it from where the zeros are.
+func NewEncoded(name string, src *record.Source, max int) (*Encoded, error) {
+	e := &Encoded{src: src, max: max &^ 3, unit: 1}
+	switch strings.ToLower(strings.TrimSpace(name)) {
+	case "utf-16", "utf16":
+		e.sniff = true
+		e.order(false)
+	case "utf-16le", "utf16le":
+		e.order(false)
+	case "utf-16be", "utf16be":
+		e.order(true)
+	default:
+		enc, err := htmlindex.Get(name)
+		if err != nil {
+			return nil, fmt.Errorf("encoding %q is not known", name)
+		}
+		// All of these, ISO-2022-JP included, use 0x0A for the newline alone: their second bytes begin at 0x21 or above.
+		e.decoder = enc.NewDecoder()
+	}
+	return e, nil
+}
+
+func (e *Encoded) order(big bool) {
+	e.unit, e.big = 2, big
+	order := unicode.LittleEndian
+	if big {
+		order = unicode.BigEndian
+	}
+	e.decoder = unicode.UTF16(order, unicode.IgnoreBOM).NewDecoder()
+}
+
+// Cut implements Cutter.
+func (e *Encoded) Cut(b *record.Batch, data []byte, at, now int64, last bool) int {
+	pos := e.begin(data, at)
+	for pos < len(data) {
+		n := e.newline(data[pos:])
+		switch {
+		case n >= 0:
+			e.pieces(b, data[pos:pos+n], at+int64(pos), now, true)
+			pos += n + e.unit
+		case last:
+			whole := (len(data) - pos) &^ (e.unit - 1)
+			if odd := len(data) - pos - whole; odd > 0 {
+				e.skipped += int64(odd)
+				e.places++
+			}
+			if whole > 0 {
+				e.pieces(b, data[pos:pos+whole], at+int64(pos), now, true)
+			}
+			return len(data)
+		default:
+			return pos + e.pieces(b, data[pos:], at+int64(pos), now, false)
+		}
+	}
+	return pos
+}
+
+// begin finds out the byte order, and returns what is to be skipped: the mark at the beginning, or, of a file that
+// is read from an odd offset, half a character.
+func (e *Encoded) begin(data []byte, at int64) (skip int) {
+	if e.unit == 1 || len(data) < 2 {
+		return 0
+	}
+	if odd := int(at & 1); odd > 0 {
+		return odd
+	}
+	little, big := data[0] == 0xff && data[1] == 0xfe, data[0] == 0xfe && data[1] == 0xff
+	mark := at == 0 && (little || big)
+	if e.sniff {
+		e.sniff = false
+		if mark {
+			e.order(big)
+		} else {
+			e.order(zeros(data, 0) > zeros(data, 1))
+		}
+	}
+	if mark {
+		return 2
+	}
+	return 0
+}
+
+// zeros counts the zeros among every second byte of data: in text of few scripts they are the high halves.
+func zeros(data []byte, from int) (n int) {
+	for i := from; i < min(len(data), 4<<10); i += 2 {
+		if data[i] == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// newline is where the first newline of data begins, or -1. data begins with a whole character.
+func (e *Encoded) newline(data []byte) int {
+	if e.unit == 1 {
+		return bytes.IndexByte(data, '\n')
+	}
+	want := [2]byte{'\n', 0}
+	if e.big {
+		want = [2]byte{0, '\n'}
+	}
+	for from := 0; ; {
+		i := bytes.Index(data[from:], want[:])
+		if i < 0 {
+			return -1
+		}
+		if i += from; i&1 == 0 {
+			return i
+		}
+		from = i + 1
+	}
+}
+
+// pieces decodes line, in several records where it is too long, and returns how much of it that was: all of it if it is
+// whole, else only what is certain to be too long.
+func (e *Encoded) pieces(b *record.Batch, line []byte, offset, now int64, whole bool) (used int) {
+	limit := e.max
+	if !whole {
+		limit += 2 * e.unit // a line of max bytes may still end in \r\n
+	}
+	for len(line)-used > limit {
+		n := e.piece(line[used : used+e.max])
+		e.emit(b, line[used:used+n], offset+int64(used), now, true)
+		used += n
+	}
+	if whole {
+		e.emit(b, line[used:], offset+int64(used), now, false)
+		used = len(line)
+	}
+	return used
+}
+
+// piece is how much of p can be decoded by itself: p without the character that its end cuts through.
+func (e *Encoded) piece(p []byte) int {
+	var dst [4 << 10]byte
+	e.decoder.Reset()
+	n := 0
+	for n < len(p) {
+		_, nSrc, err := e.decoder.Transform(dst[:], p[n:], false)
+		n += nSrc
+		if err != transform.ErrShortDst {
+			break
+		}
+	}
+	if n == 0 {
+		return len(p) &^ (e.unit - 1)
+	}
+	return n
+}
+
+// emit decodes text behind what the arena holds.
+func (e *Encoded) emit(b *record.Batch, text []byte, offset, now int64, truncated bool) {
+	from := len(b.Arena)
+	e.decoder.Reset()
+	for {
+		b.Arena = grow(b.Arena, 2*len(text)+16)
+		nDst, nSrc, err := e.decoder.Transform(b.Arena[len(b.Arena):cap(b.Arena)], text, true)
+		b.Arena = b.Arena[:len(b.Arena)+nDst]
+		text = text[nSrc:]
+		if err == transform.ErrShortDst && (nDst > 0 || nSrc > 0) {
+			continue
+		}
+		if err == nil || len(text) == 0 {
+			break
+		}
+		// Bytes that mean nothing, and that the decoder does not replace by itself.
+		b.Arena = append(b.Arena, "\uFFFD"...)
+		text = text[min(e.unit, len(text)):]
+		e.decoder.Reset()
+	}
+	line := b.Arena[from:len(b.Arena):len(b.Arena)]
+	if !truncated && len(line) > 0 && line[len(line)-1] == '\r' {
+		line = line[:len(line)-1]
+	}
+	b.Records = append(b.Records, record.Record{Line: line, Source: e.src, Time: now, Offset: offset, Truncated: truncated})
+}
+
+// grow makes room for n bytes behind p.
+func grow(p []byte, n int) []byte {
+	if cap(p)-len(p) >= n {
+		return p
+	}
+	q := make([]byte, len(p), 2*cap(p)+n)
+	copy(q, p)
+	return q
+}
+
+// Open implements Cutter: lines are consumed whole.
+func (e *Encoded) Open() int64 { return -1 }
+
+// Expire implements Cutter: an unterminated line is held until the stream says that nothing follows.
+func (e *Encoded) Expire(*record.Batch, int64) {}
+
+// Skipped implements Cutter.
+func (e *Encoded) Skipped() (bytes, places int64) { return e.skipped, e.places }
