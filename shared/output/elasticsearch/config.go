@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -17,25 +18,26 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Hosts       []string      `env:"ELASTICSEARCH_HOSTS" doc:"hosts, as host:port or URLs, separated by commas; each in turn, and one that fails rests for a while"`
-	Host        string        `env:"ELASTICSEARCH_HOST" doc:"the host where ELASTICSEARCH_HOSTS is not set"`
-	Port        int           `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"the port beside ELASTICSEARCH_HOST"`
-	Scheme      string        `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"http or https, for hosts that are no URLs"`
-	Path        string        `env:"ELASTICSEARCH_PATH" doc:"path before the API's own, as of a proxy"`
-	User        string        `env:"ELASTICSEARCH_USER" doc:"user for basic authentication; /run/secrets/es_credential (user:password) goes before it, as in log-pilot"`
-	Password    string        `env:"ELASTICSEARCH_PASSWORD" secret:"true" doc:"password for basic authentication"`
-	APIKey      string        `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key, encoded as Elasticsearch shows it; instead of a user"`
-	Index       string        `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"index; {target} is the record's, a date of yyyy MM dd HH is that of its time in UTC; a name without any {} gets -{yyyy.MM.dd} added"`
-	DataStream  bool          `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"write to data streams: the index is {target} alone unless ELASTICSEARCH_INDEX says otherwise, and its time is the data stream's business"`
-	Dedup       bool          `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"give each document the record's identity as _id, so that what is sent twice is stored once; false saves Elasticsearch the look-up"`
-	Worker      int           `env:"ELASTICSEARCH_WORKER" envDefault:"2" doc:"how many requests are on their way at once, of all hosts"`
-	BulkMaxSize int           `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"how many records a request holds at most; 0 leaves it to REMORA_BATCH_BYTES"`
-	Compression web.Codec     `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which Elasticsearch itself does not take; VictoriaLogs does)"`
-	Verify      bool          `env:"ELASTICSEARCH_SSL_VERIFY" envDefault:"true" doc:"whether the hosts' certificates are checked"`
-	CA          string        `env:"ELASTICSEARCH_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	Cert        string        `env:"ELASTICSEARCH_CERT" doc:"file with the client's certificate, PEM"`
-	Key         string        `env:"ELASTICSEARCH_KEY" doc:"file with the key to it, PEM"`
-	Timeout     time.Duration `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"how long a request may take"`
+	Hosts       []string          `env:"ELASTICSEARCH_HOSTS" doc:"hosts, as host:port or URLs, separated by commas; what a URL has as query is sent along; each in turn, and one that fails rests for a while"`
+	Host        string            `env:"ELASTICSEARCH_HOST" doc:"the host where ELASTICSEARCH_HOSTS is not set"`
+	Port        int               `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"the port beside ELASTICSEARCH_HOST"`
+	Scheme      string            `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"http or https, for hosts that are no URLs"`
+	Path        string            `env:"ELASTICSEARCH_PATH" doc:"path before the API's own, as of a proxy"`
+	User        string            `env:"ELASTICSEARCH_USER" doc:"user for basic authentication; /run/secrets/es_credential (user:password) goes before it, as in log-pilot"`
+	Password    string            `env:"ELASTICSEARCH_PASSWORD" secret:"true" doc:"password for basic authentication"`
+	APIKey      string            `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key, encoded as Elasticsearch shows it; instead of a user"`
+	Headers     map[string]string `env:"ELASTICSEARCH_HEADERS" envKeyValSeparator:"=" secret:"true" doc:"further headers, as name=value, separated by commas"`
+	Index       string            `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"index; {target} is the record's, a date of yyyy MM dd HH is that of its time in UTC; a name without any {} gets -{yyyy.MM.dd} added"`
+	DataStream  bool              `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"write to data streams: the index is {target} alone unless ELASTICSEARCH_INDEX says otherwise, and its time is the data stream's business"`
+	Dedup       bool              `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"give each document the record's identity as _id, so that what is sent twice is stored once; false saves Elasticsearch the look-up"`
+	Worker      int               `env:"ELASTICSEARCH_WORKER" envDefault:"2" doc:"how many requests are on their way at once, of all hosts"`
+	BulkMaxSize int               `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"how many records a request holds at most; 0 leaves it to REMORA_BATCH_BYTES"`
+	Compression web.Codec         `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which Elasticsearch itself does not take; VictoriaLogs does)"`
+	Verify      bool              `env:"ELASTICSEARCH_SSL_VERIFY" envDefault:"true" doc:"whether the hosts' certificates are checked"`
+	CA          string            `env:"ELASTICSEARCH_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
+	Cert        string            `env:"ELASTICSEARCH_CERT" doc:"file with the client's certificate, PEM"`
+	Key         string            `env:"ELASTICSEARCH_KEY" doc:"file with the key to it, PEM"`
+	Timeout     time.Duration     `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"how long a request may take"`
 }
 
 // credentialFile is where log-pilot looks for user:password, as a Swarm secret.
@@ -99,14 +101,11 @@ func (c *Config) nodes() (*web.Nodes, http.Header, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
-	header := make(http.Header)
-	switch {
-	case c.APIKey != "":
+	header, err := web.Header("ELASTICSEARCH", new(url.URL), web.Login{User: user, Password: password}, c.Headers)
+	if c.APIKey != "" && err == nil {
 		header.Set("Authorization", "ApiKey "+c.APIKey)
-	case user != "":
-		header.Set("Authorization", web.Basic(user, password))
 	}
-	return nodes, header, nil
+	return nodes, header, err
 }
 
 func (c *Config) client(header http.Header) (*web.Client, error) {

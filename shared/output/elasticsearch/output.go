@@ -112,7 +112,10 @@ func bulk(node *web.Node, index string, typed bool) *url.URL {
 		}
 	}
 	u.Path += "/_bulk"
-	u.RawQuery = answerFilter
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += answerFilter
 	return &u
 }
 

@@ -1,0 +1,351 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+)
+
+// dialect is what protocols over HTTP differ in.
+type dialect struct {
+	// entries reads a request. An error means that a real server would not have taken it.
+	entries func(r *http.Request, body []byte) ([]entry, error)
+	// about answers requests that bring no records.
+	about func(r *http.Request) (status int, kind, body string)
+	// success answers a request of which everything was taken.
+	success func(n int) (status int, kind string, body []byte)
+	// items answers a request with a verdict on each record.
+	items func(statuses []int) (kind string, body []byte)
+	// strict says that the protocol's answers have a form, so that a page of a proxy's is no success.
+	strict bool
+}
+
+// serve speaks d on connections to s.
+func (d *dialect) serve(s *server) {
+	s.handle = func(c net.Conn) {
+		in := bufio.NewReaderSize(c, 4096)
+		for {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			if r.Method != http.MethodPost {
+				status, kind, body := d.about(r)
+				if !answer(c, status, kind, []byte(body)) {
+					return
+				}
+				continue
+			}
+			if !d.post(s, c, r) {
+				return
+			}
+		}
+	}
+}
+
+// post treats a request with records as s behaves now, and reports whether the connection goes on.
+func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
+	how, changed := s.now()
+	if how == resetting {
+		_, _ = io.CopyN(io.Discard, r.Body, 1000)
+		s.attempt()
+		reset(c)
+		return false
+	}
+	body, err := readBody(r)
+	if err != nil {
+		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) {
+			s.t.Logf("reading a body: %v", err)
+		}
+		return false
+	}
+	s.mu.Lock()
+	entries, err := d.entries(r, body)
+	for i := range entries {
+		err = errors.Join(err, entries[i].parseID(s.ledger.keys))
+	}
+	s.mu.Unlock()
+	if err != nil {
+		s.t.Errorf("a server would refuse this: %v", err)
+	}
+	s.attempt()
+	_, password, _ := r.BasicAuth()
+	if token := r.Header.Get("X-Token"); password != secret && token != secret {
+		s.t.Errorf("credentials are missing")
+	}
+	switch how {
+	case mute:
+		<-changed
+		return false
+	case garbage:
+		if s.tried()%2 == 0 || !d.strict {
+			_, _ = c.Write(bytes.Repeat([]byte("\x00\xfe garbage \r\n"), 100))
+			return false
+		}
+		return answer(c, 200, "text/html", []byte("<html><body>Welcome to the hotel's network</body></html>"))
+	case throttling:
+		return answer(c, 429, "text/plain", []byte("slow down"), "Retry-After", "1")
+	case failing:
+		return answer(c, 500, "text/plain", []byte("oops"))
+	case unavailable:
+		return answer(c, 503, "text/plain", []byte("not now"))
+	case unauthorized:
+		return answer(c, 401, "text/plain", []byte("who are you?"), "WWW-Authenticate", "Basic")
+	case tooLarge:
+		if len(entries) > few {
+			return answer(c, 413, "text/plain", []byte("too much"))
+		}
+	case half:
+		kind, body := d.items(s.verdicts(entries))
+		return answer(c, 200, kind, body)
+	case forgetful:
+		s.commit(entries)
+		reset(c)
+		return false
+	case slow:
+		time.Sleep(50 * time.Millisecond)
+	}
+	s.commit(entries)
+	status, kind, content := d.success(len(entries))
+	return answer(c, status, kind, content)
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return nil, errors.New("no Content-Length")
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.Header.Get("Content-Encoding") != "gzip" {
+		return body, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
+
+func answer(c net.Conn, status int, kind string, body []byte, header ...string) bool {
+	r := http.Response{
+		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {kind}},
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+	}
+	if status == http.StatusNoContent {
+		r.Body, r.ContentLength = nil, 0
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r.Write(c) == nil
+}
+
+func scheme(ca string) string {
+	if ca != "" {
+		return "https://"
+	}
+	return "http://"
+}
+
+var elasticsearch = protocol{
+	name: "elasticsearch",
+	environ: func(address, ca, timeout string) map[string]string {
+		return map[string]string{
+			"ELASTICSEARCH_HOSTS": scheme(ca) + address, "ELASTICSEARCH_USER": "remora", "ELASTICSEARCH_PASSWORD": secret,
+			"ELASTICSEARCH_TIMEOUT": timeout + "ms", "ELASTICSEARCH_CA": ca,
+		}
+	},
+	start: (&dialect{
+		strict:  true,
+		entries: bulkEntries,
+		about: func(*http.Request) (int, string, string) {
+			return 200, "application/json", `{"name":"n","cluster_name":"c","version":{"number":"8.17.0"},"tagline":"You Know, for Search"}`
+		},
+		success: func(n int) (int, string, []byte) {
+			return 200, "application/json", []byte(`{"errors":false,"items":[` + strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, n), ",") + `]}`)
+		},
+		items: func(statuses []int) (string, []byte) {
+			var items []string
+			for _, status := range statuses {
+				if status == 201 {
+					items = append(items, `{"create":{"status":201}}`)
+				} else {
+					items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":"some_exception","reason":"because"}}}`, status))
+				}
+			}
+			return "application/json", []byte(`{"errors":true,"items":[` + strings.Join(items, ",") + `]}`)
+		},
+	}).serve,
+}
+
+// bulkEntries reads a request of the bulk API as strictly as Elasticsearch does.
+func bulkEntries(r *http.Request, body []byte) (all []entry, err error) {
+	if kind := r.Header.Get("Content-Type"); kind != "application/x-ndjson" {
+		return nil, fmt.Errorf("Content-Type %q", kind)
+	}
+	if !strings.HasSuffix(r.URL.Path, "/_bulk") || !bytes.HasSuffix(body, []byte("\n")) {
+		return nil, errors.New("no bulk request that ends with a newline")
+	}
+	rows := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
+	if len(rows)%2 != 0 {
+		return nil, errors.New("an action without a document")
+	}
+	for ; len(rows) > 0; rows = rows[2:] {
+		var action map[string]struct {
+			Index string `json:"_index"`
+			ID    string `json:"_id"`
+		}
+		var document struct{ Message string }
+		if err := errors.Join(json.Unmarshal(rows[0], &action), json.Unmarshal(rows[1], &document)); err != nil {
+			return nil, fmt.Errorf("%w: %s %s", err, rows[0], rows[1])
+		}
+		create, ok := action["create"]
+		if !ok || create.Index == "" && strings.Count(r.URL.Path, "/") < 2 {
+			return nil, fmt.Errorf("no index to create in: %s", rows[0])
+		}
+		all = append(all, entry{id: create.ID, line: document.Message})
+	}
+	return all, nil
+}
+
+var jsonLines = protocol{
+	name: "http",
+	not:  []behaviour{half},
+	environ: func(address, ca, timeout string) map[string]string {
+		return map[string]string{
+			"HTTP_URL": scheme(ca) + address + "/ingest", "HTTP_USER": "remora", "HTTP_PASSWORD": secret,
+			"HTTP_TIMEOUT": timeout + "ms", "HTTP_CA": ca, "HTTP_COMPRESSION": "gzip",
+		}
+	},
+	start: (&dialect{
+		entries: func(r *http.Request, body []byte) (all []entry, err error) {
+			for row := range bytes.Lines(body) {
+				var record struct {
+					Message   string
+					Container string `json:"docker_container"`
+					Offset    int64
+				}
+				if err := json.Unmarshal(row, &record); err != nil {
+					return nil, err
+				}
+				id := (&lines{key: record.Container}).source().ID + "." + strconv.FormatInt(record.Offset, 36)
+				all = append(all, entry{id: id, line: record.Message})
+			}
+			return all, nil
+		},
+		success: func(int) (int, string, []byte) { return 202, "text/plain", []byte("thanks") },
+	}).serve,
+}
+
+var loki = protocol{
+	name: "loki",
+	not:  []behaviour{half},
+	environ: func(address, ca, timeout string) map[string]string {
+		return map[string]string{
+			"LOKI_URL": scheme(ca) + address, "LOKI_USER": "remora", "LOKI_PASSWORD": secret, "LOKI_TIMEOUT": timeout + "ms", "LOKI_CA": ca,
+		}
+	},
+	start: (&dialect{
+		entries: lokiEntries,
+		success: func(int) (int, string, []byte) { return 204, "text/plain", nil },
+	}).serve,
+}
+
+func lokiEntries(r *http.Request, body []byte) (all []entry, err error) {
+	if r.URL.Path != "/loki/api/v1/push" || r.Header.Get("Content-Type") != "application/x-protobuf" {
+		return nil, fmt.Errorf("%s of %s", r.URL.Path, r.Header.Get("Content-Type"))
+	}
+	raw, err := s2.Decode(nil, body)
+	if err != nil {
+		return nil, err
+	}
+	for _, stream := range message(raw)[1] {
+		if labels := string(message(stream)[1][0]); labels != `{target="web", host="node-1"}` {
+			return nil, fmt.Errorf("labels %s", labels)
+		}
+		for _, e := range message(stream)[2] {
+			got := entry{line: string(message(e)[2][0])}
+			for _, pair := range message(e)[3] {
+				if m := message(pair); string(m[1][0]) == "remora_id" {
+					got.id = string(m[2][0])
+				}
+			}
+			all = append(all, got)
+		}
+	}
+	return all, nil
+}
+
+var otlp = protocol{
+	name: "otlp",
+	environ: func(address, ca, timeout string) map[string]string {
+		return map[string]string{
+			"OTEL_EXPORTER_OTLP_ENDPOINT": scheme(ca) + address, "OTEL_EXPORTER_OTLP_HEADERS": "X-Token=" + url.PathEscape(secret),
+			"OTEL_EXPORTER_OTLP_TIMEOUT": timeout, "OTEL_EXPORTER_OTLP_CERTIFICATE": ca, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+		}
+	},
+	not: []behaviour{half}, // its partial success names no records; see the output's own tests
+	start: (&dialect{
+		strict:  true,
+		entries: otlpEntries,
+		success: func(int) (int, string, []byte) { return 200, "application/x-protobuf", nil },
+	}).serve,
+}
+
+func otlpEntries(r *http.Request, body []byte) (all []entry, err error) {
+	if r.URL.Path != "/v1/logs" || r.Header.Get("Content-Type") != "application/x-protobuf" {
+		return nil, fmt.Errorf("%s of %s", r.URL.Path, r.Header.Get("Content-Type"))
+	}
+	for _, resource := range message(body)[1] {
+		for _, scope := range message(resource)[2] {
+			for _, rec := range message(scope)[2] {
+				m := message(rec)
+				got := entry{line: string(message(m[5][0])[1][0])}
+				for _, pair := range m[6] {
+					if p := message(pair); string(p[1][0]) == "log.record.uid" {
+						got.id = string(message(p[2][0])[1][0])
+					}
+				}
+				all = append(all, got)
+			}
+		}
+	}
+	return all, nil
+}
+
+// message takes a protobuf message apart: field to what has a length in it, numbers in eight bytes. It is written for
+// these tests, apart from what the outputs use.
+func message(p []byte) map[uint64][][]byte {
+	fields := map[uint64][][]byte{}
+	for len(p) > 0 {
+		tag, n := binary.Uvarint(p)
+		p = p[n:]
+		var value []byte
+		switch tag & 7 {
+		case 0:
+			number, n := binary.Uvarint(p)
+			value, p = binary.BigEndian.AppendUint64(nil, number), p[n:]
+		case 1:
+			value, p = p[:8], p[8:]
+		case 2:
+			length, n := binary.Uvarint(p)
+			value, p = p[n:n+int(length)], p[n+int(length):]
+		default:
+			panic("wire type")
+		}
+		fields[tag>>3] = append(fields[tag>>3], value)
+	}
+	return fields
+}

@@ -1,0 +1,340 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/sample"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+func open(t testing.TB, environ ...string) *Output {
+	t.Helper()
+	vars := map[string]string{}
+	for i := 0; i < len(environ); i += 2 {
+		vars[environ[i]] = environ[i+1]
+	}
+	var c Config
+	require.NoError(t, settings.Load(vars, &c))
+	o, err := Open(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, o.Close()) })
+	return o
+}
+
+// fake answers as a version of Elasticsearch does, from recorded answers in testdata, and is strict where that version
+// is: Content-Type, the final newline, _type, the size of a request.
+type fake struct {
+	version string // directory in testdata
+	typed   bool   // wants _type; the others refuse it
+	product bool   // sends X-Elastic-Product
+	limit   int    // http.max_content_length
+	bulk    func(ids []string) (status int, body string)
+	indices []string
+	ids     []string
+	paths   []string
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.product {
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
+	}
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	if r.Method == http.MethodGet && r.URL.Path == "/" {
+		_, _ = w.Write(f.recorded("root.json"))
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	switch {
+	case len(body) > f.limit:
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return
+	case !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-ndjson") &&
+		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
+		w.WriteHeader(http.StatusNotAcceptable)
+		_, _ = w.Write(f.recorded("content_type.json"))
+		return
+	case !bytes.HasSuffix(body, []byte("\n")):
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(f.recorded("newline.json"))
+		return
+	}
+	ids, ok := f.actions(r.URL.Path, body)
+	if !ok {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(f.recorded("type.json"))
+		return
+	}
+	f.paths = append(f.paths, r.URL.Path)
+	status, answer := f.bulk(ids)
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, answer)
+}
+
+func (f *fake) recorded(name string) []byte {
+	content, err := os.ReadFile(filepath.Join("testdata", f.version, name))
+	if err != nil {
+		panic(err)
+	}
+	return content
+}
+
+// actions are the identities in a request; ok says that types are where the version wants them, and only there.
+func (f *fake) actions(path string, body []byte) (ids []string, ok bool) {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for i, row := range strings.Split(strings.TrimSuffix(string(body), "\n"), "\n") {
+		if i%2 == 1 {
+			continue
+		}
+		var action map[string]struct {
+			Index string  `json:"_index"`
+			Type  *string `json:"_type"`
+			ID    string  `json:"_id"`
+		}
+		if json.Unmarshal([]byte(row), &action) != nil {
+			return nil, false
+		}
+		create := action["create"]
+		if typed := create.Type != nil || len(parts) == 3; typed != f.typed {
+			return nil, false
+		}
+		if len(parts) > 1 {
+			create.Index = parts[0]
+		}
+		f.indices, f.ids = append(f.indices, create.Index), append(f.ids, create.ID)
+		ids = append(ids, create.ID)
+	}
+	return ids, true
+}
+
+var versions = []fake{
+	{version: "es-6.8", typed: true}, {version: "es-7.17", product: true}, {version: "es-8.17", product: true},
+	{version: "es-9.0", product: true}, {version: "opensearch-2.19"},
+}
+
+func each(t *testing.T, f func(t *testing.T, f *fake, o *Output)) {
+	for _, v := range versions {
+		t.Run(v.version, func(t *testing.T) {
+			v.limit = 100 << 20
+			v.bulk = func(ids []string) (int, string) { return 200, string(v.recorded("created.json")) }
+			server := httptest.NewServer(&v)
+			defer server.Close()
+			f(t, &v, open(t, "ELASTICSEARCH_HOSTS", server.URL))
+		})
+	}
+}
+
+func TestEveryVersionTakesOurRequests(t *testing.T) {
+	each(t, func(t *testing.T, f *fake, o *Output) {
+		require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, sample.Source(1))))
+		require.Equal(t, []string{"web-2025.11.21", "web-2025.11.21"}, f.indices)
+		require.Len(t, f.paths, 1)
+		require.Contains(t, f.paths[0], "/web-2025.11.21/", "an index that all share stands in the URL")
+
+		other := record.NewSource("x", "d", "stdout", "Other/Name", nil, nil)
+		b := sample.Batch(0, 1, sample.Source(1), other)
+		require.NoError(t, o.Write(t.Context(), b))
+		require.Equal(t, []string{"web-2025.11.21", "other_name-2025.11.21"}, f.indices[2:])
+		require.Equal(t, string(b.Records[1].AppendID(nil)), f.ids[3])
+	})
+}
+
+// The recorded answers: the first item was stored before, the second is refused for its mapping, the third is to be sent
+// again because a queue was full.
+func TestVerdictsByItem(t *testing.T) {
+	each(t, func(t *testing.T, f *fake, o *Output) {
+		f.bulk = func([]string) (int, string) { return 200, string(f.recorded("mixed.json")) }
+		err := o.Write(t.Context(), sample.Batch(0, 4, sample.Source(1)))
+		var partial *output.Partial
+		require.ErrorAs(t, err, &partial)
+		require.Equal(t, []int{2}, partial.Retry)
+		require.Len(t, partial.Refused, 1)
+		require.Equal(t, 1, partial.Refused[0].Index)
+		require.Contains(t, partial.Refused[0].Reason, "parsing_exception")
+	})
+}
+
+func TestVerdictOnTheWholeRequest(t *testing.T) {
+	each(t, func(t *testing.T, f *fake, o *Output) {
+		f.limit = 1000
+		var tooLarge *output.TooLarge
+		require.ErrorAs(t, o.Write(t.Context(), sample.Batch(0, 100, sample.Source(1))), &tooLarge)
+		require.NoError(t, o.Write(t.Context(), sample.Batch(0, 1, sample.Source(1))))
+	})
+}
+
+func TestStatuses(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		body   string
+		want   any
+	}{
+		{429, "busy", new(*output.Throttled)},
+		{400, `{"error":{"type":"illegal_argument_exception","reason":"x"},"status":400}`, new(*output.Refused)},
+		{400, "<html>proxy says no</html>", nil},
+		{401, `{"error":{"type":"security_exception"}}`, nil},
+		{500, "", nil}, {301, "", nil},
+		{200, "<html>", nil}, {200, `{"items":[]}`, nil}, {200, `{"errors":true,"items":[]}`, nil}, {200, `{"errors":fa`, nil},
+	} {
+		f := &fake{version: "es-8.17", limit: 1 << 20, bulk: func([]string) (int, string) { return test.status, test.body }}
+		server := httptest.NewServer(f)
+		err := open(t, "ELASTICSEARCH_HOSTS", server.URL).Write(t.Context(), sample.Batch(0, 1, sample.Source(1)))
+		server.Close()
+		require.Error(t, err, test.body)
+		var refused *output.Refused
+		if test.want != nil {
+			require.ErrorAs(t, err, test.want)
+		} else {
+			require.NotErrorAs(t, err, &refused, "nothing is given up for what is no fault of the record")
+		}
+	}
+}
+
+func TestItemsThatAreNoFaultOfTheRecordAreSentAgain(t *testing.T) {
+	for _, test := range []struct {
+		status    int
+		kind      string
+		permanent bool
+	}{
+		{400, "mapper_parsing_exception", true}, {400, "validation_exception", false}, {403, "security_exception", false},
+		{403, "cluster_block_exception", false}, {404, "index_not_found_exception", false}, {413, "too_large", true},
+		{429, "es_rejected_execution_exception", false}, {503, "unavailable_shards_exception", false},
+	} {
+		require.Equal(t, test.permanent, permanent(test.status, test.kind), "%d %s", test.status, test.kind)
+	}
+}
+
+// A host that can't be reached rests, and another takes over within the same call.
+func TestDeadHostIsPassedOver(t *testing.T) {
+	f := &fake{version: "es-8.17", limit: 1 << 20}
+	f.bulk = func(ids []string) (int, string) { return 200, `{"errors":false}` }
+	server := httptest.NewServer(f)
+	defer server.Close()
+	o := open(t, "ELASTICSEARCH_HOSTS", "http://127.0.0.1:1,"+server.URL+",127.0.0.1:2")
+	for i := range 20 {
+		require.NoError(t, o.Write(t.Context(), sample.Batch(i, i+1, sample.Source(1))))
+	}
+	require.Len(t, f.ids, 20)
+}
+
+func TestIndexNames(t *testing.T) {
+	s := record.NewSource("k", "d", "stdout", "App", []record.Tag{{Key: "index", Value: "_Special:1"}}, nil)
+	plain := record.NewSource("k", "d", "stdout", "app", nil, nil)
+	at := time.Date(2025, 11, 21, 23, 59, 59, 0, time.FixedZone("", 3600)).UnixNano()
+	for _, test := range []struct {
+		pattern string
+		source  *record.Source
+		want    string
+	}{
+		{"{target}-{yyyy.MM.dd}", plain, "app-2025.11.21"},
+		{"{target}-%{+yyyy.MM.dd}", plain, "app-2025.11.21"},
+		{"{target}-{yyyy.MM.dd}", s, "special_1-2025.11.21"},
+		{"logs-{yyyy}-{MM}-{HH}", plain, "logs-2025-11-22"},
+		{"logs-{target}-default", plain, "logs-app-default"},
+	} {
+		p, err := parseIndex(test.pattern)
+		require.NoError(t, err)
+		require.Equal(t, test.want, p.name(test.source, at))
+	}
+	for _, bad := range []string{"{", "{tagret}", "{target}-{DD}", "{}"} {
+		require.ErrorContains(t, settings.Load(map[string]string{"ELASTICSEARCH_HOST": "h", "ELASTICSEARCH_INDEX": bad}, new(Config)), "ELASTICSEARCH_INDEX")
+	}
+	require.Equal(t, "filebeat-{yyyy.MM.dd}", (&Config{Index: "filebeat"}).indexPattern(), "as log-pilot reads it")
+}
+
+func TestIndexChangesAtMidnight(t *testing.T) {
+	o := open(t, "ELASTICSEARCH_HOST", "h")
+	b := sample.Batch(0, 2, sample.Source(1))
+	b.Records[0].Time = time.Date(2025, 11, 21, 23, 59, 59, 999, time.UTC).UnixNano()
+	b.Records[1].Time = b.Records[0].Time + int64(time.Second)
+	require.Empty(t, common(&o.pattern, b))
+	var to web.Buffer
+	o.encode(&to, b, false, false)
+	require.Contains(t, string(to.Bytes), "web-2025.11.21")
+	require.Contains(t, string(to.Bytes), "web-2025.11.22")
+}
+
+func TestCredentials(t *testing.T) {
+	got := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+		fmt.Fprint(w, `{"errors":false}`)
+	}))
+	defer server.Close()
+	withUser := strings.Replace(server.URL, "://", "://me:pass@", 1)
+	for _, test := range [][]string{
+		{web.Basic("me", "pass"), "ELASTICSEARCH_HOSTS", server.URL, "ELASTICSEARCH_USER", "me", "ELASTICSEARCH_PASSWORD", "pass"},
+		{web.Basic("me", "pass"), "ELASTICSEARCH_HOSTS", withUser},
+		{"ApiKey abc==", "ELASTICSEARCH_HOSTS", server.URL, "ELASTICSEARCH_API_KEY", "abc=="},
+	} {
+		require.NoError(t, open(t, test[1:]...).Write(t.Context(), sample.Batch(0, 1, sample.Source(1))))
+		require.Equal(t, test[0], <-got)
+		<-got
+	}
+	was := credentialFile
+	defer func() { credentialFile = was }()
+	credentialFile = filepath.Join(t.TempDir(), "es_credential")
+	require.NoError(t, os.WriteFile(credentialFile, []byte("pilot:log:pilot\n"), 0o600))
+	require.NoError(t, open(t, "ELASTICSEARCH_HOSTS", server.URL).Write(t.Context(), sample.Batch(0, 1, sample.Source(1))))
+	require.Equal(t, web.Basic("pilot", "log:pilot"), <-got)
+}
+
+func TestEncodingAllocatesNothing(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		o := open(t, "ELASTICSEARCH_HOST", "h")
+		b := sample.Batch(0, 1000, sample.Source(1))
+		var to web.Buffer
+		o.encode(&to, b, shared, false)
+		allocs := testing.AllocsPerRun(20, func() {
+			to.Bytes = to.Bytes[:0]
+			o.encode(&to, b, shared, false)
+		})
+		require.Less(t, allocs, 20.0, "a batch of 1000 records")
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	o := open(b, "ELASTICSEARCH_HOST", "h")
+	batch := sample.Batch(0, 10_000, sample.Source(1))
+	var to web.Buffer
+	b.ReportAllocs()
+	for b.Loop() {
+		to.Bytes = to.Bytes[:0]
+		if common(&o.pattern, batch) != "" {
+			o.encode(&to, batch, true, false)
+		}
+	}
+	b.SetBytes(int64(len(to.Bytes)))
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+}
+
+func BenchmarkWrite(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, `{"errors":false}`)
+	}))
+	defer server.Close()
+	o := open(b, "ELASTICSEARCH_HOSTS", server.URL)
+	batch := sample.Batch(0, 10_000, sample.Source(1))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := o.Write(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+}
