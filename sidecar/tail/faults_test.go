@@ -189,7 +189,7 @@ func TestEACCESThenAllowed(t *testing.T) {
 	denied = false
 	r.pass(2 * time.Second)
 	r.wants("one")
-	_, troubles := r.tailer.Status()
+	troubles := r.tailer.Troubles()
 	require.Empty(t, troubles)
 }
 

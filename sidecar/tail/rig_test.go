@@ -115,7 +115,7 @@ func (r *rig) set(watches ...Watch) {
 			return r.attach(s, name, path, output, done)
 		}
 	}
-	require.NoError(r, r.tailer.Set(ws))
+	require.Empty(r, r.tailer.Set(ws))
 }
 
 // kill ends the sidecar as SIGKILL does: what is not in the store is gone.

@@ -9,7 +9,7 @@ import (
 )
 
 // reap takes leave of the views that the pipeline has let go of.
-func (t *Tailer) reap(now time.Time) {
+func (t *Tailer) reap() {
 	for f := range t.all() {
 		if !slices.ContainsFunc(f.views, func(v *view) bool { return v.done.Load() }) {
 			continue

@@ -2,9 +2,7 @@ package tail
 
 import (
 	"cmp"
-	"context"
 	"slices"
-	"time"
 )
 
 // Counts is what the tailer has met since it started, and what it holds now.
@@ -46,8 +44,15 @@ func (t *Tailer) Counts() Counts {
 	return c
 }
 
-// Status returns all files, by path, and what is wrong at present.
-func (t *Tailer) Status() ([]Status, []Trouble) {
+// Troubles returns what is wrong at present, by path.
+func (t *Tailer) Troubles() []Trouble {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.trouble.list()
+}
+
+// Status returns all files, by path.
+func (t *Tailer) Status() []Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []Status
@@ -63,18 +68,18 @@ func (t *Tailer) Status() ([]Status, []Trouble) {
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Stream, b.Stream)) })
-	return all, t.trouble.list()
+	return all
 }
 
 // Drain looks once more for everything that is there, and then lets every stream end where its file ends now: an
 // unterminated last line becomes a record. It returns when that is arranged; Run has to go on until the pipeline has
 // read and sent it, and the files stay open until Close. What is written afterwards is left to the next start.
-func (t *Tailer) Drain(context.Context) {
+func (t *Tailer) Drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.draining = true
 	now := t.cfg.Now()
-	t.reap(now)
+	t.reap()
 	t.lookAll(now, true)
 	t.scan(now)
 	t.lookAll(now, true)
@@ -84,11 +89,24 @@ func (t *Tailer) Drain(context.Context) {
 	}
 }
 
+// Resume follows the files again after Drain, as if it had not been called. What was taken to be the end of a line stays
+// one.
+func (t *Tailer) Resume() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.draining = false
+	for f := range t.all() {
+		if f.state == live {
+			f.setEnding(false)
+		}
+	}
+}
+
 // Left says what a drain has left: files of which something is not acknowledged, and how many bytes that is.
 func (t *Tailer) Left() (files int, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reap(time.Now())
+	t.reap()
 	for f := range t.all() {
 		if left := f.end.Load() - max(0, f.release()); left > 0 && len(f.watches) > 0 {
 			files++

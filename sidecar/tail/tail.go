@@ -4,7 +4,6 @@ package tail
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -139,11 +138,11 @@ func New(cfg Config) (*Tailer, error) {
 }
 
 // Set makes watches the ones that are followed. What a watch with the same Name and Version has begun goes on; files of
-// those that are gone are let go of, their checkpoints are kept. An error names the declaration; the others are set.
-func (t *Tailer) Set(watches []Watch) error {
+// those that are gone are let go of, their checkpoints are kept. An error is of one declaration; the others are set.
+func (t *Tailer) Set(watches []Watch) []*WatchError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var errs []error
+	var errs []*WatchError
 	var now []*Watch
 	for _, w := range watches {
 		i := slices.IndexFunc(t.watches, func(o *Watch) bool { return o.Name == w.Name })
@@ -165,7 +164,7 @@ func (t *Tailer) Set(watches []Watch) error {
 	}
 	t.replace(now)
 	t.nudge()
-	return errors.Join(errs...)
+	return errs
 }
 
 // WatchError is a pattern that can't be followed.
@@ -272,7 +271,7 @@ func (t *Tailer) step(scan bool) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.cfg.Now()
-	t.reap(now)
+	t.reap()
 	t.lookAll(now, false)
 	if since := now.Sub(t.scanned); scan || since >= scanEvery || since < 0 {
 		t.scan(now)
