@@ -178,6 +178,10 @@ func (l *Log) free() int64 {
 	if ended && len(needed) == 0 {
 		return l.remove()
 	}
+	if ended && !l.kept && l.settled() >= end {
+		l.mark(deliveredName)
+		l.kept = true
+	}
 	var total int64
 	segs := *l.segments.Load()
 	for i, g := range segs {
@@ -243,9 +247,11 @@ func (l *Log) drop(need int64) int64 {
 	}
 	entries := make([]ledgerEntry, len(plan))
 	for i, d := range plan {
-		entries[i] = ledgerEntry{d.view.name, d.from, d.to, d.records, d.reason}
-		l.spool.opt.Log.Warn("spool full: dropped the oldest data", slog.String("stream", l.key), slog.String("view",
-			d.view.name), slog.Int64("records", d.records), slog.Int64("bytes", d.to-d.from))
+		l.spool.opt.Log.Warn("spool full: the oldest data are dropped", slog.String("stream", l.key),
+			slog.String("reader", d.view.name), slog.Int64("records", d.records), slog.Int64("bytes", d.to-d.from))
+		g := d.view.merged(d.gap)
+		plan[i].gap = g
+		entries[i] = ledgerEntry{d.view.name, g.from, g.to, g.records, g.reason}
 	}
 	if err := l.writeLedger(entries); err != nil {
 		l.warn("can't write down what is dropped; a restart before it can be would not know how many records", err)

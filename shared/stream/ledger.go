@@ -116,11 +116,9 @@ func (l *Log) writeLedger(planned []ledgerEntry) error {
 	l.unwritten.Store(false)
 	entries := slices.Clip(planned)
 	for _, v := range l.views {
-		v.mu.Lock()
-		for _, g := range v.gaps {
+		for _, g := range v.settledGaps() {
 			entries = append(entries, ledgerEntry{v.name, g.from, g.to, g.records, g.reason})
 		}
-		v.mu.Unlock()
 	}
 	open := l.losing.Load() // first: it may become one of the others in between
 	losses := *l.losses.Load()

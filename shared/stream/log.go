@@ -50,6 +50,7 @@ type Log struct {
 	care    sync.Mutex // what the keeper does to the log, one thing at a time
 	journal []byte     // not yet on disk; nil once it is
 	removed bool
+	kept    bool // delivered, and kept for docker logs alone
 }
 
 // LogOptions is how one log is kept.
@@ -90,6 +91,9 @@ func ParsePolicy(s string) (Policy, error) {
 const (
 	journalName = "journal.json"
 	endedName   = "ended"
+	// deliveredName is an empty file in a log that has ended, was delivered, and stays for docker logs alone: its
+	// checkpoints are forgotten, and must not be taken for those of one that was never read.
+	deliveredName = "delivered"
 )
 
 func (s *Spool) newLog(key string, o LogOptions) *Log {
@@ -209,15 +213,25 @@ func (l *Log) Finish() {
 	if l.free(); l.removed {
 		return
 	}
-	// An empty file that may be missing after a crash of the machine; the FIFO is gone then, too.
-	if f, err := l.spool.disk.create(filepath.Join(l.dir, endedName)); err != nil {
-		l.warn("can't note that the stream has ended", err)
-	} else {
-		f.Close()
-	}
+	l.mark(endedName) // may be missing after a crash of the machine; the FIFO is gone then, too
 	if err := l.Sync(); err != nil {
 		l.warn("fsync failed", err)
 	}
+}
+
+// mark makes an empty file of that name beside the segments.
+func (l *Log) mark(name string) {
+	f, err := l.spool.disk.create(filepath.Join(l.dir, name))
+	if err != nil {
+		l.warn("can't note that the stream is "+name, err)
+		return
+	}
+	f.Close()
+}
+
+func (l *Log) marked(name string) bool {
+	_, err := os.Stat(filepath.Join(l.dir, name))
+	return err == nil
 }
 
 // Sync makes durable what was appended, save what all views have released. It may be called from any goroutine.

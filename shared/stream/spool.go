@@ -200,12 +200,13 @@ func (s *Spool) Resume(key string, o LogOptions) (*Log, error) {
 		end = max(end, losses[len(losses)-1].to)
 	}
 	l.end.Store(end)
+	if l.kept = l.marked(deliveredName); l.kept {
+		l.views = nil
+	}
 	for _, v := range l.views {
 		v.fillHoles(segs, end)
 	}
-	if _, err := os.Stat(filepath.Join(l.dir, endedName)); err == nil {
-		l.ended.Store(true)
-	}
+	l.ended.Store(l.marked(endedName))
 	l.touch()
 	return l, nil
 }

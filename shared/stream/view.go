@@ -3,6 +3,7 @@ package stream
 import (
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -21,6 +22,7 @@ type View struct {
 	read  int64      // where its last read ended: what lies below is in flight
 	limit int64      // reads stop here while the keeper gives up what lies above
 	gaps  []gap      // ascending, apart
+	grows bool       // the last gap will grow by what the keeper gives up now; its reader waits for that
 }
 
 var _ Stream = (*View)(nil)
@@ -52,6 +54,9 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	end := v.log.End()
 	mine, next := findGap(v.gaps, off)
 	if mine != nil {
+		if v.grows && mine == &v.gaps[len(v.gaps)-1] {
+			return 0, nil
+		}
 		mine.seen = true
 		return 0, mine.error()
 	}
@@ -110,28 +115,49 @@ func (v *View) fence(end int64) (at int64, exact bool) {
 		at = loss.to
 	}
 	v.limit = min(at, end)
+	n := len(v.gaps)
+	v.grows = n > 0 && v.gaps[n-1].to == v.limit && !v.gaps[n-1].seen
 	return v.limit, exact
 }
 
 func (v *View) lift() {
 	v.mu.Lock()
-	v.limit = maxOffset
+	v.limit, v.grows = maxOffset, false
 	v.mu.Unlock()
 }
 
-// giveUp adds a gap that begins at the view's fence, and lifts it. What is dropped piece after piece before the reader
-// comes there is one gap to it.
+// merged is the gap that g makes for the reader: what is dropped piece after piece before it comes there is one gap.
+func (v *View) merged(g gap) gap {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n := len(v.gaps); v.grows {
+		last := v.gaps[n-1]
+		last.extend(g)
+		return last
+	}
+	return g
+}
+
+// giveUp adds a gap that merged returned, and lifts the fence.
 func (v *View) giveUp(g gap) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.limit = maxOffset
-	if n := len(v.gaps); n > 0 {
-		if last := &v.gaps[n-1]; last.to == g.from && !last.seen && last.reason == g.reason {
-			last.extend(g)
-			return
-		}
+	if v.grows {
+		v.gaps = v.gaps[:len(v.gaps)-1]
 	}
 	v.gaps = append(v.gaps, g)
+	v.limit, v.grows = maxOffset, false
+}
+
+// settledGaps are the gaps that will stay as they are.
+func (v *View) settledGaps() []gap {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	gaps := v.gaps
+	if v.grows {
+		gaps = gaps[:len(gaps)-1]
+	}
+	return slices.Clone(gaps)
 }
 
 func (g *gap) extend(by gap) {
