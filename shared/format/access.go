@@ -95,9 +95,14 @@ func (f *access) parse(b *record.Batch, r *record.Record) problem {
 		a = f.tail(a, p[i:])
 	}
 	r.Time = ns
+	f.scratch = trimmed(f.scratch)
 	finish(b, r, a, at)
 	return problem{}
 }
+
+// maxTime is how long a time in brackets can be, at most. It bounds the search for the second bracket, so that a line of
+// nothing but first ones costs no more than others.
+const maxTime = 64
 
 // findTime finds the brackets around the time. A user's name may hold a bracket, so that only one with the request
 // behind it counts.
@@ -110,9 +115,9 @@ func (f *access) findTime(p []byte) (open, end int) {
 		open += n
 		end = open + len("[10/Oct/2000:13:55:36 -0700")
 		if end >= len(p) || p[end] != ']' {
-			n := bytes.IndexByte(p[open:], ']')
+			n := bytes.IndexByte(p[open:min(len(p), open+maxTime)], ']')
 			if n < 0 {
-				return -1, 0
+				continue
 			}
 			end = open + n
 		}

@@ -91,6 +91,7 @@ func (p *csvParser) parse(b *record.Batch, r *record.Record) problem {
 		a = slices.Delete(a, message, end)
 	}
 	r.Time = time
+	p.scratch = trimmed(p.scratch)
 	finish(b, r, a, at)
 	return found
 }

@@ -58,6 +58,10 @@ func (p *jsonParser) parse(b *record.Batch, r *record.Record) problem {
 	}
 	r.Time = p.ns
 	p.collect(b, r, s.unclean || s.breaks)
+	p.keys.end()
+	if cap(p.members) > maxKeys {
+		p.members = nil
+	}
 	if p.badTime {
 		return badTime
 	}

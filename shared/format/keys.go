@@ -36,11 +36,18 @@ type key struct {
 
 // begin starts a line.
 func (k *keys) begin() {
-	if k.known == nil || len(k.known) > maxKeys || k.bytes > maxKeyBytes {
-		k.known, k.bytes, k.first.next = make(map[string]*key), 0, nil
+	if k.known == nil {
+		k.known = make(map[string]*key)
 	}
 	k.last = &k.first
 	k.line++
+}
+
+// end forgets all keys if there are too many.
+func (k *keys) end() {
+	if len(k.known) > maxKeys || k.bytes > maxKeyBytes {
+		k.known, k.bytes, k.first.next, k.last, k.scratch = nil, 0, nil, nil, nil
+	}
 }
 
 // read reads the key that begins at i, with its colon, and returns the index behind that; -1 if there is none.

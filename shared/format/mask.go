@@ -31,7 +31,7 @@ type mask interface {
 }
 
 // unsearched stands for what could not be looked through.
-const unsearched = "[masked as a whole: the search took too long]"
+const unsearched = "[masked as a whole: it could not be searched in time]"
 
 // exprMask is a mask that a declaration writes itself.
 type exprMask struct {
@@ -93,6 +93,7 @@ func (m *masker) apply(b *record.Batch, r *record.Record) {
 		m.fields(b, r)
 		m.wholeFields(b, r)
 	}
+	m.text, m.spare = trimmed(m.text), trimmed(m.spare)
 }
 
 // search runs the masks over text, one after the other. The result is valid until the next call.

@@ -45,9 +45,6 @@ type group struct {
 	state   state
 }
 
-// keepText is how much memory a group that has ended keeps for the next one.
-const keepText = 8 << 10
-
 func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
 	ml, err := declare.ParseMultiline(options)
 	if err != nil {
@@ -117,9 +114,7 @@ func (o *group) emit(c *Chain, b *record.Batch, now int64) {
 	}
 	c.emit(b, r, now)
 	o.first, o.lines = record.Record{}, 0
-	if cap(o.text) > keepText {
-		o.text = nil
-	}
+	o.text = trimmed(o.text)
 }
 
 // detach copies all groups out of the batch.

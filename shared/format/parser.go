@@ -136,6 +136,18 @@ func appendJSONNumber(dst, digits []byte) []byte {
 	return append(dst, digits...)
 }
 
+// keepMemory is how much memory of its own, in bytes, a part of a chain keeps from one record to the next: there are
+// thousands of chains, and lines may be as large as a MiB.
+const keepMemory = 8 << 10
+
+// trimmed is p's memory for the next record, nil if it has become too large.
+func trimmed(p []byte) []byte {
+	if cap(p) > keepMemory {
+		return nil
+	}
+	return p
+}
+
 // finish makes the members written to a since at, the first of them with a comma before it, the fields of r.
 func finish(b *record.Batch, r *record.Record, a []byte, at int) {
 	b.Arena = a

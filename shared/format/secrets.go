@@ -63,7 +63,7 @@ func findEmail(text []byte, i int) (start, end int, ok bool) {
 				continue
 			}
 		}
-		for start = at; start > i && isLocal(text[start-1]); start-- {
+		for start = at; start > i && at-start < maxLocal && isLocal[text[start-1]]; start-- {
 		}
 		if end = domainEnd(text, at+width); start < at && end > 0 {
 			return start, end, true
@@ -72,11 +72,20 @@ func findEmail(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// isLocal reports whether c may stand before the @: what RFC 5321 lets stand there without quotes and people use, and
+// maxLocal bounds what stands before the @: four times what RFC 5321 allows. A line of nothing but %40 is all local part.
+const maxLocal = 256
+
+// isLocal has the bytes that may stand before the @: what RFC 5321 lets stand there without quotes and people use, and
 // what is not ASCII.
-func isLocal(c byte) bool {
-	return isAlnum(c) || c >= 0x80 || bytes.IndexByte([]byte(".!#$%&'*+-^_`{|}~"), c) >= 0
-}
+var isLocal = func() (set [256]bool) {
+	for c := range set {
+		set[c] = c >= 0x80 || isAlnum(byte(c))
+	}
+	for _, c := range []byte(".!#$%&'*+-^_`{|}~") {
+		set[c] = true
+	}
+	return set
+}()
 
 // domainEnd is the end of the domain that begins at i; 0 if there is none of two labels.
 func domainEnd(text []byte, i int) int {
@@ -203,6 +212,7 @@ func luhn(number []byte) bool {
 
 // findBearer finds the token behind the word Bearer (RFC 6750), and JSON Web Tokens wherever they stand.
 func findBearer(text []byte, i int) (start, end int, ok bool) {
+	none := i // no JSON Web Token begins below
 	for ; i < len(text); i++ {
 		switch {
 		case isWordAt(text, i-1):
@@ -212,10 +222,11 @@ func findBearer(text []byte, i int) (start, end int, ok bool) {
 			if end = tokenEnd(text, start); start > i+6 && end > start {
 				return start, end, true
 			}
-		case text[i] == 'e' && bytes.HasPrefix(text[i:], []byte("eyJ")):
+		case text[i] == 'e' && i >= none && bytes.HasPrefix(text[i:], []byte("eyJ")):
 			if end = tokenEnd(text, i); bytes.Count(text[i:end], []byte(".")) >= 2 {
 				return i, end, true
 			}
+			none = end
 		}
 	}
 	return 0, 0, false

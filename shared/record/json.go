@@ -77,7 +77,7 @@ func AppendBytes(dst, p []byte) []byte {
 	dst[n] = '"'
 	n++
 	for {
-		k := CopyPlain(dst[n:], p)
+		k := copyPlain(dst[n:], p)
 		n += k
 		if p = p[k:]; len(p) == 0 {
 			dst[n] = '"'
@@ -99,7 +99,7 @@ func AppendBytes(dst, p []byte) []byte {
 	}
 }
 
-// slack is how many bytes beyond those that are left of a string AppendBytes keeps free: CopyPlain may overrun by a
+// slack is how many bytes beyond those that are left of a string AppendBytes keeps free: copyPlain may overrun by a
 // word, an escape takes six, a quote one.
 const slack = 16
 
@@ -112,13 +112,13 @@ func room(dst []byte, n, more int) []byte {
 	return dst[:cap(dst)]
 }
 
-// CopyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII but
+// copyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII but
 // quote and backslash) and returns how many these are. What it puts behind them in dst, up to seven bytes, means nothing:
 // dst must hold len(p)+8 bytes.
 //
 // It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs care, so that
 // the lowest set bit is exact.
-func CopyPlain(dst, p []byte) int {
+func copyPlain(dst, p []byte) int {
 	n := 0
 	dst = dst[:len(p)+8]
 	for ; n+8 <= len(p); n += 8 {
@@ -143,8 +143,9 @@ func CopyPlain(dst, p []byte) int {
 	return n
 }
 
-// Special has the highest bit of those bytes of w set that don't stand for themselves in a JSON string. Bits above the lowest one that is
-// set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and what is below 0x20.
+// Special has the highest bit set of those bytes of w that don't stand for themselves in a JSON string. Bits above the
+// lowest one that is set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and what
+// is below 0x20.
 func Special(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	return (((w ^ ones*0x02) - ones*0x21) | ((w ^ ones*'\\') - ones) | w) & highs
