@@ -2,6 +2,7 @@ package format
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -32,19 +33,10 @@ var errOff = errors.New("the pattern is switched off, because it took too long t
 func newGuarded(key, expr string, log *slog.Logger) (*guarded, error) {
 	p, err := pattern.Compile(expr)
 	if err != nil {
-		return nil, &patternError{key, err}
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return &guarded{Pattern: p, key: key, log: log}, nil
 }
-
-// patternError is the error of a pattern that can't be compiled.
-type patternError struct {
-	key string
-	err error
-}
-
-func (e *patternError) Error() string { return e.key + ": " + e.err.Error() }
-func (e *patternError) Unwrap() error { return e.err }
 
 // match is pattern.Pattern.Match.
 func (g *guarded) match(line []byte) (ok bool, err error) {

@@ -60,7 +60,8 @@ func newMasker(masks []declare.Mask, taken reserved, log *slog.Logger) (*masker,
 		return nil, err
 	}
 	m := &masker{taken: taken, again: &jsonParser{time: guess, keys: keys{
-		taken: func(key []byte) bool { return string(key) != "parse_error" && taken(key) }}}}
+		timeKey: "\xff", // which no key is: keys are text
+		taken:   func(key []byte) bool { return string(key) != "parse_error" && taken(key) }}}}
 	for _, d := range masks {
 		if d.Preset != "" {
 			p, err := newPreset(d.Preset, d.Replacement)

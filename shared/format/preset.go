@@ -46,7 +46,7 @@ func numbered(line []byte) (rest []byte, ok bool) {
 func javaFollows(line []byte) bool {
 	in := inner(line)
 	switch {
-	case starts(in, "Caused by: ", "Suppressed: ", "Wrapped by: ", "[CIRCULAR REFERENCE"):
+	case starts(in, "Caused by: ", "Suppressed: ", "Wrapped by: ", "nested exception is:", "[CIRCULAR REFERENCE"):
 		return true
 	case !indented(line):
 		return false
@@ -54,7 +54,7 @@ func javaFollows(line []byte) bool {
 		rest, ok := numbered(in[4:])
 		return ok && starts(rest, " more", " common frames", " frames")
 	}
-	return starts(in, "at ", "eval at ", "nested exception is:", "- locked ", "- waiting ", "- parking ")
+	return starts(in, "at ", "eval at ", "- locked ", "- waiting ", "- parking ")
 }
 
 // dotnetFollows: frames, inner exceptions, and the lines between them.
@@ -175,7 +175,7 @@ const (
 
 func (golang) begin(line []byte) state {
 	switch {
-	case starts(line, "panic: ", "fatal error: ", "unexpected fault address ", "SIG", "runtime: ") && goBegins(line),
+	case starts(line, "panic: ", "fatal error: ", "unexpected fault address ", "runtime: "), starts(line, goSignals...),
 		bytes.Contains(line, []byte("http: panic serving ")):
 		return goPanic
 	case isGoroutine(line):
@@ -184,17 +184,8 @@ func (golang) begin(line []byte) state {
 	return complete
 }
 
-// goBegins tells the signals that end a process (SIGQUIT: quit) from other lines that begin with the letters SIG.
-func goBegins(line []byte) bool {
-	if !starts(line, "SIG") {
-		return true
-	}
-	n := 0
-	for n < len(line) && isMethod(line[n]) {
-		n++
-	}
-	return starts(line[n:], ": ")
-}
+// goSignals are how the dumps begin of the signals that the runtime does not leave to the process.
+var goSignals = []string{"SIGQUIT: ", "SIGABRT: ", "SIGSEGV: ", "SIGBUS: ", "SIGILL: ", "SIGFPE: ", "SIGTRAP: ", "SIGSYS: "}
 
 func isGoroutine(line []byte) bool {
 	if !starts(line, "goroutine ") {

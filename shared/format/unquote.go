@@ -24,10 +24,10 @@ func appendUnquoted(dst, s []byte) []byte {
 		case c == 'v':
 			dst = append(dst, '\v')
 			i += 2
-		case c == 'u' && i+5 < len(s):
+		case c == 'u' && isEscape(s[i:]):
 			end := i + 6
-			if i+11 < len(s) && s[i+6] == '\\' && s[i+7] == 'u' {
-				end = i + 12 // maybe the other half of a pair
+			if isHigh := s[i+2]|0x20 == 'd' && unhex(s[i+3])&0xc == 8; isHigh && isEscape(s[end:]) {
+				end += 6 // the other half of a surrogate pair
 			}
 			dst = record.AppendUnescaped(dst, s[i:end])
 			i = end
@@ -43,6 +43,11 @@ func appendUnquoted(dst, s []byte) []byte {
 		return append(dst[:n], s...)
 	}
 	return dst
+}
+
+// isEscape reports whether s begins with \uHHHH.
+func isEscape(s []byte) bool {
+	return len(s) >= 6 && s[0] == '\\' && s[1] == 'u' && isHex(s[2]) && isHex(s[3]) && isHex(s[4]) && isHex(s[5])
 }
 
 func unhex(c byte) byte {

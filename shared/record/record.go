@@ -36,8 +36,8 @@ type Record struct {
 	// Line is what the application wrote, without its newline; any byte may occur in it. It is nil where a format took
 	// the line apart and the line was not asked to be kept.
 	Line []byte
-	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. Always valid JSON, never a
-	// member that Source.Owns. A format writes them; outputs splice them in, or walk them with EachField.
+	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. Always valid JSON
+	// in one line, no member twice, never one that Source.Owns. A format writes them; outputs splice them in, or walk them with EachField.
 	Fields []byte
 	// Source is what this record shares with all others of its stream and declaration.
 	Source *Source
