@@ -69,7 +69,8 @@ func (f *access) parse(b *record.Batch, r *record.Record) problem {
 	if !ok {
 		return unparsed("the time was not understood", open)
 	}
-	at, a := len(b.Arena), slices.Grow(b.Arena, 2*len(p)+256)
+	b.Arena = slices.Grow(b.Arena, 2*len(p)+256)
+	at, a := len(b.Arena), b.Arena
 	if a, ok = f.who(a, p[:open-1]); !ok {
 		return unparsed("address, identity and user were expected", 0)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,7 @@ var declared = map[string]struct {
 	"json":         {declare.Declaration{Format: "json"}, jsonLine},
 	"json-time":    {declare.Declaration{Format: "json", FormatOptions: map[string]string{"time_key": "time"}}, jsonLine},
 	"nginx":        {declare.Declaration{Format: "nginx"}, nginxLine},
+	"nginx-tail":   {declare.Declaration{Format: "nginx"}, nginxLine + ` "198.51.100.7, 10.0.0.1" 0.120 0.001, 0.119`},
 	"apache2":      {declare.Declaration{Format: "apache2"}, nginxLine},
 	"apache_error": {declare.Declaration{Format: "apache_error"}, errorLine},
 	"csv": {declare.Declaration{Format: "csv", FormatOptions: map[string]string{
@@ -46,6 +48,28 @@ func BenchmarkFormat(b *testing.B) {
 	b.Run("regexp", func(b *testing.B) {
 		benchmarkChain(b, declare.Declaration{Format: "regexp", FormatOptions: map[string]string{"pattern": regexpPattern}}, nginxLine)
 	})
+}
+
+func BenchmarkMultiline(b *testing.B) {
+	for _, preset := range declare.MultilinePresets {
+		b.Run(preset, func(b *testing.B) {
+			benchmarkChain(b, declare.Declaration{Multiline: map[string]string{"preset": preset}}, nginxLine)
+		})
+	}
+	b.Run("start", func(b *testing.B) {
+		benchmarkChain(b, declare.Declaration{Multiline: map[string]string{"start": `^\d`}}, nginxLine)
+	})
+}
+
+func BenchmarkFilters(b *testing.B) {
+	for name, filters := range map[string]map[string]string{
+		"keep": {"keep": "GET"}, "field": {"keep": "level~info"}, "email": {"mask": "email"}, "ipv4": {"mask": "ipv4"}, "credit_card": {"mask": "credit_card"},
+		"bearer": {"mask": "bearer"}, "add": {"add": "a=b"}, "remove": {"remove": "level,items"}, "rename": {"rename": "msg=message"}, "rate_limit": {"rate_limit": "1e9"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			benchmarkChain(b, declare.Declaration{Format: "json", Filters: filters}, strings.Replace(jsonLine, "info", "info GET", 1))
+		})
+	}
 }
 
 func benchmarkChain(b *testing.B, d declare.Declaration, line string) {

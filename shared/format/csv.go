@@ -47,11 +47,12 @@ func newCSV(options map[string]string, taken reserved) (*csvParser, error) {
 
 // parse implements parser.
 func (p *csvParser) parse(b *record.Batch, r *record.Record) problem {
+	b.Arena = slices.Grow(b.Arena, 2*len(r.Line)+256)
 	var (
 		line    = r.Line
 		found   problem
 		time    = r.Time
-		at, a   = len(b.Arena), slices.Grow(b.Arena, 2*len(line)+256)
+		at, a   = len(b.Arena), b.Arena
 		column  = 0
 		message = at // where the member message begins and ends
 		end     = at

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -25,9 +26,9 @@ type masker struct {
 	renamed        int // members of the record at hand that got another name
 }
 
-// mask replaces what it finds. It appends to dst and reports whether that differs from text.
+// mask replaces what it finds: it appends text with the replacements to dst, or nothing if it finds nothing.
 type mask interface {
-	apply(dst, text []byte) (_ []byte, changed bool)
+	apply(dst, text []byte) (_ []byte, found bool)
 }
 
 // unsearched stands for what could not be looked through.
@@ -41,7 +42,7 @@ type exprMask struct {
 
 func (m *exprMask) apply(dst, text []byte) ([]byte, bool) {
 	if ok, err := m.pattern.match(text); err == nil && !ok {
-		return append(dst, text...), false
+		return dst, false
 	}
 	n := len(dst)
 	dst, err := m.pattern.replace(dst, text, m.replacement)
@@ -178,11 +179,16 @@ func isKey(p []byte) bool {
 
 // value appends a string or a number, masked, if a mask hits it.
 func (m *masker) value(a, word []byte, key bool, depth int) ([]byte, bool) {
-	at := len(a)
-	a = record.AppendText(a, word) // for the time of the search
-	text, hit := m.search(a[at:], !key)
-	a = a[:at]
-	if !hit {
+	at, said := len(a), word
+	if word[0] == '"' {
+		said = word[1 : len(word)-1]
+	}
+	if bytes.IndexByte(said, '\\') >= 0 {
+		a = record.AppendUnescaped(a, said) // for the time of the search
+		said = a[at:]
+	}
+	text, hit := m.search(said, !key)
+	if a = a[:at]; !hit {
 		return a, false
 	}
 	if key {
@@ -207,10 +213,10 @@ func (m *masker) name(text []byte, depth int) []byte {
 func (m *masker) wholeFields(b *record.Batch, r *record.Record) {
 	for _, one := range m.whole {
 		out, hit := one.apply(append(m.text[:0], '{'), r.Fields)
-		if m.text = out; !hit {
+		if !hit {
 			continue
 		}
-		m.text = append(m.text, '}')
+		m.text = append(out, '}')
 		masked := record.Record{Line: b.Hold(m.text), Source: r.Source, Time: r.Time}
 		if p := m.again.parse(b, &masked); !p.keepsLine {
 			r.Fields = masked.Fields

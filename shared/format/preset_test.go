@@ -156,6 +156,7 @@ func TestTail(t *testing.T) {
 		` rt=1 urt="0.1, 0.2 : -"`:             `,"request_time":1,"upstream_response_time":[0.1,0.2]`,
 		` "open`:                               `,"extra":"\"open"`,
 		` [a`:                                  `,"extra":"[a"`,
+		` 1234`:                                `,"extra":"1234"`,
 		` 7 8`:                                 `,"bytes_received":7,"bytes_sent":8`,
 		` a b c d e f g h i j k l m n o p q r`: `,"extra":"a b c d e f g h i j k l m n o p q r"`,
 		` 1 0.5 [up] 10.0.0.1:80 5 0.5 200 id`: `,"request_length":1,"request_time":0.5,"proxy_upstream_name":"up","upstream_addr":"10.0.0.1:80","upstream_response_length":5,"upstream_response_time":0.5,"upstream_status":200,"req_id":"id"`,

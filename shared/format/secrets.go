@@ -32,8 +32,11 @@ func (m *presetMask) apply(dst, text []byte) ([]byte, bool) {
 	done := 0
 	for {
 		start, end, ok := m.find(text, done)
+		if !ok && done == 0 {
+			return dst, false
+		}
 		if !ok {
-			return append(dst, text[done:]...), done > 0
+			return append(dst, text[done:]...), true
 		}
 		dst = append(append(dst, text[done:start]...), m.replacement...)
 		done = end
@@ -52,16 +55,15 @@ func isWordAt(text []byte, i int) bool {
 // findEmail finds local@host.tld, also with the @ as URLs have it, %40.
 func findEmail(text []byte, i int) (start, end int, ok bool) {
 	for at := i; at < len(text); at++ {
-		n := bytes.IndexAny(text[at:], "@%")
-		if n < 0 {
-			return 0, 0, false
-		}
-		at += n
 		width := 1
-		if text[at] == '%' {
+		switch text[at] {
+		case '@':
+		case '%':
 			if width = 3; !bytes.HasPrefix(text[at:], []byte("%40")) {
 				continue
 			}
+		default:
+			continue
 		}
 		for start = at; start > i && at-start < maxLocal && isLocal[text[start-1]]; start-- {
 		}

@@ -168,8 +168,9 @@ func (f *access) ingress(a []byte, tokens []token) []byte {
 	return a
 }
 
-// timeToken tells which time t is, one that was not seen yet: rt=0.004 and urt="0.004" say so themselves; of mere numbers
-// the first is the time of the request and the second that of the upstream. value is a number, a list or a dash.
+// timeToken tells which time t is, one that was not seen yet: rt=0.004 and urt="0.004" say so themselves; of mere numbers,
+// which nginx writes with their milliseconds, the first is the time of the request and the second that of the upstream. A
+// whole number may be anything: Apache's %D is in microseconds. value is a number, a list or a dash.
 func timeToken(t token, seen *[len(timeNames)]bool) (which int, value []byte, ok bool) {
 	if t.kind == '[' {
 		return 0, nil, false
@@ -178,7 +179,7 @@ func timeToken(t token, seen *[len(timeNames)]bool) (which int, value []byte, ok
 		if seen[requestTime] {
 			which = responseTime
 		}
-		return which, t.text, !seen[which]
+		return which, t.text, !seen[which] && (string(t.text) == "-" || bytes.IndexByte(t.text, '.') >= 0)
 	}
 	name, value, found := bytes.Cut(t.text, []byte("="))
 	if t.kind != ' ' || !found {
