@@ -90,8 +90,8 @@ func write(t *testing.T) files {
 	return f
 }
 
-// sidecar delivers the files to the output that settings choose.
-func sidecar(t *testing.T, f files, settings ...string) {
+// sidecar delivers the files to the output that settings choose. It is killed when the test ends.
+func sidecar(t *testing.T, f files, settings ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(engine.Root(t), "bin", "remora-sidecar"))
 	cmd.Env = append([]string{
@@ -111,6 +111,7 @@ func sidecar(t *testing.T, f files, settings ...string) {
 			t.Logf("what the sidecar said:\n%.4000s", said)
 		}
 	})
+	return cmd
 }
 
 // document is a record as read back: every value as text.
