@@ -21,9 +21,9 @@ type masker struct {
 	whole          []mask // those of exprs that are tried on all of the fields
 	taken          reserved
 	again          *jsonParser // of fields that were changed as a whole
-	text           []byte      // of the string at hand
-	spare          []byte
-	renamed        int // members of the record at hand that got another name
+	plain          []byte      // what the string at hand says
+	text, spare    []byte      // what masks make of it
+	renamed        int         // members of the record at hand that got another name
 }
 
 // mask replaces what it finds: it appends text with the replacements to dst, or nothing if it finds nothing.
@@ -95,7 +95,7 @@ func (m *masker) apply(b *record.Batch, r *record.Record) {
 		m.fields(b, r)
 		m.wholeFields(b, r)
 	}
-	m.text, m.spare = trimmed(m.text), trimmed(m.spare)
+	m.plain, m.text, m.spare = trimmed(m.plain), trimmed(m.text), trimmed(m.spare)
 }
 
 // search runs the masks over text, one after the other. The result is valid until the next call.
@@ -116,36 +116,33 @@ func (m *masker) search(text []byte, exprs bool) (_ []byte, changed bool) {
 	return text, changed
 }
 
-// fields masks the strings and numbers of r's fields.
+// fields masks the strings and numbers of r's fields, and copies them only if there is something to mask.
 func (m *masker) fields(b *record.Batch, r *record.Record) {
 	at, a := len(b.Arena), b.Arena
 	m.renamed = 0
-	changed := false
-	for p, depth := r.Fields, 0; len(p) > 0; {
-		n := tokenLength(p)
-		word, key := p[:n], false
-		switch c := p[0]; {
+	p, depth, done := r.Fields, 0, 0
+	for i := 0; i < len(p); {
+		end, key := i+tokenLength(p[i:]), false
+		switch c := p[i]; {
 		case c == '{' || c == '[':
 			depth++
 		case c == '}' || c == ']':
 			depth--
 		case c == '"':
-			key = isKey(p[n:])
+			key = isKey(p[end:])
 			fallthrough
 		case c == '-' || isDigit(c):
-			if out, hit := m.value(a, word, key, depth); hit {
-				a, p, changed = out, p[n:], true
-				continue
+			if text, hit := m.value(p[i:end], key, depth); hit {
+				a = record.AppendBytes(append(a, p[done:i]...), text)
+				done = end
 			}
 		}
-		a, p = append(a, word...), p[n:]
+		i = end
 	}
-	b.Arena = a
-	if !changed {
-		b.Arena = a[:at]
-		return
+	if done > 0 {
+		a = append(a, p[done:]...)
+		r.Fields, b.Arena = a[at:len(a):len(a)], a
 	}
-	r.Fields = a[at:len(a):len(a)]
 }
 
 // tokenLength is the length of the token at the beginning of valid JSON: a string, a number or a word, or one other byte.
@@ -177,24 +174,19 @@ func isKey(p []byte) bool {
 	return false
 }
 
-// value appends a string or a number, masked, if a mask hits it.
-func (m *masker) value(a, word []byte, key bool, depth int) ([]byte, bool) {
-	at, said := len(a), word
-	if word[0] == '"' {
-		said = word[1 : len(word)-1]
+// value is what stands for a string or a number if a mask hits it. It is valid until the next search.
+func (m *masker) value(word []byte, key bool, depth int) (text []byte, hit bool) {
+	if text = word; word[0] == '"' {
+		text = word[1 : len(word)-1]
 	}
-	if bytes.IndexByte(said, '\\') >= 0 {
-		a = record.AppendUnescaped(a, said) // for the time of the search
-		said = a[at:]
+	if bytes.IndexByte(text, '\\') >= 0 {
+		m.plain = record.AppendUnescaped(m.plain[:0], text)
+		text = m.plain
 	}
-	text, hit := m.search(said, !key)
-	if a = a[:at]; !hit {
-		return a, false
-	}
-	if key {
+	if text, hit = m.search(text, !key); hit && key {
 		text = m.name(text, depth)
 	}
-	return record.AppendBytes(a, text), true
+	return text, hit
 }
 
 // name makes a masked key one that its object does not have yet, and that is not Remora's.
