@@ -100,7 +100,7 @@ func (c *Capture) run() {
 		switch {
 		case err == nil:
 			pause = c.paceAfter(n)
-		case errors.Is(err, stream.ErrFull), errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, stream.ErrFull), errors.Is(err, stream.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
 			pause = c.opt.Interval
 		default:
 			c.gone(err)

@@ -122,9 +122,10 @@ func (s *Spool) relieve(logs []*Log) {
 	}
 }
 
-// excess is how many bytes are to be given back.
+// excess is how many bytes are to be given back: where the node's budget, or the disk's floor, begins to be felt.
 func (s *Spool) excess() int64 {
-	return max(s.stored.Load()-softLimit(s.opt.MaxBytes), s.short.Load()+s.floor.Load()/8)
+	all := s.stored.Load()
+	return max(all-softLimit(s.opt.MaxBytes), min(s.short.Load()+s.floor.Load()/8, all-alwaysAllowed))
 }
 
 func largestBacklog(logs []*Log, not map[*Log]bool) (largest *Log) {

@@ -209,11 +209,10 @@ func (l *Log) Finish() {
 	l.endLoss()
 	l.ended.Store(true)
 	l.care.Lock()
-	defer l.care.Unlock()
-	if l.free(); l.removed {
-		return
+	if l.free(); !l.removed {
+		l.mark(endedName) // may be missing after a crash of the machine; the FIFO is gone then, too
 	}
-	l.mark(endedName) // may be missing after a crash of the machine; the FIFO is gone then, too
+	l.care.Unlock()
 	if err := l.Sync(); err != nil {
 		l.warn("fsync failed", err)
 	}

@@ -35,6 +35,7 @@ type Spool struct {
 	floor    atomic.Int64 // how much it is to have free
 	noSplice atomic.Bool
 	noPunch  bool // of the keeper
+	closed   atomic.Bool
 	awake    atomic.Bool
 	bell     chan struct{} // wakes the keeper
 
@@ -233,9 +234,10 @@ func (s *Spool) Logs() []*Log {
 // StoredBytes is what all logs take up on disk.
 func (s *Spool) StoredBytes() int64 { return s.stored.Load() }
 
-// Close makes everything durable and stops. Nothing may be appended any more; what is not read yet waits for the next
-// process. It returns when ctx ends, at the latest.
+// Close makes everything durable and stops; what is not read yet waits for the next process. It returns when ctx ends,
+// at the latest. Files stay open: whoever still reads or appends must not find others under their descriptors.
 func (s *Spool) Close(ctx context.Context) error {
+	s.closed.Store(true)
 	s.stop()
 	finished := make(chan error, 1)
 	go func() {
@@ -246,7 +248,6 @@ func (s *Spool) Close(ctx context.Context) error {
 			if len(*l.losses.Load()) > 0 || l.losing.Load() != nil {
 				errs = errors.Join(errs, l.writeLedger(nil))
 			}
-			closeSegments(*l.segments.Load())
 			l.care.Unlock()
 		}
 		finished <- errs

@@ -15,6 +15,8 @@ import (
 var (
 	// ErrEmpty says that there is nothing in the pipe now, and that somebody still may write into it.
 	ErrEmpty = errors.New("pipe is empty")
+	// ErrClosed says that the spool was closed; what is in the pipe waits there for the next process.
+	ErrClosed = errors.New("spool is closed")
 	// ErrFull says that nothing was taken because the disk is full, and that the keeper may yet make room: it is to be
 	// tried again in a millisecond or two, for some fifty.
 	ErrFull = errors.New("disk is full")
@@ -24,6 +26,9 @@ const (
 	// heldAtMost bounds how long capture waits for the keeper to make room.
 	heldAtMost = 50 * time.Millisecond
 	heldPause  = time.Millisecond
+	// alwaysAllowed is what the spool may take up though the disk has less free than it is to have: enough for what is
+	// on its way to a backend that works, so that a disk which others have filled does not stop all collection.
+	alwaysAllowed = 16 << 20
 )
 
 // Take moves what is in the pipe to the end of the log, in one piece, and returns how many bytes left the pipe. It never
@@ -33,6 +38,9 @@ const (
 // splice(2) leaves in the pipe what it did not write, so nothing is lost when the process is killed in between. One
 // goroutine calls it at a time.
 func (l *Log) Take(pipe int) (int, error) {
+	if l.spool.closed.Load() {
+		return 0, ErrClosed
+	}
 	if l.losingNow == nil {
 		err := l.refusal()
 		if err == nil {
@@ -100,9 +108,8 @@ func (l *Log) Hold() time.Duration {
 // beyond what may be used at all.
 func (l *Log) over() (soft, hard int64) {
 	s, mine, all := l.spool, l.stored.Load(), l.spool.stored.Load()
-	short := s.short.Load()
-	soft = max(mine-softLimit(l.opt.MaxBytes), all-softLimit(s.opt.MaxBytes), short+s.floor.Load()/8)
-	hard = max(mine-l.opt.MaxBytes, all-s.opt.MaxBytes, short)
+	soft = max(mine-softLimit(l.opt.MaxBytes), s.excess())
+	hard = max(mine-l.opt.MaxBytes, all-s.opt.MaxBytes, min(s.short.Load(), all-alwaysAllowed))
 	return soft, hard
 }
 
