@@ -74,13 +74,8 @@ type Throttled struct {
 func (e *Throttled) Error() string { return fmt.Sprintf("throttled for %v: %v", e.After, e.Cause) }
 func (e *Throttled) Unwrap() error { return e.Cause }
 
-// Limits is what an output's settings ask of the pipeline; 0 leaves it to the pipeline.
-type Limits struct {
-	// Workers is how many batches are written at once.
-	Workers int
-	// Records is how many records a batch holds at most.
-	Records int
+// Concurrent is an Output that has a setting of its own for how many batches are written at once.
+type Concurrent interface {
+	// Workers is that number; 0 leaves it to the pipeline.
+	Workers() int
 }
-
-// Limiter is an Output that has Limits. They do not change.
-type Limiter interface{ Limits() Limits }

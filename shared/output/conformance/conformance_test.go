@@ -15,7 +15,6 @@ import (
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/cut"
-	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
 )
@@ -84,7 +83,7 @@ func run(t *testing.T, p protocol, how behaviour) {
 	s.behave(how)
 	timeout := "10000"
 	if how == mute {
-		timeout = "300"
+		timeout = "1500"
 	}
 	rig := newRig(t, p.name, p.environ(s.address, ca, timeout), streams)
 	for i, l := range streams {
@@ -151,11 +150,7 @@ func newRig(t *testing.T, name string, environ map[string]string, streams []*lin
 		BatchBytes: 64 << 10, BatchRecords: 400, BatchLinger: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond,
 		DeadLetter: r.dead, DeadLetterBytes: 1 << 30,
 	}
-	workers := 2
-	if l, ok := o.(output.Limiter); ok && l.Limits().Workers > 0 {
-		workers = l.Limits().Workers
-	}
-	r.Pipeline = pipeline.New(config, map[string]pipeline.Lane{name: {Output: o, Workers: workers}}, store,
+	r.Pipeline = pipeline.New(config, map[string]pipeline.Lane{name: {Output: o, Workers: 2}}, store,
 		slog.New(slog.NewTextHandler(r.log, nil)))
 	for _, l := range streams {
 		src := l.source()

@@ -90,14 +90,15 @@ func (s *server) open() {
 		return
 	}
 	s.listener = l
+	secure := s.tls
 	s.handlers.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			if s.tls != nil {
-				c = tls.Server(c, s.tls)
+			if secure != nil {
+				c = tls.Server(c, secure)
 			}
 			s.mu.Lock()
 			if s.listener != l {

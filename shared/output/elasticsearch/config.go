@@ -30,7 +30,7 @@ type Config struct {
 	Index       string            `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"index; {target} is the record's, a date of yyyy MM dd HH is that of its time in UTC; a name without any {} gets -{yyyy.MM.dd} added"`
 	DataStream  bool              `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"write to data streams: the index is {target} alone unless ELASTICSEARCH_INDEX says otherwise, and its time is the data stream's business"`
 	Dedup       bool              `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"give each document the record's identity as _id, so that what is sent twice is stored once; false saves Elasticsearch the look-up"`
-	Worker      int               `env:"ELASTICSEARCH_WORKER" envDefault:"2" doc:"how many requests are on their way at once, of all hosts"`
+	Worker      int               `env:"ELASTICSEARCH_WORKER" envDefault:"0" doc:"how many requests are on their way at once, of all hosts; 0 leaves it to REMORA_WORKERS"`
 	BulkMaxSize int               `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"how many records a request holds at most; 0 leaves it to REMORA_BATCH_BYTES"`
 	Compression web.Codec         `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which Elasticsearch itself does not take; VictoriaLogs does)"`
 	Verify      bool              `env:"ELASTICSEARCH_SSL_VERIFY" envDefault:"true" doc:"whether the hosts' certificates are checked"`
@@ -52,8 +52,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("ELASTICSEARCH_SCHEME is %q; it must be http or https", c.Scheme)
 	case c.Port < 1 || c.Port > 65535:
 		return fmt.Errorf("ELASTICSEARCH_PORT is %d; it must be 1 to 65535", c.Port)
-	case c.Worker < 1 || c.Worker > 64:
-		return fmt.Errorf("ELASTICSEARCH_WORKER is %d; it must be 1 to 64", c.Worker)
+	case c.Worker < 0 || c.Worker > 64:
+		return fmt.Errorf("ELASTICSEARCH_WORKER is %d; it must be 0 to 64", c.Worker)
 	case c.BulkMaxSize < 0:
 		return fmt.Errorf("ELASTICSEARCH_BULK_MAX_SIZE is %d; it must not be negative", c.BulkMaxSize)
 	case c.Timeout <= 0:

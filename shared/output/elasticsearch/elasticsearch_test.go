@@ -231,6 +231,29 @@ func TestDeadHostIsPassedOver(t *testing.T) {
 	require.Len(t, f.ids, 20)
 }
 
+func TestBulkMaxSize(t *testing.T) {
+	f := &fake{version: "es-8.17", limit: 1 << 20}
+	f.bulk = func(ids []string) (int, string) {
+		switch len(f.paths) {
+		case 2:
+			return 200, `{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":429,"error":{}}},{"create":{"status":400,"error":{"type":"x"}}}]}`
+		case 3:
+			return 500, ""
+		}
+		return 200, `{"errors":false}`
+	}
+	server := httptest.NewServer(f)
+	defer server.Close()
+	o := open(t, "ELASTICSEARCH_HOSTS", server.URL, "ELASTICSEARCH_BULK_MAX_SIZE", "3")
+	err := o.Write(t.Context(), sample.Batch(0, 10, sample.Source(1)))
+	var partial *output.Partial
+	require.ErrorAs(t, err, &partial)
+	require.Equal(t, []int{4, 6, 7, 8, 9}, partial.Retry)
+	require.Equal(t, 5, partial.Refused[0].Index)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 10, sample.Source(1))))
+	require.Len(t, f.paths, 3+4)
+}
+
 func TestIndexNames(t *testing.T) {
 	s := record.NewSource("k", "d", "stdout", "App", []record.Tag{{Key: "index", Value: "_Special:1"}}, nil)
 	plain := record.NewSource("k", "d", "stdout", "app", nil, nil)

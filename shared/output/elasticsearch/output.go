@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -55,14 +56,60 @@ func Open(c Config) (*Output, error) {
 	return &Output{config: c, pattern: p, nodes: nodes, client: client}, nil
 }
 
-// Limits is what ELASTICSEARCH_WORKER and ELASTICSEARCH_BULK_MAX_SIZE ask for.
-func (o *Output) Limits() output.Limits {
-	return output.Limits{Workers: o.config.Worker, Records: o.config.BulkMaxSize}
+// Workers is what ELASTICSEARCH_WORKER asks for.
+func (o *Output) Workers() int { return o.config.Worker }
+
+// Write sends b, in requests of ELASTICSEARCH_BULK_MAX_SIZE records.
+func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	size := len(b.Records)
+	if o.config.BulkMaxSize > 0 {
+		size = min(size, o.config.BulkMaxSize)
+	}
+	if size == len(b.Records) {
+		return o.write(ctx, b)
+	}
+	var all output.Partial
+	for at := 0; at < len(b.Records); at += size {
+		part := record.Batch{Records: b.Records[at:min(at+size, len(b.Records))]}
+		err := o.write(ctx, &part)
+		var partial *output.Partial
+		switch {
+		case errors.As(err, &partial):
+			merge(&all, partial, at)
+		case err != nil && at == 0:
+			return err
+		case err != nil: // what went before was taken
+			rest := &output.Partial{Cause: err}
+			for i := range b.Records[at:] {
+				rest.Retry = append(rest.Retry, i)
+			}
+			merge(&all, rest, at)
+			return &all
+		}
+	}
+	if all.Cause == nil {
+		return nil
+	}
+	return &all
 }
 
-// Write sends b to one of the hosts. Where one can't be connected to, the next is tried at once, for it can't have taken
+// merge adds the verdict on the records from at on.
+func merge(all, part *output.Partial, at int) {
+	for _, i := range part.Retry {
+		all.Retry = append(all.Retry, at+i)
+	}
+	for _, r := range part.Refused {
+		all.Refused = append(all.Refused, output.Refusal{Index: at + r.Index, Reason: r.Reason})
+	}
+	if all.Cause == nil {
+		all.Cause = part.Cause
+	}
+	all.After = max(all.After, part.After)
+}
+
+// write sends b to one of the hosts. Where one can't be connected to, the next is tried at once, for it can't have taken
 // anything.
-func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+func (o *Output) write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
