@@ -92,25 +92,26 @@ func (l *Log) countFrames(plan []dropped, target, end int64) int64 {
 // span is the bytes from from up to to.
 type span struct{ from, to int64 }
 
-// needed is what must stay, ascending and apart: what a view has neither released nor lost, and history.
-func (l *Log) needed(end int64) []span {
+// needed is what must stay, ascending and apart: what a view has neither released nor lost, and history. Unless the log
+// has ended at end, that includes all that may have been appended since.
+func (l *Log) needed(ended bool, end int64) []span {
 	var all []span
 	for _, v := range l.views {
 		v.mu.Lock()
 		at := v.released.Load()
 		for _, g := range v.gaps {
 			if at < g.from {
-				all = append(all, span{at, min(g.from, end)})
+				all = append(all, span{at, g.from})
 			}
 			at = max(at, g.to)
 		}
 		v.mu.Unlock()
-		if at < end {
-			all = append(all, span{at, end})
+		if !ended || at < end {
+			all = append(all, span{at, maxOffset})
 		}
 	}
 	if h := l.history.Load(); h > 0 && end > 0 {
-		all = append(all, span{max(end-h, 0), end})
+		all = append(all, span{max(end-h, 0), maxOffset})
 	}
 	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	var joined []span

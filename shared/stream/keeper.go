@@ -175,7 +175,7 @@ func (l *Log) free() int64 {
 		return 0
 	}
 	ended, end := l.ended.Load(), l.end.Load()
-	needed := l.needed(end)
+	needed := l.needed(ended, end)
 	if ended && len(needed) == 0 {
 		return l.remove()
 	}
@@ -183,6 +183,11 @@ func (l *Log) free() int64 {
 		l.mark(deliveredName)
 		l.kept = true
 	}
+	low := end
+	if len(needed) > 0 {
+		low = needed[0].from
+	}
+	l.freed.Store(max(l.freed.Load(), low)) // first, so that docker logs does not look there
 	var total int64
 	segs := *l.segments.Load()
 	for i, g := range segs {
@@ -196,10 +201,6 @@ func (l *Log) free() int64 {
 			total += punched
 		}
 	}
-	if len(needed) > 0 {
-		end = needed[0].from
-	}
-	l.freed.Store(max(l.freed.Load(), end))
 	l.forgetLosses()
 	l.addStored(-total)
 	return total
