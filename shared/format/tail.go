@@ -51,7 +51,7 @@ func newTailNames(name func(key string) member) tailNames {
 
 // token is a word of the tail: bare, "in quotes" or [in brackets]. A list (0.001, 0.002 : 0.003) is one bare token.
 type token struct {
-	kind  byte // ' ', '"' or '['
+	kind  byte // ' ', '"' or '[', and ? for what is none of these
 	text  []byte
 	plain bool
 	start int
@@ -60,69 +60,80 @@ type token struct {
 // tail reads what follows the combined format. Which of the usual fields a token is, is told by what it looks like and by
 // which ones came before; with the first that can't be told the rest of the line becomes the field extra.
 func (f *access) tail(a, p []byte) []byte {
-	var space [16]token
-	tokens, end := tokens(space[:0], p)
 	names := &f.names.tail
-	if isIngress(tokens) && end == len(p) {
-		return f.ingress(a, tokens)
-	}
-	if len(tokens) == 2 && isInteger(tokens[0]) && isInteger(tokens[1]) { // Apache's combinedio
-		a = names.received.appendNumber(a, tokens[0].text)
-		return names.sent.appendNumber(a, tokens[1].text)
-	}
 	forwarded, seen := false, [len(timeNames)]bool{}
-	for _, t := range tokens {
-		which, value, isTime := timeToken(t, &seen)
-		switch absent := string(t.text) == "-"; {
-		case t.kind == '"' && !forwarded && (absent || isForwarded(t.text)):
+	for i := 0; ; {
+		t, end := nextToken(p, i)
+		if end < 0 {
+			break
+		}
+		if i == 0 && isInteger(&t) {
+			if out, ok := f.wholeTail(a, p); ok {
+				return out
+			}
+		}
+		if t.kind == '"' && !forwarded && isForwarded(t.text) {
 			forwarded = true
 			a = f.text(a, names.forwarded, t.text, t.plain)
-		case isTime:
+		} else if which, value, ok := timeToken(&t, &seen); ok {
 			seen[which] = true
 			a = appendNumbers(a, names.times[which], value)
-		default:
+		} else {
 			return names.extra.appendText(a, p[t.start:])
 		}
-	}
-	if rest := bytes.TrimSpace(p[end:]); len(rest) > 0 {
-		a = names.extra.appendText(a, rest)
+		i = end
 	}
 	return a
 }
 
-// tokens appends the tokens of p to list, up to its capacity, and returns where the last one ends.
-func tokens(list []token, p []byte) ([]token, int) {
-	i := 0
-	for len(list) < cap(list) {
-		start := i
-		for start < len(p) && p[start] == ' ' {
-			start++
+// wholeTail reads those tails that have a form as a whole: Apache's combinedio and what ingress-nginx appends.
+func (f *access) wholeTail(a, p []byte) ([]byte, bool) {
+	var space [9]token
+	tokens := space[:0]
+	end := 0
+	for len(tokens) < cap(tokens) {
+		t, next := nextToken(p, end)
+		if next < 0 {
+			break
 		}
-		if start == len(p) {
-			return list, start
-		}
-		t := token{kind: ' ', start: start, plain: true}
-		var end int
-		switch p[start] {
-		case '"':
-			t.kind = '"'
-			if t.text, end, t.plain = quotes(p, start); end < 0 {
-				return list, i
-			}
-		case '[':
-			t.kind = '['
-			n := bytes.IndexByte(p[start:], ']')
-			if n < 0 {
-				return list, i
-			}
-			t.text, end = p[start+1:start+n], start+n+1
-		default:
-			end = bareEnd(p, start)
-			t.text = p[start:end]
-		}
-		list, i = append(list, t), end
+		tokens, end = append(tokens, t), next
 	}
-	return list, i
+	names := &f.names.tail
+	switch {
+	case len(bytes.TrimSpace(p[end:])) > 0:
+		return a, false
+	case isIngress(tokens):
+		return f.ingress(a, tokens), true
+	case len(tokens) == 2 && isInteger(&tokens[1]):
+		a = names.received.appendNumber(a, tokens[0].text)
+		return names.sent.appendNumber(a, tokens[1].text), true
+	}
+	return a, false
+}
+
+// nextToken reads the token behind i; end is where it ends, -1 if there is none. What can't be read as one is one to the
+// end of p.
+func nextToken(p []byte, i int) (t token, end int) {
+	for i < len(p) && p[i] == ' ' {
+		i++
+	}
+	if i == len(p) {
+		return t, -1
+	}
+	switch p[i] {
+	case '"':
+		if inside, end, plain := quotes(p, i); end >= 0 {
+			return token{'"', inside, plain, i}, end
+		}
+	case '[':
+		if n := bytes.IndexByte(p[i:], ']'); n >= 0 {
+			return token{'[', p[i+1 : i+n], true, i}, i + n + 1
+		}
+	default:
+		end = bareEnd(p, i)
+		return token{' ', p[i:end], true, i}, end
+	}
+	return token{'?', p[i:], true, i}, len(p)
 }
 
 // bareEnd is the end of the bare token that begins at i: a blank that is not part of a list, and not in a value's quotes.
@@ -133,7 +144,7 @@ func bareEnd(p []byte, i int) int {
 			if end := closing(p, i+1); end > 0 {
 				i = end
 			}
-		case p[i] == ' ' && p[i-1] != ',' && p[i-1] != ':' && !bytes.HasPrefix(p[i:], []byte(" : ")):
+		case p[i] == ' ' && p[i-1] != ',' && p[i-1] != ':' && !starts(p[i:], " : "):
 			return i
 		}
 	}
@@ -146,7 +157,7 @@ func isIngress(tokens []token) bool {
 	if len(tokens) != 9 && len(tokens) != 8 {
 		return false
 	}
-	return isInteger(tokens[0]) && isNumbers(tokens[1].text) && tokens[2].kind == '[' && tokens[len(tokens)-1].kind == ' '
+	return isInteger(&tokens[0]) && isNumbers(tokens[1].text) && tokens[2].kind == '[' && tokens[len(tokens)-1].kind == ' '
 }
 
 // ingress appends the fields of tokens; older versions have no alternative upstream.
@@ -171,8 +182,8 @@ func (f *access) ingress(a []byte, tokens []token) []byte {
 // timeToken tells which time t is, one that was not seen yet: rt=0.004 and urt="0.004" say so themselves; of mere numbers,
 // which nginx writes with their milliseconds, the first is the time of the request and the second that of the upstream. A
 // whole number may be anything: Apache's %D is in microseconds. value is a number, a list or a dash.
-func timeToken(t token, seen *[len(timeNames)]bool) (which int, value []byte, ok bool) {
-	if t.kind == '[' {
+func timeToken(t *token, seen *[len(timeNames)]bool) (which int, value []byte, ok bool) {
+	if t.kind != ' ' && t.kind != '"' {
 		return 0, nil, false
 	}
 	if isNumbers(t.text) {
@@ -196,22 +207,34 @@ func timeToken(t token, seen *[len(timeNames)]bool) (which int, value []byte, ok
 	return 0, nil, false
 }
 
-func isInteger(t token) bool {
+func isInteger(t *token) bool {
 	return t.kind == ' ' && len(t.text) > 0 && digits(t.text, 0) == len(t.text)
 }
 
-// isForwarded reports whether text can be X-Forwarded-For: addresses, or what stands for hidden ones. A number is none.
+// isForwarded reports whether text can be X-Forwarded-For: addresses, what stands for hidden ones, or a dash for none. A
+// number is none.
 func isForwarded(text []byte) bool {
 	if isNumbers(text) {
-		return false
+		return string(text) == "-"
 	}
 	for _, c := range text {
-		if !isHex(c) && c != '.' && c != ':' && c != ',' && c != ' ' && c != '[' && c != ']' && c != '_' && c != '%' {
+		if !inAddress[c] {
 			return bytes.Contains(text, []byte("unknown"))
 		}
 	}
 	return true
 }
+
+// inAddress has the characters of lists of addresses, with ports, zones and obfuscated identifiers (RFC 7239).
+var inAddress = func() (set [256]bool) {
+	for c := range set {
+		set[c] = isHex(byte(c))
+	}
+	for _, c := range []byte(".:, []_%") {
+		set[c] = true
+	}
+	return set
+}()
 
 // nextNumber takes the first element off a list of numbers as nginx writes the times of its upstreams: between servers
 // stands a comma, between groups of servers a colon, and for one that was not asked a dash.
@@ -229,10 +252,10 @@ func nextNumber(p []byte) (number, rest []byte, ok bool) {
 	switch {
 	case len(rest) == 0:
 		return number, nil, true
-	case bytes.HasPrefix(rest, []byte(" : ")):
-		return number, rest[3:], len(rest) > 3
-	case bytes.HasPrefix(rest, []byte(", ")):
-		return number, rest[2:], len(rest) > 2
+	case len(rest) > 2 && rest[0] == ',' && rest[1] == ' ':
+		return number, rest[2:], true
+	case len(rest) > 3 && rest[0] == ' ' && rest[1] == ':' && rest[2] == ' ':
+		return number, rest[3:], true
 	}
 	return nil, nil, false
 }
