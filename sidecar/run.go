@@ -98,10 +98,10 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 func (c *sidecar) openState() (err error) {
 	dir := c.settings.StateDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("REMORA_STATE_DIR: %w", err)
+		return fmt.Errorf("REMORA_STATE_DIR %s: %w", dir, err)
 	}
 	if c.store, err = checkpoint.Open(filepath.Join(dir, "checkpoints.db")); err != nil {
-		return fmt.Errorf("REMORA_STATE_DIR: %w", err)
+		return fmt.Errorf("REMORA_STATE_DIR %s: %w", dir, err)
 	}
 	if c.store.Moved != "" {
 		c.log.Error("the checkpoints could not be read and were put aside; every file is delivered again from its beginning",

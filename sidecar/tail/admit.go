@@ -56,11 +56,19 @@ func (t *Tailer) admit(now time.Time, begun []*Watch) {
 }
 
 func (t *Tailer) determine(a *arrival, begun []*Watch, now time.Time) {
+	original := a.original()
+	if original != nil && t.files[original.inode] == original { // it may have been truncated since the last look
+		if err := t.look(original, now); err != nil {
+			t.trouble.note(original.name(), err)
+		}
+	}
 	switch {
 	case t.adopt(a, now):
 	case t.hold(a, begun, now):
 		t.held[a.inode] = a
 		return
+	case a.kin && original != nil && begins(original, a):
+		_ = a.body.Close() // opened for reading; a copy that nobody declared
 	default:
 		t.begin(a, now)
 	}
@@ -146,6 +154,11 @@ func (t *Tailer) recallRenamed(begun []*Watch, now time.Time) {
 		}
 	}
 	t.recallAll(now)
+	for _, m := range t.past.streams {
+		if d := t.fresh[m.mark.id]; d != nil && m.replaced { // truncated, and then renamed
+			selected[m.mark.id] = d
+		}
+	}
 	t.fresh = selected
 	for v := range volumes { // successors of those may have been rotated too
 		t.kin(v)
@@ -273,12 +286,20 @@ func (t *Tailer) hold(a *arrival, begun []*Watch, now time.Time) bool {
 			return false
 		}
 	}
+	f := a.original()
+	return f != nil && begins(f, a)
+}
+
+// original is the file that a may be a copy of, by their names; nil if there is none.
+func (a *arrival) original() *file {
 	l := a.volume.dirs[path.Dir(a.rel)]
 	if l == nil {
-		return false
+		return nil
 	}
-	f := l.originalOf(path.Base(a.rel))
-	return f != nil && f.inode != a.inode && begins(f, a)
+	if f := l.originalOf(path.Base(a.rel)); f != nil && f.inode != a.inode {
+		return f
+	}
+	return nil
 }
 
 // begins tells whether all of a is the beginning of f.
@@ -310,8 +331,7 @@ func (t *Tailer) adopt(a *arrival, now time.Time) bool {
 		}
 	}
 	for _, m := range t.past.streams {
-		truncated := t.files[m.mark.id] != nil // what is there now is another generation
-		if (a.packed || truncated) && m.copiedTo(a) {
+		if (a.packed || m.replaced) && m.copiedTo(a) {
 			f := t.place(&file{remark: true}, a, now)
 			f.key, f.path, f.head, f.acked = m.key, m.mark.path, m.mark.head, slices.Clone(m.acked)
 			t.past.forget(m)
@@ -336,7 +356,7 @@ func (t *Tailer) adopt(a *arrival, now time.Time) bool {
 // isCopy tells whether a begins with all that was read of f. What nothing is known of has no copy; a file that was
 // removed is only looked for in compressed ones, for it may have been another one's copy itself.
 func (t *Tailer) isCopy(f *file, a *arrival) bool {
-	if !related(f.rel, a.rel) || !a.packed && f.lost != truncated && !f.limbo {
+	if a.rel == f.rel || !related(f.rel, a.rel) || !a.packed && f.why != truncated {
 		return false
 	}
 	f.mu.Lock()
@@ -349,7 +369,7 @@ func (t *Tailer) isCopy(f *file, a *arrival) bool {
 }
 
 func (m *memory) copiedTo(a *arrival) bool {
-	if m.mark.packed || m.mark.head.n == 0 || !related(m.mark.path, a.rel) || a.expanded < m.mark.off {
+	if m.mark.packed || m.mark.head.n == 0 || m.mark.path == a.path() || !related(m.mark.path, a.rel) || a.expanded < m.mark.off {
 		return false
 	}
 	same, err := m.mark.holds(a.body)
@@ -385,7 +405,7 @@ func (t *Tailer) move(f *file, a *arrival, now time.Time) {
 // files that no pattern selects.
 func (t *Tailer) searchCopies(begun []*Watch, now time.Time) {
 	for _, f := range slices.Clone(t.faded) {
-		if (f.limbo || f.lost == truncated && now.Sub(f.since) < searchFor) && f.volume.root != nil {
+		if (f.limbo || f.why == truncated && now.Sub(f.since) < searchFor) && f.volume.root != nil {
 			t.searchIn(f.volume, path.Dir(f.rel), f.watches, now, func(a *arrival) bool { return t.isCopy(f, a) })
 		}
 	}

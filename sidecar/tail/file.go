@@ -31,6 +31,7 @@ type file struct {
 	changed time.Time // when it last grew
 	looked  time.Time
 	since   time.Time // when state was entered
+	why     string    // it is fading
 	counted int64     // bytes of it that were reported as lost
 	remark  bool      // its marks in the store name another inode
 	located int       // the version of its directory's listing in which its name was looked for

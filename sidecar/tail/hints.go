@@ -49,8 +49,12 @@ func (h *hints) listen(file *os.File) {
 	}
 }
 
-// watch asks for hints about a directory. It may be called again for the same one, at little cost.
+// watch asks for hints about a directory. It may be called again for the same one, at little cost. There are no hints
+// before Run.
 func (h *hints) watch(dir string) {
+	if h == nil {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.file == nil || h.dirs[dir] || len(h.dirs) == maxWatched {
@@ -65,6 +69,9 @@ func (h *hints) watch(dir string) {
 
 // reset forgets which directories are watched, because one may have been replaced by another of the same name.
 func (h *hints) reset() {
+	if h == nil {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.dirs)

@@ -126,24 +126,18 @@ func (t *Tailer) reopen(f *file, now time.Time) (open bool, err error) {
 	if s.inode != f.inode {
 		return false, h.Close()
 	}
-	var body content = h
-	if f.packed {
-		g, _, err := openGunzip(h, s.size)
-		if err != nil {
-			return false, errors.Join(fmt.Errorf("%s: %w", f, err), h.Close())
-		}
-		body = g
-	}
+	a := &arrival{found: found{s, f.volume, f.rel, f.watches, false}, body: h}
+	a.measure()
+	same := s.btime == f.btime && a.packed == f.packed && (s.size == f.size || !f.packed)
 	f.wanted.Store(false)
 	f.changed = now // so that it is not the next to be closed
 	f.mu.Lock()
-	f.body = body
+	f.body = a.body
 	f.mu.Unlock()
-	if s.btime != f.btime || f.packed && s.size != f.size {
+	if !same { // the inode was given to another file
 		t.truncated(f, now)
-		return false, nil
 	}
-	return true, nil
+	return same, nil
 }
 
 // truncated ends a generation: the inode holds other bytes now, which are a stream of their own. What was not read may
@@ -153,15 +147,8 @@ func (t *Tailer) truncated(f *file, now time.Time) {
 	unread := f.unreadNow()
 	t.counts.Truncations++
 	t.log.Info("file was truncated", "file", f.name(), "read", f.end.Load()-unread, "unread", unread)
-	delete(t.files, f.inode)
-	f.mu.Lock()
-	if f.limbo = unread > 0; !f.limbo {
-		f.lose(truncated)
-	}
-	f.mu.Unlock()
 	rel, selected := f.rel, f.state == live
-	f.state, f.since = fading, now
-	t.faded = append(t.faded, f)
+	t.fade(f, now, truncated)
 	s, err := statOpen(body)
 	if err != nil { // the next scan finds it as a new file
 		t.trouble.note(f.name(), errors.Join(err, body.Close()))
@@ -169,11 +156,7 @@ func (t *Tailer) truncated(f *file, now time.Time) {
 	}
 	a := &arrival{found: found{s, f.volume, rel, f.watches, !selected}, body: body, grew: now}
 	a.measure()
-	g := t.begin(a, now)
-	g.seen, g.path = f.seen, f.path
-	for _, v := range g.unsaved {
-		g.setAcked(v, 0) // nothing is skipped: it was all written since
-	}
+	t.determine(a, nil, now)
 }
 
 // detach takes the handle from a file and closes nothing.
@@ -214,11 +197,7 @@ func (t *Tailer) lose(f *file, now time.Time, why string) {
 	if unread > 0 {
 		t.count(f, unread, why)
 	}
-	if f.state != fading {
-		delete(t.files, f.inode)
-		f.state, f.since = fading, now
-		t.faded = append(t.faded, f)
-	}
+	t.fade(f, now, why)
 }
 
 // count reports bytes that nobody will ever read.

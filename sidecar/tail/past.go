@@ -14,6 +14,8 @@ type memory struct {
 	mark  mark
 	acked []acked
 	met   bool
+	// replaced says that its file is there, but was truncated since: what it held may be in a copy.
+	replaced bool
 }
 
 // past is what the store knew at the start.
@@ -78,6 +80,7 @@ func (p *past) recall(s stat, c content, packed bool) (*memory, error) {
 		if same {
 			return m, nil
 		}
+		m.replaced = true
 	}
 	return nil, nil
 }

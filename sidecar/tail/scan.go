@@ -212,8 +212,8 @@ func (t *Tailer) kin(v *volume) {
 		}
 		for _, e := range l.entries {
 			f := l.heirOf(e.name)
-			if f == nil || !e.mode.IsRegular() {
-				continue
+			if f == nil || !e.mode.IsRegular() || f.state == live && t.files[f.inode] == f {
+				continue // nothing can have come between a file that still has its name and itself
 			}
 			rel := path.Join(dir, e.name)
 			o, err := v.lstat(rel)

@@ -39,10 +39,10 @@ func (t *Tailer) settle(now time.Time) {
 	for _, f := range slices.Collect(maps.Values(t.files)) {
 		switch {
 		case f.state == rotated && f.links == 0 && len(f.views) == 0 && f.unreadNow() == 0:
-			t.fade(f, now)
+			t.fade(f, now, removed)
 			continue
-		case f.state == rotated && f.links == 0 && f.body == nil && now.Sub(f.since) >= scanEvery:
-			t.lose(f, now, removed)
+		case f.state == rotated && f.links == 0 && f.body == nil:
+			t.fade(f, now, removed)
 			continue
 		case f.state == rotated && now.Sub(later(f.changed, f.since)) >= quietFor:
 			f.setEnding(true)
@@ -79,15 +79,21 @@ func (f *file) letGo(some func(*view) bool) {
 	}
 }
 
-// fade lets go of a file that was removed and read to its end. It is still known by its content for a while.
-func (t *Tailer) fade(f *file, now time.Time) {
+// fade takes leave of a file whose bytes are not where they were. It is still known by its content for a while; what is
+// unread of it is looked for in copies.
+func (t *Tailer) fade(f *file, now time.Time, why string) {
+	if f.state == fading {
+		return
+	}
 	f.close()
 	delete(t.files, f.inode)
-	f.mu.Lock()
-	f.lose(removed)
-	f.mu.Unlock()
-	f.state, f.since = fading, now
+	f.state, f.since, f.why = fading, now, why
 	t.faded = append(t.faded, f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.limbo = f.lost == "" && f.unread() > 0; !f.limbo {
+		f.lose(why)
+	}
 }
 
 // attach hands the pipeline a view for each of a file's declarations and outputs that has something to read.
@@ -193,7 +199,7 @@ func (t *Tailer) forget(now time.Time) {
 	gone := map[*file]bool{}
 	for _, f := range t.faded {
 		if f.limbo && (t.draining || now.Sub(f.since) >= searchFor) {
-			t.lose(f, now, truncated)
+			t.lose(f, now, f.why)
 		}
 		if len(f.views) > 0 || now.Sub(f.since) < rememberFor {
 			continue

@@ -130,10 +130,6 @@ func New(cfg Config) (*Tailer, error) {
 	}
 	t.trouble.log = cfg.Log
 	t.cleaner = newCleaner(cfg.Log)
-	t.hints = newHints(func() {
-		t.hinted.Store(true)
-		t.nudge()
-	}, cfg.Log)
 	return t, nil
 }
 
@@ -238,6 +234,13 @@ func (t *Tailer) all() func(yield func(*file) bool) {
 // Run follows the files until ctx ends. Files stay open afterwards, so that what was attached can still be read, until
 // Close.
 func (t *Tailer) Run(ctx context.Context) {
+	t.mu.Lock()
+	t.hints = newHints(func() {
+		t.hinted.Store(true)
+		t.nudge()
+	}, t.log)
+	t.mu.Unlock()
+	defer t.hints.close()
 	go t.cleaner.run(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -272,8 +275,10 @@ func (t *Tailer) step(scan bool) time.Duration {
 	defer t.mu.Unlock()
 	now := t.cfg.Now()
 	t.reap()
-	t.lookAll(now, false)
-	if since := now.Sub(t.scanned); scan || since >= scanEvery || since < 0 {
+	since := now.Sub(t.scanned)
+	scan = scan || since >= scanEvery || since < 0
+	t.lookAll(now, scan) // what was truncated has to be known before its copy is found
+	if scan {
 		t.scan(now)
 	}
 	t.settle(now)
@@ -306,7 +311,6 @@ func (t *Tailer) Close() {
 	for _, h := range t.held {
 		_ = h.body.Close() // opened for reading
 	}
-	t.hints.close()
 	for _, v := range t.volumes {
 		v.close()
 	}
