@@ -24,7 +24,7 @@ type disk struct {
 	// allocate makes sure of size bytes of space for fd, without changing its length.
 	allocate func(fd int, size int64) error
 	// punch gives n bytes at off back to the file system; they read as zeros afterwards.
-	punch func(fd int, off, n int64) error
+	punch func(f *os.File, off, n int64) error
 	// space is how many bytes of the file system at dir are free, and how many it has.
 	space func(dir string) (free, total int64, err error)
 }
@@ -38,7 +38,7 @@ var realDisk = disk{
 		return int(n), err
 	},
 	write: func(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p, off) },
-	sync:  func(f *os.File) error { return unix.Fdatasync(int(f.Fd())) },
+	sync:  func(f *os.File) error { return control(f, unix.Fdatasync) },
 	syncDir: func(dir string) error {
 		d, err := os.Open(dir)
 		if err != nil {
@@ -50,8 +50,10 @@ var realDisk = disk{
 	allocate: func(fd int, size int64) error {
 		return unsupported(unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size))
 	},
-	punch: func(fd int, off, n int64) error {
-		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	punch: func(f *os.File, off, n int64) error {
+		return control(f, func(fd int) error {
+			return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		})
 	},
 	space: func(dir string) (free, total int64, err error) {
 		var st unix.Statfs_t
@@ -60,6 +62,18 @@ var realDisk = disk{
 		}
 		return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 	},
+}
+
+// control calls do with f's descriptor, which stays f's meanwhile even if another goroutine closes it.
+func control(f *os.File, do func(fd int) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if ctl := raw.Control(func(fd uintptr) { err = do(int(fd)) }); ctl != nil {
+		return ctl
+	}
+	return err
 }
 
 // unsupported makes nil of the error of a file system that can't do it at all.

@@ -142,12 +142,12 @@ const blockSize = 4096
 func (l *Log) punch(g *segment, needed []span) int64 {
 	size := g.size.Load()
 	holes, total := unneeded(needed, g.base, g.base+size)
-	if total-g.freed < l.spool.punchAtLeast || l.spool.noPunch {
+	if total-g.freed < l.spool.punchAtLeast || l.spool.noPunch.Load() {
 		return 0
 	}
 	for _, h := range holes {
-		if err := l.spool.disk.punch(g.fd(), h.from-g.base, h.to-h.from); err != nil {
-			l.spool.noPunch = unsupported(err) == nil
+		if err := l.spool.disk.punch(g.file, h.from-g.base, h.to-h.from); err != nil {
+			l.spool.noPunch.Store(unsupported(err) == nil)
 			return 0
 		}
 	}

@@ -23,7 +23,9 @@ type segment struct {
 }
 
 func (g *segment) end() int64 { return g.base + g.size.Load() }
-func (g *segment) fd() int    { return int(g.file.Fd()) }
+
+// fd is for capture, which alone closes the segment that it writes.
+func (g *segment) fd() int { return int(g.file.Fd()) }
 
 // remove takes the file off the disk. Who reads it at this moment gets an error, and looks again. Unlinking may fail on
 // a disk that is read-only; the file is then found and judged again when the log is opened next.

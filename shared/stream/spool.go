@@ -34,7 +34,7 @@ type Spool struct {
 	short    atomic.Int64 // by how much the disk has less free than it is to have; negative where it has more
 	floor    atomic.Int64 // how much it is to have free
 	noSplice atomic.Bool
-	noPunch  bool // of the keeper
+	noPunch  atomic.Bool
 	closed   atomic.Bool
 	awake    atomic.Bool
 	bell     chan struct{} // wakes the keeper
