@@ -15,6 +15,7 @@ import (
 
 var kafka = protocol{
 	name: "kafka",
+	once: true,
 	environ: func(address, ca, timeout string) map[string]string {
 		environ := map[string]string{
 			"KAFKA_BROKERS": address, "KAFKA_USERNAME": "remora", "KAFKA_PASSWORD": secret, "KAFKA_TIMEOUT": timeout + "ms",
