@@ -20,15 +20,25 @@ type deadLetters struct {
 	size int64
 	line []byte
 	enc  record.Encoder
+	err  error // of the last put
 }
 
-// put keeps the record. Without a path it does nothing.
+// put keeps the record. Without a path it does nothing. Its error is that of the first record that can't be kept; then it
+// is silent until one can.
 func (d *deadLetters) put(output string, r *record.Record, reason string) error {
 	if d.path == "" {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	failing := d.err != nil
+	if d.err = d.write(output, r, reason); d.err == nil || failing {
+		return nil
+	}
+	return fmt.Errorf("dead letters: %w", d.err)
+}
+
+func (d *deadLetters) write(output string, r *record.Record, reason string) error {
 	b := append(d.line[:0], `{"output":`...)
 	b = record.AppendString(b, output)
 	b = record.AppendString(append(b, `,"reason":`...), reason)
@@ -37,14 +47,16 @@ func (d *deadLetters) put(output string, r *record.Record, reason string) error 
 	b = d.enc.AppendRecord(append(b, `","record":`...), r)
 	d.line = append(b, '}', '\n')
 	if err := d.open(int64(len(d.line))); err != nil {
-		return fmt.Errorf("dead letters: %w", err)
+		return err
 	}
 	n, err := d.file.Write(d.line)
-	d.size += int64(n)
-	if err != nil {
-		return fmt.Errorf("dead letters: %w", err)
+	if err != nil && n > 0 { // a disk that is full takes a part, which the next line must not be joined to
+		if d.file.Truncate(d.size) == nil {
+			n = 0
+		}
 	}
-	return nil
+	d.size += int64(n)
+	return err
 }
 
 // open makes sure of a file that has room for n bytes more.

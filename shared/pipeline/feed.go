@@ -17,6 +17,10 @@ import (
 // perRecord is about what a record costs on the wire beside its line, fields and tags: names, time, offset, identity.
 const perRecord = 160
 
+// A turn reads at first, and at least, firstRead bytes. What a turn's bytes become, as sent, is kept to about costPerTurn,
+// so that empty lines, a hundred times larger when they are records, make no batch much larger than another.
+const firstRead, costPerTurn = 16 << 10, 4 * quantum
+
 // readAgain is the pause after a stream could not be read.
 const readAgain = time.Second
 
@@ -36,6 +40,8 @@ type Feed struct {
 	resumed int64     // records complete at or before it were acknowledged in an earlier life
 	seen    int64     // a read up to here brought nothing whole: it is of no use before End is beyond
 	want    int       // bytes to read at once
+	more    bool      // there was more to be read than that
+	torn    bool      // what follows seen did not come, so that nothing whole can: it may be gone
 	retryAt time.Time // after an error
 	failing bool
 	over    bool // nothing more is to be read
@@ -49,6 +55,7 @@ type Feed struct {
 	final   bool // the span behind which nothing follows was acknowledged
 	counts  Counts
 	lastErr error
+	refused bool  // that a record was, is said
 	newest  int64 // time of the newest record that was acknowledged
 }
 
@@ -57,7 +64,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, pos checkpoint.Position) 
 	for _, t := range r.Source.Tags {
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
-	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, want: quantum,
+	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, want: firstRead,
 		cursor: pos.Low, resumed: pos.Done, seen: pos.Low, acked: pos, newest: time.Now().UnixNano()}
 }
 
@@ -89,6 +96,7 @@ func (f *Feed) open() int64 {
 // read takes the feed's turn: it adds to the flight what the stream has, up to a quantum, and returns how many bytes of
 // the stream that consumed.
 func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
+	f.more = false
 	if f.detached.Load() {
 		f.over = true
 		fl.add(span{feed: f, pos: f.position(), end: true}, 0, now)
@@ -100,9 +108,15 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 		fl.full = true
 		return 0
 	}
+	if f.torn {
+		if gap := f.gapBehind(); gap != nil {
+			return f.skip(fl, gap, now)
+		}
+	}
 	if f.cursor < f.resumed {
 		want = int(min(int64(want), f.resumed-f.cursor))
 	}
+	end := f.route.Stream.End()
 	n, err := f.route.Stream.ReadAt(free[:want], f.cursor)
 	var gap *stream.Gap
 	if errors.As(err, &gap) {
@@ -113,20 +127,21 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 	if err != nil && !last {
 		return 0
 	}
-	return f.cut(fl, free[:n], now, last, n == want)
+	f.more = n == want
+	consumed = f.cut(fl, free[:n], now, last)
+	f.torn = consumed == 0 && n > 0 && !last && !f.more && f.seen < end
+	return consumed
 }
 
-// cut makes records of data, which was read at the cursor into the flight's free memory. filled says that there was more
-// to be read than was asked for.
-func (f *Feed) cut(fl *flight, data []byte, now time.Time, last, filled bool) int64 {
+// cut makes records of data, which was read at the cursor into the flight's free memory.
+func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
 	ns := now.UnixNano()
 	if len(data) > 0 && f.cursor+int64(len(data)) <= f.resumed {
 		last = false // what is unfinished at the resumed position has to become a record after it
 	}
 	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
-	b.Keep(n)
-	if n == 0 && filled && !last {
+	if n == 0 && f.more && !last {
 		f.grow(fl, int64(len(data)))
 		return 0
 	}
@@ -143,11 +158,12 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last, filled bool) in
 			c.Expire(b, ns)
 		}
 	}
-	if replay {
+	if replay { // nothing was kept, for a flight that holds nothing else would never be sent
 		clear(b.Records[from:])
-		b.Records = b.Records[:from]
+		b.Records, b.Arena = b.Records[:from], b.Arena[:held]
 		return int64(n)
 	}
+	b.Keep(n)
 	f.noteSkipped(now)
 	if n > 0 || last || len(b.Records) > from {
 		f.book(fl, from, int64(n), len(b.Arena)-held, last, now)
@@ -157,7 +173,8 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last, filled bool) in
 }
 
 // grow makes the next read larger, because a record did not fit into one of got bytes. What is left of the flight may be
-// too small for that: the next flight has all its memory.
+// too small for that: the next flight has all its memory. If that is too little as well, it is made to have more, up to
+// the bound that the cutter has for a record.
 func (f *Feed) grow(fl *flight, got int64) {
 	if f.cursor+got == f.resumed {
 		// The cutter sees other records than in its earlier life, under other settings for instance. Better to send
@@ -166,13 +183,11 @@ func (f *Feed) grow(fl *flight, got int64) {
 		return
 	}
 	if free := len(fl.batch.Free()); f.want >= free {
-		fl.full = true
 		if len(fl.spans) > 0 {
+			fl.full = true
 			return
 		}
-		// Not even an empty batch holds it, though cutters bound their records below that: wait for the stream to end.
-		f.seen = f.route.Stream.End()
-		return
+		fl.batch.Grow()
 	}
 	f.want *= 2
 }
@@ -184,7 +199,11 @@ func (f *Feed) book(fl *flight, from int, n int64, held int, last bool, now time
 	if len(records) > 0 {
 		s.newest = records[len(records)-1].Time
 	}
-	fl.add(s, int(n)+held+len(records)*f.overhead, now)
+	cost := n + int64(held+len(records)*f.overhead)
+	if n > 0 {
+		f.want = int(min(max(costPerTurn*n/cost, firstRead), quantum))
+	}
+	fl.add(s, int(cost), now)
 	f.mu.Lock()
 	f.counts.ReadRecords += s.records
 	f.counts.ReadBytes += n
@@ -203,10 +222,25 @@ func (f *Feed) position() checkpoint.Position {
 	return pos
 }
 
+// gapBehind is the gap that begins where the last read ended, nil if there is none.
+func (f *Feed) gapBehind() (gap *stream.Gap) {
+	var p [1]byte
+	_, err := f.route.Stream.ReadAt(p[:], f.seen)
+	errors.As(err, &gap)
+	return gap
+}
+
 // skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and goes on behind.
 func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
-	f.route.Cutter.Cut(b, nil, f.cursor, now.UnixNano(), true)
+	rest, ok := f.before(g, b.Free())
+	if !ok {
+		fl.full = len(fl.spans) > 0
+		return 0
+	}
+	f.route.Cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
+	b.Keep(len(rest))
+	f.noteSkipped(now)
 	if c := f.route.Chain; c != nil {
 		c.Apply(b, from, now.UnixNano(), true)
 	}
@@ -214,7 +248,8 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 		Offset: f.cursor, Marker: true})
 	f.cursor = max(f.cursor, g.To)
 	f.seen = f.cursor
-	f.book(fl, from, 0, len(b.Arena)-held, false, now)
+	f.torn = false
+	f.book(fl, from, int64(len(rest)), len(b.Arena)-held, false, now)
 	f.mu.Lock()
 	f.counts.drop(max(0, g.Records), g.Bytes)
 	f.counts.Gaps++
@@ -222,6 +257,20 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	f.log().Warn("bytes of the stream are lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
 		"reason", g.Reason)
 	return 0
+}
+
+// before reads into p what lies between the cursor and the gap: mostly nothing. It is not ok if p is too small, or if the
+// stream does not give it now.
+func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
+	size := g.From - f.cursor
+	if size <= 0 {
+		return nil, true
+	}
+	if size > int64(len(p)) {
+		return nil, false
+	}
+	n, err := f.route.Stream.ReadAt(p[:size], f.cursor)
+	return p[:n], err == nil && int64(n) == size
 }
 
 func gapFields(b *record.Batch, g *stream.Gap) []byte {
@@ -311,8 +360,8 @@ func (f *Feed) settled() settled {
 // noteRefused remembers why the backend refused a record, and says so the first time.
 func (f *Feed) noteRefused(reason string) {
 	f.mu.Lock()
-	first := f.lastErr == nil
-	f.lastErr = errors.New(reason)
+	first := !f.refused
+	f.refused, f.lastErr = true, errors.New(reason)
 	f.mu.Unlock()
 	if first {
 		f.log().Warn("backend refused a record; it is counted, and kept where dead letters are", "reason", reason)

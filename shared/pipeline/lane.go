@@ -19,7 +19,11 @@ type lane struct {
 
 func newLane(p *Pipeline, name string, l Lane, cfg Config) *lane {
 	out := &lane{name: name, output: l.Output, state: state{log: p.log.With("output", name)}}
-	for range max(1, l.Workers) {
+	workers := l.Workers
+	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
+		workers = c.Workers()
+	}
+	for range max(1, workers) {
 		out.shards = append(out.shards, newShard(p, out, cfg))
 	}
 	return out

@@ -16,7 +16,9 @@ func (s *shard) sendLoop(ctx context.Context) {
 	defer cancel()
 	for f := range s.ready {
 		if s.send(ctx, f, f.batch.Records) != nil {
-			continue // stopping: not acknowledged, so it is read again by the next run
+			// Stopping. Neither this flight nor one behind it is acknowledged: the next run reads them again. There is
+			// room in ready for all flights, so the fill loop does not wait for us.
+			return
 		}
 		f.acknowledge()
 		f.reset()
@@ -102,7 +104,7 @@ func (s *shard) wait(ctx context.Context, err error) error {
 func (s *shard) refuse(f *flight, r *record.Record, reason string) {
 	feed := f.refuse(r)
 	if err := s.pipeline.dead.put(s.lane.name, r, reason); err != nil {
-		s.pipeline.log.Error("a refused record could not be kept", "output", s.lane.name, "error", err)
+		s.pipeline.log.Error("refused records can't be kept, only counted", "output", s.lane.name, "error", err)
 	}
 	feed.noteRefused(reason)
 }

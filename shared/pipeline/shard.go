@@ -81,12 +81,12 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		got := s.round(f)
+		got, more := s.round(f)
 		now := time.Now()
 		if len(f.spans) > 0 && (f.full || now.Sub(f.begun) >= s.cfg.BatchLinger) {
 			return true
 		}
-		if got >= little && ctx.Err() == nil {
+		if (more || got >= little) && ctx.Err() == nil {
 			continue
 		}
 		if got > 0 {
@@ -109,8 +109,8 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 }
 
 // round gives each feed its turn, beginning where the last round ended, until the flight is full. It returns how many
-// bytes of streams were consumed.
-func (s *shard) round(f *flight) (got int64) {
+// bytes of streams were consumed, and whether one of them had more to give in its turn.
+func (s *shard) round(f *flight) (got int64, more bool) {
 	s.mu.Lock()
 	s.turn = append(s.turn[:0], s.feeds...)
 	first := s.next
@@ -123,13 +123,14 @@ func (s *shard) round(f *flight) (got int64) {
 			continue
 		}
 		got += feed.read(f, now)
+		more = more || feed.more
 		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords {
 			f.full = true
 		}
 		if f.full {
 			s.next++ // the feed that filled it has had its turn
-			return got
+			return got, more
 		}
 	}
-	return got
+	return got, more
 }

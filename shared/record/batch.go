@@ -33,6 +33,9 @@ func (b *Batch) Free() []byte { return b.raw[b.used:] }
 // Keep makes the first n bytes of Free part of the batch.
 func (b *Batch) Keep(n int) { b.used += n }
 
+// Grow doubles the memory for bytes of streams. Only an empty batch may grow, because records point into what it has.
+func (b *Batch) Grow() { b.raw = make([]byte, 2*len(b.raw)) }
+
 // Size is how many bytes of memory the records' content takes up, near enough to bound a batch by it.
 func (b *Batch) Size() int { return b.used + len(b.Arena) }
 

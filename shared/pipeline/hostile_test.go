@@ -1,0 +1,255 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/pipeline"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/stream"
+)
+
+// small is a batch that a test fills with little.
+var small = pipeline.Config{BatchBytes: 64 << 10, BatchRecords: 1000, BatchLinger: 200 * time.Millisecond,
+	RetryMax: 2 * time.Second, DeadLetterBytes: 1 << 20}
+
+// What is read again between Low and Done is thrown away, and must not use up the memory of a batch that then has nothing
+// to be sent.
+func TestALongReplayDoesNotFillABatchWithNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, dir: t.TempDir(), stream: &memory{key: "s"}, out: &backend{}}
+		w.start(small)
+		defer func() { w.stop() }()
+		w.write(0, true, false) // the beginning of a message on stdout, whose end comes much later
+		for range 3000 {        // some 170 KB
+			w.write(1, false, false)
+		}
+		time.Sleep(3 * time.Second)
+		w.kill(small)
+		w.write(0, true, true)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, len(w.want), len(w.out.got()))
+		require.Equal(t, w.want[len(w.want)-1], w.out.got()[len(w.want)-1])
+	})
+}
+
+// A batch that was on its way when the pipeline was stopped and is not acknowledged holds back those behind it, though an
+// output that looks at no context may take them.
+func TestNothingIsAcknowledgedBehindABatchThatFailedAtStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config
+		cfg.BatchRecords = 10
+		b := newBench(t, cfg)
+		fails := true
+		b.out.say(func(context.Context, *record.Batch) error {
+			if fails {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+		m := &memory{key: "s"}
+		m.write(numbered(0, 10))
+		b.attach(m)
+		time.Sleep(time.Second)
+		m.write(numbered(10, 20))
+		time.Sleep(10 * time.Second)
+		b.out.say(func(ctx context.Context, batch *record.Batch) error {
+			if string(batch.Records[0].Line) == "line 0" {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+		b.stop()
+		store, err := checkpoint.Open(b.path)
+		require.NoError(t, err)
+		defer store.Close()
+		e, _, err := store.Load(checkpoint.Key{Stream: "s", Declaration: "d", Output: "test"})
+		require.NoError(t, err)
+		require.Zero(t, e.Done, "lines 0 to 9 were not taken")
+	})
+}
+
+// Bytes that can't be finished because what follows them is gone must not be waited for.
+func TestAnUnfinishedRecordBeforeAGapStandsAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		m := &memory{key: "s", gap: &stream.Gap{From: 10, To: 28, Records: -1, Bytes: 18, Reason: "lost in a crash"}}
+		f, _ := b.attach(m)
+		m.write(numbered(0, 6))
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []string{"line 0", "lin",
+			`{"remora":"gap","bytes":18,"from":10,"to":28,"reason":"lost in a crash"}`, "line 4", "line 5"}, b.out.got())
+		s := f.Status(time.Now())
+		require.Equal(t, m.End(), s.ReadBytes)
+		require.Zero(t, s.Backlog)
+		synctest.Wait()
+		reads := m.reads
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, reads, m.reads)
+	})
+}
+
+func TestATornFrameBeforeAGapIsSkippedAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, dir: t.TempDir(), stream: &memory{key: "s"}, out: &backend{}}
+		w.start(config)
+		defer func() { w.stop() }()
+		w.write(0, false, false)
+		from := w.stream.End() + 20
+		w.write(0, false, false)
+		to := w.stream.End()
+		w.stream.gap = &stream.Gap{From: from, To: to, Records: -1, Bytes: to - from, Reason: "lost in a crash"}
+		w.write(1, false, false)
+		time.Sleep(5 * time.Second)
+		got := w.out.got()
+		require.Len(t, got, 3, got)
+		require.Equal(t, []string{w.want[0], w.want[2]}, []string{got[0], got[2]})
+		require.Contains(t, got[1], `"remora":"gap"`)
+		require.EqualValues(t, 20, w.feed.Status(time.Now()).SkippedBytes)
+	})
+}
+
+// REMORA_MAX_RECORD_BYTES may be larger than REMORA_BATCH_BYTES.
+func TestARecordLargerThanABatchIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, small)
+		defer b.stop()
+		other := &memory{key: "other"}
+		b.attach(other)
+		m := &memory{key: "s"}
+		src := record.NewSource(m.key, "d", m.key, "target", nil, nil)
+		_, err := b.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<20), Source: src, Output: "test"})
+		require.NoError(t, err)
+		long := strings.Repeat("x", 300<<10)
+		m.write("a\n" + long + "\nb\n")
+		other.write(numbered(0, 10))
+		time.Sleep(5 * time.Second)
+		got := b.out.got()
+		require.Len(t, got, 13)
+		require.Subset(t, got, append(split(numbered(0, 10)), "a", "b"))
+		require.True(t, slices.Contains(got, long))
+	})
+}
+
+// busy is an output that says itself how many batches it writes at once.
+type busy struct {
+	*backend
+	now, most int
+}
+
+func (m *busy) count(by int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now += by
+	m.most = max(m.most, m.now)
+}
+
+func (m *busy) Workers() int { return 3 }
+
+func (m *busy) Write(ctx context.Context, b *record.Batch) error {
+	m.count(1)
+	defer m.count(-1)
+	time.Sleep(10 * time.Millisecond)
+	return m.backend.Write(ctx, b)
+}
+
+func TestAnOutputsOwnNumberOfWorkersCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &busy{backend: &backend{}}
+		p, stop := run(t, config, out)
+		defer stop()
+		for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
+			m := &memory{key: key}
+			m.write(numbered(0, 100))
+			src := record.NewSource(key, "d", key, "target", nil, nil)
+			_, err := p.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<16), Source: src, Output: "test"})
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Len(t, out.got(), 600)
+		require.EqualValues(t, 3, out.most)
+	})
+}
+
+// Empty lines cost a hundred times in memory, and on the wire, what they cost in the file.
+func TestLinesOfNothingDoNotMakeBatchesLarger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config
+		cfg.BatchRecords = 20_000
+		b := newBench(t, cfg)
+		defer b.stop()
+		m := &memory{key: "s"}
+		b.attach(m)
+		m.write(strings.Repeat("\n", 1<<20))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 1<<20, len(b.out.got()))
+		for _, n := range b.out.sizes {
+			require.LessOrEqual(t, n, 2*cfg.BatchRecords)
+		}
+	})
+}
+
+func TestARefusedRecordIsMentionedAfterAReadThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		b.out.say(func(context.Context, *record.Batch) error { return &output.Refused{Cause: errors.New("bad mapping")} })
+		m := &memory{key: "s", err: errors.New("input/output error")}
+		b.attach(m)
+		m.write(numbered(0, 20))
+		time.Sleep(3 * time.Second)
+		m.mu.Lock()
+		m.err = nil
+		m.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(b.log.String(), "bad mapping"), b.log)
+	})
+}
+
+func TestDeadLettersThatCannotBeKeptAreMentionedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config
+		cfg.DeadLetter = t.TempDir() // a directory
+		b := newBench(t, cfg)
+		defer b.stop()
+		b.out.say(func(context.Context, *record.Batch) error { return &output.Refused{Cause: errors.New("no")} })
+		m := &memory{key: "s"}
+		b.attach(m)
+		m.write(numbered(0, 50))
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(b.log.String(), "can't be kept"), b.log)
+	})
+}
+
+// run starts a pipeline with out as its one output.
+func run(t testing.TB, cfg pipeline.Config, out output.Output) (p *pipeline.Pipeline, stop func()) {
+	store, err := checkpoint.Open(filepath.Join(t.TempDir(), "checkpoints.db"))
+	require.NoError(t, err)
+	p = pipeline.New(cfg, map[string]pipeline.Lane{"test": {Output: out, Workers: 1}}, store, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run(ctx) }()
+	return p, func() {
+		cancel()
+		<-done
+		require.NoError(t, store.Close())
+	}
+}
