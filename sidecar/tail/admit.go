@@ -331,7 +331,7 @@ func (t *Tailer) adopt(a *arrival, now time.Time) bool {
 		}
 	}
 	for _, m := range t.past.streams {
-		if (a.packed || m.replaced) && m.copiedTo(a) {
+		if m.copiedTo(a) {
 			f := t.place(&file{remark: true}, a, now)
 			f.key, f.path, f.head, f.acked = m.key, m.mark.path, m.mark.head, slices.Clone(m.acked)
 			t.past.forget(m)
@@ -353,10 +353,17 @@ func (t *Tailer) adopt(a *arrival, now time.Time) bool {
 	return false
 }
 
-// isCopy tells whether a begins with all that was read of f. What nothing is known of has no copy; a file that was
-// removed is only looked for in compressed ones, for it may have been another one's copy itself.
+// mayHold tells whether, by its name, a may hold what the file at name held. Of a file that was not truncated, but is
+// gone, a copy that is not compressed has to have the name of its rotation: it may be a log of its own that only began
+// alike.
+func (a *arrival) mayHold(name string, truncated bool) bool {
+	return name != a.path() && related(name, a.rel) &&
+		(a.packed || truncated || rotatedName(path.Base(name), path.Base(a.rel)))
+}
+
+// isCopy tells whether a begins with all that was read of f. What nothing is known of has no copy.
 func (t *Tailer) isCopy(f *file, a *arrival) bool {
-	if a.rel == f.rel || !related(f.rel, a.rel) || !a.packed && f.why != truncated {
+	if f.state == fading && !a.mayHold(f.name(), f.why == truncated) {
 		return false
 	}
 	f.mu.Lock()
@@ -369,7 +376,7 @@ func (t *Tailer) isCopy(f *file, a *arrival) bool {
 }
 
 func (m *memory) copiedTo(a *arrival) bool {
-	if m.mark.packed || m.mark.head.n == 0 || m.mark.path == a.path() || !related(m.mark.path, a.rel) || a.expanded < m.mark.off {
+	if m.mark.packed || m.mark.head.n == 0 || a.expanded < m.mark.off || !a.mayHold(m.mark.path, m.replaced) {
 		return false
 	}
 	same, err := m.mark.holds(a.body)

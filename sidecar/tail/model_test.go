@@ -47,6 +47,7 @@ type model struct {
 	byText  map[string]*mline
 	seen    int // of rig.arrived
 	ticks   int
+	told    int // of rig.arrived
 }
 
 // mfile is a file as its inode is.
@@ -92,6 +93,14 @@ func (m *model) run(t *rapid.T) {
 		"copytruncate": m.copytruncates, "truncate": m.truncates, "remove": m.removes, "compress": m.compresses,
 		"restart": m.restarts, "block": m.blocks, "deafen": m.deafens, "late": m.late, "": func(*rapid.T) {},
 	}
+	for name, act := range actions {
+		actions[name] = func(t *rapid.T) {
+			act(t)
+			if name != "" {
+				m.tell(name)
+			}
+		}
+	}
 	t.Repeat(actions)
 	m.blocked, m.deaf = false, false
 	m.settle()
@@ -103,6 +112,21 @@ func (m *model) run(t *rapid.T) {
 			t.Fatalf("%q never arrived; log:\n%s", l.text, &m.log)
 		}
 	}
+}
+
+// tell adds to the log what was done, and what there is now.
+func (m *model) tell(what string) {
+	fmt.Fprintf(&m.log, "%s:", what)
+	for _, name := range slices.Sorted(maps.Keys(m.files)) {
+		if s, err := statPath(m.path(name)); err == nil {
+			fmt.Fprintf(&m.log, " %s=%d/%d", strings.TrimPrefix(name, liveName), s.ino%1000, s.size)
+		}
+	}
+	for _, a := range m.arrived[m.told:] {
+		fmt.Fprintf(&m.log, " %.11s from %s", a.text, a.stream[len(a.stream)-4:])
+	}
+	m.told = len(m.arrived)
+	fmt.Fprintln(&m.log)
 }
 
 // begin starts the sidecar, if it does not run.
@@ -119,6 +143,7 @@ func (m *model) settle() {
 	for range 40 {
 		m.now = m.now.Add(time.Second)
 		m.look()
+		m.tell("settle")
 		m.check()
 	}
 }
@@ -129,6 +154,7 @@ func (m *model) looks(t *rapid.T) {
 	}
 	m.now = m.now.Add(rapid.SampledFrom([]time.Duration{time.Second / 10, time.Second, 3 * time.Second, 10 * time.Second}).Draw(t, "after"))
 	m.look()
+	m.tell("after the look")
 	m.check()
 	for name, f := range m.files {
 		if f.known = f.known || len(f.lines) > 0 && (name == liveName || m.all); f.known {

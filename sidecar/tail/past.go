@@ -68,21 +68,27 @@ func loadPast(store Store) (*past, error) {
 }
 
 // recall finds the stream that a file of s, with content c, was before the start; nil if it is a new one.
-func (p *past) recall(s stat, c content, packed bool) (*memory, error) {
+func (p *past) recall(s stat, c content, packed bool) (found *memory, err error) {
 	for _, m := range p.inodes[s.inode] {
-		if m.met || m.mark.packed != packed || m.mark.btime != 0 && s.btime != 0 && m.mark.btime != s.btime {
-			continue
+		if m.mark.btime != 0 && s.btime != 0 && m.mark.btime != s.btime {
+			continue // the inode was given to another file
 		}
-		same, err := m.provenBy(c, s.size)
-		if err != nil {
-			return nil, err
+		if m.mark.head.n == 0 && m.mark.btime == 0 && s.size > 0 {
+			continue // nothing was read of it, and nothing says that it is the same file
 		}
-		if same {
-			return m, nil
+		if found == nil && m.mark.packed == packed {
+			same, err := m.provenBy(c, s.size)
+			if err != nil {
+				return nil, err
+			}
+			if same {
+				found = m
+				continue
+			}
 		}
 		m.replaced = true
 	}
-	return nil, nil
+	return found, nil
 }
 
 // provenBy tells whether c, of size bytes on the disk, holds what is known of the stream.

@@ -89,9 +89,11 @@ func (t *Tailer) fade(f *file, now time.Time, why string) {
 	delete(t.files, f.inode)
 	f.state, f.since, f.why = fading, now, why
 	t.faded = append(t.faded, f)
+	// A line that was read but has not ended yet is not acknowledged; its end may be found too.
+	open := f.release() < f.end.Load()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.limbo = f.lost == "" && f.unread() > 0; !f.limbo {
+	if f.limbo = f.lost == "" && open; !f.limbo {
 		f.lose(why)
 	}
 }
