@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -146,6 +147,31 @@ func TestADamagedLengthDoesNotStall(t *testing.T) {
 	n := frames().Cut(b, data, 0, 1, false)
 	require.Equal(t, len(data), n)
 	require.Len(t, b.Records, 2)
+}
+
+// A stream whose long message is over costs no memory for it.
+func TestAQuietStreamHoldsNoMemory(t *testing.T) {
+	data := encode(piece("stdout", "x", strings.Repeat("a", 16<<10), false), piece("stdout", "x", strings.Repeat("b", 16<<10), true))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		for range 3 { // a pool is emptied by the second collection
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	cutters := make([]*cut.Frames, 1000)
+	batch := record.NewBatch(1)
+	before := heap()
+	for i := range cutters {
+		cutters[i] = cut.NewFrames(source, 1<<20, 5*second)
+		cutters[i].Cut(batch, data, 0, 1, false)
+		require.Len(t, batch.Records, 1)
+		batch.Reset()
+	}
+	batch.Arena = nil
+	require.Less(t, heap(), before+uint64(len(cutters))*(2<<10))
+	runtime.KeepAlive(cutters)
 }
 
 func TestEveryPrefix(t *testing.T) {

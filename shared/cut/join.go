@@ -2,13 +2,14 @@ package cut
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// keepJoin is up to which size a joiner's memory is kept between messages, so that thousands of streams that once had a
-// long line don't hold its size for ever.
-const keepJoin = 64 << 10
+// texts is memory for messages under way. A joiner has some only while a message is open, so that thousands of streams
+// that once had a long line don't hold its size for ever.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
 
 // joiner puts the pieces of long messages together. The engine cuts a message into pieces of 16 KiB; all of them are
 // marked partial, the last one says so, and pieces of stdout and stderr come in turn (moby daemon/logger/copier.go).
@@ -24,8 +25,8 @@ type joiner struct {
 type message struct {
 	begun    bool
 	id       []byte
-	text     []byte
-	offset   int64 // of its first piece
+	text     *[]byte // of texts, nil while there is no message
+	offset   int64   // of its first piece
 	timeNano int64
 	seen     int64 // when a piece came last
 }
@@ -38,27 +39,32 @@ func (j *joiner) add(b *record.Batch, e *entry, from, to, now int64) {
 	if m.begun && !bytes.Equal(m.id, e.id) {
 		j.end(b, e.std, false)
 	}
-	if m.begun && len(m.text)+len(e.line) > j.max {
+	if m.begun && len(*m.text)+len(e.line) > j.max {
 		j.end(b, e.std, true)
 	}
 	if !m.begun {
-		m.begun, m.offset, m.timeNano = true, from, e.timeOr(now)
+		m.begin(from)
+		m.timeNano = e.timeOr(now)
 		m.id = append(m.id[:0], e.id...)
 	}
 	m.seen = now
 	line := e.line
 	for len(line) > j.max {
-		m.text = append(m.text, line[:j.max]...)
+		*m.text = append(*m.text, line[:j.max]...)
 		line = line[j.max:]
 		j.end(b, e.std, true)
-		m.begun, m.offset = true, to-int64(len(line))
+		m.begin(to - int64(len(line)))
 	}
-	m.text = append(m.text, line...)
+	*m.text = append(*m.text, line...)
 	if e.last {
 		j.end(b, e.std, false)
 	} else if len(e.line) > j.max {
 		j.end(b, e.std, true)
 	}
+}
+
+func (m *message) begin(offset int64) {
+	m.begun, m.offset, m.text = true, offset, texts.Get().(*[]byte)
 }
 
 // awaitsPlainEnd says that a message is open whose pieces carry no id: engines before 18.06 mark all pieces as partial
@@ -77,12 +83,11 @@ func (j *joiner) interrupt(b *record.Batch, std record.Std) {
 // end makes a record of what there is.
 func (j *joiner) end(b *record.Batch, std record.Std, truncated bool) {
 	m := &j.open[std]
-	b.Records = append(b.Records, record.Record{Line: b.Hold(m.text), Source: j.src, Time: m.timeNano, Offset: m.offset,
+	b.Records = append(b.Records, record.Record{Line: b.Hold(*m.text), Source: j.src, Time: m.timeNano, Offset: m.offset,
 		Std: std, Truncated: truncated})
-	if cap(m.text) > keepJoin {
-		m.text = nil
-	}
-	m.begun, m.text = false, m.text[:0]
+	*m.text = (*m.text)[:0]
+	texts.Put(m.text)
+	m.begun, m.text = false, nil
 }
 
 // expire ends the messages of which no piece came for the timeout, or all of them.
