@@ -106,6 +106,9 @@ var functions = template.FuncMap{
 	"truncate": func(s string, n int) string { return s[:max(0, min(n, len(s)))] },
 }
 
+// shortID is how many digits of a container's id people use.
+const shortID = 12
+
 // labelled offers a container to templates under the names that the engine's documentation gives.
 type labelled struct{ c Container }
 

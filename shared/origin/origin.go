@@ -21,9 +21,6 @@ type Container struct {
 	Env       []string
 }
 
-// shortID is how many digits of a container's id people use.
-const shortID = 12
-
 // table gives for each tag the labels that it is taken from, the first that is set. docker_* and k8s_* are log-pilot's
 // names. Swarm's labels are set by moby daemon/cluster/executor/container/container.go, Kubernetes' by cri-dockerd, as
 // dockershim did.
@@ -60,7 +57,7 @@ func (c Container) Tags(host, node string) []record.Tag {
 		t.add("k8s_node_name", node)
 	}
 	t.add("docker_container", strings.TrimPrefix(c.Name, "/"))
-	t.add("container_id", c.ID[:min(len(c.ID), shortID)])
+	t.add("container_id", c.ID)
 	t.add("image", c.ImageName)
 	t.add("host", host)
 	return t

@@ -19,7 +19,7 @@ func asMap(tags []record.Tag) map[string]string {
 
 func TestTags(t *testing.T) {
 	id := "0123456789abcdef0123456789abcdef"
-	base := map[string]string{"docker_container": "web", "container_id": "0123456789ab", "image": "nginx:1", "host": "node-1"}
+	base := map[string]string{"docker_container": "web", "container_id": id, "image": "nginx:1", "host": "node-1"}
 	for name, c := range map[string]struct{ labels, want map[string]string }{
 		"plain": {nil, nil},
 		"compose": {map[string]string{"com.docker.compose.project": "shop", "com.docker.compose.service": "web"},
