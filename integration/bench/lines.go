@@ -8,17 +8,17 @@ import (
 )
 
 // marker precedes the number that each line carries, ten digits wide, by which the server knows it again.
-const marker = "/seq/"
+const marker = "seq_"
 
 // kinds are the inputs, by name: nginx's combined log, 183 bytes a line, and JSON, 233 bytes a line, newline included.
 var kinds = map[string]func(dst []byte, n int) []byte{
 	"nginx": func(dst []byte, n int) []byte {
-		line := fmt.Appendf(dst, `10.1.%d.%d - - [21/Nov/2026:08:%02d:%02d +0000] "GET /seq/%010d HTTP/1.1" %d %d "-" "Mozilla/5.0 (X11; Linux x86_64)`,
+		line := fmt.Appendf(dst, `10.1.%d.%d - - [21/Nov/2026:08:%02d:%02d +0000] "GET /seq_%010d HTTP/1.1" %d %d "-" "Mozilla/5.0 (X11; Linux x86_64)`,
 			n>>8&255, n&255, n/60%60, n%60, n, 200+n%5, n%50000)
 		return pad(line, len(dst), 183, ' ', '"')
 	},
 	"json": func(dst []byte, n int) []byte {
-		line := fmt.Appendf(dst, `{"time":"2026-11-21T08:%02d:%02d.%06dZ","level":"info","logger":"shop.cart","path":"/seq/%010d","status":%d,"duration_ms":%d.5,"user":{"id":%d,"plan":"free"},"msg":"cart updated`,
+		line := fmt.Appendf(dst, `{"time":"2026-11-21T08:%02d:%02d.%06dZ","level":"info","logger":"shop.cart","path":"/seq_%010d","status":%d,"duration_ms":%d.5,"user":{"id":%d,"plan":"free"},"msg":"cart updated`,
 			n/60%60, n%60, n%1000000, n, 200+n%5, n%900, n%100000)
 		return pad(line, len(dst), 233, '.', '"', '}')
 	},
