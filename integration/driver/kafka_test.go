@@ -31,7 +31,7 @@ func TestKafkaComesUpLate(t *testing.T) {
 		var tags struct {
 			Container string `json:"container_id"`
 		}
-		if err := json.Unmarshal(r.Raw, &tags); err != nil || tags.Container != c.ID {
+		if err := json.Unmarshal(r.Raw, &tags); err != nil || tags.Container != c.ID[:12] {
 			t.Fatalf("a record of another container: %s", r.Raw)
 		}
 	}
@@ -59,6 +59,14 @@ func kfake(t *testing.T, addr string, topics ...string) {
 	cmd := exec.Command(binary, args...)
 	cmd.Stderr = os.Stderr
 	engine.Start(t, cmd)
+	engine.Eventually(t, 10*time.Second, func() (bool, string) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false, err.Error()
+		}
+		conn.Close()
+		return true, ""
+	})
 }
 
 // consume has kcat write what it reads from the topic to the log's file.

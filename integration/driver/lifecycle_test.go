@@ -105,9 +105,13 @@ func TestGarbageInTheFIFO(t *testing.T) {
 			p := e.NewPlugin(t)
 			since := time.Now()
 			hurt := e.Run(t, p.Name, nil, "-name", "hurt", "-lines", "400", "-rate", "100")
+			fifos := p.FIFOs(t)
+			if len(fifos) != 1 {
+				t.Fatalf("one container has %d FIFOs", len(fifos))
+			}
 			well := e.Run(t, p.Name, nil, "-name", "well", "-lines", "400", "-rate", "100")
 			time.Sleep(time.Second)
-			fifo, err := os.OpenFile(p.FIFO(hurt.ID), os.O_WRONLY, 0)
+			fifo, err := os.OpenFile(p.Inside(t, fifos[0]), os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,16 +143,14 @@ func TestGarbageInTheFIFO(t *testing.T) {
 func spooled(t *testing.T, p *engine.Plugin) []string {
 	t.Helper()
 	var left []string
-	for _, kind := range []string{"spool", "journal"} {
-		err := filepath.WalkDir(filepath.Join(p.State(), kind), func(path string, entry os.DirEntry, err error) error {
-			if err == nil && entry.Type().IsRegular() {
-				left = append(left, path)
-			}
-			return err
-		})
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
+	err := filepath.WalkDir(filepath.Join(p.State(), "streams"), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			left = append(left, path)
 		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return left
 }

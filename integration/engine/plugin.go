@@ -14,6 +14,9 @@ import (
 // Inside the plugin its state lies here; the engine keeps the directory through upgrades.
 const stateDir = "/var/lib/remora"
 
+// fifoDir is where the engine makes FIFOs inside the plugin.
+const fifoDir = "/run/docker/logging/"
+
 // Logs is where plugins of this package have the output file write, as the plugin sees it.
 const Logs = stateDir + "/logs"
 
@@ -99,9 +102,24 @@ func (p *Plugin) State() string { return filepath.Join(p.root, "plugins", p.ID, 
 // Output is where the output file writes, as this machine sees it.
 func (p *Plugin) Output() string { return p.State() + strings.TrimPrefix(Logs, stateDir) }
 
-// FIFO is where the engine made the FIFO of a container, as this machine sees it.
-func (p *Plugin) FIFO(container string) string {
-	return filepath.Join(p.root, "plugins", p.ID, "rootfs/run/docker/logging", container)
+// Inside is the path, as this machine sees it, of a file in the plugin's own file system, while the plugin runs.
+func (p *Plugin) Inside(t testing.TB, path string) string {
+	t.Helper()
+	return fmt.Sprintf("/proc/%d/root%s", p.PID(t), path)
+}
+
+// FIFOs names those that the engine has made for containers, as the plugin sees them. Their names are the engine's own.
+func (p *Plugin) FIFOs(t testing.TB) []string {
+	t.Helper()
+	all, err := os.ReadDir(p.Inside(t, fifoDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, f := range all {
+		paths = append(paths, fifoDir+f.Name())
+	}
+	return paths
 }
 
 // Kill ends the plugin's process with SIGKILL and returns once the engine has started another.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -34,7 +33,7 @@ type Wire struct {
 // NewWire connects to the plugin's socket through its process's own view of the file system.
 func NewWire(t testing.TB, p *Plugin) *Wire {
 	t.Helper()
-	socket := fmt.Sprintf("/proc/%d/root/run/docker/plugins/remora.sock", p.PID(t))
+	socket := p.Inside(t, "/run/docker/plugins/remora.sock")
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
@@ -44,7 +43,7 @@ func NewWire(t testing.TB, p *Plugin) *Wire {
 // Start makes a FIFO and has the plugin collect what is written to it.
 func (w *Wire) Start(t testing.TB, id string, labels map[string]string) *Stream {
 	t.Helper()
-	path := w.plugin.FIFO(id)
+	path := w.plugin.Inside(t, fifoDir+id)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +59,7 @@ func (w *Wire) Start(t testing.TB, id string, labels map[string]string) *Stream 
 		os.Remove(path)
 	})
 	w.call(t, "StartLogging", map[string]any{
-		"File": "/run/docker/logging/" + id,
+		"File": fifoDir + id,
 		"Info": map[string]any{
 			"Config": map[string]string{}, "ContainerID": id, "ContainerName": "/sim-" + id[:12], "ContainerImageID": "sha256:0",
 			"ContainerImageName": "simulated", "ContainerCreated": time.Now(), "ContainerEnv": []string{},
@@ -86,7 +85,7 @@ func (s *Stream) Write(line []byte) error {
 // Stop has the plugin drain the FIFO, as when a container has ended.
 func (s *Stream) Stop(t testing.TB) {
 	t.Helper()
-	s.wire.call(t, "StopLogging", map[string]string{"File": "/run/docker/logging/" + s.ID})
+	s.wire.call(t, "StopLogging", map[string]string{"File": fifoDir + s.ID})
 }
 
 func (w *Wire) call(t testing.TB, method string, request any) {
