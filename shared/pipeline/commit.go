@@ -24,9 +24,18 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 		select {
 		case <-tick.C:
 			p.commit()
+			p.look(time.Now())
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (p *Pipeline) look(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.feeds {
+		f.look(now)
 	}
 }
 

@@ -74,7 +74,8 @@ type Status struct {
 	// Acked is the position that the backend has acknowledged, Backlog how many bytes of the stream lie behind it.
 	Acked   checkpoint.Position
 	Backlog int64
-	// Lag is how old the newest acknowledged record is, while there is a backlog; else 0.
+	// Lag is how long ago the feed was up to date, or how old the newest acknowledged record is if that is less, while
+	// there is a backlog; else 0. What is no whole record yet does not make a lag.
 	Lag time.Duration
 	// Err is why the stream could not be read or a record was refused, the last time; empty for never.
 	Err string
@@ -89,7 +90,7 @@ func (f *Feed) Status(now time.Time) Status {
 		Backlog: max(0, end-f.acked.Low)}
 	s.settle()
 	if s.Backlog > 0 {
-		s.Lag = max(0, now.Sub(time.Unix(0, f.newest)))
+		s.Lag = max(0, now.Sub(time.Unix(0, max(f.newest, f.current))))
 	}
 	if f.lastErr != nil {
 		s.Err = f.lastErr.Error()

@@ -57,6 +57,9 @@ type Feed struct {
 	lastErr error
 	refused bool  // that a record was, is said
 	newest  int64 // time of the newest record that was acknowledged
+	reached int64 // cursor and seen, as of the last turn
+	looked  int64
+	current int64 // when last nothing but an unfinished record was behind the acknowledged position
 }
 
 func newFeed(p *Pipeline, key checkpoint.Key, r Route, pos checkpoint.Position) *Feed {
@@ -118,8 +121,7 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 	}
 	end := f.route.Stream.End()
 	n, err := f.route.Stream.ReadAt(free[:want], f.cursor)
-	var gap *stream.Gap
-	if errors.As(err, &gap) {
+	if gap := asGap(err); gap != nil {
 		return f.skip(fl, gap, now)
 	}
 	last := errors.Is(err, io.EOF)
@@ -148,7 +150,6 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 	replay := f.cursor+int64(n) <= f.resumed && n > 0
 	f.seen = f.cursor + int64(len(data))
 	f.cursor += int64(n)
-	f.want = quantum
 	if !replay {
 		f.route.Cutter.Expire(b, ns)
 	}
@@ -158,7 +159,8 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 			c.Expire(b, ns)
 		}
 	}
-	if replay { // nothing was kept, for a flight that holds nothing else would never be sent
+	if replay { // Nothing was kept, for a flight that holds nothing else would never be sent.
+		f.want = quantum
 		clear(b.Records[from:])
 		b.Records, b.Arena = b.Records[:from], b.Arena[:held]
 		return int64(n)
@@ -168,8 +170,27 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 	if n > 0 || last || len(b.Records) > from {
 		f.book(fl, from, int64(n), len(b.Arena)-held, last, now)
 	}
+	f.note()
 	f.over = last
 	return int64(n)
+}
+
+// note lets others know how far the stream was read.
+func (f *Feed) note() {
+	f.mu.Lock()
+	f.reached, f.looked = f.cursor, f.seen
+	f.mu.Unlock()
+}
+
+// look notes if the feed is up to date. It is asked once a second, so that the lag of a stream that was quiet for long is
+// not that long when it speaks again.
+func (f *Feed) look(now time.Time) {
+	end := f.route.Stream.End()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.acked.Done >= f.reached && end <= max(f.acked.Done, f.looked) {
+		f.current = now.UnixNano()
+	}
 }
 
 // grow makes the next read larger, because a record did not fit into one of got bytes. What is left of the flight may be
@@ -201,7 +222,8 @@ func (f *Feed) book(fl *flight, from int, n int64, held int, last bool, now time
 	}
 	cost := n + int64(held+len(records)*f.overhead)
 	if n > 0 {
-		f.want = int(min(max(costPerTurn*n/cost, firstRead), quantum))
+		// What a long record needed, the next one mostly needs as well.
+		f.want = int(min(max(costPerTurn*n/cost, firstRead), int64(max(f.want/2, quantum))))
 	}
 	fl.add(s, int(cost), now)
 	f.mu.Lock()
@@ -223,9 +245,17 @@ func (f *Feed) position() checkpoint.Position {
 }
 
 // gapBehind is the gap that begins where the last read ended, nil if there is none.
-func (f *Feed) gapBehind() (gap *stream.Gap) {
-	var p [1]byte
-	_, err := f.route.Stream.ReadAt(p[:], f.seen)
+func (f *Feed) gapBehind() *stream.Gap {
+	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.seen)
+	return asGap(err)
+}
+
+// asGap is the gap that err is, or nil. It costs an allocation only where there is an error.
+func asGap(err error) *stream.Gap {
+	if err == nil {
+		return nil
+	}
+	var gap *stream.Gap
 	errors.As(err, &gap)
 	return gap
 }
@@ -249,6 +279,7 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	f.cursor = max(f.cursor, g.To)
 	f.seen = f.cursor
 	f.torn = false
+	f.note()
 	f.book(fl, from, int64(len(rest)), len(b.Arena)-held, false, now)
 	f.mu.Lock()
 	f.counts.drop(max(0, g.Records), g.Bytes)

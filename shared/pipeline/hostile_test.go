@@ -253,3 +253,23 @@ func run(t testing.TB, cfg pipeline.Config, out output.Output) (p *pipeline.Pipe
 		require.NoError(t, store.Close())
 	}
 }
+
+func TestLagIsNotHowLongAStreamWasQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		m := &memory{key: "s"}
+		f, _ := b.attach(m)
+		m.write("a\nunfinished")
+		time.Sleep(time.Hour)
+		s := f.Status(time.Now())
+		require.EqualValues(t, len("unfinished"), s.Backlog)
+		require.LessOrEqual(t, s.Lag, time.Second, "all that can be sent was sent")
+		m.write(" no more\n")
+		require.LessOrEqual(t, f.Status(time.Now()).Lag, time.Second)
+		b.out.say(func(context.Context, *record.Batch) error { return errors.New("connection refused") })
+		time.Sleep(time.Minute)
+		s = f.Status(time.Now())
+		require.InDelta(t, time.Minute.Seconds(), s.Lag.Seconds(), 2)
+	})
+}

@@ -40,7 +40,7 @@ func (c *Config) Check() error {
 const (
 	// quantum is how many bytes a stream may give in its turn. Small enough that hundreds of busy streams have their
 	// turn within a batch or two, large enough that a read costs little beside what it reads.
-	quantum = 256 << 10
+	quantum = 128 << 10
 	// poll is how often idle streams are looked at, as an atomic load each; calm is how often when nothing came for a
 	// while. Both stay well below what a person, or a 500 ms target, notices.
 	poll, calm = 25 * time.Millisecond, 100 * time.Millisecond
