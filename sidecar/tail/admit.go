@@ -21,6 +21,7 @@ type arrival struct {
 	packed   bool
 	expanded int64 // its size, or what it expands to by its trailer
 	grew     time.Time
+	waits    bool // it holds what another file holds that is not read yet
 }
 
 // admit determines which stream each file is that was found: one of before the start, the place that a known one's
@@ -30,7 +31,7 @@ func (t *Tailer) admit(now time.Time, begun []*Watch) {
 	if len(begun) > 0 {
 		t.recallRenamed(begun, now)
 	}
-	for id, a := range t.held {
+	for id, a := range maps.Clone(t.held) {
 		if s, err := statOpen(a.body); err == nil && (s.size != a.size || s.mtime != a.mtime) {
 			a.stat, a.grew = s, now
 			a.measure()
@@ -56,6 +57,7 @@ func (t *Tailer) admit(now time.Time, begun []*Watch) {
 }
 
 func (t *Tailer) determine(a *arrival, begun []*Watch, now time.Time) {
+	a.waits = false
 	original := a.original()
 	if original != nil && t.files[original.inode] == original { // it may have been truncated since the last look
 		if err := t.look(original, now); err != nil {
@@ -274,6 +276,9 @@ func (t *Tailer) consume(a *arrival, now time.Time) {
 // hold tells whether a must be left alone for now, because it may be a copy that somebody is making of a
 // file that is followed.
 func (t *Tailer) hold(a *arrival, begun []*Watch, now time.Time) bool {
+	if a.waits {
+		return true
+	}
 	since := now.Sub(a.grew)
 	if t.draining || since >= copyPause || since < 0 {
 		return false
@@ -346,7 +351,16 @@ func (t *Tailer) adopt(a *arrival, now time.Time) bool {
 	}
 	for _, f := range t.files {
 		if !f.packed && f.volume == a.volume && related(f.rel, a.rel) && f.end.Load() == a.expanded && t.isCopy(f, a) {
-			t.consume(a, now)
+			switch {
+			case f.body == nil && !f.inPlace(): // only this is left of it
+				t.fade(f, now, removed)
+				t.move(f, a, now)
+			case f.release() < f.end.Load(): // it will be, if the sidecar is killed before all of f is acknowledged
+				a.waits = true
+				return false
+			default:
+				t.consume(a, now)
+			}
 			return true
 		}
 	}

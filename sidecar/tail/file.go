@@ -34,6 +34,7 @@ type file struct {
 	why     string    // it is fading
 	counted int64     // bytes of it that were reported as lost
 	remark  bool      // its marks in the store name another inode
+	moved   bool      // it was found under another name, and not looked at since
 	located int       // the version of its directory's listing in which its name was looked for
 	drop    int64     // below this the page cache was given back
 
@@ -69,8 +70,9 @@ const (
 
 // acked is how far a view had come when it was detached, or when the sidecar stopped.
 type acked struct {
-	id  viewID
-	off int64
+	id   viewID
+	off  int64
+	mark []byte // as it is in the store
 }
 
 // viewID names a view of a file: a declaration on its way to an output.
@@ -133,8 +135,8 @@ func (f *file) release() int64 {
 			id := viewID{w.Name, o}
 			if v := f.view(id); v != nil {
 				least = min(least, v.released.Load())
-			} else if off, ok := f.ackedOf(id); ok {
-				least = min(least, off)
+			} else if a, ok := f.ackedOf(id); ok {
+				least = min(least, a.off)
 			} else {
 				return -1
 			}
@@ -152,23 +154,23 @@ func (f *file) view(id viewID) *view {
 	return nil
 }
 
-func (f *file) ackedOf(id viewID) (int64, bool) {
+func (f *file) ackedOf(id viewID) (acked, bool) {
 	for _, a := range f.acked {
 		if a.id == id {
-			return a.off, true
+			return a, true
 		}
 	}
-	return 0, false
+	return acked{}, false
 }
 
-func (f *file) setAcked(id viewID, off int64) {
+func (f *file) setAcked(a acked) {
 	for i := range f.acked {
-		if f.acked[i].id == id {
-			f.acked[i].off = off
+		if f.acked[i].id == a.id {
+			f.acked[i] = a
 			return
 		}
 	}
-	f.acked = append(f.acked, acked{id, off})
+	f.acked = append(f.acked, a)
 }
 
 // mark describes the file at off, for the store. The caller holds f.mu, at least for reading.

@@ -105,11 +105,13 @@ func (t *Tailer) lookClosed(f *file, now time.Time) (open bool, err error) {
 	}
 	f.links = s.links
 	same := s.size == f.size && (s.mtime == f.mtime || f.packed)
-	if same && !f.wanted.Load() {
-		return false, nil
-	}
-	if t.reopens++; t.reopens > max(1, t.cfg.MaxOpen/2) {
-		return false, nil // it would only take the handle from one that was opened for the same reason
+	if same {
+		if !f.wanted.Load() {
+			return false, nil
+		}
+		if t.reopens++; t.reopens > max(1, t.cfg.MaxOpen/2) {
+			return false, nil // it would only take the handle from one that was opened for the same reason
+		}
 	}
 	return t.reopen(f, now)
 }
@@ -128,7 +130,8 @@ func (t *Tailer) reopen(f *file, now time.Time) (open bool, err error) {
 	}
 	a := &arrival{found: found{s, f.volume, f.rel, f.watches, false}, body: h}
 	a.measure()
-	same := s.btime == f.btime && a.packed == f.packed && (s.size == f.size || !f.packed)
+	// Of an empty file nothing but its birth says that this is it.
+	same := s.btime == f.btime && a.packed == f.packed && (s.size == f.size || !f.packed && (s.btime != 0 || f.head.n > 0))
 	f.wanted.Store(false)
 	f.changed = now // so that it is not the next to be closed
 	f.mu.Lock()
@@ -156,7 +159,8 @@ func (t *Tailer) truncated(f *file, now time.Time) {
 	}
 	a := &arrival{found: found{s, f.volume, rel, f.watches, !selected}, body: body, grew: now}
 	a.measure()
-	t.determine(a, nil, now)
+	t.held[a.inode] = a // until the scan has found where everything is now
+	t.hinted.Store(true)
 }
 
 // detach takes the handle from a file and closes nothing.

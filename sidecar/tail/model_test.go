@@ -55,6 +55,8 @@ type mfile struct {
 	lines []*mline
 	// known says that the tailer has recorded it, with something in it, open that it has a handle of it.
 	known, open bool
+	// seen says that it was looked at, solid that the store knows something of its content.
+	seen, solid bool
 	packed      bool
 	copied      bool   // nobody writes to a copy
 	strange     bool   // no pattern selected it when it was there to be seen
@@ -123,7 +125,7 @@ func (m *model) tell(what string) {
 		}
 	}
 	for _, a := range m.arrived[m.told:] {
-		fmt.Fprintf(&m.log, " %.11s from %s", a.text, a.stream[len(a.stream)-4:])
+		fmt.Fprintf(&m.log, " %.20s from %s", a.text, a.stream[len(a.stream)-4:])
 	}
 	m.told = len(m.arrived)
 	fmt.Fprintln(&m.log)
@@ -157,6 +159,10 @@ func (m *model) looks(t *rapid.T) {
 	m.tell("after the look")
 	m.check()
 	for name, f := range m.files {
+		if name == liveName || m.all {
+			f.solid = f.solid || !f.seen && len(f.lines) > 0
+			f.seen = true
+		}
 		if f.known = f.known || len(f.lines) > 0 && (name == liveName || m.all); f.known {
 			f.open = m.cfg.MaxOpen > 100
 		}
@@ -208,7 +214,7 @@ func (m *model) writeTo(t *rapid.T, name string) {
 		f.partial = nil
 	}
 	add := func() *mline {
-		l := &mline{excused: f.strange, text: fmt.Sprintf("line %06d %s", len(m.written), strings.Repeat("x", len(m.written)*37%200)),
+		l := &mline{excused: f.strange, text: fmt.Sprintf("%08x line %06d %s", uint32(len(m.written)+1)*2654435769, len(m.written), strings.Repeat("x", len(m.written)*37%200)),
 			allowed: len(m.watches[0].Outputs)}
 		m.written = append(m.written, l)
 		m.byText[l.text] = l
@@ -359,17 +365,18 @@ func (m *model) restarts(*rapid.T) {
 	}
 	m.up = false
 	m.kill()
-	for _, l := range m.written {
-		l.allowed += l.arrived - l.committed
-		l.committed = l.arrived
-	}
 	for _, f := range m.files {
 		f.open = false
+		f.known = f.known && (f.solid || slices.ContainsFunc(f.lines, func(l *mline) bool { return l.committed > 0 }))
 	}
 	for _, f := range m.removed {
 		m.lose(f)
 	}
 	m.removed = nil
+	for _, l := range m.written {
+		l.allowed += l.arrived - l.committed
+		l.committed = l.arrived
+	}
 }
 
 func (m *model) blocks(*rapid.T) { m.blocked = !m.blocked }

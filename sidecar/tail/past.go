@@ -49,7 +49,7 @@ func loadPast(store Store) (*past, error) {
 		if mark.off > m.mark.off {
 			m.mark = mark
 		}
-		m.acked = append(m.acked, acked{viewID{k.Declaration, k.Output}, e.Low})
+		m.acked = append(m.acked, acked{viewID{k.Declaration, k.Output}, e.Low, e.Mark})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoints: %w", err)

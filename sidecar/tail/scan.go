@@ -2,6 +2,7 @@ package tail
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -59,6 +60,7 @@ func (t *Tailer) scan(now time.Time) {
 		}
 	}
 	t.rotations(now)
+	t.lookMoved(now)
 	for _, v := range t.volumes {
 		t.kin(v)
 	}
@@ -121,7 +123,7 @@ func (t *Tailer) sees(f *file, w *Watch, v *volume, rel string, now time.Time) {
 	if f.seen != t.scans {
 		f.seen = t.scans
 		if f.rel != rel || f.volume != v {
-			f.volume, f.rel = v, rel
+			f.volume, f.rel, f.moved = v, rel, true
 			inherit(v, rel, f)
 		}
 	}
@@ -151,7 +153,7 @@ func (t *Tailer) enroll(f *file, w *Watch, now time.Time) {
 		if old || w.FromEnd && w.newborn && !w.started {
 			start = lastLine(f)
 		}
-		f.setAcked(id, start)
+		f.setAcked(acked{id: id, off: start})
 		f.unsaved = append(f.unsaved, id)
 	}
 }
@@ -188,6 +190,19 @@ func (t *Tailer) rotations(now time.Time) {
 		}
 		if f.state == rotated {
 			t.locate(f)
+		}
+	}
+}
+
+// lookMoved looks at files that were found under another name: it can be told now whether they still hold what they
+// did, and it has to be, before what may be their copies is judged.
+func (t *Tailer) lookMoved(now time.Time) {
+	for _, f := range slices.Collect(maps.Values(t.files)) {
+		if f.moved {
+			f.moved = false
+			if err := t.look(f, now); err != nil {
+				t.trouble.note(f.name(), err)
+			}
 		}
 	}
 }
@@ -274,7 +289,7 @@ func (t *Tailer) locate(f *file) {
 	if f.volume.root == nil || f.links == 0 || f.rel == "" {
 		return
 	}
-	if s, err := f.volume.lstat(f.rel); err == nil && s.inode == f.inode {
+	if f.inPlace() {
 		return
 	}
 	l, err := f.volume.list(path.Dir(f.rel), t.scans)
@@ -284,13 +299,22 @@ func (t *Tailer) locate(f *file) {
 	f.located = l.version
 	for name, s := range t.census(f.volume, path.Dir(f.rel)) {
 		if s.inode == f.inode {
-			f.rel = name
+			f.rel, f.moved = name, true
 			return
 		}
 	}
 	if f.body == nil {
 		f.links = 0 // as far as can be told
 	}
+}
+
+// inPlace tells whether the name that f had last leads to it.
+func (f *file) inPlace() bool {
+	if f.volume.root == nil || f.rel == "" {
+		return false
+	}
+	s, err := f.volume.lstat(f.rel)
+	return err == nil && s.inode == f.inode
 }
 
 // census asks for every regular file in a directory, by its path below the volume's base.

@@ -26,7 +26,7 @@ func (t *Tailer) reap() {
 			if at := v.ended.Load(); at >= 0 && !v.dropped.Load() {
 				off = at // all of it was acknowledged, or was said to be lost
 			}
-			f.setAcked(v.id, off)
+			f.setAcked(acked{v.id, off, v.last})
 		}
 		f.views = rest
 		f.mu.Unlock()
@@ -103,8 +103,8 @@ func (t *Tailer) attach(f *file) {
 	for _, w := range f.watches {
 		for _, o := range w.Outputs {
 			id := viewID{w.Name, o}
-			if off, ok := f.ackedOf(id); ok && off < f.end.Load() && f.view(id) == nil {
-				if err := t.attachView(f, w, id, off); err != nil {
+			if a, ok := f.ackedOf(id); ok && a.off < f.end.Load() && f.view(id) == nil {
+				if err := t.attachView(f, w, a); err != nil {
 					t.trouble.note(f.path, err)
 				}
 			}
@@ -112,18 +112,18 @@ func (t *Tailer) attach(f *file) {
 	}
 }
 
-func (t *Tailer) attachView(f *file, w *Watch, id viewID, off int64) error {
-	v := &view{file: f, id: id, read: off, proof: f.known}
-	v.released.Store(off)
+func (t *Tailer) attachView(f *file, w *Watch, from acked) error {
+	v := &view{file: f, id: from.id, read: from.off, proof: f.known, last: from.mark}
+	v.released.Store(from.off)
 	v.ended.Store(-1)
 	v.ending.Store(t.draining)
 	f.mu.RLock()
-	if m, err := f.mark(off); err == nil {
+	if m, err := f.mark(from.off); err == nil {
 		v.last = m.encode()
 	}
 	f.mu.RUnlock()
 	var err error
-	v.detach, err = w.Attach(v, f.path, id.output, func() {
+	v.detach, err = w.Attach(v, f.path, from.id.output, func() {
 		v.done.Store(true)
 		t.nudge()
 	})
@@ -132,7 +132,7 @@ func (t *Tailer) attachView(f *file, w *Watch, id viewID, off int64) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.acked = slices.DeleteFunc(f.acked, func(a acked) bool { return a.id == id })
+	f.acked = slices.DeleteFunc(f.acked, func(a acked) bool { return a.id == from.id })
 	f.views = append(f.views, v)
 	return nil
 }
@@ -148,13 +148,13 @@ func (t *Tailer) saveAll() {
 			continue
 		}
 		if f.remark && len(f.views) == 0 {
-			for _, a := range f.acked {
+			for _, a := range slices.Clone(f.acked) {
 				t.record(put, f, a)
 			}
 		}
 		for _, id := range f.unsaved {
-			if off, ok := f.ackedOf(id); ok {
-				t.record(put, f, acked{id, off})
+			if a, ok := f.ackedOf(id); ok {
+				t.record(put, f, a)
 			}
 		}
 		saved = append(saved, f)
@@ -189,6 +189,8 @@ func (t *Tailer) record(put map[checkpoint.Key]checkpoint.Entry, f *file, a acke
 		return
 	}
 	put[key] = e
+	a.mark = e.Mark
+	f.setAcked(a)
 }
 
 func (f *file) keyOf(id viewID) checkpoint.Key {

@@ -278,7 +278,7 @@ func (t *Tailer) step(scan bool) time.Duration {
 	since := now.Sub(t.scanned)
 	scan = scan || since >= scanEvery || since < 0
 	t.lookAll(now, scan) // what was truncated has to be known before its copy is found
-	if scan {
+	if t.hinted.Swap(false) || scan {
 		t.scan(now)
 	}
 	t.settle(now)
