@@ -81,6 +81,9 @@ func (c Container) tag(text string) (string, error) {
 	return b.String(), nil
 }
 
+// maxPad is how many blanks pad adds at most: a template is somebody else's, and must not take all memory.
+const maxPad = 1 << 10
+
 // functions are those that the engine offers in templates (moby daemon/logger/templates).
 var functions = template.FuncMap{
 	"json": func(v any) (string, error) {
@@ -101,7 +104,7 @@ var functions = template.FuncMap{
 		if s == "" {
 			return s
 		}
-		return strings.Repeat(" ", max(0, before)) + s + strings.Repeat(" ", max(0, after))
+		return strings.Repeat(" ", min(max(0, before), maxPad)) + s + strings.Repeat(" ", min(max(0, after), maxPad))
 	},
 	"truncate": func(s string, n int) string { return s[:max(0, min(n, len(s)))] },
 }

@@ -46,6 +46,20 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// A template is somebody else's: it must not be able to take our memory.
+func TestATagTemplateCannotTakeAllMemory(t *testing.T) {
+	c := origin.Container{Name: "/web"}
+	allocated := testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			_, _ = c.Attributes(map[string]string{"tag": `{{pad .Name 100000000 100000000}}`})
+		}
+	}).AllocedBytesPerOp()
+	require.Less(t, allocated, int64(1<<20))
+	tags, problems := c.Attributes(map[string]string{"tag": `{{pad .Name 1 2}}`})
+	require.Empty(t, problems)
+	require.Equal(t, []record.Tag{{Key: "tag", Value: " web  "}}, tags)
+}
+
 func TestPodTags(t *testing.T) {
 	p := origin.Pod{Name: "p", Namespace: "ns", UID: "u", Node: "n", Container: "app"}
 	require.Equal(t, map[string]string{"k8s_pod": "p", "k8s_pod_namespace": "ns", "k8s_pod_uid": "u", "k8s_node_name": "n",
