@@ -12,8 +12,8 @@ import (
 func collectors(j *job) []collector {
 	all := []collector{
 		{"bare loop", func(j *job) (*exec.Cmd, error) {
-			if j.parse || j.codec != "" {
-				return nil, fmt.Errorf("the bare loop only carries raw lines")
+			if j.parse || j.codec != "" || j.kafka {
+				return nil, fmt.Errorf("the bare loop only carries raw lines, to Elasticsearch")
 			}
 			self, err := os.Executable()
 			return exec.Command(self, "bare", j.file, j.url()+"/bench/_bulk"), err
@@ -52,6 +52,9 @@ func remora(j *job) (*exec.Cmd, error) {
 	if j.codec != "" {
 		cmd.Env = append(cmd.Env, "ELASTICSEARCH_COMPRESSION="+j.codec)
 	}
+	if j.kafka {
+		cmd.Env = append(cmd.Env, "LOGGING_OUTPUT=kafka", fmt.Sprintf("KAFKA_BROKERS=127.0.0.1:%d", j.port))
+	}
 	return cmd, nil
 }
 
@@ -59,8 +62,8 @@ func remora(j *job) (*exec.Cmd, error) {
 // lose data, the position in a database as Remora has its checkpoints. It sends no identity of its records: its
 // Generate_ID costs it two thirds of its speed.
 func fluentBit(bin string, j *job) (*exec.Cmd, error) {
-	if j.codec == "zstd" {
-		return nil, fmt.Errorf("fluent-bit's es output has gzip only")
+	if j.codec == "zstd" || j.kafka {
+		return nil, fmt.Errorf("fluent-bit takes part in what its es output has: raw and gzip")
 	}
 	parser, parserFile := "", ""
 	if j.parse {
@@ -130,7 +133,7 @@ const fluentBitParsers = `
 
 // rsyslog reads with imfile and sends with omelasticsearch, in bulk, with a queue of its own.
 func rsyslog(bin string, j *job) (*exec.Cmd, error) {
-	if j.codec != "" || j.parse && j.kind != "json" {
+	if j.codec != "" || j.kafka || j.parse && j.kind != "json" {
 		return nil, fmt.Errorf("rsyslog is set up for raw lines and JSON, uncompressed")
 	}
 	template := `template(name="doc" type="list" option.jsonf="on") {

@@ -19,7 +19,7 @@ var cli struct {
 		Bins   string        `default:"bin" help:"Where remora-sidecar lies; scratch files go there too."`
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
-		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies."`
+		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there."`
 		Only   []string      `help:"Names of collectors, where not all are wanted."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Port   int           `default:"19200" help:"Where the server listens, on loopback."`
@@ -71,7 +71,7 @@ func measure() error {
 			return err
 		}
 		done, err := measureJob(name, j, o.Rounds, o.Limit, o.Only)
-		_ = os.Remove(j.file)
+		_ = os.RemoveAll(strings.TrimSuffix(j.file, "/*.log"))
 		if err != nil {
 			return err
 		}
@@ -98,9 +98,16 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 			j.parse = true
 		case "gzip", "zstd":
 			j.codec = p
+		case "kafka":
+			j.kafka = true
 		default:
-			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd", name, p)
+			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka", name, p)
 		}
+	}
+	if j.kafka {
+		var err error
+		j.file, err = split(&j)
+		return j, err
 	}
 	return j, write(j.file, j.kind, j.lines)
 }

@@ -19,6 +19,7 @@ type job struct {
 	bytes      int64
 	parse      bool
 	codec      string // of bodies: empty, gzip or zstd
+	kafka      bool   // deliver to Kafka instead of Elasticsearch
 	port       int
 	dir        string // for what the collector keeps; new for each run
 	bins       string
@@ -47,19 +48,15 @@ func run(c collector, j job, limit time.Duration) (r result, err error) {
 		return r, err
 	}
 	defer os.RemoveAll(j.dir)
-	self, err := os.Executable()
+	start := startServer
+	if j.kafka {
+		start = startBroker
+	}
+	srv, err := start(&j)
 	if err != nil {
 		return r, err
 	}
-	srv := exec.Command(self, "serve", fmt.Sprintf("--address=127.0.0.1:%d", j.port), fmt.Sprintf("--lines=%d", j.lines))
-	srv.Stderr = os.Stderr
-	if err := srv.Start(); err != nil {
-		return r, err
-	}
 	defer func() { _ = srv.Process.Kill(); _ = srv.Wait() }()
-	if err := answering(j.url()); err != nil {
-		return r, err
-	}
 	cmd, err := c.command(&j)
 	if err != nil {
 		return r, err
@@ -74,7 +71,11 @@ func run(c collector, j job, limit time.Duration) (r result, err error) {
 	if err := cmd.Start(); err != nil {
 		return r, err
 	}
-	s, waitErr := arrived(j.url(), j.lines, limit)
+	wait := arrived
+	if j.kafka {
+		wait = arrivedInKafka
+	}
+	s, waitErr := wait(&j, limit)
 	r.peak = peak(cmd.Process.Pid)
 	_ = cmd.Process.Signal(syscall.SIGTERM) // the bare loop has ended by itself
 	exited := make(chan error, 1)
@@ -96,22 +97,33 @@ func run(c collector, j job, limit time.Duration) (r result, err error) {
 	return r, nil
 }
 
-func answering(url string) error {
+// startServer starts this program as the server, and returns when it answers.
+func startServer(j *job) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "serve", fmt.Sprintf("--address=127.0.0.1:%d", j.port), fmt.Sprintf("--lines=%d", j.lines))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	for range 200 {
-		if resp, err := http.Get(url + "/stats"); err == nil {
-			return resp.Body.Close()
+		if resp, err := http.Get(j.url() + "/stats"); err == nil {
+			return cmd, resp.Body.Close()
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return fmt.Errorf("the server on %s does not answer", url)
+	_ = cmd.Process.Kill()
+	return nil, fmt.Errorf("the server on %s does not answer", j.url())
 }
 
 // arrived waits until the server has had each of the lines.
-func arrived(url string, lines int, limit time.Duration) (s stats, err error) {
+func arrived(j *job, limit time.Duration) (s stats, err error) {
 	deadline := time.Now().Add(limit)
 	for time.Now().Before(deadline) {
 		time.Sleep(50 * time.Millisecond)
-		resp, err := http.Get(url + "/stats")
+		resp, err := http.Get(j.url() + "/stats")
 		if err != nil {
 			return s, err
 		}
@@ -120,11 +132,11 @@ func arrived(url string, lines int, limit time.Duration) (s stats, err error) {
 		if err != nil {
 			return s, err
 		}
-		if s.Lines >= lines {
+		if s.Lines >= j.lines {
 			return s, nil
 		}
 	}
-	return s, fmt.Errorf("only %d of %d lines arrived within %v (%d without a number)", s.Lines, lines, limit, s.Odd)
+	return s, fmt.Errorf("only %d of %d lines arrived within %v (%d without a number)", s.Lines, j.lines, limit, s.Odd)
 }
 
 // peak is the most memory that the process had resident, if it still lives.
