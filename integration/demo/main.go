@@ -63,7 +63,7 @@ func prepare() error {
 
 func throughThePlugin() error {
 	title("1. The plugin: a container's standard output")
-	container := prefix + "web"
+	container := prefix + "shop"
 	if err := dockerEach(
 		[]string{"plugin", "create", plugin, "bin/plugin"},
 		[]string{"plugin", "set", plugin, "LOGGING_OUTPUT=file", "FILE_PATH=/var/lib/remora/logs"},

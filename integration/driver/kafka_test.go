@@ -31,7 +31,7 @@ func TestKafkaComesUpLate(t *testing.T) {
 		var tags struct {
 			Container string `json:"container_id"`
 		}
-		if err := json.Unmarshal(r.Raw, &tags); err != nil || tags.Container != c.ID[:12] {
+		if err := json.Unmarshal(r.Raw, &tags); err != nil || tags.Container != c.ID {
 			t.Fatalf("a record of another container: %s", r.Raw)
 		}
 	}

@@ -30,7 +30,7 @@ func TestEachLineExactlyOnceInOrderWithTags(t *testing.T) {
 	name := c.Name(t)
 	log := follow(p, "web")
 	log.Each = func(t testing.TB, r *verify.Record) {
-		for _, want := range []string{`"team":"blue"`, `"docker_container":"` + name + `"`, `"container_id":"` + c.ID[:12],
+		for _, want := range []string{`"team":"blue"`, `"docker_container":"` + name + `"`, `"container_id":"` + c.ID + `"`,
 			`"source":"stdout"`, `"stream":"stdout"`} {
 			if !strings.Contains(string(r.Raw), want) {
 				t.Fatalf("a record lacks %s: %s", want, r.Raw)

@@ -61,7 +61,7 @@ func TestTagsOfEachOrchestrator(t *testing.T) {
 			container := e.Run(t, p.Name, options, "-text", "hello\n")
 			record := written(t, p, "tags-"+name, "hello")
 			expect(t, record, c.want)
-			expect(t, record, map[string]any{"docker_container": container.Name(t), "container_id": container.ID[:12],
+			expect(t, record, map[string]any{"docker_container": container.Name(t), "container_id": container.ID,
 				"image": engine.Image, "host": host, "stream": "stdout", "source": "stdout"})
 			stamp, _ := record["@timestamp"].(string)
 			if at, err := time.Parse(time.RFC3339Nano, stamp); err != nil || time.Since(at).Abs() > time.Minute ||

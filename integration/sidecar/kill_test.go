@@ -46,6 +46,8 @@ func TestTwentyKills(t *testing.T) {
 	}
 	n := log.Await(t, time.Minute, "survivor", "", lines)
 	t.Logf("%d of %d lines came twice", n.Twice, lines)
+	p.put(t, "last.log", "end 0\n") // by now the last one may have only just been started
+	log.Await(t, 10*time.Second, "end", "", 1)
 	if code := running.terminate(t); code != 0 {
 		t.Errorf("SIGTERM: exit code %d", code)
 	}
