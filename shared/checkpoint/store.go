@@ -73,7 +73,12 @@ func open(path string) (db *bbolt.DB, err error) {
 	}
 	empty := false
 	err = db.View(func(tx *bbolt.Tx) error {
-		empty = tx.Bucket(bucket) == nil
+		b := tx.Bucket(bucket)
+		if empty = b == nil; !empty {
+			if err := walk(b); err != nil {
+				return err
+			}
+		}
 		for err := range tx.Check() {
 			return fmt.Errorf("damaged: %w", err)
 		}
@@ -86,6 +91,17 @@ func open(path string) (db *bbolt.DB, err error) {
 		})
 	}
 	return db, err
+}
+
+// walk looks every key up and reads its value to the end. bbolt's own check does so in a goroutine of its own, where a wrong
+// length that leads out of the file ends the process, and does not look at values at all.
+func walk(b *bbolt.Bucket) error {
+	return b.ForEach(func(k, v []byte) error {
+		if _, ok := parseKey(k); !ok || len(v) == 0 || !bytes.Equal(b.Get(k), bytes.Clone(v)) { // the clone is what reads
+			return errors.New("damaged: what stands there is no checkpoint")
+		}
+		return nil
+	})
 }
 
 // closeDamaged closes what can still be closed: the file and its lock. bbolt waits for transactions that a panic left
@@ -131,11 +147,16 @@ func (s *Store) Each(f func(Key, Entry)) error {
 }
 
 // Commit stores entries and then forgets keys, all or nothing, and returns once that is on disk.
-func (s *Store) Commit(put map[Key]Entry, forget []Key) error {
+func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	if len(put) == 0 && len(forget) == 0 {
 		return nil
 	}
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	defer func() { // bbolt rolls back, and panics where its list of free pages is damaged
+		if r := recover(); r != nil {
+			err = fmt.Errorf("checkpoint %s: damaged: %v", s.path, r)
+		}
+	}()
+	err = s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucket)
 		for k, e := range put {
 			if err := b.Put(k.bytes(), e.bytes()); err != nil {
