@@ -58,17 +58,19 @@ type queue struct {
 const overhead = 40
 
 func newWorkspace() *workspace {
-	return &workspace{queueOf: make(map[*partition]*queue), routes: make(map[*record.Source]*route)}
+	return &workspace{
+		records: make([]sarama.Record, 0, maxRecords), ids: make([]sarama.RecordHeader, 0, maxRecords),
+		queueOf: make(map[*partition]*queue), routes: make(map[*record.Source]*route),
+	}
 }
 
-// reset readies w for b.
-func (w *workspace) reset(b *record.Batch) {
-	n := len(b.Records)
-	w.base = millis(b.Records[0].Time)
-	if cap(w.records) < n {
-		w.records, w.ids = make([]sarama.Record, n), make([]sarama.RecordHeader, n)
-	}
-	w.records, w.ids = w.records[:n], w.ids[:n]
+// maxRecords is how many records a request holds: slabs must not grow, because records are pointed to.
+const maxRecords = 4 << 10
+
+// reset readies w for records of about the given time.
+func (w *workspace) reset(ns int64) {
+	w.base = millis(ns)
+	w.records, w.ids = w.records[:0], w.ids[:0]
 	w.bytes, w.headers = w.bytes[:0], w.headers[:0]
 	w.spare, w.queues = append(w.spare, w.queues...), w.queues[:0]
 	clear(w.queueOf)
@@ -101,10 +103,11 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	value := w.bytes[at:len(w.bytes):len(w.bytes)]
 	at = len(w.bytes)
 	w.bytes = r.AppendID(w.bytes)
-	w.ids[i] = sarama.RecordHeader{Key: identityHeader, Value: w.bytes[at:len(w.bytes):len(w.bytes)]}
+	w.ids = append(w.ids, sarama.RecordHeader{Key: identityHeader, Value: w.bytes[at:len(w.bytes):len(w.bytes)]})
+	id := &w.ids[len(w.ids)-1]
 
 	at = len(w.headers)
-	w.headers = append(append(w.headers, &w.ids[i]), rt.headers...)
+	w.headers = append(append(w.headers, id), rt.headers...)
 	headers := w.headers[at:len(w.headers):len(w.headers)]
 
 	q, key := rt.queue, rt.key
@@ -116,12 +119,12 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 		key = w.fieldKey(o.config.PartitionKey, r)
 		q = w.queue(rt.topic.partition(w.hasher.partition(key, rt.topic.count())))
 	}
-	w.records[i] = sarama.Record{
+	w.records = append(w.records, sarama.Record{
 		Key: key, Value: value, Headers: headers, TimestampDelta: millis(r.Time) - w.base,
-	}
-	q.records = append(q.records, &w.records[i])
+	})
+	q.records = append(q.records, &w.records[len(w.records)-1])
 	q.index = append(q.index, i)
-	q.sizes = append(q.sizes, overhead+rt.size+len(key)+len(value)+len(identityHeader)+len(w.ids[i].Value))
+	q.sizes = append(q.sizes, overhead+rt.size+len(key)+len(value)+len(identityHeader)+len(id.Value))
 }
 
 // fieldKey is the value of the field that chooses the partition, the stream's where r has no such field.

@@ -38,7 +38,7 @@ func topicOf(partitions int) *topic {
 
 func fill(o *Output, b *record.Batch, partitions int) *workspace {
 	w := newWorkspace()
-	o.fill(w, b, map[string]*topic{"web": topicOf(partitions)}, new(verdict))
+	o.fill(w, b, 0, map[string]*topic{"web": topicOf(partitions)}, newVerdict())
 	return w
 }
 
@@ -156,14 +156,14 @@ func TestVerdicts(t *testing.T) {
 	b := sample.Batch(0, 3, sample.Source(1))
 	bad := record.NewSource("k", "d", "stdout", "no topic!", nil, nil)
 	b.Records[1].Source = bad
-	o, v := open(t), new(verdict)
-	o.fill(newWorkspace(), b, map[string]*topic{"web": topicOf(1), "no topic!": o.topic("no topic!")}, v)
+	o, v := open(t), newVerdict()
+	o.fill(newWorkspace(), b, 0, map[string]*topic{"web": topicOf(1), "no topic!": o.topic("no topic!")}, v)
 	var partial *output.Partial
 	require.ErrorAs(t, v.result(3), &partial)
 	require.Equal(t, 1, partial.Refused[0].Index)
 	require.Contains(t, partial.Refused[0].Reason, "no topic!")
 
-	v = new(verdict)
+	v = newVerdict()
 	v.retry([]int{2, 0}, sarama.ErrNotLeaderForPartition)
 	v.retry([]int{1}, sarama.ErrOutOfBrokers)
 	require.ErrorIs(t, v.result(3), sarama.ErrNotLeaderForPartition, "nothing was taken")
@@ -173,18 +173,19 @@ func TestVerdicts(t *testing.T) {
 
 func TestEncodingAllocatesNothing(t *testing.T) {
 	b := sample.Batch(0, 1000, sample.Source(1), sample.Source(2))
-	o, w, topics, v := open(t), newWorkspace(), map[string]*topic{"web": topicOf(4)}, new(verdict)
-	o.fill(w, b, topics, v)
-	require.Zero(t, testing.AllocsPerRun(20, func() { o.fill(w, b, topics, v) }))
+	o, w, topics, v := open(t), newWorkspace(), map[string]*topic{"web": topicOf(4)}, newVerdict()
+	o.fill(w, b, 0, topics, v)
+	require.Zero(t, testing.AllocsPerRun(20, func() { o.fill(w, b, 0, topics, v) }))
 }
 
 func BenchmarkEncode(b *testing.B) {
 	batch := sample.Batch(0, 10_000, sample.Source(1))
-	o, w, topics, v := open(b), newWorkspace(), map[string]*topic{"web": topicOf(8)}, new(verdict)
+	o, w, topics, v := open(b), newWorkspace(), map[string]*topic{"web": topicOf(8)}, newVerdict()
 	b.ReportAllocs()
 	for b.Loop() {
-		o.fill(w, batch, topics, v)
+		for at := 0; at < len(batch.Records); {
+			at = o.fill(w, batch, at, topics, v)
+		}
 	}
-	b.SetBytes(int64(len(w.bytes)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
 }

@@ -89,9 +89,19 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if err != nil {
 		return err
 	}
-	w := o.spaces.Get().(*workspace)
-	v := new(verdict)
-	o.fill(w, b, topics, v)
+	v := newVerdict()
+	for at := 0; at < len(b.Records); {
+		w := o.spaces.Get().(*workspace)
+		at = o.fill(w, b, at, topics, v)
+		if err := o.deliver(ctx, w, v); err != nil {
+			return err
+		}
+	}
+	return v.result(len(b.Records))
+}
+
+// deliver sends what w holds and gives w back.
+func (o *Output) deliver(ctx context.Context, w *workspace, v *verdict) error {
 	done := make(chan struct{})
 	go func() {
 		o.send(ctx, w, v)
@@ -100,25 +110,31 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	}()
 	select {
 	case <-done:
-		return v.result(len(b.Records))
+		return nil
 	case <-ctx.Done():
 	}
 	select {
 	case <-done: // just in time: what was taken need not be sent again
-		return v.result(len(b.Records))
+		return nil
 	default:
 		return ctx.Err()
 	}
 }
 
-// fill turns b's records into Kafka's and queues them by partition.
-func (o *Output) fill(w *workspace, b *record.Batch, topics map[string]*topic, v *verdict) {
-	w.reset(b)
+// requestBytes is how much of a batch is turned into Kafka's records and sent at a time. sarama encodes a request into
+// memory of its own, twice, so that larger ones would cost more in memory than they save in round trips.
+const requestBytes = 1 << 20
+
+// fill turns b's records from at on into Kafka's and queues them by partition, as many as go into a request. It returns
+// where it ended.
+func (o *Output) fill(w *workspace, b *record.Batch, at int, topics map[string]*topic, v *verdict) int {
+	w.reset(b.Records[at].Time)
 	var (
 		last *record.Source
 		rt   *route
+		i    = at
 	)
-	for i := range b.Records {
+	for ; i < len(b.Records) && len(w.bytes) < requestBytes && len(w.records) < cap(w.records); i++ {
 		r := &b.Records[i]
 		if r.Source != last {
 			last = r.Source
@@ -138,6 +154,7 @@ func (o *Output) fill(w *workspace, b *record.Batch, topics map[string]*topic, v
 		}
 	}
 	sortByOrder(w.queues)
+	return i
 }
 
 // route is what the records of s share on their way to t.

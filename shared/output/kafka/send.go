@@ -22,6 +22,7 @@ type chunk struct {
 func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 	for _, q := range w.queues {
 		<-q.p.turn
+		q.err = v.stuck[q.p]
 	}
 	defer func() {
 		for _, q := range w.queues {
@@ -47,6 +48,9 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 	for _, q := range w.queues {
 		if left := q.index[q.sent:]; len(left) > 0 {
 			v.retry(left, errors.Join(q.err, ctx.Err()))
+		}
+		if q.err != nil {
+			v.stuck[q.p] = q.err
 		}
 	}
 }

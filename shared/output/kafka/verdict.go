@@ -11,7 +11,12 @@ import (
 type verdict struct {
 	mu      sync.Mutex
 	partial output.Partial
+	// stuck are partitions that something could not be sent to. What comes later in the batch must not go there either.
+	// It belongs to who sends, one request after the other.
+	stuck map[*partition]error
 }
+
+func newVerdict() *verdict { return &verdict{stuck: make(map[*partition]error)} }
 
 func (v *verdict) retry(index []int, cause error) {
 	v.mu.Lock()
