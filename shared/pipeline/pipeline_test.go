@@ -335,7 +335,7 @@ func TestABackendThatIsDownGetsEverythingLaterAndIsMentionedOnce(t *testing.T) {
 }
 
 // quantumLines is how many of the tests' lines one turn can add to a batch that is nearly full.
-const quantumLines = (256 << 10) / 7
+const quantumLines = (128 << 10) / 7
 
 func TestThePauseThatTheBackendAskedForIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
