@@ -24,7 +24,11 @@ func TestTwentyKills(t *testing.T) {
 	first := make(map[int]time.Time, lines)
 	var killed time.Time
 	log.Each = func(t testing.TB, r *verify.Record) {
-		n, _ := strconv.Atoi(strings.Fields(r.Line())[1])
+		words := strings.Fields(r.Line())
+		if words[0] != "survivor" {
+			return
+		}
+		n, _ := strconv.Atoi(words[1])
 		if before, again := first[n]; !again {
 			first[n] = time.Now()
 		} else if age := killed.Sub(before); age > 3*time.Second {
