@@ -14,6 +14,7 @@ import (
 
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -47,6 +48,7 @@ func run(ctx context.Context, environ map[string]string, socket string) error {
 		return err
 	}
 	log := s.Logger()
+	config.TuneMemory(environ, log)
 	lanes, err := s.Lanes(s.Outputs, environ)
 	if err != nil {
 		return usageError{err}

@@ -59,7 +59,7 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 		return err
 	}
 	log := s.Logger()
-	limitMemory(environ, log)
+	config.TuneMemory(environ, log)
 	lanes, err := s.Lanes(s.Outputs, environ)
 	if err != nil {
 		return codedError{err, exitUsage}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"log/slog"
@@ -10,9 +10,18 @@ import (
 	"strings"
 )
 
-// limitMemory makes the garbage collector respect the cgroup's limit, a tenth of which is left to what it does not see.
-// GOMEMLIMIT, where set, has been obeyed by the runtime already.
-func limitMemory(environ map[string]string, log *slog.Logger) {
+// gcPercent is how much garbage may gather, in percent of what is in use, before it is collected; Go's default is 100.
+// Batches are used again and records cost no allocation, so that there is little to collect, and the memory is better
+// left to the applications.
+const gcPercent = 40
+
+// TuneMemory sets the garbage collector for a process that is a guest on its machine, and makes it respect the cgroup's
+// limit, a tenth of which is left to what it does not see. What GOGC and GOMEMLIMIT say has been obeyed by the runtime
+// already and stands.
+func TuneMemory(environ map[string]string, log *slog.Logger) {
+	if environ["GOGC"] == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if environ["GOMEMLIMIT"] != "" {
 		return
 	}
