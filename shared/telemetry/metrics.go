@@ -65,7 +65,7 @@ func (s *Snapshot) writeRest(w io.Writer, all []series) {
 	for i := range all {
 		metrics.WriteGaugeUint64(w, "remora_lag_bytes"+all[i].labels(), uint64(max(0, all[i].lagBytes)))
 	}
-	header(w, "remora_lag_seconds", "gauge", "Age of the newest acknowledged record while there is a lag")
+	header(w, "remora_lag_seconds", "gauge", "Seconds since the output had all of the log, 0 while it has")
 	for i := range all {
 		metrics.WriteGaugeFloat64(w, "remora_lag_seconds"+all[i].labels(), all[i].lagSeconds)
 	}

@@ -40,7 +40,7 @@ type Log struct {
 	Target      string          `json:"target"`
 	Output      string          `json:"output"`
 	Counts      pipeline.Counts `json:"counts"`
-	// LagBytes is what the backend has not acknowledged of the stream, LagSeconds how old the newest is that it has.
+	// LagBytes is what the backend has not acknowledged of the stream, LagSeconds how long ago it had all of it.
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Error      string  `json:"error,omitempty"`
