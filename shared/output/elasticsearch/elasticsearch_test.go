@@ -3,6 +3,7 @@ package elasticsearch
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -314,6 +315,28 @@ func TestCredentials(t *testing.T) {
 	require.NoError(t, os.WriteFile(credentialFile, []byte("pilot:log:pilot\n"), 0o600))
 	require.NoError(t, open(t, "ELASTICSEARCH_HOSTS", server.URL).Write(t.Context(), sample.Batch(0, 1, sample.Source(1))))
 	require.Equal(t, web.Basic("pilot", "log:pilot"), <-got)
+}
+
+// Whatever a server, or what stands before it, answers: a verdict that names only records that were sent, and no panic.
+func FuzzVerdict(f *testing.F) {
+	for _, v := range versions {
+		f.Add(string(v.recorded("mixed.json")))
+		f.Add(string(v.recorded("created.json")))
+	}
+	f.Add(`{"errors":true,"items":[{},{"create":{"status":500,"error":"old"}}]}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		const sent = 4
+		err := verdict(&web.Response{Status: 200, Body: io.NopCloser(strings.NewReader(body))}, sent, true)
+		var partial *output.Partial
+		if errors.As(err, &partial) {
+			for _, i := range partial.Retry {
+				require.Less(t, i, sent)
+			}
+			for _, r := range partial.Refused {
+				require.Less(t, r.Index, sent)
+			}
+		}
+	})
 }
 
 func TestEncodingAllocatesNothing(t *testing.T) {

@@ -71,6 +71,9 @@ func Open(c Config) (*Output, error) {
 
 // Write posts b. Any status of 2xx means that all of it was taken; 400 and 422 that something in it never will be.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	if len(b.Records) == 0 {
+		return ctx.Err()
+	}
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
 	for i := range b.Records {

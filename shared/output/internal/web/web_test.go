@@ -172,7 +172,7 @@ func TestNodesTakeTurnsAndRest(t *testing.T) {
 		for range 20 { // it rests longer each time, and no longer than the longest
 			n.Failed(n.nodes[1], time.Now())
 		}
-		require.LessOrEqual(t, n.nodes[1].rests.Sub(time.Now()), longestRest)
+		require.LessOrEqual(t, time.Until(n.nodes[1].rests), longestRest)
 		n.Failed(n.nodes[0], time.Now())
 		n.Failed(n.nodes[2], time.Now())
 		require.NotEqual(t, "b", pick(), "when all rest, the one that is nearest to its end")
