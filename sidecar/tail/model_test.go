@@ -57,6 +57,7 @@ type mfile struct {
 	known, open bool
 	// seen says that it was looked at, solid that the store knows something of its content.
 	seen, solid bool
+	looked      int // how many lines it had then
 	packed      bool
 	copied      bool   // nobody writes to a copy
 	strange     bool   // no pattern selected it when it was there to be seen
@@ -161,7 +162,7 @@ func (m *model) looks(t *rapid.T) {
 	for name, f := range m.files {
 		if name == liveName || m.all {
 			f.solid = f.solid || !f.seen && len(f.lines) > 0
-			f.seen = true
+			f.seen, f.looked = true, len(f.lines)
 		}
 		if f.known = f.known || len(f.lines) > 0 && (name == liveName || m.all); f.known {
 			f.open = m.cfg.MaxOpen > 100
@@ -249,6 +250,9 @@ func (f *mfile) tear() {
 	}
 }
 
+// anew is what becomes of f when it is truncated. If it was empty when it was looked at, nobody notices.
+func (f *mfile) anew() *mfile { return &mfile{seen: f.seen && f.looked == 0} }
+
 // lose says that what did not arrive of f may never.
 func (m *model) lose(f *mfile) {
 	for _, l := range f.lines {
@@ -321,7 +325,7 @@ func (m *model) copytruncates(*rapid.T) {
 	if !f.known && !m.all {
 		m.lose(f)
 	}
-	m.files[liveName] = &mfile{}
+	m.files[liveName] = f.anew()
 }
 
 func (m *model) truncates(*rapid.T) {
@@ -333,7 +337,7 @@ func (m *model) truncates(*rapid.T) {
 	m.touch(liveName)
 	f.tear()
 	m.lose(f)
-	m.files[liveName] = &mfile{}
+	m.files[liveName] = f.anew()
 }
 
 func (m *model) removes(t *rapid.T) {
