@@ -127,7 +127,7 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, lanes []LaneStatus, to
 	})
 	for name, l := range p.lanes {
 		s := LaneStatus{Output: name}
-		if err, since := l.state.get(); err != nil {
+		if since, err := l.state.get(); err != nil {
 			s.Err, s.Since = err.Error(), since
 		}
 		lanes = append(lanes, s)

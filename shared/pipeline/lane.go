@@ -82,9 +82,9 @@ func (s *state) worked(now time.Time) {
 	}
 }
 
-// get returns the error that the last attempt ended with, nil where it worked, and since when that is so.
-func (s *state) get() (error, time.Time) {
+// get returns the error that the last attempt ended with, nil where it worked, and since when attempts fail.
+func (s *state) get() (since time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err, s.since
+	return s.since, s.err
 }

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,7 +47,9 @@ func serve(t *testing.T, take func() telemetry.Snapshot) (network, address strin
 
 func get(t *testing.T, address, path string) (int, string) {
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", address) }}}
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", address)
+		}}}
 	resp, err := c.Get("http://remora" + path)
 	require.NoError(t, err)
 	defer resp.Body.Close()
