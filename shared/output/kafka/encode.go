@@ -65,7 +65,7 @@ func newWorkspace() *workspace {
 }
 
 // maxRecords is how many records a request holds: slabs must not grow, because records are pointed to.
-const maxRecords = 4 << 10
+const maxRecords = 2 << 10
 
 // reset readies w for records of about the given time.
 func (w *workspace) reset(ns int64) {
