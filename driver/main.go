@@ -3,13 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
 
@@ -21,6 +21,9 @@ import (
 )
 
 var version = "devel" // set by the linker
+
+// defaultTarget is that of config.Driver, for explain, which works without any settings.
+const defaultTarget = "docker"
 
 // cli is the command line. All settings come from the environment, since that is what an engine can set of a plugin.
 type cli struct {
@@ -45,7 +48,8 @@ Exit status: 0 success; 1 it could not be done; 2 the command line or a setting 
 func main() {
 	var c cli
 	c.Explain.Outputs, c.Explain.Options = registry.Names(), ownOptions
-	parser := kong.Must(&c, kong.Name("remora-driver"), kong.Description(description), kong.Help(help),
+	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
+	parser := kong.Must(&c, kong.Name("remora-driver"), kong.Description(description), kong.Help(config.Help(config.DriverSections)),
 		kong.Vars{"version": version, "socket": plugin.Socket}, kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
 	ctx, err := parser.Parse(os.Args[1:])
 	if err != nil {
@@ -60,21 +64,6 @@ func main() {
 		}
 		os.Exit(exitFailure)
 	}
-}
-
-// help prints kong's help and, where it is the whole program's, the table of settings.
-func help(options kong.HelpOptions, ctx *kong.Context) error {
-	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil && ctx.Selected().Name != "run" {
-		return err
-	}
-	t := tabwriter.NewWriter(ctx.Stdout, 0, 0, 2, ' ', 0)
-	for _, section := range config.DriverSections() {
-		fmt.Fprintf(t, "\n%s:\n", section.Title)
-		for _, s := range section.Settings {
-			fmt.Fprintf(t, "  %s\t%s\t%s\n", s.Name, s.Default, s.Doc)
-		}
-	}
-	return t.Flush()
 }
 
 // usageError is an error of the settings.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -48,7 +47,7 @@ wrong; 3 something was left to deliver, which the next start goes on with.`
 func main() {
 	var c cli
 	c.Explain.Outputs = registry.Names()
-	parser := kong.Must(&c, kong.Name("remora-sidecar"), kong.Description(description+settingsHelp()),
+	parser := kong.Must(&c, kong.Name("remora-sidecar"), kong.Description(description), kong.Help(config.Help(config.SidecarSections)),
 		kong.Vars{"version": version}, kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
 	ctx, err := parser.Parse(os.Args[1:])
 	if err != nil {
@@ -63,22 +62,6 @@ func main() {
 		}
 		os.Exit(exitFailure)
 	}
-}
-
-// settingsHelp is the table of settings, as --help shows it.
-func settingsHelp() string {
-	var b strings.Builder
-	for _, section := range config.SidecarSections() {
-		fmt.Fprintf(&b, "\n\n%s:", section.Title)
-		for _, s := range section.Settings {
-			fmt.Fprintf(&b, "\n%s", s.Name)
-			if s.Default != "" {
-				fmt.Fprintf(&b, " (%s)", s.Default)
-			}
-			fmt.Fprintf(&b, ": %s", s.Doc)
-		}
-	}
-	return b.String()
 }
 
 // codedError is an error with an exit code.

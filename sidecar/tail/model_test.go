@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -20,6 +21,7 @@ import (
 func TestModel(t *testing.T) {
 	dir := t.TempDir()
 	// The steps below follow each other faster than a kernel's clock ticks, so that births could not be told apart.
+	few(t)
 	defer func(mask int) { statxMask = mask }(statxMask)
 	statxMask = unix.STATX_BASIC_STATS
 	n := 0
@@ -34,6 +36,15 @@ func TestModel(t *testing.T) {
 		defer m.rig.kill()
 		m.run(t)
 	})
+}
+
+// few sets how many stories are told where -rapid.checks does not: as many as fit into a few seconds.
+func few(t *testing.T) {
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
+	if !set {
+		require.NoError(t, flag.Set("rapid.checks", "2000"))
+	}
 }
 
 // model is what has been written, and where it is.

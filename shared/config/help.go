@@ -1,0 +1,31 @@
+package config
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kong"
+)
+
+// Help prints a program's help and, where it is the whole program's, the table of its settings behind it. kong's own
+// description can't hold the table: it would be filled into paragraphs.
+func Help(sections func() []Section) kong.HelpPrinter {
+	return func(options kong.HelpOptions, ctx *kong.Context) error {
+		err := kong.DefaultHelpPrinter(options, ctx)
+		if chosen := ctx.Selected(); err != nil || chosen != nil && chosen.Name != "run" {
+			return err
+		}
+		t := tabwriter.NewWriter(ctx.Stdout, 0, 0, 2, ' ', 0)
+		for _, section := range sections() {
+			fmt.Fprintf(t, "\n%s:\n", section.Title)
+			for _, s := range section.Settings {
+				name := s.Name
+				if s.Secret {
+					name += "[_FILE]"
+				}
+				fmt.Fprintf(t, "  %s\t%s\t%s\n", name, s.Default, s.Doc)
+			}
+		}
+		return t.Flush()
+	}
+}
