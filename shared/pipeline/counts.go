@@ -71,6 +71,10 @@ type Status struct {
 	// Source is what its records share.
 	Source *record.Source
 	Counts
+	// Before is what feeds of the same container, declaration and output counted that are done: a container that is
+	// started again, a file that was rotated. It is given to one that lives, so that what is counted for them all never
+	// falls.
+	Before Counts
 	// Acked is the position that the backend has acknowledged, Backlog how many bytes of the stream lie behind it.
 	Acked   checkpoint.Position
 	Backlog int64
@@ -86,7 +90,7 @@ func (f *Feed) Status(now time.Time) Status {
 	end := f.route.Stream.End()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Acked: f.acked,
+	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Before: f.inherited, Acked: f.acked,
 		Backlog: max(0, end-f.acked.Low)}
 	s.settle()
 	if s.Backlog > 0 {

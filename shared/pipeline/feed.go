@@ -4,13 +4,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
-	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 )
 
@@ -50,16 +48,17 @@ type Feed struct {
 
 	detached atomic.Bool
 
-	mu      sync.Mutex
-	acked   checkpoint.Position
-	final   bool // the span behind which nothing follows was acknowledged
-	counts  Counts
-	lastErr error
-	refused bool  // that a record was, is said
-	newest  int64 // time of the newest record that was acknowledged
-	reached int64 // cursor and seen, as of the last turn
-	looked  int64
-	current int64 // when last nothing but an unfinished record was behind the acknowledged position
+	mu        sync.Mutex
+	acked     checkpoint.Position
+	final     bool // the span behind which nothing follows was acknowledged
+	counts    Counts
+	inherited Counts // see Status.Before
+	lastErr   error
+	refused   bool  // that a record was, is said
+	newest    int64 // time of the newest record that was acknowledged
+	reached   int64 // cursor and seen, as of the last turn
+	looked    int64
+	current   int64 // when last nothing but an unfinished record was behind the acknowledged position
 }
 
 func newFeed(p *Pipeline, key checkpoint.Key, r Route, pos checkpoint.Position) *Feed {
@@ -244,12 +243,6 @@ func (f *Feed) position() checkpoint.Position {
 	return pos
 }
 
-// gapBehind is the gap that begins where the last read ended, nil if there is none.
-func (f *Feed) gapBehind() *stream.Gap {
-	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.seen)
-	return asGap(err)
-}
-
 // asGap is the gap that err is, or nil. It costs an allocation only where there is an error.
 func asGap(err error) *stream.Gap {
 	if err == nil {
@@ -258,64 +251,6 @@ func asGap(err error) *stream.Gap {
 	var gap *stream.Gap
 	errors.As(err, &gap)
 	return gap
-}
-
-// skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and goes on behind.
-func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
-	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
-	rest, ok := f.before(g, b.Free())
-	if !ok {
-		fl.full = len(fl.spans) > 0
-		return 0
-	}
-	f.route.Cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
-	b.Keep(len(rest))
-	f.noteSkipped(now)
-	if c := f.route.Chain; c != nil {
-		c.Apply(b, from, now.UnixNano(), true)
-	}
-	b.Records = append(b.Records, record.Record{Fields: gapFields(b, g), Source: f.route.Source, Time: now.UnixNano(),
-		Offset: f.cursor, Marker: true})
-	f.cursor = max(f.cursor, g.To)
-	f.seen = f.cursor
-	f.torn = false
-	f.note()
-	f.book(fl, from, int64(len(rest)), len(b.Arena)-held, false, now)
-	f.mu.Lock()
-	f.counts.drop(max(0, g.Records), g.Bytes)
-	f.counts.Gaps++
-	f.mu.Unlock()
-	f.log().Warn("bytes of the stream are lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
-		"reason", g.Reason)
-	return 0
-}
-
-// before reads into p what lies between the cursor and the gap: mostly nothing. It is not ok if p is too small, or if the
-// stream does not give it now.
-func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
-	size := g.From - f.cursor
-	if size <= 0 {
-		return nil, true
-	}
-	if size > int64(len(p)) {
-		return nil, false
-	}
-	n, err := f.route.Stream.ReadAt(p[:size], f.cursor)
-	return p[:n], err == nil && int64(n) == size
-}
-
-func gapFields(b *record.Batch, g *stream.Gap) []byte {
-	at := len(b.Arena)
-	a := append(b.Arena, `"remora":"gap"`...)
-	if g.Records >= 0 {
-		a = strconv.AppendInt(append(a, `,"records":`...), g.Records, 10)
-	}
-	a = strconv.AppendInt(append(a, `,"bytes":`...), g.Bytes, 10)
-	a = strconv.AppendInt(append(a, `,"from":`...), g.From, 10)
-	a = strconv.AppendInt(append(a, `,"to":`...), g.To, 10)
-	a = record.AppendString(append(a, `,"reason":`...), g.Reason)
-	b.Arena = a
-	return a[at:len(a):len(a)]
 }
 
 // noteError says once that a stream can't be read, and once that it can again.

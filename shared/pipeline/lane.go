@@ -18,7 +18,7 @@ type lane struct {
 }
 
 func newLane(p *Pipeline, name string, l Lane, cfg Config) *lane {
-	out := &lane{name: name, output: l.Output, state: state{log: p.log.With("output", name)}}
+	out := &lane{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}}}
 	workers := l.Workers
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
 		workers = c.Workers()
@@ -58,25 +58,30 @@ func (l *lane) start(ctx context.Context, workers *sync.WaitGroup) {
 type state struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	err   error
-	since time.Time
+	mu      sync.Mutex
+	failing map[*shard]struct{} // those whose last attempt failed: the output works again when there are none
+	err     error
+	since   time.Time
 }
 
-func (s *state) failed(err error, now time.Time) {
+func (s *state) failed(by *shard, err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.since = now
 		s.log.Warn("output does not take records; they wait and are sent again", "error", err)
 	}
+	s.failing[by] = struct{}{}
 	s.err = err
 }
 
-func (s *state) worked(now time.Time) {
+func (s *state) worked(by *shard, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	if s.err == nil {
+		return
+	}
+	if delete(s.failing, by); len(s.failing) == 0 {
 		s.log.Info("output takes records again", "after", now.Sub(s.since).Round(time.Millisecond))
 		s.err = nil
 	}

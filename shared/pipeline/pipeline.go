@@ -161,7 +161,7 @@ func (p *Pipeline) done(f *Feed) {
 	p.mu.Lock()
 	delete(p.feeds, f.key)
 	delete(p.dirty, f)
-	p.ended.Add(f.Status(time.Now()).Counts)
+	p.bequeath(f)
 	if !f.detached.Load() && !f.route.Keep {
 		p.forget = append(p.forget, f.key)
 	}
@@ -171,5 +171,21 @@ func (p *Pipeline) done(f *Feed) {
 	p.lanes[f.key.Output].remove(f)
 	if f.route.Done != nil {
 		f.route.Done()
+	}
+}
+
+// bequeath adds what a feed that is done has counted to the totals, and to a feed that goes on where it ended. Under mu.
+func (p *Pipeline) bequeath(f *Feed) {
+	s := f.Status(time.Now())
+	p.ended.Add(s.Counts)
+	s.Before.Add(s.Counts)
+	for _, heir := range p.feeds {
+		if heir.key.Output == f.key.Output && heir.key.Declaration == f.key.Declaration &&
+			heir.route.Source.Container() == f.route.Source.Container() {
+			heir.mu.Lock()
+			heir.inherited.Add(s.Before)
+			heir.mu.Unlock()
+			return
+		}
 	}
 }

@@ -542,3 +542,49 @@ func TestAnUnknownOutputIsNamed(t *testing.T) {
 		require.ErrorContains(t, err, "nowhere")
 	})
 }
+
+func TestWhatIsCountedForAContainerDoesNotFallWhenOneOfItsStreamsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		old, young := &memory{key: "old"}, &memory{key: "young"}
+		_, done := b.attach(old)
+		old.write(numbered(0, 10))
+		old.end()
+		f, _ := b.attach(young)
+		young.write(numbered(10, 13))
+		<-done
+		time.Sleep(2 * time.Second)
+		s := f.Status(time.Now())
+		require.EqualValues(t, 3, s.SentRecords)
+		require.EqualValues(t, 10, s.Before.SentRecords)
+		_, _, total := b.Status(time.Now())
+		require.EqualValues(t, 13, total.SentRecords)
+	})
+}
+
+func TestAnOutputThatFailsForSomeAndWorksForOthersIsMentionedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		b.out.say(func(_ context.Context, batch *record.Batch) error {
+			if batch.Records[0].Source.Stream == "bad" {
+				return errors.New("leader not available")
+			}
+			return nil
+		})
+		bad, good := &memory{key: "bad"}, &memory{key: "good"}
+		b.attach(bad)
+		b.attach(good) // on the other shard
+		bad.write("x\n")
+		for range 30 {
+			good.write("y\n")
+			time.Sleep(time.Second)
+		}
+		b.out.say(nil)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(b.log.String(), "does not take records"), b.log)
+		require.Equal(t, 1, strings.Count(b.log.String(), "takes records again"), b.log)
+	})
+}

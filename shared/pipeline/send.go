@@ -44,7 +44,7 @@ func (s *shard) send(ctx context.Context, f *flight, records []record.Record) er
 		var refused *output.Refused
 		switch {
 		case err == nil:
-			s.lane.state.worked(time.Now())
+			s.lane.state.worked(s, time.Now())
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -56,7 +56,7 @@ func (s *shard) send(ctx context.Context, f *flight, records []record.Record) er
 				s.pause.Reset() // something got through
 			}
 			if records = keep(records, partial.Retry); len(records) == 0 {
-				s.lane.state.worked(time.Now())
+				s.lane.state.worked(s, time.Now())
 				return nil
 			}
 		case errors.As(err, &tooLarge), errors.As(err, &refused):
@@ -72,7 +72,7 @@ func (s *shard) send(ctx context.Context, f *flight, records []record.Record) er
 			records = records[half:]
 			continue
 		}
-		s.lane.state.failed(err, time.Now())
+		s.lane.state.failed(s, err, time.Now())
 		if err := s.wait(ctx, err); err != nil {
 			return err
 		}

@@ -120,6 +120,18 @@ func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 	return s
 }
 
+// Container is the name that people know the writer's container by; empty where it is not known.
+func (s *Source) Container() string {
+	for _, key := range []string{"docker_container", "k8s_container_name"} {
+		for _, t := range s.Tags[len(s.Tags)-s.Origin:] {
+			if t.Key == key {
+				return t.Value
+			}
+		}
+	}
+	return ""
+}
+
 func (s *Source) claim(key string) bool {
 	if _, taken := s.own[key]; taken {
 		return false

@@ -114,6 +114,7 @@ func (s *Snapshot) series() []series {
 			index[key] = at
 			all = append(all, series{container: l.Container, declaration: l.Declaration, output: l.Output})
 		}
+		all[at].counts.Add(l.before)
 		all[at].add(&l.Counts, l.LagBytes, l.LagSeconds)
 	}
 	slices.SortStableFunc(all, func(a, b series) int { return cmp.Compare(b.counts.ReadBytes, a.counts.ReadBytes) })

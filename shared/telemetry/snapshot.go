@@ -44,6 +44,8 @@ type Log struct {
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Error      string  `json:"error,omitempty"`
+
+	before pipeline.Counts // of logs with the same labels that have ended
 }
 
 // Problem is something of a container's that was refused or ignored, and why.
@@ -74,22 +76,10 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	}
 	for _, f := range feeds {
 		s.Logs = append(s.Logs, Log{
-			Container: container(f), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
-			Target: f.Source.Target, Output: f.Output, Counts: f.Counts,
+			Container: f.Source.Container(), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
+			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Before,
 			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: f.Err,
 		})
 	}
 	return s
-}
-
-// container is the name that people know the log's container by.
-func container(f pipeline.Status) string {
-	for _, key := range []string{"docker_container", "k8s_container_name"} {
-		for _, t := range f.Source.Tags {
-			if t.Key == key {
-				return t.Value
-			}
-		}
-	}
-	return ""
 }
