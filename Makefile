@@ -83,9 +83,11 @@ test-kubernetes: bin/image ## the sidecar on a real Kubernetes, which is built f
 fuzz: ## every fuzz test for FUZZTIME=30s
 	hack/fuzz $(FUZZTIME)
 
-bench: bin/remora-sidecar ## Remora beside a bare loop and the peers that are installed; BENCH= passes flags
+bench: bin/remora-sidecar bin/plugin ## Remora beside a bare loop and the peers that are installed; BENCH= passes flags
 	go build -C integration -o ../bin/bench ./bench
+	go build -C integration/backends/kfake -o ../../../bin/kfake .
 	bin/bench run $(BENCH)
+	$(ENGINE) go test -C integration -tags bench -count=1 -timeout 20m -v ./bench/driver
 
 bench-code: ## the benchmarks of the hot path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...

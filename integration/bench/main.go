@@ -19,7 +19,7 @@ var cli struct {
 		Bins   string        `default:"bin" help:"Where remora-sidecar lies; scratch files go there too."`
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
-		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there."`
+		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+kafka" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there."`
 		Only   []string      `help:"Names of collectors, where not all are wanted."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Port   int           `default:"19200" help:"Where the server listens, on loopback."`
