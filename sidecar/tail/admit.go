@@ -203,7 +203,7 @@ func (t *Tailer) resume(m *memory, a *arrival, now time.Time) {
 // place makes f the file that a is. Its stream is not touched.
 func (t *Tailer) place(f *file, a *arrival, now time.Time) *file {
 	f.stat, f.volume, f.rel, f.packed = a.stat, a.volume, a.rel, a.packed
-	f.changed, f.looked, f.since, f.state = now, now, now, live
+	f.changed, f.since, f.state = now, now, live
 	f.wake = t.nudge
 	if a.kin {
 		f.state = rotated
@@ -217,6 +217,7 @@ func (t *Tailer) place(f *file, a *arrival, now time.Time) *file {
 	f.end.Store(a.expanded)
 	f.mu.Unlock()
 	t.files[a.inode] = f
+	t.rouse(f)
 	return f
 }
 

@@ -29,7 +29,6 @@ type file struct {
 
 	state   state
 	changed time.Time // when it last grew
-	looked  time.Time
 	since   time.Time // when state was entered
 	why     string    // it is fading
 	counted int64     // bytes of it that were reported as lost

@@ -61,7 +61,7 @@ func (t *Tailer) relieve() {
 func (t *Tailer) limit(now time.Time) {
 	var gone []*file
 	held := int64(0)
-	for _, f := range t.files {
+	for f := range t.active {
 		if f.links == 0 && f.body != nil {
 			gone = append(gone, f)
 			held += f.blocks

@@ -3,24 +3,27 @@ package tail
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 )
 
 // lookAll looks at each file that is due, or at each at all.
 func (t *Tailer) lookAll(now time.Time, all bool) {
-	quiet := t.quietEvery()
-	var again []*file // looking changes the map
-	for _, f := range t.files {
-		since := now.Sub(f.looked)
-		busy := now.Sub(f.changed) < busyFor || f.wanted.Load() || f.suspect.Load()
-		if all || busy || since >= quiet || since < 0 {
-			again = append(again, f)
+	var due []*file // looking changes the maps
+	if since := now.Sub(t.swept); all || since >= t.quietEvery() || since < 0 {
+		t.swept = now
+		due = slices.Collect(maps.Values(t.files))
+	} else {
+		for f := range t.active {
+			if now.Sub(f.changed) < busyFor || f.wanted.Load() || f.suspect.Load() {
+				due = append(due, f)
+			}
 		}
 	}
 	t.reopens = 0
-	for _, f := range again {
-		f.looked = now
+	for _, f := range due {
 		if err := t.look(f, now); err != nil {
 			t.trouble.note(f.name(), err)
 		}
@@ -49,9 +52,13 @@ func (t *Tailer) look(f *file, now time.Time) error {
 	}
 	end := f.end.Load()
 	if s.size == end && s.mtime == f.mtime && !suspect {
-		f.links, f.blocks = s.links, s.blocks
+		if s.links != f.links {
+			f.links, f.blocks = s.links, s.blocks
+			t.rouse(f)
+		}
 		return nil
 	}
+	t.rouse(f)
 	same, err := t.verify(f, s)
 	if err != nil {
 		return err
@@ -87,6 +94,9 @@ func (t *Tailer) lookLinks(f *file) error {
 	if err != nil {
 		return err
 	}
+	if s.links != f.links {
+		t.rouse(f)
+	}
 	f.links, f.blocks, f.size = s.links, s.blocks, s.size
 	return nil
 }
@@ -103,7 +113,10 @@ func (t *Tailer) lookClosed(f *file, now time.Time) (open bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.links = s.links
+	if s.links != f.links {
+		f.links = s.links
+		t.rouse(f)
+	}
 	same := s.size == f.size && (s.mtime == f.mtime || f.packed)
 	if same {
 		if !f.wanted.Load() {
@@ -134,6 +147,7 @@ func (t *Tailer) reopen(f *file, now time.Time) (open bool, err error) {
 	same := s.btime == f.btime && a.packed == f.packed && (s.size == f.size || !f.packed && (s.btime != 0 || f.head.n > 0))
 	f.wanted.Store(false)
 	f.changed = now // so that it is not the next to be closed
+	t.rouse(f)
 	f.mu.Lock()
 	f.body = a.body
 	f.mu.Unlock()

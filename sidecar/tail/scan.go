@@ -81,14 +81,13 @@ func (t *Tailer) visit(w *Watch, v *volume, c *candidate, now time.Time) {
 	if excluded(w.Exclude, name) {
 		return
 	}
-	info, err := v.root.Lstat(c.rel)
+	s, err := v.lstat(c.rel)
 	if errors.Is(err, os.ErrNotExist) {
 		return
 	}
-	link := err == nil && info.Mode()&os.ModeSymlink != 0
-	var s stat
-	if err == nil {
-		s, err = v.statAs(c.rel, info)
+	link := err == nil && s.symlink()
+	if link {
+		s, err = v.follow(c.rel)
 	}
 	switch {
 	case link && errors.Is(err, os.ErrNotExist):
@@ -129,6 +128,7 @@ func (t *Tailer) sees(f *file, w *Watch, v *volume, rel string, now time.Time) {
 	}
 	if f.state == rotated {
 		f.state, f.since = live, now
+		t.rouse(f)
 		for _, view := range f.views {
 			view.ending.Store(false)
 		}
@@ -155,6 +155,7 @@ func (t *Tailer) enroll(f *file, w *Watch, now time.Time) {
 		}
 		f.setAcked(acked{id: id, off: start})
 		f.unsaved = append(f.unsaved, id)
+		t.rouse(f)
 	}
 }
 
@@ -187,6 +188,7 @@ func (t *Tailer) rotations(now time.Time) {
 		if f.state == live && f.seen != t.scans {
 			f.state, f.since = rotated, now
 			t.counts.Rotations++
+			t.rouse(f)
 		}
 		if f.state == rotated {
 			t.locate(f)
@@ -305,6 +307,7 @@ func (t *Tailer) locate(f *file) {
 	}
 	if f.body == nil {
 		f.links = 0 // as far as can be told
+		t.rouse(f)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // reap takes leave of the views that the pipeline has let go of.
 func (t *Tailer) reap() {
-	for f := range t.all() {
+	for f := range t.concerned() {
 		if !slices.ContainsFunc(f.views, func(v *view) bool { return v.done.Load() }) {
 			continue
 		}
@@ -36,7 +36,7 @@ func (t *Tailer) reap() {
 // settle takes each file one step further through its life.
 func (t *Tailer) settle(now time.Time) {
 	t.saveAll()
-	for _, f := range slices.Collect(maps.Values(t.files)) {
+	for f := range t.active {
 		switch {
 		case f.state == rotated && f.links == 0 && len(f.views) == 0 && f.unreadNow() == 0:
 			t.fade(f, now, removed)
@@ -50,10 +50,21 @@ func (t *Tailer) settle(now time.Time) {
 			f.letGo(func(*view) bool { return true })
 		}
 		t.attach(f)
+		if f.idle(now) {
+			delete(t.active, f)
+		}
 	}
 	t.limit(now)
-	t.reclaim(now)
+	if t.scanned.Equal(now) {
+		t.reclaim(now)
+	}
 	t.forget(now)
+}
+
+// idle tells whether nothing is to be done about f until something happens to it.
+func (f *file) idle(now time.Time) bool {
+	return len(f.views)+len(f.unsaved) == 0 && !f.remark && (f.state == live || f.links > 0) &&
+		now.Sub(f.changed) >= busyFor && f.release() == f.end.Load()
 }
 
 func later(a, b time.Time) time.Time {
@@ -87,6 +98,7 @@ func (t *Tailer) fade(f *file, now time.Time, why string) {
 	}
 	f.close()
 	delete(t.files, f.inode)
+	delete(t.active, f)
 	f.state, f.since, f.why = fading, now, why
 	t.faded = append(t.faded, f)
 	// A line that was read but has not ended yet is not acknowledged; its end may be found too.
@@ -143,7 +155,7 @@ func (t *Tailer) attachView(f *file, w *Watch, from acked) error {
 func (t *Tailer) saveAll() {
 	put := map[checkpoint.Key]checkpoint.Entry{}
 	var saved []*file
-	for f := range t.all() {
+	for f := range t.active {
 		if f.state == fading || len(f.unsaved) == 0 && !(f.remark && len(f.views) == 0) {
 			continue
 		}

@@ -88,11 +88,15 @@ type Tailer struct {
 	hints   *hints
 	cleaner *cleaner
 
-	mu       sync.Mutex
-	watches  []*Watch
-	volumes  map[string]*volume
-	files    map[inode]*file // by where their bytes are now
-	faded    []*file         // whose bytes are gone
+	mu      sync.Mutex
+	watches []*Watch
+	volumes map[string]*volume
+	files   map[inode]*file // by where their bytes are now
+	faded   []*file         // whose bytes are gone
+	// active are those of files that something is to be done about, or was lately: the others, of which there may be
+	// thousands, are only looked at now and then.
+	active   map[*file]struct{}
+	swept    time.Time // when all were looked at
 	past     *past
 	held     map[inode]*arrival
 	fresh    map[inode]*found
@@ -125,7 +129,7 @@ func New(cfg Config) (*Tailer, error) {
 		return nil, err
 	}
 	t := &Tailer{
-		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), volumes: map[string]*volume{}, files: map[inode]*file{},
+		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), volumes: map[string]*volume{}, files: map[inode]*file{}, active: map[*file]struct{}{},
 		past: p, held: map[inode]*arrival{}, fresh: map[inode]*found{}, open: (*volume).openFile,
 	}
 	t.trouble.log = cfg.Log
@@ -199,6 +203,7 @@ func (t *Tailer) replace(watches []*Watch) {
 			})
 		})
 		f.watches = kept
+		t.rouse(f)
 	}
 	t.watches = watches
 	for base, v := range t.volumes {
@@ -287,18 +292,40 @@ func (t *Tailer) step(scan bool) time.Duration {
 
 // pause is short while any file is busy, and long enough for the number of files where all are quiet.
 func (t *Tailer) pause(now time.Time) time.Duration {
-	for f := range t.all() {
-		if now.Sub(f.changed) < busyFor && f.state != fading {
+	for f := range t.active {
+		if now.Sub(f.changed) < busyFor {
 			return busyEvery
 		}
 	}
 	return t.quietEvery()
 }
 
-// quietEvery is between two looks at a file that did not grow lately. A look costs about a microsecond, so that the
-// looks take at most about a thousandth of a core.
+// quietEvery is between two looks at a file that did not grow lately: each costs about a microsecond.
 func (t *Tailer) quietEvery() time.Duration {
-	return min(max(2*busyEvery, time.Duration(len(t.files))*time.Millisecond), scanEvery)
+	return min(max(scanEvery/2, time.Duration(len(t.files))*time.Millisecond), scanEvery)
+}
+
+// rouse says that there may be something to be done about f.
+func (t *Tailer) rouse(f *file) {
+	if f.state != fading {
+		t.active[f] = struct{}{}
+	}
+}
+
+// concerned yields the files that something may have to be done about.
+func (t *Tailer) concerned() func(yield func(*file) bool) {
+	return func(yield func(*file) bool) {
+		for f := range t.active {
+			if !yield(f) {
+				return
+			}
+		}
+		for _, f := range t.faded {
+			if !yield(f) {
+				return
+			}
+		}
+	}
 }
 
 // Close gives the handles back. Nothing attached may be read afterwards.

@@ -19,6 +19,7 @@ import (
 type volume struct {
 	base string
 	root *os.Root // nil while the directory is missing
+	dir  *os.File // root, for questions about names in it
 	id   inode
 	dirs map[string]*listing // by path below base; "." is base itself
 }
@@ -50,17 +51,17 @@ func (v *volume) reopen() error {
 		return errors.Join(err, root.Close())
 	}
 	s, err := statOf(int(dir.Fd()), "")
-	if err = errors.Join(err, dir.Close()); err != nil {
-		return errors.Join(err, root.Close())
+	if err != nil {
+		return errors.Join(err, dir.Close(), root.Close())
 	}
-	v.root, v.id, v.dirs = root, s.inode, map[string]*listing{}
+	v.root, v.dir, v.id, v.dirs = root, dir, s.inode, map[string]*listing{}
 	return nil
 }
 
 func (v *volume) close() {
 	if v.root != nil {
-		_ = v.root.Close() // a directory opened for reading
-		v.root = nil
+		_, _ = v.root.Close(), v.dir.Close() // opened for reading
+		v.root, v.dir = nil, nil
 	}
 	v.dirs = nil
 }
@@ -183,17 +184,21 @@ func (v *volume) explain(rel string, err error) error {
 	return &errRefused{"it leads out of " + v.base}
 }
 
-// stat asks for rel, following symbolic links within the volume. The birth time is not among the answers.
+// stat asks for rel, following symbolic links within the volume.
 func (v *volume) stat(rel string) (stat, error) {
-	info, err := v.root.Lstat(rel)
-	if err != nil {
-		return stat{}, err
+	s, err := v.lstat(rel)
+	if err != nil || !s.symlink() {
+		return s, err
 	}
-	return v.statAs(rel, info)
+	return v.follow(rel)
 }
 
-// lstat is stat without following.
+// lstat asks for rel without following its last part. A name in the volume's own directory, the usual case, needs no
+// care about where its path leads.
 func (v *volume) lstat(rel string) (stat, error) {
+	if !strings.Contains(rel, "/") {
+		return statOf(int(v.dir.Fd()), rel)
+	}
 	info, err := v.root.Lstat(rel)
 	if err != nil {
 		return stat{}, err
@@ -201,11 +206,8 @@ func (v *volume) lstat(rel string) (stat, error) {
 	return statFrom(info)
 }
 
-// statAs is stat where info is what Lstat says.
-func (v *volume) statAs(rel string, info fs.FileInfo) (stat, error) {
-	if info.Mode()&os.ModeSymlink == 0 {
-		return statFrom(info)
-	}
+// follow asks for what the symbolic link at rel leads to. The birth time is not among the answers.
+func (v *volume) follow(rel string) (stat, error) {
 	info, err := v.root.Stat(rel)
 	if err != nil {
 		if inside, ok := v.absoluteLink(rel); ok {
