@@ -24,6 +24,8 @@ type stat struct {
 
 func (s stat) regular() bool { return s.mode&unix.S_IFMT == unix.S_IFREG }
 
+func (s stat) symlink() bool { return s.mode&unix.S_IFMT == unix.S_IFLNK }
+
 // kind is a word for what no log can be read from.
 func (s stat) kind() string {
 	switch s.mode & unix.S_IFMT {
