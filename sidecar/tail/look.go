@@ -32,7 +32,7 @@ func (t *Tailer) lookAll(now time.Time, all bool) {
 
 // look finds out what became of a file since the last look.
 func (t *Tailer) look(f *file, now time.Time) error {
-	suspect := f.suspect.Swap(false)
+	suspect := f.suspect.Load() && f.suspect.Swap(false)
 	if f.body == nil {
 		open, err := t.lookClosed(f, now)
 		if err != nil || !open {
