@@ -79,7 +79,9 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 	running, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { c.pipeline.Run(running) })
-	work.Go(func() { c.watch(running, variables) })
+	declared := make(chan struct{})
+	work.Go(func() { c.watch(running, variables, declared) })
+	<-declared // so that even a sidecar that is to end at once knows what it has to deliver
 	<-ctx.Done()
 	log.Info("stopping: delivering what is left", "timeout", s.DrainTimeout)
 	err = c.drain(s.DrainTimeout)
@@ -118,8 +120,9 @@ func (c *sidecar) newTailer() (*tail.Tailer, error) {
 	})
 }
 
-// watch follows the files of what is declared, and the declarations. The tailer runs from the first set of them on.
-func (c *sidecar) watch(ctx context.Context, variables []string) {
+// watch follows the files of what is declared, and the declarations. The tailer runs from the first set of them on, when
+// it closes declared.
+func (c *sidecar) watch(ctx context.Context, variables []string, declared chan<- struct{}) {
 	var tailing sync.WaitGroup
 	defer tailing.Wait()
 	sources := declare.Sources{Env: variables, ConfigFile: c.settings.ConfigFile, AnnotationsFile: c.settings.Annotations}
@@ -127,6 +130,7 @@ func (c *sidecar) watch(ctx context.Context, variables []string) {
 		c.declared(set)
 		if !c.ready.Swap(true) {
 			tailing.Go(func() { c.tailer.Run(ctx) })
+			close(declared)
 		}
 	})
 }
