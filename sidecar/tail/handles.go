@@ -1,6 +1,8 @@
 package tail
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -79,4 +81,24 @@ func (t *Tailer) limit(now time.Time) {
 		held -= f.blocks
 		t.lose(f, now, "removed, and more was held back than REMORA_MAX_DELETED_BYTES")
 	}
+}
+
+// openWithin opens a file, having closed others if there are too many.
+func (t *Tailer) openWithin(v *volume, rel string, now time.Time) (*os.File, stat, error) {
+	if v.root == nil {
+		return nil, stat{}, os.ErrNotExist
+	}
+	if t.opens++; t.opens >= t.cfg.MaxOpen {
+		if t.opens = t.opened(); t.opens >= t.cfg.MaxOpen {
+			t.saveAll() // a file that is not recorded yet can't be closed
+			t.relieve()
+			t.opens = t.opened()
+		}
+	}
+	h, s, err := t.open(v, rel)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		t.relieve()
+		h, s, err = t.open(v, rel)
+	}
+	return h, s, err
 }
