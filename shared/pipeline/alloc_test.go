@@ -225,7 +225,7 @@ func TestAnIdleFeedIsSmall(t *testing.T) {
 	runtime.KeepAlive(p)
 }
 
-// BenchmarkIdlePoll is one look at 5000 idle streams. While nothing happens there are ten a second.
+// BenchmarkIdlePoll is one look at 5000 idle streams. While nothing happens there are five a second.
 func BenchmarkIdlePoll(b *testing.B) {
 	p := idlePipeline(b, Lane{Output: &sink{}, Workers: 1})
 	attachIdle(b, p, idleFeeds)

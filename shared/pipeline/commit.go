@@ -14,16 +14,33 @@ func (p *Pipeline) touch(f *Feed) {
 	defer p.mu.Unlock()
 	if p.feeds[f.key] == f {
 		p.dirty[f] = struct{}{}
+		p.wake()
+	}
+}
+
+// wake makes the commit loop commit, now or when the last commit is long enough ago.
+func (p *Pipeline) wake() {
+	select {
+	case p.moved <- struct{}{}:
+	default:
 	}
 }
 
 func (p *Pipeline) commitLoop(ctx context.Context) {
 	tick := time.NewTicker(commitEvery)
 	defer tick.Stop()
+	due := time.NewTimer(0)
+	defer due.Stop()
+	<-due.C
+	var last time.Time
 	for {
 		select {
-		case <-tick.C:
+		case <-p.moved:
+			due.Reset(max(0, commitEvery-time.Since(last)))
+		case <-due.C:
 			p.commit()
+			last = time.Now()
+		case <-tick.C:
 			p.look(time.Now())
 		case <-ctx.Done():
 			return
@@ -65,6 +82,7 @@ func (p *Pipeline) commit() {
 		maps.Copy(p.dirty, dirty)
 		p.forget = append(p.forget, forget...)
 		p.mu.Unlock()
+		p.wake()
 		return
 	}
 	for f, pos := range positions {

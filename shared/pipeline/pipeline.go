@@ -41,13 +41,14 @@ const (
 	// quantum is how many bytes a stream may give in its turn. Small enough that hundreds of busy streams have their
 	// turn within a batch or two, large enough that a read costs little beside what it reads.
 	quantum = 128 << 10
-	// poll is how often idle streams are looked at, as an atomic load each; calm is how often when nothing came for a
-	// while. Both stay well below what a person, or a 500 ms target, notices.
-	poll, calm = 25 * time.Millisecond, 100 * time.Millisecond
+	// poll is how often streams are looked at, as an atomic load each; calm is how often when nothing came for a second.
+	// What comes then is sent soon instead of after the linger, for it is likely to stay alone: so calm costs no latency.
+	poll, calm, soon = 25 * time.Millisecond, 200 * time.Millisecond, 50 * time.Millisecond
 	// little is how many bytes a look at all streams has to bring for the next look to follow at once. Less than that
 	// is better left to gather.
 	little = 64 << 10
-	// commitEvery is how often acknowledged positions are made durable.
+	// commitEvery is how often acknowledged positions are made durable, at most: what is acknowledged after a while of
+	// silence is so at once.
 	commitEvery = time.Second
 	// lastWrite is how long a batch that is on its way when the pipeline stops may take to be acknowledged.
 	lastWrite = 2 * time.Second
@@ -71,6 +72,7 @@ type Pipeline struct {
 	feeds     map[checkpoint.Key]*Feed
 	changed   chan struct{} // closed and replaced when a feed is done
 	dirty     map[*Feed]struct{}
+	moved     chan struct{} // there is something to commit
 	forget    []checkpoint.Key
 	ended     Counts // of feeds that are done, so that totals never fall
 	commitErr error
@@ -80,7 +82,7 @@ type Pipeline struct {
 func New(cfg Config, lanes map[string]Lane, store *checkpoint.Store, log *slog.Logger) *Pipeline {
 	p := &Pipeline{
 		log: log, store: store, lanes: make(map[string]*lane, len(lanes)),
-		feeds: map[checkpoint.Key]*Feed{}, dirty: map[*Feed]struct{}{}, changed: make(chan struct{}),
+		feeds: map[checkpoint.Key]*Feed{}, dirty: map[*Feed]struct{}{}, moved: make(chan struct{}, 1), changed: make(chan struct{}),
 		dead: &deadLetters{path: cfg.DeadLetter, limit: cfg.DeadLetterBytes},
 	}
 	for name, l := range lanes {
@@ -164,6 +166,7 @@ func (p *Pipeline) done(f *Feed) {
 	p.bequeath(f)
 	if !f.detached.Load() && !f.route.Keep {
 		p.forget = append(p.forget, f.key)
+		p.wake()
 	}
 	close(p.changed)
 	p.changed = make(chan struct{})

@@ -22,6 +22,8 @@ type shard struct {
 	ready    chan *flight
 	pause    *backoff.ExponentialBackOff
 
+	added chan struct{} // a feed was, and the shard may have been without any
+
 	mu    sync.Mutex
 	feeds []*Feed
 	next  int // whose turn it is
@@ -31,7 +33,8 @@ type shard struct {
 }
 
 func newShard(p *Pipeline, l *lane, cfg Config) *shard {
-	s := &shard{pipeline: p, lane: l, cfg: cfg, idle: make(chan *flight, flights), ready: make(chan *flight, flights)}
+	s := &shard{pipeline: p, lane: l, cfg: cfg, idle: make(chan *flight, flights), ready: make(chan *flight, flights),
+		added: make(chan struct{}, 1)}
 	for range flights {
 		s.idle <- newFlight(cfg.BatchBytes)
 	}
@@ -44,6 +47,10 @@ func (s *shard) add(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeds = append(s.feeds, f)
+	select {
+	case s.added <- struct{}{}:
+	default:
+	}
 }
 
 func (s *shard) remove(f *Feed) {
@@ -80,24 +87,35 @@ func (s *shard) fillLoop(ctx context.Context) {
 func (s *shard) fill(ctx context.Context, f *flight) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	linger := s.cfg.BatchLinger
 	for {
 		got, more := s.round(f)
 		now := time.Now()
-		if len(f.spans) > 0 && (f.full || now.Sub(f.begun) >= s.cfg.BatchLinger) {
+		quiet := now.Sub(s.last) > time.Second
+		if len(f.spans) == 0 && len(s.turn) == 0 {
+			select {
+			case <-s.added:
+				continue
+			case <-ctx.Done():
+				return false
+			}
+		}
+		if got > 0 {
+			if s.last = now; quiet {
+				linger = min(linger, soon)
+			}
+		}
+		if len(f.spans) > 0 && (f.full || now.Sub(f.begun) >= linger) {
 			return true
 		}
 		if (more || got >= little) && ctx.Err() == nil {
 			continue
 		}
-		if got > 0 {
-			s.last = now
-		}
 		wait := poll
-		if now.Sub(s.last) > time.Second {
-			wait = calm
-		}
 		if len(f.spans) > 0 {
-			wait = min(wait, s.cfg.BatchLinger-now.Sub(f.begun))
+			wait = min(wait, linger-now.Sub(f.begun))
+		} else if quiet && got == 0 {
+			wait = calm
 		}
 		timer.Reset(wait)
 		select {
