@@ -118,6 +118,10 @@ func (s *server) take(body []byte) (action string, docs int) {
 		if end < 0 {
 			end = len(body) - 1
 		}
+		if end == 0 { // an empty line, as rsyslog sends behind a list template
+			body, isAction = body[1:], !isAction
+			continue
+		}
 		if !isAction {
 			s.seen.add(number(body[:end]))
 			docs++
