@@ -194,3 +194,22 @@ func BenchmarkCapture(b *testing.B) {
 	cpu := after.Utime.Nano() - before.Utime.Nano() + after.Stime.Nano() - before.Stime.Nano()
 	b.ReportMetric(float64(cpu)/(float64(b.N*len(frame))/1e6), "cpu-ns/MB")
 }
+
+// What a container writes while the plugin is not there has to fit into the pipe: the first FIFOs are large from the
+// start, the others stay as they are until they need more, and what a closed one had is free for the next.
+func TestTheFirstPipesAreLargeFromTheStart(t *testing.T) {
+	const large, small, first = 1 << 20, 64 << 10, 32
+	size := func() int {
+		r := newRig(t)
+		w := r.engine(t)
+		c := r.start(t, capture.Options{})
+		t.Cleanup(func() { require.NoError(t, c.Stop(context.Background())) })
+		n, err := unix.FcntlInt(w.Fd(), unix.F_GETPIPE_SZ, 0)
+		require.NoError(t, err)
+		return n
+	}
+	for i := range first {
+		require.Equal(t, large, size(), "FIFO %d", i)
+	}
+	require.Equal(t, small, size())
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,14 +18,23 @@ const (
 	// privilege (/proc/sys/fs/pipe-max-size).
 	smallPipe = 64 << 10
 	largePipe = 1 << 20
+	// earlyPipes is how much all FIFOs together may be enlarged before they need it: half of what the kernel grants the
+	// pipes of a user before it makes new ones very small (pipe(7), pipe-user-pages-soft, 64 MiB by default).
+	earlyPipes = 32 << 20
 )
+
+// early is by how much FIFOs are enlarged that did not need it yet. A large pipe is what a container writes into while
+// the plugin is not there; the engine waits ten seconds for it when the container ends, and then cuts its log short
+// (moby container/monitor.go, loggerCloseTimeout).
+var early atomic.Int64
 
 // fifo is the reading end of a FIFO.
 type fifo struct {
-	path string
-	file *os.File
-	raw  syscall.RawConn
-	size int // how much the pipe holds
+	path  string
+	file  *os.File
+	raw   syscall.RawConn
+	size  int  // how much the pipe holds
+	early bool // it was enlarged before it needed it
 	// writerSeen says that somebody has had the FIFO open for writing since we have.
 	writerSeen bool
 }
@@ -47,7 +57,14 @@ func openFIFO(path string) (*fifo, error) {
 		f.Close()
 		return nil, err
 	}
-	return &fifo{path: path, file: f, raw: raw, size: smallPipe}, nil
+	opened := &fifo{path: path, file: f, raw: raw, size: smallPipe}
+	if early.Add(largePipe) <= earlyPipes {
+		opened.early = true
+		_ = raw.Control(opened.enlarge) // it is open
+	} else {
+		early.Add(-largePipe)
+	}
+	return opened, nil
 }
 
 // take moves to the log what is in the FIFO now. If that is nothing it waits in the runtime's poller, until there is
@@ -74,8 +91,8 @@ func (f *fifo) takeLeft(l *stream.Log) (n int, err error) {
 	return n, err
 }
 
-// takeNow makes a FIFO that was half full larger: only then, because the kernel counts the size of all pipes of a user,
-// and gives others very small ones once that is too much (pipe(7), pipe-user-pages-soft).
+// takeNow makes a FIFO larger that was half full. Those beyond earlyPipes are left small until then, because the kernel
+// counts the size of all pipes of a user.
 func (f *fifo) takeNow(l *stream.Log, fd uintptr) (int, error) {
 	n, err := l.Take(int(fd))
 	if f.crowded(n) && f.size < largePipe {
@@ -100,4 +117,10 @@ func (f *fifo) enlarge(fd uintptr) {
 // interrupt makes take return, now and whenever it is called again.
 func (f *fifo) interrupt() { f.file.SetReadDeadline(time.Unix(1, 0)) }
 
-func (f *fifo) close() { f.file.Close() }
+func (f *fifo) close() {
+	f.file.Close()
+	if f.early {
+		early.Add(-largePipe)
+		f.early = false
+	}
+}
