@@ -238,3 +238,39 @@ func BenchmarkIdlePoll(b *testing.B) {
 	look := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
 	b.ReportMetric(look*float64(time.Second/calm)/1e3, "µs/s")
 }
+
+// BenchmarkGrowth is what a line costs when a backlog of a million lies in one stream, or in many: the look at all of them
+// must not show.
+func BenchmarkGrowth(b *testing.B) {
+	const backlog = 1_000_000
+	for _, streams := range []int{1, 100, 5000} {
+		b.Run(fmt.Sprint(streams), func(b *testing.B) {
+			out := &sink{}
+			p := idlePipeline(b, Lane{Output: out, Workers: 1})
+			data := lines(plainLine)
+			tapes := make([]*tape, streams)
+			for i := range tapes {
+				tapes[i] = &tape{data: data, key: fmt.Sprint(i)}
+				src := record.NewSource(tapes[i].key, "d", "stdout", "t", []record.Tag{{Key: "app", Value: "shop"}}, nil)
+				_, err := p.Attach(Route{Stream: tapes[i], Cutter: cut.NewLines(src, 1<<20), Source: src, Output: "test"})
+				require.NoError(b, err)
+			}
+			s := p.lanes["test"].shards[0]
+			f := <-s.idle
+			for b.Loop() {
+				for _, t := range tapes {
+					t.end += int64(len(data)) / 1000 * int64(backlog/streams)
+				}
+				for got := int64(1); got > 0; {
+					got, _ = s.round(f)
+					if err := s.send(b.Context(), f, f.batch.Records); err != nil {
+						b.Fatal(err)
+					}
+					f.acknowledge()
+					f.reset()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(out.records), "ns/record")
+		})
+	}
+}
