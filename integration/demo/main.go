@@ -39,7 +39,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("\nBoth logs arrived complete and tagged, in %v. Next: README.md, “Installing the plugin”.\n",
+	fmt.Printf("\nBoth logs arrived complete and tagged, in %v. Next: README.md, “The plugin”.\n",
 		time.Since(began).Round(time.Second))
 }
 
