@@ -20,8 +20,14 @@ type Command struct {
 func (c *Command) Run(ctx context.Context, network, address string, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	path := address
+	if network == "unix" {
+		var done func()
+		path, done = short(address)
+		defer done()
+	}
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
+		return new(net.Dialer).DialContext(ctx, network, path)
 	}}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://remora/status", nil)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -25,21 +26,26 @@ type Server struct {
 // a backend that is down does not make it so, because nothing is gained by taking a Pod out of service for that.
 func Listen(network, address string, profiles bool, take func() Snapshot) (*Server, error) {
 	if network == "unix" {
-		if _, err := net.DialTimeout(network, address, time.Second); err != nil {
+		path, done := short(address)
+		defer done()
+		if conn, err := net.DialTimeout(network, path, time.Second); err == nil {
+			_ = conn.Close()
+		} else {
 			_ = os.Remove(address) // nobody answers there
 		}
+		address = path
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("status can't be served: %w", err)
 	}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // the path may be one that only works now; who comes next replaces the socket
+	}
 	s := &Server{listener: l, http: &http.Server{Handler: handler(profiles, take), ReadHeaderTimeout: 5 * time.Second}}
 	go func() { _ = s.http.Serve(l) }()
 	return s, nil
 }
-
-// Address is where the server listens.
-func (s *Server) Address() string { return s.listener.Addr().String() }
 
 // Close stops serving.
 func (s *Server) Close() error {
@@ -79,4 +85,20 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// maxSocketPath is how long the path of a socket may be (unix(7), sun_path).
+const maxSocketPath = 107
+
+// short returns a path by which a socket can be reached whose own path is too long, as it is below an engine's data
+// root: by way of a descriptor of its directory. done gives that back.
+func short(address string) (path string, done func()) {
+	if len(address) <= maxSocketPath {
+		return address, func() {}
+	}
+	dir, err := os.Open(filepath.Dir(address))
+	if err != nil {
+		return address, func() {} // what is wrong with it shows when it is used
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(address)), func() { _ = dir.Close() }
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -134,4 +135,18 @@ func TestASocketThatADeadProcessLeftIsReplaced(t *testing.T) {
 	s, err := telemetry.Listen("unix", address, false, snapshot)
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
+}
+
+func TestASocketWhosePathIsTooLong(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 100))
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	address := filepath.Join(dir, "status.sock")
+	for range 2 { // the second takes the place of what the first leaves
+		s, err := telemetry.Listen("unix", address, false, snapshot)
+		require.NoError(t, err)
+		var b bytes.Buffer
+		require.NoError(t, new(telemetry.Command).Run(t.Context(), "unix", address, &b))
+		require.Contains(t, b.String(), "remora v1")
+		require.NoError(t, s.Close())
+	}
 }
