@@ -8,6 +8,10 @@ CA_CERTIFICATES ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /et
 FUZZTIME ?= 30s
 CHECKS   ?= 100000
 
+KUBERNETES_VERSION := $(shell awk '$$2 == "k8s.io/kubernetes" {print $$3}' integration/kubernetes/build/go.mod)
+KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/kubernetes-$(KUBERNETES_VERSION:v%=%)
+KUBERNETES_LDFLAGS := $(foreach package,component-base/version client-go/pkg/version,-X k8s.io/$(package).gitVersion=$(KUBERNETES_VERSION))
+
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOL    := go tool -modfile=tools/go.mod
 ENGINE  := hack/engine run
@@ -77,8 +81,20 @@ test-long: bin/plugin bin/image ## the proofs that take long: sixty kills, thous
 test-model: ## the model test of the tailer, with CHECKS=100000 seeds
 	go test ./sidecar/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)
 
-test-kubernetes: bin/image ## the sidecar on a real Kubernetes, which is built first
-	go test -C integration -count=1 -timeout 60m -v ./kubernetes/...
+test-kubernetes: bin/image $(KUBERNETES)/kubelet ## the sidecar on a real Kubernetes, which is built first and kept in the user's cache
+	hack/need etcd etcd-server
+	hack/need containerd containerd
+	hack/need runc runc
+	hack/need /usr/lib/cni/bridge containernetworking-plugins
+	hack/need ip iproute2
+	REMORA_KUBERNETES=$(KUBERNETES) go test -C integration -count=1 -timeout 30m -v \
+		-exec 'unshare --mount --net --pid --fork --kill-child --mount-proc' ./kubernetes
+
+# All five programs are built together; the kubelet stands for them.
+$(KUBERNETES)/kubelet: integration/kubernetes/build/go.mod
+	mkdir -p $(KUBERNETES)
+	CGO_ENABLED=0 go build -C integration/kubernetes/build -trimpath -ldflags '-s -w $(KUBERNETES_LDFLAGS)' -o $(KUBERNETES)/ tool
+	touch $@
 
 fuzz: ## every fuzz test for FUZZTIME=30s
 	hack/fuzz $(FUZZTIME)

@@ -1,0 +1,65 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	core "k8s.io/api/core/v1"
+
+	"github.com/remora-logs/remora/integration/engine"
+	"github.com/remora-logs/remora/integration/verify"
+)
+
+// A sidecar is killed by its memory limit while lines go on. What kills it is its own output: files in memory count
+// against the limit of the container that writes them, and outlive it, so that each new one has the whole limit again.
+func TestKilledByItsMemoryLimit(t *testing.T) {
+	const lines = 150_000
+	p := manual(t, "tight", "-name", "tight", "-lines", fmt.Sprint(lines), "-rate", "5000", "-size", "100",
+		"-file", "/var/log/nginx/access.log", "-rotate", "40000", "-hold")
+	sidecar := &p.Spec.InitContainers[0]
+	limit := sidecar.Resources.Limits[core.ResourceMemory]
+	limit.Set(48 << 20)
+	sidecar.Resources.Limits[core.ResourceMemory] = limit
+	set(sidecar, "LOGGING_OUTPUT=file", "FILE_PATH=/out", "FILE_ROTATE_SIZE=1000000")
+	volume(&p.Spec, "out", "/out", core.VolumeSource{EmptyDir: &core.EmptyDirVolumeSource{Medium: core.StorageMediumMemory}})
+	apply(t, "pod", p.Name, p)
+	p = started(t, p.Name)
+	out := filepath.Join(node.Volume(string(p.UID), "out"), "access.log")
+
+	engine.Eventually(t, time.Minute, func() (bool, string) {
+		s := get(t, "tight").Status.InitContainerStatuses[0]
+		last := s.LastTerminationState.Terminated
+		if last == nil {
+			last = s.State.Terminated
+		}
+		return last != nil && last.Reason == "OOMKilled", fmt.Sprintf("the sidecar: %+v", s.State)
+	})
+	if n := written(t, out); n.Has(lines - 1) {
+		t.Fatal("all lines had been delivered before the sidecar was killed")
+	}
+	engine.Eventually(t, 3*time.Minute, func() (bool, string) {
+		n := written(t, out)
+		return n.Missing(lines) == 0, fmt.Sprintf("%d of %d lines, missing %s", n.Distinct, lines, n.Holes(lines))
+	})
+	p = get(t, "tight")
+	t.Logf("killed %d times; %d lines came twice", p.Status.InitContainerStatuses[0].RestartCount, written(t, out).Twice)
+	for _, c := range p.Status.ContainerStatuses {
+		if c.RestartCount > 0 {
+			t.Errorf("%s was restarted as well", c.Name)
+		}
+	}
+}
+
+// written is count for a file that need not be there yet.
+func written(t *testing.T, path string) *verify.Numbers {
+	t.Helper()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return new(verify.Numbers)
+	}
+	return count(t, path, "tight")
+}
