@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
@@ -81,7 +82,7 @@ func (s *Snapshot) Print(w io.Writer) error {
 		fmt.Fprintln(t)
 	}
 	for _, g := range s.Gauges {
-		fmt.Fprintf(t, "%s\t%v\n", g.Help, g.Value)
+		fmt.Fprintf(t, "%s\t%s\n", g.Help, strconv.FormatFloat(g.Value, 'f', -1, 64))
 	}
 	return t.Flush()
 }
