@@ -32,7 +32,7 @@ type file struct {
 	since   time.Time // when state was entered
 	why     string    // it is fading
 	counted int64     // bytes of it that were reported as lost
-	remark  bool      // its marks in the store name another inode
+	remark  bool      // its marks in the store name another inode, or do not know how it begins
 	moved   bool      // it was found under another name, and not looked at since
 	located int       // the version of its directory's listing in which its name was looked for
 	drop    int64     // below this the page cache was given back
@@ -197,12 +197,16 @@ func (f *file) mark(off int64) (mark, error) {
 }
 
 // grow makes the head's hash cover more of the file, up to headSize. f.mu is held for writing, and the head holds.
+//
+// Of a file that was empty the store knows nothing but the inode, by which no copy can be told. It has to learn how the
+// file begins as soon as that is seen: the acknowledgement that would tell it otherwise may not come before a kill.
 func (f *file) grow() error {
 	if f.head.n == headSize || int64(f.head.n) >= f.end.Load() {
 		return nil
 	}
 	h, err := headOf(f.body, int(min(headSize, f.end.Load())))
 	if err == nil && h.n > f.head.n {
+		f.remark = f.remark || f.head.n == 0
 		f.head = h
 	}
 	return err

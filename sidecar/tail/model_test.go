@@ -66,9 +66,6 @@ type mfile struct {
 	lines []*mline
 	// known says that the tailer has recorded it, with something in it, open that it has a handle of it.
 	known, open bool
-	// seen says that it was looked at, solid that the store knows something of its content.
-	seen, solid bool
-	looked      int // how many lines it had then
 	packed      bool
 	copied      bool   // nobody writes to a copy
 	strange     bool   // no pattern selected it when it was there to be seen
@@ -171,10 +168,6 @@ func (m *model) looks(t *rapid.T) {
 	m.tell("after the look")
 	m.check()
 	for name, f := range m.files {
-		if name == liveName || m.all {
-			f.solid = f.solid || !f.seen && len(f.lines) > 0
-			f.seen, f.looked = true, len(f.lines)
-		}
 		if f.known = f.known || len(f.lines) > 0 && (name == liveName || m.all); f.known {
 			f.open = m.cfg.MaxOpen > 100
 		}
@@ -261,9 +254,6 @@ func (f *mfile) tear() {
 	}
 }
 
-// anew is what becomes of f when it is truncated. If it was empty when it was looked at, nobody notices.
-func (f *mfile) anew() *mfile { return &mfile{seen: f.seen && f.looked == 0} }
-
 // lose says that what did not arrive of f may never.
 func (m *model) lose(f *mfile) {
 	for _, l := range f.lines {
@@ -336,7 +326,7 @@ func (m *model) copytruncates(*rapid.T) {
 	if !f.known && !m.all {
 		m.lose(f)
 	}
-	m.files[liveName] = f.anew()
+	m.files[liveName] = &mfile{}
 }
 
 func (m *model) truncates(*rapid.T) {
@@ -348,7 +338,7 @@ func (m *model) truncates(*rapid.T) {
 	m.touch(liveName)
 	f.tear()
 	m.lose(f)
-	m.files[liveName] = f.anew()
+	m.files[liveName] = &mfile{}
 }
 
 func (m *model) removes(t *rapid.T) {
@@ -382,7 +372,6 @@ func (m *model) restarts(*rapid.T) {
 	m.kill()
 	for _, f := range m.files {
 		f.open = false
-		f.known = f.known && (f.solid || slices.ContainsFunc(f.lines, func(l *mline) bool { return l.committed > 0 }))
 	}
 	for _, f := range m.removed {
 		m.lose(f)

@@ -258,6 +258,37 @@ func TestTruncateWithUnreadBytesIsMeasured(t *testing.T) {
 	require.Contains(t, r.log.String(), "bytes=10")
 }
 
+func TestEmptyWhenFoundAndNothingAcknowledged(t *testing.T) {
+	begun := func(t *testing.T) *rig {
+		r := newRig(t, access)
+		r.write("access.log", "")
+		r.start().pass(time.Second)
+		r.blocked, r.deaf = true, true
+		r.write("access.log", "one\n")
+		r.pass(time.Second)
+		r.kill()
+		r.blocked, r.deaf = false, false
+		return r
+	}
+	t.Run("copytruncate while down", func(t *testing.T) {
+		r := begun(t)
+		r.write("access.log", "two\n")
+		r.copy("access.log", "access.log.1")
+		r.truncate("access.log")
+		r.write("access.log", "three\n")
+		r.start().pass(2 * time.Minute)
+		r.wants("one", "two", "three")
+		require.Zero(t, r.tailer.Counts().Lost)
+	})
+	t.Run("truncate while down is measured", func(t *testing.T) {
+		r := begun(t)
+		r.truncate("access.log")
+		r.start().pass(2 * time.Minute)
+		r.wants()
+		require.EqualValues(t, len("one\n"), r.tailer.Counts().Lost)
+	})
+}
+
 func TestDeleteAndCreateOnTheSameInode(t *testing.T) {
 	r := newRig(t, access)
 	for range 50 { // the file system decides whether it gives the number again

@@ -159,13 +159,9 @@ func (t *Tailer) saveAll() {
 		if f.state == fading || len(f.unsaved) == 0 && !(f.remark && len(f.views) == 0) {
 			continue
 		}
-		if f.remark && len(f.views) == 0 {
-			for _, a := range slices.Clone(f.acked) {
-				t.record(put, f, a)
-			}
-		}
-		for _, id := range f.unsaved {
-			if a, ok := f.ackedOf(id); ok {
+		all := f.remark && len(f.views) == 0
+		for _, a := range slices.Clone(f.acked) {
+			if all || slices.Contains(f.unsaved, a.id) {
 				t.record(put, f, a)
 			}
 		}
