@@ -81,20 +81,20 @@ test-long: bin/plugin bin/image ## the proofs that take long: sixty kills, thous
 test-model: ## the model test of the tailer, with CHECKS=100000 seeds
 	go test ./sidecar/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)
 
-test-kubernetes: bin/image $(KUBERNETES)/kubelet ## the sidecar on a real Kubernetes, which is built first and kept in the user's cache
+test-kubernetes: bin/image $(KUBERNETES) ## the sidecar on a real Kubernetes, which is built first; RUN= names the tests
 	hack/need etcd etcd-server
 	hack/need containerd containerd
 	hack/need runc runc
 	hack/need /usr/lib/cni/bridge containernetworking-plugins
 	hack/need ip iproute2
-	REMORA_KUBERNETES=$(KUBERNETES) go test -C integration -count=1 -timeout 30m -v \
+	REMORA_KUBERNETES=$(KUBERNETES) go test -C integration -count=1 -timeout 30m -v -run '$(RUN)' \
 		-exec 'unshare --mount --net --pid --fork --kill-child --mount-proc' ./kubernetes
 
-# All five programs are built together; the kubelet stands for them.
-$(KUBERNETES)/kubelet: integration/kubernetes/build/go.mod
-	mkdir -p $(KUBERNETES)
-	CGO_ENABLED=0 go build -C integration/kubernetes/build -trimpath -ldflags '-s -w $(KUBERNETES_LDFLAGS)' -o $(KUBERNETES)/ tool
-	touch $@
+# Kubernetes' programs, kept in the user's cache. They are moved there together, so that there are all or none.
+$(KUBERNETES):
+	rm -rf $@.new && mkdir -p $@.new
+	CGO_ENABLED=0 go build -C integration/kubernetes/build -trimpath -ldflags '-s -w $(KUBERNETES_LDFLAGS)' -o $@.new/ tool
+	mv $@.new $@
 
 fuzz: ## every fuzz test for FUZZTIME=30s
 	hack/fuzz $(FUZZTIME)

@@ -43,7 +43,7 @@ func applyText(t *testing.T, kind, name, text string) {
 		if t.Failed() {
 			state, _ := node.Kubectl("", "describe", kind, name)
 			pods, _ := node.Kubectl("", "get", "pods", "--output", "wide")
-			t.Logf("%s\n%s", pods, state)
+			t.Logf("the servers: %v\n%s\n%s", node.Alive(), pods, state)
 		}
 		if _, err := node.Kubectl("", "delete", kind, name, "--ignore-not-found", "--grace-period", "1"); err != nil {
 			t.Error(err)

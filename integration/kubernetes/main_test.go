@@ -3,7 +3,6 @@
 package kubernetes
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,7 +32,6 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -60,8 +60,13 @@ func (c *Cluster) ctr(args ...string) *exec.Cmd {
 }
 
 // startKubelet starts the kubelet. It manages no control groups but the containers', so that it gets along without an
-// init system and with either version of them; and it does not mind a disk that is almost full.
+// init system and with either version of them; it does not mind a disk that is almost full; and it gives no Pod the
+// machine's resolver, which can't be reached from here.
 func (c *Cluster) startKubelet() error {
+	resolver, err := c.write("resolv.conf", "nameserver 127.0.0.1\n")
+	if err != nil {
+		return err
+	}
 	config, err := c.write("kubelet.yaml", fmt.Sprintf(`
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -82,7 +87,8 @@ imageGCHighThresholdPercent: 100
 containerLogMaxSize: 1Gi
 podLogsDir: "%[4]s"
 volumePluginDir: "%[5]s"
-`, nodeIP, c.socket(), groups, c.path("logs"), c.path("plugins")))
+resolvConf: "%[6]s"
+`, nodeIP, c.socket(), groups, c.path("logs"), c.path("plugins"), resolver))
 	if err != nil {
 		return err
 	}
