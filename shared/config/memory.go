@@ -13,7 +13,7 @@ import (
 // gcPercent is how much garbage may gather, in percent of what is in use, before it is collected; Go's default is 100.
 // Batches are used again and records cost no allocation, so that there is little to collect, and the memory is better
 // left to the applications.
-const gcPercent = 60
+const gcPercent = 50
 
 // TuneMemory sets the garbage collector for a process that is a guest on its machine, and makes it respect the cgroup's
 // limit, a tenth of which is left to what it does not see. What GOGC and GOMEMLIMIT say has been obeyed by the runtime
