@@ -73,12 +73,14 @@ func write(t *testing.T, e *engine.Engine, p *engine.Plugin) time.Duration {
 	t.Helper()
 	c := e.Run(t, p.Name, []string{"--log-opt", "cache-max-size=1m"}, "-lines", "500000", "-size", "190", "-timing")
 	c.Wait(t)
-	logs := e.Command("logs", "--tail", "1", c.ID)
-	said, err := logs.CombinedOutput() // the last line is on standard error
-	ns, ok := strings.CutPrefix(strings.TrimSpace(string(said)), "took ")
+	logs := e.Command("logs", c.ID)
+	var said strings.Builder // of standard error: lines of standard output may come behind it, for the engine copies both
+	logs.Stderr = &said
+	err := logs.Run()
+	ns, ok := strings.CutPrefix(strings.TrimSpace(said.String()), "took ")
 	n, bad := strconv.ParseInt(ns, 10, 64)
 	if err != nil || !ok || bad != nil {
-		t.Fatalf("the container did not tell how long it took: %v: %.200s", err, said)
+		t.Fatalf("the container did not tell how long it took: %v: %.200s", err, said.String())
 	}
 	return time.Duration(n)
 }
