@@ -3,10 +3,13 @@
 package kubernetes
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/remora-logs/remora/integration/kubernetes/cluster"
@@ -41,28 +44,43 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	if node, err = cluster.Start(os.Getenv("REMORA_KUBERNETES")); err != nil {
+	// An interrupt cleans up as well.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if node, err = cluster.Start(ctx, os.Getenv("REMORA_KUBERNETES")); err != nil {
 		return 0, err
 	}
 	defer node.Stop()
+	defer context.AfterFunc(ctx, func() {
+		node.Stop()
+		os.Exit(130)
+	})()
+	if err := importImages(); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// importImages builds the programs that the images want, and gives the images to the node.
+func importImages() error {
 	dir, err := os.MkdirTemp("", "remora-programs-")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	for _, program := range []string{"./pause", "../generator"} {
 		build := exec.Command("go", "build", "-trimpath", "-o", dir, program)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("building %s: %w: %s", program, err, out)
+			return fmt.Errorf("building %s: %w: %s", program, err, out)
 		}
 	}
 	for _, image := range images(dir) {
 		if err := node.Import(image); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return m.Run(), nil
+	return nil
 }
 
 // images are all that the Pods need, of the programs in dir and of what `make bin/image` has left.

@@ -10,6 +10,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -38,8 +39,8 @@ const (
 )
 
 // Start brings a cluster up. binaries is the directory of Kubernetes' programs; etcd, containerd, runc and the CNI plugins
-// are the machine's.
-func Start(binaries string) (*Cluster, error) {
+// are the machine's. When ctx ends before the cluster is up, it is stopped.
+func Start(ctx context.Context, binaries string) (*Cluster, error) {
 	if os.Getpid() != 1 {
 		return nil, errors.New("the cluster wants namespaces of its own: run the tests with `make test-kubernetes`")
 	}
@@ -48,8 +49,8 @@ func Start(binaries string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir, binaries: binaries}
-	for _, step := range []func() error{c.isolate, c.startRuntime, c.startControl, c.startKubelet, c.awaitNode} {
-		if err := step(); err != nil {
+	for _, step := range []func(context.Context) error{c.isolate, c.startRuntime, c.startControl, c.startKubelet, c.awaitNode} {
+		if err := step(ctx); err != nil {
 			c.Stop()
 			return nil, err
 		}
@@ -90,8 +91,8 @@ func (c *Cluster) Command(args ...string) *exec.Cmd {
 }
 
 // awaitNode waits until Pods can be created and run.
-func (c *Cluster) awaitNode() error {
-	return c.await("the node", 3*time.Minute, func() error {
+func (c *Cluster) awaitNode(ctx context.Context) error {
+	return c.await(ctx, "the node", 3*time.Minute, func() error {
 		if _, err := c.Kubectl("", "get", "serviceaccount", "default"); err != nil {
 			return err
 		}

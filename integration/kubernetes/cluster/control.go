@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -14,7 +15,7 @@ import (
 const token = "remora"
 
 // startControl starts the control plane and waits until the API server answers.
-func (c *Cluster) startControl() error {
+func (c *Cluster) startControl(ctx context.Context) error {
 	if err := c.launch("etcd", "--data-dir", c.path("etcd"), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
 		"--listen-peer-urls", "http://127.0.0.1:2380", "--unsafe-no-fsync"); err != nil {
 		return err
@@ -22,7 +23,7 @@ func (c *Cluster) startControl() error {
 	if err := c.startAPIServer(); err != nil {
 		return err
 	}
-	if err := c.await("the API server", 3*time.Minute, func() error {
+	if err := c.await(ctx, "the API server", 3*time.Minute, func() error {
 		_, err := c.Kubectl("", "get", "--raw", "/readyz")
 		return err
 	}); err != nil {

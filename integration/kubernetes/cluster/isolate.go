@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,7 +26,7 @@ var tunables = map[string]string{
 }
 
 // isolate fits the namespaces out, so that the servers find what they want and the machine stays as it is.
-func (c *Cluster) isolate() error {
+func (c *Cluster) isolate(context.Context) error {
 	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"address", "add", nodeIP + "/32", "dev", "lo"}} {
 		if _, err := output(exec.Command("ip", args...)); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,7 @@ func (c *Cluster) socket() string { return c.path("containerd.sock") }
 
 // startRuntime starts containerd, and waits until it answers. A process without CAP_SYS_RESOURCE can't lower its OOM
 // score, which restrict_oom_score_adj takes into account.
-func (c *Cluster) startRuntime() error {
+func (c *Cluster) startRuntime(ctx context.Context) error {
 	if _, err := c.write("cni/10-pods.conflist", fmt.Sprintf(`{
   "cniVersion": "0.4.0",
   "name": "pods",
@@ -48,7 +49,7 @@ state = %q
 	if err := c.launch("containerd", "--config", config); err != nil {
 		return err
 	}
-	return c.await("containerd", time.Minute, func() error {
+	return c.await(ctx, "containerd", time.Minute, func() error {
 		_, err := output(c.ctr("version"))
 		return err
 	})
@@ -62,7 +63,7 @@ func (c *Cluster) ctr(args ...string) *exec.Cmd {
 // startKubelet starts the kubelet. It manages no control groups but the containers', so that it gets along without an
 // init system and with either version of them; it does not mind a disk that is almost full; and it gives no Pod the
 // machine's resolver, which can't be reached from here.
-func (c *Cluster) startKubelet() error {
+func (c *Cluster) startKubelet(context.Context) error {
 	resolver, err := c.write("resolv.conf", "nameserver 127.0.0.1\n")
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -65,8 +66,8 @@ func (p *process) last() string {
 	return p.name + " said at last:\n" + strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
-// await asks until ask has no error, and gives up when a server has ended or the limit is over.
-func (c *Cluster) await(what string, limit time.Duration, ask func() error) error {
+// await asks until ask has no error, and gives up when a server or ctx has ended or the limit is over.
+func (c *Cluster) await(ctx context.Context, what string, limit time.Duration, ask func() error) error {
 	deadline := time.Now().Add(limit)
 	for {
 		err := ask()
@@ -79,7 +80,11 @@ func (c *Cluster) await(what string, limit time.Duration, ask func() error) erro
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s: not within %v: %w", what, limit, err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
 }
 
