@@ -191,7 +191,7 @@ func (t *Tailer) rotations(now time.Time) {
 			t.rouse(f)
 		}
 		if f.state == rotated {
-			t.locate(f)
+			t.locate(f, now)
 		}
 	}
 }
@@ -209,8 +209,9 @@ func (t *Tailer) lookMoved(now time.Time) {
 	}
 }
 
-// locate finds the name of a file that was renamed to one that no pattern selects.
-func (t *Tailer) locate(f *file) {
+// locate finds the name of a file that was renamed to one that no pattern selects. One that has neither a name nor an
+// open handle fades.
+func (t *Tailer) locate(f *file, now time.Time) {
 	if f.volume.root == nil || f.links == 0 || f.rel == "" {
 		return
 	}
@@ -228,9 +229,8 @@ func (t *Tailer) locate(f *file) {
 			return
 		}
 	}
-	if f.body == nil {
-		f.links = 0 // as far as can be told
-		t.rouse(f)
+	if f.body == nil { // as far as can be told; it has to be known before what may be its copy is taken for a new file
+		t.fade(f, now, removed)
 	}
 }
 

@@ -88,6 +88,25 @@ func TestCopytruncateCaughtUp(t *testing.T) {
 	}
 }
 
+func TestCopiedAndRemovedWhileItsHandleWasClosed(t *testing.T) {
+	for name, w := range map[string]Watch{"one file": access, "copies match": all} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, w).start()
+			r.write("access.log", "one\n")
+			r.pass(time.Minute)
+			r.tailer.relieve()
+			require.Zero(t, r.tailer.Counts().Open)
+			r.write("access.log", "two\n")
+			r.copy("access.log", "access.log.1")
+			r.remove("access.log")
+			r.pass(10 * time.Second)
+			r.wants("one", "two")
+			require.Zero(t, r.tailer.Counts().Lost)
+			require.Len(t, r.streams(), 1)
+		})
+	}
+}
+
 func TestCopytruncateWithUnreadBytesInACopyThatMatches(t *testing.T) {
 	for name, w := range map[string]Watch{"one file": access, "copies match": all} {
 		t.Run(name, func(t *testing.T) {
