@@ -73,7 +73,6 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 		return errors.Join(err, c.store.Close())
 	}
 	status := c.serveStatus()
-	drains := c.serveDrain()
 	log.Info("remora-sidecar is running", "version", version, "outputs", s.Outputs, "state", s.StateDir)
 
 	running, stop := context.WithCancel(context.Background())
@@ -81,7 +80,8 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 	work.Go(func() { c.pipeline.Run(running) })
 	declared := make(chan struct{})
 	work.Go(func() { c.watch(running, variables, declared) })
-	<-declared // so that even a sidecar that is to end at once knows what it has to deliver
+	<-declared // so that even a sidecar that is to end, or to drain, at once knows what it has to deliver
+	drains := c.serveDrain()
 	<-ctx.Done()
 	log.Info("stopping: delivering what is left", "timeout", s.DrainTimeout)
 	err = c.drain(s.DrainTimeout)
