@@ -29,10 +29,15 @@ func newLane(p *Pipeline, name string, l Lane, cfg Config) *lane {
 	return out
 }
 
-// add gives the feed to the shard that has the fewest.
+// add gives the feed to the shard that has the fewest, or to that of a feed of the same file: what a file was rotated to
+// and what follows it under its name then keep their order, as far as they are read in it.
 func (l *lane) add(f *Feed) {
 	least := l.shards[0]
-	for _, s := range l.shards[1:] {
+	for _, s := range l.shards {
+		if f.route.Source.Path != "stdout" && s.hasPath(f.route.Source) {
+			s.add(f)
+			return
+		}
 		if s.count() < least.count() {
 			least = s
 		}

@@ -588,3 +588,23 @@ func TestAnOutputThatFailsForSomeAndWorksForOthersIsMentionedOnce(t *testing.T) 
 		require.Equal(t, 1, strings.Count(b.log.String(), "takes records again"), b.log)
 	})
 }
+
+func TestARotatedFileIsReadBeforeWhatFollowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		old, young := &memory{key: "old"}, &memory{key: "young"}
+		for _, m := range []*memory{old, young} {
+			src := record.NewSource(m.key, "d", "/logs/access.log", "target", nil, nil)
+			_, err := b.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<16), Source: src, Output: "test"})
+			require.NoError(t, err)
+		}
+		for i := 0; i < 100; i += 10 {
+			old.write(numbered(i, i+10))
+			time.Sleep(7 * time.Millisecond)
+		}
+		young.write(numbered(100, 200))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, split(numbered(0, 200)), b.out.got())
+	})
+}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/remora-logs/remora/shared/record"
 )
 
 // flights is how many batches a shard has: one that is filled while the other is sent. It bounds the memory of a shard
@@ -26,7 +28,8 @@ type shard struct {
 
 	mu    sync.Mutex
 	feeds []*Feed
-	next  int // whose turn it is
+	paths map[pathKey]int // of the feeds
+	next  int             // whose turn it is
 
 	turn []*Feed   // feeds, as of the present round
 	last time.Time // when something came
@@ -34,7 +37,7 @@ type shard struct {
 
 func newShard(p *Pipeline, l *lane, cfg Config) *shard {
 	s := &shard{pipeline: p, lane: l, cfg: cfg, idle: make(chan *flight, flights), ready: make(chan *flight, flights),
-		added: make(chan struct{}, 1)}
+		added: make(chan struct{}, 1), paths: map[pathKey]int{}}
 	for range flights {
 		s.idle <- newFlight(cfg.BatchBytes)
 	}
@@ -47,6 +50,7 @@ func (s *shard) add(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeds = append(s.feeds, f)
+	s.paths[pathKey{f.route.Source.Declaration, f.route.Source.Path}]++
 	select {
 	case s.added <- struct{}{}:
 	default:
@@ -58,8 +62,22 @@ func (s *shard) remove(f *Feed) {
 	defer s.mu.Unlock()
 	if i := slices.Index(s.feeds, f); i >= 0 {
 		s.feeds = slices.Delete(s.feeds, i, i+1)
+		key := pathKey{f.route.Source.Declaration, f.route.Source.Path}
+		if s.paths[key]--; s.paths[key] == 0 {
+			delete(s.paths, key)
+		}
 	}
 }
+
+// hasPath says whether it has a feed of the same path and declaration.
+func (s *shard) hasPath(src *record.Source) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paths[pathKey{src.Declaration, src.Path}] > 0
+}
+
+// pathKey names what a file and those that follow it under its name have in common.
+type pathKey struct{ declaration, path string }
 
 func (s *shard) count() int {
 	s.mu.Lock()
@@ -150,5 +168,6 @@ func (s *shard) round(f *flight) (got int64, more bool) {
 			return got, more
 		}
 	}
+	s.next = 0 // all had their turn: begin with those that were there first, a rotated file before what follows it
 	return got, more
 }
