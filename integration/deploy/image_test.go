@@ -89,8 +89,8 @@ func TestPodDelivers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Order is promised within a file. What was rotated away and what follows it are two, so it isn't asked here.
-		return n.Missing(lines) == 0 && n.Twice == 0, fmt.Sprintf("missing %s; %d twice", n.Holes(lines), n.Twice)
+		return n.Missing(lines) == 0 && n.Twice == 0 && n.Disorder == 0,
+			fmt.Sprintf("missing %s; %d twice, %d out of order", n.Holes(lines), n.Twice, n.Disorder)
 	})
 	e.Docker(t, "stop", "--time", "40", prefix+"remora")
 	if code := e.Docker(t, "inspect", "--format", "{{.State.ExitCode}}", prefix+"remora"); code != "0" {
