@@ -72,7 +72,9 @@ func run(term <-chan os.Signal) error {
 		return err
 	}
 	if *timing {
-		fmt.Fprintf(os.Stderr, "took %d\n", time.Since(began).Nanoseconds())
+		took := time.Since(began)
+		time.Sleep(time.Second) // the engine's cache drops what comes while it is behind
+		fmt.Fprintf(os.Stderr, "took %d\n", took.Nanoseconds())
 	}
 	return nil
 }
