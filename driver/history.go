@@ -69,7 +69,7 @@ type history struct {
 
 // read writes the lines of one stream, up to where it ends now; up to where it ends for good if follow.
 func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
-	frames := cut.NewFrames(&record.Source{}, h.maxRecord, int64(5*time.Second))
+	frames := h.cutter(l)
 	until := l.End()
 	for off := int64(0); !h.past && ctx.Err() == nil; {
 		h.batch.Reset()
@@ -83,8 +83,15 @@ func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
 		torn := n < len(data) && at+int64(n) < l.End() // what follows is gone, so what is unfinished stays so
 		used := frames.Cut(h.batch, data[:n], at, time.Now().UnixNano(), done || torn)
 		off = at + int64(used)
-		if err := h.write(); err != nil || done {
+		if err := h.write(); err != nil {
 			return err
+		}
+		if frames.Err() != nil { // the beginning of a long line was given up meanwhile
+			frames = h.cutter(l)
+			continue
+		}
+		if done {
+			return nil
 		}
 		if used == 0 && !torn {
 			if !follow {
@@ -97,6 +104,23 @@ func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
 		}
 	}
 	return nil
+}
+
+func (h *history) cutter(l *stream.Log) *cut.Frames {
+	return cut.NewFrames(&record.Source{}, again{l}, h.maxRecord, int64(5*time.Second))
+}
+
+// again reads bytes of a log that were read before.
+type again struct{ *stream.Log }
+
+var errGone = errors.New("given up meanwhile")
+
+func (a again) ReadAt(p []byte, off int64) (int, error) {
+	n, at, err := a.Replay(p, off)
+	if at != off {
+		return 0, errGone
+	}
+	return n, err
 }
 
 // write sends the batch's lines that were asked for.

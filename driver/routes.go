@@ -76,7 +76,7 @@ func (s *sessions) attach(l *stream.Log, j *capture.Journal) {
 		}
 		_, err = s.pipeline.Attach(pipeline.Route{
 			Stream: v, Source: src, Chain: chain, Output: output,
-			Cutter: cut.NewFrames(src, s.settings.MaxRecordBytes, s.settings.PartialTimeout.Nanoseconds()),
+			Cutter: cut.NewFrames(src, v, s.settings.MaxRecordBytes, s.settings.PartialTimeout.Nanoseconds()),
 		})
 		if err != nil {
 			s.log.Error("stream can't be delivered", "stream", l.Key(), "declaration", d.Name, "output", output, "error", err)

@@ -17,6 +17,10 @@ type Cutter interface {
 	Open() int64
 	// Expire ends, as they stand, those unfinished records that are older than the cutter's time limit at now.
 	Expire(b *record.Batch, now int64)
+	// Err is why the last Cut did not consume all that it could have, or it or the last Expire left unfinished what was to
+	// end: bytes at or after Open are needed again, and the stream does not give them. Nil mostly. All is as if the rest
+	// had not been asked for yet: give what was not consumed again later, with last where nothing follows.
+	Err() error
 	// Skipped counts the bytes, and the places they lay in, that no record could be made of since the cutter was made.
 	Skipped() (bytes, places int64)
 }

@@ -221,5 +221,8 @@ func (e *Encoded) Open() int64 { return -1 }
 // Expire implements Cutter: an unterminated line is held until the stream says that nothing follows.
 func (e *Encoded) Expire(*record.Batch, int64) {}
 
+// Err implements Cutter: lines are made of what was given.
+func (e *Encoded) Err() error { return nil }
+
 // Skipped implements Cutter.
 func (e *Encoded) Skipped() (bytes, places int64) { return e.skipped, e.places }

@@ -2,6 +2,7 @@ package cut
 
 import (
 	"encoding/binary"
+	"io"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -25,15 +26,17 @@ type Frames struct {
 	skipped, places int64
 }
 
-// NewFrames makes a cutter for src. A joined message has at most max bytes; what is longer comes as several records, all
-// but the last marked as truncated. A message of which no piece came for timeout (ns) becomes a record as it stands.
-func NewFrames(src *record.Source, max int, timeout int64) *Frames {
-	return &Frames{src: src, join: joiner{src: src, max: max, timeout: timeout}}
+// NewFrames makes a cutter for src, whose bytes stream gives once more when a message of several pieces is complete. A
+// joined message has at most max bytes; what is longer comes as several records, all but the last marked as truncated. A
+// message of which no piece came for timeout (ns) becomes a record as it stands.
+func NewFrames(src *record.Source, stream io.ReaderAt, max int, timeout int64) *Frames {
+	return &Frames{src: src, join: joiner{src: src, stream: stream, max: max, timeout: timeout}}
 }
 
 // Cut implements Cutter. A record's line lies in data, without a copy, unless it was joined.
 func (f *Frames) Cut(b *record.Batch, data []byte, at, now int64, last bool) int {
 	pos := 0
+	f.join.err = nil
 	var e entry
 	for len(data)-pos > 0 {
 		rest := data[pos:]
@@ -49,9 +52,13 @@ func (f *Frames) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 			f.lost = false
 			if e.partial || len(e.line) > f.join.max || f.join.awaitsPlainEnd(e.std) {
 				e.last = e.last || !e.partial
-				f.join.add(b, &e, at+int64(pos), at+int64(pos+size), now)
+				if !f.join.add(b, &e, at+int64(pos), at+int64(pos+size), now) {
+					return pos
+				}
 			} else {
-				f.join.interrupt(b, e.std)
+				if !f.join.interrupt(b, e.std) {
+					return pos
+				}
 				b.Records = append(b.Records, record.Record{Line: e.line, Source: f.src, Time: e.timeOr(now),
 					Offset: at + int64(pos), Std: e.std})
 			}
@@ -77,10 +84,18 @@ func (f *Frames) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 func (f *Frames) Open() int64 { return f.join.oldest() }
 
 // Expire implements Cutter.
-func (f *Frames) Expire(b *record.Batch, now int64) { f.join.expire(b, now, false) }
+func (f *Frames) Expire(b *record.Batch, now int64) {
+	f.join.err = nil
+	f.join.expire(b, now, false)
+}
+
+// Err implements Cutter.
+func (f *Frames) Err() error { return f.join.err }
 
 // Skipped implements Cutter.
-func (f *Frames) Skipped() (bytes, places int64) { return f.skipped, f.places }
+func (f *Frames) Skipped() (bytes, places int64) {
+	return f.skipped + f.join.skipped, f.places + f.join.places
+}
 
 // verdict is what the bytes at some place turned out to be.
 type verdict uint8

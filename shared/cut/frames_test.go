@@ -39,7 +39,9 @@ func piece(source, id, text string, last bool) logdriver.LogEntry {
 	return e
 }
 
-func frames() *cut.Frames { return cut.NewFrames(source, 64, 5*second) }
+func frames(data []byte) *cut.Frames {
+	return cut.NewFrames(source, bytes.NewReader(data), 64, 5*second)
+}
 
 func lines(all []got) (texts []string) {
 	for _, g := range all {
@@ -53,12 +55,12 @@ func TestFramesOfEverySplit(t *testing.T) {
 		piece("stderr", "y", "1", false), piece("stdout", "x", "b", false), line("stderr", "between"),
 		piece("stdout", "x", "c", true), line("stdout", "\x00\xff\n"))
 	want := []string{"one", "", "1", "between", "abc", "\x00\xff\n"}
-	all := cutAll(frames(), data)
+	all := cutAll(frames(data), data)
 	require.Equal(t, want, lines(all))
 	require.Equal(t, record.Stdout, all[0].Std)
 	require.Equal(t, record.Stderr, all[3].Std)
 	for split := range data {
-		require.Equal(t, all, cutAll(frames(), data, split), "split at %d", split)
+		require.Equal(t, all, cutAll(frames(data), data, split), "split at %d", split)
 	}
 }
 
@@ -68,7 +70,8 @@ func TestALongMessageIsOneRecordAndInterleavedStreamsStayApart(t *testing.T) {
 	for i := range 64 {
 		entries = append(entries, piece("stdout", "a", text, i == 63), piece("stderr", "b", text[:100], i == 63))
 	}
-	all := cutAll(cut.NewFrames(source, 1<<20, second), encode(entries...))
+	data := encode(entries...)
+	all := cutAll(cut.NewFrames(source, bytes.NewReader(data), 1<<20, second), data)
 	require.Len(t, all, 2)
 	require.Equal(t, got{strings.Repeat(text, 64), 0, record.Stdout, false}, all[0])
 	require.Equal(t, strings.Repeat(text[:100], 64), all[1].Line)
@@ -76,9 +79,10 @@ func TestALongMessageIsOneRecordAndInterleavedStreamsStayApart(t *testing.T) {
 }
 
 func TestAMessageOverTheLimitIsCutAndNothingOfItLost(t *testing.T) {
-	all := cutAll(frames(), encode(piece("stdout", "a", strings.Repeat("a", 40), false),
+	data := encode(piece("stdout", "a", strings.Repeat("a", 40), false),
 		piece("stdout", "a", strings.Repeat("b", 40), false), piece("stdout", "a", strings.Repeat("c", 10), true),
-		line("stdout", strings.Repeat("d", 100))))
+		line("stdout", strings.Repeat("d", 100)))
+	all := cutAll(frames(data), data)
 	require.Equal(t, []string{strings.Repeat("a", 40), strings.Repeat("b", 40) + strings.Repeat("c", 10),
 		strings.Repeat("d", 64), strings.Repeat("d", 36)}, lines(all))
 	require.Equal(t, []bool{true, false, true, false},
@@ -91,8 +95,8 @@ func TestAMessageOverTheLimitIsCutAndNothingOfItLost(t *testing.T) {
 }
 
 func TestAMessageWhoseEndDoesNotCome(t *testing.T) {
-	f, b := frames(), record.NewBatch(0)
 	data := encode(piece("stdout", "a", "begun", false))
+	f, b := frames(append(make([]byte, 100), data...)), record.NewBatch(0)
 	require.Equal(t, len(data), f.Cut(b, data, 100, 1*second, false))
 	require.EqualValues(t, 100, f.Open())
 	f.Expire(b, 5*second)
@@ -103,12 +107,13 @@ func TestAMessageWhoseEndDoesNotCome(t *testing.T) {
 	require.EqualValues(t, -1, f.Open())
 
 	other := encode(piece("stdout", "a", "begun", false), piece("stdout", "b", "another", true))
-	require.Equal(t, []string{"begun", "another"}, lines(cutAll(frames(), other)))
+	require.Equal(t, []string{"begun", "another"}, lines(cutAll(frames(other), other)))
 	plain := encode(piece("stdout", "a", "begun", false), line("stdout", "plain"))
-	require.Equal(t, []string{"begun", "plain"}, lines(cutAll(frames(), plain)))
+	require.Equal(t, []string{"begun", "plain"}, lines(cutAll(frames(plain), plain)))
 	old := line("stdout", "be")
 	old.Partial = true
-	require.Equal(t, []string{"begun"}, lines(cutAll(frames(), encode(old, line("stdout", "gun")))))
+	data = encode(old, line("stdout", "gun"))
+	require.Equal(t, []string{"begun"}, lines(cutAll(frames(data), data)))
 }
 
 func TestDamageCostsTheDamagedRecordAlone(t *testing.T) {
@@ -126,8 +131,8 @@ func TestDamageCostsTheDamagedRecordAlone(t *testing.T) {
 		"zeros":                   make([]byte, 5000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := frames()
 			data := append(append(bytes.Clone(good), bad...), after...)
+			f := frames(data)
 			all := cutAll(f, data)
 			require.Equal(t, "before", all[0].Line)
 			require.Equal(t, "after", all[len(all)-1].Line)
@@ -144,7 +149,7 @@ func TestADamagedLengthDoesNotStall(t *testing.T) {
 	bad[1] = 0x0f // claims 983 KiB
 	data := append(bad, encode(line("stdout", "a"), line("stdout", "b"))...)
 	b := record.NewBatch(0)
-	n := frames().Cut(b, data, 0, 1, false)
+	n := frames(data).Cut(b, data, 0, 1, false)
 	require.Equal(t, len(data), n)
 	require.Len(t, b.Records, 2)
 }
@@ -164,7 +169,7 @@ func TestAQuietStreamHoldsNoMemory(t *testing.T) {
 	batch := record.NewBatch(1)
 	before := heap()
 	for i := range cutters {
-		cutters[i] = cut.NewFrames(source, 1<<20, 5*second)
+		cutters[i] = cut.NewFrames(source, bytes.NewReader(data), 1<<20, 5*second)
 		cutters[i].Cut(batch, data, 0, 1, false)
 		require.Len(t, batch.Records, 1)
 		batch.Reset()
@@ -184,7 +189,7 @@ func TestEveryPrefix(t *testing.T) {
 				want = append(want, string(e.Line))
 			}
 		}
-		f := frames()
+		f := frames(data)
 		require.Equal(t, want, lines(cutAll(f, data[:n])))
 		skipped, _ := f.Skipped()
 		require.EqualValues(t, n-len(encode(entries[:len(want)]...)), skipped)
@@ -217,7 +222,7 @@ func TestRandomBitFlips(t *testing.T) {
 			damaged++
 		}
 		have := map[string]bool{}
-		for _, text := range lines(cutAll(frames(), data)) {
+		for _, text := range lines(cutAll(frames(data), data)) {
 			have[text] = true
 		}
 		for i, e := range entries {
@@ -233,7 +238,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(encode(line("stdout", "x"), piece("stderr", "i", "y", true))[4:])
 	f.Fuzz(func(t *testing.T, p []byte) {
 		data := append(binary.BigEndian.AppendUint32(nil, uint32(len(p))), p...)
-		c := cut.NewFrames(source, 1<<20, second)
+		c := cut.NewFrames(source, bytes.NewReader(data), 1<<20, second)
 		all := cutAll(c, data)
 		var want logdriver.LogEntry
 		if want.Unmarshal(p) != nil || len(p) == 0 || want.Partial {
@@ -259,7 +264,7 @@ func BenchmarkFrames(b *testing.B) {
 	}
 	data := encode(entries...)
 	batch := record.NewBatch(0)
-	f := cut.NewFrames(source, 1<<20, second)
+	f := cut.NewFrames(source, bytes.NewReader(data), 1<<20, second)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {

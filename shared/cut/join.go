@@ -2,99 +2,170 @@ package cut
 
 import (
 	"bytes"
-	"sync"
+	"fmt"
+	"io"
+	"slices"
 
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// texts is memory for messages under way. A joiner has some only while a message is open, so that thousands of streams
-// that once had a long line don't hold its size for ever.
-var texts = sync.Pool{New: func() any { return new([]byte) }}
-
 // joiner puts the pieces of long messages together. The engine cuts a message into pieces of 16 KiB; all of them are
 // marked partial, the last one says so, and pieces of stdout and stderr come in turn (moby daemon/logger/copier.go).
 // One message can be open on each standard stream, for the engine reads each with one goroutine.
+//
+// A message under way is held as the places where its pieces lie. They are read again when it is complete, straight into
+// the batch: so hundreds of containers in the midst of a long line cost next to no memory, and a piece is copied twice
+// whether or not it was held. The reader of a stream releases nothing at or after Open, so the pieces are still there.
 type joiner struct {
 	src     *record.Source
+	stream  io.ReaderAt
 	max     int   // bytes of a record
 	timeout int64 // ns
-	open    [3]message
+	ids     bool  // this engine gives pieces an id
+	open    [record.Stderr + 1]message
+	err     error // of the last read
+	skipped int64 // bytes of frames that were none any more when they were read again
+	places  int64
 }
 
 // message is one that lacks its end.
 type message struct {
 	begun    bool
 	id       []byte
-	text     *[]byte // of texts, nil while there is no message
-	offset   int64   // of its first piece
+	runs     []run // where its pieces are
+	size     int   // bytes of text in them
+	offset   int64 // of its first piece
 	timeNano int64
 	seen     int64 // when a piece came last
 }
 
+// run is frames of one message without others between them.
+type run struct{ from, to int64 }
+
+// keepRuns is how many runs a message may leave behind in memory: 1 MiB of stdout with stderr between all pieces has 64.
+const keepRuns = 64
+
 // add joins the piece e, whose frame stands at offset from to offset to. A record is cut between pieces, so that what is
 // open always begins with a frame and can be read again from there; only a piece that is longer than a record is cut
-// itself, and then all of it is made records of at once.
-func (j *joiner) add(b *record.Batch, e *entry, from, to, now int64) {
+// itself, and then all of it is made records of at once. It reports false, and is to be called again later, where the
+// stream does not give the message's earlier pieces.
+func (j *joiner) add(b *record.Batch, e *entry, from, to, now int64) bool {
 	m := &j.open[e.std]
-	if m.begun && !bytes.Equal(m.id, e.id) {
-		j.end(b, e.std, false)
+	j.ids = j.ids || len(e.id) > 0
+	if m.begun && !bytes.Equal(m.id, e.id) && !j.end(b, e.std, nil, false) {
+		return false
 	}
-	if m.begun && len(*m.text)+len(e.line) > j.max {
-		j.end(b, e.std, true)
+	if m.begun && m.size+len(e.line) > j.max && !j.end(b, e.std, nil, true) {
+		return false
 	}
-	if !m.begun {
-		m.begin(from)
-		m.timeNano = e.timeOr(now)
-		m.id = append(m.id[:0], e.id...)
+	switch {
+	case len(e.line) > j.max:
+		j.split(b, e, from, to, now)
+	case e.last && !m.begun:
+		j.emit(b, record.Record{Line: e.line, Time: e.timeOr(now), Offset: from, Std: e.std})
+	case e.last:
+		return j.end(b, e.std, e.line, false)
+	default:
+		if !m.begun {
+			m.begun, m.offset, m.timeNano, m.id = true, from, e.timeOr(now), append(m.id[:0], e.id...)
+		}
+		m.add(from, to, len(e.line))
+		m.seen = now
 	}
-	m.seen = now
-	line := e.line
-	for len(line) > j.max {
-		*m.text = append(*m.text, line[:j.max]...)
-		line = line[j.max:]
-		j.end(b, e.std, true)
-		m.begin(to - int64(len(line)))
-	}
-	*m.text = append(*m.text, line...)
-	if e.last {
-		j.end(b, e.std, false)
-	} else if len(e.line) > j.max {
-		j.end(b, e.std, true)
+	return true
+}
+
+func (m *message) add(from, to int64, size int) {
+	m.size += size
+	if n := len(m.runs); n > 0 && m.runs[n-1].to == from {
+		m.runs[n-1].to = to
+	} else {
+		m.runs = append(m.runs, run{from, to})
 	}
 }
 
-func (m *message) begin(offset int64) {
-	m.begun, m.offset, m.text = true, offset, texts.Get().(*[]byte)
+// split makes records of a piece that is longer than one. Those behind the first have the offset of their own text.
+func (j *joiner) split(b *record.Batch, e *entry, from, to, now int64) {
+	for line := e.line; len(line) > 0; {
+		n := min(len(line), j.max)
+		j.emit(b, record.Record{Line: line[:n:n], Time: e.timeOr(now), Offset: from, Std: e.std,
+			Truncated: n < len(line) || !e.last})
+		line = line[n:]
+		from = to - int64(len(line))
+	}
 }
 
-// awaitsPlainEnd says that a message is open whose pieces carry no id: engines before 18.06 mark all pieces as partial
-// but the last.
+func (j *joiner) emit(b *record.Batch, r record.Record) {
+	r.Source = j.src
+	b.Records = append(b.Records, r)
+}
+
+// awaitsPlainEnd says that a message is open whose last piece is not marked as one: engines before 18.06 give pieces no
+// id, and mark all as partial but the last. From another engine, a piece without an id is a damaged one.
 func (j *joiner) awaitsPlainEnd(std record.Std) bool {
-	return j.open[std].begun && len(j.open[std].id) == 0
+	return j.open[std].begun && len(j.open[std].id) == 0 && !j.ids
 }
 
 // interrupt ends what is open on std: a whole message came, so the rest of the open one never will.
-func (j *joiner) interrupt(b *record.Batch, std record.Std) {
-	if j.open[std].begun {
-		j.end(b, std, false)
-	}
+func (j *joiner) interrupt(b *record.Batch, std record.Std) bool {
+	return !j.open[std].begun || j.end(b, std, nil, false)
 }
 
-// end makes a record of what there is.
-func (j *joiner) end(b *record.Batch, std record.Std, truncated bool) {
+// end makes a record of what there is of a message, and of tail behind it. It reports false, and leaves all as it is,
+// where the stream does not give the pieces.
+func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated bool) bool {
 	m := &j.open[std]
-	b.Records = append(b.Records, record.Record{Line: b.Hold(*m.text), Source: j.src, Time: m.timeNano, Offset: m.offset,
-		Std: std, Truncated: truncated})
-	*m.text = (*m.text)[:0]
-	texts.Put(m.text)
-	m.begun, m.text = false, nil
+	at := len(b.Arena)
+	for _, r := range m.runs {
+		if j.err = j.read(b, r); j.err != nil {
+			b.Arena = b.Arena[:at]
+			return false
+		}
+	}
+	b.Arena = append(b.Arena, tail...)
+	j.emit(b, record.Record{Line: b.Arena[at:len(b.Arena):len(b.Arena)], Time: m.timeNano, Offset: m.offset, Std: std,
+		Truncated: truncated})
+	*m = message{id: m.id, runs: m.runs[:0]}
+	if cap(m.runs) > keepRuns {
+		m.runs = nil
+	}
+	return true
+}
+
+// read appends the text of the pieces in r to the arena.
+func (j *joiner) read(b *record.Batch, r run) error {
+	at := len(b.Arena)
+	b.Arena = slices.Grow(b.Arena, int(r.to-r.from))
+	raw := b.Arena[at : at+int(r.to-r.from)]
+	for n := 0; n < len(raw); {
+		got, err := j.stream.ReadAt(raw[n:], r.from+int64(n))
+		if n += got; got == 0 {
+			if err == nil {
+				err = io.ErrNoProgress
+			}
+			return fmt.Errorf("the beginning of a long message can't be read again: %w", err)
+		}
+	}
+	var e entry
+	for len(raw) > 0 {
+		size, verdict := frame(raw, &e)
+		if verdict != whole { // it was, so the disk has changed it
+			j.skipped += int64(len(raw))
+			j.places++
+			break
+		}
+		b.Arena = append(b.Arena, e.line...) // which lies further back, so nothing is overwritten that is still to be read
+		raw = raw[size:]
+	}
+	return nil
 }
 
 // expire ends the messages of which no piece came for the timeout, or all of them.
 func (j *joiner) expire(b *record.Batch, now int64, all bool) {
 	for std := range j.open {
-		if m := &j.open[std]; m.begun && (all || now-m.seen >= j.timeout) {
-			j.end(b, record.Std(std), false)
+		m := &j.open[std]
+		if m.begun && (all || now-m.seen >= j.timeout) && !j.end(b, record.Std(std), nil, false) {
+			return
 		}
 	}
 }

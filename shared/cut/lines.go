@@ -105,5 +105,8 @@ func (l *Lines) Open() int64 { return -1 }
 // Expire implements Cutter: an unterminated line is held until the stream says that nothing follows.
 func (l *Lines) Expire(*record.Batch, int64) {}
 
+// Err implements Cutter: lines are made of what was given.
+func (l *Lines) Err() error { return nil }
+
 // Skipped implements Cutter.
 func (l *Lines) Skipped() (bytes, places int64) { return l.skipped, l.holes }

@@ -115,7 +115,7 @@ func newConveyor(t testing.TB, way int) *conveyor {
 	require.NoError(t, err)
 	r := Route{Stream: c.stream, Cutter: cut.NewLines(src, 1<<20), Chain: chain, Source: src, Output: "test"}
 	if w.frames {
-		r.Cutter = cut.NewFrames(src, 1<<20, int64(time.Second))
+		r.Cutter = cut.NewFrames(src, c.stream, 1<<20, int64(time.Second))
 	}
 	_, err = p.Attach(r)
 	require.NoError(t, err)
@@ -197,7 +197,8 @@ func attachIdle(t testing.TB, p *Pipeline, n int) {
 			{Key: "docker_container", Value: key[:12]}, {Key: "image", Value: "registry.example/shop:1"}, {Key: "host", Value: "node-1"}})
 		chain, err := format.New(declare.Declaration{Format: "json"}, src, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		_, err = p.Attach(Route{Stream: &tape{key: key}, Cutter: cut.NewFrames(src, 1<<20, int64(time.Second)), Chain: chain,
+		tape := &tape{key: key}
+		_, err = p.Attach(Route{Stream: tape, Cutter: cut.NewFrames(src, tape, 1<<20, int64(time.Second)), Chain: chain,
 			Source: src, Output: "test"})
 		require.NoError(t, err)
 	}

@@ -124,12 +124,13 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 		return f.skip(fl, gap, now)
 	}
 	last := errors.Is(err, io.EOF)
-	f.noteError(err, last, now)
 	if err != nil && !last {
+		f.noteError(err, now)
 		return 0
 	}
 	f.more = n == want
 	consumed = f.cut(fl, free[:n], now, last)
+	f.noteError(f.route.Cutter.Err(), now)
 	f.torn = consumed == 0 && n > 0 && !last && !f.more && f.seen < end
 	return consumed
 }
@@ -142,15 +143,20 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 		last = false // what is unfinished at the resumed position has to become a record after it
 	}
 	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
-	if n == 0 && f.more && !last {
+	failed := f.route.Cutter.Err() != nil
+	if n == 0 && f.more && !last && !failed {
 		f.grow(fl, int64(len(data)))
 		return 0
 	}
 	replay := f.cursor+int64(n) <= f.resumed && n > 0
 	f.seen = f.cursor + int64(len(data))
 	f.cursor += int64(n)
-	if !replay {
+	if !replay && !failed {
 		f.route.Cutter.Expire(b, ns)
+		failed = f.route.Cutter.Err() != nil
+	}
+	if failed {
+		f.more, last = false, false // there is more to be had of the same bytes, after a pause
 	}
 	if c := f.route.Chain; c != nil {
 		c.Apply(b, from, ns, last)
@@ -254,9 +260,9 @@ func asGap(err error) *stream.Gap {
 }
 
 // noteError says once that a stream can't be read, and once that it can again.
-func (f *Feed) noteError(err error, last bool, now time.Time) {
+func (f *Feed) noteError(err error, now time.Time) {
 	f.retryAt = time.Time{}
-	if err == nil || last {
+	if err == nil {
 		if f.failing {
 			f.failing = false
 			f.log().Info("stream can be read again")

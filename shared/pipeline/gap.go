@@ -16,11 +16,19 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 		fl.full = len(fl.spans) > 0
 		return 0
 	}
-	f.route.Cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
-	b.Keep(len(rest))
+	n := f.route.Cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
+	failed := f.route.Cutter.Err()
+	b.Keep(n)
 	f.noteSkipped(now)
+	f.noteError(failed, now)
 	if c := f.route.Chain; c != nil {
-		c.Apply(b, from, now.UnixNano(), true)
+		c.Apply(b, from, now.UnixNano(), failed == nil)
+	}
+	if failed != nil {
+		f.cursor += int64(n)
+		f.note()
+		f.book(fl, from, int64(n), len(b.Arena)-held, false, now)
+		return 0
 	}
 	b.Records = append(b.Records, record.Record{Fields: gapFields(b, g), Source: f.route.Source, Time: now.UnixNano(),
 		Offset: f.cursor, Marker: true})

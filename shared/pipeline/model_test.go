@@ -64,7 +64,7 @@ func (w *world) start(cfg pipeline.Config) {
 	w.life, w.store = &life{backend: w.out}, store
 	p := pipeline.New(cfg, map[string]pipeline.Lane{"test": {Output: w.life, Workers: 1}}, store, slog.New(slog.DiscardHandler))
 	src := record.NewSource("s", "d", "stdout", "t", nil, nil)
-	w.feed, err = p.Attach(pipeline.Route{Stream: w.stream, Cutter: cut.NewFrames(src, 1<<16, int64(time.Hour)), Source: src,
+	w.feed, err = p.Attach(pipeline.Route{Stream: w.stream, Cutter: cut.NewFrames(src, w.stream, 1<<16, int64(time.Hour)), Source: src,
 		Output: "test"})
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -140,7 +140,7 @@ func drawPlan(t *rapid.T) plan {
 	})
 	steps := rapid.Custom(func(t *rapid.T) step {
 		return step{
-			Do:    rapid.SampledFrom([]string{"write", "write", "write", "write", "sleep", "kill"}).Draw(t, "do"),
+			Do:    rapid.SampledFrom([]string{"write", "write", "write", "write", "sleep", "kill", "fail", "mend"}).Draw(t, "do"),
 			Sleep: time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond,
 			Lines: rapid.SliceOfN(pieces, 1, 5).Draw(t, "lines"),
 		}
@@ -215,6 +215,8 @@ func model(t require.TestingT, dir string, p plan) {
 		switch step.Do {
 		case "kill":
 			w.kill(cfg)
+		case "fail", "mend":
+			w.stream.fail(step.Do == "fail")
 		case "sleep":
 			time.Sleep(step.Sleep)
 		case "write":
@@ -227,6 +229,7 @@ func model(t require.TestingT, dir string, p plan) {
 		require.GreaterOrEqual(t, s.QueuedRecords, int64(0))
 	}
 	w.out.say(nil)
+	w.stream.fail(false)
 	w.stream.end()
 	for std := range w.open {
 		if w.open[std] != "" {

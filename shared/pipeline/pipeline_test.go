@@ -35,6 +35,7 @@ type memory struct {
 	released int64
 	gap      *stream.Gap
 	err      error
+	flaky    bool // every third read fails
 	reads    int
 }
 
@@ -58,6 +59,9 @@ func (m *memory) ReadAt(p []byte, off int64) (int, error) {
 	m.reads++
 	if m.err != nil {
 		return 0, m.err
+	}
+	if m.flaky && m.reads%3 == 0 {
+		return 0, errors.New("interrupted")
 	}
 	if m.gap != nil && off >= m.gap.From && off < m.gap.To {
 		return 0, m.gap
@@ -84,6 +88,12 @@ func (m *memory) write(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.data = append(m.data, text...)
+}
+
+func (m *memory) fail(now bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flaky = now
 }
 
 func (m *memory) end() {

@@ -20,7 +20,7 @@ type Stream interface {
 	Ended() bool
 	// ReadAt reads into p from offset off. 0 and nil mean "no more for now"; io.EOF means that there is nothing at or
 	// after off+n and never will be. *Gap means that the bytes at off are gone. Any other error may pass: the reader
-	// tries again later.
+	// tries again later. What was read once, and lies behind what was released, can be read again.
 	ReadAt(p []byte, off int64) (n int, err error)
 	// Mark returns what proves, after a restart, that the bytes below off are still these; nil where the key alone
 	// proves it. It is stored beside the checkpoint.

@@ -16,10 +16,10 @@ type View struct {
 	log      *Log
 	name     string
 	released atomic.Int64 // its checkpoint, below which it will not read again
-	cursor   atomic.Int64 // where its last read began: a boundary between frames
+	cursor   atomic.Int64 // where its furthest read began: a boundary between frames
 
 	mu    sync.Mutex // against the keeper; capture never takes it
-	read  int64      // where its last read ended: what lies below is in flight
+	read  int64      // where its furthest read ended: what lies below is in flight
 	limit int64      // reads stop here while the keeper gives up what lies above
 	gaps  []gap      // ascending, apart
 	grows bool       // the last gap will grow by what the keeper gives up now; its reader waits for that
@@ -70,8 +70,8 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 		if n, err = v.log.pread(p, off, stop); err != nil {
 			return 0, err
 		}
-		v.cursor.Store(off)
-		v.read = off + int64(n)
+		v.cursor.Store(max(off, v.cursor.Load()))
+		v.read = max(off+int64(n), v.read)
 	}
 	if ended && off+int64(n) >= end {
 		return n, io.EOF
