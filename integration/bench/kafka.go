@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // partitions is how many the topic has, and how many files the input of a Kafka job is split into: a file's lines keep
@@ -24,7 +27,13 @@ func startBroker(j *job) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("%w (go build -C integration/backends/kfake -o ../../../bin/kfake .)", err)
 	}
 	for range 100 {
-		if n, err := offsets(j); err == nil && n == 0 {
+		client, err := connect(j)
+		if err != nil {
+			break
+		}
+		n, err := offsets(client)
+		client.Close()
+		if err == nil && n == 0 {
 			return cmd, nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -33,21 +42,33 @@ func startBroker(j *job) (*exec.Cmd, error) {
 	return nil, fmt.Errorf("kfake on port %d does not answer", j.port)
 }
 
+func connect(j *job) (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(fmt.Sprintf("127.0.0.1:%d", j.port)))
+}
+
 // offsets is how many records the topic has in all its partitions.
-func offsets(j *job) (sum int64, err error) {
-	cfg := sarama.NewConfig()
-	cfg.Version = sarama.V2_8_0_0
-	client, err := sarama.NewClient([]string{fmt.Sprintf("127.0.0.1:%d", j.port)}, cfg)
+func offsets(client *kgo.Client) (sum int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.Topics = []kmsg.ListOffsetsRequestTopic{kmsg.NewListOffsetsRequestTopic()}
+	request.Topics[0].Topic = topic
+	for p := range int32(partitions) {
+		newest := kmsg.NewListOffsetsRequestTopicPartition()
+		newest.Partition, newest.Timestamp = p, -1
+		request.Topics[0].Partitions = append(request.Topics[0].Partitions, newest)
+	}
+	response, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return 0, err
 	}
-	defer client.Close()
-	for p := range int32(partitions) {
-		n, err := client.GetOffset(topic, p, sarama.OffsetNewest)
-		if err != nil {
-			return 0, err
+	for _, t := range response.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return 0, err
+			}
+			sum += p.Offset
 		}
-		sum += n
 	}
 	return sum, nil
 }
@@ -55,8 +76,13 @@ func offsets(j *job) (sum int64, err error) {
 // arrivedInKafka waits until the topic has as many records as there are lines. More than that would be lines that were
 // sent twice in spite of idempotence.
 func arrivedInKafka(j *job, limit time.Duration) (s stats, err error) {
+	client, err := connect(j)
+	if err != nil {
+		return s, err
+	}
+	defer client.Close()
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		n, err := offsets(j)
+		n, err := offsets(client)
 		if err != nil {
 			return s, err
 		}

@@ -1,9 +1,10 @@
 // Package kafka is the output that produces records to Kafka topics.
 //
-// Batches exist already when they come here, so record batches are built straight from them and sent with sarama's
-// broker client; its producers, which collect messages one by one, would do the work a second time. What they do beside
-// that is done here: sequence numbers, so that a batch whose answer was lost is stored once (sequence.go), and routing
-// to leaders (send.go).
+// Batches exist already when they come here, so Kafka's record batches are written straight from them (encode.go,
+// batch.go) and handed to franz-go as they are: its client dials, authenticates, agrees on versions and says requests.
+// Its producer, which collects records one by one, is not used. What a producer does beside that is done here: sequence
+// numbers, so that a batch whose answer was lost is stored once (sequence.go), and routing to leaders (topics.go,
+// send.go).
 package kafka
 
 import (
@@ -11,8 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/IBM/sarama"
-	"github.com/xdg-go/scram"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 )
@@ -41,35 +44,45 @@ type Config struct {
 
 // Check reports values that can't be worked with.
 func (c *Config) Check() error {
-	_, err := c.sarama()
-	return err
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	if err := kgo.ValidateOpts(options...); err != nil {
+		return fmt.Errorf("settings of kafka: %w", err)
+	}
+	return nil
 }
 
-var codecs = map[string]sarama.CompressionCodec{
-	"none": sarama.CompressionNone, "gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy,
-	"lz4": sarama.CompressionLZ4, "zstd": sarama.CompressionZSTD,
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-var acks = map[string]sarama.RequiredAcks{
-	"-1": sarama.WaitForAll, "all": sarama.WaitForAll, "1": sarama.WaitForLocal, "0": sarama.NoResponse,
+// acks are the numbers of the protocol, and the library's names for them.
+var acks = map[string]struct {
+	number int16
+	option kgo.Acks
+}{
+	"-1": {-1, kgo.AllISRAcks()}, "all": {-1, kgo.AllISRAcks()}, "1": {1, kgo.LeaderAck()}, "0": {0, kgo.NoAck()},
 }
 
-// sarama translates c.
-func (c *Config) sarama() (*sarama.Config, error) {
-	s := sarama.NewConfig()
+// options translates c for the library. Of its producer nothing is used but the acks, which say whether a connection has
+// answers to produce requests.
+func (c *Config) options() ([]kgo.Opt, error) {
+	if len(c.Brokers) == 0 {
+		return nil, fmt.Errorf("KAFKA_BROKERS is not set; the output kafka needs host:port of at least one broker")
+	}
 	for _, address := range c.Brokers {
 		if host, port, ok := strings.Cut(address, ":"); !ok || host == "" || port == "" {
 			return nil, fmt.Errorf("KAFKA_BROKERS: %q is not host:port", address)
 		}
 	}
-	if len(c.Brokers) == 0 {
-		return nil, fmt.Errorf("KAFKA_BROKERS is not set; the output kafka needs host:port of at least one broker")
-	}
-	var known bool
-	if s.Producer.Compression, known = codecs[c.Codec]; !known {
+	if _, known := codecs[c.Codec]; !known {
 		return nil, fmt.Errorf("KAFKA_COMPRESSION_CODEC is %q; it must be none, gzip, snappy, lz4 or zstd", c.Codec)
 	}
-	if s.Producer.RequiredAcks, known = acks[c.Acks]; !known {
+	required, known := acks[c.Acks]
+	if !known {
 		return nil, fmt.Errorf("KAFKA_REQUIRE_ACKS is %q; it must be -1, 0 or 1", c.Acks)
 	}
 	if c.MaxMessageBytes < 1024 || c.MaxMessageBytes > 64<<20 {
@@ -78,96 +91,124 @@ func (c *Config) sarama() (*sarama.Config, error) {
 	if c.Timeout <= 0 {
 		return nil, fmt.Errorf("KAFKA_TIMEOUT is %v; it must be more than nothing", c.Timeout)
 	}
-	if err := c.version(s); err != nil {
-		return nil, err
-	}
-	if err := c.security(s); err != nil {
-		return nil, err
-	}
-	s.ClientID = c.ClientID
-	// Broker.AsyncProduce may have several batches on their way; of one partition there is never more than one.
-	s.Net.MaxOpenRequests = 5
-	s.Net.DialTimeout, s.Net.ReadTimeout, s.Net.WriteTimeout = min(c.Timeout, 10*time.Second), c.Timeout, c.Timeout
-	// A topic that the broker makes when it is first asked for has no leader at once.
-	s.Metadata.Retry.Max, s.Metadata.Retry.Backoff = 3, 100*time.Millisecond
-	s.Metadata.Timeout = c.Timeout
-	s.Metadata.Full = false // so that nothing is asked of the brokers before there is a record for them
-	if err := s.Validate(); err != nil {
-		return nil, fmt.Errorf("settings of kafka: %w", err)
-	}
-	return s, nil
-}
-
-func (c *Config) version(s *sarama.Config) error {
-	// sarama wants 2.8.0, and of the old ones 0.11.0.2; people write 2.8 and 0.11.
-	v, parts := c.Version, 3
-	if strings.HasPrefix(v, "0.") {
-		parts = 4
-	}
-	if missing := parts - 1 - strings.Count(v, "."); missing > 0 {
-		v += strings.Repeat(".0", missing)
-	}
-	parsed, err := sarama.ParseKafkaVersion(v)
+	atMost, err := c.versions()
 	if err != nil {
-		return fmt.Errorf("KAFKA_VERSION is %q; it must be a version such as 2.8.0", c.Version)
+		return nil, err
 	}
-	if !parsed.IsAtLeast(sarama.V0_11_0_0) {
-		return fmt.Errorf("KAFKA_VERSION is %q; brokers before 0.11 take no headers and are not supported", c.Version)
+	security, err := c.security()
+	if err != nil {
+		return nil, err
 	}
-	if c.Codec == "zstd" && !parsed.IsAtLeast(sarama.V2_1_0_0) {
-		return fmt.Errorf("KAFKA_COMPRESSION_CODEC is zstd, which KAFKA_VERSION %s does not have; it came with 2.1", c.Version)
-	}
-	s.Version = parsed
-	return nil
+	atLeast := new(kversion.Versions)
+	atLeast.SetMaxKeyVersion(produceKey, 3) // the first with record batches
+	return append([]kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.SoftwareNameAndVersion("remora", "1"),
+		kgo.MaxVersions(atMost), kgo.MinVersions(atLeast),
+		kgo.RequiredAcks(required.option), kgo.DisableIdempotentWrite(), // which is of the library's own producer
+		kgo.DialTimeout(min(c.Timeout, 10*time.Second)),
+		kgo.RequestTimeoutOverhead(min(max(c.Timeout, 100*time.Millisecond), 15*time.Minute)), // the library's bounds
+		// What is asked of any broker (topics, producer ids) is asked of the next one when one fails. Produce requests are
+		// never sent again by the library.
+		kgo.RequestRetries(3), kgo.RetryTimeout(c.Timeout), kgo.RetryBackoffFn(func(int) time.Duration { return pause }),
+		// Bytes that are no answer of a broker's must not make us reserve the 100 MiB that the library allows.
+		kgo.BrokerMaxReadBytes(16 << 20), kgo.FetchMaxBytes(16 << 20),
+		// A little less than a broker's connections.max.idle.ms; the library's 30 s would have a slow log dial for each line.
+		kgo.ConnIdleTimeout(9 * time.Minute),
+		// The library's own knowledge of topics is not used; it is asked for as rarely as it lets us say.
+		kgo.MetadataMaxAge(time.Hour), kgo.MetadataMinAge(time.Hour), kgo.DisableClientMetrics(),
+	}, security...), nil
 }
 
-func (c *Config) security(s *sarama.Config) error {
+// pause is how long the library waits before it asks the next broker, and we before we ask again for a topic that the
+// broker makes when it is first asked for: it has no leader at once.
+const pause = 100 * time.Millisecond
+
+// Keys and versions of requests (kafka.apache.org/protocol).
+const (
+	produceKey = 0
+	// From version 13 on topics go by ids instead of names.
+	produceByName = 12
+)
+
+// versions are those of all requests in the release that KAFKA_VERSION names, or the last one before it.
+func (c *Config) versions() (*kversion.Versions, error) {
+	wanted, ok := parseVersion(c.Version)
+	if !ok {
+		return nil, fmt.Errorf("KAFKA_VERSION is %q; it must be a version such as 2.8.0", c.Version)
+	}
+	if wanted.before(release{0, 11}) {
+		return nil, fmt.Errorf("KAFKA_VERSION is %q; brokers before 0.11 take no headers and are not supported", c.Version)
+	}
+	if c.Codec == "zstd" && wanted.before(release{2, 1}) {
+		return nil, fmt.Errorf("KAFKA_COMPRESSION_CODEC is zstd, which KAFKA_VERSION %s does not have; it came with 2.1", c.Version)
+	}
+	versions := kversion.Stable()
+	for _, name := range kversion.VersionStrings() { // the newest comes first
+		if known, ok := parseVersion(name); ok && !wanted.before(known) {
+			versions = kversion.FromString(name)
+			break
+		}
+	}
+	if v, _ := versions.LookupMaxKeyVersion(produceKey); v > produceByName {
+		versions.SetMaxKeyVersion(produceKey, produceByName)
+	}
+	return versions, nil
+}
+
+// release is a release of Kafka, without the number of its patch.
+type release struct{ major, minor int }
+
+func (r release) before(other release) bool {
+	return r.major < other.major || r.major == other.major && r.minor < other.minor
+}
+
+// parseVersion reads 2.8, 2.8.1, 0.11, 0.11.0.2 and the like, with or without a v in front.
+func parseVersion(text string) (r release, ok bool) {
+	parts := strings.Split(strings.TrimPrefix(text, "v"), ".")
+	if len(parts) < 2 || len(parts) > 4 || len(parts) == 4 && parts[0] != "0" {
+		return r, false
+	}
+	numbers := make([]int, len(parts))
+	for i, part := range parts {
+		if len(part) == 0 || len(part) > 4 {
+			return r, false
+		}
+		for _, c := range []byte(part) {
+			if c < '0' || c > '9' {
+				return r, false
+			}
+			numbers[i] = 10*numbers[i] + int(c-'0')
+		}
+	}
+	return release{numbers[0], numbers[1]}, true
+}
+
+func (c *Config) security() (options []kgo.Opt, err error) {
 	if c.TLS {
 		conf, err := secure.Config(secure.File{Variable: "KAFKA_TLS_CA", Path: c.CA},
 			secure.File{Variable: "KAFKA_TLS_CERT", Path: c.Cert}, secure.File{Variable: "KAFKA_TLS_KEY", Path: c.Key}, c.Verify)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.Net.TLS.Enable, s.Net.TLS.Config = true, conf
+		options = append(options, kgo.DialTLSConfig(conf))
 	} else if c.CA != "" || c.Cert != "" || c.Key != "" {
-		return fmt.Errorf("KAFKA_TLS_CA, KAFKA_TLS_CERT or KAFKA_TLS_KEY is set, but KAFKA_TLS is not true")
+		return nil, fmt.Errorf("KAFKA_TLS_CA, KAFKA_TLS_CERT or KAFKA_TLS_KEY is set, but KAFKA_TLS is not true")
 	}
-	var hash scram.HashGeneratorFcn
+	mechanism := plain.Auth{User: c.Username, Pass: c.Password}.AsMechanism()
 	switch strings.ToUpper(c.Mechanism) {
 	case "PLAIN":
 	case "SCRAM-SHA-256", "SCRAM-256":
-		hash = scram.SHA256
-		s.Net.SASL.Mechanism = sarama.SASLTypeSCRAMSHA256
+		mechanism = scram.Auth{User: c.Username, Pass: c.Password}.AsSha256Mechanism()
 	case "SCRAM-SHA-512", "SCRAM-512":
-		hash = scram.SHA512
-		s.Net.SASL.Mechanism = sarama.SASLTypeSCRAMSHA512
+		mechanism = scram.Auth{User: c.Username, Pass: c.Password}.AsSha512Mechanism()
 	default:
-		return fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", c.Mechanism)
+		return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", c.Mechanism)
 	}
 	if c.Username == "" {
-		return nil
+		return options, nil
 	}
 	if c.Password == "" {
-		return fmt.Errorf("KAFKA_USERNAME is set, but KAFKA_PASSWORD is not")
+		return nil, fmt.Errorf("KAFKA_USERNAME is set, but KAFKA_PASSWORD is not")
 	}
-	s.Net.SASL.Enable, s.Net.SASL.User, s.Net.SASL.Password = true, c.Username, c.Password
-	if hash != nil {
-		s.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{hash: hash} }
-	}
-	return nil
-}
-
-// scramClient is sarama's idea of a SCRAM client, done by xdg-go/scram.
-type scramClient struct {
-	hash scram.HashGeneratorFcn
-	*scram.ClientConversation
-}
-
-func (s *scramClient) Begin(user, password, authzID string) error {
-	client, err := s.hash.NewClient(user, password, authzID)
-	if err != nil {
-		return err
-	}
-	s.ClientConversation = client.NewConversation()
-	return nil
+	return append(options, kgo.SASL(mechanism)), nil
 }

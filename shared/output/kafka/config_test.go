@@ -3,7 +3,6 @@ package kafka
 import (
 	"testing"
 
-	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/output/settings"
@@ -13,6 +12,10 @@ func TestWrongSettingsNameTheVariable(t *testing.T) {
 	for _, test := range []struct{ name, value, want string }{
 		{"KAFKA_BROKERS", "", "KAFKA_BROKERS is not set"},
 		{"KAFKA_BROKERS", "kafka", `"kafka" is not host:port`},
+		{"KAFKA_BROKERS", "kafka:http", "settings of kafka"},
+		{"KAFKA_VERSION", "2", "KAFKA_VERSION"},
+		{"KAFKA_VERSION", "2.8.0.1", "KAFKA_VERSION"},
+		{"KAFKA_VERSION", "2.x", "KAFKA_VERSION"},
 		{"KAFKA_VERSION", "new", "KAFKA_VERSION"},
 		{"KAFKA_VERSION", "0.10.2", "before 0.11"},
 		{"KAFKA_REQUIRE_ACKS", "2", "KAFKA_REQUIRE_ACKS"},
@@ -31,15 +34,23 @@ func TestWrongSettingsNameTheVariable(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	for text, want := range map[string]sarama.KafkaVersion{
-		"2.8": sarama.V2_8_0_0, "1.0": sarama.V1_0_0_0, "0.11.0": sarama.V0_11_0_0, "3.9.0": sarama.V3_9_0_0,
-		"0.11.0.2": sarama.V0_11_0_2,
+	const metadata = 3
+	for text, want := range map[string][2]int16{ // of produce and metadata requests (kafka.apache.org/protocol)
+		"0.11": {3, 4}, "0.11.0": {3, 4}, "0.11.0.2": {3, 4}, "1.0": {5, 5}, "2.1": {7, 7}, "2.8": {9, 11}, "2.8.1": {9, 11},
+		"v3.7.0": {10, 12}, "3.9.0": {11, 12},
+		"3.99": {11, 12}, // taken for the last release before it
+		"99.0": {12, 13}, // and one from the future for the newest that is known
+		"4.4":  {12, 13}, // produce requests go by names of topics
+		"2.10": {9, 11},  // numbers, not text
 	} {
 		var c Config
-		require.NoError(t, settings.Load(map[string]string{"KAFKA_BROKERS": "b:1", "KAFKA_VERSION": text}, &c))
-		s, err := c.sarama()
+		require.NoError(t, settings.Load(map[string]string{"KAFKA_BROKERS": "b:1", "KAFKA_VERSION": text}, &c), text)
+		versions, err := c.versions()
 		require.NoError(t, err)
-		require.Equal(t, want, s.Version)
+		for i, key := range []int16{produceKey, metadata} {
+			got, _ := versions.LookupMaxKeyVersion(key)
+			require.Equal(t, want[i], got, "%s, request %d", text, key)
+		}
 	}
 }
 
@@ -51,8 +62,12 @@ func TestTopicNames(t *testing.T) {
 }
 
 func TestPartitionOfAKeyIsThatOfTheJavaClient(t *testing.T) {
-	// From Kafka's UtilsTest.testMurmur2: murmur2("21") = -973932308, murmur2("foobar") = -790332482.
-	var h hasher
-	require.Equal(t, int32((-973932308&0x7fffffff)%10), h.partition([]byte("21"), 10))
-	require.Equal(t, int32((-790332482&0x7fffffff)%10), h.partition([]byte("foobar"), 10))
+	for key, want := range map[string]int32{ // Kafka's UtilsTest.testMurmur2
+		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
+		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"abc": 479470107,
+	} {
+		require.Equal(t, want, int32(murmur2([]byte(key))), key)
+		require.Equal(t, want&0x7fffffff%10, partitionOf([]byte(key), 10))
+	}
 }

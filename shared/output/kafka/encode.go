@@ -1,83 +1,103 @@
 package kafka
 
 import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"math"
 	"slices"
-	"time"
+	"sync"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// identityHeader is the header that carries a record's identity: the same each time the record is sent.
-var identityHeader = []byte("remora_id")
+// identityHeader is the header that carries a record's identity: the same each time the record is sent. It is the first.
+const identityHeader = "remora_id"
 
-// workspace is the memory that one batch is turned into record batches in, used again for the next one. The structures
-// are sarama's; they are kept in slabs, so that a record costs no allocation.
+// workspace is the memory that one batch is turned into record batches in, used again for the next one. Each record is
+// written once, to where it is sent from; it costs no allocation and no lock.
 type workspace struct {
 	enc     record.Encoder
-	bytes   []byte // values and identities; grows, and what was sliced from it before stays where it was
-	records []sarama.Record
-	ids     []sarama.RecordHeader
-	headers []*sarama.RecordHeader
+	limit   int      // bytes of a record batch, at most
 	queues  []*queue // of this batch; sorted by their partitions' order once all are there
 	queueOf map[*partition]*queue
 	spare   []*queue // of earlier batches
 	routes  map[*record.Source]*route
 	batch   uint64 // counts batches
-	hasher  hasher
-	base    time.Duration // whole milliseconds since 1970, to which all records' times are relative
+	base    int64  // milliseconds since 1970, to which all records' times are relative
+	used    int    // bytes in queues
+	text    []byte // for a key, and for a record that moves
+	// How wide the lengths of the last record and of its value were written. The next one's are likely to be as wide, and
+	// are guessed so: they stand in front of what they measure.
+	recordWide, valueWide int
 }
 
 // route is what the records of a source share on their way to Kafka. It is kept from batch to batch.
 type route struct {
 	topic     *topic
-	key       []byte                 // nil where it is a field of each record
-	partition *partition             // that the key leads to
-	queue     *queue                 // to partition, in the batch that used it last
-	batch     uint64                 // which that was
-	headers   []*sarama.RecordHeader // the origin's
-	size      int                    // bytes of the headers
+	partition *partition // that the key leads to; nil where the key is a field of each record
+	key       []byte
+	queue     *queue // to partition, in the batch that used it last
+	batch     uint64 // which that was
+	count     int    // the origin's headers
+	headers   []byte // as they are written
 }
 
 // maxRoutes is how many routes are kept; containers come and go.
 const maxRoutes = 10_000
 
-// queue is the records of the batch that go to one partition, in order.
+// queue is the records of the batch that go to one partition, in order, as they are sent.
 type queue struct {
 	p       *partition
-	records []*sarama.Record
-	index   []int // of each in the batch
-	sizes   []int // of each in a record batch, at most
-	sent    int   // how many are done with
-	most    int   // how many a record batch may hold; 0 where only bytes count
-	err     error // why the rest is not sent
+	bytes   []byte   // record batches, one behind the other
+	batches []layout // of bytes
+	starts  []int32  // where each record begins in bytes
+	index   []int32  // of each in the pipeline's batch
+	sent    int      // how many are done with
+	most    int      // how many a record batch may hold; 0 where only bytes count
+	err     error    // why the rest is not sent
+	aside   []byte   // a record batch that is not among batches
+	packed  []byte   // a record batch, compressed
 }
 
-// overhead bounds what a record takes in a record batch beside its key, value and headers: seven varints and a byte.
-const overhead = 40
+// layout is where a record batch begins: with room for its header, and the records behind it.
+type layout struct {
+	at    int
+	first int   // record
+	last  int64 // the latest time, relative to the base
+}
 
-func newWorkspace() *workspace {
+func newWorkspace(limit int) *workspace {
 	return &workspace{
-		records: make([]sarama.Record, 0, maxRecords), ids: make([]sarama.RecordHeader, 0, maxRecords),
+		limit: limit, recordWide: 2, valueWide: 2,
 		queueOf: make(map[*partition]*queue), routes: make(map[*record.Source]*route),
 	}
 }
 
-// maxRecords is how many records a request holds: slabs must not grow, because records are pointed to.
-const maxRecords = 2 << 10
-
 // reset readies w for records of about the given time.
 func (w *workspace) reset(ns int64) {
-	w.base = millis(ns)
-	w.records, w.ids = w.records[:0], w.ids[:0]
-	w.bytes, w.headers = w.bytes[:0], w.headers[:0]
+	w.base, w.used = millis(ns), 0
 	w.spare, w.queues = append(w.spare, w.queues...), w.queues[:0]
+	w.trim()
 	clear(w.queueOf)
 	if len(w.routes) > maxRoutes {
 		clear(w.routes)
 	}
 	w.batch++
+}
+
+// trim lets go of the memory of queues that were not used for long, as long as there is much of it: each may have grown
+// to a whole request.
+func (w *workspace) trim() {
+	held := 0
+	for i, q := range slices.Backward(w.spare) {
+		if held += cap(q.bytes) + cap(q.aside) + cap(q.packed); held > 3*requestBytes {
+			w.spare = slices.Delete(w.spare, 0, i+1)
+			return
+		}
+	}
 }
 
 // queue returns the queue to p, made where this batch has none yet.
@@ -89,115 +109,171 @@ func (w *workspace) queue(p *partition) *queue {
 		} else {
 			q = new(queue)
 		}
-		*q = queue{p: p, records: q.records[:0], index: q.index[:0], sizes: q.sizes[:0]}
+		*q = queue{
+			p: p, bytes: q.bytes[:0], batches: q.batches[:0], starts: q.starts[:0], index: q.index[:0],
+			aside: q.aside, packed: q.packed,
+		}
+		q.begin()
 		w.queueOf[p] = q
 		w.queues = append(w.queues, q)
 	}
 	return q
 }
 
-// add turns r, record i of its batch, into a Kafka record and queues it.
-func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
-	at := len(w.bytes)
-	w.bytes = w.enc.AppendRecord(w.bytes, r)
-	value := w.bytes[at:len(w.bytes):len(w.bytes)]
-	at = len(w.bytes)
-	w.bytes = r.AppendID(w.bytes)
-	w.ids = append(w.ids, sarama.RecordHeader{Key: identityHeader, Value: w.bytes[at:len(w.bytes):len(w.bytes)]})
-	id := &w.ids[len(w.ids)-1]
-
-	at = len(w.headers)
-	w.headers = append(append(w.headers, id), rt.headers...)
-	headers := w.headers[at:len(w.headers):len(w.headers)]
-
-	q, key := rt.queue, rt.key
-	switch {
-	case key != nil && rt.batch != w.batch:
-		q = w.queue(rt.partition)
-		rt.queue, rt.batch = q, w.batch
-	case key == nil:
-		key = w.fieldKey(o.config.PartitionKey, r)
-		q = w.queue(rt.topic.partition(w.hasher.partition(key, rt.topic.count())))
-	}
-	w.records = append(w.records, sarama.Record{
-		Key: key, Value: value, Headers: headers, TimestampDelta: millis(r.Time) - w.base,
-	})
-	q.records = append(q.records, &w.records[len(w.records)-1])
-	q.index = append(q.index, i)
-	q.sizes = append(q.sizes, overhead+rt.size+len(key)+len(value)+len(identityHeader)+len(id.Value))
+// begin begins a record batch.
+func (q *queue) begin() {
+	q.batches = append(q.batches, layout{at: len(q.bytes), first: len(q.starts)})
+	q.bytes = append(q.bytes, make([]byte, headerBytes)...)
 }
 
-// fieldKey is the value of the field that chooses the partition, the stream's where r has no such field.
-func (w *workspace) fieldKey(field string, r *record.Record) []byte {
+// add writes r, record i of its batch, as a Kafka record.
+func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
+	q, key := rt.queue, rt.key
+	switch {
+	case rt.partition == nil:
+		w.text = appendFieldKey(w.text[:0], o.config.PartitionKey, r)
+		key = w.text
+		q = w.queue(rt.topic.partition(partitionOf(key, rt.topic.count())))
+	case rt.batch != w.batch:
+		q = w.queue(rt.partition)
+		rt.queue, rt.batch = q, w.batch
+	}
+	b := &q.batches[len(q.batches)-1]
+	p, start := q.bytes, len(q.bytes)
+	delta := millis(r.Time) - w.base
+
+	p = append(p, noLength[:w.recordWide]...)
+	p = append(p, 0) // attributes
+	p = binary.AppendVarint(p, delta)
+	p = binary.AppendVarint(p, int64(len(q.starts)-b.first))
+	p = appendBytes(p, key)
+	at := len(p)
+	p = append(p, noLength[:w.valueWide]...)
+	p = w.enc.AppendRecord(p, r)
+	p, w.valueWide = putLength(p, at, w.valueWide)
+	p = binary.AppendVarint(p, int64(1+rt.count))
+	p = appendBytes(p, identityHeader)
+	at = len(p)
+	p = append(p, noLength[:1]...)
+	p = r.AppendID(p)
+	p, _ = putLength(p, at, 1)
+	p = append(p, rt.headers...)
+	p, w.recordWide = putLength(p, start, w.recordWide)
+
+	q.bytes = p
+	w.used += len(p) - start
+	if len(q.starts) > b.first && len(p)-b.at > w.limit {
+		start = w.move(q, start)
+		b = &q.batches[len(q.batches)-1]
+	}
+	if len(q.starts) == b.first || delta > b.last {
+		b.last = delta
+	}
+	q.starts = append(q.starts, int32(start))
+	q.index = append(q.index, int32(i))
+}
+
+// move makes the last record, which begins at start, the first of another record batch, and returns where it then begins.
+func (w *workspace) move(q *queue, start int) int {
+	w.text = append(w.text[:0], q.bytes[start:]...)
+	q.bytes = q.bytes[:start]
+	q.begin()
+	start = len(q.bytes)
+	q.bytes = appendRenumbered(q.bytes, w.text, 0)
+	return start
+}
+
+// appendBytes appends s with its length in front.
+func appendBytes[T ~string | ~[]byte](dst []byte, s T) []byte {
+	return append(binary.AppendVarint(dst, int64(len(s))), s...)
+}
+
+// appendFieldKey appends the value of the field that chooses the partition, or the stream where r has no such field.
+func appendFieldKey(dst []byte, field string, r *record.Record) []byte {
 	rest := r.Fields
 	for {
 		key, value, after, ok := record.NextField(rest)
 		if !ok {
-			break
+			return append(dst, r.Source.ID...)
 		}
 		if string(key) == field {
-			at := len(w.bytes)
-			w.bytes = record.AppendText(w.bytes, value)
-			return w.bytes[at:len(w.bytes):len(w.bytes)]
+			return record.AppendText(dst, value)
 		}
 		rest = after
 	}
-	at := len(w.bytes)
-	w.bytes = append(w.bytes, r.Source.ID...)
-	return w.bytes[at:len(w.bytes):len(w.bytes)]
 }
 
-// next is the queue's next record batch, of at most limit bytes, but always of one record.
-func (q *queue) next(limit int) []*sarama.Record {
-	n, size := 0, 0
-	for i := q.sent; i < len(q.records) && (n == 0 || size+q.sizes[i] <= limit && (q.most == 0 || n < q.most)); i++ {
-		size += q.sizes[i]
-		n++
+// left is how many records are not done with.
+func (q *queue) left() int { return len(q.starts) - q.sent }
+
+// next is how many records the queue's next record batch is to have: what is left of the one that they lie in.
+func (q *queue) next() int {
+	n := q.left()
+	for _, b := range slices.Backward(q.batches) {
+		if b.first <= q.sent {
+			break
+		}
+		n = b.first - q.sent
 	}
-	return q.records[q.sent : q.sent+n]
+	if q.most > 0 {
+		n = min(n, q.most)
+	}
+	return n
 }
 
-// recordBatch makes a record batch of records.
-func (w *workspace) recordBatch(records []*sarama.Record, codec sarama.CompressionCodec) *sarama.RecordBatch {
-	last := records[0].TimestampDelta
-	for i, r := range records {
-		r.OffsetDelta = int64(i)
-		last = max(last, r.TimestampDelta)
+// take returns the next n records as one record batch, without its header, and the latest of their times, relative to
+// the base. Mostly that is a record batch as it lies there; else one is put together aside.
+func (q *queue) take(n int) (batch []byte, last int64) {
+	for i, b := range q.batches {
+		end, after := len(q.bytes), len(q.starts)
+		if i+1 < len(q.batches) {
+			end, after = q.batches[i+1].at, q.batches[i+1].first
+		}
+		if b.first == q.sent && after == q.sent+n {
+			return q.bytes[b.at:end:end], b.last
+		}
 	}
-	return &sarama.RecordBatch{
-		Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault,
-		LastOffsetDelta: int32(len(records) - 1), PartitionLeaderEpoch: -1,
-		FirstTimestamp: time.Unix(0, int64(w.base)), MaxTimestamp: time.Unix(0, int64(w.base+last)),
-		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1,
-		Records: records,
+	q.aside = append(q.aside[:0], make([]byte, headerBytes)...)
+	last = math.MinInt64
+	for i, at := range q.starts[q.sent : q.sent+n] {
+		last = max(last, recordTime(q.bytes[at:]))
+		q.aside = appendRenumbered(q.aside, q.bytes[at:], i)
 	}
+	return q.aside, last
 }
+
+// fingerprint is of the next n records' identities, in order.
+func (q *queue) fingerprint(n int) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, at := range q.starts[q.sent : q.sent+n] {
+		_, _ = h.Write(recordIdentity(q.bytes[at:]))
+		_ = h.WriteByte(0)
+	}
+	return h.Sum64()
+}
+
+// pack returns batch, with room for its header, as it is sent, and what the codec is called in the header.
+func (q *queue) pack(batch []byte, c kgo.Compressor) ([]byte, int8) {
+	if c == nil {
+		return batch, 0
+	}
+	b := packed.Get().(*bytes.Buffer)
+	defer packed.Put(b)
+	b.Reset()
+	p, codec := c.Compress(b, batch[headerBytes:])
+	if codec <= 0 { // it can't be said why; what is not compressed is as good
+		return batch, 0
+	}
+	q.packed = append(append(q.packed[:0], make([]byte, headerBytes)...), p...)
+	return q.packed, int8(codec)
+}
+
+// packed are buffers to compress into.
+var packed = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // millis cuts ns since 1970 to the milliseconds that Kafka knows. It knows no time before 1970.
-func millis(ns int64) time.Duration { return time.Duration(max(ns, 0)).Truncate(time.Millisecond) }
-
-// hasher chooses partitions as Kafka's own Java client does, so that other producers' records of the same key land
-// beside ours.
-type hasher struct {
-	partitioner sarama.Partitioner
-	message     sarama.ProducerMessage
-	key         keyEncoder
-}
-
-type keyEncoder struct{ key []byte }
-
-func (k *keyEncoder) Encode() ([]byte, error) { return k.key, nil }
-func (k *keyEncoder) Length() int             { return len(k.key) }
-
-func (h *hasher) partition(key []byte, count int32) int32 {
-	if h.partitioner == nil {
-		h.partitioner = sarama.NewMurmur2Partitioner("")
-		h.message.Key = &h.key
-	}
-	h.key.key = key
-	p, _ := h.partitioner.Partition(&h.message, count) // its only error is the encoder's
-	return p
-}
+func millis(ns int64) int64 { return max(ns, 0) / 1e6 }
 
 // sortByOrder brings queues into the order in which partitions are locked.
 func sortByOrder(queues []*queue) {

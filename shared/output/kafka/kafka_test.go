@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/sample"
@@ -29,59 +30,87 @@ func open(t testing.TB, environ ...string) *Output {
 
 // topicOf makes a topic that no broker was asked about.
 func topicOf(partitions int) *topic {
-	t := &topic{}
+	c, t := new(topics), new(topic)
 	for id := range partitions {
-		t.partitions = append(t.partitions, &partition{topic: "web", id: int32(id), order: id, producer: none, turn: make(chan struct{}, 1)})
+		t.partitions = append(t.partitions, c.partition("web", int32(id)))
 	}
 	return t
 }
 
 func fill(o *Output, b *record.Batch, partitions int) *workspace {
-	w := newWorkspace()
+	w := newWorkspace(o.config.MaxMessageBytes)
 	o.fill(w, b, 0, map[string]*topic{"web": topicOf(partitions)}, newVerdict())
 	return w
+}
+
+// sent is a record as a consumer sees it.
+type sent struct {
+	kmsg.Record
+	time  int64 // milliseconds since 1970
+	index int32 // in the pipeline's batch
+}
+
+// drain sends all that is queued to nobody, and returns what a consumer would have read.
+func drain(t testing.TB, o *Output, w *workspace) map[*queue][]sent {
+	all := map[*queue][]sent{}
+	for _, q := range w.queues {
+		for q.left() > 0 {
+			n := q.next()
+			records := o.request(w, []chunk{{q, n}}).Topics[0].Partitions[0].Records
+			for i, r := range decode(t, records) {
+				r.index = q.index[q.sent+i]
+				all[q] = append(all[q], r)
+			}
+			q.sent += n
+		}
+	}
+	return all
 }
 
 func TestOneStreamGoesToOnePartitionInOrder(t *testing.T) {
 	o := open(t)
 	w := fill(o, sample.Batch(0, 50, sample.Source(1), sample.Source(2), sample.Source(3)), 8)
 	seen := map[string]*queue{}
-	for _, q := range w.queues {
-		for i, r := range q.records {
+	for q, records := range drain(t, o, w) {
+		last := int32(-1)
+		for _, r := range records {
 			if seen[string(r.Key)] == nil {
 				seen[string(r.Key)] = q
 			}
 			require.Same(t, seen[string(r.Key)], q)
-			if i > 0 {
-				require.Less(t, q.index[i-1], q.index[i])
-			}
+			require.Less(t, last, r.index)
+			last = r.index
 		}
 	}
 	require.Len(t, seen, 3)
 }
 
 func TestPartitionKeyIsATagOrAField(t *testing.T) {
-	b := sample.Batch(0, 3, sample.Source(1))
+	b := sample.Batch(0, 4, sample.Source(1))
 	b.Records[0].Fields = []byte(`"user":"anna"`)
 	b.Records[1].Fields = []byte(`"x":1,"user":17`)
+	b.Records[2].Fields = []byte(`"user":""`)
 	var keys []string
-	for _, q := range fill(open(t, "KAFKA_PARTITION_KEY", "user"), b, 1).queues {
-		for _, r := range q.records {
+	o := open(t, "KAFKA_PARTITION_KEY", "user")
+	for _, records := range drain(t, o, fill(o, b, 1)) {
+		for _, r := range records {
 			keys = append(keys, string(r.Key))
 		}
 	}
-	require.Equal(t, []string{"anna", "17", sample.Source(1).ID}, keys)
-	for _, q := range fill(open(t, "KAFKA_PARTITION_KEY", "team"), b, 4).queues {
-		require.Len(t, q.records, 3)
-		require.Equal(t, "blue", string(q.records[0].Key))
+	require.Equal(t, []string{"anna", "17", "", sample.Source(1).ID}, keys)
+	o = open(t, "KAFKA_PARTITION_KEY", "team")
+	for _, records := range drain(t, o, fill(o, b, 4)) {
+		require.Len(t, records, 4)
+		require.Equal(t, "blue", string(records[0].Key))
 	}
 }
 
 func TestIdentityAndOriginAreHeaders(t *testing.T) {
 	b := sample.Batch(7, 8, sample.Source(1))
-	r := fill(open(t), b, 1).queues[0].records[0]
+	o := open(t)
+	w := fill(o, b, 1)
 	var headers []string
-	for _, h := range r.Headers {
+	for _, h := range drain(t, o, w)[w.queues[0]][0].Headers {
 		headers = append(headers, fmt.Sprintf("%s=%s", h.Key, h.Value))
 	}
 	require.Equal(t, []string{
@@ -93,57 +122,57 @@ func TestIdentityAndOriginAreHeaders(t *testing.T) {
 func TestRecordBatchesKeepTimesAndBounds(t *testing.T) {
 	b := sample.Batch(0, 100, sample.Source(1))
 	b.Records[3].Time = sample.Start - 5e9 // out of order, as times parsed from lines are
-	w := fill(open(t), b, 1)
+	o := open(t, "KAFKA_MAX_MESSAGE_BYTES", "5000")
+	w := fill(o, b, 1)
 	q := w.queues[0]
-	for q.sent < len(q.records) {
-		records := q.next(5000)
-		size := 0
-		for _, s := range q.sizes[q.sent : q.sent+len(records)] {
-			size += s
-		}
-		require.LessOrEqual(t, size, 5000)
-		batch := w.recordBatch(records, sarama.CompressionNone)
-		require.EqualValues(t, len(records)-1, batch.LastOffsetDelta)
-		for i, r := range batch.Records {
-			require.EqualValues(t, i, r.OffsetDelta)
-			at := batch.FirstTimestamp.Add(r.TimestampDelta)
-			require.Equal(t, b.Records[q.sent+i].Time/1e6, at.UnixMilli())
-			require.False(t, at.After(batch.MaxTimestamp))
-		}
-		q.sent += len(records)
+	require.Greater(t, len(q.batches), 5)
+	for n := q.next(); n > 0; n = q.next() {
+		batch, _ := q.take(n)
+		require.LessOrEqual(t, len(batch), 5000)
+		require.True(t, q.left() == n || len(batch) > 4000, "no smaller than need be")
+		q.sent += n
 	}
-	require.Len(t, q.next(1), 0)
 	q.sent = 0
-	require.Len(t, q.next(1), 1, "always one record, however large")
+	records := drain(t, o, w)[q]
+	require.Len(t, records, 100)
+	for i, r := range records {
+		require.Equal(t, b.Records[i].Time/1e6, r.time)
+	}
+	b.Records[50].Line = make([]byte, 9000)
+	w = fill(o, b, 1)
+	require.Len(t, drain(t, o, w)[w.queues[0]], 100, "always one record, however large")
 }
 
 // The rule on which idempotence rests: the same records again under the same numbers, others never.
 func TestSequencesOfWhatIsSentAgain(t *testing.T) {
 	ids := &producers{current: producer{id: 10}, users: map[*partition]struct{}{}}
-	records := fill(open(t), sample.Batch(0, 20, sample.Source(1)), 1).queues[0].records
+	q := fill(open(t), sample.Batch(0, 20, sample.Source(1)), 1).queues[0]
 	p := topicOf(1).partitions[0]
 
-	got, err := p.settle(records[:5], records, ids)
+	got, err := p.settle(q, 5, ids)
 	require.NoError(t, err)
-	require.Equal(t, records[:5], got)
+	require.Equal(t, 5, got)
 	require.EqualValues(t, 10, p.producer.id)
 	p.taken(5)
 	require.EqualValues(t, 5, p.next)
 
 	// The answer to 5…9 is lost. They come again, among more: they are sent again by themselves, under number 5.
-	p.unsure(records[5:10])
-	got, err = p.settle(records[5:20], records[5:20], ids)
+	q.sent = 5
+	p.unsure(q, 5)
+	got, err = p.settle(q, 15, ids)
 	require.NoError(t, err)
-	require.Equal(t, records[5:10], got)
+	require.Equal(t, 5, got)
 	require.EqualValues(t, 5, p.next)
 	p.taken(5)
 
 	// The answer to 10…14 is lost, and only 12… comes again: under another producer id, which has to be asked for.
-	p.unsure(records[10:15])
+	q.sent = 10
+	p.unsure(q, 5)
+	q.sent = 12
 	ids.users, ids.current = map[*partition]struct{}{}, producer{id: 11}
-	got, err = p.settle(records[12:20], records[12:20], ids)
+	got, err = p.settle(q, 8, ids)
 	require.NoError(t, err)
-	require.Equal(t, records[12:20], got)
+	require.Equal(t, 8, got)
 	require.EqualValues(t, 11, p.producer.id)
 	require.EqualValues(t, 0, p.next)
 
@@ -152,40 +181,99 @@ func TestSequencesOfWhatIsSentAgain(t *testing.T) {
 	require.EqualValues(t, 2, p.next, "numbers begin again after 2³¹-1")
 }
 
+// What is sent again is known by the records' identities, however they are spread over record batches by then.
+func TestWhatIsInDoubtIsKnownAgain(t *testing.T) {
+	b := sample.Batch(0, 50, sample.Source(1))
+	p := topicOf(1).partitions[0]
+	p.producer = producer{id: 1}
+	q := fill(open(t), b, 1).queues[0]
+	p.unsure(q, 30)
+
+	for i := range b.Records {
+		b.Records[i].Time += 1e12 // read again after a while
+	}
+	o := open(t, "KAFKA_MAX_MESSAGE_BYTES", "5000")
+	w := fill(o, b, 1)
+	q = w.queues[0]
+	require.Less(t, q.next(), 30)
+	n, err := p.settle(q, q.next(), nil)
+	require.NoError(t, err)
+	require.Equal(t, 30, n)
+	q.sent = 20
+	aside, last := q.take(n)
+	seal(aside, stamp{count: n, base: w.base, last: w.base + last})
+	for i, r := range decode(t, aside) {
+		require.Equal(t, string(b.Records[20+i].AppendID(nil)), string(r.Headers[0].Value))
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	b := sample.Batch(0, 3, sample.Source(1))
 	bad := record.NewSource("k", "d", "stdout", "no topic!", nil, nil)
 	b.Records[1].Source = bad
 	o, v := open(t), newVerdict()
-	o.fill(newWorkspace(), b, 0, map[string]*topic{"web": topicOf(1), "no topic!": o.topic("no topic!")}, v)
+	all := map[string]*topic{"no topic!": nil}
+	require.NoError(t, o.topics.find(t.Context(), all))
+	all["web"] = topicOf(1)
+	o.fill(newWorkspace(1<<20), b, 0, all, v)
 	var partial *output.Partial
 	require.ErrorAs(t, v.result(3), &partial)
 	require.Equal(t, 1, partial.Refused[0].Index)
 	require.Contains(t, partial.Refused[0].Reason, "no topic!")
 
 	v = newVerdict()
-	v.retry([]int{2, 0}, sarama.ErrNotLeaderForPartition)
-	v.retry([]int{1}, sarama.ErrOutOfBrokers)
-	require.ErrorIs(t, v.result(3), sarama.ErrNotLeaderForPartition, "nothing was taken")
+	v.retry(kerr.NotLeaderForPartition, 2, 0)
+	v.retry(kerr.LeaderNotAvailable, 1)
+	require.ErrorIs(t, v.result(3), kerr.NotLeaderForPartition, "nothing was taken")
 	require.ErrorAs(t, v.result(4), &partial)
 	require.Equal(t, []int{0, 1, 2}, partial.Retry)
 }
 
+// A record costs no allocation, from the batch to the request: what a request costs is the same for any number.
 func TestEncodingAllocatesNothing(t *testing.T) {
-	b := sample.Batch(0, 1000, sample.Source(1), sample.Source(2))
-	o, w, topics, v := open(t), newWorkspace(), map[string]*topic{"web": topicOf(4)}, newVerdict()
-	o.fill(w, b, 0, topics, v)
-	require.Zero(t, testing.AllocsPerRun(20, func() { o.fill(w, b, 0, topics, v) }))
+	for _, key := range []string{"", "user"} {
+		perRequest := func(records int) float64 {
+			b := sample.Batch(0, records, sample.Source(1), sample.Source(2))
+			for i := range b.Records {
+				b.Records[i].Fields = []byte(`"user":"anna"`)
+			}
+			o, all, v := open(t, "KAFKA_PARTITION_KEY", key), map[string]*topic{"web": topicOf(4)}, newVerdict()
+			w := newWorkspace(1 << 20)
+			var dst []byte
+			send := func() {
+				o.fill(w, b, 0, all, v)
+				var chunks []chunk
+				for _, q := range w.queues {
+					chunks = append(chunks, chunk{q, q.next()})
+				}
+				r := produceRequest{o.request(w, chunks)}
+				r.SetVersion(9)
+				dst = r.AppendTo(dst[:0])
+			}
+			send()
+			return testing.AllocsPerRun(20, send)
+		}
+		require.Equal(t, perRequest(1), perRequest(500))
+	}
 }
 
+// BenchmarkEncode is the way from a batch to the bytes of requests.
 func BenchmarkEncode(b *testing.B) {
 	batch := sample.Batch(0, 10_000, sample.Source(1))
-	o, w, topics, v := open(b), newWorkspace(), map[string]*topic{"web": topicOf(8)}, newVerdict()
+	o, w, all, v := open(b), newWorkspace(1<<20), map[string]*topic{"web": topicOf(8)}, newVerdict()
 	b.ReportAllocs()
+	size := 0
 	for b.Loop() {
 		for at := 0; at < len(batch.Records); {
-			at = o.fill(w, batch, at, topics, v)
+			at = o.fill(w, batch, at, all, v)
+			for _, q := range w.queues {
+				for ; q.left() > 0; q.sent += q.next() {
+					p := o.request(w, []chunk{{q, q.next()}})
+					size += len(p.Topics[0].Partitions[0].Records)
+				}
+			}
 		}
 	}
+	b.SetBytes(int64(size / b.N))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
 }

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// chunk is a part of a queue, sent as one record batch.
+// chunk is the next records of a queue, sent as one record batch.
 type chunk struct {
 	q       *queue
-	records []*sarama.Record
+	records int
 }
 
 // send sends what w holds, a record batch of each partition at a time, until all queues are empty or have failed. It is
@@ -35,9 +37,9 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 			break
 		}
 		answers := make(chan struct{}, len(chunks))
-		for broker, of := range chunks {
+		for leader, of := range chunks {
 			go func() {
-				o.produce(w, broker, of, v)
+				o.produce(w, leader, of, v)
 				answers <- struct{}{}
 			}()
 		}
@@ -47,7 +49,7 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 	}
 	for _, q := range w.queues {
 		if left := q.index[q.sent:]; len(left) > 0 {
-			v.retry(left, errors.Join(q.err, ctx.Err()))
+			v.retry(errors.Join(q.err, ctx.Err()), left...)
 		}
 		if q.err != nil {
 			v.stuck[q.p] = q.err
@@ -56,107 +58,160 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 }
 
 // round takes the next record batch off each queue that has not failed, by the broker that it goes to.
-func (o *Output) round(w *workspace) map[*sarama.Broker][]chunk {
-	chunks := make(map[*sarama.Broker][]chunk)
+func (o *Output) round(w *workspace) map[int32][]chunk {
+	chunks := make(map[int32][]chunk)
 	for _, q := range w.queues {
-		if q.err != nil || q.sent == len(q.records) {
+		if q.err != nil || q.left() == 0 {
 			continue
 		}
-		leader, err := o.client.Leader(q.p.topic, q.p.id)
-		if err != nil {
-			q.err = fmt.Errorf("leader of %s/%d: %w", q.p.topic, q.p.id, err)
+		leader := q.p.leader.Load()
+		if leader < 0 {
+			q.err = fmt.Errorf("leader of %s/%d: %w", q.p.topic, q.p.id, kerr.LeaderNotAvailable)
+			o.topics.doubt(q.p.topic)
 			continue
 		}
-		records := q.next(o.config.MaxMessageBytes)
+		n := q.next()
 		if o.idempotent {
-			if records, err = q.p.settle(records, q.records[q.sent:], &o.producers); err != nil {
-				q.err = err
+			if n, q.err = q.p.settle(q, n, &o.producers); q.err != nil {
 				continue
 			}
 		}
-		chunks[leader] = append(chunks[leader], chunk{q, records})
+		chunks[leader] = append(chunks[leader], chunk{q, n})
 	}
 	return chunks
 }
 
-// produce sends chunks to broker in one request and notes what became of each.
-func (o *Output) produce(w *workspace, broker *sarama.Broker, chunks []chunk, v *verdict) {
-	request := &sarama.ProduceRequest{
-		RequiredAcks: o.sarama.Producer.RequiredAcks, Version: o.version,
-		Timeout: int32(o.config.Timeout.Milliseconds()) / 2, // the broker gives up before we do
-	}
-	for _, c := range chunks {
-		batch := w.recordBatch(c.records, o.sarama.Producer.Compression)
-		if o.idempotent {
-			batch.ProducerID, batch.ProducerEpoch, batch.FirstSequence = c.q.p.producer.id, c.q.p.epoch, c.q.p.next
+// produceRequest is the library's, but for the time that a broker has to answer: the library would add what the broker
+// may spend waiting for replicas to the time-out, of which it is a part.
+type produceRequest struct{ *kmsg.ProduceRequest }
+
+// Timeout is asked for by the library only.
+func (produceRequest) Timeout() int32 { return 0 }
+
+// AppendTo makes room at once, where the library would grow its memory partition by partition.
+func (r produceRequest) AppendTo(dst []byte) []byte {
+	size := 64
+	for i := range r.Topics {
+		size += 64 + len(r.Topics[i].Topic)
+		for j := range r.Topics[i].Partitions {
+			size += 32 + len(r.Topics[i].Partitions[j].Records)
 		}
-		request.AddBatch(c.q.p.topic, c.q.p.id, batch)
 	}
-	response, err := exchange(broker, request)
+	return r.ProduceRequest.AppendTo(slices.Grow(dst, size))
+}
+
+// produce sends chunks to the broker in one request and notes what became of each.
+func (o *Output) produce(w *workspace, broker int32, chunks []chunk, v *verdict) {
+	address := o.topics.address(broker)
+	response, err := o.exchange(broker, o.request(w, chunks))
 	if err != nil {
-		// The connection may be out of step. It is made anew when it is needed.
-		_ = broker.Close()
 		for _, c := range chunks {
-			c.q.fail(c.records, fmt.Errorf("%s: %w", broker.Addr(), err))
+			c.q.fail(c.records, fmt.Errorf("%s: %w", address, err))
+			o.topics.doubt(c.q.p.topic)
 		}
 		return
 	}
 	for _, c := range chunks {
-		if request.RequiredAcks == sarama.NoResponse {
-			c.q.advance(len(c.records))
+		if o.acks == 0 {
+			c.q.advance(c.records)
 			continue
 		}
-		block := response.GetBlock(c.q.p.topic, c.q.p.id)
-		if block == nil {
-			c.q.fail(c.records, fmt.Errorf("%s: no verdict on %s/%d", broker.Addr(), c.q.p.topic, c.q.p.id))
+		said := find(response, c.q.p)
+		if said == nil {
+			c.q.fail(c.records, fmt.Errorf("%s: no verdict on %s/%d", address, c.q.p.topic, c.q.p.id))
 			continue
 		}
-		o.judge(c, block, broker, v)
+		o.judge(c, said, address, v)
 	}
 }
 
-// exchange sends request and waits for the answer; several may be on their way on one connection. The response is nil
-// where none was asked for.
-func exchange(broker *sarama.Broker, request *sarama.ProduceRequest) (*sarama.ProduceResponse, error) {
-	if request.RequiredAcks == sarama.NoResponse {
-		return broker.Produce(request)
+// request is chunks as they are sent.
+func (o *Output) request(w *workspace, chunks []chunk) *kmsg.ProduceRequest {
+	request := kmsg.NewPtrProduceRequest()
+	request.Acks = o.acks
+	request.TimeoutMillis = int32(min(o.config.Timeout.Milliseconds()/2, 1<<31-1)) // the broker gives up before we do
+	for _, c := range chunks {
+		batch, last := c.q.take(c.records)
+		s := stamp{count: c.records, base: w.base, last: w.base + last, producer: none, sequence: -1}
+		if o.idempotent {
+			s.producer, s.sequence = c.q.p.producer, c.q.p.next
+		}
+		batch, s.codec = c.q.pack(batch, o.compressor)
+		seal(batch, s)
+
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Partition, p.Records = c.q.p.id, batch
+		i := slices.IndexFunc(request.Topics, func(t kmsg.ProduceRequestTopic) bool { return t.Topic == c.q.p.topic })
+		if i < 0 {
+			t := kmsg.NewProduceRequestTopic()
+			t.Topic, i = c.q.p.topic, len(request.Topics)
+			request.Topics = append(request.Topics, t)
+		}
+		request.Topics[i].Partitions = append(request.Topics[i].Partitions, p)
 	}
-	type answer struct {
-		response *sarama.ProduceResponse
-		err      error
+	return request
+}
+
+// exchange sends request and waits for the answer; several may be on their way on one connection. It is never sent
+// twice: where the connection breaks after a byte of it was written, that is the error. It is not given up before the
+// time-out either, because until then the library reads the records from our memory.
+func (o *Output) exchange(broker int32, request *kmsg.ProduceRequest) (*kmsg.ProduceResponse, error) {
+	var r kmsg.Request = produceRequest{request}
+	if o.acks == 0 {
+		r = request // by its type the library knows that there will be no answer
 	}
-	answers := make(chan answer, 1)
-	err := broker.AsyncProduce(request, func(r *sarama.ProduceResponse, err error) { answers <- answer{r, err} })
+	response, err := o.client.Broker(int(broker)).Request(context.Background(), r)
 	if err != nil {
 		return nil, err
 	}
-	a := <-answers
-	return a.response, a.err
+	produced, ok := response.(*kmsg.ProduceResponse)
+	if !ok {
+		return nil, fmt.Errorf("an answer of another kind, %T", response)
+	}
+	return produced, nil
+}
+
+// find is the verdict on p's record batch; nil where there is none.
+func find(response *kmsg.ProduceResponse, p *partition) *kmsg.ProduceResponseTopicPartition {
+	for i := range response.Topics {
+		t := &response.Topics[i]
+		if t.Topic != p.topic {
+			continue
+		}
+		for j := range t.Partitions {
+			if t.Partitions[j].Partition == p.id {
+				return &t.Partitions[j]
+			}
+		}
+	}
+	return nil
 }
 
 // judge notes the broker's verdict on c.
-func (o *Output) judge(c chunk, block *sarama.ProduceResponseBlock, broker *sarama.Broker, v *verdict) {
-	q := c.q
-	err := fmt.Errorf("%s: %s/%d: %w", broker.Addr(), q.p.topic, q.p.id, block.Err)
-	if block.ErrorMessage != nil && *block.ErrorMessage != "" {
-		err = fmt.Errorf("%w: %s", err, *block.ErrorMessage)
+func (o *Output) judge(c chunk, said *kmsg.ProduceResponseTopicPartition, address string, v *verdict) {
+	q, code := c.q, kerr.ErrorForCode(said.ErrorCode)
+	if code == nil || code == kerr.DuplicateSequenceNumber {
+		q.advance(c.records)
+		return
 	}
-	switch block.Err {
-	case sarama.ErrNoError, sarama.ErrDuplicateSequenceNumber:
-		q.advance(len(c.records))
-	case sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge,
-		sarama.ErrInvalidRecord, sarama.ErrInvalidTimestamp, sarama.ErrInvalidTopic:
+	err := fmt.Errorf("%s: %s/%d: %w", address, q.p.topic, q.p.id, code)
+	if said.ErrorMessage != nil && *said.ErrorMessage != "" {
+		err = fmt.Errorf("%w: %s", err, *said.ErrorMessage)
+	}
+	switch code {
+	case kerr.MessageTooLarge, kerr.RecordListTooLarge,
+		kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.InvalidTopicException:
 		q.p.doubt = nil // all of it was refused
-		q.split(c, block, err, v)
-	case sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID,
-		sarama.ErrInvalidProducerEpoch, sarama.ErrInvalidProducerIDMapping:
+		q.split(c.records, said, err, v)
+	case kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID,
+		kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping:
 		// The broker no longer knows our sequence, as after it lost its state. There is no going on with it.
 		q.p.forget()
 		q.err = err
-	case sarama.ErrNotLeaderForPartition, sarama.ErrUnknownTopicOrPartition, sarama.ErrLeaderNotAvailable,
-		sarama.ErrFencedLeaderEpoch, sarama.ErrUnknownLeaderEpoch, sarama.ErrReplicaNotAvailable:
+	case kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable,
+		kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.ReplicaNotAvailable:
 		q.fail(c.records, err)
-		_ = o.client.RefreshMetadata(q.p.topic) // its error shows when the partition is written to again
+		o.topics.doubt(q.p.topic)
 	default:
 		q.fail(c.records, err)
 	}
@@ -169,45 +224,46 @@ func (q *queue) advance(n int) {
 	q.most = 0
 }
 
-// fail notes that records may be with the broker or not.
-func (q *queue) fail(records []*sarama.Record, err error) {
-	q.p.unsure(records)
+// fail notes that the next n records may be with the broker or not.
+func (q *queue) fail(n int, err error) {
+	q.p.unsure(q, n)
 	q.err = err
 }
 
-// split finds the records for which the broker refused a record batch: named by it, or by sending fewer at a time until
-// one remains.
-func (q *queue) split(c chunk, block *sarama.ProduceResponseBlock, err error, v *verdict) {
+// split finds those of the next n records for which the broker refused their record batch: named by it, or by sending
+// fewer at a time until one remains.
+func (q *queue) split(n int, said *kmsg.ProduceResponseTopicPartition, err error, v *verdict) {
+	index := q.index[q.sent : q.sent+n]
 	switch {
-	case len(c.records) == 1:
-		v.refuse(q.index[q.sent], err)
+	case n == 1:
+		v.refuse(int(index[0]), err)
 		q.sent++
-	case len(block.RecordErrors) > 0:
+	case len(said.ErrorRecords) > 0:
 		// Taking records out of the midst is the pipeline's business: it sends the rest again.
 		bad := make(map[int]bool)
-		for _, e := range block.RecordErrors {
-			if i := int(e.BatchIndex); i >= 0 && i < len(c.records) && !bad[i] {
+		for _, e := range said.ErrorRecords {
+			if i := int(e.RelativeOffset); i >= 0 && i < n && !bad[i] {
 				bad[i] = true
-				v.refuse(q.index[q.sent+i], recordError(err, e))
+				v.refuse(int(index[i]), recordError(err, e))
 			}
 		}
-		for i := range c.records {
+		for i := range index {
 			if !bad[i] {
-				v.retry(q.index[q.sent+i:q.sent+i+1], err)
+				v.retry(err, index[i])
 			}
 		}
-		q.sent += len(c.records)
+		q.sent += n
 		q.err = err
 	default:
-		q.most = len(c.records) / 2
+		q.most = n / 2
 	}
 }
 
-func recordError(err error, e sarama.ProduceResponseRecordError) error {
-	if e.BatchIndexErrorMessage == nil {
+func recordError(err error, e kmsg.ProduceResponseTopicPartitionErrorRecord) error {
+	if e.ErrorMessage == nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, *e.BatchIndexErrorMessage)
+	return fmt.Errorf("%w: %s", err, *e.ErrorMessage)
 }
 
 var _ output.Output = (*Output)(nil)

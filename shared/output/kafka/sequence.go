@@ -1,11 +1,15 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // partition is where records of one topic are appended, and what the broker was told about their order.
@@ -15,9 +19,10 @@ import (
 // instead, because the pipeline put its batches together anew, they are sent under a producer id that the partition has
 // not seen: under the old one the broker would take them for the others, and drop them.
 type partition struct {
-	topic string
-	id    int32
-	order int // in which partitions are locked, so that two batches can't wait for each other
+	topic  string
+	id     int32
+	order  int          // in which partitions are locked, so that two batches can't wait for each other
+	leader atomic.Int32 // number of the broker that takes records; negative where there is none
 
 	turn chan struct{} // holds one token: who has it may send, and owns what is below
 	producer
@@ -41,35 +46,24 @@ type doubt struct {
 
 var seed = maphash.MakeSeed()
 
-// fingerprint is of the records' identities, in order.
-func fingerprint(records []*sarama.Record) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for _, r := range records {
-		_, _ = h.Write(r.Headers[0].Value)
-		_ = h.WriteByte(0)
-	}
-	return h.Sum64()
-}
-
-// settle returns the records to be sent under p.next: those of the batch in doubt, if records begin with them, else
-// records, under a new producer id if another batch is in doubt.
-func (p *partition) settle(records []*sarama.Record, rest []*sarama.Record, producers *producers) ([]*sarama.Record, error) {
+// settle returns how many of q's records are to be sent under p.next: those of the batch in doubt, if q begins with
+// them, else n, under a new producer id if another batch is in doubt.
+func (p *partition) settle(q *queue, n int, producers *producers) (int, error) {
 	if p.doubt != nil {
-		if n := p.doubt.records; n <= len(rest) && fingerprint(rest[:n]) == p.doubt.sum {
-			return rest[:n], nil
+		if n := p.doubt.records; n <= q.left() && q.fingerprint(n) == p.doubt.sum {
+			return n, nil
 		}
 		p.forget()
 	}
 	if p.producer != none {
-		return records, nil
+		return n, nil
 	}
 	fresh, err := producers.unused(p)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	p.producer, p.next = fresh, 0
-	return records, nil
+	return n, nil
 }
 
 // taken notes that the broker has the next n records.
@@ -78,17 +72,15 @@ func (p *partition) taken(n int) {
 	p.doubt = nil
 }
 
-// unsure notes that the broker may have records, or not.
-func (p *partition) unsure(records []*sarama.Record) {
-	p.doubt = &doubt{records: len(records), sum: fingerprint(records)}
-}
+// unsure notes that the broker may have q's next n records, or not.
+func (p *partition) unsure(q *queue, n int) { p.doubt = &doubt{records: n, sum: q.fingerprint(n)} }
 
 // forget has the next batch sent under a producer id that is new to the partition.
 func (p *partition) forget() { p.producer, p.doubt = none, nil }
 
 // producers hands out producer ids. Partitions share one until one of them needs another.
 type producers struct {
-	client sarama.Client
+	client *kgo.Client
 
 	mu      sync.Mutex
 	current producer
@@ -110,27 +102,14 @@ func (s *producers) unused(p *partition) (producer, error) {
 	return s.current, nil
 }
 
+// request asks any broker for a producer id.
 func (s *producers) request() (producer, error) {
-	broker := s.client.LeastLoadedBroker()
-	if broker == nil {
-		return none, fmt.Errorf("InitProducerID: %w", sarama.ErrOutOfBrokers)
+	response, from, err := ask[*kmsg.InitProducerIDResponse](context.Background(), s.client, kmsg.NewPtrInitProducerIDRequest())
+	if err == nil {
+		err = kerr.ErrorForCode(response.ErrorCode)
 	}
-	request := &sarama.InitProducerIDRequest{ProducerID: none.id, ProducerEpoch: none.epoch}
-	switch v := s.client.Config().Version; {
-	case v.IsAtLeast(sarama.V2_5_0_0):
-		request.Version = 3
-	case v.IsAtLeast(sarama.V2_4_0_0):
-		request.Version = 2
-	case v.IsAtLeast(sarama.V2_0_0_0):
-		request.Version = 1
-	}
-	response, err := broker.InitProducerID(request)
 	if err != nil {
-		_ = broker.Close() // it is opened again when it is needed
-		return none, fmt.Errorf("%s: InitProducerID: %w", broker.Addr(), err)
-	}
-	if response.Err != sarama.ErrNoError {
-		return none, fmt.Errorf("%s: InitProducerID: %w", broker.Addr(), response.Err)
+		return none, fmt.Errorf("%s: InitProducerID: %w", from, err)
 	}
 	return producer{response.ProducerID, response.ProducerEpoch}, nil
 }

@@ -18,10 +18,12 @@ type verdict struct {
 
 func newVerdict() *verdict { return &verdict{stuck: make(map[*partition]error)} }
 
-func (v *verdict) retry(index []int, cause error) {
+func (v *verdict) retry(cause error, index ...int32) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.partial.Retry = append(v.partial.Retry, index...)
+	for _, i := range index {
+		v.partial.Retry = append(v.partial.Retry, int(i))
+	}
 	if v.partial.Cause == nil {
 		v.partial.Cause = cause
 	}

@@ -1,0 +1,272 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// topic is a topic's partitions as they were when a batch was begun.
+type topic struct {
+	partitions []*partition
+	err        error // why they are not known
+	refused    bool  // it can't be a topic's name
+}
+
+func (t *topic) count() int32                  { return int32(len(t.partitions)) }
+func (t *topic) partition(id int32) *partition { return t.partitions[id] }
+
+// topics is what is known of the cluster: the partitions of topics, of which there may become more while we run, who
+// leads them, and where brokers are.
+type topics struct {
+	client *kgo.Client
+
+	mu      sync.Mutex
+	known   map[string]*knowledge
+	brokers map[int32]string // addresses
+	order   int              // how many partitions there are
+}
+
+// knowledge is a topic as a broker described it.
+type knowledge struct {
+	topic *topic
+	until time.Time // when it is to be asked for again, for partitions that were added
+	stale bool      // a broker gave reason to doubt it
+}
+
+// maxAge is for how long a description of a topic is believed: metadata.max.age.ms of Kafka's own clients.
+const maxAge = 5 * time.Minute
+
+// maxPartitions is how many partitions a topic may have; a description with more is no broker's.
+const maxPartitions = 1 << 17
+
+// find fills in the topics that all names stand for. Only what is new, old or doubtful is asked of a broker; a topic that
+// can't be found has an error, and an old description does where there is no newer one.
+func (c *topics) find(ctx context.Context, all map[string]*topic) error {
+	missing := c.recall(all)
+	if len(missing) == 0 {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.learn(ctx, missing)
+	}()
+	select {
+	case <-done:
+		for name := range all {
+			if t := missing[name]; t != nil {
+				all[name] = t
+			}
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// recall fills in what is known, and returns those to ask for.
+func (c *topics) recall(all map[string]*topic) map[string]*topic {
+	var missing map[string]*topic
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range all {
+		k := c.known[name]
+		switch {
+		case k != nil && !k.stale && now.Before(k.until):
+			all[name] = k.topic
+			continue
+		case !validTopic(name):
+			all[name] = &topic{refused: true, err: fmt.Errorf("%q can't be the name of a topic", name)}
+			continue
+		case k != nil && !k.stale:
+			all[name] = k.topic
+		}
+		if missing == nil {
+			missing = make(map[string]*topic)
+		}
+		missing[name] = nil
+	}
+	return missing
+}
+
+// learn asks a broker about topics, and a few times again about those that it has only just made.
+func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
+	names := make([]string, 0, len(missing))
+	for name := range missing {
+		names = append(names, name)
+	}
+	for try := 0; len(names) > 0; try++ {
+		found, err := c.describe(ctx, names)
+		var again []string
+		for _, name := range names {
+			t, cause := found[name], err
+			switch {
+			case t == nil && cause == nil:
+				cause = fmt.Errorf("it was not described")
+			case t != nil:
+				cause = t.err
+			}
+			if cause != nil {
+				t = c.fallback(name, fmt.Errorf("partitions of %s: %w", name, cause))
+			}
+			missing[name] = t
+			if cause == kerr.LeaderNotAvailable || cause == kerr.UnknownTopicOrPartition {
+				again = append(again, name)
+			}
+		}
+		if names = again; len(names) == 0 || try == 3 {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// fallback is the topic called name after it could not be described: what was known, if that is only old.
+func (c *topics) fallback(name string, cause error) *topic {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.known[name]; k != nil && !k.stale {
+		return k.topic
+	}
+	return &topic{err: cause}
+}
+
+// describe asks a broker about topics and notes what it says.
+func (c *topics) describe(ctx context.Context, names []string) (map[string]*topic, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.AllowAutoTopicCreation = true
+	for _, name := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, t)
+	}
+	response, from, err := ask[*kmsg.MetadataResponse](ctx, c.client, request)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range response.Brokers {
+		c.brokers[b.NodeID] = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+	}
+	found := make(map[string]*topic, len(names))
+	for _, name := range names {
+		found[name] = nil
+	}
+	for i := range response.Topics {
+		t := &response.Topics[i]
+		if t.Topic == nil {
+			continue
+		}
+		if _, asked := found[*t.Topic]; asked {
+			found[*t.Topic] = c.note(*t.Topic, t)
+		}
+	}
+	return found, nil
+}
+
+// note takes over a broker's description of a topic. Batches on their way hold the partitions as they were; the new ones
+// are added to these.
+func (c *topics) note(name string, t *kmsg.MetadataResponseTopic) *topic {
+	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+		return &topic{err: err}
+	}
+	k := c.known[name]
+	if k == nil {
+		k = &knowledge{topic: &topic{}}
+	}
+	count := len(k.topic.partitions)
+	for _, p := range t.Partitions {
+		if p.Partition < 0 || p.Partition >= maxPartitions {
+			return &topic{err: fmt.Errorf("partition %d", p.Partition)}
+		}
+		count = max(count, int(p.Partition)+1)
+	}
+	if count == 0 {
+		return &topic{err: kerr.LeaderNotAvailable}
+	}
+	if count > len(k.topic.partitions) {
+		grown := append([]*partition(nil), k.topic.partitions...)
+		for id := len(grown); id < count; id++ {
+			grown = append(grown, c.partition(name, int32(id)))
+		}
+		k.topic = &topic{partitions: grown}
+	}
+	for _, p := range t.Partitions {
+		k.topic.partitions[p.Partition].leader.Store(p.Leader)
+	}
+	k.until, k.stale = time.Now().Add(maxAge), false
+	c.known[name] = k
+	return k.topic
+}
+
+func (c *topics) partition(name string, id int32) *partition {
+	p := &partition{topic: name, id: id, order: c.order, turn: make(chan struct{}, 1), producer: none}
+	p.leader.Store(-1)
+	p.turn <- struct{}{}
+	c.order++
+	return p
+}
+
+// doubt has the topic asked for before it is written to again.
+func (c *topics) doubt(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.known[name]; k != nil {
+		k.stale = true
+	}
+}
+
+// address is where the broker of that number is, for errors.
+func (c *topics) address(broker int32) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a := c.brokers[broker]; a != "" {
+		return a
+	}
+	return "broker " + strconv.Itoa(int(broker))
+}
+
+// ask sends a request that any broker answers, and returns who answered or failed to last.
+func ask[R kmsg.Response](ctx context.Context, client *kgo.Client, request kmsg.Request) (response R, from string, err error) {
+	shard := client.RequestSharded(ctx, request)[0]
+	from = "kafka"
+	if shard.Meta.Host != "" {
+		from = net.JoinHostPort(shard.Meta.Host, strconv.Itoa(int(shard.Meta.Port)))
+	}
+	if shard.Err != nil {
+		return response, from, shard.Err
+	}
+	response, ok := shard.Resp.(R)
+	if !ok {
+		return response, from, fmt.Errorf("an answer of another kind, %T", shard.Resp)
+	}
+	return response, from, nil
+}
+
+// validTopic follows Kafka's rule for names.
+func validTopic(name string) bool {
+	if name == "" || name == "." || name == ".." || len(name) > 249 {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
