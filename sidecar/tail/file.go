@@ -33,7 +33,8 @@ type file struct {
 	why     string    // it is fading
 	counted int64     // bytes of it that were reported as lost
 	remark  bool      // its marks in the store name another inode, or do not know how it begins
-	moved   bool      // it was found under another name, and not looked at since
+	was     place     // where it was before its inode was found under another name; empty once a look has confirmed that
+	claims  []*Watch  // that select the other name
 	located int       // the version of its directory's listing in which its name was looked for
 	drop    int64     // below this the page cache was given back
 
@@ -77,7 +78,33 @@ type acked struct {
 // viewID names a view of a file: a declaration on its way to an output.
 type viewID struct{ declaration, output string }
 
+// place is a name in a volume.
+type place struct {
+	volume *volume
+	rel    string
+}
+
 func (f *file) String() string { return f.path }
+
+// movedTo notes that f's inode was found under another name. Without a handle of f the number may have been given to
+// another file, so the name before is not forgotten until a look has told.
+func (f *file) movedTo(v *volume, rel string) {
+	if !f.moved() {
+		f.was = place{f.volume, f.rel}
+	}
+	f.volume, f.rel = v, rel
+}
+
+// moved tells whether f's name is still to be confirmed.
+func (f *file) moved() bool { return f.was.volume != nil }
+
+// moveBack takes a name from f that turned out to be another file's: it was not f that was found there.
+func (f *file) moveBack() {
+	if f.moved() {
+		f.volume, f.rel = f.was.volume, f.was.rel
+		f.was, f.claims = place{}, nil
+	}
+}
 
 // name is the path that it has now, or had last.
 func (f *file) name() string {

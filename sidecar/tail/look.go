@@ -33,7 +33,8 @@ func (t *Tailer) lookAll(now time.Time, all bool) {
 // look finds out what became of a file since the last look.
 func (t *Tailer) look(f *file, now time.Time) error {
 	suspect := f.suspect.Load() && f.suspect.Swap(false)
-	if f.body == nil {
+	closed := f.body == nil
+	if closed {
 		open, err := t.lookClosed(f, now)
 		if err != nil || !open {
 			return err
@@ -62,6 +63,10 @@ func (t *Tailer) look(f *file, now time.Time) error {
 	same, err := t.verify(f, s)
 	if err != nil {
 		return err
+	}
+	if !same && closed {
+		t.replaced(f, now)
+		return nil
 	}
 	if !same {
 		t.truncated(f, now)
@@ -151,10 +156,22 @@ func (t *Tailer) reopen(f *file, now time.Time) (open bool, err error) {
 	f.mu.Lock()
 	f.body = a.body
 	f.mu.Unlock()
-	if !same { // the inode was given to another file
-		t.truncated(f, now)
+	if !same {
+		t.replaced(f, now)
 	}
 	return same, nil
+}
+
+// replaced ends a generation of a file whose handle was closed meanwhile: what was just opened was truncated, or the inode
+// was given to another file. By its birth it can be told which; where that is not known, only what a pattern selects is
+// taken for the file, for anything else may be nobody's business.
+func (t *Tailer) replaced(f *file, now time.Time) {
+	if s, err := statOpen(f.body); err == nil && f.state != live && (s.btime == 0 || s.btime != f.btime) {
+		f.moveBack()
+		t.fade(f, now, removed)
+		return
+	}
+	t.truncated(f, now)
 }
 
 // truncated ends a generation: the inode holds other bytes now, which are a stream of their own. What was not read may
@@ -163,15 +180,20 @@ func (t *Tailer) truncated(f *file, now time.Time) {
 	body := f.detach()
 	unread := f.unreadNow()
 	t.counts.Truncations++
+	d := found{volume: f.volume, rel: f.rel, watches: f.watches, kin: f.state != live}
+	if f.moved() && !d.kin {
+		d.watches = f.claims
+	}
+	f.moveBack() // for what may be its copy is judged by its own name
 	t.log.Info("file was truncated", "file", f.name(), "read", f.end.Load()-unread, "unread", unread)
-	rel, selected := f.rel, f.state == live
 	t.fade(f, now, truncated)
 	s, err := statOpen(body)
 	if err != nil { // the next scan finds it as a new file
 		t.trouble.note(f.name(), errors.Join(err, body.Close()))
 		return
 	}
-	a := &arrival{found: found{s, f.volume, rel, f.watches, !selected}, body: body, grew: now}
+	d.stat = s
+	a := &arrival{found: d, body: body, grew: now}
 	a.measure()
 	t.held[a.inode] = a // until the scan has found where everything is now
 	t.hinted.Store(true)

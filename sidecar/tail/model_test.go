@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -20,10 +19,8 @@ import (
 // could be read; once, unless the sidecar was killed before the line was checkpointed; and nothing that was not written.
 func TestModel(t *testing.T) {
 	dir := t.TempDir()
-	// The steps below follow each other faster than a kernel's clock ticks, so that births could not be told apart.
 	few(t)
-	defer func(mask int) { statxMask = mask }(statxMask)
-	statxMask = unix.STATX_BASIC_STATS
+	withoutBirths(t) // the steps below follow each other faster than a kernel's clock ticks: they could not be told apart
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -33,6 +30,7 @@ func TestModel(t *testing.T) {
 		}
 		defer os.RemoveAll(sub)
 		m := newModel(t, sub)
+		defer m.restore()
 		defer m.rig.kill()
 		m.run(t)
 	})
@@ -52,7 +50,9 @@ func few(t *testing.T) {
 // model is what has been written, and where it is.
 type model struct {
 	*rig
-	all     bool // the pattern selects rotated files too
+	inodes  *inodes
+	restore func() // the file system's inodes
+	all     bool   // the pattern selects rotated files too
 	up      bool
 	files   map[string]*mfile // by name
 	removed []*mfile
@@ -91,6 +91,7 @@ func newModel(t *rapid.T, dir string) *model {
 	}
 	w.Outputs = []string{"out", "second"}[:rapid.IntRange(1, 2).Draw(t, "outputs")]
 	m.rig = newRigIn(t, dir, w)
+	m.inodes, m.restore = newInodes()
 	m.cfg.MaxOpen = rapid.SampledFrom([]int{2, 1000}).Draw(t, "handles")
 	return m
 }
@@ -211,7 +212,8 @@ func (m *model) late(t *rapid.T) {
 
 func (m *model) writeTo(t *rapid.T, name string) {
 	f := m.files[name]
-	if f == nil {
+	isNew := f == nil
+	if isNew {
 		f = &mfile{}
 		m.files[name] = f
 	}
@@ -239,6 +241,9 @@ func (m *model) writeTo(t *rapid.T, name string) {
 		}
 	}
 	m.rig.write(name, b.String())
+	if isNew {
+		m.born(t, name)
+	}
 	m.touch(name)
 }
 
@@ -313,13 +318,14 @@ func (m *model) renames(*rapid.T) {
 	}
 }
 
-func (m *model) copytruncates(*rapid.T) {
+func (m *model) copytruncates(t *rapid.T) {
 	f := m.files[liveName]
 	if f == nil {
 		return
 	}
 	m.shift()
 	m.copy(liveName, rotation(1))
+	m.born(t, rotation(1))
 	m.touch(rotation(1))
 	m.truncate(liveName)
 	m.touch(liveName)
@@ -356,6 +362,7 @@ func (m *model) compresses(t *rapid.T) {
 		return
 	}
 	m.compress(name)
+	m.born(t, name+".gz")
 	delete(m.files, name)
 	f.tear()
 	m.files[name+".gz"] = &mfile{lines: f.lines, packed: true}

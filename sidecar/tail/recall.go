@@ -55,7 +55,7 @@ func (t *Tailer) recallRenamed(begun []*Watch, now time.Time) {
 	}
 	t.recallAll(now)
 	for _, m := range t.past.streams {
-		if d := t.fresh[m.mark.id]; d != nil && m.replaced { // truncated, and then renamed
+		if d := t.fresh[m.mark.id]; d != nil && m.replaced && m.renamedTo(d) { // truncated, and then renamed
 			selected[m.mark.id] = d
 		}
 	}
@@ -63,6 +63,12 @@ func (t *Tailer) recallRenamed(begun []*Watch, now time.Time) {
 	for v := range volumes { // successors of those may have been rotated too
 		t.kin(v)
 	}
+}
+
+// renamedTo tells whether d, which has m's inode, is m's file still, rather than one that was given the number later: by
+// its birth, or where that is not known, by its name.
+func (m *memory) renamedTo(d *found) bool {
+	return m.mark.btime != 0 && m.mark.btime == d.btime || rotatedName(path.Base(m.mark.path), path.Base(d.rel))
 }
 
 // placeOf is where the stream was last: its volume, its directory there, and those of begun that follow it. v is nil if

@@ -122,8 +122,7 @@ func (t *Tailer) sees(f *file, w *Watch, v *volume, rel string, now time.Time) {
 	if f.seen != t.scans {
 		f.seen = t.scans
 		if f.rel != rel || f.volume != v {
-			f.volume, f.rel, f.moved = v, rel, true
-			inherit(v, rel, f)
+			f.movedTo(v, rel)
 		}
 	}
 	if f.state == rotated {
@@ -132,6 +131,10 @@ func (t *Tailer) sees(f *file, w *Watch, v *volume, rel string, now time.Time) {
 		for _, view := range f.views {
 			view.ending.Store(false)
 		}
+	}
+	if f.moved() {
+		f.claims = append(f.claims, w)
+		return
 	}
 	t.enroll(f, w, now)
 }
@@ -200,12 +203,22 @@ func (t *Tailer) rotations(now time.Time) {
 // did, and it has to be, before what may be their copies is judged.
 func (t *Tailer) lookMoved(now time.Time) {
 	for _, f := range slices.Collect(maps.Values(t.files)) {
-		if f.moved {
-			f.moved = false
-			if err := t.look(f, now); err != nil {
-				t.trouble.note(f.name(), err)
-			}
+		if !f.moved() {
+			continue
 		}
+		if err := t.look(f, now); err != nil {
+			t.trouble.note(f.name(), err)
+		}
+		if !f.moved() {
+			continue // it was another file
+		}
+		if f.state == live {
+			inherit(f.volume, f.rel, f)
+		}
+		for _, w := range f.claims {
+			t.enroll(f, w, now)
+		}
+		f.was, f.claims = place{}, nil
 	}
 }
 
@@ -225,7 +238,7 @@ func (t *Tailer) locate(f *file, now time.Time) {
 	f.located = l.version
 	for name, s := range t.census(f.volume, path.Dir(f.rel)) {
 		if s.inode == f.inode {
-			f.rel, f.moved = name, true
+			f.movedTo(f.volume, name)
 			return
 		}
 	}

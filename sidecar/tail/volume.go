@@ -226,7 +226,7 @@ func statFrom(info fs.FileInfo) (stat, error) {
 		return stat{}, fmt.Errorf("stat %s: the system gave no inode", info.Name())
 	}
 	return stat{
-		inode: inode{unix.Mkdev(unix.Major(x.Dev), unix.Minor(x.Dev)), x.Ino}, size: x.Size, blocks: x.Blocks * 512,
+		inode: renumber(inode{unix.Mkdev(unix.Major(x.Dev), unix.Minor(x.Dev)), x.Ino}), size: x.Size, blocks: x.Blocks * 512,
 		mtime: info.ModTime().UnixNano(), links: uint32(x.Nlink), mode: uint16(x.Mode),
 	}, nil
 }
