@@ -142,6 +142,51 @@ func TestENOSPCForTheCheckpoint(t *testing.T) {
 	r.wants("one", "two")
 }
 
+func TestAFileThatCantBeReadForTheCheckpoint(t *testing.T) {
+	for name, store := range map[string]error{"read": nil, "load": errors.New("input/output error")} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Watch{Name: "end", Pattern: "*.log", FromEnd: true})
+			r.write("x.log", "skipped\n")
+			r.start()
+			r.store.loadErr = store
+			r.tailer.scan(r.now)
+			for _, f := range r.tailer.files {
+				if store == nil {
+					f.body = failing{f.body}
+				}
+			}
+			r.tailer.settle(r.now)
+			require.Empty(t, r.store.entries)
+			r.store.loadErr = nil
+			for _, f := range r.tailer.files {
+				if store == nil {
+					f.body = f.body.(failing).content
+				}
+			}
+			r.pass(time.Second)
+			require.Len(t, r.store.entries, 1, "it is recorded once it can be")
+			r.kill()
+			r.start().pass(time.Second)
+			r.wants() // what was skipped stays so
+		})
+	}
+}
+
+func TestADeclarationThatComesWhileTheFileIsClosed(t *testing.T) {
+	r := newRig(t, Watch{Name: "a", Pattern: "*.log"}).start()
+	r.write("x.log", "one\n")
+	r.pass(2 * time.Minute)
+	r.tailer.relieve()
+	require.Zero(t, r.tailer.Counts().Open)
+	r.set(r.watches[0], Watch{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
+	r.pass(3 * time.Second)
+	require.Len(t, r.store.entries, 2)
+	r.kill()
+	r.watches = append(r.watches, Watch{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
+	r.start().pass(time.Second)
+	r.wants("one")
+}
+
 func TestEMFILE(t *testing.T) {
 	r := newRig(t, Watch{Name: "a", Pattern: "*.log"})
 	r.cfg.MaxOpen = 4

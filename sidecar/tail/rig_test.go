@@ -313,6 +313,7 @@ func numbered(name string, from, n int) (text string, lines []string) {
 type memStore struct {
 	entries map[checkpoint.Key]checkpoint.Entry
 	err     error
+	loadErr error
 }
 
 func (s *memStore) Each(f func(checkpoint.Key, checkpoint.Entry)) error {
@@ -324,7 +325,7 @@ func (s *memStore) Each(f func(checkpoint.Key, checkpoint.Entry)) error {
 
 func (s *memStore) Load(k checkpoint.Key) (checkpoint.Entry, bool, error) {
 	e, ok := s.entries[k]
-	return e, ok, nil
+	return e, ok, s.loadErr
 }
 
 func (s *memStore) Commit(put map[checkpoint.Key]checkpoint.Entry, forget []checkpoint.Key) error {

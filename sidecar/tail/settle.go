@@ -150,55 +150,70 @@ func (t *Tailer) attachView(f *file, w *Watch, from acked) error {
 }
 
 // saveAll records, before a byte of them is delivered, which files are which streams. It is one commit however many
-// they are. While the store can't be written the files are read all the same: after a restart they would be delivered
-// again, but not lost.
+// they are. While the store can't be written, or a file not be read, the files are read all the same: after a restart
+// they would be delivered again, but not lost. It is tried again until it succeeds.
 func (t *Tailer) saveAll() {
 	put := map[checkpoint.Key]checkpoint.Entry{}
-	var saved []*file
+	saved := map[*file][]viewID{} // and what could not be recorded of each
+	var failed error
 	for f := range t.active {
-		if f.state == fading || len(f.unsaved) == 0 && !(f.remark && len(f.views) == 0) {
+		all := f.remark && len(f.views) == 0
+		if f.state == fading || len(f.unsaved) == 0 && !all {
 			continue
 		}
-		all := f.remark && len(f.views) == 0
+		var missed []viewID
 		for _, a := range slices.Clone(f.acked) {
-			if all || slices.Contains(f.unsaved, a.id) {
-				t.record(put, f, a)
+			if !all && !slices.Contains(f.unsaved, a.id) {
+				continue
+			}
+			if f.body == nil && !f.packed {
+				f.wanted.Store(true) // the mark is made of its bytes
+				missed = append(missed, a.id)
+			} else if err := t.record(put, f, a); err != nil {
+				missed = append(missed, a.id)
+				if failed == nil || err.Error() < failed.Error() { // always the same one of several
+					failed = err
+				}
 			}
 		}
-		saved = append(saved, f)
+		saved[f] = missed
 	}
 	if err := t.cfg.Store.Commit(put, nil); err != nil {
 		t.trouble.note("checkpoints", err)
 		return
 	}
-	t.trouble.clear("checkpoints")
-	for _, f := range saved {
-		f.remark = f.remark && len(f.views) > 0
-		f.unsaved = nil
+	if failed != nil {
+		t.trouble.note("checkpoints", failed)
+	} else {
+		t.trouble.clear("checkpoints")
+	}
+	for f, missed := range saved {
+		f.remark = f.remark && len(f.views)+len(missed) > 0
+		f.unsaved = missed
 	}
 }
 
 // record adds the entry of a view that is not attached: nobody else writes it. A position that is there already stays.
-func (t *Tailer) record(put map[checkpoint.Key]checkpoint.Entry, f *file, a acked) {
+func (t *Tailer) record(put map[checkpoint.Key]checkpoint.Entry, f *file, a acked) error {
 	key := f.keyOf(a.id)
 	e, ok, err := t.cfg.Store.Load(key)
-	if err == nil {
-		if !ok {
-			e.Position = checkpoint.Position{Low: a.off, Done: a.off}
-		}
-		var m mark
-		f.mu.RLock()
-		m, err = f.mark(e.Low)
-		f.mu.RUnlock()
-		e.Mark = m.encode()
-	}
 	if err != nil {
-		t.trouble.note(f.name(), err)
-		return
+		return err
 	}
+	if !ok {
+		e.Position = checkpoint.Position{Low: a.off, Done: a.off}
+	}
+	f.mu.RLock()
+	m, err := f.mark(e.Low)
+	f.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	e.Mark = m.encode()
 	put[key] = e
 	a.mark = e.Mark
 	f.setAcked(a)
+	return nil
 }
 
 func (f *file) keyOf(id viewID) checkpoint.Key {
