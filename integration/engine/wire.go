@@ -78,6 +78,11 @@ func (s *Stream) Write(line []byte) error {
 	b = append(b, line...)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	s.buf = b
+	return s.WriteFrames(b)
+}
+
+// WriteFrames writes what is framed already. While the plugin is away, as much of it as the FIFO holds.
+func (s *Stream) WriteFrames(b []byte) error {
 	_, err := s.fifo.Write(b)
 	return err
 }
