@@ -17,7 +17,8 @@ import (
 // of lines), belongs to one stream, and is used by one goroutine at a time.
 //
 // Records that Remora wrote itself (record.Record.Marker) pass through untouched. What comes out depends on what went in
-// alone, not on how it was split into batches; time takes part only in Expire and in rate_limit.
+// alone, not on how it was split into batches; time, and how much all chains hold, take part only in Expire and in
+// rate_limit.
 type Chain struct {
 	groups   *groups  // nil where each line is a record
 	lines    []filter // keep and drop on the line
@@ -223,7 +224,9 @@ func (c *Chain) Open() int64 {
 	return at
 }
 
-// Expire ends the groups that are older than their timeout at now, and appends them to b, filtered and parsed.
+// Expire ends the groups that are older than their timeout at now, and some of the others while all chains together hold
+// too much, and appends them to b, filtered and parsed. It is not to be called while records are read that were acknowledged
+// before a restart: those groups have to end where they did then.
 func (c *Chain) Expire(b *record.Batch, now int64) {
 	c.out = len(b.Records)
 	if c.groups != nil {
@@ -231,6 +234,14 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	}
 	if c.limit != nil {
 		c.limit.notice(c, b, now, false)
+	}
+}
+
+// Discard gives back what the chain holds. It is for a chain that is given up before its stream has ended, and is not used
+// afterwards.
+func (c *Chain) Discard() {
+	if c.groups != nil {
+		c.groups.discard()
 	}
 }
 

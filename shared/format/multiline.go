@@ -3,6 +3,7 @@ package format
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
@@ -18,6 +19,32 @@ type groups struct {
 	maxLines, maxBytes int
 	timeout            int64 // in ns, since the last line
 	byStd              [record.Stderr + 1]group
+	counted            int64 // of holding, what is this one's
+}
+
+// holding is how much memory the open groups of all chains take up, in bytes.
+var holding atomic.Int64
+
+// heldAtMost bounds it: beyond, groups are ended before their time, as they are at max_bytes, because hundreds of
+// containers in the midst of a large one must not cost the process its memory. Large groups have to go first.
+const (
+	heldAtMost  = 8 << 20
+	largeGroup  = heldAtMost / 64
+	heldByLarge = heldAtMost / 2
+)
+
+// count tells the others how much memory the groups take up.
+func (g *groups) count() {
+	var all int64
+	for i := range g.byStd {
+		if o := &g.byStd[i]; o.lines > 0 {
+			all += int64(cap(o.text))
+		}
+	}
+	if all != g.counted {
+		holding.Add(all - g.counted)
+		g.counted = all
+	}
 }
 
 // rule says which lines belong together, one after the other.
@@ -122,6 +149,7 @@ func (g *groups) detach() {
 	for i := range g.byStd {
 		g.byStd[i].detach()
 	}
+	g.count()
 }
 
 // held is how many groups are open.
@@ -161,11 +189,24 @@ func (g *groups) end(c *Chain, b *record.Batch, now int64) {
 	}
 }
 
-// expire ends the groups to which no line was added within the timeout.
+// expire ends the groups to which no line was added within the timeout, and those that there is no memory for.
 func (g *groups) expire(c *Chain, b *record.Batch, now int64) {
 	for i := range g.byStd {
-		if o := &g.byStd[i]; o.lines > 0 && now-o.touched >= g.timeout {
+		o := &g.byStd[i]
+		if o.lines == 0 {
+			continue
+		}
+		old, all := now-o.touched >= g.timeout, holding.Load()
+		if crowded := all > heldAtMost || all > heldByLarge && cap(o.text) > largeGroup; old || crowded {
+			o.first.Truncated = o.first.Truncated || !old
 			o.emit(c, b, now)
+			g.count()
 		}
 	}
+}
+
+// discard forgets all groups.
+func (g *groups) discard() {
+	g.byStd = [record.Stderr + 1]group{}
+	g.count()
 }

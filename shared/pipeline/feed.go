@@ -102,6 +102,9 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 	if f.detached.Load() {
 		f.over = true
 		fl.add(span{feed: f, pos: f.position(), end: true}, 0, now)
+		if f.route.Chain != nil {
+			f.route.Chain.Discard()
+		}
 		return 0
 	}
 	free := fl.batch.Free()
