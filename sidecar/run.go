@@ -60,6 +60,7 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 	}
 	log := s.Logger()
 	config.TuneMemory(environ, log)
+	defer config.ForgetStartup(log)()
 	lanes, err := s.Lanes(s.Outputs, environ)
 	if err != nil {
 		return codedError{err, exitUsage}

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// startup is how long after its start a process is taken to have done what it does only once.
+const startup = 10 * time.Second
+
+// ForgetStartup unmaps, a while after the start, the program's own pages. Most of them only the start needed:
+// initialisers of packages, the command line, reflection over settings. Each page that is still in use comes back from
+// the page cache with a fault of a microsecond or less. stop calls it off.
+func ForgetStartup(log *slog.Logger) (stop func() bool) {
+	return time.AfterFunc(startup, func() {
+		if err := unmapProgram(); err != nil {
+			log.Debug("the program's pages stay mapped", "error", err)
+		}
+	}).Stop
+}
+
+func unmapProgram() error {
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, m := range unwritten(string(smaps), program) {
+		// The kernel marks a page as active when it is unmapped after use, and active pages count to what Kubernetes
+		// calls the working set; cold pages it does not.
+		for _, advice := range []uintptr{unix.MADV_COLD, unix.MADV_DONTNEED} {
+			if _, _, code := unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, advice); code != 0 {
+				failed = append(failed, fmt.Errorf("madvise: %w", code))
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// mapping is a range of addresses; to lies behind it.
+type mapping struct{ from, to uintptr }
+
+// unwritten finds those mappings of the file among smaps (proc_pid_smaps(5)) that can't be written to and never were:
+// a page that was, by a debugger or by relocation, is anonymous, and would be lost.
+func unwritten(smaps, file string) (found []mapping) {
+	var m mapping
+	candidate := false
+	for line := range strings.Lines(smaps) {
+		line = strings.TrimSuffix(line, "\n")
+		var from, to uintptr
+		var mode string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n == 3 {
+			m = mapping{from, to}
+			candidate = strings.HasPrefix(mode, "r-") && strings.HasSuffix(line, " "+file)
+		} else if size, ok := strings.CutPrefix(line, "Anonymous:"); ok && candidate && strings.TrimSpace(size) == "0 kB" {
+			found = append(found, m)
+		}
+	}
+	return found
+}
