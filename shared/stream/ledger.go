@@ -52,14 +52,14 @@ type ledgerEntry struct {
 }
 
 // encodeLedger is a checksum, the entries as JSON, and spaces up to a whole number of blocks.
-func encodeLedger(entries []ledgerEntry) []byte {
+func encodeLedger(entries []ledgerEntry) ([]byte, error) {
 	body, err := json.Marshal(entries)
 	if err != nil {
-		panic(err) // numbers and strings always marshal
+		return nil, err
 	}
 	b := fmt.Appendf(nil, "%08x\n%s\n", crc32.ChecksumIEEE(body), body)
 	pad := (ledgerBlock - len(b)%ledgerBlock) % ledgerBlock
-	return append(b, bytes.Repeat([]byte{' '}, pad)...)
+	return append(b, bytes.Repeat([]byte{' '}, pad)...), nil
 }
 
 func decodeLedger(b []byte) ([]ledgerEntry, error) {
@@ -137,12 +137,16 @@ func (l *Log) writeLedger(planned []ledgerEntry) error {
 
 func (l *Log) writeEntries(entries []ledgerEntry) error {
 	name := filepath.Join(l.dir, ledgerName)
+	text, err := encodeLedger(entries)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := l.spool.disk.write(f, encodeLedger(entries), 0); err != nil {
+	if _, err := l.spool.disk.write(f, text, 0); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if err := l.spool.disk.sync(f); err != nil {
