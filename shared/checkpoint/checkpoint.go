@@ -1,6 +1,8 @@
 // Package checkpoint keeps, across restarts, how far each stream was acknowledged by each output.
 package checkpoint
 
+import "time"
+
 // Key names a checkpoint: a stream, as one declaration sees it, on its way to one output.
 type Key struct{ Stream, Declaration, Output string }
 
@@ -11,8 +13,21 @@ type Key struct{ Stream, Declaration, Output string }
 // reads from Low, and throws away what becomes complete at or before Done.
 type Position struct{ Low, Done int64 }
 
-// Entry is a position, and what proves that the stream's bytes are still the same ones (see stream.Stream.Mark).
+// Entry is a position, what proves that the stream's bytes are still the same ones (see stream.Stream.Mark), and what has
+// gone wrong up to there.
 type Entry struct {
 	Position
-	Mark []byte
+	Mark    []byte
+	Trouble Trouble
+}
+
+// Trouble is what could not be delivered since the stream began, so that it can still be told after a restart.
+type Trouble struct {
+	Gaps           int64 `json:"gaps"` // places where records were dropped
+	DroppedRecords int64 `json:"dropped_records"`
+	DroppedBytes   int64 `json:"dropped_bytes"`
+	RefusedRecords int64 `json:"refused_records"`
+	// Error is the last one, empty where there was none; Since is when that was.
+	Error string    `json:"error,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }

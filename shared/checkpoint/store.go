@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,9 @@ const lockWait = 2 * time.Second
 // version is the first byte of each value. A value with another one was written by a newer Remora and is left alone.
 const version = 1
 
-var bucket = []byte("checkpoints")
+// Trouble has a bucket of its own, under the same keys and only where there is some: a Remora that does not know of it
+// reads the rest as ever.
+var bucket, troubles = []byte("checkpoints"), []byte("troubles")
 
 // Store is the file that holds the checkpoints. It is safe for concurrent use.
 type Store struct {
@@ -79,6 +82,11 @@ func open(path string) (db *bbolt.DB, err error) {
 				return err
 			}
 		}
+		if b := tx.Bucket(troubles); b != nil {
+			if err := walk(b); err != nil {
+				return err
+			}
+		}
 		for err := range tx.Check() {
 			return fmt.Errorf("damaged: %w", err)
 		}
@@ -120,7 +128,7 @@ func closeDamaged(db *bbolt.DB) error {
 // Load returns the entry at key, and whether there is one.
 func (s *Store) Load(key Key) (e Entry, ok bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		e, ok = decode(tx.Bucket(bucket).Get(key.bytes()))
+		e, ok = read(tx, key.bytes(), tx.Bucket(bucket).Get(key.bytes()))
 		return nil
 	})
 	if err != nil {
@@ -134,7 +142,7 @@ func (s *Store) Each(f func(Key, Entry)) error {
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
 			key, isKey := parseKey(k)
-			if e, ok := decode(v); ok && isKey {
+			if e, ok := read(tx, k, v); ok && isKey {
 				f(key, e)
 			}
 			return nil
@@ -146,7 +154,8 @@ func (s *Store) Each(f func(Key, Entry)) error {
 	return nil
 }
 
-// Commit stores entries and then forgets keys, all or nothing, and returns once that is on disk.
+// Commit stores entries and then forgets keys, all or nothing, and returns once that is on disk. An entry without trouble
+// leaves what is known of it.
 func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	if len(put) == 0 && len(forget) == 0 {
 		return nil
@@ -158,13 +167,17 @@ func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	}()
 	err = s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucket)
+		bad, err := tx.CreateBucketIfNotExists(troubles)
+		if err != nil {
+			return err
+		}
 		for k, e := range put {
-			if err := b.Put(k.bytes(), e.bytes()); err != nil {
+			if err := e.write(b, bad, k.bytes()); err != nil {
 				return fmt.Errorf("%s: %w", k, err)
 			}
 		}
 		for _, k := range forget {
-			if err := b.Delete(k.bytes()); err != nil {
+			if err := errors.Join(b.Delete(k.bytes()), bad.Delete(k.bytes())); err != nil {
 				return fmt.Errorf("%s: %w", k, err)
 			}
 		}
@@ -174,6 +187,29 @@ func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 		return fmt.Errorf("checkpoint %s: %w", s.path, err)
 	}
 	return nil
+}
+
+// write stores e under key.
+func (e *Entry) write(b, bad *bbolt.Bucket, key []byte) error {
+	if err := b.Put(key, e.bytes()); err != nil || e.Trouble == (Trouble{}) {
+		return err
+	}
+	text, err := json.Marshal(e.Trouble)
+	if err != nil {
+		return err
+	}
+	return bad.Put(key, text)
+}
+
+// read makes an entry of the value at key. Trouble that can't be understood is none.
+func read(tx *bbolt.Tx, key, value []byte) (Entry, bool) {
+	e, ok := decode(value)
+	if bad := tx.Bucket(troubles); bad != nil && ok {
+		if text := bad.Get(key); text != nil && json.Unmarshal(text, &e.Trouble) != nil {
+			e.Trouble = Trouble{}
+		}
+	}
+	return e, ok
 }
 
 // Close waits for what is being committed and gives the file back.
@@ -215,5 +251,5 @@ func decode(v []byte) (Entry, bool) {
 	if m <= 0 || int64(low) < 0 || int64(done) < int64(low) {
 		return Entry{}, false
 	}
-	return Entry{Position{int64(low), int64(done)}, bytes.Clone(v[1+n+m:])}, true
+	return Entry{Position: Position{int64(low), int64(done)}, Mark: bytes.Clone(v[1+n+m:])}, true
 }

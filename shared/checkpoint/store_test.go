@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -44,6 +45,30 @@ func TestWhatWasCommittedIsThereAfterReopening(t *testing.T) {
 	seen := map[checkpoint.Key]checkpoint.Entry{}
 	require.NoError(t, s.Each(func(k checkpoint.Key, e checkpoint.Entry) { seen[k] = e }))
 	require.Equal(t, map[checkpoint.Key]checkpoint.Entry{a: withMark}, seen)
+}
+
+func TestTroubleIsKeptUntilItsStreamIsForgotten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	key := checkpoint.Key{Stream: "s", Declaration: "d", Output: "o"}
+	s := open(t, path)
+	e := at(5, 9)
+	e.Trouble = checkpoint.Trouble{Gaps: 1, DroppedRecords: 7, DroppedBytes: 70, RefusedRecords: 2, Error: "too large",
+		Since: time.Unix(1_700_000_000, 0).UTC()}
+	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: e}, nil))
+	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: at(9, 9)}, nil)) // by one that knows of none
+	require.NoError(t, s.Close())
+
+	s = open(t, path)
+	got, ok, err := s.Load(key)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, at(9, 9).Position, got.Position)
+	require.Equal(t, e.Trouble, got.Trouble)
+	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: at(0, 0)}, []checkpoint.Key{key}))
+	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: at(0, 0)}, nil))
+	got, _, err = s.Load(key)
+	require.NoError(t, err)
+	require.Zero(t, got.Trouble)
 }
 
 func TestADamagedFileIsPutAsideAndANewOneBegun(t *testing.T) {

@@ -69,11 +69,10 @@ func (p *Pipeline) commit() {
 	for f := range dirty {
 		pos := f.settled()
 		mark, err := f.route.Stream.Mark(pos.Low)
-		if err != nil {
-			f.log().Warn("stream's mark can't be made; after a restart it is read from its beginning", "error", err)
-		}
+		f.noteMark(err)
+		pos.Mark = mark
 		positions[f] = pos
-		put[f.key] = checkpoint.Entry{Position: pos.Position, Mark: mark}
+		put[f.key] = pos.Entry
 	}
 	err := p.store.Commit(put, forget)
 	p.noteCommit(err)
@@ -91,6 +90,14 @@ func (p *Pipeline) commit() {
 			p.done(f)
 		}
 	}
+}
+
+// noteMark says once that a stream's mark can't be made.
+func (f *Feed) noteMark(err error) {
+	if err != nil && !f.unmarked {
+		f.log().Warn("stream's mark can't be made; after a restart it is read from its beginning", "error", err)
+	}
+	f.unmarked = err != nil
 }
 
 // noteCommit says once that checkpoints can't be kept, and once that they can again.

@@ -81,8 +81,9 @@ type Status struct {
 	// Lag is how long ago the feed was up to date, or how old the newest acknowledged record is if that is less, while
 	// there is a backlog; else 0. What is no whole record yet does not make a lag.
 	Lag time.Duration
-	// Err is why the stream could not be read or a record was refused, the last time; empty for never.
-	Err string
+	// Trouble is what went wrong since the stream began, earlier processes included, with why it could not be read or a
+	// record was refused the last time.
+	Trouble checkpoint.Trouble
 }
 
 // Status returns the feed as it is now.
@@ -91,13 +92,10 @@ func (f *Feed) Status(now time.Time) Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Before: f.inherited, Acked: f.acked,
-		Backlog: max(0, end-f.acked.Low)}
+		Backlog: max(0, end-f.acked.Low), Trouble: f.trouble}
 	s.settle()
 	if s.Backlog > 0 {
 		s.Lag = max(0, now.Sub(time.Unix(0, max(f.newest, f.current))))
-	}
-	if f.lastErr != nil {
-		s.Err = f.lastErr.Error()
 	}
 	return s
 }

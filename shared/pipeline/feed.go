@@ -46,6 +46,8 @@ type Feed struct {
 	skipped int64
 	spoke   time.Time // of skipped bytes
 
+	unmarked bool // of commit: that no mark can be made is said
+
 	detached atomic.Bool
 
 	mu        sync.Mutex
@@ -53,7 +55,7 @@ type Feed struct {
 	final     bool // the span behind which nothing follows was acknowledged
 	counts    Counts
 	inherited Counts // see Status.Before
-	lastErr   error
+	trouble   checkpoint.Trouble
 	refused   bool  // that a record was, is said
 	newest    int64 // time of the newest record that was acknowledged
 	reached   int64 // cursor and seen, as of the last turn
@@ -61,13 +63,14 @@ type Feed struct {
 	current   int64 // when last nothing but an unfinished record was behind the acknowledged position
 }
 
-func newFeed(p *Pipeline, key checkpoint.Key, r Route, pos checkpoint.Position) *Feed {
+func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) *Feed {
+	pos := e.Position
 	overhead := perRecord
 	for _, t := range r.Source.Tags {
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
 	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, want: firstRead,
-		cursor: pos.Low, resumed: pos.Done, seen: pos.Low, acked: pos, newest: time.Now().UnixNano()}
+		cursor: pos.Low, resumed: pos.Done, seen: pos.Low, acked: pos, trouble: e.Trouble, newest: time.Now().UnixNano()}
 }
 
 // ready reports whether a turn may bring something. It is asked of every feed, many times a second.
@@ -278,7 +281,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 		f.log().Warn("stream can't be read; trying again", "offset", f.cursor, "error", err)
 	}
 	f.mu.Lock()
-	f.lastErr = err
+	f.trouble.Error, f.trouble.Since = err.Error(), now
 	f.mu.Unlock()
 }
 
@@ -313,6 +316,10 @@ func (f *Feed) acknowledge(s *span) {
 	f.counts.SentBytes += s.bytes - s.refusedBytes
 	f.counts.RefusedRecords += s.refused
 	f.counts.RefusedBytes += s.refusedBytes
+	f.trouble.Gaps += s.gaps
+	f.trouble.DroppedRecords += s.droppedRecords
+	f.trouble.DroppedBytes += s.droppedBytes
+	f.trouble.RefusedRecords += s.refused
 	if s.newest > 0 {
 		f.newest = s.newest
 	}
@@ -320,23 +327,23 @@ func (f *Feed) acknowledge(s *span) {
 	f.pipeline.touch(f)
 }
 
-// settled is a feed's position at some moment; final says that it is the last one.
+// settled is what is to be stored of a feed at some moment, without the mark; final says that nothing follows.
 type settled struct {
-	checkpoint.Position
+	checkpoint.Entry
 	final bool
 }
 
 func (f *Feed) settled() settled {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return settled{f.acked, f.final}
+	return settled{checkpoint.Entry{Position: f.acked, Trouble: f.trouble}, f.final}
 }
 
 // noteRefused remembers why the backend refused a record, and says so the first time.
 func (f *Feed) noteRefused(reason string) {
 	f.mu.Lock()
 	first := !f.refused
-	f.refused, f.lastErr = true, errors.New(reason)
+	f.refused, f.trouble.Error, f.trouble.Since = true, reason, time.Now()
 	f.mu.Unlock()
 	if first {
 		f.log().Warn("backend refused a record; it is counted, and kept where dead letters are", "reason", reason)

@@ -27,7 +27,9 @@ type span struct {
 	newest       int64 // time of the last record, 0 without records
 	refused      int64
 	refusedBytes int64
-	end          bool // nothing follows
+	// What a gap at its end, of which there is one at most, has cost.
+	gaps, droppedRecords, droppedBytes int64
+	end                                bool // nothing follows
 }
 
 func newFlight(size int) *flight { return &flight{batch: record.NewBatch(size)} }

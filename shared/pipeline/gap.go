@@ -37,6 +37,8 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	f.torn = false
 	f.note()
 	f.book(fl, from, int64(len(rest)), len(b.Arena)-held, false, now)
+	s := &fl.spans[len(fl.spans)-1]
+	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
 	f.mu.Lock()
 	f.counts.drop(max(0, g.Records), g.Bytes)
 	f.counts.Gaps++

@@ -273,3 +273,62 @@ func TestLagIsNotHowLongAStreamWasQuiet(t *testing.T) {
 		require.InDelta(t, time.Minute.Seconds(), s.Lag.Seconds(), 2)
 	})
 }
+
+// What was lost of a stream, and why, is known after a restart; the counts begin anew. A gap that was read and not yet
+// acknowledged is met again, and counted once.
+func TestTroubleIsKnownAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer func() { b.stop() }()
+		m := &memory{key: "s", gap: &stream.Gap{From: 14, To: 28, Records: 2, Bytes: 14, Reason: "spool full"}}
+		b.out.say(func(context.Context, *record.Batch) error { return errors.New("down") })
+		f, _ := b.attach(m)
+		m.write(numbered(0, 6))
+		time.Sleep(5 * time.Second)
+		require.EqualValues(t, 2, f.Status(time.Now()).DroppedRecords)
+		require.Zero(t, f.Status(time.Now()).Trouble, "no one was told of it yet")
+		b.stop()
+
+		b.out.say(func(_ context.Context, batch *record.Batch) error {
+			if strings.HasSuffix(string(batch.Records[0].Line), "5") {
+				return &output.Refused{Cause: errors.New("bad mapping")}
+			}
+			if len(batch.Records) > 1 {
+				return &output.Refused{Cause: errors.New("one at a time")}
+			}
+			return nil
+		})
+		b.start(config)
+		f, _ = b.attach(m)
+		time.Sleep(5 * time.Second)
+		first := f.Status(time.Now())
+		b.stop()
+
+		b.start(config)
+		f, _ = b.attach(m)
+		m.write("line 6\n")
+		time.Sleep(5 * time.Second)
+		s := f.Status(time.Now())
+		require.Zero(t, s.DroppedRecords)
+		require.EqualValues(t, 1, s.ReadRecords)
+		want := checkpoint.Trouble{Gaps: 1, DroppedRecords: 2, DroppedBytes: 14, RefusedRecords: 1, Error: "refused: bad mapping"}
+		require.Equal(t, s.Trouble.Since.UnixNano(), first.Trouble.Since.UnixNano())
+		s.Trouble.Since = time.Time{}
+		require.Equal(t, want, s.Trouble)
+	})
+}
+
+func TestAMarkThatCannotBeMadeIsMentionedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		m := &memory{key: "s", unmarked: errors.New("input/output error")}
+		b.attach(m)
+		for range 10 {
+			m.write("a\n")
+			time.Sleep(2 * time.Second)
+		}
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(b.log.String(), "mark can't be made"), b.log)
+	})
+}

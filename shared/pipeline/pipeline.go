@@ -106,7 +106,7 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	f := newFeed(p, key, r, e.Position)
+	f := newFeed(p, key, r, e)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.feeds[key]; ok {

@@ -36,6 +36,7 @@ type memory struct {
 	gap      *stream.Gap
 	err      error
 	flaky    bool // every third read fails
+	unmarked error
 	reads    int
 }
 
@@ -76,7 +77,7 @@ func (m *memory) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (m *memory) Mark(off int64) ([]byte, error) { return fmt.Appendf(nil, "mark %d", off), nil }
+func (m *memory) Mark(off int64) ([]byte, error) { return fmt.Appendf(nil, "mark %d", off), m.unmarked }
 
 func (m *memory) Release(off int64) {
 	m.mu.Lock()

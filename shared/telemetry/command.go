@@ -66,8 +66,9 @@ func (s *Snapshot) Print(w io.Writer) error {
 	for i := range s.Logs {
 		l := &s.Logs[i]
 		c := &l.Counts
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%.1fs\t%s\n", l.Container, l.Declaration, l.Source, l.Output,
-			c.ReadRecords, c.SentRecords, c.QueuedRecords, c.DroppedRecords, c.RefusedRecords, size(l.LagBytes), l.LagSeconds, l.Error)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%.1fs\t%s\n", l.Container, l.Declaration, l.Source, l.Output,
+			c.ReadRecords, c.SentRecords, c.QueuedRecords, ever(c.DroppedRecords, l.Ever.DroppedRecords),
+			ever(c.RefusedRecords, l.Ever.RefusedRecords), size(l.LagBytes), l.LagSeconds, l.lastError(s.Now))
 	}
 	c := &s.Total
 	fmt.Fprintf(t, "all since the start\t\t\t\t%d\t%d\t%d\t%d\t%d\t\t\t\n", c.ReadRecords, c.SentRecords, c.QueuedRecords,
@@ -85,6 +86,21 @@ func (s *Snapshot) Print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\n", g.Help, strconv.FormatFloat(g.Value, 'f', -1, 64))
 	}
 	return t.Flush()
+}
+
+// ever writes what was counted since the process started, and since the stream began where that is more.
+func ever(now, all int64) string {
+	if all <= now {
+		return strconv.FormatInt(now, 10)
+	}
+	return fmt.Sprintf("%d (ever %d)", now, all)
+}
+
+func (l *Log) lastError(now time.Time) string {
+	if l.Error == "" || l.ErrorSince == nil {
+		return l.Error
+	}
+	return fmt.Sprintf("%s (%v ago)", l.Error, now.Sub(*l.ErrorSince).Round(time.Second))
 }
 
 // size writes bytes as people read them.

@@ -43,9 +43,21 @@ type Log struct {
 	// LagBytes is what the backend has not acknowledged of the stream, LagSeconds how long ago it had all of it.
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
-	Error      string  `json:"error,omitempty"`
+	// Error is why the stream could not be read or a record was refused the last time, ErrorSince when that was.
+	Error      string     `json:"error,omitempty"`
+	ErrorSince *time.Time `json:"error_since,omitempty"`
+	// Ever is what could not be delivered since the stream began. Counts are since the process started.
+	Ever Ever `json:"ever"`
 
 	before pipeline.Counts // of logs with the same labels that have ended
+}
+
+// Ever is what a log has lost over all restarts of Remora.
+type Ever struct {
+	Gaps           int64 `json:"gaps"`
+	DroppedRecords int64 `json:"dropped_records"`
+	DroppedBytes   int64 `json:"dropped_bytes"`
+	RefusedRecords int64 `json:"refused_records"`
 }
 
 // Problem is something of a container's that was refused or ignored, and why.
@@ -75,11 +87,17 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		s.Outputs = append(s.Outputs, o)
 	}
 	for _, f := range feeds {
-		s.Logs = append(s.Logs, Log{
+		trouble := &f.Trouble
+		l := Log{
 			Container: f.Source.Container(), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
 			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Before,
-			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: f.Err,
-		})
+			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: trouble.Error,
+			Ever: Ever{trouble.Gaps, trouble.DroppedRecords, trouble.DroppedBytes, trouble.RefusedRecords},
+		}
+		if l.Error != "" {
+			l.ErrorSince = &trouble.Since
+		}
+		s.Logs = append(s.Logs, l)
 	}
 	return s
 }

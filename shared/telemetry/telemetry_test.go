@@ -31,7 +31,8 @@ func snapshot() telemetry.Snapshot {
 		Version: "v1", Started: now.Add(-time.Hour), Now: now, Ready: true, Total: counts,
 		Outputs: []telemetry.Output{{Name: "kafka", Error: "connection refused", Since: &since}, {Name: "file"}},
 		Logs: []telemetry.Log{{Container: "we\"b\n\xff", Stream: "s1", Source: "stdout", Declaration: "d", Output: "kafka",
-			Counts: counts, LagBytes: 20480, LagSeconds: 1.5, Error: "boom"},
+			Counts: counts, LagBytes: 20480, LagSeconds: 1.5, Error: "boom", ErrorSince: &since,
+			Ever: telemetry.Ever{Gaps: 3, DroppedRecords: 9, RefusedRecords: 1}},
 			{Container: "we\"b\n\xff", Stream: "s2", Source: "stdout", Declaration: "d", Output: "kafka", Counts: counts}},
 		Problems: []telemetry.Problem{{Container: "web", Key: "aliyun.logs.b", Message: "not absolute"}},
 		Gauges:   []telemetry.Gauge{{Name: "spool_bytes", Help: "Bytes in the spool", Value: 7}},
@@ -115,7 +116,7 @@ func TestCommand(t *testing.T) {
 	network, address := serve(t, snapshot)
 	var b bytes.Buffer
 	require.NoError(t, new(telemetry.Command).Run(t.Context(), network, address, &b))
-	for _, part := range []string{"failing for 1m0s: connection refused", "takes records", "boom", "20 KiB", "not absolute",
+	for _, part := range []string{"failing for 1m0s: connection refused", "takes records", "boom (1m0s ago)", "2 (ever 9)", "20 KiB", "not absolute",
 		"Bytes in the spool"} {
 		require.Contains(t, b.String(), part)
 	}
