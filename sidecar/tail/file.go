@@ -135,7 +135,9 @@ func (f *file) unread() int64 {
 		}
 	}
 	for _, a := range f.acked {
-		least = min(least, a.off)
+		if f.wants(a.id) {
+			least = min(least, a.off)
+		}
 	}
 	return f.end.Load() - least
 }

@@ -44,19 +44,30 @@ type mark struct {
 	tail   uint64 // hash of the bytes before off
 	packed bool   // the file is compressed; size is that of the compressed file
 	path   string // where it was first seen: the record's source
+	unused int64  // Unix time since when no declaration asks for the position; 0 while one does
 }
 
 const markVersion = 1
+
+// What the second byte of a mark may say.
+const (
+	markPacked = 1 << iota
+	markUnused // unused follows the other numbers
+)
 
 // encode writes the mark for the checkpoint store, which holds one for each stream.
 func (m *mark) encode() []byte {
 	b := make([]byte, 0, 96+len(m.path))
 	b = append(b, markVersion, 0)
 	if m.packed {
-		b[1] = 1
+		b[1] |= markPacked
 	}
 	for _, v := range [...]uint64{m.id.dev, m.id.ino, uint64(m.btime), uint64(m.mtime), uint64(m.off), uint64(m.size), uint64(m.head.n)} {
 		b = binary.AppendUvarint(b, v)
+	}
+	if m.unused != 0 {
+		b[1] |= markUnused
+		b = binary.AppendUvarint(b, uint64(m.unused))
 	}
 	b = binary.LittleEndian.AppendUint64(b, m.head.sum)
 	b = binary.LittleEndian.AppendUint64(b, m.tail)
@@ -64,13 +75,17 @@ func (m *mark) encode() []byte {
 }
 
 func decodeMark(b []byte) (mark, error) {
-	if len(b) < 2 || b[0] != markVersion || b[1] > 1 {
+	if len(b) < 2 || b[0] != markVersion || b[1] > markPacked|markUnused {
 		return mark{}, errors.New("no mark of a file")
 	}
-	m := mark{packed: b[1] == 1}
+	m := mark{packed: b[1]&markPacked != 0}
+	var v [8]uint64
+	numbers := v[:7]
+	if b[1]&markUnused != 0 {
+		numbers = v[:]
+	}
 	b = b[2:]
-	var v [7]uint64
-	for i := range v {
+	for i := range numbers {
 		n := 0
 		if v[i], n = binary.Uvarint(b); n <= 0 {
 			return mark{}, errors.New("torn mark of a file")
@@ -81,7 +96,7 @@ func decodeMark(b []byte) (mark, error) {
 		return mark{}, errors.New("torn mark of a file")
 	}
 	m.id, m.btime, m.mtime = inode{v[0], v[1]}, int64(v[2]), int64(v[3])
-	m.off, m.size, m.head.n = int64(v[4]), int64(v[5]), int(v[6])
+	m.off, m.size, m.head.n, m.unused = int64(v[4]), int64(v[5]), int(v[6]), int64(v[7])
 	m.head.sum, m.tail = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
 	m.path = string(b[16:])
 	return m, nil

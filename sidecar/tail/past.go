@@ -24,10 +24,11 @@ type past struct {
 	inodes  map[inode][]*memory
 	// declarations have been followed before.
 	declarations map[string]bool
+	// useless are entries that no file can be found again by. Those that a newer Remora wrote are not among them.
+	useless []checkpoint.Key
 }
 
-// loadPast reads the store. An entry without a mark that can be read belongs to no file that could be found again: it
-// is left alone.
+// loadPast reads the store.
 func loadPast(store Store) (*past, error) {
 	p := &past{inodes: map[inode][]*memory{}, declarations: map[string]bool{}}
 	streams := map[string]*memory{}
@@ -38,6 +39,9 @@ func loadPast(store Store) (*past, error) {
 		p.declarations[k.Declaration] = true
 		mark, err := decodeMark(e.Mark)
 		if err != nil {
+			if len(e.Mark) == 0 || e.Mark[0] <= markVersion {
+				p.useless = append(p.useless, k)
+			}
 			return
 		}
 		m := streams[k.Stream]

@@ -52,6 +52,14 @@ func compile(pattern string) (glob, error) {
 	return g, nil
 }
 
+// selects tells whether the pattern stands for name, an absolute path.
+func (g *glob) selects(name string) bool {
+	rel, inside := strings.CutPrefix(name, strings.TrimSuffix(g.base, "/")+"/")
+	return inside && slices.ContainsFunc(g.alternatives, func(segments []string) bool {
+		return doublestar.MatchUnvalidated(strings.Join(segments, "/"), rel)
+	})
+}
+
 // literalBase is the longest directory at the beginning of pattern without a wildcard in it.
 func literalBase(pattern string) string {
 	end := strings.IndexAny(pattern, `*?[{\`)

@@ -36,6 +36,9 @@ func (t *Tailer) reap() {
 // settle takes each file one step further through its life.
 func (t *Tailer) settle(now time.Time) {
 	t.saveAll()
+	if t.scanned.Equal(now) {
+		t.retire(now)
+	}
 	for f := range t.active {
 		switch {
 		case f.state == rotated && f.links == 0 && len(f.views) == 0 && f.unreadNow() == 0:
@@ -265,7 +268,7 @@ func (t *Tailer) forget(now time.Time) {
 // overdue tells whether a stream of before the start was looked for long enough: a volume may be mounted late.
 func (t *Tailer) overdue(m *memory, now time.Time) bool {
 	for _, w := range t.watches {
-		if w.started && now.Sub(w.began) >= rememberFor &&
+		if w.started && now.Sub(w.began) >= rememberFor && w.selects(m.mark.path) &&
 			slices.ContainsFunc(m.acked, func(a acked) bool { return a.id.declaration == w.Name }) {
 			return true
 		}

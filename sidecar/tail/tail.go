@@ -97,6 +97,8 @@ type Tailer struct {
 	// thousands, are only looked at now and then.
 	active   map[*file]struct{}
 	swept    time.Time // when all were looked at
+	changed  bool      // the declarations, since retired
+	retired  time.Time // when it was last looked for positions that nobody asks for
 	past     *past
 	held     map[inode]*arrival
 	fresh    map[inode]*found
@@ -205,7 +207,7 @@ func (t *Tailer) replace(watches []*Watch) {
 		f.watches = kept
 		t.rouse(f)
 	}
-	t.watches = watches
+	t.watches, t.changed = watches, true
 	for base, v := range t.volumes {
 		if bases[base] {
 			for _, l := range v.dirs {
