@@ -1,10 +1,12 @@
 package sidecar
 
 import (
+	"flag"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,54 +15,81 @@ import (
 	"github.com/remora-logs/remora/integration/verify"
 )
 
-// Twenty kills at random moments while the application writes and rotates. None of its lines is lost; and what comes again
-// is only what was not yet acknowledged durably: checkpoints are written about once a second, so that a line which was
-// taken two seconds before a kill is settled.
-func TestTwentyKills(t *testing.T) {
-	const lines, rate, settles = 200_000, 5_500, 2 * time.Second
-	backend := sink.New(t, sink.Healthy)
-	p := newPod(t, backend.Settings()...)
-	log := verify.Open(backend.Path)
-	taken := make([]time.Time, lines) // when it came last
-	settled := make([]bool, lines)
-	again := 0
-	log.Each = func(t testing.TB, r *verify.Record) {
-		words := strings.Fields(r.Line())
-		if words[0] != "survivor" {
-			return
-		}
-		n, _ := strconv.Atoi(words[1])
-		taken[n] = time.Now()
-		if settled[n] {
-			again++
-		}
-	}
+var seed = flag.Uint64("seed", rand.Uint64(), "of the kills, the writing and the backend's failures: what a failed test printed")
 
-	running, began := p.start(t), time.Now()
-	p.writer(t, "app.log", "survivor", lines, rate, 30_000)
-	for range 20 {
-		until := time.Now().Add(200*time.Millisecond + rand.N(3300*time.Millisecond))
-		for time.Now().Before(until) {
-			log.Read(t)
-			time.Sleep(50 * time.Millisecond)
-		}
+// Kills at moments that the test does not choose, while applications write, their files are rotated by renaming and by
+// copying and truncating, and the backend fails now and then. No line is lost; and what comes again is only what was not
+// yet acknowledged durably: checkpoints are written about once a second, so that a line is settled whose sidecar lived on
+// for two seconds after it was taken.
+func killed(t *testing.T, times int) {
+	const settles, mostly = 2 * time.Second, 4 * time.Second
+	t.Logf("-seed %d", *seed)
+	random := rand.New(rand.NewPCG(*seed, 1))
+	backend := newFickle(t, *seed)
+	p := newPod(t, "LOGGING_OUTPUT=http", "HTTP_URL="+backend.server.URL, "HTTP_COMPRESSION=none", "REMORA_RETRY_MAX=1s")
+	p.env[0] = "aliyun_logs_app=" + p.logs + "/*.log*" // the rotated files and the copies too
+	end := write(t, p)
+
+	running := p.start(t)
+	for range times {
+		part := random.Float64()
+		time.Sleep(time.Duration(part * part * float64(mostly))) // many die young, and some get to commit
 		running.kill()
-		for n, at := range taken {
-			settled[n] = settled[n] || at.After(began) && time.Since(at) > settles
-		}
-		running, began = p.start(t), time.Now()
+		backend.killed(backend.life.Load(), settles)
+		backend.life.Add(1)
+		running = p.start(t)
 	}
-	n := log.Await(t, time.Minute, "survivor", "", lines)
-	t.Logf("%d times a line of %d came again", n.Twice, lines)
-	if again > 0 {
-		t.Errorf("%d times a line came again that had been taken more than %v before a kill", again, settles)
-	}
-	p.put(t, "last.log", "end 0\n") // by now the last one may have only just been started
-	log.Await(t, 10*time.Second, "end", "", 1)
+	want := end()
+	engine.Eventually(t, 2*time.Minute, func() (bool, string) {
+		missing := backend.missing(want)
+		return missing == "", missing
+	})
 	if code := running.terminate(t); code != 0 {
 		t.Errorf("SIGTERM: exit code %d", code)
 	}
+	for name, w := range backend.writers {
+		t.Logf("%s: %d lines, %d times one came again", name, w.Distinct, w.Twice)
+		if w.late > 0 {
+			t.Errorf("%s: %d lines came again whose sidecar had lived on for %v after they were taken", name, w.late, settles)
+		}
+		if w.Distinct != want[name] {
+			t.Errorf("%s: %d different lines came of %d", name, w.Distinct, want[name])
+		}
+	}
 }
+
+// write has applications write to the pod until end, which tells how many lines each has written.
+func write(t *testing.T, p *pod) (end func() map[string]int) {
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	var all []*rotating
+	for i := range 4 {
+		copies, name := i%2 == 1, "renamed"
+		if copies {
+			name = "copied"
+		}
+		w := newRotating(p.logs, name+strconv.Itoa(i), copies, rand.New(rand.NewPCG(*seed, uint64(2+i))))
+		all = append(all, w)
+		writing.Go(func() {
+			if err := w.run(stop); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	stopped := sync.OnceFunc(func() { close(stop); writing.Wait() })
+	t.Cleanup(stopped)
+	return func() map[string]int {
+		stopped()
+		lines := make(map[string]int)
+		for _, w := range all {
+			lines[w.name] = w.lines
+			t.Logf("%s: rotated %d times", w.name, w.rotated)
+		}
+		return lines
+	}
+}
+
+func TestTwentyKills(t *testing.T) { killed(t, 20) }
 
 // Ended by SIGTERM and started again, it goes on where the backend has acknowledged: nothing is lost, nothing comes twice.
 func TestGoesOnWhereItWas(t *testing.T) {

@@ -1,0 +1,7 @@
+//go:build long
+
+package sidecar
+
+import "testing"
+
+func TestLongTwoHundredKills(t *testing.T) { killed(t, 200) }
