@@ -103,6 +103,19 @@ func TestKafkaVersions(t *testing.T) {
 	}
 }
 
+// How much is to be acknowledged; with 0 there is no answer at all.
+func TestKafkaAcks(t *testing.T) {
+	for _, acks := range []string{"all", "1", "0"} {
+		t.Run(acks, func(t *testing.T) {
+			address := engine.FreePort(t)
+			kfake(t, address)
+			f := write(t)
+			sidecar(t, f, "LOGGING_OUTPUT=kafka", "KAFKA_BROKERS="+address, "KAFKA_REQUIRE_ACKS="+acks, "KAFKA_TIMEOUT=2s")
+			check(t, f, address)
+		})
+	}
+}
+
 // kfake offers no version 0 of the SASL handshake, without which kcat does not log in. So the topics are read back from
 // a broker on the same directory that lets everybody in.
 func TestKafkaSASL(t *testing.T) {

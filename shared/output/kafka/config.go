@@ -102,7 +102,7 @@ func (c *Config) options() ([]kgo.Opt, error) {
 	atLeast := new(kversion.Versions)
 	atLeast.SetMaxKeyVersion(produceKey, 3) // the first with record batches
 	return append([]kgo.Opt{
-		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.SoftwareNameAndVersion("remora", "1"),
+		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID),
 		kgo.MaxVersions(atMost), kgo.MinVersions(atLeast),
 		kgo.RequiredAcks(required.option), kgo.DisableIdempotentWrite(), // which is of the library's own producer
 		kgo.DialTimeout(min(c.Timeout, 10*time.Second)),
@@ -110,8 +110,7 @@ func (c *Config) options() ([]kgo.Opt, error) {
 		// What is asked of any broker (topics, producer ids) is asked of the next one when one fails. Produce requests are
 		// never sent again by the library.
 		kgo.RequestRetries(3), kgo.RetryTimeout(c.Timeout), kgo.RetryBackoffFn(func(int) time.Duration { return pause }),
-		// Bytes that are no answer of a broker's must not make us reserve the 100 MiB that the library allows.
-		kgo.BrokerMaxReadBytes(16 << 20), kgo.FetchMaxBytes(16 << 20),
+		kgo.BrokerMaxReadBytes(maxAnswer), kgo.FetchMaxBytes(maxAnswer),
 		// A little less than a broker's connections.max.idle.ms; the library's 30 s would have a slow log dial for each line.
 		kgo.ConnIdleTimeout(9 * time.Minute),
 		// The library's own knowledge of topics is not used; it is asked for as rarely as it lets us say.
@@ -119,16 +118,26 @@ func (c *Config) options() ([]kgo.Opt, error) {
 	}, security...), nil
 }
 
+// maxAnswer is how long an answer may be. Each of its bytes may claim to be an element of an array, for which the library
+// reserves up to 96 bytes before it finds that there is none: bytes that are no broker's must not cost more than 100 MiB.
+const maxAnswer = 1 << 20
+
 // pause is how long the library waits before it asks the next broker, and we before we ask again for a topic that the
 // broker makes when it is first asked for: it has no leader at once.
 const pause = 100 * time.Millisecond
 
-// Keys and versions of requests (kafka.apache.org/protocol).
-const (
-	produceKey = 0
-	// From version 13 on topics go by ids instead of names.
-	produceByName = 12
-)
+// produceKey is the key of produce requests (kafka.apache.org/protocol).
+const produceKey = 0
+
+// newest are the latest versions of requests that are spoken, by their keys. The next ones have tags in their answers, and
+// the library believes how many there are: a few bytes that are no broker's would keep it busy for minutes. Nothing that
+// came with later versions is needed: 8 of produce brought errors of single records, and from 13 on topics go by ids.
+var newest = map[int16]int16{
+	produceKey: 8,
+	3:          8, // metadata
+	18:         2, // versions
+	22:         1, // producer ids
+}
 
 // versions are those of all requests in the release that KAFKA_VERSION names, or the last one before it.
 func (c *Config) versions() (*kversion.Versions, error) {
@@ -149,8 +158,10 @@ func (c *Config) versions() (*kversion.Versions, error) {
 			break
 		}
 	}
-	if v, _ := versions.LookupMaxKeyVersion(produceKey); v > produceByName {
-		versions.SetMaxKeyVersion(produceKey, produceByName)
+	for key, most := range newest {
+		if v, _ := versions.LookupMaxKeyVersion(key); v > most {
+			versions.SetMaxKeyVersion(key, most)
+		}
 	}
 	return versions, nil
 }

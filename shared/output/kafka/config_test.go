@@ -36,12 +36,11 @@ func TestWrongSettingsNameTheVariable(t *testing.T) {
 func TestVersions(t *testing.T) {
 	const metadata = 3
 	for text, want := range map[string][2]int16{ // of produce and metadata requests (kafka.apache.org/protocol)
-		"0.11": {3, 4}, "0.11.0": {3, 4}, "0.11.0.2": {3, 4}, "1.0": {5, 5}, "2.1": {7, 7}, "2.8": {9, 11}, "2.8.1": {9, 11},
-		"v3.7.0": {10, 12}, "3.9.0": {11, 12},
-		"3.99": {11, 12}, // taken for the last release before it
-		"99.0": {12, 13}, // and one from the future for the newest that is known
-		"4.4":  {12, 13}, // produce requests go by names of topics
-		"2.10": {9, 11},  // numbers, not text
+		"0.11": {3, 4}, "0.11.0": {3, 4}, "0.11.0.2": {3, 4}, "1.0": {5, 5}, "2.1": {7, 7}, "2.2": {7, 7}, "v2.4.1": {8, 8},
+		"2.8": {8, 8}, "3.9.0": {8, 8}, "4.4": {8, 8},
+		"1.9":  {5, 5}, // taken for the last release before it
+		"99.0": {8, 8},
+		"2.10": {8, 8}, // numbers, not text
 	} {
 		var c Config
 		require.NoError(t, settings.Load(map[string]string{"KAFKA_BROKERS": "b:1", "KAFKA_VERSION": text}, &c), text)

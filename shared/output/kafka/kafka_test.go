@@ -30,7 +30,7 @@ func open(t testing.TB, environ ...string) *Output {
 
 // topicOf makes a topic that no broker was asked about.
 func topicOf(partitions int) *topic {
-	c, t := new(topics), new(topic)
+	c, t := newTopics(), new(topic)
 	for id := range partitions {
 		t.partitions = append(t.partitions, c.partition("web", int32(id)))
 	}

@@ -95,7 +95,7 @@ func (o *Output) deliver(ctx context.Context, w *workspace, v *verdict) error {
 
 // requestBytes is how much of a batch is turned into Kafka's records and sent at a time. Larger requests cost memory (here
 // and in the library, which copies them once) without being faster.
-const requestBytes = 1 << 20
+const requestBytes = 512 << 10
 
 // fill turns b's records from at on into Kafka's and queues them by partition, as many as go into a request. It returns
 // where it ended.

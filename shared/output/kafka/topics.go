@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -44,8 +46,9 @@ type knowledge struct {
 // maxAge is for how long a description of a topic is believed: metadata.max.age.ms of Kafka's own clients.
 const maxAge = 5 * time.Minute
 
-// maxPartitions is how many partitions a topic may have; a description with more is no broker's.
-const maxPartitions = 1 << 17
+// perRequest is how many topics are asked for at once, so that the answer stays well below maxAnswer: a partition takes up
+// less than 50 bytes in it.
+const perRequest = 16
 
 // find fills in the topics that all names stand for. Only what is new, old or doubtful is asked of a broker; a topic that
 // can't be found has an error, and an old description does where there is no newer one.
@@ -104,23 +107,25 @@ func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
 	for name := range missing {
 		names = append(names, name)
 	}
-	for try := 0; len(names) > 0; try++ {
-		found, err := c.describe(ctx, names)
+	for try := 0; ; try++ {
 		var again []string
-		for _, name := range names {
-			t, cause := found[name], err
-			switch {
-			case t == nil && cause == nil:
-				cause = fmt.Errorf("it was not described")
-			case t != nil:
-				cause = t.err
-			}
-			if cause != nil {
-				t = c.fallback(name, fmt.Errorf("partitions of %s: %w", name, cause))
-			}
-			missing[name] = t
-			if cause == kerr.LeaderNotAvailable || cause == kerr.UnknownTopicOrPartition {
-				again = append(again, name)
+		for some := range slices.Chunk(names, perRequest) {
+			found, err := c.describe(ctx, some)
+			for _, name := range some {
+				t, cause := found[name], err
+				switch {
+				case t != nil:
+					cause = t.err
+				case cause == nil:
+					cause = errors.New("the broker does not describe them")
+				}
+				if cause != nil {
+					t = c.fallback(name, fmt.Errorf("partitions of %s: %w", name, cause))
+				}
+				missing[name] = t
+				if cause == kerr.LeaderNotAvailable || cause == kerr.UnknownTopicOrPartition {
+					again = append(again, name)
+				}
 			}
 		}
 		if names = again; len(names) == 0 || try == 3 {
@@ -157,6 +162,11 @@ func (c *topics) describe(ctx context.Context, names []string) (map[string]*topi
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
+	return c.noteAll(names, response), nil
+}
+
+// noteAll takes over what a broker says about the topics that it was asked for; a topic that it is silent about is nil.
+func (c *topics) noteAll(names []string, response *kmsg.MetadataResponse) map[string]*topic {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range response.Brokers {
@@ -175,11 +185,11 @@ func (c *topics) describe(ctx context.Context, names []string) (map[string]*topi
 			found[*t.Topic] = c.note(*t.Topic, t)
 		}
 	}
-	return found, nil
+	return found
 }
 
-// note takes over a broker's description of a topic. Batches on their way hold the partitions as they were; the new ones
-// are added to these.
+// note takes over a broker's description of a topic. Batches on their way hold the partitions as they were; new ones are
+// added to these. There are fewer where somebody deleted the topic and made it again.
 func (c *topics) note(name string, t *kmsg.MetadataResponseTopic) *topic {
 	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
 		return &topic{err: err}
@@ -188,22 +198,21 @@ func (c *topics) note(name string, t *kmsg.MetadataResponseTopic) *topic {
 	if k == nil {
 		k = &knowledge{topic: &topic{}}
 	}
-	count := len(k.topic.partitions)
-	for _, p := range t.Partitions {
-		if p.Partition < 0 || p.Partition >= maxPartitions {
-			return &topic{err: fmt.Errorf("partition %d", p.Partition)}
-		}
-		count = max(count, int(p.Partition)+1)
-	}
+	count, old := len(t.Partitions), k.topic.partitions
 	if count == 0 {
 		return &topic{err: kerr.LeaderNotAvailable}
 	}
-	if count > len(k.topic.partitions) {
-		grown := append([]*partition(nil), k.topic.partitions...)
-		for id := len(grown); id < count; id++ {
-			grown = append(grown, c.partition(name, int32(id)))
+	for _, p := range t.Partitions {
+		if p.Partition < 0 || int(p.Partition) >= count {
+			return &topic{err: fmt.Errorf("the broker describes %d, and one with the number %d", count, p.Partition)}
 		}
-		k.topic = &topic{partitions: grown}
+	}
+	if count != len(old) {
+		partitions := slices.Clone(old[:min(count, len(old))])
+		for id := len(partitions); id < count; id++ {
+			partitions = append(partitions, c.partition(name, int32(id)))
+		}
+		k.topic = &topic{partitions: partitions}
 	}
 	for _, p := range t.Partitions {
 		k.topic.partitions[p.Partition].leader.Store(p.Leader)
