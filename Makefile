@@ -74,7 +74,7 @@ integration: bin/plugin bin/image ## the tests on a real engine and against real
 	hack/need docker-registry docker-registry
 	$(ENGINE) go test -C integration -count=1 -p 1 -timeout 20m $$(cd integration && go list ./... | grep -v /kubernetes)
 
-test-long: bin/plugin bin/image ## the proofs that take long: sixty kills, thousands of containers
+test-long: bin/plugin bin/image ## the proofs that take long: hundreds of kills, thousands of containers
 	hack/need docker-registry docker-registry
 	$(ENGINE) go test -C integration -tags long -count=1 -p 1 -timeout 60m -v -run Long ./driver ./sidecar
 

@@ -39,7 +39,9 @@ func killed(t *testing.T, times int) {
 		backend.life.Add(1)
 		running = p.start(t)
 	}
+	p.put(t, "last.log", numbered("last", 0)+"\n") // so that the last life is known to work before it is told to end
 	want := end()
+	want["last"] = 1
 	engine.Eventually(t, 2*time.Minute, func() (bool, string) {
 		missing := backend.missing(want)
 		return missing == "", missing
@@ -47,6 +49,8 @@ func killed(t *testing.T, times int) {
 	if code := running.terminate(t); code != 0 {
 		t.Errorf("SIGTERM: exit code %d", code)
 	}
+	backend.mu.Lock()
+	defer backend.mu.Unlock()
 	for name, w := range backend.writers {
 		t.Logf("%s: %d lines, %d times one came again", name, w.Distinct, w.Twice)
 		if w.late > 0 {
