@@ -7,43 +7,47 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
-// inodes are numbers that a test gives to files in the place of those of the file system, which gives some again and
-// others not, as it likes. Files that were given none have the file system's.
+// inodes are numbers, and births, that a test gives to files in the place of those of the file system, which gives some
+// numbers again and others not, as it likes. Files that were given none have the file system's.
 type inodes struct {
-	given map[uint64]inode // by the file system's number
+	given map[uint64]identity // by the file system's number
 	next  uint64
+	born  int64
 }
 
-// newInodes is in force until restore is called.
-func newInodes() (n *inodes, restore func()) {
-	n = &inodes{given: map[uint64]inode{}}
-	before := renumber
-	renumber = func(id inode) inode {
-		if own, ok := n.given[id.ino]; ok {
-			return own
+type identity struct {
+	inode
+	btime int64
+}
+
+// newInodes is in force until restore is called. births says that the file system knows when a file was made, as most do.
+func newInodes(births bool) (n *inodes, restore func()) {
+	n = &inodes{given: map[uint64]identity{}}
+	before := amend
+	amend = func(s *stat) {
+		own, ok := n.given[s.ino]
+		if !ok {
+			return
 		}
-		return id
+		if s.inode, s.btime = own.inode, 0; births {
+			s.btime = own.btime
+		}
 	}
-	return n, func() { renumber = before }
+	return n, func() { amend = before }
 }
 
 // useInodes is newInodes until the test ends.
-func useInodes(t testing.TB) *inodes {
-	n, restore := newInodes()
+func useInodes(t testing.TB, births bool) *inodes {
+	n, restore := newInodes(births)
 	t.Cleanup(restore)
 	return n
 }
 
-// withoutBirths leaves out the time of a file's birth, as some file systems do, until the test ends.
-func withoutBirths(t testing.TB) {
-	before := statxMask
-	t.Cleanup(func() { statxMask = before })
-	statxMask = unix.STATX_BASIC_STATS
-}
+// firstBirth is some moment in ns since 1970; each file is born a nanosecond after the one before.
+const firstBirth = 1_700_000_000_000_000_000
 
 // give gives the file at path, which was just made, a number that no file has.
 func (n *inodes) give(t tb, path string) inode {
@@ -59,7 +63,8 @@ func (n *inodes) giveAgain(t tb, path string, id inode) {
 	t.Helper()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	n.given[info.Sys().(*syscall.Stat_t).Ino] = id
+	n.born++
+	n.given[info.Sys().(*syscall.Stat_t).Ino] = identity{id, firstBirth + n.born}
 }
 
 // born gives a file that was just made a number: a new one, or one that no file has any more.
@@ -105,8 +110,7 @@ func (t *Tailer) handles() map[inode]bool {
 // The model told this story: both of two rotated files were compressed, the one whose handle was closed first, so that
 // the other's compressed file got its inode; and both were renamed before they could be taken to be complete.
 func TestCompressedAndItsInodeGivenToTheNextCompressedFile(t *testing.T) {
-	inodes := useInodes(t)
-	withoutBirths(t)
+	inodes := useInodes(t, false)
 	r := newRig(t, all).start()
 	r.write("access.log", "of two\n")
 	inodes.give(t, r.path("access.log"))
@@ -132,12 +136,45 @@ func TestCompressedAndItsInodeGivenToTheNextCompressedFile(t *testing.T) {
 	require.Len(t, r.streams(), 2)
 }
 
+// The model told this story: an empty file got the inode of a copy that had been empty too, and was taken for it, and what
+// was copied from it later to the copy's name was not known for a copy.
+func TestInodeOfAnEmptyFileGivenToAnother(t *testing.T) {
+	for name, down := range map[string]bool{"down": true, "running": false} {
+		t.Run(name, func(t *testing.T) {
+			inodes := useInodes(t, false)
+			r := newRig(t, all)
+			r.write("access.log.1", "")
+			copied := inodes.give(t, r.path("access.log.1"))
+			r.start().pass(time.Minute)
+			if down {
+				r.kill()
+			} else {
+				r.tailer.relieve()
+			}
+			r.remove("access.log.1")
+			r.write("access.log", "")
+			inodes.giveAgain(t, r.path("access.log"), copied)
+			if down {
+				r.start()
+			}
+			r.pass(time.Second)
+			r.write("access.log", "one\n")
+			r.pass(time.Second)
+			require.Equal(t, r.path("access.log"), r.arrived[0].path)
+			r.kill()
+			r.copy("access.log", "access.log.1")
+			r.truncate("access.log")
+			r.start().pass(10 * time.Second)
+			r.wants("one")
+		})
+	}
+}
+
 // What nobody declared must not be read because it got the inode of a file that was.
 func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
-	for name, births := range map[string]func(testing.TB){"births": func(testing.TB) {}, "no births": withoutBirths} {
+	for name, births := range map[string]bool{"births": true, "no births": false} {
 		t.Run(name, func(t *testing.T) {
-			inodes := useInodes(t)
-			births(t)
+			inodes := useInodes(t, births)
 			r := newRig(t, access).start()
 			r.write("access.log", "one\n")
 			one := inodes.give(t, r.path("access.log"))
@@ -166,8 +203,7 @@ func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
 
 // A file whose inode was given to another one must not become a file of the declarations that select the other.
 func TestInodeGivenToAFileOfAnotherDeclaration(t *testing.T) {
-	inodes := useInodes(t)
-	withoutBirths(t)
+	inodes := useInodes(t, false)
 	r := newRig(t, access, Watch{Name: "other", Pattern: "other.log"}).start()
 	r.write("access.log", "one\n")
 	one := inodes.give(t, r.path("access.log"))

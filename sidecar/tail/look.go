@@ -148,8 +148,13 @@ func (t *Tailer) reopen(f *file, now time.Time) (open bool, err error) {
 	}
 	a := &arrival{found: found{s, f.volume, f.rel, f.watches, false}, body: h}
 	a.measure()
-	// Of an empty file nothing but its birth says that this is it.
-	same := s.btime == f.btime && a.packed == f.packed && (s.size == f.size || !f.packed && (s.btime != 0 || f.head.n > 0))
+	same := s.btime == f.btime && a.packed == f.packed
+	switch {
+	case f.packed:
+		same = same && s.size == f.size
+	case s.btime == 0 && f.head.n == 0: // nothing was read of it, and nothing but its name says that it is the same file
+		same = same && s.size == 0 && (!f.moved() || mayBecome(f.was.rel, f.rel))
+	}
 	f.wanted.Store(false)
 	f.changed = now // so that it is not the next to be closed
 	t.rouse(f)

@@ -20,7 +20,6 @@ import (
 func TestModel(t *testing.T) {
 	dir := t.TempDir()
 	few(t)
-	withoutBirths(t) // the steps below follow each other faster than a kernel's clock ticks: they could not be told apart
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -90,7 +89,7 @@ func newModel(t *rapid.T, dir string) *model {
 	}
 	w.Outputs = []string{"out", "second"}[:rapid.IntRange(1, 2).Draw(t, "outputs")]
 	m.rig = newRigIn(t, dir, w)
-	m.inodes, m.restore = newInodes()
+	m.inodes, m.restore = newInodes(rapid.Bool().Draw(t, "births are known"))
 	m.cfg.MaxOpen = rapid.SampledFrom([]int{2, 1000}).Draw(t, "handles")
 	return m
 }

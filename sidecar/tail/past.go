@@ -71,17 +71,17 @@ func loadPast(store Store) (*past, error) {
 	return p, nil
 }
 
-// recall finds the stream that a file of s, with content c, was before the start; nil if it is a new one.
-func (p *past) recall(s stat, c content, packed bool) (found *memory, err error) {
-	for _, m := range p.inodes[s.inode] {
-		if m.mark.btime != 0 && s.btime != 0 && m.mark.btime != s.btime {
+// recall finds the stream that a file was before the start; nil if it is a new one.
+func (p *past) recall(a *arrival) (found *memory, err error) {
+	for _, m := range p.inodes[a.inode] {
+		if m.mark.btime != 0 && a.btime != 0 && m.mark.btime != a.btime {
 			continue // the inode was given to another file
 		}
-		if m.mark.head.n == 0 && m.mark.btime == 0 && s.size > 0 {
+		if m.mark.head.n == 0 && m.mark.btime == 0 && (a.size > 0 || !mayBecome(m.mark.path, a.path())) {
 			continue // nothing was read of it, and nothing says that it is the same file
 		}
-		if found == nil && m.mark.packed == packed {
-			same, err := m.provenBy(c, s.size)
+		if found == nil && m.mark.packed == a.packed {
+			same, err := m.provenBy(a.body, a.size)
 			if err != nil {
 				return nil, err
 			}

@@ -160,6 +160,12 @@ func rotatedName(live, name string) bool {
 	return digits > 0
 }
 
+// mayBecome tells whether the file at before may be what is at now, by their paths alone: it was left where it was, or
+// rotated.
+func mayBecome(before, now string) bool {
+	return before == now || rotatedName(path.Base(before), path.Base(now))
+}
+
 // related tells whether two files may be one log at two times, by their names alone: they begin alike up to the first
 // dot or digit.
 func related(a, b string) bool {

@@ -17,7 +17,7 @@ func (t *Tailer) recallAll(now time.Time) {
 		if a == nil || err != nil {
 			continue // admit tries again, and says why not
 		}
-		m, err := t.past.recall(a.stat, a.body, a.packed)
+		m, err := t.past.recall(a)
 		if m == nil {
 			if err != nil {
 				t.trouble.note(a.path(), err)
@@ -68,7 +68,7 @@ func (t *Tailer) recallRenamed(begun []*Watch, now time.Time) {
 // renamedTo tells whether d, which has m's inode, is m's file still, rather than one that was given the number later: by
 // its birth, or where that is not known, by its name.
 func (m *memory) renamedTo(d *found) bool {
-	return m.mark.btime != 0 && m.mark.btime == d.btime || rotatedName(path.Base(m.mark.path), path.Base(d.rel))
+	return m.mark.btime != 0 && m.mark.btime == d.btime || mayBecome(m.mark.path, d.path())
 }
 
 // placeOf is where the stream was last: its volume, its directory there, and those of begun that follow it. v is nil if

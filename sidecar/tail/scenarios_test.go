@@ -309,27 +309,31 @@ func TestEmptyWhenFoundAndNothingAcknowledged(t *testing.T) {
 }
 
 func TestDeleteAndCreateOnTheSameInode(t *testing.T) {
-	r := newRig(t, access)
-	for range 50 { // the file system decides whether it gives the number again
-		r.kill()
-		r.write("access.log", "one\nsame\n")
-		r.start().pass(time.Second)
-		before, err := statPath(r.path("access.log"))
-		require.NoError(t, err)
-		r.kill()
-		r.remove("access.log")
-		r.write("access.log", "two\nsame\nmore\n")
-		after, err := statPath(r.path("access.log"))
-		require.NoError(t, err)
-		if before.inode == after.inode {
-			r.arrived = nil
-			r.start().pass(time.Second)
-			r.wants("two", "same", "more")
-			return
+	for name, births := range map[string]bool{"births": true, "no births": false} {
+		for _, down := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				inodes := useInodes(t, births)
+				r := newRig(t, access)
+				r.write("access.log", "one\nsame\n")
+				id := inodes.give(t, r.path("access.log"))
+				r.start().pass(time.Second)
+				if down {
+					r.kill()
+				} else {
+					r.tailer.relieve() // while it is open the number is not given again
+				}
+				r.remove("access.log")
+				r.write("access.log", "two\nsame\nmore\n")
+				inodes.giveAgain(t, r.path("access.log"), id)
+				if down {
+					r.start()
+				}
+				r.pass(time.Second)
+				r.wants("one", "same", "two", "same", "more")
+				require.Len(t, r.streams(), 2)
+			})
 		}
-		r.remove("access.log")
 	}
-	t.Fatal("the file system never gave an inode again")
 }
 
 func TestCheckpointBeyondTheEnd(t *testing.T) {

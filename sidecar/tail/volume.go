@@ -225,8 +225,11 @@ func statFrom(info fs.FileInfo) (stat, error) {
 	if !ok {
 		return stat{}, fmt.Errorf("stat %s: the system gave no inode", info.Name())
 	}
-	return stat{
-		inode: renumber(inode{unix.Mkdev(unix.Major(x.Dev), unix.Minor(x.Dev)), x.Ino}), size: x.Size, blocks: x.Blocks * 512,
+	s := stat{
+		inode: inode{unix.Mkdev(unix.Major(x.Dev), unix.Minor(x.Dev)), x.Ino}, size: x.Size, blocks: x.Blocks * 512,
 		mtime: info.ModTime().UnixNano(), links: uint32(x.Nlink), mode: uint16(x.Mode),
-	}, nil
+	}
+	amend(&s)
+	s.btime = 0
+	return s, nil
 }
