@@ -81,6 +81,7 @@ func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
 		ended := errors.Is(err, io.EOF)
 		done := ended || !follow && at+int64(n) >= until
 		torn := n < len(data) && at+int64(n) < l.End() // what follows is gone, so what is unfinished stays so
+		h.batch.Keep(n)
 		used := frames.Cut(h.batch, data[:n], at, time.Now().UnixNano(), done || torn)
 		off = at + int64(used)
 		if err := h.write(); err != nil {

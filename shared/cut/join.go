@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -115,16 +114,19 @@ func (j *joiner) interrupt(b *record.Batch, std record.Std) bool {
 // where the stream does not give the pieces.
 func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated bool) bool {
 	m := &j.open[std]
-	at := len(b.Arena)
+	room := len(tail)
 	for _, r := range m.runs {
-		if j.err = j.read(b, r); j.err != nil {
-			b.Arena = b.Arena[:at]
+		room += int(r.to - r.from)
+	}
+	line := b.Spare(room)[:0]
+	for _, r := range m.runs {
+		if line, j.err = j.read(line, r); j.err != nil {
 			return false
 		}
 	}
-	b.Arena = append(b.Arena, tail...)
-	j.emit(b, record.Record{Line: b.Arena[at:len(b.Arena):len(b.Arena)], Time: m.timeNano, Offset: m.offset, Std: std,
-		Truncated: truncated})
+	line = append(line, tail...)
+	b.Claim(room)
+	j.emit(b, record.Record{Line: line[:len(line):len(line)], Time: m.timeNano, Offset: m.offset, Std: std, Truncated: truncated})
 	*m = message{id: m.id, runs: m.runs[:0]}
 	if cap(m.runs) > keepRuns {
 		m.runs = nil
@@ -132,18 +134,16 @@ func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated boo
 	return true
 }
 
-// read appends the text of the pieces in r to the arena.
-func (j *joiner) read(b *record.Batch, r run) error {
-	at := len(b.Arena)
-	b.Arena = slices.Grow(b.Arena, int(r.to-r.from))
-	raw := b.Arena[at : at+int(r.to-r.from)]
+// read appends the text of the pieces in r to dst, which has room for all of the run.
+func (j *joiner) read(dst []byte, r run) ([]byte, error) {
+	raw := dst[len(dst) : len(dst)+int(r.to-r.from)]
 	for n := 0; n < len(raw); {
 		got, err := j.stream.ReadAt(raw[n:], r.from+int64(n))
 		if n += got; got == 0 {
 			if err == nil {
 				err = io.ErrNoProgress
 			}
-			return fmt.Errorf("the beginning of a long message can't be read again: %w", err)
+			return dst, fmt.Errorf("the beginning of a long message can't be read again: %w", err)
 		}
 	}
 	var e entry
@@ -154,10 +154,10 @@ func (j *joiner) read(b *record.Batch, r run) error {
 			j.places++
 			break
 		}
-		b.Arena = append(b.Arena, e.line...) // which lies further back, so nothing is overwritten that is still to be read
+		dst = append(dst, e.line...) // which lies further back, so nothing is overwritten that is still to be read
 		raw = raw[size:]
 	}
-	return nil
+	return dst, nil
 }
 
 // expire ends the messages of which no piece came for the timeout, or all of them.

@@ -143,14 +143,16 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 
 // cut makes records of data, which was read at the cursor into the flight's free memory.
 func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
-	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
+	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Mark()
 	ns := now.UnixNano()
 	if len(data) > 0 && f.cursor+int64(len(data)) <= f.resumed {
 		last = false // what is unfinished at the resumed position has to become a record after it
 	}
+	b.Keep(len(data))
 	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
 	failed := f.route.Cutter.Err() != nil
 	if n == 0 && f.more && !last && !failed {
+		b.Back(mark)
 		f.grow(fl, int64(len(data)))
 		return 0
 	}
@@ -172,14 +174,13 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 	}
 	if replay { // Nothing was kept, for a flight that holds nothing else would never be sent.
 		f.want = quantum
-		clear(b.Records[from:])
-		b.Records, b.Arena = b.Records[:from], b.Arena[:held]
+		b.Back(mark)
 		return int64(n)
 	}
-	b.Keep(n)
+	b.Keep(n - len(data))
 	f.noteSkipped(now)
 	if n > 0 || last || len(b.Records) > from {
-		f.book(fl, from, int64(n), len(b.Arena)-held, last, now)
+		f.book(fl, from, int64(n), b.Added(mark), last, now)
 	}
 	f.note()
 	f.over = last

@@ -10,15 +10,16 @@ import (
 
 // skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and goes on behind.
 func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
-	b, from, held := fl.batch, len(fl.batch.Records), len(fl.batch.Arena)
+	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Mark()
 	rest, ok := f.before(g, b.Free())
 	if !ok {
 		fl.full = len(fl.spans) > 0
 		return 0
 	}
+	b.Keep(len(rest))
 	n := f.route.Cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
 	failed := f.route.Cutter.Err()
-	b.Keep(n)
+	b.Keep(n - len(rest))
 	f.noteSkipped(now)
 	f.noteError(failed, now)
 	if c := f.route.Chain; c != nil {
@@ -27,7 +28,7 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	if failed != nil {
 		f.cursor += int64(n)
 		f.note()
-		f.book(fl, from, int64(n), len(b.Arena)-held, false, now)
+		f.book(fl, from, int64(n), b.Added(mark), false, now)
 		return 0
 	}
 	b.Records = append(b.Records, record.Record{Fields: gapFields(b, g), Source: f.route.Source, Time: now.UnixNano(),
@@ -36,7 +37,7 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	f.seen = f.cursor
 	f.torn = false
 	f.note()
-	f.book(fl, from, int64(len(rest)), len(b.Arena)-held, false, now)
+	f.book(fl, from, int64(len(rest)), b.Added(mark), false, now)
 	s := &fl.spans[len(fl.spans)-1]
 	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
 	f.mu.Lock()

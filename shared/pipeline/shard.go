@@ -160,8 +160,8 @@ func (s *shard) round(f *flight) (got int64, more bool) {
 		}
 		got += feed.read(f, now)
 		more = more || feed.more
-		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords {
-			f.full = true
+		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords || len(f.batch.Free()) < s.cfg.BatchBytes/4 {
+			f.full = true // the last quarter is for a long line that ends then, which else takes memory of its own
 		}
 		if f.full {
 			s.next++ // the feed that filled it has had its turn

@@ -1,5 +1,7 @@
 package record
 
+import "slices"
+
 // Batch is records of one or more sources, in the order of their streams, with the memory they point into. It is used by
 // one goroutine at a time: a pipeline fills it, an output reads it, then it is reset and filled again. An output may not
 // keep anything of it after Write has returned.
@@ -11,7 +13,8 @@ type Batch struct {
 	Arena []byte
 
 	raw  []byte // bytes as read from streams; of fixed size, because records point into it
-	used int
+	used int    // of its beginning, by what was read
+	tail int    // of its end, by what was claimed
 }
 
 // NewBatch makes a batch that holds up to size bytes as read from streams.
@@ -20,7 +23,7 @@ func NewBatch(size int) *Batch { return &Batch{raw: make([]byte, size)} }
 // Reset empties the batch. Nothing that pointed into it may be used afterwards.
 func (b *Batch) Reset() {
 	clear(b.Records) // so that memory of a large arena can go
-	b.Records, b.used = b.Records[:0], 0
+	b.Records, b.used, b.tail = b.Records[:0], 0, 0
 	if cap(b.Arena) > 4*len(b.raw) {
 		b.Arena = nil
 	}
@@ -28,16 +31,54 @@ func (b *Batch) Reset() {
 }
 
 // Free is the memory that is left for bytes of streams: read into its beginning, then Keep.
-func (b *Batch) Free() []byte { return b.raw[b.used:] }
+func (b *Batch) Free() []byte { return b.raw[b.used : len(b.raw)-b.tail] }
 
-// Keep makes the first n bytes of Free part of the batch.
+// Keep makes the first n bytes of Free part of the batch; the last -n bytes of what was kept are free again where n is
+// negative.
 func (b *Batch) Keep(n int) { b.used += n }
+
+// Spare is n bytes for a long line: Claim its beginning. They are taken from the end of Free where that has as many, so
+// that lines which are put together cost no memory beside it, else behind the arena. What was read has to be kept before.
+func (b *Batch) Spare(n int) []byte {
+	if b.spares(n) {
+		end := len(b.raw) - b.tail
+		return b.raw[end-n : end : end]
+	}
+	b.Arena = slices.Grow(b.Arena, n)
+	return b.Arena[len(b.Arena) : len(b.Arena)+n : len(b.Arena)+n]
+}
+
+// Claim makes what Spare(n) gave part of the batch.
+func (b *Batch) Claim(n int) {
+	if b.spares(n) {
+		b.tail += n
+	} else {
+		b.Arena = b.Arena[:len(b.Arena)+n]
+	}
+}
+
+func (b *Batch) spares(n int) bool { return len(b.raw)-b.tail-b.used >= n }
+
+// Mark is a state of a batch that it can be brought back to.
+type Mark struct{ records, arena, used, tail int }
+
+// Mark is the batch's state as it is now.
+func (b *Batch) Mark() Mark { return Mark{len(b.Records), len(b.Arena), b.used, b.tail} }
+
+// Back forgets what was added since m.
+func (b *Batch) Back(m Mark) {
+	clear(b.Records[m.records:])
+	b.Records, b.Arena, b.used, b.tail = b.Records[:m.records], b.Arena[:m.arena], m.used, m.tail
+}
+
+// Added is how many bytes, beside what was read from streams, the batch has got since m.
+func (b *Batch) Added(m Mark) int { return len(b.Arena) - m.arena + b.tail - m.tail }
 
 // Grow doubles the memory for bytes of streams. Only an empty batch may grow, because records point into what it has.
 func (b *Batch) Grow() { b.raw = make([]byte, 2*len(b.raw)) }
 
 // Size is how many bytes of memory the records' content takes up, near enough to bound a batch by it.
-func (b *Batch) Size() int { return b.used + len(b.Arena) }
+func (b *Batch) Size() int { return b.used + b.tail + len(b.Arena) }
 
 // Hold copies p into the arena and returns the copy, which lives as long as the batch's content.
 func (b *Batch) Hold(p []byte) []byte {
