@@ -21,12 +21,14 @@ func (t *Tailer) retire(now time.Time) {
 	if since := now.Sub(t.retired); !t.changed && since >= 0 && since < retireEvery {
 		return
 	}
-	r := retirement{store: t.cfg.Store, now: now, put: map[checkpoint.Key]checkpoint.Entry{}, forget: t.past.useless, declarations: map[string]bool{}}
+	r := retirement{
+		store: t.cfg.Store, now: now, put: map[checkpoint.Key]checkpoint.Entry{}, forget: slices.Clone(t.past.useless), known: map[string]bool{},
+	}
 	files := map[*file][]acked{}
 	for _, f := range t.files {
 		files[f] = r.review(f.key, f.acked, f.wants)
 		for _, v := range f.views {
-			r.declarations[v.id.declaration] = true
+			r.known[v.id.declaration] = true
 		}
 	}
 	streams := map[*memory][]acked{}
@@ -40,7 +42,13 @@ func (t *Tailer) retire(now time.Time) {
 		t.trouble.note("checkpoints", r.err)
 		return
 	}
-	t.changed, t.retired, t.past.useless, t.past.declarations = false, now, nil, r.declarations
+	t.trouble.clear("checkpoints")
+	t.changed, t.retired, t.past.useless = false, now, nil
+	for _, k := range r.forget {
+		if !r.known[k.Declaration] { // it is as if it had never been there
+			delete(t.past.declarations, k.Declaration)
+		}
+	}
 	for f, kept := range files {
 		if f.acked = kept; len(kept)+len(f.views)+len(f.watches) == 0 {
 			t.drop(f)
@@ -53,14 +61,14 @@ func (t *Tailer) retire(now time.Time) {
 	}
 }
 
-// retirement is what one look finds: what is to be written, and which declarations something is known of.
+// retirement is what one look finds.
 type retirement struct {
-	store        Store
-	now          time.Time
-	put          map[checkpoint.Key]checkpoint.Entry
-	forget       []checkpoint.Key
-	declarations map[string]bool
-	err          error
+	store  Store
+	now    time.Time
+	put    map[checkpoint.Key]checkpoint.Entry
+	forget []checkpoint.Key
+	known  map[string]bool // declarations of which a position is kept
+	err    error
 }
 
 // review returns the positions of a stream that are kept, with the marks that they have from now on.
@@ -84,7 +92,7 @@ func (r *retirement) review(stream string, all []acked, wanted func(viewID) bool
 			r.forget = append(r.forget, key)
 			continue
 		}
-		r.declarations[a.id.declaration] = true
+		r.known[a.id.declaration] = true
 		kept = append(kept, a)
 	}
 	return kept

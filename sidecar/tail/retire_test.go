@@ -1,10 +1,13 @@
 package tail
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 )
@@ -148,6 +151,23 @@ func TestClockThatWasWrongWhenADeclarationWentAway(t *testing.T) {
 	require.Len(t, r.store.entries, 1)
 	r.days(3)
 	require.Empty(t, r.store.entries)
+}
+
+func TestENOSPCWhenAPositionIsForgotten(t *testing.T) {
+	r := newRig(t, access).start()
+	r.write("access.log", "one\n")
+	r.pass(2 * time.Minute)
+	r.watches = nil
+	r.days(1)
+	r.store.err = &os.PathError{Op: "write", Path: "checkpoints.db", Err: unix.ENOSPC}
+	r.now = r.now.Add(keepFor)
+	r.pass(10 * time.Second)
+	require.Equal(t, 1, strings.Count(r.log.String(), "no space left"))
+	require.Len(t, r.store.entries, 1)
+	r.store.err = nil
+	r.pass(time.Second)
+	require.Empty(t, r.store.entries)
+	require.Empty(t, r.tailer.Troubles())
 }
 
 func TestEntriesThatCantBeReadAreForgotten(t *testing.T) {

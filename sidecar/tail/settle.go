@@ -181,6 +181,9 @@ func (t *Tailer) saveAll() {
 		}
 		saved[f] = missed
 	}
+	if len(saved) == 0 {
+		return
+	}
 	if err := t.cfg.Store.Commit(put, nil); err != nil {
 		t.trouble.note("checkpoints", err)
 		return
@@ -253,6 +256,7 @@ func (t *Tailer) forget(now time.Time) {
 		t.trouble.note("checkpoints", err)
 		return
 	}
+	t.trouble.clear("checkpoints")
 	t.faded = slices.DeleteFunc(t.faded, func(f *file) bool { return gone[f] })
 	t.disinherit(gone)
 	for _, m := range unmet {

@@ -230,6 +230,6 @@ func statFrom(info fs.FileInfo) (stat, error) {
 		mtime: info.ModTime().UnixNano(), links: uint32(x.Nlink), mode: uint16(x.Mode),
 	}
 	amend(&s)
-	s.btime = 0
+	s.btime = 0 // os has no births to tell
 	return s, nil
 }
