@@ -45,7 +45,7 @@ func TestGigabyteWithoutNewline(t *testing.T) {
 }
 
 // notch is how far the marks of a ruler are apart.
-const notch = 16
+const notch = 64
 
 // writeRuler writes a line whose every notch is the offset at which it stands, and no newline.
 func writeRuler(t *testing.T, path string, length int) {
