@@ -92,10 +92,9 @@ func (w *workspace) reset(ns int64) {
 // to a whole request.
 func (w *workspace) trim() {
 	held := 0
-	for i, q := range slices.Backward(w.spare) {
+	for _, q := range slices.Backward(w.spare) {
 		if held += cap(q.bytes) + cap(q.aside) + cap(q.packed); held > 3*requestBytes {
-			w.spare = slices.Delete(w.spare, 0, i+1)
-			return
+			*q = queue{} // it may be the last one that a route used, so that it must hold nothing itself
 		}
 	}
 }
@@ -258,19 +257,19 @@ func (q *queue) pack(batch []byte, c kgo.Compressor) ([]byte, int8) {
 	if c == nil {
 		return batch, 0
 	}
-	b := packed.Get().(*bytes.Buffer)
-	defer packed.Put(b)
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
 	b.Reset()
 	p, codec := c.Compress(b, batch[headerBytes:])
-	if codec <= 0 { // it can't be said why; what is not compressed is as good
+	if codec <= 0 { // it failed, which it doesn't say more of; what is not compressed is as good
 		return batch, 0
 	}
 	q.packed = append(append(q.packed[:0], make([]byte, headerBytes)...), p...)
 	return q.packed, int8(codec)
 }
 
-// packed are buffers to compress into.
-var packed = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// buffers are what is compressed into.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // millis cuts ns since 1970 to the milliseconds that Kafka knows. It knows no time before 1970.
 func millis(ns int64) int64 { return max(ns, 0) / 1e6 }

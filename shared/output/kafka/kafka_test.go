@@ -229,6 +229,33 @@ func TestVerdicts(t *testing.T) {
 	require.Equal(t, []int{0, 1, 2}, partial.Retry)
 }
 
+// Each queue may once have had a whole request to itself; that must not add up.
+func TestMemoryOfQueuesIsBounded(t *testing.T) {
+	o, v, all := open(t), newVerdict(), map[string]*topic{"web": topicOf(50)}
+	w := newWorkspace(1 << 20)
+	for few := range 40 { // partitions with a record, and then one with a lot of them
+		b := sample.Batch(0, 2000, sample.Source(few))
+		for n := range few {
+			b.Records = append(sample.Batch(0, 1, sample.Source(100+n)).Records, b.Records...)
+		}
+		o.fill(w, b, 0, all, v)
+	}
+	w.reset(0)
+	queues := map[*queue]bool{}
+	for _, rt := range w.routes {
+		queues[rt.queue] = true
+	}
+	for _, q := range w.spare {
+		queues[q] = true
+	}
+	require.Greater(t, len(queues), 20)
+	held := 0
+	for q := range queues {
+		held += cap(q.bytes)
+	}
+	require.Less(t, held, 3*requestBytes)
+}
+
 // A record costs no allocation, from the batch to the request: what a request costs is the same for any number.
 func TestEncodingAllocatesNothing(t *testing.T) {
 	for _, key := range []string{"", "user"} {
