@@ -168,7 +168,7 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 	}
 	if c := f.route.Chain; c != nil {
 		c.Apply(b, from, ns, last)
-		if !replay {
+		if !replay && !failed {
 			c.Expire(b, ns)
 		}
 	}
