@@ -54,11 +54,6 @@ func (c *Config) Check() error {
 	return nil
 }
 
-var codecs = map[string]kgo.CompressionCodec{
-	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
-	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
-}
-
 // acks are the numbers of the protocol, and the library's names for them.
 var acks = map[string]struct {
 	number int16

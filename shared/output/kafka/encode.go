@@ -1,14 +1,10 @@
 package kafka
 
 import (
-	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"slices"
-	"sync"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -251,25 +247,6 @@ func (q *queue) fingerprint(n int) uint64 {
 	}
 	return h.Sum64()
 }
-
-// pack returns batch, with room for its header, as it is sent, and what the codec is called in the header.
-func (q *queue) pack(batch []byte, c kgo.Compressor) ([]byte, int8) {
-	if c == nil {
-		return batch, 0
-	}
-	b := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(b)
-	b.Reset()
-	p, codec := c.Compress(b, batch[headerBytes:])
-	if codec <= 0 { // it failed, which it doesn't say more of; what is not compressed is as good
-		return batch, 0
-	}
-	q.packed = append(append(q.packed[:0], make([]byte, headerBytes)...), p...)
-	return q.packed, int8(codec)
-}
-
-// buffers are what is compressed into.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // millis cuts ns since 1970 to the milliseconds that Kafka knows. It knows no time before 1970.
 func millis(ns int64) int64 { return max(ns, 0) / 1e6 }

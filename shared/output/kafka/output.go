@@ -27,7 +27,7 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	compressor, err := kgo.DefaultCompressor(codecs[c.Codec])
+	compressor, err := newCompressor(c.Codec)
 	if err != nil {
 		return nil, err
 	}
