@@ -12,6 +12,9 @@ KUBERNETES_VERSION := $(shell awk '$$2 == "k8s.io/kubernetes" {print $$3}' integ
 KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/kubernetes-$(KUBERNETES_VERSION:v%=%)
 KUBERNETES_LDFLAGS := $(foreach package,component-base/version client-go/pkg/version,-X k8s.io/$(package).gitVersion=$(KUBERNETES_VERSION))
 
+# Where make bench looks for the collectors that it compares Remora with, besides PEERS and PATH.
+BENCH_PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/peers
+
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOL    := go tool -modfile=tools/go.mod
 ENGINE  := hack/engine run
@@ -19,7 +22,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image demo test lint unit integration test-long test-model test-kubernetes fuzz bench bench-code clean FORCE
+.PHONY: help build plugin image demo test lint unit integration test-long test-model test-kubernetes fuzz bench bench-peers bench-code clean FORCE
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +107,11 @@ bench: bin/remora-sidecar bin/plugin ## Remora beside a bare loop and the peers 
 	go build -C integration/backends/kfake -o ../../../bin/kfake .
 	bin/bench run $(BENCH)
 	$(ENGINE) go test -C integration -tags bench -count=1 -timeout 20m -v ./bench/driver
+
+bench-peers: ## the peers that are Go modules, for make bench: file.d, vlagent, the OpenTelemetry Collector
+	go build -C integration/bench/peers/filed -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ tool
+	go build -C integration/bench/peers/vlagent -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ tool
+	go build -C integration/bench/peers/otelcol -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ .
 
 bench-code: ## the benchmarks of the hot path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
