@@ -73,25 +73,32 @@ func offsets(client *kgo.Client) (sum int64, err error) {
 	return sum, nil
 }
 
-// arrivedInKafka waits until the topic has as many records as there are lines. More than that would be lines that were
-// sent twice in spite of idempotence.
-func arrivedInKafka(j *job, limit time.Duration) (s stats, err error) {
+// arrivedInKafka waits until the topic has as many records as there are lines, for as long as ctx allows and new ones come.
+// More than that would be lines that were sent twice in spite of idempotence.
+func arrivedInKafka(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
 	client, err := connect(j)
 	if err != nil {
 		return s, err
 	}
 	defer client.Close()
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for s.Last = time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		n, err := offsets(client)
 		if err != nil {
 			return s, err
 		}
-		if s.Lines = int(n); s.Lines >= j.lines {
-			s.Last, s.Again = time.Now(), s.Lines-j.lines
+		if int(n) > s.Lines {
+			s.Lines, s.Last = int(n), time.Now()
+		}
+		switch {
+		case s.Lines >= j.lines:
+			s.Again = s.Lines - j.lines
 			return s, nil
+		case ctx.Err() != nil:
+			return s, fmt.Errorf("%w, after %d of %d records", context.Cause(ctx), s.Lines, j.lines)
+		case time.Since(s.Last) > stall:
+			return s, fmt.Errorf("%w: no new record for %v, after %d of %d", errUnfinished, stall, s.Lines, j.lines)
 		}
 	}
-	return s, fmt.Errorf("only %d of %d records are in the topic after %v", s.Lines, j.lines, limit)
 }
 
 // split writes the input as one file for each partition and returns the pattern that finds them.

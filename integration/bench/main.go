@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,10 +20,11 @@ var cli struct {
 		Bins   string        `default:"bin" help:"Where remora-sidecar lies; scratch files go there too."`
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
-		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+kafka" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there."`
-		Only   []string      `help:"Names of collectors, where not all are wanted."`
+		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there."`
+		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, or a peer's binary."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
-		Port   int           `default:"19200" help:"Where the server listens, on loopback."`
+		Stall  time.Duration `default:"30s" help:"After so long without a line that had not come before a run has failed as well."`
+		Port   int           `default:"19200" help:"Where the server listens, on loopback; a collector may take the port behind it."`
 		Plot   string        `help:"Write a plot as SVG."`
 	} `cmd:"" default:"withargs" help:"Measure."`
 	Serve struct {
@@ -49,12 +51,14 @@ func main() {
 	ctx.FatalIfErrorf(err)
 }
 
-// row is a collector's results in one job, a round each.
+// row is a collector's results in one job, a round each, and what went wrong in the last one.
 type row struct {
-	job, name string
+	job, kind string
+	collector collector
 	bytes     int64
 	lines     int
 	results   []result
+	failed    error
 }
 
 func measure() error {
@@ -70,12 +74,15 @@ func measure() error {
 		if err != nil {
 			return err
 		}
-		done, err := measureJob(name, j, o.Rounds, o.Limit, o.Only)
+		done := measureJob(name, j, o.Rounds, patience{o.Limit, o.Stall}, found(o.Only))
 		_ = os.RemoveAll(strings.TrimSuffix(j.file, "/*.log"))
-		if err != nil {
-			return err
-		}
 		rows = append(rows, done...)
+		print(name, done, yardstick(rows, j.kind))
+		for _, r := range done {
+			if r.collector.name == remoraName && r.failed != nil {
+				return r.failed
+			}
+		}
 	}
 	if o.Plot != "" {
 		return plot(o.Plot, rows)
@@ -112,33 +119,25 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 	return j, write(j.file, j.kind, j.lines)
 }
 
-func measureJob(name string, j job, rounds int, limit time.Duration, only []string) ([]*row, error) {
-	var rows []*row
-	for _, c := range collectors(&j) {
-		if len(only) == 0 || slices.Contains(only, c.name) {
-			rows = append(rows, &row{job: name, name: c.name, bytes: j.bytes, lines: j.lines})
-		}
+// measureJob has each collector do the job once a round, in turn. One that fails is not asked again, and one that takes no
+// part has no row.
+func measureJob(name string, j job, rounds int, patience patience, all []collector) (rows []*row) {
+	for _, c := range all {
+		rows = append(rows, &row{job: name, kind: j.kind, collector: c, bytes: j.bytes, lines: j.lines})
 	}
-	can := map[string]error{}
 	for range rounds {
-		for _, c := range collectors(&j) {
-			at := slices.IndexFunc(rows, func(r *row) bool { return r.name == c.name })
-			if at < 0 || can[c.name] != nil {
+		for _, r := range rows {
+			if r.failed != nil {
 				continue
 			}
-			r, err := run(c, j, limit)
+			result, err := run(r.collector, j, patience)
 			if err != nil {
-				can[c.name] = err
-				fmt.Fprintf(os.Stderr, "%s, %s: %v\n", name, c.name, err)
+				r.failed = err
+				fmt.Fprintf(os.Stderr, "%s, %s: %v\n", name, r.collector.name, err)
 				continue
 			}
-			rows[at].results = append(rows[at].results, r)
+			r.results = append(r.results, result)
 		}
 	}
-	rows = slices.DeleteFunc(rows, func(r *row) bool { return len(r.results) == 0 })
-	print(name, rows)
-	if can["remora"] != nil {
-		return nil, can["remora"]
-	}
-	return rows, nil
+	return slices.DeleteFunc(rows, func(r *row) bool { return errors.Is(r.failed, errNoPart) })
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -33,29 +34,82 @@ func (r *row) spread(f figure) (least, middle, most float64) {
 	return all[0], all[len(all)/2], all[len(all)-1]
 }
 
-// print writes a job's rows: the median, with least and most, and how often as much as the first row it is.
-func print(job string, rows []*row) {
+// yardstick is the bare loop's row for an input, if it was measured.
+func yardstick(rows []*row, kind string) *row {
+	for _, r := range rows {
+		if r.collector.name == bareLoop && r.kind == kind && len(r.results) > 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+func (r *row) median(f figure) float64 {
+	_, middle, _ := r.spread(f)
+	return middle
+}
+
+// print writes a job's rows: the median, with least and most, and how often as much as the bare loop, raw, with the same
+// input it is. Then it says how Remora compares with the fastest peer.
+func print(job string, rows []*row, bare *row) {
 	fmt.Printf("\n%s\n", job)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "collector")
 	for _, f := range figures {
 		fmt.Fprintf(t, "\t%s", f.name)
 	}
-	fmt.Fprintln(t, "\tMB/CPU-s and lines/s to the first")
+	fmt.Fprintln(t, "\tMB/CPU-s and lines/s to the bare loop")
 	for _, r := range rows {
-		fmt.Fprint(t, r.name)
+		fmt.Fprint(t, r.collector.label())
+		if len(r.results) == 0 {
+			fmt.Fprintf(t, "\t%s\n", outcome(r.failed))
+			continue
+		}
 		for _, f := range figures {
 			least, middle, most := r.spread(f)
 			fmt.Fprintf(t, "\t%s (%s-%s)", round(middle), round(least), round(most))
 		}
 		for _, f := range figures[:2] {
-			_, middle, _ := r.spread(f)
-			_, first, _ := rows[0].spread(f)
-			fmt.Fprintf(t, "\t%.2f", middle/first)
+			if bare == nil {
+				fmt.Fprint(t, "\t-")
+				continue
+			}
+			fmt.Fprintf(t, "\t%.2f", r.median(f)/bare.median(f))
+		}
+		if r.failed != nil {
+			fmt.Fprintf(t, "\t%s after %d rounds", outcome(r.failed), len(r.results))
 		}
 		fmt.Fprintln(t)
 	}
 	_ = t.Flush() // to stdout
+	for _, f := range figures[:2] {
+		compare(f, rows)
+	}
+}
+
+// outcome is why there are no figures; the whole of it was told when it happened.
+func outcome(failed error) string {
+	if errors.Is(failed, errUnfinished) {
+		return errUnfinished.Error()
+	}
+	return "failed"
+}
+
+// compare says how often as much as the fastest peer Remora has of a figure.
+func compare(f figure, rows []*row) {
+	var remora, fastest *row
+	for _, r := range rows {
+		switch {
+		case len(r.results) == 0 || r.collector.name == bareLoop:
+		case r.collector.name == remoraName:
+			remora = r
+		case fastest == nil || r.median(f) > fastest.median(f):
+			fastest = r
+		}
+	}
+	if remora != nil && fastest != nil {
+		fmt.Printf("remora has %.1f x the %s of the fastest peer, %s\n", remora.median(f)/fastest.median(f), f.name, fastest.collector.label())
+	}
 }
 
 func round(v float64) string {
@@ -67,7 +121,8 @@ func round(v float64) string {
 
 // plot draws the medians of MB per CPU second as bars, with a line from the least to the most.
 func plot(path string, rows []*row) error {
-	const width, bar, left = 640, 22, 220
+	const width, bar, left = 640, 22, 260
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r *row) bool { return len(r.results) == 0 })
 	top := 0.0
 	for _, r := range rows {
 		_, _, most := r.spread(figures[0])
@@ -81,12 +136,12 @@ func plot(path string, rows []*row) error {
 		least, middle, most := r.spread(figures[0])
 		y := 26 + i*bar
 		color := "#9aa5b1"
-		if r.name == "remora" {
+		if r.collector.name == remoraName {
 			color = "#0b7285"
 		}
 		x := func(v float64) float64 { return v / top * width }
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s: %s</text><rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`,
-			left-8, y+14, r.job, r.name, left, y, x(middle), bar-5, color)
+			left-8, y+14, r.job, r.collector.label(), left, y, x(middle), bar-5, color)
 		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="black"/><text x="%.1f" y="%d">%.0f</text>`+"\n",
 			left+x(least), left+x(most), y+bar/2-3, y+bar/2-3, left+x(most)+6, y+14, middle)
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -27,14 +29,6 @@ type job struct {
 
 func (j *job) url() string { return fmt.Sprintf("http://127.0.0.1:%d", j.port) }
 
-// collector is something that does the job.
-type collector struct {
-	name string
-	// command prepares what the collector needs in j.dir and returns how to start it; an error means that it can't do
-	// this job.
-	command func(j *job) (*exec.Cmd, error)
-}
-
 // result is what a run cost.
 type result struct {
 	cpu, wall time.Duration
@@ -43,7 +37,7 @@ type result struct {
 }
 
 // run does the job once, with a server of its own, and fails unless each line has arrived.
-func run(c collector, j job, limit time.Duration) (r result, err error) {
+func run(c collector, j job, patience patience) (r result, err error) {
 	if j.dir, err = os.MkdirTemp(j.bins, "run-"); err != nil {
 		return r, err
 	}
@@ -57,7 +51,7 @@ func run(c collector, j job, limit time.Duration) (r result, err error) {
 		return r, err
 	}
 	defer func() { _ = srv.Process.Kill(); _ = srv.Wait() }()
-	cmd, err := c.command(&j)
+	cmd, err := c.command(c.bin, &j)
 	if err != nil {
 		return r, err
 	}
@@ -71,15 +65,23 @@ func run(c collector, j job, limit time.Duration) (r result, err error) {
 	if err := cmd.Start(); err != nil {
 		return r, err
 	}
+	exited := make(chan struct{})
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience.limit, fmt.Errorf("%w within %v", errUnfinished, patience.limit))
+	defer cancel()
+	ctx, failed := context.WithCancelCause(ctx)
+	go func() {
+		defer close(exited)
+		if err := cmd.Wait(); err != nil { // the bare loop ends by itself, and well
+			failed(fmt.Errorf("it ended: %w", err))
+		}
+	}()
 	wait := arrived
 	if j.kafka {
 		wait = arrivedInKafka
 	}
-	s, waitErr := wait(&j, limit)
+	s, waitErr := wait(ctx, &j, patience.stall)
 	r.peak = peak(cmd.Process.Pid)
-	_ = cmd.Process.Signal(syscall.SIGTERM) // the bare loop has ended by itself
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	_ = cmd.Process.Signal(syscall.SIGTERM) // if it hasn't ended
 	select {
 	case <-exited:
 	case <-time.After(15 * time.Second):
@@ -88,7 +90,7 @@ func run(c collector, j job, limit time.Duration) (r result, err error) {
 	}
 	if waitErr != nil {
 		tail, _ := os.ReadFile(log.Name())
-		return r, fmt.Errorf("%s: %w; it said: %.2000s", c.name, waitErr, tail)
+		return r, fmt.Errorf("%w; it said: %.2000s", waitErr, tail)
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	r.cpu = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
@@ -118,10 +120,16 @@ func startServer(j *job) (*exec.Cmd, error) {
 	return nil, fmt.Errorf("the server on %s does not answer", j.url())
 }
 
-// arrived waits until the server has had each of the lines.
-func arrived(j *job, limit time.Duration) (s stats, err error) {
-	deadline := time.Now().Add(limit)
-	for time.Now().Before(deadline) {
+// patience is how long a run may take, and how long it may go on without a line that had not come before.
+type patience struct{ limit, stall time.Duration }
+
+// errUnfinished is that not all lines came.
+var errUnfinished = errors.New("did not finish")
+
+// arrived waits until the server has had each of the lines, for as long as ctx allows and new ones come.
+func arrived(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
+	begun := time.Now()
+	for s.Lines < j.lines {
 		time.Sleep(50 * time.Millisecond)
 		resp, err := http.Get(j.url() + "/stats")
 		if err != nil {
@@ -132,11 +140,19 @@ func arrived(j *job, limit time.Duration) (s stats, err error) {
 		if err != nil {
 			return s, err
 		}
-		if s.Lines >= j.lines {
-			return s, nil
+		last := s.Last
+		if last.Before(begun) {
+			last = begun
+		}
+		switch {
+		case s.Lines == j.lines:
+		case ctx.Err() != nil:
+			return s, fmt.Errorf("%w, after %d of %d lines (%d without a number)", context.Cause(ctx), s.Lines, j.lines, s.Odd)
+		case time.Since(last) > stall:
+			return s, fmt.Errorf("%w: no new line for %v, after %d of %d (%d without a number)", errUnfinished, stall, s.Lines, j.lines, s.Odd)
 		}
 	}
-	return s, fmt.Errorf("only %d of %d lines arrived within %v (%d without a number)", s.Lines, j.lines, limit, s.Odd)
+	return s, nil
 }
 
 // peak is the most memory that the process had resident, if it still lives.

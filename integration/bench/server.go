@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// server speaks Elasticsearch's bulk API, checks that each line comes once, and throws it away.
+// server takes what collectors deliver, by any of their protocols, checks that each line comes once, and throws it away.
 type server struct {
 	mu    sync.Mutex
 	seen  *seen
@@ -38,6 +37,11 @@ func serve(address string, lines int) error {
 	mux.HandleFunc("GET /stats", s.stats)
 	mux.HandleFunc("/_bulk", s.bulk)
 	mux.HandleFunc("/{index}/_bulk", s.bulk)
+	mux.HandleFunc("POST /v1/logs", s.otlp)
+	mux.HandleFunc("POST /insert/jsonline", s.jsonLines)
+	mux.HandleFunc("GET /api/v1/nodes", nodes)
+	mux.HandleFunc("GET /api/v1/nodes/{name}", node)
+	mux.HandleFunc("GET /api/v1/pods", pods)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		product(w)
 		fmt.Fprint(w, `{"name":"bench","cluster_name":"bench","version":{"number":"8.15.0"},"tagline":"You Know, for Search"}`)
@@ -62,7 +66,9 @@ func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-func (s *server) bulk(w http.ResponseWriter, r *http.Request) {
+// receive reads a request's body, hands it to take, and answers where there is none to be read. What take gets is its own
+// until it returns.
+func (s *server) receive(w http.ResponseWriter, r *http.Request, take func(body []byte)) {
 	body := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(body)
 	body.Reset()
@@ -74,64 +80,19 @@ func (s *server) bulk(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	action, docs := s.take(body.Bytes())
-	product(w)
-	// What isn't asked for isn't sent, as filter_path has it; without it there is a verdict an item.
-	if filter := r.URL.Query().Get("filter_path"); filter != "" && !strings.Contains(filter, "items,") && strings.Contains(filter, "errors") {
-		fmt.Fprint(w, `{"errors":false`)
-		if strings.Contains(filter, "items.*.status") {
-			items(w, docs, `{"`+action+`":{"status":201}}`)
-		}
-		fmt.Fprint(w, `}`)
-		return
-	}
-	fmt.Fprint(w, `{"took":1,"errors":false`)
-	items(w, docs, `{"`+action+`":{"_index":"bench","_id":"x","_version":1,"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":1,"_primary_term":1,"status":201}}`)
-	fmt.Fprint(w, `}`)
+	take(body.Bytes())
 }
 
-func items(w io.Writer, n int, item string) {
-	var b bytes.Buffer
-	b.WriteString(`,"items":[`)
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(item)
-	}
-	b.WriteString("]")
-	_, _ = w.Write(b.Bytes()) // the client counts
-}
-
-// take counts the documents: every second line, behind its action.
-func (s *server) take(body []byte) (action string, docs int) {
+// count takes note of the lines that each finds in a body.
+func (s *server) count(body []byte, each func(body []byte, line func(n int))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes += int64(len(body))
 	before := s.seen.lines
-	action = "create"
-	if bytes.HasPrefix(body, []byte(`{"index"`)) {
-		action = "index"
-	}
-	for isAction := true; len(body) > 0; isAction = !isAction {
-		end := bytes.IndexByte(body, '\n')
-		if end < 0 {
-			end = len(body) - 1
-		}
-		if end == 0 { // an empty line, as rsyslog sends behind a list template
-			body, isAction = body[1:], !isAction
-			continue
-		}
-		if !isAction {
-			s.seen.add(number(body[:end]))
-			docs++
-		}
-		body = body[end+1:]
-	}
+	each(body, s.seen.add)
 	if s.seen.lines > before {
 		s.last = time.Now()
 	}
-	return action, docs
 }
 
 func decompressed(r *http.Request) (io.Reader, error) {

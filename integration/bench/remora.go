@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// remora is the sidecar with all its tags and its checkpoints.
+func remora(_ string, j *job) (*exec.Cmd, error) {
+	cmd := exec.Command(filepath.Join(j.bins, "remora-sidecar"))
+	cmd.Env = append(os.Environ(),
+		"aliyun_logs_bench="+j.file, "REMORA_STATE_DIR="+j.dir, "LOGGING_OUTPUT=elasticsearch",
+		"ELASTICSEARCH_HOSTS="+j.url(), "ELASTICSEARCH_INDEX=bench", "POD_NAME=shop-web-1", "POD_NAMESPACE=shop", "POD_UID=0123",
+		"NODE_NAME=node-1", "CONTAINER_NAME=web")
+	if j.parse {
+		cmd.Env = append(cmd.Env, "aliyun_logs_bench_format="+j.kind)
+	}
+	if j.codec != "" {
+		cmd.Env = append(cmd.Env, "ELASTICSEARCH_COMPRESSION="+j.codec)
+	}
+	if j.kafka {
+		cmd.Env = append(cmd.Env, "LOGGING_OUTPUT=kafka", fmt.Sprintf("KAFKA_BROKERS=127.0.0.1:%d", j.port))
+	}
+	return cmd, nil
+}

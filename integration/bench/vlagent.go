@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// The pod whose container's log vlagent reads, and the five fields that it adds to each record.
+const (
+	podName       = "shop-web-1"
+	podNamespace  = "shop"
+	nodeName      = "node-1"
+	containerName = "web"
+	containerID   = "0123"
+)
+
+// vlagent only reads what a container runtime writes, and asks a Kubernetes what runs there: so the input is wrapped as
+// CRI has it, and the bench's server knows of one pod. It takes JSON apart wherever it meets it, and compresses always.
+func vlagent(bin string, j *job) (*exec.Cmd, error) {
+	switch {
+	case j.kafka || j.codec == "gzip":
+		return nil, fmt.Errorf("%w: it delivers over HTTP, compressed with zstd", errNoPart)
+	case j.parse && j.kind != "json" || !j.parse && j.kind == "json":
+		return nil, fmt.Errorf("%w: it takes JSON apart, and nothing else", errNoPart)
+	}
+	logs := filepath.Join(j.dir, "containers")
+	if err := os.Mkdir(logs, 0o755); err != nil {
+		return nil, err
+	}
+	name := podName + "_" + podNamespace + "_" + containerName + "-" + containerID + ".log"
+	if err := wrap(filepath.Join(logs, name), j.file); err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(j.dir, "kubeconfig")
+	conf := fmt.Sprintf(`{"current-context": "bench",
+"contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+"clusters": [{"name": "bench", "cluster": {"server": %q}}],
+"users": [{"name": "bench", "user": {}}]}
+`, j.url())
+	cmd := exec.Command(bin, "-kubernetesCollector", "-kubernetesCollector.logsPath="+logs, "-tmpDataPath="+j.dir,
+		"-remoteWrite.url="+j.url()+"/insert/jsonline", "-remoteWrite.format=jsonline",
+		fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", j.port+1))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBERNETES_SERVICE_HOST=")
+	return cmd, os.WriteFile(kubeconfig, []byte(conf), 0o600)
+}
+
+// wrap writes the lines of from to path as a container runtime does. What that adds does not count as input.
+func wrap(path, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(out, 1<<20)
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		_, _ = w.WriteString("2026-11-21T08:00:00.123456789Z stdout F ") // Flush tells
+		_, _ = w.Write(lines.Bytes())
+		_ = w.WriteByte('\n')
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return out.Close()
+}
