@@ -84,12 +84,15 @@ func (w *workspace) reset(ns int64) {
 	w.batch++
 }
 
-// trim lets go of the memory of queues that were not used for long, as long as there is much of it: each may have grown
-// to a whole request.
+// maxHeld is how many bytes of queues are kept for the next batch. The few queues that take turns at having most of a
+// request have to find room in it, or their memory would be made anew all the time.
+const maxHeld = 8 * requestBytes
+
+// trim lets go of the memory of queues that were not used for long: each may have grown to a whole request.
 func (w *workspace) trim() {
 	held := 0
 	for _, q := range slices.Backward(w.spare) {
-		if held += cap(q.bytes) + cap(q.aside) + cap(q.packed); held > 3*requestBytes {
+		if held += cap(q.bytes) + cap(q.aside) + cap(q.packed); held > maxHeld {
 			*q = queue{} // it may be the last one that a route used, so that it must hold nothing itself
 		}
 	}
