@@ -33,6 +33,8 @@ type shard struct {
 
 	turn []*Feed   // feeds, as of the present round
 	last time.Time // when something came
+
+	resting bool // the flights' memory was given back
 }
 
 func newShard(p *Pipeline, l *lane, cfg Config) *shard {
@@ -122,6 +124,7 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 			if s.last = now; quiet {
 				linger = min(linger, soon)
 			}
+			s.resting = false
 		}
 		if len(f.spans) > 0 && (f.full || now.Sub(f.begun) >= linger) {
 			return true
@@ -134,6 +137,9 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 			wait = min(wait, linger-now.Sub(f.begun))
 		} else if quiet && got == 0 {
 			wait = calm
+			if !s.resting && now.Sub(s.last) > restful {
+				s.rest(f)
+			}
 		}
 		timer.Reset(wait)
 		select {
@@ -141,6 +147,20 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 		case <-ctx.Done():
 			return false
 		}
+	}
+}
+
+// rest gives back the memory of f, which is empty, and of the flights that wait to be filled. One that is on its way
+// keeps what it has; it was the last for a while.
+func (s *shard) rest(f *flight) {
+	s.resting = true
+	f.batch.Rest()
+	select {
+	case other := <-s.idle:
+		other.batch.Rest()
+		s.idle <- other
+	default:
+		s.resting = false // again, when it is back
 	}
 }
 

@@ -1,6 +1,12 @@
 package record
 
-import "slices"
+import (
+	"os"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // Batch is records of one or more sources, in the order of their streams, with the memory they point into. It is used by
 // one goroutine at a time: a pipeline fills it, an output reads it, then it is reset and filled again. An output may not
@@ -76,6 +82,19 @@ func (b *Batch) Added(m Mark) int { return len(b.Arena) - m.arena + b.tail - m.t
 
 // Grow doubles the memory for bytes of streams. Only an empty batch may grow, because records point into what it has.
 func (b *Batch) Grow() { b.raw = make([]byte, 2*len(b.raw)) }
+
+// Rest gives the memory of an empty batch back to the system. It comes again, page by page, when the batch is filled.
+func (b *Batch) Rest() {
+	b.Reset()
+	b.Records, b.Arena = nil, nil
+	// Of raw the address stays, for that costs nothing: neither a collection before its memory is free, nor a new 4 MiB to
+	// be zeroed when a single line comes. Pages that it shares with others at its ends are left alone.
+	page := os.Getpagesize()
+	begin := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b.raw)))) & (page - 1)
+	if end := begin + (len(b.raw)-begin)&^(page-1); end > begin {
+		_ = unix.Madvise(b.raw[begin:end], unix.MADV_DONTNEED) // where it fails the memory stays
+	}
+}
 
 // Size is how many bytes of memory the records' content takes up, near enough to bound a batch by it.
 func (b *Batch) Size() int { return b.used + b.tail + len(b.Arena) }

@@ -2,6 +2,9 @@ package record_test
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,4 +47,32 @@ func TestSpareMemory(t *testing.T) {
 	require.Len(t, b.Free(), 70)
 	b.Reset()
 	require.Len(t, b.Free(), 100)
+}
+
+// A batch that rests takes up no memory, and can be filled again.
+func TestRest(t *testing.T) {
+	const size = 64 << 20
+	b := record.NewBatch(size)
+	fill := func() {
+		copy(b.Free(), bytes.Repeat([]byte("r"), size))
+		b.Keep(size)
+	}
+	fill()
+	before := resident(t)
+	b.Rest()
+	require.Less(t, resident(t), before-size/1024*9/10)
+	require.Len(t, b.Free(), size)
+	fill()
+	require.Equal(t, size, b.Size())
+	record.NewBatch(10).Rest() // less than a page
+}
+
+// resident is how many KiB of memory this process has that are no file's.
+func resident(t *testing.T) (kib int) {
+	status, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	_, err = fmt.Sscan(rest, &kib)
+	require.NoError(t, err)
+	return kib
 }
