@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 )
 
-// fileD follows its optimization tips: more events at once than the default capacity has, fewer and larger batches, and
-// offsets saved once a second as it does by itself. Its events have no identity.
+// fileD is set up as its optimization tips ask for, which is to try: with its default capacity, since a larger one costs it
+// a third of its speed and twice the memory, and with few workers. What stalls it is its pool of events: where all of them
+// wait in batches that are not full, nothing goes on until batch_flush_timeout, 200 ms unless it is told, has passed. Its
+// offsets are saved once a second, as it does by itself, and its events have no identity.
 func fileD(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec == "zstd" || j.kafka {
-		return nil, fmt.Errorf("%w: its elasticsearch output has gzip, and no zstd", errNoPart)
+		return nil, fmt.Errorf("%w: it delivers to Elasticsearch, with gzip or without", errNoPart)
 	}
 	decoder, parse := "raw", ""
 	switch {
@@ -25,7 +27,7 @@ pipelines:
   bench:
     settings:
       decoder: %s
-      capacity: 8192
+      capacity: 1024
       avg_log_size: 1024
     input:
       type: file
@@ -51,6 +53,7 @@ pipelines:
       use_gzip: %t
       gzip_compression_level: best-speed
       workers_count: gomaxprocs*1
+      batch_flush_timeout: 20ms
 `, decoder, j.file, j.dir, parse, j.url(), j.codec == "gzip")
 	path := filepath.Join(j.dir, "file.d.yaml")
 	return exec.Command(bin, "--config", path, "--http", "off"), os.WriteFile(path, []byte(conf), 0o600)

@@ -12,7 +12,7 @@ import (
 // Generate_ID costs it two thirds of its speed.
 func fluentBit(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec == "zstd" || j.kafka {
-		return nil, fmt.Errorf("%w: its es output has gzip, and no zstd", errNoPart)
+		return nil, fmt.Errorf("%w: it delivers to Elasticsearch, with gzip or without", errNoPart)
 	}
 	parser, parserFile := "", ""
 	if j.parse {
