@@ -49,6 +49,7 @@ func run(ctx context.Context, environ map[string]string, socket string) error {
 	}
 	log := s.Logger()
 	config.TuneMemory(environ, log)
+	defer config.ForgetStartup(log)()
 	lanes, err := s.Lanes(s.Outputs, environ)
 	if err != nil {
 		return usageError{err}

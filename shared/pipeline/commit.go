@@ -27,7 +27,7 @@ func (p *Pipeline) wake() {
 }
 
 func (p *Pipeline) commitLoop(ctx context.Context) {
-	tick := time.NewTicker(commitEvery)
+	tick := time.NewTimer(untilNext(commitEvery, time.Now()))
 	defer tick.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
@@ -41,7 +41,9 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 			p.commit()
 			last = time.Now()
 		case <-tick.C:
-			p.look(time.Now())
+			now := time.Now()
+			p.look(now)
+			tick.Reset(untilNext(commitEvery, now))
 		case <-ctx.Done():
 			return
 		}

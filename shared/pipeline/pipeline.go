@@ -43,7 +43,7 @@ const (
 	quantum = 128 << 10
 	// poll is how often streams are looked at, as an atomic load each; calm is how often when nothing came for a second.
 	// What comes then is sent soon instead of after the linger, for it is likely to stay alone: so calm costs no latency.
-	poll, calm, soon = 25 * time.Millisecond, 200 * time.Millisecond, 50 * time.Millisecond
+	poll, calm, soon = 25 * time.Millisecond, 250 * time.Millisecond, 50 * time.Millisecond
 	// restful is how long nothing has to have come for the batches' memory to be given back.
 	restful = 10 * time.Second
 	// little is how many bytes a look at all streams has to bring for the next look to follow at once. Less than that

@@ -136,7 +136,7 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 		if len(f.spans) > 0 {
 			wait = min(wait, linger-now.Sub(f.begun))
 		} else if quiet && got == 0 {
-			wait = calm
+			wait = untilNext(calm, now)
 			if !s.resting && now.Sub(s.last) > restful {
 				s.rest(f)
 			}
@@ -148,6 +148,12 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 			return false
 		}
 	}
+}
+
+// untilNext is how long it is until the clock shows a multiple of every. Who waits so wakes up together with all others
+// who do, the tailer among them: a thread that wakes for several costs what one does that wakes for a single one.
+func untilNext(every time.Duration, now time.Time) time.Duration {
+	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
 // rest gives back the memory of f, which is empty, and of the flights that wait to be filled. One that is on its way

@@ -299,7 +299,8 @@ func (t *Tailer) pause(now time.Time) time.Duration {
 			return busyEvery
 		}
 	}
-	return t.quietEvery()
+	every := t.quietEvery() // on the clock's beat, on which the pipeline looks as well: one waking instead of two
+	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
 // quietEvery is between two looks at a file that did not grow lately: each costs about a microsecond.
