@@ -43,7 +43,6 @@ func common(p *pattern, b *record.Batch) string {
 func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
 	var (
 		x    = indexer{pattern: &o.pattern}
-		p    = to.Bytes
 		head []byte // the action up to the identity
 		last string
 	)
@@ -57,7 +56,7 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
 				head, last = appendHead(head[:0], name, typed), name
 			}
 		}
-		p = append(p, head...)
+		p := append(to.Bytes, head...)
 		if o.config.Dedup {
 			if !shared {
 				p = append(p, ',')
@@ -68,9 +67,9 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
 		}
 		p = append(p, "}}\n"...)
 		p = to.Enc.AppendRecord(p, r)
-		p = append(p, '\n')
+		to.Bytes = append(p, '\n')
+		to.Pack()
 	}
-	to.Bytes = p
 }
 
 func appendHead(dst []byte, index string, typed bool) []byte {

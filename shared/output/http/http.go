@@ -78,6 +78,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	defer o.client.Release(buffer)
 	for i := range b.Records {
 		buffer.Bytes = append(buffer.Enc.AppendRecord(buffer.Bytes, &b.Records[i]), '\n')
+		buffer.Pack()
 	}
 	answer, end, err := o.client.Post(ctx, o.url, o.contentType, buffer)
 	defer end()

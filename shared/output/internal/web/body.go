@@ -14,10 +14,13 @@ type Buffer struct {
 	Bytes []byte
 	Enc   record.Encoder
 
-	packed     []byte // compressed
-	framed     []byte // with gRPC's prefix
-	compressor compressor
-	readers    atomic.Int32 // bodies that the transport has not closed
+	codec   Codec
+	packer  packer
+	packing bool         // it has taken something of this body
+	packed  []byte       // compressed
+	err     error        // of packing
+	framed  []byte       // with gRPC's prefix
+	readers atomic.Int32 // bodies that the transport has not closed
 }
 
 // body is a reader of payload that counts among b's readers until it is closed. The transport may go on reading after it

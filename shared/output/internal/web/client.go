@@ -83,7 +83,7 @@ func NewClient(o Options) *Client {
 			DisableCompression:    true,
 			Protocols:             protocols,
 		},
-		buffers: sync.Pool{New: func() any { return new(Buffer) }},
+		buffers: sync.Pool{New: func() any { return &Buffer{codec: o.Codec} }},
 	}
 }
 
@@ -101,7 +101,7 @@ func Unsent(err error) bool {
 // Buffer returns memory to write a body into. It goes back with Release.
 func (c *Client) Buffer() *Buffer {
 	b := c.buffers.Get().(*Buffer)
-	b.Bytes = b.Bytes[:0]
+	b.Bytes, b.packing, b.err = b.Bytes[:0], false, nil
 	return b
 }
 
