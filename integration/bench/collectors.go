@@ -40,6 +40,7 @@ var known = []collector{
 		return exec.Command(self, "bare", j.file, j.url()+"/bench/_bulk"), err
 	}},
 	{name: remoraName, command: remora},
+	{name: remoraName, protocol: "JSON lines, zstd", command: remoraLines},
 	{name: "fluent-bit", command: fluentBit},
 	{name: "file.d", command: fileD},
 	{name: "vlagent", protocol: "JSON lines, zstd", command: vlagent},

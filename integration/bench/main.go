@@ -133,7 +133,7 @@ func measureJob(name string, j job, rounds int, patience patience, all []collect
 			result, err := run(r.collector, j, patience)
 			if err != nil {
 				r.failed = err
-				fmt.Fprintf(os.Stderr, "%s, %s: %v\n", name, r.collector.name, err)
+				fmt.Fprintf(os.Stderr, "%s, %s: %v\n", name, r.collector.label(), err)
 				continue
 			}
 			r.results = append(r.results, result)

@@ -25,3 +25,13 @@ func remora(_ string, j *job) (*exec.Cmd, error) {
 	}
 	return cmd, nil
 }
+
+// remoraLines is the sidecar again, with the output that posts JSON lines: what vlagent sends, compressed as vlagent does.
+func remoraLines(_ string, j *job) (*exec.Cmd, error) {
+	if j.codec != "zstd" {
+		return nil, fmt.Errorf("%w: it is here for who sends JSON lines with zstd", errNoPart)
+	}
+	cmd, err := remora("", j)
+	cmd.Env = append(cmd.Env, "LOGGING_OUTPUT=http", "HTTP_URL="+j.url()+"/insert/jsonline", "HTTP_COMPRESSION="+j.codec)
+	return cmd, err
+}

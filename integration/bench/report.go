@@ -95,20 +95,23 @@ func outcome(failed error) string {
 	return "failed"
 }
 
-// compare says how often as much as the fastest peer Remora has of a figure.
+// compare says how often as much as the fastest peer Remora has of a figure, with each protocol that it delivers by.
 func compare(f figure, rows []*row) {
-	var remora, fastest *row
+	var ours []*row
+	var fastest *row
 	for _, r := range rows {
 		switch {
 		case len(r.results) == 0 || r.collector.name == bareLoop:
 		case r.collector.name == remoraName:
-			remora = r
+			ours = append(ours, r)
 		case fastest == nil || r.median(f) > fastest.median(f):
 			fastest = r
 		}
 	}
-	if remora != nil && fastest != nil {
-		fmt.Printf("remora has %.1f x the %s of the fastest peer, %s\n", remora.median(f)/fastest.median(f), f.name, fastest.collector.label())
+	for _, r := range ours {
+		if fastest != nil {
+			fmt.Printf("%s has %.1f x the %s of the fastest peer, %s\n", r.collector.label(), r.median(f)/fastest.median(f), f.name, fastest.collector.label())
+		}
 	}
 }
 
