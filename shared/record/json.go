@@ -38,6 +38,17 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 	return append(dst, r.Source.tail[r.Std]...)
 }
 
+// JSONSize is about how long AppendRecord makes the records, where little has to be escaped.
+func JSONSize(records []Record) int {
+	const members = len(`{"@timestamp":"2006-01-02T15:04:05.000000000Z","message":"","offset":123456789012,`)
+	size := members * len(records)
+	for i := range records {
+		r := &records[i]
+		size += len(r.Line) + len(r.Line)/32 + len(r.Fields) + len(r.Source.tail[r.Std])
+	}
+	return size
+}
+
 // AppendTime appends ns since 1970 as RFC 3339 in UTC with nine digits, without quotes. Years outside 0 to 9999, which
 // int64 nanoseconds can't reach, do not occur.
 func (e *Encoder) AppendTime(dst []byte, ns int64) []byte {

@@ -99,3 +99,18 @@ func FuzzAppendBytes(f *testing.F) {
 		require.Equal(t, got, string(AppendText(nil, out)))
 	})
 }
+
+func TestJSONSizeIsNearEnoughToMakeRoomBy(t *testing.T) {
+	src := NewSource("s", "access", "/var/log/nginx/access.log", "access", []Tag{{"team", "shop"}, {"k8s_pod", "web-1"}}, nil)
+	records := []Record{
+		{Line: []byte(`10.1.0.7 - - [21/Nov/2026:08:00:00 +0000] "GET /cart HTTP/1.1" 200 512 "-" "curl/8.5.0"`), Offset: 1 << 20},
+		{Fields: []byte(`"method":"GET","path":"/cart","status":200,"bytes":512`), Offset: 1 << 30},
+		{Line: []byte("panic: no such cart"), Fields: []byte(`"level":"error"`), Std: Stderr},
+	}
+	actual := 0
+	for i := range records {
+		records[i].Source, records[i].Time = src, 1763712000_123456789
+		actual += len(new(Encoder).AppendRecord(nil, &records[i]))
+	}
+	require.InEpsilon(t, actual, JSONSize(records), 0.15)
+}

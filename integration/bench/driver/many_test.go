@@ -48,6 +48,9 @@ func TestTwoHundredContainers(t *testing.T) {
 	writing.Wait()
 	fmt.Printf("%d containers, %.0f lines/s in all: %.2f core, %d MiB; from line to backend %v in the median, %v at p99, %v at p99.9\n",
 		containers, perSecond, cores, memory>>20, at[0], at[1], at[2])
+	if memory > 64<<20 {
+		t.Errorf("the plugin held %d MiB", memory>>20)
+	}
 	if perSecond < 0.95*containers*rate {
 		t.Errorf("only %.0f lines/s: the machine could not write as many as were to be measured", perSecond)
 	}

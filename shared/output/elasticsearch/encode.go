@@ -38,6 +38,9 @@ func common(p *pattern, b *record.Batch) string {
 	return first
 }
 
+// action is about how long the line is that precedes each record.
+const action = len(`{"create":{"_index":"index-2006.01.02","_id":"0123456789abcdef.01234567"}}` + "\n\n")
+
 // encode writes b as the body of a bulk request. An index that all records share stands in the URL and not here.
 // typed says that the server wants a type beside the index, as it was before version 7.
 func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
@@ -49,6 +52,7 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
 	if shared {
 		head = append(head, `{"create":{`...)
 	}
+	to.Room(record.JSONSize(b.Records) + len(b.Records)*action)
 	for i := range b.Records {
 		r := &b.Records[i]
 		if !shared {

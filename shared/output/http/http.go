@@ -76,6 +76,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	}
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
+	buffer.Room(record.JSONSize(b.Records) + len(b.Records))
 	for i := range b.Records {
 		buffer.Bytes = append(buffer.Enc.AppendRecord(buffer.Bytes, &b.Records[i]), '\n')
 		buffer.Pack()

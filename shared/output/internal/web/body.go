@@ -23,6 +23,17 @@ type Buffer struct {
 	readers atomic.Int32 // bodies that the transport has not closed
 }
 
+// Room makes room for a body of n bytes, or for what gathers of it where it is compressed. A body that grows step by step
+// leaves several times as much garbage behind as it is long at last.
+func (b *Buffer) Room(n int) {
+	if b.codec.encoding() != "" {
+		n = min(n, 2*chunk)
+	}
+	if cap(b.Bytes) < n {
+		b.Bytes = make([]byte, 0, n+n/16)
+	}
+}
+
 // body is a reader of payload that counts among b's readers until it is closed. The transport may go on reading after it
 // has returned an error or an answer.
 func (b *Buffer) body(payload []byte) io.ReadCloser {
