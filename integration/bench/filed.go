@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 )
 
-// fileD is set up as its optimization tips ask for, which is to try: with its default capacity, since a larger one costs it
-// a third of its speed and twice the memory, and with few workers. What stalls it is its pool of events: where all of them
-// wait in batches that are not full, nothing goes on until batch_flush_timeout, 200 ms unless it is told, has passed. Its
-// offsets are saved once a second, as it does by itself, and its events have no identity.
+// fileD is set up as its optimization tips ask for, which is to try: with its default capacity, since a larger one cost it
+// a third of its speed and twice the memory here, and with few workers. With its own batch_flush_timeout of 200 ms it stood
+// still again and again; that looked like its pool of events waiting, all of them, in batches that were not full, and ended
+// with a shorter one. Its offsets are saved once a second, as it does by itself, and its events have no identity.
 func fileD(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec == "zstd" || j.kafka {
 		return nil, fmt.Errorf("%w: it delivers to Elasticsearch, with gzip or without", errNoPart)
