@@ -38,11 +38,12 @@ type Sink struct {
 	// Path is the file: the bodies of the requests, one behind the other.
 	Path string
 
-	addr   string
-	file   *os.File
-	mu     sync.Mutex
-	mood   Mood
-	server *http.Server
+	addr     string
+	file     *os.File
+	mu       sync.Mutex
+	mood     Mood
+	listener net.Listener
+	server   *http.Server
 }
 
 // New starts a server on a free port of 127.0.0.1, in the given mood. It ends with the test.
@@ -80,6 +81,7 @@ func (s *Sink) Be(t testing.TB, mood Mood) {
 	defer s.mu.Unlock()
 	if s.server != nil {
 		s.server.Close()
+		s.listener.Close() // itself, for the server does not know of it before its goroutine has run
 		s.server = nil
 	}
 	s.mood = mood
@@ -90,6 +92,7 @@ func (s *Sink) Be(t testing.TB, mood Mood) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.listener = l
 	s.server = &http.Server{
 		Handler:     s.handler(mood),
 		BaseContext: func(net.Listener) context.Context { return context.Background() },
