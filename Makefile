@@ -82,7 +82,7 @@ test-long: bin/plugin bin/image ## the proofs that take long: hundreds of kills,
 	$(ENGINE) go test -C integration -tags long -count=1 -p 1 -timeout 60m -v -run Long ./driver ./sidecar
 
 test-model: ## the model test of the tailer, with CHECKS=100000 seeds
-	go test ./sidecar/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)
+	go test ./shared/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)
 
 test-kubernetes: bin/image $(KUBERNETES) ## the sidecar on a real Kubernetes, which is built first; RUN= names the tests
 	hack/need etcd etcd-server

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/remora-logs/remora/driver/capture"
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/record"
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -26,7 +26,7 @@ var ownOptions = []string{whenFullOption, blockTimeoutOption}
 
 // journal keeps of what the engine tells about a container what is needed to collect it, and says what is wrong with
 // the rest. No label, variable or option makes it refuse a container: daemon.json's options reach every one.
-func (s *sessions) journal(file string, info plugin.Info) (*capture.Journal, []telemetry.Problem) {
+func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, []telemetry.Problem) {
 	set := s.dialect.Read(declare.Input{
 		Options: info.Config, Others: append(slices.Clone(declare.DockerOptions), ownOptions...),
 		DefaultTarget: s.settings.DefaultTarget, Labels: info.ContainerLabels, Env: info.ContainerEnv,
@@ -50,7 +50,7 @@ func (s *sessions) journal(file string, info plugin.Info) (*capture.Journal, []t
 	for _, key := range slices.Sorted(maps.Keys(set.Metadata)) {
 		tags = append(tags, record.Tag{Key: key, Value: set.Metadata[key]})
 	}
-	j := &capture.Journal{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
+	j := &manifest.Manifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
 	j.WhenFull, j.BlockTimeout = found.policy(info.Config)
 	for _, d := range set.Declarations {
 		if d.Source == declare.Stdout {
@@ -78,7 +78,7 @@ func (p *problems) add(key, message string, warning bool) {
 // policy reads the options that say what happens when the spool is full; empty and 0 where they say nothing.
 func (p *problems) policy(options map[string]string) (whenFull string, timeout time.Duration) {
 	if v := options[whenFullOption]; v != "" {
-		if _, err := stream.ParsePolicy(v); err != nil {
+		if _, err := spool.ParsePolicy(v); err != nil {
 			p.add(whenFullOption, err.Error(), true)
 		} else {
 			whenFull = v

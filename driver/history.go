@@ -6,11 +6,11 @@ import (
 	"io"
 	"time"
 
-	"github.com/remora-logs/remora/driver/capture"
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/record"
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/spool"
 )
 
 const (
@@ -43,9 +43,9 @@ func (s *sessions) Read(ctx context.Context, info plugin.Info, c plugin.ReadConf
 }
 
 // logsOf are the container's streams in the spool, by the time of their start.
-func (s *sessions) logsOf(container string) []*stream.Log {
-	prefix := capture.KeyPrefix(container)
-	var found []*stream.Log
+func (s *sessions) logsOf(container string) []*spool.Log {
+	prefix := manifest.KeyPrefix(container)
+	var found []*spool.Log
 	for _, l := range s.spool.Logs() {
 		if l.Container() == prefix {
 			found = append(found, l)
@@ -68,7 +68,7 @@ type history struct {
 }
 
 // read writes the lines of one stream, up to where it ends now; up to where it ends for good if follow.
-func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
+func (h *history) read(ctx context.Context, l *spool.Log, follow bool) error {
 	frames := h.cutter(l)
 	until := l.End()
 	for off := int64(0); !h.past && ctx.Err() == nil; {
@@ -107,12 +107,12 @@ func (h *history) read(ctx context.Context, l *stream.Log, follow bool) error {
 	return nil
 }
 
-func (h *history) cutter(l *stream.Log) *cut.Frames {
+func (h *history) cutter(l *spool.Log) *cut.Frames {
 	return cut.NewFrames(&record.Source{}, again{l}, h.maxRecord, int64(5*time.Second))
 }
 
 // again reads bytes of a log that were read before.
-type again struct{ *stream.Log }
+type again struct{ *spool.Log }
 
 var errGone = errors.New("given up meanwhile")
 

@@ -7,19 +7,19 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/remora-logs/remora/driver/capture"
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/cut"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/record"
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/spool"
 )
 
 // eachRoute calls f for every declaration and every output that it goes to. An output that was configured when the
 // container was started, and is not any more, gets nothing.
-func (s *sessions) eachRoute(j *capture.Journal, f func(d declare.Declaration, output string)) {
+func (s *sessions) eachRoute(j *manifest.Manifest, f func(d declare.Declaration, output string)) {
 	for _, d := range j.Declarations {
 		for _, output := range s.settings.Outputs {
 			if len(d.Outputs) == 0 || slices.Contains(d.Outputs, output) {
@@ -34,11 +34,11 @@ func viewName(d declare.Declaration, output string) string { return d.Name + "/"
 
 // logOptions is how the journal's log is kept. Its views begin at their checkpoints; checkpoints is nil for a log that
 // is new.
-func (s *sessions) logOptions(j *capture.Journal, checkpoints func(checkpoint.Key) int64) stream.LogOptions {
-	o := stream.LogOptions{Views: map[string]int64{}, MaxBytes: s.settings.SpoolMaxEach, BlockTimeout: s.settings.BlockTimeout}
-	o.WhenFull, _ = stream.ParsePolicy(s.settings.WhenFull) // checked when settings were read
+func (s *sessions) logOptions(j *manifest.Manifest, checkpoints func(checkpoint.Key) int64) spool.LogOptions {
+	o := spool.LogOptions{Views: map[string]int64{}, MaxBytes: s.settings.SpoolMaxEach, BlockTimeout: s.settings.BlockTimeout}
+	o.WhenFull, _ = spool.ParsePolicy(s.settings.WhenFull) // checked when settings were read
 	if j.WhenFull != "" {
-		o.WhenFull, _ = stream.ParsePolicy(j.WhenFull) // checked when the container was started
+		o.WhenFull, _ = spool.ParsePolicy(j.WhenFull) // checked when the container was started
 	}
 	if j.BlockTimeout > 0 {
 		o.BlockTimeout = j.BlockTimeout
@@ -49,7 +49,7 @@ func (s *sessions) logOptions(j *capture.Journal, checkpoints func(checkpoint.Ke
 	s.eachRoute(j, func(d declare.Declaration, output string) {
 		o.Views[viewName(d, output)] = 0
 		if checkpoints != nil {
-			key := checkpoint.Key{Stream: capture.Key(j.Container, j.Started), Declaration: d.Name, Output: output}
+			key := checkpoint.Key{Stream: manifest.Key(j.Container, j.Started), Declaration: d.Name, Output: output}
 			o.Views[viewName(d, output)] = checkpoints(key)
 		}
 	})
@@ -57,7 +57,7 @@ func (s *sessions) logOptions(j *capture.Journal, checkpoints func(checkpoint.Ke
 }
 
 // attach begins delivery of a log.
-func (s *sessions) attach(l *stream.Log, j *capture.Journal) {
+func (s *sessions) attach(l *spool.Log, j *manifest.Manifest) {
 	s.eachRoute(j, func(d declare.Declaration, output string) {
 		v := l.View(viewName(d, output))
 		if v == nil {
@@ -93,7 +93,7 @@ func (s *sessions) resume() {
 		s.log.Error("not all of the spool can be read", "error", err)
 	}
 	for _, found := range stored {
-		j, err := capture.DecodeJournal(found.Journal)
+		j, err := manifest.Decode(found.Journal)
 		if err == nil {
 			err = s.resumeOne(found, j)
 		}
@@ -106,7 +106,7 @@ func (s *sessions) resume() {
 	}
 }
 
-func (s *sessions) resumeOne(found stream.Stored, j *capture.Journal) error {
+func (s *sessions) resumeOne(found spool.Stored, j *manifest.Manifest) error {
 	l, err := s.spool.Resume(found.Key, s.logOptions(j, func(key checkpoint.Key) int64 {
 		key.Stream = found.Key
 		e, _, err := s.store.Load(key)

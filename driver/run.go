@@ -15,8 +15,9 @@ import (
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -33,7 +34,7 @@ type driver struct {
 	log      *slog.Logger
 	started  time.Time
 	store    *checkpoint.Store
-	spool    *stream.Spool
+	spool    *spool.Spool
 	pipeline *pipeline.Pipeline
 	sessions *sessions
 	ready    atomic.Bool
@@ -50,7 +51,7 @@ func run(ctx context.Context, environ map[string]string, socket string) error {
 	log := s.Logger()
 	config.TuneMemory(environ, log)
 	defer config.ForgetStartup(log)()
-	lanes, err := s.Lanes(s.Outputs, environ)
+	lanes, err := registry.OpenAll(s.Outputs, environ, s.Workers)
 	if err != nil {
 		return usageError{err}
 	}
@@ -114,7 +115,7 @@ func (d *driver) openState() error {
 		}
 	}
 	d.store = store
-	d.spool = stream.Open(stream.Options{
+	d.spool = spool.Open(spool.Options{
 		Dir: filepath.Join(d.settings.StateDir, "streams"), MaxBytes: d.settings.SpoolMaxBytes,
 		MinFree: d.settings.SpoolMinFree, SyncInterval: d.settings.SyncInterval, Log: d.log,
 	})

@@ -10,10 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/remora-logs/remora/driver/capture"
 	"github.com/remora-logs/remora/driver/plugin"
+	"github.com/remora-logs/remora/shared/capture"
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -74,16 +75,16 @@ func (s *sessions) forget(name string) {
 	s.mu.Unlock()
 }
 
-func (s *sessions) begin(name string, j *capture.Journal, problems []telemetry.Problem) error {
+func (s *sessions) begin(name string, j *manifest.Manifest, problems []telemetry.Problem) error {
 	encoded, err := j.Encode()
 	if err != nil {
 		return err
 	}
 	options := s.logOptions(j, nil)
-	l, err := s.spool.Create(capture.Key(j.Container, j.Started), encoded, options)
-	for errors.Is(err, stream.ErrExists) { // the clock was set back
+	l, err := s.spool.Create(manifest.Key(j.Container, j.Started), encoded, options)
+	for errors.Is(err, spool.ErrExists) { // the clock was set back
 		j.Started = j.Started.Add(time.Nanosecond)
-		l, err = s.spool.Create(capture.Key(j.Container, j.Started), encoded, options)
+		l, err = s.spool.Create(manifest.Key(j.Container, j.Started), encoded, options)
 	}
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func (s *sessions) begin(name string, j *capture.Journal, problems []telemetry.P
 }
 
 // capture begins to read the FIFO.
-func (s *sessions) capture(name, file string, l *stream.Log, resumed bool, problems []telemetry.Problem) error {
+func (s *sessions) capture(name, file string, l *spool.Log, resumed bool, problems []telemetry.Problem) error {
 	c, err := capture.Start(file, l, capture.Options{
 		Interval: s.settings.CaptureInterval, Resumed: resumed, Log: s.log, Gone: func() { s.forget(name) },
 	})

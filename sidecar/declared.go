@@ -14,8 +14,8 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/tail"
 	"github.com/remora-logs/remora/shared/telemetry"
-	"github.com/remora-logs/remora/sidecar/tail"
 )
 
 // declared puts a set of declarations into effect. What is wrong with some keeps none of the others from it.

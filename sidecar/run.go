@@ -15,9 +15,10 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
+	"github.com/remora-logs/remora/shared/tail"
 	"github.com/remora-logs/remora/shared/telemetry"
-	"github.com/remora-logs/remora/sidecar/tail"
 )
 
 // settings is all that the process was set to.
@@ -61,7 +62,7 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 	log := s.Logger()
 	config.TuneMemory(environ, log)
 	defer config.ForgetStartup(log)()
-	lanes, err := s.Lanes(s.Outputs, environ)
+	lanes, err := registry.OpenAll(s.Outputs, environ, s.Workers)
 	if err != nil {
 		return codedError{err, exitUsage}
 	}

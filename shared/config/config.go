@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/origin"
-	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -216,25 +215,4 @@ func (c *Common) HostName() string {
 		return ""
 	}
 	return name
-}
-
-// Lanes opens the outputs that are named. On an error those that were opened are closed again.
-func (c *Common) Lanes(names []string, environ map[string]string) (map[string]pipeline.Lane, error) {
-	lanes := map[string]pipeline.Lane{}
-	for _, name := range names {
-		o, err := registry.Open(name, environ)
-		if err != nil {
-			return nil, errors.Join(err, closeAll(lanes))
-		}
-		lanes[name] = pipeline.Lane{Output: o, Workers: c.Workers}
-	}
-	return lanes, nil
-}
-
-func closeAll(lanes map[string]pipeline.Lane) error {
-	var errs []error
-	for _, l := range lanes {
-		errs = append(errs, output.Output.Close(l.Output))
-	}
-	return errors.Join(errs...)
 }

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/pattern"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // setFormat sets the format and checks that its options are its own. Their values are checked with all others.

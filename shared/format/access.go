@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // access takes lines of access logs apart, as nginx and Apache write them. Both write the same, and what one of them adds

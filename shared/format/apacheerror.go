@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // apacheError takes lines of Apache's error log apart, of 2.2 and of 2.4:

@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // csvParser takes lines of RFC 4180 apart: columns between commas, in quotes where they hold a comma or a quote, which is

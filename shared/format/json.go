@@ -3,8 +3,8 @@ package format
 import (
 	"bytes"
 
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // jsonParser puts the members of a line's object at the root of the record. Where all of them may stay and stand as a

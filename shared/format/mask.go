@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // masker replaces secrets: in the line, and in every string and number of the fields, at any depth. A preset looks into

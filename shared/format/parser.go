@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // parser takes lines of one format apart. It is used by one goroutine at a time.

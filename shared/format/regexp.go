@@ -4,9 +4,9 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/remora-logs/remora/shared/format/timefmt"
 	"github.com/remora-logs/remora/shared/pattern"
 	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
 )
 
 // regexpParser makes a string field of each named group that took part in the match. A pattern without named groups takes

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/null"
 	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/pipeline"
 )
 
 // Backend is an output as LOGGING_OUTPUT names it.
@@ -77,4 +79,26 @@ func Names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// OpenAll opens the named outputs, set by the variables in environ, each with as many workers. If one cannot be opened, the
+// others are closed again.
+func OpenAll(names []string, environ map[string]string, workers int) (map[string]pipeline.Lane, error) {
+	lanes := map[string]pipeline.Lane{}
+	for _, name := range names {
+		o, err := Open(name, environ)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(lanes))
+		}
+		lanes[name] = pipeline.Lane{Output: o, Workers: workers}
+	}
+	return lanes, nil
+}
+
+func closeAll(lanes map[string]pipeline.Lane) error {
+	var errs []error
+	for _, l := range lanes {
+		errs = append(errs, l.Output.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-package stream
+package spool
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/remora-logs/remora/shared/stream"
 )
 
 // gap is a part of a log that was given up. from and to are boundaries between frames, save where records is -1.
@@ -18,8 +20,8 @@ type gap struct {
 	seen bool
 }
 
-func (g *gap) error() *Gap {
-	return &Gap{From: g.from, To: g.to, Records: g.records, Bytes: g.to - g.from, Reason: g.reason}
+func (g *gap) error() *stream.Gap {
+	return &stream.Gap{From: g.from, To: g.to, Records: g.records, Bytes: g.to - g.from, Reason: g.reason}
 }
 
 // findGap is the gap that holds off, or the next one after it.

@@ -1,4 +1,4 @@
-package stream
+package spool
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
@@ -128,7 +129,7 @@ func (m *model) read(t *rapid.T) {
 
 func (m *model) readOnce(t require.TestingT, name string, r *reader, p []byte) error {
 	n, err := m.log.View(name).ReadAt(p, r.cursor)
-	var gap *Gap
+	var gap *stream.Gap
 	if errors.As(err, &gap) {
 		require.LessOrEqual(t, gap.From, r.cursor)
 		require.Greater(t, gap.To, r.cursor)

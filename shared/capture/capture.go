@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/spool"
 )
 
 const (
@@ -42,7 +42,7 @@ type Options struct {
 // takes. It costs nothing while nothing is written, and has no buffer.
 type Capture struct {
 	fifo  *fifo
-	log   *stream.Log
+	log   *spool.Log
 	opt   Options
 	pause time.Duration // after the last drain
 
@@ -53,7 +53,7 @@ type Capture struct {
 }
 
 // Start opens the FIFO and begins.
-func Start(path string, l *stream.Log, o Options) (*Capture, error) {
+func Start(path string, l *spool.Log, o Options) (*Capture, error) {
 	f, err := openFIFO(path)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (c *Capture) run() {
 		switch {
 		case err == nil:
 			pause = c.paceAfter(n)
-		case errors.Is(err, stream.ErrFull), errors.Is(err, stream.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, spool.ErrFull), errors.Is(err, spool.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
 			pause = c.opt.Interval
 		default:
 			c.gone(err)
@@ -148,7 +148,7 @@ func (c *Capture) paceAfter(n int) time.Duration {
 func (c *Capture) end() {
 	for until := time.Now().Add(finalDrain); time.Now().Before(until); {
 		_, err := c.fifo.takeLeft(c.log)
-		if errors.Is(err, stream.ErrFull) {
+		if errors.Is(err, spool.ErrFull) {
 			time.Sleep(c.opt.Interval)
 		} else if err != nil {
 			break

@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/remora-logs/remora/driver/capture"
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/capture"
+	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
@@ -26,17 +26,17 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // rig is a spool and a FIFO that the test writes as the engine does.
 type rig struct {
-	spool *stream.Spool
-	log   *stream.Log
+	spool *spool.Spool
+	log   *spool.Log
 	path  string
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	s := stream.Open(stream.Options{Dir: filepath.Join(t.TempDir(), "streams"), MaxBytes: 1 << 30,
+	s := spool.Open(spool.Options{Dir: filepath.Join(t.TempDir(), "streams"), MaxBytes: 1 << 30,
 		SyncInterval: time.Second, Log: quiet})
 	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
-	l, err := s.Create("c-1", []byte("{}"), stream.LogOptions{Views: map[string]int64{"v": 0}, MaxBytes: 1 << 30})
+	l, err := s.Create("c-1", []byte("{}"), spool.LogOptions{Views: map[string]int64{"v": 0}, MaxBytes: 1 << 30})
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, unix.Mkfifo(path, 0o600))

@@ -1,4 +1,4 @@
-package stream
+package spool
 
 import (
 	"math/rand/v2"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/stream"
 )
 
 func TestDropOldestIsExact(t *testing.T) {
@@ -201,9 +203,9 @@ func TestEndIsNeverBeforeACheckpoint(t *testing.T) {
 	require.NotPanics(t, func() {
 		p := make([]byte, 8<<10)
 		_, err := r.log.View("b").ReadAt(p, lost/2)
-		var gap *Gap
+		var gap *stream.Gap
 		require.ErrorAs(t, err, &gap)
-		require.Equal(t, Gap{From: lost / 2, To: lost, Records: -1, Bytes: lost - lost/2, Reason: "lost in a crash"}, *gap)
+		require.Equal(t, stream.Gap{From: lost / 2, To: lost, Records: -1, Bytes: lost - lost/2, Reason: "lost in a crash"}, *gap)
 	})
 }
 
@@ -287,7 +289,7 @@ func TestDamagedFiles(t *testing.T) {
 		for i := 0; off < r.log.End(); i++ {
 			require.Less(t, i, 10_000, "round %d hangs at %d", round, off)
 			n, err := r.log.View("v").ReadAt(p, off)
-			if gap, ok := err.(*Gap); ok {
+			if gap, ok := err.(*stream.Gap); ok {
 				require.Greater(t, gap.To, off)
 				off = gap.To
 			}

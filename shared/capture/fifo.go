@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/spool"
 )
 
 const (
@@ -69,13 +69,13 @@ func openFIFO(path string) (*fifo, error) {
 
 // take moves to the log what is in the FIFO now. If that is nothing it waits in the runtime's poller, until there is
 // something or the last writer closes the FIFO, and returns an error when interrupted.
-func (f *fifo) take(l *stream.Log) (n int, err error) {
+func (f *fifo) take(l *spool.Log) (n int, err error) {
 	woken := false
 	wait := f.raw.Read(func(fd uintptr) bool {
 		n, err = f.takeNow(l, fd)
-		f.writerSeen = f.writerSeen || woken || n > 0 || err == stream.ErrEmpty
+		f.writerSeen = f.writerSeen || woken || n > 0 || err == spool.ErrEmpty
 		woken = true
-		return err != stream.ErrEmpty && (err != io.EOF || f.writerSeen)
+		return err != spool.ErrEmpty && (err != io.EOF || f.writerSeen)
 	})
 	if wait != nil {
 		return 0, wait
@@ -84,7 +84,7 @@ func (f *fifo) take(l *stream.Log) (n int, err error) {
 }
 
 // takeLeft is take without waiting.
-func (f *fifo) takeLeft(l *stream.Log) (n int, err error) {
+func (f *fifo) takeLeft(l *spool.Log) (n int, err error) {
 	if ctl := f.raw.Control(func(fd uintptr) { n, err = f.takeNow(l, fd) }); ctl != nil {
 		return 0, ctl
 	}
@@ -93,7 +93,7 @@ func (f *fifo) takeLeft(l *stream.Log) (n int, err error) {
 
 // takeNow makes a FIFO larger that was half full. Those beyond earlyPipes are left small until then, because the kernel
 // counts the size of all pipes of a user.
-func (f *fifo) takeNow(l *stream.Log, fd uintptr) (int, error) {
+func (f *fifo) takeNow(l *spool.Log, fd uintptr) (int, error) {
 	n, err := l.Take(int(fd))
 	if f.crowded(n) && f.size < largePipe {
 		f.enlarge(fd)

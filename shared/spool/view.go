@@ -1,4 +1,4 @@
-package stream
+package spool
 
 import (
 	"io"
@@ -6,11 +6,13 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/remora-logs/remora/shared/stream"
 )
 
 const maxOffset = math.MaxInt64
 
-// View is one reader's Stream of a log: where it reads, what it has released, and what was given up before it could
+// View is one reader's stream.Stream of a log: where it reads, what it has released, and what was given up before it could
 // read it. It relies on its reader to call ReadAt at boundaries between frames only, as a cutter's consumed bytes are.
 type View struct {
 	log      *Log
@@ -25,7 +27,7 @@ type View struct {
 	grows bool       // the last gap will grow by what the keeper gives up now; its reader waits for that
 }
 
-var _ Stream = (*View)(nil)
+var _ stream.Stream = (*View)(nil)
 
 func newView(l *Log, name string, at int64) *View {
 	v := &View{log: l, name: name, read: at, limit: maxOffset}
@@ -34,19 +36,19 @@ func newView(l *Log, name string, at int64) *View {
 	return v
 }
 
-// Key implements Stream.
+// Key implements stream.Stream.
 func (v *View) Key() string { return v.log.key }
 
-// End implements Stream.
+// End implements stream.Stream.
 func (v *View) End() int64 { return v.log.End() }
 
-// Ended implements Stream.
+// Ended implements stream.Stream.
 func (v *View) Ended() bool { return v.log.ended.Load() }
 
-// Mark implements Stream: a log's key and offsets are never given to other bytes, so there is nothing to prove.
+// Mark implements stream.Stream: a log's key and offsets are never given to other bytes, so there is nothing to prove.
 func (v *View) Mark(int64) ([]byte, error) { return nil, nil }
 
-// ReadAt implements Stream.
+// ReadAt implements stream.Stream.
 func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -79,7 +81,7 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Release implements Stream.
+// Release implements stream.Stream.
 func (v *View) Release(off int64) {
 	if off <= v.released.Load() {
 		return

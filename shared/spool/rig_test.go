@@ -1,4 +1,4 @@
-package stream
+package spool
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
@@ -98,12 +99,12 @@ func (r *rig) take() {
 }
 
 // read reads the view to where it ends now, and counts frames and what gaps say.
-func (r *rig) read(name string, off int64) (frames int64, gaps []Gap, end int64) {
+func (r *rig) read(name string, off int64) (frames int64, gaps []stream.Gap, end int64) {
 	r.Helper()
 	p := make([]byte, 8<<10)
 	for {
 		n, err := r.log.View(name).ReadAt(p, off)
-		var gap *Gap
+		var gap *stream.Gap
 		if errors.As(err, &gap) {
 			gaps = append(gaps, *gap)
 			off = gap.To

@@ -1,4 +1,5 @@
-package capture
+// Package manifest holds what must be known of a captured stream after a restart: whose it is and what it declares.
+package manifest
 
 import (
 	"encoding/json"
@@ -11,10 +12,10 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Journal is what a restarted plugin has to know of a stream that it finds in its spool. It holds the tags that were
+// Manifest is what a restarted plugin has to know of a stream that it finds in its spool. It holds the tags that were
 // made of a container's labels and environment, and its declarations, never the labels and the environment themselves:
 // secrets are in them.
-type Journal struct {
+type Manifest struct {
 	// File is the path of the FIFO, as the engine gave it.
 	File string `json:"file"`
 	// Container is the container's id.
@@ -29,16 +30,16 @@ type Journal struct {
 	BlockTimeout time.Duration `json:"block_timeout,omitempty"`
 }
 
-// Encode returns the journal as it is stored.
-func (j *Journal) Encode() ([]byte, error) { return json.Marshal(j) }
+// Encode returns the manifest as it is stored.
+func (m *Manifest) Encode() ([]byte, error) { return json.Marshal(m) }
 
-// DecodeJournal understands what Encode wrote.
-func DecodeJournal(p []byte) (*Journal, error) {
-	var j Journal
-	if err := json.Unmarshal(p, &j); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+// Decode understands what Encode wrote.
+func Decode(p []byte) (*Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(p, &m); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	return &j, nil
+	return &m, nil
 }
 
 // shortID is how many digits of a container's id people use.
