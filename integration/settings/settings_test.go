@@ -1,4 +1,4 @@
-// Package settings keeps config.json and the README's table in step with the settings that the code reads.
+// Package settings keeps config.json and docs/settings.md in step with the settings that the code reads.
 //
 //	go test -C integration ./settings -update
 //
@@ -20,7 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 )
 
-var update = flag.Bool("update", false, "write config.json and the README's table")
+var update = flag.Bool("update", false, "write config.json and the tables of docs/settings.md")
 
 // preset is what the plugin is shipped with where the code has no default that fits a plugin.
 var preset = map[string]string{"FILE_PATH": "/var/lib/remora/logs"}
@@ -101,9 +101,9 @@ func variables() []variable {
 	return all
 }
 
-func TestREADMEListsEverySetting(t *testing.T) {
+func TestPageListsEverySetting(t *testing.T) {
 	const begin, end = "<!-- settings:", "<!-- end of settings -->"
-	path := filepath.Join(engine.Root(t), "README.md")
+	path := filepath.Join(engine.Root(t), "docs", "settings.md")
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -112,19 +112,18 @@ func TestREADMEListsEverySetting(t *testing.T) {
 	marker, rest, closes := strings.Cut(rest, "\n")
 	_, after, ends := strings.Cut(rest, end)
 	if !begins || !closes || !ends {
-		t.Fatalf("%s has lost the comments around its table of settings", path)
+		t.Fatalf("%s has lost the comments around its tables of settings", path)
 	}
-	same(t, path, content, []byte(before+begin+marker+"\n"+table()+end+after))
+	same(t, path, content, []byte(before+begin+marker+"\n"+tables()+end+after))
 }
 
-// table is one table for all: what only one of the two has stands in a section of its own.
-func table() string {
+// tables is one table for each section: settings of all ways in first, then those of each, then those of each output.
+func tables() string {
 	driver, sidecar := config.DriverSections(), config.SidecarSections()
 	sections := slices.Concat(sidecar[1:2], driver[:1], sidecar[:1], driver[2:])
 	var out strings.Builder
-	out.WriteString("\n| variable | default | what |\n|---|---|---|\n")
 	for _, section := range sections {
-		fmt.Fprintf(&out, "| **%s** | | |\n", section.Title)
+		fmt.Fprintf(&out, "\n## %s\n\n| variable | default | meaning |\n|---|---|---|\n", heading(section.Title))
 		for _, s := range section.Settings {
 			doc, value := s.Doc, ""
 			if s.Secret {
@@ -138,6 +137,14 @@ func table() string {
 	}
 	out.WriteString("\n")
 	return out.String()
+}
+
+// heading is a section's title on the page.
+func heading(title string) string {
+	if title == "Both" {
+		return "All ways in"
+	}
+	return title
 }
 
 // same compares a file with what it should hold, or writes it.

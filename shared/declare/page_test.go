@@ -10,11 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The README tells the whole vocabulary, and its examples are right.
-func TestReadme(t *testing.T) {
-	data, err := os.ReadFile("README.md")
+// page documents the declarations for users.
+const page = "../../docs/declarations.md"
+
+// The page lists the whole vocabulary, and its examples are valid.
+func TestPage(t *testing.T) {
+	data, err := os.ReadFile(page)
 	require.NoError(t, err)
-	readme := string(data)
+	text := string(data)
 	var words []string
 	for _, list := range [][]string{fixed, formatNames, MaskPresets, MultilinePresets} {
 		words = append(words, list...)
@@ -23,15 +26,15 @@ func TestReadme(t *testing.T) {
 		words = append(words, name)
 	}
 	for _, word := range words {
-		assert.Contains(t, readme, "`"+word+"`")
+		assert.Contains(t, text, "`"+word+"`")
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(readme, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(text, -1) {
 		for key := range strings.SplitSeq(m[1], ", ") {
 			assert.Contains(t, fixed, strings.Trim(key, "`"))
 		}
 	}
 
-	blocks := regexp.MustCompile("(?s)```\\w*\n(.*?)```").FindAllStringSubmatch(readme, -1)
+	blocks := regexp.MustCompile("(?s)```\\w*\n(.*?)```").FindAllStringSubmatch(text, -1)
 	require.Len(t, blocks, 2)
 	labels := make(map[string]string)
 	for line := range strings.Lines(blocks[0][1]) {
@@ -39,7 +42,7 @@ func TestReadme(t *testing.T) {
 		require.True(t, ok, line)
 		labels[strings.TrimSpace(key)] = strings.TrimSpace(value)
 	}
-	for _, in := range []Input{{Labels: labels}, {File: ReadFile("README.md", []byte(blocks[1][1]))}} {
+	for _, in := range []Input{{Labels: labels}, {File: ReadFile(page, []byte(blocks[1][1]))}} {
 		set := New("").Read(in)
 		assert.Equal(t, []string{"access", "app", "console"}, names(set))
 		assert.Empty(t, set.Errors)
