@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command remora-driver is a log driver of the Docker engine: a managed plugin that takes what containers write to
 // stdout and stderr, keeps it on disk, and delivers it.
 package main

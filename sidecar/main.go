@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command remora-sidecar tails the files that the applications of a Pod write, and delivers them.
 package main
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package plugin speaks the engine's side of a log driver: LogDriver.* over a unix socket (moby
 // daemon/logger/proxy.go, daemon/logger/plugin.go).
 package plugin

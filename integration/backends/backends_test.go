@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package backends delivers what the sidecar reads from files to real backends, each a process of its own, and reads it
 // back from them to compare it, field by field, with what was written. What the backends are built from lies below, a
 // module each, so that none of it is a dependency of Remora's.

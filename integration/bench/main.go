@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command bench measures Remora beside a bare loop and whichever peers are installed: the same file, the same server, the
 // same tags, in turn, several rounds. What counts is the ratio within a run: machines are noisy.
 package main

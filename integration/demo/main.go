@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The demo shows both ways of collecting at work on a real engine: a container that logs through the plugin, and the
 // sidecar of deploy/kubernetes/pod.yaml beside a program that writes a rotating file. It prints each command that it
 // runs, then what arrived, and leaves nothing behind.

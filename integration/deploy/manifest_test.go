@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package deploy tries what lies in deploy/: each file is read as strictly as what it is for reads it, and put to use.
 package deploy
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package driver holds the proofs of the plugin on a real engine. `make test` runs them on the engine that
 // hack/engine provides; those whose names begin with TestLong run with `make test-long`.
 package driver

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package engine drives the Docker engine that a test runs on, through its command line client: what a user types is
 // what is tested. A failing command fails the test, with all that the client said.
 package engine

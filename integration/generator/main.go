@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The generator is the program in the containers of the tests and of the demo. It writes numbered lines, so that whoever
 // reads them can tell which are missing, which came twice and which changed places:
 //

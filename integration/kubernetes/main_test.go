@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package kubernetes holds the proofs of the sidecar on a real Kubernetes, which the package cluster runs. What a user
 // types is what is tested: Pods are applied, annotated and deleted with kubectl.
 package kubernetes

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pod plays the kubelet with docker: it turns the Pod of deploy/kubernetes into the `docker run` that comes to
 // the same thing, so that demo and tests use the very file that users copy.
 package pod

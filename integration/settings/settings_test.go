@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package settings keeps config.json and docs/settings.md in step with the settings that the code reads.
 //
 //	go test -C integration ./settings -update

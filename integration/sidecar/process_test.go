@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package sidecar holds the proofs of the sidecar as a process: the binary that `make build` leaves, files that a test
 // writes, and a backend that remembers what it took.
 package sidecar

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package sink is an HTTP server that takes records as JSON lines and can be as bad a backend as there are: it refuses
 // connections, never answers, answers a byte a second, or resets in the midst of its answer.
 package sink

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package verify judges what has arrived of the generator's numbered lines. It keeps a bit for each number of each
 // stream, because a mere count hides a loss behind a duplicate.
 package verify

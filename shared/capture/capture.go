@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package capture moves what the engine writes into a FIFO to a log of the spool, and keeps the journal that lets a
 // restarted plugin find both again.
 package capture

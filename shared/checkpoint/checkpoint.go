@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package checkpoint keeps, across restarts, how far each stream was acknowledged by each output.
 package checkpoint
 

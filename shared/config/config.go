@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package config holds what Remora can be set to by its environment: one struct a part, whose tags are the table of
 // settings in the README. Outputs have theirs beside their code.
 package config

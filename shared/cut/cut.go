@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cut turns the bytes of a stream into records: docker's frames, whose partial messages it joins, and lines.
 package cut
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package declare turns labels, environment variables, annotations and YAML into declarations of what to collect, in the
 // words of log-pilot, and says what is wrong with the rest.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package explain tells what would be collected of a container, a Pod or a Compose file, and what is wrong with what it
 // declares, without collecting anything. It is one command of both binaries.
 package explain

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package format takes lines apart: it groups lines that belong together, parses them into fields, and filters them.
 package format
 

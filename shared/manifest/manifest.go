@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package manifest holds what must be known of a captured stream after a restart: whose it is and what it declares.
 package manifest
 

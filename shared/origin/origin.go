@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package origin says who wrote a record: it turns what an engine or Kubernetes tells of a container into tags.
 package origin
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package output holds the contract of a backend. Each backend is a package below this one and only knows how to say a
 // batch in its protocol; retrying, back-off, splitting, dead letters and acknowledgement belong to the pipeline.
 package output

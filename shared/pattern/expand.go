@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package pattern
 
 // expand appends template to dst, its groups replaced by what they matched: loc holds byte offsets into line by group

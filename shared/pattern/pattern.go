@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pattern compiles and runs the regular expressions that containers declare. Nothing that is declared can take
 // more than Limit of CPU time a match, nor memory without bound.
 //

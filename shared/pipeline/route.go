@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pipeline carries records from streams to outputs: it reads in turn, batches, sends, retries, and moves a
 // checkpoint when, and only when, the output has acknowledged.
 package pipeline

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package record holds what flows through Remora: records, the batches they travel in, and the JSON they become.
 //
 // A batch owns all the memory its records point into, and is used again once the backend has acknowledged it; a record

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package stream holds the contract of a source of bytes, and the spool: segments on disk that make such a source of
 // what arrives in a FIFO.
 package stream

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package tail reads the files that applications write. It finds them, tells them apart whatever is done to their names,
 // and offers each as a stream of bytes that survives rotation, truncation and restarts.
 package tail

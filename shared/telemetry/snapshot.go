@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package telemetry says how Remora is doing: metrics for Prometheus, health, and a status for people and programs.
 package telemetry
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package timefmt parses the times that stand in log lines, as fast as lines come: a layout is compiled once, and
 // parsing allocates nothing.
 //

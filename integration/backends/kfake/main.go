@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command kfake is a Kafka cluster of one broker for integration tests: franz-go's kfake in a process of its own, so that
 // it can be killed and measured as a broker would be. It keeps what it is given in -dir, where one is given; make topics
 // with -topic if it is to be killed, because those it makes when asked are not on the disk at once.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build bench
 
 // Package driver measures what logging through the plugin costs a container and the engine, beside json-file.

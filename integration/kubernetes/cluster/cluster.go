@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cluster runs a Kubernetes of one node: etcd, the API server, controller manager, scheduler, containerd and a
 // kubelet, as the processes that they are anywhere.
 //

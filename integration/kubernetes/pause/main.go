@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The pause program is the first container of every Pod: it holds the Pod's namespaces, and sleeps.
 package main
 

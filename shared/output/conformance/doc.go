@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package conformance holds no code, only tests: every output, driven through the pipeline against a server that speaks
 // its protocol over real connections and misbehaves in every way that servers do.
 //

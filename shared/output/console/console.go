@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package console is the output that writes records to standard output, one line each.
 package console
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package elasticsearch is the output that speaks the bulk API of Elasticsearch 6.8 to 9 and of what imitates it:
 // OpenSearch, VictoriaLogs.
 package elasticsearch

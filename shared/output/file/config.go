@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package file is the output that appends records to files in a directory, and rotates them by size.
 package file
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package http is the output that posts JSON lines to any URL.
 package http
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package kafka is the output that produces records to Kafka topics.
 //
 // Batches exist already when they come here, so Kafka's record batches are written straight from them (encode.go,

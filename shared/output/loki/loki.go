@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package loki is the output that speaks Loki's push API: protobuf in snappy.
 package loki
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package null is the output that takes everything and keeps nothing: for measuring what stands before it.
 package null
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package otlp is the output that speaks the OpenTelemetry protocol: logs as protobuf, over HTTP or gRPC.
 package otlp
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package registry knows every output by name. It is the one place that a new backend is entered in, beside its own
 // package.
 package registry

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package settings reads an output's Config from environment variables and lists what can be set, both from the tags of
 // the same struct, so that code and README can't drift apart:
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package framestest writes and reads frames as the engine does, for tests: it is the engine's side of a FIFO.
 package framestest
 

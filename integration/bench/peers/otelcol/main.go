@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command otelcol is an OpenTelemetry Collector with just what the bench gives it to do: a file to read, five tags to add,
 // positions to keep, and OTLP over HTTP to deliver.
 package main

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package line is the form in which outputs that write text (console, file) put a record: one line each.
 package line
 

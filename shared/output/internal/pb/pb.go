@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pb appends protocol buffers' wire format to memory, for the two messages that outputs write: generated code
 // would make an object of each record first.
 package pb

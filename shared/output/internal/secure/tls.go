@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package secure makes the TLS configuration of outputs from files that settings name.
 package secure
 

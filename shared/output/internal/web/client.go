@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package web is what outputs that speak HTTP have in common: one request from memory, connections that are kept, several
 // hosts of which some may be down, compression, and what an HTTP status means for a batch.
 package web
