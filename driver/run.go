@@ -53,7 +53,7 @@ func run(ctx context.Context, environ map[string]string, socket string) error {
 	log := s.Logger()
 	config.TuneMemory(environ, log)
 	defer config.ForgetStartup(log)()
-	lanes, err := registry.OpenAll(s.Outputs, environ, s.Workers)
+	sinks, err := registry.OpenAll(s.Outputs, environ, s.Workers)
 	if err != nil {
 		return usageError{err}
 	}
@@ -61,7 +61,7 @@ func run(ctx context.Context, environ map[string]string, socket string) error {
 	if err := d.openState(); err != nil {
 		return err
 	}
-	d.pipeline = pipeline.New(batching, lanes, d.store, log)
+	d.pipeline = pipeline.New(batching, sinks, d.store, log)
 	d.sessions = newSessions(d)
 	listener, err := plugin.Listen(socket)
 	if err != nil {

@@ -64,7 +64,7 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 	log := s.Logger()
 	config.TuneMemory(environ, log)
 	defer config.ForgetStartup(log)()
-	lanes, err := registry.OpenAll(s.Outputs, environ, s.Workers)
+	sinks, err := registry.OpenAll(s.Outputs, environ, s.Workers)
 	if err != nil {
 		return codedError{err, exitUsage}
 	}
@@ -72,7 +72,7 @@ func run(ctx context.Context, environ map[string]string, variables []string) err
 	if err := c.openState(); err != nil {
 		return err
 	}
-	c.pipeline = pipeline.New(batching, lanes, c.store, log)
+	c.pipeline = pipeline.New(batching, sinks, c.store, log)
 	if c.tailer, err = c.newTailer(); err != nil {
 		return errors.Join(err, c.store.Close())
 	}

@@ -19,12 +19,12 @@ type Position struct{ Low, Done int64 }
 // gone wrong up to there.
 type Entry struct {
 	Position
-	Mark    []byte
-	Trouble Trouble
+	Mark   []byte
+	Losses Losses
 }
 
-// Trouble is what could not be delivered since the stream began, so that it can still be told after a restart.
-type Trouble struct {
+// Losses is what could not be delivered since the stream began, so that it can still be told after a restart.
+type Losses struct {
 	Gaps           int64 `json:"gaps"` // places where records were dropped
 	DroppedRecords int64 `json:"dropped_records"`
 	DroppedBytes   int64 `json:"dropped_bytes"`

@@ -24,9 +24,9 @@ const lockWait = 2 * time.Second
 // version is the first byte of each value. A value with another one was written by a newer Remora and is left alone.
 const version = 1
 
-// Trouble has a bucket of its own, under the same keys and only where there is some: a Remora that does not know of it
+// Losses has a bucket of its own, under the same keys and only where there is some: a Remora that does not know of it
 // reads the rest as ever.
-var bucket, troubles = []byte("checkpoints"), []byte("troubles")
+var bucket, lossesBucket = []byte("checkpoints"), []byte("troubles")
 
 // Store is the file that holds the checkpoints. It is safe for concurrent use.
 type Store struct {
@@ -84,7 +84,7 @@ func open(path string) (db *bbolt.DB, err error) {
 				return err
 			}
 		}
-		if b := tx.Bucket(troubles); b != nil {
+		if b := tx.Bucket(lossesBucket); b != nil {
 			if err := walk(b); err != nil {
 				return err
 			}
@@ -169,7 +169,7 @@ func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	}()
 	err = s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucket)
-		bad, err := tx.CreateBucketIfNotExists(troubles)
+		bad, err := tx.CreateBucketIfNotExists(lossesBucket)
 		if err != nil {
 			return err
 		}
@@ -193,22 +193,22 @@ func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 
 // write stores e under key.
 func (e *Entry) write(b, bad *bbolt.Bucket, key []byte) error {
-	if err := b.Put(key, e.bytes()); err != nil || e.Trouble == (Trouble{}) {
+	if err := b.Put(key, e.bytes()); err != nil || e.Losses == (Losses{}) {
 		return err
 	}
-	text, err := json.Marshal(e.Trouble)
+	text, err := json.Marshal(e.Losses)
 	if err != nil {
 		return err
 	}
 	return bad.Put(key, text)
 }
 
-// read makes an entry of the value at key. Trouble that can't be understood is none.
+// read makes an entry of the value at key. Losses that can't be understood is none.
 func read(tx *bbolt.Tx, key, value []byte) (Entry, bool) {
 	e, ok := decode(value)
-	if bad := tx.Bucket(troubles); bad != nil && ok {
-		if text := bad.Get(key); text != nil && json.Unmarshal(text, &e.Trouble) != nil {
-			e.Trouble = Trouble{}
+	if bad := tx.Bucket(lossesBucket); bad != nil && ok {
+		if text := bad.Get(key); text != nil && json.Unmarshal(text, &e.Losses) != nil {
+			e.Losses = Losses{}
 		}
 	}
 	return e, ok

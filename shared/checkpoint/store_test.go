@@ -54,7 +54,7 @@ func TestTroubleIsKeptUntilItsStreamIsForgotten(t *testing.T) {
 	key := checkpoint.Key{Stream: "s", Declaration: "d", Output: "o"}
 	s := open(t, path)
 	e := at(5, 9)
-	e.Trouble = checkpoint.Trouble{Gaps: 1, DroppedRecords: 7, DroppedBytes: 70, RefusedRecords: 2, Error: "too large",
+	e.Losses = checkpoint.Losses{Gaps: 1, DroppedRecords: 7, DroppedBytes: 70, RefusedRecords: 2, Error: "too large",
 		Since: time.Unix(1_700_000_000, 0).UTC()}
 	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: e}, nil))
 	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: at(9, 9)}, nil)) // by one that knows of none
@@ -65,12 +65,12 @@ func TestTroubleIsKeptUntilItsStreamIsForgotten(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, at(9, 9).Position, got.Position)
-	require.Equal(t, e.Trouble, got.Trouble)
+	require.Equal(t, e.Losses, got.Losses)
 	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: at(0, 0)}, []checkpoint.Key{key}))
 	require.NoError(t, s.Commit(map[checkpoint.Key]checkpoint.Entry{key: at(0, 0)}, nil))
 	got, _, err = s.Load(key)
 	require.NoError(t, err)
-	require.Zero(t, got.Trouble)
+	require.Zero(t, got.Losses)
 }
 
 func TestADamagedFileIsPutAsideAndANewOneBegun(t *testing.T) {

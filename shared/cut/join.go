@@ -120,14 +120,14 @@ func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated boo
 	for _, r := range m.runs {
 		room += int(r.to - r.from)
 	}
-	line := b.Spare(room)[:0]
+	line := b.Reserve(room)[:0]
 	for _, r := range m.runs {
 		if line, j.err = j.read(line, r); j.err != nil {
 			return false
 		}
 	}
 	line = append(line, tail...)
-	b.Claim(room)
+	b.Commit(room)
 	j.emit(b, record.Record{Line: line[:len(line):len(line)], Time: m.timeNano, Offset: m.offset, Std: std, Truncated: truncated})
 	*m = message{id: m.id, runs: m.runs[:0]}
 	if cap(m.runs) > keepRuns {

@@ -45,16 +45,16 @@ func (s *tape) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// sink is an output that encodes what it is given.
-type sink struct {
+// encodingOutput is an output that encodes what it is given.
+type encodingOutput struct {
 	enc     record.Encoder
 	body    []byte
 	records int
 }
 
-func (o *sink) Close() error { return nil }
+func (o *encodingOutput) Close() error { return nil }
 
-func (o *sink) Write(_ context.Context, b *record.Batch) error {
+func (o *encodingOutput) Write(_ context.Context, b *record.Batch) error {
 	o.body = o.body[:0]
 	for i := range b.Records {
 		o.body = o.enc.AppendRecord(o.body, &b.Records[i])
@@ -100,18 +100,18 @@ var ways = []struct {
 // conveyor is one shard with one feed, turned by hand.
 type conveyor struct {
 	shard  *shard
-	flight *flight
+	flight *inflightBatch
 	stream *tape
-	out    *sink
+	out    *encodingOutput
 }
 
 func newConveyor(t testing.TB, way int) *conveyor {
 	w := ways[way]
-	c := &conveyor{stream: &tape{data: lines(w.line), key: "s"}, out: &sink{}}
+	c := &conveyor{stream: &tape{data: lines(w.line), key: "s"}, out: &encodingOutput{}}
 	if w.frames {
 		c.stream.data = frames(w.line)
 	}
-	p := idlePipeline(t, Lane{Output: c.out, Workers: 1})
+	p := idlePipeline(t, Sink{Output: c.out, Workers: 1})
 	src := record.NewSource("s", "d", "stdout", "t", []record.Tag{{Key: "app", Value: "shop"}}, nil)
 	chain, err := format.New(w.decl, src, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -121,17 +121,17 @@ func newConveyor(t testing.TB, way int) *conveyor {
 	}
 	_, err = p.Attach(r)
 	require.NoError(t, err)
-	c.shard = p.lanes["test"].shards[0]
+	c.shard = p.sinks["test"].shards[0]
 	c.flight = <-c.shard.idle
 	return c
 }
 
-func idlePipeline(t testing.TB, l Lane) *Pipeline {
+func idlePipeline(t testing.TB, l Sink) *Pipeline {
 	store, err := checkpoint.Open(filepath.Join(t.TempDir(), "checkpoints.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	cfg := Config{BatchBytes: 4 << 20, BatchRecords: 1 << 16, BatchLinger: 200 * time.Millisecond, DeadLetterBytes: 1}
-	return New(cfg, map[string]Lane{"test": l}, store, slog.New(slog.DiscardHandler))
+	return New(cfg, map[string]Sink{"test": l}, store, slog.New(slog.DiscardHandler))
 }
 
 // turn carries one batch from the stream to the output and back to where it began.
@@ -209,7 +209,7 @@ func attachIdle(t testing.TB, p *Pipeline, n int) {
 const idleFeeds = 5000
 
 func TestAnIdleFeedIsSmall(t *testing.T) {
-	p := idlePipeline(t, Lane{Output: &sink{}, Workers: 2})
+	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 2})
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -218,8 +218,8 @@ func TestAnIdleFeedIsSmall(t *testing.T) {
 	}
 	before := heap()
 	attachIdle(t, p, idleFeeds)
-	f := <-p.lanes["test"].shards[0].idle
-	for _, s := range p.lanes["test"].shards {
+	f := <-p.sinks["test"].shards[0].idle
+	for _, s := range p.sinks["test"].shards {
 		s.round(f)
 	}
 	each := (heap() - before) / idleFeeds
@@ -230,16 +230,16 @@ func TestAnIdleFeedIsSmall(t *testing.T) {
 
 // BenchmarkIdlePoll is one look at 5000 idle streams. While nothing happens there are five a second.
 func BenchmarkIdlePoll(b *testing.B) {
-	p := idlePipeline(b, Lane{Output: &sink{}, Workers: 1})
+	p := idlePipeline(b, Sink{Output: &encodingOutput{}, Workers: 1})
 	attachIdle(b, p, idleFeeds)
-	s := p.lanes["test"].shards[0]
+	s := p.sinks["test"].shards[0]
 	f := <-s.idle
 	b.ReportAllocs()
 	for b.Loop() {
 		s.round(f)
 	}
 	look := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
-	b.ReportMetric(look*float64(time.Second/calm)/1e3, "µs/s")
+	b.ReportMetric(look*float64(time.Second/idlePollInterval)/1e3, "µs/s")
 }
 
 // BenchmarkGrowth is what a line costs when a backlog of a million lies in one stream, or in many: the look at all of them
@@ -248,8 +248,8 @@ func BenchmarkGrowth(b *testing.B) {
 	const backlog = 1_000_000
 	for _, streams := range []int{1, 100, 5000} {
 		b.Run(fmt.Sprint(streams), func(b *testing.B) {
-			out := &sink{}
-			p := idlePipeline(b, Lane{Output: out, Workers: 1})
+			out := &encodingOutput{}
+			p := idlePipeline(b, Sink{Output: out, Workers: 1})
 			data := lines(plainLine)
 			tapes := make([]*tape, streams)
 			for i := range tapes {
@@ -258,7 +258,7 @@ func BenchmarkGrowth(b *testing.B) {
 				_, err := p.Attach(Route{Stream: tapes[i], Cutter: cut.NewLines(src, 1<<20), Source: src, Output: "test"})
 				require.NoError(b, err)
 			}
-			s := p.lanes["test"].shards[0]
+			s := p.sinks["test"].shards[0]
 			f := <-s.idle
 			for b.Loop() {
 				for _, t := range tapes {

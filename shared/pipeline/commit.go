@@ -44,7 +44,7 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 			last = time.Now()
 		case <-tick.C:
 			now := time.Now()
-			p.look(now)
+			p.updateLag(now)
 			tick.Reset(untilNext(commitEvery, now))
 		case <-ctx.Done():
 			return
@@ -52,11 +52,11 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 	}
 }
 
-func (p *Pipeline) look(now time.Time) {
+func (p *Pipeline) updateLag(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.feeds {
-		f.look(now)
+		f.updateLag(now)
 	}
 }
 

@@ -73,19 +73,19 @@ type Status struct {
 	// Source is what its records share.
 	Source *record.Source
 	Counts
-	// Before is what feeds of the same container, declaration and output counted that are done: a container that is
+	// Prior is what feeds of the same container, declaration and output counted that are done: a container that is
 	// started again, a file that was rotated. It is given to one that lives, so that what is counted for them all never
 	// falls.
-	Before Counts
+	Prior Counts
 	// Acked is the position that the backend has acknowledged, Backlog how many bytes of the stream lie behind it.
 	Acked   checkpoint.Position
 	Backlog int64
 	// Lag is how long ago the feed was up to date, or how old the newest acknowledged record is if that is less, while
 	// there is a backlog; else 0. What is no whole record yet does not make a lag.
 	Lag time.Duration
-	// Trouble is what went wrong since the stream began, earlier processes included, with why it could not be read or a
+	// Losses is what went wrong since the stream began, earlier processes included, with why it could not be read or a
 	// record was refused the last time.
-	Trouble checkpoint.Trouble
+	Losses checkpoint.Losses
 }
 
 // Status returns the feed as it is now.
@@ -93,17 +93,17 @@ func (f *Feed) Status(now time.Time) Status {
 	end := f.route.Stream.End()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Before: f.inherited, Acked: f.acked,
-		Backlog: max(0, end-f.acked.Low), Trouble: f.trouble}
+	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Prior: f.carried, Acked: f.acked,
+		Backlog: max(0, end-f.acked.Low), Losses: f.losses}
 	s.settle()
 	if s.Backlog > 0 {
-		s.Lag = max(0, now.Sub(time.Unix(0, max(f.newest, f.current))))
+		s.Lag = max(0, now.Sub(time.Unix(0, max(f.newest, f.caughtUpAt))))
 	}
 	return s
 }
 
-// LaneStatus is an output as it is now.
-type LaneStatus struct {
+// SinkStatus is an output as it is now.
+type SinkStatus struct {
 	Output string
 	// Err is why the last attempt failed, empty where it did not; Since is when that began.
 	Err   string
@@ -112,7 +112,7 @@ type LaneStatus struct {
 
 // Status returns all feeds, in the order of their keys, all outputs, in that of their names, and the totals since the
 // process started, which hold those of feeds that are done.
-func (p *Pipeline) Status(now time.Time) (feeds []Status, lanes []LaneStatus, total Counts) {
+func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, total Counts) {
 	p.mu.Lock()
 	live := make([]*Feed, 0, len(p.feeds))
 	for _, f := range p.feeds {
@@ -129,13 +129,13 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, lanes []LaneStatus, to
 		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Declaration, b.Declaration),
 			cmp.Compare(a.Key.Output, b.Key.Output))
 	})
-	for name, l := range p.lanes {
-		s := LaneStatus{Output: name}
+	for name, l := range p.sinks {
+		s := SinkStatus{Output: name}
 		if since, err := l.state.get(); err != nil {
 			s.Err, s.Since = err.Error(), since
 		}
-		lanes = append(lanes, s)
+		sinks = append(sinks, s)
 	}
-	slices.SortFunc(lanes, func(a, b LaneStatus) int { return cmp.Compare(a.Output, b.Output) })
-	return feeds, lanes, total
+	slices.SortFunc(sinks, func(a, b SinkStatus) int { return cmp.Compare(a.Output, b.Output) })
+	return feeds, sinks, total
 }

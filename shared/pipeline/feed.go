@@ -36,33 +36,33 @@ type Feed struct {
 	overhead int // bytes a record beside line and fields
 
 	// Of the fill loop.
-	cursor  int64     // where to read next
-	resumed int64     // records complete at or before it were acknowledged in an earlier life
-	seen    int64     // a read up to here brought nothing whole: it is of no use before End is beyond
-	want    int       // bytes to read at once
-	more    bool      // there was more to be read than that
-	torn    bool      // what follows seen did not come, so that nothing whole can: it may be gone
-	retryAt time.Time // after an error
-	failing bool
-	over    bool // nothing more is to be read
-	skipped int64
-	spoke   time.Time // of skipped bytes
+	cursor      int64     // where to read next
+	resumed     int64     // records complete at or before it were acknowledged in an earlier life
+	scannedTo   int64     // a read up to here brought nothing whole: it is of no use before End is beyond
+	readSize    int       // bytes to read at once
+	readFull    bool      // there was more to be read than that
+	tailTorn    bool      // what follows seen did not come, so that nothing whole can: it may be gone
+	retryAt     time.Time // after an error
+	failing     bool
+	finished    bool // nothing more is to be read
+	skipped     int64
+	lastSkipLog time.Time // of skipped bytes
 
 	unmarked bool // of commit: that no mark can be made is said
 
 	detached atomic.Bool
 
-	mu        sync.Mutex
-	acked     checkpoint.Position
-	final     bool // the span behind which nothing follows was acknowledged
-	counts    Counts
-	inherited Counts // see Status.Before
-	trouble   checkpoint.Trouble
-	refused   bool  // that a record was, is said
-	newest    int64 // time of the newest record that was acknowledged
-	reached   int64 // cursor and seen, as of the last turn
-	looked    int64
-	current   int64 // when last nothing but an unfinished record was behind the acknowledged position
+	mu              sync.Mutex
+	acked           checkpoint.Position
+	final           bool // the span behind which nothing follows was acknowledged
+	counts          Counts
+	carried         Counts // see Status.Prior
+	losses          checkpoint.Losses
+	refused         bool  // that a record was, is said
+	newest          int64 // time of the newest record that was acknowledged
+	publishedCursor int64 // cursor and seen, as of the last turn
+	publishedScan   int64
+	caughtUpAt      int64 // when last nothing but an unfinished record was behind the acknowledged position
 }
 
 func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) *Feed {
@@ -71,19 +71,19 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) *Feed
 	for _, t := range r.Source.Tags {
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
-	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, want: firstRead,
-		cursor: pos.Low, resumed: pos.Done, seen: pos.Low, acked: pos, trouble: e.Trouble, newest: time.Now().UnixNano()}
+	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, readSize: firstRead,
+		cursor: pos.Low, resumed: pos.Done, scannedTo: pos.Low, acked: pos, losses: e.Losses, newest: time.Now().UnixNano()}
 }
 
 // ready reports whether a turn may bring something. It is asked of every feed, many times a second.
 func (f *Feed) ready(now time.Time) bool {
-	if f.over {
+	if f.finished {
 		return false
 	}
 	if !f.retryAt.IsZero() && now.Before(f.retryAt) {
 		return false
 	}
-	if end := f.route.Stream.End(); end > f.cursor && end > f.seen {
+	if end := f.route.Stream.End(); end > f.cursor && end > f.scannedTo {
 		return true
 	}
 	return f.route.Stream.Ended() || f.open() >= 0 || f.detached.Load()
@@ -102,23 +102,23 @@ func (f *Feed) open() int64 {
 
 // read takes the feed's turn: it adds to the flight what the stream has, up to a quantum, and returns how many bytes of
 // the stream that consumed.
-func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
-	f.more = false
+func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
+	f.readFull = false
 	if f.detached.Load() {
-		f.over = true
-		fl.add(span{feed: f, pos: f.position(), end: true}, 0, now)
+		f.finished = true
+		fl.add(ackRange{feed: f, pos: f.position(), end: true}, 0, now)
 		if f.route.Chain != nil {
 			f.route.Chain.Discard()
 		}
 		return 0
 	}
 	free := fl.batch.Free()
-	want := min(f.want, len(free))
+	want := min(f.readSize, len(free))
 	if want == 0 {
 		fl.full = true
 		return 0
 	}
-	if f.torn {
+	if f.tailTorn {
 		if gap := f.gapBehind(); gap != nil {
 			return f.skip(fl, gap, now)
 		}
@@ -136,16 +136,16 @@ func (f *Feed) read(fl *flight, now time.Time) (consumed int64) {
 		f.noteError(err, now)
 		return 0
 	}
-	f.more = n == want
+	f.readFull = n == want
 	consumed = f.cut(fl, free[:n], now, last)
 	f.noteError(f.route.Cutter.Err(), now)
-	f.torn = consumed == 0 && n > 0 && !last && !f.more && f.seen < end
+	f.tailTorn = consumed == 0 && n > 0 && !last && !f.readFull && f.scannedTo < end
 	return consumed
 }
 
 // cut makes records of data, which was read at the cursor into the flight's free memory.
-func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
-	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Mark()
+func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int64 {
+	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
 	ns := now.UnixNano()
 	if len(data) > 0 && f.cursor+int64(len(data)) <= f.resumed {
 		last = false // what is unfinished at the resumed position has to become a record after it
@@ -153,20 +153,20 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 	b.Keep(len(data))
 	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
 	failed := f.route.Cutter.Err() != nil
-	if n == 0 && f.more && !last && !failed {
-		b.Back(mark)
+	if n == 0 && f.readFull && !last && !failed {
+		b.Rollback(mark)
 		f.grow(fl, int64(len(data)))
 		return 0
 	}
 	replay := f.cursor+int64(n) <= f.resumed && n > 0
-	f.seen = f.cursor + int64(len(data))
+	f.scannedTo = f.cursor + int64(len(data))
 	f.cursor += int64(n)
 	if !replay && !failed {
 		f.route.Cutter.Expire(b, ns)
 		failed = f.route.Cutter.Err() != nil
 	}
 	if failed {
-		f.more, last = false, false // there is more to be had of the same bytes, after a pause
+		f.readFull, last = false, false // there is more to be had of the same bytes, after a pause
 	}
 	if c := f.route.Chain; c != nil {
 		c.Apply(b, from, ns, last)
@@ -175,8 +175,8 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 		}
 	}
 	if replay { // Nothing was kept, for a flight that holds nothing else would never be sent.
-		f.want = quantum
-		b.Back(mark)
+		f.readSize = quantum
+		b.Rollback(mark)
 		return int64(n)
 	}
 	b.Keep(n - len(data))
@@ -185,59 +185,59 @@ func (f *Feed) cut(fl *flight, data []byte, now time.Time, last bool) int64 {
 		f.book(fl, from, int64(n), b.Added(mark), last, now)
 	}
 	f.note()
-	f.over = last
+	f.finished = last
 	return int64(n)
 }
 
 // note lets others know how far the stream was read.
 func (f *Feed) note() {
 	f.mu.Lock()
-	f.reached, f.looked = f.cursor, f.seen
+	f.publishedCursor, f.publishedScan = f.cursor, f.scannedTo
 	f.mu.Unlock()
 }
 
-// look notes if the feed is up to date. It is asked once a second, so that the lag of a stream that was quiet for long is
+// updateLag notes if the feed is up to date. It is asked once a second, so that the lag of a stream that was quiet for long is
 // not that long when it speaks again.
-func (f *Feed) look(now time.Time) {
+func (f *Feed) updateLag(now time.Time) {
 	end := f.route.Stream.End()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.acked.Done >= f.reached && end <= max(f.acked.Done, f.looked) {
-		f.current = now.UnixNano()
+	if f.acked.Done >= f.publishedCursor && end <= max(f.acked.Done, f.publishedScan) {
+		f.caughtUpAt = now.UnixNano()
 	}
 }
 
 // grow makes the next read larger, because a record did not fit into one of got bytes. What is left of the flight may be
 // too small for that: the next flight has all its memory. If that is too little as well, it is made to have more, up to
 // the bound that the cutter has for a record.
-func (f *Feed) grow(fl *flight, got int64) {
+func (f *Feed) grow(fl *inflightBatch, got int64) {
 	if f.cursor+got == f.resumed {
 		// The cutter sees other records than in its earlier life, under other settings for instance. Better to send
 		// something again than to wait for the end of what will not end there.
 		f.resumed = f.cursor
 		return
 	}
-	if free := len(fl.batch.Free()); f.want >= free {
-		if len(fl.spans) > 0 {
+	if free := len(fl.batch.Free()); f.readSize >= free {
+		if len(fl.ranges) > 0 {
 			fl.full = true
 			return
 		}
 		fl.batch.Grow()
 	}
-	f.want *= 2
+	f.readSize *= 2
 }
 
 // book adds to the flight what was read: records from index from, made of n bytes of the stream.
-func (f *Feed) book(fl *flight, from int, n int64, held int, last bool, now time.Time) {
+func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, now time.Time) {
 	records := fl.batch.Records[from:]
-	s := span{feed: f, pos: f.position(), records: int64(len(records)), bytes: n, end: last}
+	s := ackRange{feed: f, pos: f.position(), records: int64(len(records)), bytes: n, end: last}
 	if len(records) > 0 {
 		s.newest = records[len(records)-1].Time
 	}
 	cost := n + int64(held+len(records)*f.overhead)
 	if n > 0 {
 		// What a long record needed, the next one mostly needs as well.
-		f.want = int(min(max(costPerTurn*n/cost, firstRead), int64(max(f.want/2, quantum))))
+		f.readSize = int(min(max(costPerTurn*n/cost, firstRead), int64(max(f.readSize/2, quantum))))
 	}
 	fl.add(s, int(cost), now)
 	f.mu.Lock()
@@ -284,7 +284,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 		f.log().Warn("stream can't be read; trying again", "offset", f.cursor, "error", err)
 	}
 	f.mu.Lock()
-	f.trouble.Error, f.trouble.Since = err.Error(), now
+	f.losses.Error, f.losses.Since = err.Error(), now
 	f.mu.Unlock()
 }
 
@@ -297,8 +297,8 @@ func (f *Feed) noteSkipped(now time.Time) {
 	f.mu.Lock()
 	f.counts.SkippedBytes = bytes
 	f.mu.Unlock()
-	if f.spoke.IsZero() || now.Sub(f.spoke) >= complainEvery {
-		f.spoke, f.skipped = now, bytes
+	if f.lastSkipLog.IsZero() || now.Sub(f.lastSkipLog) >= complainEvery {
+		f.lastSkipLog, f.skipped = now, bytes
 		f.log().Warn("bytes that make no sense were skipped", "bytes", bytes, "places", places, "before", f.cursor)
 	}
 }
@@ -310,8 +310,8 @@ func (f *Feed) log() *slog.Logger {
 // Detach stops reading. The route's Done is called once all that was read is acknowledged; its checkpoint is kept.
 func (f *Feed) Detach() { f.detached.Store(true) }
 
-// acknowledge moves the feed's position, in the order of its spans.
-func (f *Feed) acknowledge(s *span) {
+// acknowledge moves the feed's position, in the order of its ranges.
+func (f *Feed) acknowledge(s *ackRange) {
 	f.mu.Lock()
 	f.acked = s.pos
 	f.final = f.final || s.end
@@ -319,10 +319,10 @@ func (f *Feed) acknowledge(s *span) {
 	f.counts.SentBytes += s.bytes - s.refusedBytes
 	f.counts.RefusedRecords += s.refused
 	f.counts.RefusedBytes += s.refusedBytes
-	f.trouble.Gaps += s.gaps
-	f.trouble.DroppedRecords += s.droppedRecords
-	f.trouble.DroppedBytes += s.droppedBytes
-	f.trouble.RefusedRecords += s.refused
+	f.losses.Gaps += s.gaps
+	f.losses.DroppedRecords += s.droppedRecords
+	f.losses.DroppedBytes += s.droppedBytes
+	f.losses.RefusedRecords += s.refused
 	if s.newest > 0 {
 		f.newest = s.newest
 	}
@@ -339,14 +339,14 @@ type settled struct {
 func (f *Feed) settled() settled {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return settled{checkpoint.Entry{Position: f.acked, Trouble: f.trouble}, f.final}
+	return settled{checkpoint.Entry{Position: f.acked, Losses: f.losses}, f.final}
 }
 
 // noteRefused remembers why the backend refused a record, and says so the first time.
 func (f *Feed) noteRefused(reason string) {
 	f.mu.Lock()
 	first := !f.refused
-	f.refused, f.trouble.Error, f.trouble.Since = true, reason, time.Now()
+	f.refused, f.losses.Error, f.losses.Since = true, reason, time.Now()
 	f.mu.Unlock()
 	if first {
 		f.log().Warn("backend refused a record; it is counted, and kept where dead letters are", "reason", reason)

@@ -11,11 +11,11 @@ import (
 )
 
 // skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and goes on behind.
-func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
-	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Mark()
+func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
+	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
 	rest, ok := f.before(g, b.Free())
 	if !ok {
-		fl.full = len(fl.spans) > 0
+		fl.full = len(fl.ranges) > 0
 		return 0
 	}
 	b.Keep(len(rest))
@@ -36,11 +36,11 @@ func (f *Feed) skip(fl *flight, g *stream.Gap, now time.Time) int64 {
 	b.Records = append(b.Records, record.Record{Fields: gapFields(b, g), Source: f.route.Source, Time: now.UnixNano(),
 		Offset: f.cursor, Marker: true})
 	f.cursor = max(f.cursor, g.To)
-	f.seen = f.cursor
-	f.torn = false
+	f.scannedTo = f.cursor
+	f.tailTorn = false
 	f.note()
 	f.book(fl, from, int64(len(rest)), b.Added(mark), false, now)
-	s := &fl.spans[len(fl.spans)-1]
+	s := &fl.ranges[len(fl.ranges)-1]
 	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
 	f.mu.Lock()
 	f.counts.drop(max(0, g.Records), g.Bytes)
@@ -67,7 +67,7 @@ func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
 
 // gapBehind is the gap that begins where the last read ended, nil if there is none.
 func (f *Feed) gapBehind() *stream.Gap {
-	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.seen)
+	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.scannedTo)
 	return asGap(err)
 }
 

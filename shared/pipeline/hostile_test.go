@@ -245,7 +245,7 @@ func TestDeadLettersThatCannotBeKeptAreMentionedOnce(t *testing.T) {
 func run(t testing.TB, cfg pipeline.Config, out output.Output) (p *pipeline.Pipeline, stop func()) {
 	store, err := checkpoint.Open(filepath.Join(t.TempDir(), "checkpoints.db"))
 	require.NoError(t, err)
-	p = pipeline.New(cfg, map[string]pipeline.Lane{"test": {Output: out, Workers: 1}}, store, slog.New(slog.DiscardHandler))
+	p = pipeline.New(cfg, map[string]pipeline.Sink{"test": {Output: out, Workers: 1}}, store, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); p.Run(ctx) }()
@@ -288,7 +288,7 @@ func TestTroubleIsKnownAfterARestart(t *testing.T) {
 		m.write(numbered(0, 6))
 		time.Sleep(5 * time.Second)
 		require.EqualValues(t, 2, f.Status(time.Now()).DroppedRecords)
-		require.Zero(t, f.Status(time.Now()).Trouble, "no one was told of it yet")
+		require.Zero(t, f.Status(time.Now()).Losses, "no one was told of it yet")
 		b.stop()
 
 		b.out.say(func(_ context.Context, batch *record.Batch) error {
@@ -313,10 +313,10 @@ func TestTroubleIsKnownAfterARestart(t *testing.T) {
 		s := f.Status(time.Now())
 		require.Zero(t, s.DroppedRecords)
 		require.EqualValues(t, 1, s.ReadRecords)
-		want := checkpoint.Trouble{Gaps: 1, DroppedRecords: 2, DroppedBytes: 14, RefusedRecords: 1, Error: "refused: bad mapping"}
-		require.Equal(t, s.Trouble.Since.UnixNano(), first.Trouble.Since.UnixNano())
-		s.Trouble.Since = time.Time{}
-		require.Equal(t, want, s.Trouble)
+		want := checkpoint.Losses{Gaps: 1, DroppedRecords: 2, DroppedBytes: 14, RefusedRecords: 1, Error: "refused: bad mapping"}
+		require.Equal(t, s.Losses.Since.UnixNano(), first.Losses.Since.UnixNano())
+		s.Losses.Since = time.Time{}
+		require.Equal(t, want, s.Losses)
 	})
 }
 

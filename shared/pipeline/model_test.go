@@ -64,7 +64,7 @@ func (w *world) start(cfg pipeline.Config) {
 	store, err := checkpoint.Open(path)
 	require.NoError(w.t, err)
 	w.life, w.store = &life{backend: w.out}, store
-	p := pipeline.New(cfg, map[string]pipeline.Lane{"test": {Output: w.life, Workers: 1}}, store, slog.New(slog.DiscardHandler))
+	p := pipeline.New(cfg, map[string]pipeline.Sink{"test": {Output: w.life, Workers: 1}}, store, slog.New(slog.DiscardHandler))
 	src := record.NewSource("s", "d", "stdout", "t", nil, nil)
 	w.feed, err = p.Attach(pipeline.Route{Stream: w.stream, Cutter: cut.NewFrames(src, w.stream, 1<<16, int64(time.Hour)), Source: src,
 		Output: "test"})

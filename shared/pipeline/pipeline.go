@@ -41,16 +41,16 @@ func (c *Config) Check() error {
 
 const (
 	// quantum is how many bytes a stream may give in its turn. Small enough that hundreds of busy streams have their
-	// turn within a batch or two, large enough that a read costs little beside what it reads.
+	// turn within a batch or two, large enough that a read costs minProgress beside what it reads.
 	quantum = 128 << 10
-	// poll is how often streams are looked at, as an atomic load each; calm is how often when nothing came for a second.
+	// pollInterval is how often streams are looked at, as an atomic load each; calm is how often when nothing came for a second.
 	// What comes then is sent soon instead of after the linger, for it is likely to stay alone: so calm costs no latency.
-	poll, calm, soon = 25 * time.Millisecond, 250 * time.Millisecond, 50 * time.Millisecond
-	// restful is how long nothing has to have come for the batches' memory to be given back.
-	restful = 10 * time.Second
-	// little is how many bytes a look at all streams has to bring for the next look to follow at once. Less than that
+	pollInterval, idlePollInterval, idleLinger = 25 * time.Millisecond, 250 * time.Millisecond, 50 * time.Millisecond
+	// releaseMemoryAfter is how long nothing has to have come for the batches' memory to be given back.
+	releaseMemoryAfter = 10 * time.Second
+	// minProgress is how many bytes a look at all streams has to bring for the next look to follow at once. Less than that
 	// is better left to gather.
-	little = 64 << 10
+	minProgress = 64 << 10
 	// commitEvery is how often acknowledged positions are made durable, at most: what is acknowledged after a while of
 	// silence is so at once.
 	commitEvery = time.Second
@@ -58,17 +58,17 @@ const (
 	lastWrite = 2 * time.Second
 )
 
-// Lane is an output and how many batches may be on their way to it at once. Records of one stream are never in two of
+// Sink is an output and how many batches may be on their way to it at once. Records of one stream are never in two of
 // them, so that their order holds.
-type Lane struct {
+type Sink struct {
 	Output  output.Output
 	Workers int
 }
 
-// Pipeline carries the records of its feeds to its lanes.
+// Pipeline carries the records of its feeds to its sinks.
 type Pipeline struct {
 	log   *slog.Logger
-	lanes map[string]*lane
+	sinks map[string]*sink
 	store *checkpoint.Store
 	dead  *deadLetters
 
@@ -83,14 +83,14 @@ type Pipeline struct {
 }
 
 // New makes a pipeline. It neither reads nor sends before Run.
-func New(cfg Config, lanes map[string]Lane, store *checkpoint.Store, log *slog.Logger) *Pipeline {
+func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.Logger) *Pipeline {
 	p := &Pipeline{
-		log: log, store: store, lanes: make(map[string]*lane, len(lanes)),
+		log: log, store: store, sinks: make(map[string]*sink, len(sinks)),
 		feeds: map[checkpoint.Key]*Feed{}, dirty: map[*Feed]struct{}{}, moved: make(chan struct{}, 1), changed: make(chan struct{}),
 		dead: &deadLetters{path: cfg.DeadLetter, limit: cfg.DeadLetterBytes},
 	}
-	for name, l := range lanes {
-		p.lanes[name] = newLane(p, name, l, cfg)
+	for name, l := range sinks {
+		p.sinks[name] = newSink(p, name, l, cfg)
 	}
 	return p
 }
@@ -102,7 +102,7 @@ var ErrAttached = errors.New("already attached")
 // called before Run and while it runs.
 func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	key := checkpoint.Key{Stream: r.Stream.Key(), Declaration: r.Source.Declaration, Output: r.Output}
-	l, ok := p.lanes[r.Output]
+	l, ok := p.sinks[r.Output]
 	if !ok {
 		return nil, fmt.Errorf("%s: there is no output %q", key, r.Output)
 	}
@@ -125,7 +125,7 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 // and returns; what was not acknowledged is sent again by the next run.
 func (p *Pipeline) Run(ctx context.Context) {
 	var workers sync.WaitGroup
-	for _, l := range p.lanes {
+	for _, l := range p.sinks {
 		l.start(ctx, &workers)
 	}
 	commits := make(chan struct{})
@@ -136,7 +136,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 	workers.Wait()
 	<-commits
 	p.commit()
-	for _, l := range p.lanes {
+	for _, l := range p.sinks {
 		if err := l.output.Close(); err != nil {
 			p.log.Warn("output did not close cleanly", "output", l.name, "error", err)
 		}
@@ -167,7 +167,7 @@ func (p *Pipeline) done(f *Feed) {
 	p.mu.Lock()
 	delete(p.feeds, f.key)
 	delete(p.dirty, f)
-	p.bequeath(f)
+	p.carryCounts(f)
 	if !f.detached.Load() && !f.route.Keep {
 		p.forget = append(p.forget, f.key)
 		p.wake()
@@ -175,23 +175,23 @@ func (p *Pipeline) done(f *Feed) {
 	close(p.changed)
 	p.changed = make(chan struct{})
 	p.mu.Unlock()
-	p.lanes[f.key.Output].remove(f)
+	p.sinks[f.key.Output].remove(f)
 	if f.route.Done != nil {
 		f.route.Done()
 	}
 }
 
-// bequeath adds what a feed that is done has counted to the totals, and to a feed that goes on where it ended. Under mu.
-func (p *Pipeline) bequeath(f *Feed) {
+// carryCounts adds what a feed that is done has counted to the totals, and to a feed that goes on where it ended. Under mu.
+func (p *Pipeline) carryCounts(f *Feed) {
 	s := f.Status(time.Now())
 	p.ended.Add(s.Counts)
-	s.Before.Add(s.Counts)
-	for _, heir := range p.feeds {
-		if heir.key.Output == f.key.Output && heir.key.Declaration == f.key.Declaration &&
-			heir.route.Source.Container() == f.route.Source.Container() {
-			heir.mu.Lock()
-			heir.inherited.Add(s.Before)
-			heir.mu.Unlock()
+	s.Prior.Add(s.Counts)
+	for _, successor := range p.feeds {
+		if successor.key.Output == f.key.Output && successor.key.Declaration == f.key.Declaration &&
+			successor.route.Source.Container() == f.route.Source.Container() {
+			successor.mu.Lock()
+			successor.carried.Add(s.Prior)
+			successor.mu.Unlock()
 			return
 		}
 	}

@@ -208,7 +208,7 @@ func (b *bench) start(cfg pipeline.Config) {
 	store, err := checkpoint.Open(b.path)
 	require.NoError(b.t, err)
 	b.store, b.log = store, &bytes.Buffer{}
-	b.Pipeline = pipeline.New(cfg, map[string]pipeline.Lane{"test": {Output: b.out, Workers: 2}}, store,
+	b.Pipeline = pipeline.New(cfg, map[string]pipeline.Sink{"test": {Output: b.out, Workers: 2}}, store,
 		slog.New(slog.NewTextHandler(&synced{w: b.log}, nil)))
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan struct{})
@@ -337,8 +337,8 @@ func TestABackendThatIsDownGetsEverythingLaterAndIsMentionedOnce(t *testing.T) {
 		require.LessOrEqual(t, s.ReadRecords, int64(2*config.BatchRecords)+quantumLines, "memory is bounded by two batches")
 		require.Equal(t, m.End(), s.Backlog)
 		require.GreaterOrEqual(t, s.Lag, 10*time.Minute)
-		_, lanes, _ := b.Status(time.Now())
-		require.Equal(t, "connection refused", lanes[0].Err)
+		_, sinks, _ := b.Status(time.Now())
+		require.Equal(t, "connection refused", sinks[0].Err)
 		b.out.say(nil)
 		time.Sleep(5 * time.Second)
 		require.Equal(t, split(numbered(0, 5000)), b.out.got())
@@ -570,7 +570,7 @@ func TestWhatIsCountedForAContainerDoesNotFallWhenOneOfItsStreamsEnds(t *testing
 		time.Sleep(2 * time.Second)
 		s := f.Status(time.Now())
 		require.EqualValues(t, 3, s.SentRecords)
-		require.EqualValues(t, 10, s.Before.SentRecords)
+		require.EqualValues(t, 10, s.Prior.SentRecords)
 		_, _, total := b.Status(time.Now())
 		require.EqualValues(t, 13, total.SentRecords)
 	})

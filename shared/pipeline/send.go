@@ -5,21 +5,22 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// sendLoop sends the flights in the order in which they were filled. It ends once the fill loop has ended and what is on
+// sendLoop sends the batchesPerShard in the order in which they were filled. It ends once the fill loop has ended and what is on
 // its way is acknowledged or has had its moment.
 func (s *shard) sendLoop(ctx context.Context) {
-	ctx, cancel := outlive(ctx, lastWrite)
+	ctx, cancel := withGracePeriod(ctx, lastWrite)
 	defer cancel()
 	for f := range s.ready {
 		if s.send(ctx, f, f.batch.Records) != nil {
 			// Stopping. Neither this flight nor one behind it is acknowledged: the next run reads them again. There is
-			// room in ready for all flights, so the fill loop does not wait for us.
+			// room in ready for all batchesPerShard, so the fill loop does not wait for us.
 			return
 		}
 		f.acknowledge()
@@ -28,8 +29,8 @@ func (s *shard) sendLoop(ctx context.Context) {
 	}
 }
 
-// outlive returns a context that ends some time after parent.
-func outlive(parent context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+// withGracePeriod returns a context that ends some time after parent.
+func withGracePeriod(parent context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() { time.AfterFunc(by, cancel) })
 	return ctx, func() { stop(); cancel() }
@@ -37,16 +38,16 @@ func outlive(parent context.Context, by time.Duration) (context.Context, context
 
 // send delivers records, which are the flight's or a part of them, and returns once the backend has taken or refused
 // each one, however long that takes. Its only error is that ctx ended.
-func (s *shard) send(ctx context.Context, f *flight, records []record.Record) error {
+func (s *shard) send(ctx context.Context, f *inflightBatch, records []record.Record) error {
 	s.pause.Reset()
 	for len(records) > 0 {
-		err := s.lane.output.Write(ctx, &record.Batch{Records: records})
+		err := s.sink.output.Write(ctx, &record.Batch{Records: records})
 		var partial *output.Partial
 		var tooLarge *output.TooLarge
 		var refused *output.Refused
 		switch {
 		case err == nil:
-			s.lane.state.worked(s, time.Now())
+			s.sink.state.worked(s, time.Now())
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -54,11 +55,15 @@ func (s *shard) send(ctx context.Context, f *flight, records []record.Record) er
 			for _, r := range partial.Refused {
 				s.refuse(f, &records[r.Index], r.Reason)
 			}
+			for _, b := range partial.Blocked {
+				partial.Retry = append(partial.Retry, b.Index)
+			}
+			slices.Sort(partial.Retry)
 			if len(partial.Retry) < len(records) {
 				s.pause.Reset() // something got through
 			}
 			if records = keep(records, partial.Retry); len(records) == 0 {
-				s.lane.state.worked(s, time.Now())
+				s.sink.state.worked(s, time.Now())
 				return nil
 			}
 		case errors.As(err, &tooLarge), errors.As(err, &refused):
@@ -74,7 +79,7 @@ func (s *shard) send(ctx context.Context, f *flight, records []record.Record) er
 			records = records[half:]
 			continue
 		}
-		s.lane.state.failed(s, err, time.Now())
+		s.sink.state.failed(s, err, time.Now())
 		if err := s.wait(ctx, err); err != nil {
 			return err
 		}
@@ -103,10 +108,10 @@ func (s *shard) wait(ctx context.Context, err error) error {
 }
 
 // refuse books a record that the backend will never take, and puts it where it can be looked at.
-func (s *shard) refuse(f *flight, r *record.Record, reason string) {
+func (s *shard) refuse(f *inflightBatch, r *record.Record, reason string) {
 	feed := f.refuse(r)
-	if err := s.pipeline.dead.put(s.lane.name, r, reason); err != nil {
-		s.pipeline.log.Error("refused records can't be kept, only counted", "output", s.lane.name, "error", err)
+	if err := s.pipeline.dead.put(s.sink.name, r, reason); err != nil {
+		s.pipeline.log.Error("refused records can't be kept, only counted", "output", s.sink.name, "error", err)
 	}
 	feed.noteRefused(reason)
 }

@@ -13,17 +13,17 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// flights is how many batches a shard has: one that is filled while the other is sent. It bounds the memory of a shard
+// batchesPerShard is how many batches a shard has: one that is filled while the other is sent. It bounds the memory of a shard
 // whatever the backend does, and with it what is sent twice after a kill.
-const flights = 2
+const batchesPerShard = 2
 
 // shard reads its feeds in turn and sends what they give, in that order.
 type shard struct {
 	pipeline *Pipeline
-	lane     *lane
+	sink     *sink
 	cfg      Config
-	idle     chan *flight
-	ready    chan *flight
+	idle     chan *inflightBatch
+	ready    chan *inflightBatch
 	pause    *backoff.ExponentialBackOff
 
 	added chan struct{} // a feed was, and the shard may have been without any
@@ -36,14 +36,14 @@ type shard struct {
 	turn []*Feed   // feeds, as of the present round
 	last time.Time // when something came
 
-	resting bool // the flights' memory was given back
+	memoryReleased bool // the batchesPerShard' memory was given back
 }
 
-func newShard(p *Pipeline, l *lane, cfg Config) *shard {
-	s := &shard{pipeline: p, lane: l, cfg: cfg, idle: make(chan *flight, flights), ready: make(chan *flight, flights),
+func newShard(p *Pipeline, l *sink, cfg Config) *shard {
+	s := &shard{pipeline: p, sink: l, cfg: cfg, idle: make(chan *inflightBatch, batchesPerShard), ready: make(chan *inflightBatch, batchesPerShard),
 		added: make(chan struct{}, 1), paths: map[pathKey]int{}}
-	for range flights {
-		s.idle <- newFlight(cfg.BatchBytes)
+	for range batchesPerShard {
+		s.idle <- newInflightBatch(cfg.BatchBytes)
 	}
 	s.pause = &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5,
 		Multiplier: 2, MaxInterval: max(cfg.RetryMax, 100*time.Millisecond)}
@@ -106,7 +106,7 @@ func (s *shard) fillLoop(ctx context.Context) {
 }
 
 // fill reads until the flight is worth sending, or ctx ends, when it returns false.
-func (s *shard) fill(ctx context.Context, f *flight) bool {
+func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	linger := s.cfg.BatchLinger
@@ -114,7 +114,7 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 		got, more := s.round(f)
 		now := time.Now()
 		quiet := now.Sub(s.last) > time.Second
-		if len(f.spans) == 0 && len(s.turn) == 0 {
+		if len(f.ranges) == 0 && len(s.turn) == 0 {
 			select {
 			case <-s.added:
 				continue
@@ -124,23 +124,23 @@ func (s *shard) fill(ctx context.Context, f *flight) bool {
 		}
 		if got > 0 {
 			if s.last = now; quiet {
-				linger = min(linger, soon)
+				linger = min(linger, idleLinger)
 			}
-			s.resting = false
+			s.memoryReleased = false
 		}
-		if len(f.spans) > 0 && (f.full || now.Sub(f.begun) >= linger) {
+		if len(f.ranges) > 0 && (f.full || now.Sub(f.begun) >= linger) {
 			return true
 		}
-		if (more || got >= little) && ctx.Err() == nil {
+		if (more || got >= minProgress) && ctx.Err() == nil {
 			continue
 		}
-		wait := poll
-		if len(f.spans) > 0 {
+		wait := pollInterval
+		if len(f.ranges) > 0 {
 			wait = min(wait, linger-now.Sub(f.begun))
 		} else if quiet && got == 0 {
-			wait = untilNext(calm, now)
-			if !s.resting && now.Sub(s.last) > restful {
-				s.rest(f)
+			wait = untilNext(idlePollInterval, now)
+			if !s.memoryReleased && now.Sub(s.last) > releaseMemoryAfter {
+				s.releaseMemory(f)
 			}
 		}
 		timer.Reset(wait)
@@ -158,23 +158,23 @@ func untilNext(every time.Duration, now time.Time) time.Duration {
 	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
-// rest gives back the memory of f, which is empty, and of the flights that wait to be filled. One that is on its way
+// releaseMemory gives back the memory of f, which is empty, and of the batchesPerShard that wait to be filled. One that is on its way
 // keeps what it has; it was the last for a while.
-func (s *shard) rest(f *flight) {
-	s.resting = true
-	f.batch.Rest()
+func (s *shard) releaseMemory(f *inflightBatch) {
+	s.memoryReleased = true
+	f.batch.ReleaseMemory()
 	select {
 	case other := <-s.idle:
-		other.batch.Rest()
+		other.batch.ReleaseMemory()
 		s.idle <- other
 	default:
-		s.resting = false // again, when it is back
+		s.memoryReleased = false // again, when it is back
 	}
 }
 
 // round gives each feed its turn, beginning where the last round ended, until the flight is full. It returns how many
 // bytes of streams were consumed, and whether one of them had more to give in its turn.
-func (s *shard) round(f *flight) (got int64, more bool) {
+func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	s.mu.Lock()
 	s.turn = append(s.turn[:0], s.feeds...)
 	first := s.next
@@ -187,7 +187,7 @@ func (s *shard) round(f *flight) (got int64, more bool) {
 			continue
 		}
 		got += feed.read(f, now)
-		more = more || feed.more
+		more = more || feed.readFull
 		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords || len(f.batch.Free()) < s.cfg.BatchBytes/4 {
 			f.full = true // the last quarter is for a long line that ends then, which else takes memory of its own
 		}

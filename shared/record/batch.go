@@ -45,10 +45,10 @@ func (b *Batch) Free() []byte { return b.raw[b.used : len(b.raw)-b.tail] }
 // negative.
 func (b *Batch) Keep(n int) { b.used += n }
 
-// Spare is n bytes for a long line: Claim its beginning. They are taken from the end of Free where that has as many, so
+// Reserve is n bytes for a long line: Commit its beginning. They are taken from the end of Free where that has as many, so
 // that lines which are put together cost no memory beside it, else behind the arena. What was read has to be kept before.
-func (b *Batch) Spare(n int) []byte {
-	if b.spares(n) {
+func (b *Batch) Reserve(n int) []byte {
+	if b.fitsBehind(n) {
 		end := len(b.raw) - b.tail
 		return b.raw[end-n : end : end]
 	}
@@ -56,37 +56,37 @@ func (b *Batch) Spare(n int) []byte {
 	return b.Arena[len(b.Arena) : len(b.Arena)+n : len(b.Arena)+n]
 }
 
-// Claim makes what Spare(n) gave part of the batch.
-func (b *Batch) Claim(n int) {
-	if b.spares(n) {
+// Commit makes what Reserve(n) gave part of the batch.
+func (b *Batch) Commit(n int) {
+	if b.fitsBehind(n) {
 		b.tail += n
 	} else {
 		b.Arena = b.Arena[:len(b.Arena)+n]
 	}
 }
 
-func (b *Batch) spares(n int) bool { return len(b.raw)-b.tail-b.used >= n }
+func (b *Batch) fitsBehind(n int) bool { return len(b.raw)-b.tail-b.used >= n }
 
-// Mark is a state of a batch that it can be brought back to.
-type Mark struct{ records, arena, used, tail int }
+// Savepoint is a state of a batch that it can be brought back to.
+type Savepoint struct{ records, arena, used, tail int }
 
-// Mark is the batch's state as it is now.
-func (b *Batch) Mark() Mark { return Mark{len(b.Records), len(b.Arena), b.used, b.tail} }
+// Savepoint is the batch's state as it is now.
+func (b *Batch) Savepoint() Savepoint { return Savepoint{len(b.Records), len(b.Arena), b.used, b.tail} }
 
-// Back forgets what was added since m.
-func (b *Batch) Back(m Mark) {
+// Rollback forgets what was added since m.
+func (b *Batch) Rollback(m Savepoint) {
 	clear(b.Records[m.records:])
 	b.Records, b.Arena, b.used, b.tail = b.Records[:m.records], b.Arena[:m.arena], m.used, m.tail
 }
 
 // Added is how many bytes, beside what was read from streams, the batch has got since m.
-func (b *Batch) Added(m Mark) int { return len(b.Arena) - m.arena + b.tail - m.tail }
+func (b *Batch) Added(m Savepoint) int { return len(b.Arena) - m.arena + b.tail - m.tail }
 
 // Grow doubles the memory for bytes of streams. Only an empty batch may grow, because records point into what it has.
 func (b *Batch) Grow() { b.raw = make([]byte, 2*len(b.raw)) }
 
-// Rest gives the memory of an empty batch back to the system. It comes again, page by page, when the batch is filled.
-func (b *Batch) Rest() {
+// ReleaseMemory gives the memory of an empty batch back to the system. It comes again, page by page, when the batch is filled.
+func (b *Batch) ReleaseMemory() {
 	b.Reset()
 	b.Records, b.Arena = nil, nil
 	// Of raw the address stays, for that costs nothing: neither a collection before its memory is free, nor a new 4 MiB to

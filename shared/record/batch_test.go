@@ -21,16 +21,16 @@ func TestSpareMemory(t *testing.T) {
 	read := b.Free()[:40]
 	b.Keep(40)
 	claim := func(n int, with string) []byte {
-		p := b.Spare(n)
+		p := b.Reserve(n)
 		require.Len(t, p, n)
 		copy(p, bytes.Repeat([]byte(with), n))
-		b.Claim(n)
+		b.Commit(n)
 		return p
 	}
 	first := claim(30, "1")
 	require.Len(t, b.Free(), 30)
 	require.Empty(t, b.Arena)
-	before := b.Mark()
+	before := b.Savepoint()
 	b.Records = append(b.Records, record.Record{})
 	second := claim(30, "2")
 	require.Empty(t, b.Free())
@@ -41,7 +41,7 @@ func TestSpareMemory(t *testing.T) {
 	for with, p := range map[string][]byte{"r": read, "1": first, "2": second, "3": third} {
 		require.Equal(t, string(bytes.Repeat([]byte(with), len(p))), string(p))
 	}
-	b.Back(before)
+	b.Rollback(before)
 	require.Equal(t, 70, b.Size())
 	require.Len(t, b.Free(), 30)
 	require.Empty(t, b.Records)
@@ -61,12 +61,12 @@ func TestRest(t *testing.T) {
 	}
 	fill()
 	before := resident(t)
-	b.Rest()
+	b.ReleaseMemory()
 	require.Less(t, resident(t), before-size/1024*9/10)
 	require.Len(t, b.Free(), size)
 	fill()
 	require.Equal(t, size, b.Size())
-	record.NewBatch(10).Rest() // less than a page
+	record.NewBatch(10).ReleaseMemory() // less than a page
 }
 
 // resident is how many KiB of memory this process has that are no file's.

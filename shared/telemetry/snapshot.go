@@ -79,9 +79,9 @@ type Gauge struct {
 
 // Take fills a snapshot with what the pipeline knows; the rest is the caller's.
 func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
-	feeds, lanes, total := p.Status(now)
+	feeds, sinks, total := p.Status(now)
 	s := Snapshot{Now: now, Total: total, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)), Problems: []Problem{}}
-	for _, l := range lanes {
+	for _, l := range sinks {
 		o := Output{Name: l.Output, Error: l.Err}
 		if l.Err != "" {
 			o.Since = &l.Since
@@ -89,15 +89,15 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		s.Outputs = append(s.Outputs, o)
 	}
 	for _, f := range feeds {
-		trouble := &f.Trouble
+		losses := &f.Losses
 		l := Log{
 			Container: f.Source.Container(), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
-			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Before,
-			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: trouble.Error,
-			Ever: Ever{trouble.Gaps, trouble.DroppedRecords, trouble.DroppedBytes, trouble.RefusedRecords},
+			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Prior,
+			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: losses.Error,
+			Ever: Ever{losses.Gaps, losses.DroppedRecords, losses.DroppedBytes, losses.RefusedRecords},
 		}
 		if l.Error != "" {
-			l.ErrorSince = &trouble.Since
+			l.ErrorSince = &losses.Since
 		}
 		s.Logs = append(s.Logs, l)
 	}

@@ -154,7 +154,7 @@ func newRig(t *testing.T, name string, environ map[string]string, streams []*lin
 		BatchBytes: 64 << 10, BatchRecords: 400, BatchLinger: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond,
 		DeadLetter: r.dead, DeadLetterBytes: 1 << 30,
 	}
-	r.Pipeline = pipeline.New(config, map[string]pipeline.Lane{name: {Output: o, Workers: 2}}, store,
+	r.Pipeline = pipeline.New(config, map[string]pipeline.Sink{name: {Output: o, Workers: 2}}, store,
 		slog.New(slog.NewTextHandler(r.log, nil)))
 	for _, l := range streams {
 		src := l.source()

@@ -85,21 +85,21 @@ func Names() []string {
 
 // OpenAll opens the named outputs, set by the variables in environ, each with as many workers. If one cannot be opened, the
 // others are closed again.
-func OpenAll(names []string, environ map[string]string, workers int) (map[string]pipeline.Lane, error) {
-	lanes := map[string]pipeline.Lane{}
+func OpenAll(names []string, environ map[string]string, workers int) (map[string]pipeline.Sink, error) {
+	sinks := map[string]pipeline.Sink{}
 	for _, name := range names {
 		o, err := Open(name, environ)
 		if err != nil {
-			return nil, errors.Join(err, closeAll(lanes))
+			return nil, errors.Join(err, closeAll(sinks))
 		}
-		lanes[name] = pipeline.Lane{Output: o, Workers: workers}
+		sinks[name] = pipeline.Sink{Output: o, Workers: workers}
 	}
-	return lanes, nil
+	return sinks, nil
 }
 
-func closeAll(lanes map[string]pipeline.Lane) error {
+func closeAll(sinks map[string]pipeline.Sink) error {
 	var errs []error
-	for _, l := range lanes {
+	for _, l := range sinks {
 		errs = append(errs, l.Output.Close())
 	}
 	return errors.Join(errs...)

@@ -11,16 +11,16 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// lane is the way to one output. Its shards work side by side; a feed belongs to one of them for good.
-type lane struct {
+// sink is the way to one output. Its shards work side by side; a feed belongs to one of them for good.
+type sink struct {
 	name   string
 	output output.Output
 	shards []*shard
 	state  state
 }
 
-func newLane(p *Pipeline, name string, l Lane, cfg Config) *lane {
-	out := &lane{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}}}
+func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
+	out := &sink{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}}}
 	workers := l.Workers
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
 		workers = c.Workers()
@@ -33,7 +33,7 @@ func newLane(p *Pipeline, name string, l Lane, cfg Config) *lane {
 
 // add gives the feed to the shard that has the fewest, or to that of a feed of the same file: what a file was rotated to
 // and what follows it under its name then keep their order, as far as they are read in it.
-func (l *lane) add(f *Feed) {
+func (l *sink) add(f *Feed) {
 	least := l.shards[0]
 	for _, s := range l.shards {
 		if f.route.Source.Path != "stdout" && s.hasPath(f.route.Source) {
@@ -47,13 +47,13 @@ func (l *lane) add(f *Feed) {
 	least.add(f)
 }
 
-func (l *lane) remove(f *Feed) {
+func (l *sink) remove(f *Feed) {
 	for _, s := range l.shards {
 		s.remove(f)
 	}
 }
 
-func (l *lane) start(ctx context.Context, workers *sync.WaitGroup) {
+func (l *sink) start(ctx context.Context, workers *sync.WaitGroup) {
 	for _, s := range l.shards {
 		workers.Go(func() { s.fillLoop(ctx) })
 		workers.Go(func() { s.sendLoop(ctx) })

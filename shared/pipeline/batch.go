@@ -9,18 +9,18 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// flight is a batch and what its acknowledgement means to the streams it was read from. It is filled, sent and used
+// inflightBatch is a batch and what its acknowledgement means to the streams it was read from. It is filled, sent and used
 // again.
-type flight struct {
-	batch *record.Batch
-	spans []span
-	size  int       // of what it holds, about as sent
-	begun time.Time // when the first span was added
-	full  bool
+type inflightBatch struct {
+	batch  *record.Batch
+	ranges []ackRange
+	size   int       // of what it holds, about as sent
+	begun  time.Time // when the first span was added
+	full   bool
 }
 
-// span is what one turn of one feed put into a flight.
-type span struct {
+// ackRange is what one turn of one feed put into a flight.
+type ackRange struct {
 	feed *Feed
 	// pos is where the feed's checkpoint may stand once the flight, and all before it, is acknowledged.
 	pos          checkpoint.Position
@@ -34,38 +34,38 @@ type span struct {
 	end                                bool // nothing follows
 }
 
-func newFlight(size int) *flight { return &flight{batch: record.NewBatch(size)} }
+func newInflightBatch(size int) *inflightBatch { return &inflightBatch{batch: record.NewBatch(size)} }
 
-func (f *flight) reset() {
+func (f *inflightBatch) reset() {
 	f.batch.Reset()
-	clear(f.spans)
-	f.spans, f.size, f.full = f.spans[:0], 0, false
+	clear(f.ranges)
+	f.ranges, f.size, f.full = f.ranges[:0], 0, false
 }
 
-func (f *flight) add(s span, size int, now time.Time) {
-	if len(f.spans) == 0 {
+func (f *inflightBatch) add(s ackRange, size int, now time.Time) {
+	if len(f.ranges) == 0 {
 		f.begun = now
 	}
-	f.spans = append(f.spans, s)
+	f.ranges = append(f.ranges, s)
 	f.size += size
 }
 
 // refuse books a record that the backend will never take to the span it came from, and returns its feed.
-func (f *flight) refuse(r *record.Record) *Feed {
-	for i := range f.spans {
-		s := &f.spans[i]
+func (f *inflightBatch) refuse(r *record.Record) *Feed {
+	for i := range f.ranges {
+		s := &f.ranges[i]
 		if s.feed.route.Source == r.Source && s.refused < s.records {
 			s.refused++
 			s.refusedBytes = min(s.bytes, s.refusedBytes+int64(len(r.Line)+len(r.Fields)))
 			return s.feed
 		}
 	}
-	return f.spans[0].feed // not reached: each record came from a span of its source
+	return f.ranges[0].feed // not reached: each record came from a span of its source
 }
 
 // acknowledge moves the feeds on.
-func (f *flight) acknowledge() {
-	for i := range f.spans {
-		f.spans[i].feed.acknowledge(&f.spans[i])
+func (f *inflightBatch) acknowledge() {
+	for i := range f.ranges {
+		f.ranges[i].feed.acknowledge(&f.ranges[i])
 	}
 }
