@@ -71,14 +71,16 @@ func (s *sessions) attach(l *spool.Log, j *manifest.Manifest) {
 		}
 		slices.SortFunc(tags, func(a, b record.Tag) int { return strings.Compare(a.Key, b.Key) })
 		src := record.NewSource(l.Key(), d.Name, declare.Stdout, d.Target, append(tags, j.Tags...), j.Origin)
-		chain, err := format.New(d, src, s.log)
-		if err != nil { // the dialect lets nothing through that can't be built, so this is a newer journal
-			s.log.Error("declaration can't be followed; its lines are delivered as they are", "stream", l.Key(),
-				"declaration", d.Name, "error", err)
-		}
-		_, err = s.pipeline.Attach(pipeline.Route{
-			Stream: v, Source: src, Chain: chain, Output: output,
-			Cutter: cut.NewFrames(src, v, s.settings.MaxRecordBytes, s.settings.PartialTimeout.Nanoseconds()),
+		_, err := s.pipeline.Attach(pipeline.Route{
+			Stream: v, Source: src, Output: output,
+			Open: func() (cut.Cutter, *format.Chain, error) {
+				chain, err := format.New(d, src, s.log)
+				if err != nil { // the dialect lets nothing through that can't be built, so this is a newer journal
+					s.log.Error("declaration can't be followed; its lines are delivered as they are", "stream", l.Key(),
+						"declaration", d.Name, "error", err)
+				}
+				return cut.NewFrames(src, v, s.settings.MaxRecordBytes, s.settings.PartialTimeout.Nanoseconds()), chain, nil
+			},
 		})
 		if err != nil {
 			s.log.Error("stream can't be delivered", "stream", l.Key(), "declaration", d.Name, "output", output, "error", err)

@@ -134,17 +134,15 @@ func (c *sidecar) watchOf(d declare.Declaration, labels []record.Tag) (tail.Watc
 // attach hands a file's stream to the pipeline.
 func (c *sidecar) attach(d declare.Declaration, tags []record.Tag, s stream.Stream, path, output string, done func()) (func(), error) {
 	src := record.NewSource(s.Key(), d.Name, path, d.Target, tags, c.settings.Pod.Tags(d.Container, c.settings.HostName()))
-	chain, err := format.New(d, src, c.log)
-	if err != nil {
-		return nil, fmt.Errorf("declaration %s: %w", d.Name, err)
+	open := func() (cut.Cutter, *format.Chain, error) {
+		chain, err := format.New(d, src, c.log)
+		if err != nil {
+			return nil, nil, err
+		}
+		cutter, err := c.cutter(d, src)
+		return cutter, chain, err
 	}
-	cutter, err := c.cutter(d, src)
-	if err != nil {
-		return nil, fmt.Errorf("declaration %s: %w", d.Name, err)
-	}
-	feed, err := c.pipeline.Attach(pipeline.Route{
-		Stream: s, Cutter: cutter, Chain: chain, Source: src, Output: output, Keep: true, Done: done,
-	})
+	feed, err := c.pipeline.Attach(pipeline.Route{Stream: s, Open: open, Source: src, Output: output, Keep: true, Done: done})
 	if err != nil {
 		return nil, err
 	}

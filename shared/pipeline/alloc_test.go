@@ -115,10 +115,12 @@ func newConveyor(t testing.TB, way int) *conveyor {
 	src := record.NewSource("s", "d", "stdout", "t", []record.Tag{{Key: "app", Value: "shop"}}, nil)
 	chain, err := format.New(w.decl, src, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	r := Route{Stream: c.stream, Cutter: cut.NewLines(src, 1<<20), Chain: chain, Source: src, Output: "test"}
-	if w.frames {
-		r.Cutter = cut.NewFrames(src, c.stream, 1<<20, int64(time.Second))
-	}
+	r := Route{Stream: c.stream, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {
+		if w.frames {
+			return cut.NewFrames(src, c.stream, 1<<20, int64(time.Second)), chain, nil
+		}
+		return cut.NewLines(src, 1<<20), chain, nil
+	}}
 	_, err = p.Attach(r)
 	require.NoError(t, err)
 	c.shard = p.sinks["test"].shards[0]
@@ -200,8 +202,9 @@ func attachIdle(t testing.TB, p *Pipeline, n int) {
 		chain, err := format.New(declare.Declaration{Format: "json"}, src, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		tape := &tape{key: key}
-		_, err = p.Attach(Route{Stream: tape, Cutter: cut.NewFrames(src, tape, 1<<20, int64(time.Second)), Chain: chain,
-			Source: src, Output: "test"})
+		_, err = p.Attach(Route{Stream: tape, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {
+			return cut.NewFrames(src, tape, 1<<20, int64(time.Second)), chain, nil
+		}})
 		require.NoError(t, err)
 	}
 }
@@ -255,7 +258,7 @@ func BenchmarkGrowth(b *testing.B) {
 			for i := range tapes {
 				tapes[i] = &tape{data: data, key: fmt.Sprint(i)}
 				src := record.NewSource(tapes[i].key, "d", "stdout", "t", []record.Tag{{Key: "app", Value: "shop"}}, nil)
-				_, err := p.Attach(Route{Stream: tapes[i], Cutter: cut.NewLines(src, 1<<20), Source: src, Output: "test"})
+				_, err := p.Attach(Route{Stream: tapes[i], Open: Plain(func() cut.Cutter { return cut.NewLines(src, 1<<20) }), Source: src, Output: "test"})
 				require.NoError(b, err)
 			}
 			s := p.sinks["test"].shards[0]

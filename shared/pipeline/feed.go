@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/stream"
 )
 
@@ -36,6 +38,8 @@ type Feed struct {
 	overhead int // bytes a record beside line and fields
 
 	// Of the fill loop.
+	cutter      cut.Cutter
+	chain       *format.Chain
 	cursor      int64     // where to read next
 	resumed     int64     // records complete at or before it were acknowledged in an earlier life
 	scannedTo   int64     // a read up to here brought nothing whole: it is of no use before End is beyond
@@ -65,14 +69,18 @@ type Feed struct {
 	caughtUpAt      int64 // when last nothing but an unfinished record was behind the acknowledged position
 }
 
-func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) *Feed {
+func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Feed, error) {
+	cutter, chain, err := r.Open()
+	if err != nil {
+		return nil, err
+	}
 	pos := e.Position
 	overhead := perRecord
 	for _, t := range r.Source.Tags {
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
-	return &Feed{pipeline: p, key: key, route: r, overhead: overhead, readSize: firstRead,
-		cursor: pos.Low, resumed: pos.Done, scannedTo: pos.Low, acked: pos, losses: e.Losses, newest: time.Now().UnixNano()}
+	return &Feed{pipeline: p, key: key, route: r, cutter: cutter, chain: chain, overhead: overhead, readSize: firstRead,
+		cursor: pos.Low, resumed: pos.Done, scannedTo: pos.Low, acked: pos, losses: e.Losses, newest: time.Now().UnixNano()}, nil
 }
 
 // ready reports whether a turn may bring something. It is asked of every feed, many times a second.
@@ -91,9 +99,9 @@ func (f *Feed) ready(now time.Time) bool {
 
 // open is the offset of the oldest unfinished record, or -1.
 func (f *Feed) open() int64 {
-	at := f.route.Cutter.Open()
-	if f.route.Chain != nil {
-		if held := f.route.Chain.Open(); held >= 0 && (at < 0 || held < at) {
+	at := f.cutter.Open()
+	if f.chain != nil {
+		if held := f.chain.Open(); held >= 0 && (at < 0 || held < at) {
 			at = held
 		}
 	}
@@ -107,8 +115,8 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 	if f.detached.Load() {
 		f.finished = true
 		fl.add(ackRange{feed: f, pos: f.position(), end: true}, 0, now)
-		if f.route.Chain != nil {
-			f.route.Chain.Discard()
+		if f.chain != nil {
+			f.chain.Discard()
 		}
 		return 0
 	}
@@ -138,7 +146,7 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 	}
 	f.readFull = n == want
 	consumed = f.cut(fl, free[:n], now, last)
-	f.noteError(f.route.Cutter.Err(), now)
+	f.noteError(f.cutter.Err(), now)
 	f.tailTorn = consumed == 0 && n > 0 && !last && !f.readFull && f.scannedTo < end
 	return consumed
 }
@@ -151,8 +159,8 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		last = false // what is unfinished at the resumed position has to become a record after it
 	}
 	b.Keep(len(data))
-	n := f.route.Cutter.Cut(b, data, f.cursor, ns, last)
-	failed := f.route.Cutter.Err() != nil
+	n := f.cutter.Cut(b, data, f.cursor, ns, last)
+	failed := f.cutter.Err() != nil
 	if n == 0 && f.readFull && !last && !failed {
 		b.Rollback(mark)
 		f.grow(fl, int64(len(data)))
@@ -162,13 +170,13 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 	f.scannedTo = f.cursor + int64(len(data))
 	f.cursor += int64(n)
 	if !replay && !failed {
-		f.route.Cutter.Expire(b, ns)
-		failed = f.route.Cutter.Err() != nil
+		f.cutter.Expire(b, ns)
+		failed = f.cutter.Err() != nil
 	}
 	if failed {
 		f.readFull, last = false, false // there is more to be had of the same bytes, after a pause
 	}
-	if c := f.route.Chain; c != nil {
+	if c := f.chain; c != nil {
 		c.Apply(b, from, ns, last)
 		if !replay && !failed {
 			c.Expire(b, ns)
@@ -243,7 +251,7 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	f.mu.Lock()
 	f.counts.ReadRecords += s.records
 	f.counts.ReadBytes += n
-	if c := f.route.Chain; c != nil {
+	if c := f.chain; c != nil {
 		done := c.Counts()
 		f.counts.Filtered, f.counts.ParseErrors = done.Filtered, done.ParseErrors
 	}
@@ -290,7 +298,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 
 // noteSkipped counts bytes that no record could be made of, and says so now and then.
 func (f *Feed) noteSkipped(now time.Time) {
-	bytes, places := f.route.Cutter.Skipped()
+	bytes, places := f.cutter.Skipped()
 	if bytes == f.skipped {
 		return
 	}

@@ -19,12 +19,12 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 		return 0
 	}
 	b.Keep(len(rest))
-	n := f.route.Cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
-	failed := f.route.Cutter.Err()
+	n := f.cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
+	failed := f.cutter.Err()
 	b.Keep(n - len(rest))
 	f.noteSkipped(now)
 	f.noteError(failed, now)
-	if c := f.route.Chain; c != nil {
+	if c := f.chain; c != nil {
 		c.Apply(b, from, now.UnixNano(), failed == nil)
 	}
 	if failed != nil {

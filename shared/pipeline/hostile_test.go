@@ -134,7 +134,7 @@ func TestARecordLargerThanABatchIsDelivered(t *testing.T) {
 		b.attach(other)
 		m := &memory{key: "s"}
 		src := record.NewSource(m.key, "d", m.key, "target", nil, nil)
-		_, err := b.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<20), Source: src, Output: "test"})
+		_, err := b.Attach(pipeline.Route{Stream: m, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<20) }), Source: src, Output: "test"})
 		require.NoError(t, err)
 		long := strings.Repeat("x", 300<<10)
 		m.write("a\n" + long + "\nb\n")
@@ -178,7 +178,7 @@ func TestAnOutputsOwnNumberOfWorkersCounts(t *testing.T) {
 			m := &memory{key: key}
 			m.write(numbered(0, 100))
 			src := record.NewSource(key, "d", key, "target", nil, nil)
-			_, err := p.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<16), Source: src, Output: "test"})
+			_, err := p.Attach(pipeline.Route{Stream: m, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }), Source: src, Output: "test"})
 			require.NoError(t, err)
 		}
 		time.Sleep(time.Minute)

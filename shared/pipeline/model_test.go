@@ -66,7 +66,7 @@ func (w *world) start(cfg pipeline.Config) {
 	w.life, w.store = &life{backend: w.out}, store
 	p := pipeline.New(cfg, map[string]pipeline.Sink{"test": {Output: w.life, Workers: 1}}, store, slog.New(slog.DiscardHandler))
 	src := record.NewSource("s", "d", "stdout", "t", nil, nil)
-	w.feed, err = p.Attach(pipeline.Route{Stream: w.stream, Cutter: cut.NewFrames(src, w.stream, 1<<16, int64(time.Hour)), Source: src,
+	w.feed, err = p.Attach(pipeline.Route{Stream: w.stream, Open: pipeline.Plain(func() cut.Cutter { return cut.NewFrames(src, w.stream, 1<<16, int64(time.Hour)) }), Source: src,
 		Output: "test"})
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

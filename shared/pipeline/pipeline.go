@@ -110,7 +110,10 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	f := newFeed(p, key, r, e)
+	f, err := newFeed(p, key, r, e)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.feeds[key]; ok {

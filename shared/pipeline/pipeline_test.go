@@ -21,6 +21,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/record"
@@ -234,7 +235,7 @@ func (s *synced) Write(p []byte) (int, error) {
 func (b *bench) attach(m *memory) (*pipeline.Feed, chan struct{}) {
 	done := make(chan struct{})
 	src := record.NewSource(m.key, "d", m.key, "target", nil, nil)
-	f, err := b.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<16), Source: src, Output: "test",
+	f, err := b.Attach(pipeline.Route{Stream: m, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }), Source: src, Output: "test",
 		Done: func() { close(done) }})
 	require.NoError(b.t, err)
 	return f, done
@@ -535,7 +536,7 @@ func TestDetachedAndAttachedAgainNothingIsReadTwice(t *testing.T) {
 		f, done := b.attach(m)
 		m.write(numbered(0, 10))
 		time.Sleep(50 * time.Millisecond)
-		_, err := b.Attach(pipeline.Route{Stream: m, Source: record.NewSource("s", "d", "", "", nil, nil), Output: "test"})
+		_, err := b.Attach(pipeline.Route{Stream: m, Open: none, Source: record.NewSource("s", "d", "", "", nil, nil), Output: "test"})
 		require.ErrorIs(t, err, pipeline.ErrAttached)
 		f.Detach()
 		<-done
@@ -609,7 +610,7 @@ func TestARotatedFileIsReadBeforeWhatFollowsIt(t *testing.T) {
 		old, young := &memory{key: "old"}, &memory{key: "young"}
 		for _, m := range []*memory{old, young} {
 			src := record.NewSource(m.key, "d", "/logs/access.log", "target", nil, nil)
-			_, err := b.Attach(pipeline.Route{Stream: m, Cutter: cut.NewLines(src, 1<<16), Source: src, Output: "test"})
+			_, err := b.Attach(pipeline.Route{Stream: m, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }), Source: src, Output: "test"})
 			require.NoError(t, err)
 		}
 		for i := 0; i < 100; i += 10 {
@@ -621,3 +622,6 @@ func TestARotatedFileIsReadBeforeWhatFollowsIt(t *testing.T) {
 		require.Equal(t, split(numbered(0, 200)), b.out.got())
 	})
 }
+
+// none is the Open of a route that is not read.
+func none() (cut.Cutter, *format.Chain, error) { return nil, nil, nil }

@@ -14,16 +14,22 @@ import (
 // Route is one declaration of one stream on its way to one output. The pipeline owns all of it from Attach until Done.
 type Route struct {
 	Stream stream.Stream
-	Cutter cut.Cutter
-	// Chain is what is done with the records of the stream: multiline, format, filters; nil for nothing.
-	Chain  *format.Chain
+	// Open returns the cutter and the chain (multiline, format, filters; nil for nothing) in their initial state.
+	// Attach calls it, and so does each return to the checkpoint: a backend that blocks the route's destination costs
+	// an offset and a timer, and the stream is read again later. The error of the first call is that of Attach.
+	Open   func() (cut.Cutter, *format.Chain, error)
 	Source *record.Source
 	// Output is the name of the output, as in LOGGING_OUTPUT.
 	Output string
-	// Keep says that the checkpoint is kept when the stream has ended, because the source may attach it again: a file
-	// that was rotated can still grow. Forgetting it is then left to the source.
+	// Keep means that the checkpoint is kept when the stream has ended, because the source may attach it again: a file
+	// that was rotated can still grow. Removing it is then left to the source.
 	Keep bool
-	// Done, where set, is called once, from a goroutine of the pipeline, when the stream has ended and all of it is
+	// Done, if set, is called once, from a goroutine of the pipeline, when the stream has ended and all of it is
 	// acknowledged, or when the route was detached. It must not block.
 	Done func()
+}
+
+// Plain returns the Open of a route without a chain.
+func Plain(newCutter func() cut.Cutter) func() (cut.Cutter, *format.Chain, error) {
+	return func() (cut.Cutter, *format.Chain, error) { return newCutter(), nil, nil }
 }

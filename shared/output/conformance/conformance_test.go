@@ -158,7 +158,7 @@ func newRig(t *testing.T, name string, environ map[string]string, streams []*lin
 		slog.New(slog.NewTextHandler(r.log, nil)))
 	for _, l := range streams {
 		src := l.source()
-		_, err := r.Attach(pipeline.Route{Stream: l, Cutter: cut.NewLines(src, 1<<16), Source: src, Output: name})
+		_, err := r.Attach(pipeline.Route{Stream: l, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }), Source: src, Output: name})
 		require.NoError(t, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
