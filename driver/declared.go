@@ -4,16 +4,15 @@ package main
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/origin"
-	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
@@ -34,12 +33,7 @@ func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, [
 		DefaultTarget: s.settings.DefaultTarget, Labels: info.ContainerLabels, Env: info.ContainerEnv,
 	})
 	found := problems{container: strings.TrimPrefix(info.ContainerName, "/")}
-	for _, p := range set.Errors {
-		found.add(p.Key, p.Message, false)
-	}
-	for _, p := range set.Warnings {
-		found.add(p.Key, p.Message, true)
-	}
+	found.all = deliver.Problems(set, found.container)
 	c := origin.Container{
 		ID: info.ContainerID, Name: info.ContainerName, ImageID: info.ContainerImageID, ImageName: info.ContainerImageName,
 		Daemon: info.DaemonName, Entry: info.ContainerEntrypoint, Args: info.ContainerArgs,
@@ -49,9 +43,7 @@ func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, [
 	for _, err := range errs {
 		found.add("log-opt", err.Error(), true)
 	}
-	for _, key := range slices.Sorted(maps.Keys(set.Metadata)) {
-		tags = append(tags, record.Tag{Key: key, Value: set.Metadata[key]})
-	}
+	tags = append(tags, deliver.Tags(set.Metadata)...)
 	j := &manifest.Manifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
 	j.WhenFull, j.BlockTimeout = found.policy(info.Config)
 	for _, d := range set.Declarations {

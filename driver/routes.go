@@ -6,27 +6,19 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
-	"github.com/remora-logs/remora/shared/cut"
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/manifest"
-	"github.com/remora-logs/remora/shared/pipeline"
-	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// eachRoute calls f for every declaration and every output that it goes to. An output that was configured when the
-// container was started, and is not any more, gets nothing.
+// eachRoute calls f for every declaration and every output that it goes to.
 func (s *sessions) eachRoute(j *manifest.Manifest, f func(d declare.Declaration, output string)) {
 	for _, d := range j.Declarations {
-		for _, output := range s.settings.Outputs {
-			if len(d.Outputs) == 0 || slices.Contains(d.Outputs, output) {
-				f(d, output)
-			}
+		for _, output := range s.delivery.Outputs(d) {
+			f(d, output)
 		}
 	}
 }
@@ -65,25 +57,12 @@ func (s *sessions) attach(l *spool.Log, j *manifest.Manifest) {
 		if v == nil {
 			return // delivered; kept for docker logs alone
 		}
-		var tags []record.Tag
-		for key, value := range d.Tags {
-			tags = append(tags, record.Tag{Key: key, Value: value})
-		}
-		slices.SortFunc(tags, func(a, b record.Tag) int { return strings.Compare(a.Key, b.Key) })
-		src := record.NewSource(l.Key(), d.Name, declare.Stdout, d.Target, append(tags, j.Tags...), j.Origin)
-		_, err := s.pipeline.Attach(pipeline.Route{
-			Stream: v, Source: src, Output: output,
-			Open: func() (cut.Cutter, *format.Chain, error) {
-				chain, err := format.New(d, src, s.log)
-				if err != nil { // the dialect lets nothing through that can't be built, so this is a newer journal
-					s.log.Error("declaration can't be followed; its lines are delivered as they are", "stream", l.Key(),
-						"declaration", d.Name, "error", err)
-				}
-				return cut.NewFrames(src, v, s.settings.MaxRecordBytes, s.settings.PartialTimeout.Nanoseconds()), chain, nil
-			},
+		_, err := s.delivery.Attach(deliver.Request{
+			Declaration: d, Stream: v, Kind: deliver.Frames, PartialTimeout: s.settings.PartialTimeout,
+			Path: declare.Stdout, Tags: j.Tags, Origin: j.Origin, Output: output,
 		})
 		if err != nil {
-			s.log.Error("stream can't be delivered", "stream", l.Key(), "declaration", d.Name, "output", output, "error", err)
+			s.log.Error("failed to deliver a stream", "stream", l.Key(), "declaration", d.Name, "output", output, "error", err)
 		}
 	})
 }
@@ -113,7 +92,7 @@ func (s *sessions) resume() {
 func (s *sessions) resumeOne(found spool.Stored, j *manifest.Manifest) error {
 	l, err := s.spool.Resume(found.Key, s.logOptions(j, func(key checkpoint.Key) int64 {
 		key.Stream = found.Key
-		e, _, err := s.store.Load(key)
+		e, _, err := s.delivery.Store.Load(key)
 		if err != nil {
 			s.log.Error("checkpoint can't be read; its stream is delivered again", "checkpoint", key.String(), "error", err)
 		}

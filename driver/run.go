@@ -8,16 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/remora-logs/remora/driver/plugin"
-	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
-	"github.com/remora-logs/remora/shared/output/registry"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -30,121 +27,86 @@ const (
 	closeTimeout = 3 * time.Second
 )
 
+// processSettings is what the process was set to.
+type processSettings struct {
+	config.Common
+	config.Driver
+}
+
 // driver is the process, wired.
 type driver struct {
-	settings settings
+	settings processSettings
 	log      *slog.Logger
-	started  time.Time
-	store    *checkpoint.Store
+	delivery *deliver.Delivery
 	spool    *spool.Spool
-	pipeline *pipeline.Pipeline
 	sessions *sessions
-	ready    atomic.Bool
 }
 
 // run serves the engine until ctx ends. It listens before it re-attaches to what an earlier process left, because the
 // engine gives up on a plugin that does not listen soon, and neither waits for a backend.
 func run(ctx context.Context, environ map[string]string, socket string) error {
-	var batching pipeline.Config
-	s, err := loadSettings(environ, &batching)
+	d, err := open(environ)
 	if err != nil {
 		return err
 	}
-	log := s.Logger()
-	config.TuneMemory(environ, log)
-	defer config.ForgetStartup(log)()
-	sinks, err := registry.OpenAll(s.Outputs, environ, s.Workers)
-	if err != nil {
-		return usageError{err}
-	}
-	d := &driver{settings: s, log: log, started: time.Now()}
-	if err := d.openState(); err != nil {
-		return err
-	}
-	d.pipeline = pipeline.New(batching, sinks, d.store, log)
-	d.sessions = newSessions(d)
+	defer command.Settle(environ, d.log)()
 	listener, err := plugin.Listen(socket)
 	if err != nil {
 		return fmt.Errorf("the plugin's socket can't be opened: %w", err)
 	}
-	handler := plugin.Handler(d.sessions, s.ReadLogs, log)
+	handler := plugin.Handler(d.sessions, d.settings.ReadLogs, d.log)
 	served := make(chan error, 1)
 	go func() { served <- handler.Serve(listener) }()
-	status := d.serveStatus()
-	log.Info("remora-driver is listening", "version", version, "outputs", s.Outputs, "state", s.StateDir)
+	d.delivery.Serve(d.report)
+	d.log.Info("remora-driver is listening", "version", version, "outputs", d.settings.Outputs, "state", d.delivery.StateDir)
 
-	delivering, stopDelivery := context.WithCancel(context.Background())
-	var delivery sync.WaitGroup
-	delivery.Go(func() { d.pipeline.Run(delivering) })
+	d.delivery.Start()
 	d.sessions.resume()
-	d.ready.Store(true)
+	d.delivery.Ready()
 
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		d.log.Info("stopping")
 	case err = <-served:
 		err = fmt.Errorf("the plugin's socket: %w", err)
 	}
-	return errors.Join(err, d.stop(listener, status, func() { stopDelivery(); delivery.Wait() }))
+	return errors.Join(err, d.stop(listener))
+}
+
+// open reads the settings and opens what the process keeps on disk.
+func open(environ map[string]string) (*driver, error) {
+	var s processSettings
+	var batching pipeline.Config
+	if err := deliver.Load(environ, &s.Common, &s.Driver, &batching); err != nil {
+		return nil, err
+	}
+	d := &driver{settings: s, log: s.Logger()}
+	var err error
+	if d.delivery, err = deliver.UseTemporary(deliver.Options{
+		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: d.log,
+	}); err != nil {
+		return nil, err
+	}
+	d.spool = spool.Open(spool.Options{
+		Dir: filepath.Join(d.delivery.StateDir, "streams"), MaxBytes: s.SpoolMaxBytes,
+		MinFree: s.SpoolMinFree, SyncInterval: s.SyncInterval, Log: d.log,
+	})
+	d.sessions = newSessions(d)
+	return d, nil
 }
 
 // stop puts on disk what the FIFOs hold now. What is written from then on waits in them for the next process.
-func (d *driver) stop(listener net.Listener, status *telemetry.Server, stopDelivery func()) error {
+func (d *driver) stop(listener net.Listener) error {
 	_ = listener.Close() // it is of no use any more, whatever that says
 	d.sessions.leave(leaveTimeout)
-	stopDelivery()
+	d.delivery.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	err := d.spool.Close(ctx)
-	if status != nil {
-		_ = status.Close()
-	}
-	return errors.Join(err, d.store.Close())
+	return errors.Join(d.spool.Close(ctx), d.delivery.Close())
 }
 
-// openState opens checkpoints and spool in the state directory. Where that can't be written, a temporary directory
-// stands in: containers run and are collected, but a crash of the machine or an upgrade loses what was not delivered.
-func (d *driver) openState() error {
-	store, err := openCheckpoints(d.settings.StateDir)
-	if err != nil {
-		d.log.Error("the state directory can't be used; a temporary one stands in, which an upgrade does not keep",
-			"directory", d.settings.StateDir, "error", err)
-		if d.settings.StateDir, err = os.MkdirTemp("", "remora-state-"); err != nil {
-			return fmt.Errorf("no state directory at all: %w", err)
-		}
-		if store, err = openCheckpoints(d.settings.StateDir); err != nil {
-			return err
-		}
-	}
-	d.store = store
-	d.spool = spool.Open(spool.Options{
-		Dir: filepath.Join(d.settings.StateDir, "streams"), MaxBytes: d.settings.SpoolMaxBytes,
-		MinFree: d.settings.SpoolMinFree, SyncInterval: d.settings.SyncInterval, Log: d.log,
-	})
-	return nil
-}
-
-func openCheckpoints(dir string) (*checkpoint.Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	return checkpoint.Open(filepath.Join(dir, "checkpoints.db"))
-}
-
-// serveStatus serves metrics and status. Where it can't, logs are collected all the same.
-func (d *driver) serveStatus() *telemetry.Server {
-	network, address := d.settings.ListenAddress(d.settings.StateDir)
-	server, err := telemetry.Listen(network, address, d.settings.Pprof, d.snapshot)
-	if err != nil {
-		d.log.Error("status is not served", "address", address, "error", err)
-		return nil
-	}
-	return server
-}
-
-func (d *driver) snapshot() telemetry.Snapshot {
-	s := telemetry.Take(d.pipeline, time.Now())
-	s.Version, s.Started, s.Ready = version, d.started, d.ready.Load()
+// report adds to a snapshot what the driver knows.
+func (d *driver) report(s *telemetry.Snapshot) {
 	s.Problems = append(s.Problems, d.sessions.problems()...)
 	s.Gauges = []telemetry.Gauge{
 		{Name: "spool_bytes", Help: "Bytes of the spool on disk", Value: float64(d.spool.StoredBytes())},
@@ -152,5 +114,4 @@ func (d *driver) snapshot() telemetry.Snapshot {
 		{Name: "streams", Help: "Streams in the spool", Value: float64(len(d.spool.Logs()))},
 		{Name: "captures", Help: "FIFOs being captured", Value: float64(d.sessions.count())},
 	}
-	return s
 }

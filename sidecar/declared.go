@@ -5,15 +5,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"time"
 
-	"github.com/remora-logs/remora/shared/cut"
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/format"
-	"github.com/remora-logs/remora/shared/pipeline"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/tail"
@@ -22,20 +19,12 @@ import (
 
 // declared puts a set of declarations into effect. What is wrong with some keeps none of the others from it.
 func (c *sidecar) declared(set declare.Set) {
-	var problems []telemetry.Problem
-	for _, p := range set.Errors {
-		problems = append(problems, telemetry.Problem{Key: p.Key, Message: p.Message})
-	}
-	for _, p := range set.Warnings {
-		problems = append(problems, telemetry.Problem{Key: p.Key, Message: p.Message, Warning: true})
-	}
+	problems := deliver.Problems(set, "")
 	labels, err := c.labelTags()
 	if err != nil {
 		problems = append(problems, telemetry.Problem{Key: "REMORA_LABELS", Message: err.Error()})
 	}
-	for _, k := range slices.Sorted(maps.Keys(set.Metadata)) {
-		labels = append(labels, record.Tag{Key: k, Value: set.Metadata[k]})
-	}
+	labels = append(labels, deliver.Tags(set.Metadata)...)
 	var watches []tail.Watch
 	for _, d := range set.Declarations {
 		if d.Source == declare.Stdout {
@@ -107,7 +96,7 @@ func (c *sidecar) watchOf(d declare.Declaration, labels []record.Tag) (tail.Watc
 	}
 	w := tail.Watch{
 		Name: d.Name, Pattern: d.Source, Version: string(version), Exclude: declare.SplitList(d.Files["exclude"]),
-		IgnoreOlder: c.settings.IgnoreOlder, FromEnd: c.settings.ReadFrom == "end", Outputs: d.Outputs,
+		IgnoreOlder: c.settings.IgnoreOlder, FromEnd: c.settings.ReadFrom == "end", Outputs: c.delivery.Outputs(d),
 	}
 	if from, ok := d.Files["read_from"]; ok {
 		w.FromEnd = from == "end"
@@ -117,43 +106,15 @@ func (c *sidecar) watchOf(d declare.Declaration, labels []record.Tag) (tail.Watc
 			return w, fmt.Errorf("ignore_older: %w", err)
 		}
 	}
-	if len(w.Outputs) == 0 {
-		w.Outputs = c.settings.Outputs
-	}
-	tags := make([]record.Tag, 0, len(d.Tags)+len(labels))
-	for _, k := range slices.Sorted(maps.Keys(d.Tags)) {
-		tags = append(tags, record.Tag{Key: k, Value: d.Tags[k]})
-	}
-	tags = append(tags, labels...)
 	w.Attach = func(s stream.Stream, path, output string, done func()) (func(), error) {
-		return c.attach(d, tags, s, path, output, done)
+		feed, err := c.delivery.Attach(deliver.Request{
+			Declaration: d, Stream: s, Path: path, Tags: labels, Origin: c.settings.Pod.Tags(d.Container, c.settings.HostName()),
+			Output: output, Keep: true, Done: done,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return feed.Detach, nil
 	}
 	return w, nil
-}
-
-// attach hands a file's stream to the pipeline.
-func (c *sidecar) attach(d declare.Declaration, tags []record.Tag, s stream.Stream, path, output string, done func()) (func(), error) {
-	src := record.NewSource(s.Key(), d.Name, path, d.Target, tags, c.settings.Pod.Tags(d.Container, c.settings.HostName()))
-	open := func() (cut.Cutter, *format.Chain, error) {
-		chain, err := format.New(d, src, c.log)
-		if err != nil {
-			return nil, nil, err
-		}
-		cutter, err := c.cutter(d, src)
-		return cutter, chain, err
-	}
-	feed, err := c.pipeline.Attach(pipeline.Route{Stream: s, Open: open, Source: src, Output: output, Keep: true, Done: done})
-	if err != nil {
-		return nil, err
-	}
-	return feed.Detach, nil
-}
-
-func (c *sidecar) cutter(d declare.Declaration, src *record.Source) (cut.Cutter, error) {
-	switch name := d.Files["encoding"]; name {
-	case "", "utf-8":
-		return cut.NewLines(src, c.settings.MaxRecordBytes), nil
-	default:
-		return cut.NewEncoded(name, src, c.settings.MaxRecordBytes)
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/remora-logs/remora/shared/command"
 )
 
 // drainSocket is where the sidecar listens for the drain command, in the state directory: who may write there may ask.
@@ -38,8 +40,8 @@ func (c *sidecar) drain(timeout time.Duration) error {
 			return nil
 		}
 		if time.Since(began) >= timeout {
-			return codedError{fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %d bytes of %d files; the next start goes on with them",
-				timeout, bytes, files), exitLeft}
+			return command.WithCode(fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %d bytes of %d files; the next start goes on with them",
+				timeout, bytes, files), command.ExitLeft)
 		}
 		<-look.C
 	}
@@ -92,7 +94,7 @@ func askDrain(stateDir string, timeout time.Duration, w io.Writer) error {
 	}
 	text := strings.TrimSpace(string(answer))
 	if !strings.HasPrefix(text, nothingLeft) {
-		return codedError{errors.New(text), exitLeft}
+		return command.WithCode(errors.New(text), command.ExitLeft)
 	}
 	_, err = fmt.Fprintln(w, text)
 	return err

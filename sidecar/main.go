@@ -4,38 +4,28 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/explain"
-	"github.com/remora-logs/remora/shared/output/registry"
-	"github.com/remora-logs/remora/shared/telemetry"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 var version = "devel" // set by the linker
 
 // cli is the command line. All settings come from the environment, since that is what a Pod says of its containers.
 type cli struct {
-	Run     runCommand       `cmd:"" default:"1" help:"Tail and deliver. This is what happens without a command."`
-	Drain   drainCommand     `cmd:"" help:"Make the running sidecar deliver all there is, unterminated lines too, and wait for that: for a preStop hook."`
-	Status  statusCommand    `cmd:"" help:"Show how the running sidecar is doing: what it reads, sends, drops, and why."`
-	Explain explain.Command  `cmd:"" help:"Tell what would be collected, and what is wrong with what is declared."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Run     runCommand            `cmd:"" default:"1" help:"Run the sidecar (default)."`
+	Drain   drainCommand          `cmd:"" help:"Flush the running sidecar, including unterminated lines, and wait (for preStop hooks)."`
+	Status  deliver.StatusCommand `cmd:"" help:"Show what the running sidecar reads, sends and drops, and its errors."`
+	Explain explain.Command       `cmd:"" help:"Show what would be collected, and errors in the declarations."`
+	Version kong.VersionFlag      `help:"Print the version."`
 }
-
-// Exit codes.
-const (
-	exitFailure = 1 // what was asked for could not be done
-	exitUsage   = 2 // the command line or a setting is wrong
-	exitLeft    = 3 // not everything could be delivered in time
-)
 
 const description = `Remora, the sidecar: tails the files that the applications of a Pod write to a shared volume, and delivers them.
 
@@ -48,38 +38,19 @@ wrong; 3 something was left to deliver, which the next start goes on with.`
 
 func main() {
 	var c cli
-	c.Explain.Outputs = registry.Names()
-	parser := kong.Must(&c, kong.Name("remora-sidecar"), kong.Description(description), kong.Help(config.Help(config.SidecarSections)),
-		kong.Vars{"version": version}, kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
-	ctx, err := parser.Parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "remora-sidecar:", err)
-		os.Exit(exitUsage)
-	}
-	if err := ctx.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "remora-sidecar:", err)
-		var coded interface{ ExitCode() int }
-		if errors.As(err, &coded) {
-			os.Exit(coded.ExitCode())
-		}
-		os.Exit(exitFailure)
-	}
+	c.Explain.Outputs = deliver.OutputNames()
+	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
 
-// codedError is an error with an exit code.
-type codedError struct {
-	error
-	code int
+func settingsTable() []settings.Section {
+	return deliver.Sections("Sidecar", new(config.Sidecar), new(origin.Pod))
 }
-
-func (e codedError) ExitCode() int { return e.code }
-func (e codedError) Unwrap() error { return e.error }
 
 type runCommand struct{}
 
 // Run tails until SIGTERM or SIGINT, and then drains.
 func (*runCommand) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := command.Signals()
 	defer stop()
 	return run(ctx, config.Environ(), os.Environ())
 }
@@ -88,21 +59,9 @@ type drainCommand struct{}
 
 // Run waits until the sidecar that shares the state directory has delivered what there is.
 func (*drainCommand) Run(k *kong.Context) error {
-	s, err := loadSettings(config.Environ())
-	if err != nil {
+	var s processSettings
+	if err := deliver.Load(config.Environ(), &s.Common, &s.Sidecar, &s.Pod); err != nil {
 		return err
 	}
 	return askDrain(s.StateDir, s.DrainTimeout, k.Stdout)
-}
-
-type statusCommand struct{ telemetry.Command }
-
-// Run prints the status.
-func (c *statusCommand) Run(k *kong.Context) error {
-	s, err := loadSettings(config.Environ())
-	if err != nil {
-		return err
-	}
-	network, address := s.ListenAddress(s.StateDir)
-	return c.Command.Run(context.Background(), network, address, k.Stdout)
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/command"
 )
 
 // pod is a sidecar's surroundings.
@@ -156,7 +158,7 @@ func TestWhatIsLeftIsSaid(t *testing.T) {
 	require.ErrorContains(t, err, "11 bytes of 1 files")
 	var coded interface{ ExitCode() int }
 	require.ErrorAs(t, err, &coded)
-	require.Equal(t, exitLeft, coded.ExitCode())
+	require.Equal(t, command.ExitLeft, coded.ExitCode())
 }
 
 func TestWrongSettingsAreUsageErrors(t *testing.T) {
@@ -167,7 +169,7 @@ func TestWrongSettingsAreUsageErrors(t *testing.T) {
 		require.ErrorContains(t, err, name)
 		var coded interface{ ExitCode() int }
 		require.ErrorAs(t, err, &coded, name)
-		require.Equal(t, exitUsage, coded.ExitCode())
+		require.Equal(t, command.ExitUsage, coded.ExitCode())
 	}
 }
 

@@ -20,6 +20,9 @@ import (
 
 	"github.com/remora-logs/remora/integration/engine"
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 var update = flag.Bool("update", false, "write config.json and the tables of docs/settings.md")
@@ -44,6 +47,12 @@ type variable struct {
 	Description string   `json:"description"`
 	Value       string   `json:"value"`
 	Settable    []string `json:"settable"`
+}
+
+func driverSections() []settings.Section { return deliver.Sections("Driver", new(config.Driver)) }
+
+func sidecarSections() []settings.Section {
+	return deliver.Sections("Sidecar", new(config.Sidecar), new(origin.Pod))
 }
 
 // Docker refuses to set a variable that the manifest does not name.
@@ -84,7 +93,7 @@ func variables() []variable {
 	add := func(name, doc string) {
 		all = append(all, variable{Name: name, Description: doc, Value: preset[name], Settable: []string{"value"}})
 	}
-	for _, section := range config.DriverSections() {
+	for _, section := range driverSections() {
 		for _, s := range section.Settings {
 			doc := s.Doc
 			if s.Default != "" {
@@ -121,7 +130,7 @@ func TestPageListsEverySetting(t *testing.T) {
 
 // tables is one table for each section: settings of all ways in first, then those of each, then those of each output.
 func tables() string {
-	driver, sidecar := config.DriverSections(), config.SidecarSections()
+	driver, sidecar := driverSections(), sidecarSections()
 	sections := slices.Concat(sidecar[1:2], driver[:1], sidecar[:1], driver[2:])
 	var out strings.Builder
 	for _, section := range sections {

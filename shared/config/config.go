@@ -14,10 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/remora-logs/remora/shared/origin"
-	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/output/settings"
-	"github.com/remora-logs/remora/shared/pipeline"
 )
 
 // Common is what both modes can be set to.
@@ -66,6 +63,12 @@ type Sidecar struct {
 	DrainTimeout  time.Duration `env:"REMORA_DRAIN_TIMEOUT" envDefault:"25s" doc:"how long SIGTERM waits for what is left to be acknowledged"`
 }
 
+// Status is what finds a running process's status: a part of what the process itself was set to.
+type Status struct {
+	Listen   string `env:"REMORA_LISTEN"`
+	StateDir string `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora"`
+}
+
 // Load fills each of parts, pointers to the structs of this package or others like them, from environ. Everything that is
 // wrong is reported at once, by variable and reason.
 func Load(environ map[string]string, parts ...any) error {
@@ -87,30 +90,28 @@ func Environ() map[string]string {
 	return all
 }
 
-// Section is a part of the table of settings.
-type Section struct {
-	Title    string
-	Settings []settings.Setting
-}
+// OutputNames are the names in LOGGING_OUTPUT. Which names are known is for the caller of Load to say, so that this
+// package links no backend.
+func (d *Driver) OutputNames() []string { return d.Outputs }
 
-// DriverSections is all that the plugin can be set to.
-func DriverSections() []Section {
-	return sections(Section{"Driver", settings.List(new(Driver))})
-}
+// OutputNames are the names in LOGGING_OUTPUT.
+func (s *Sidecar) OutputNames() []string { return s.Outputs }
 
-// SidecarSections is all that the sidecar can be set to.
-func SidecarSections() []Section {
-	return sections(Section{"Sidecar", append(settings.List(new(Sidecar)), settings.List(new(origin.Pod))...)})
-}
-
-func sections(mode Section) []Section {
-	all := []Section{mode, {"Both", append(settings.List(new(Common)), settings.List(new(pipeline.Config))...)}}
-	for _, b := range registry.Backends {
-		if len(b.Settings) > 0 {
-			all = append(all, Section{"Output " + b.Name, b.Settings})
+// CheckOutputs trims the names in place, and refuses those that are not among known and those that come twice.
+func CheckOutputs(names, known []string) error {
+	seen := map[string]bool{}
+	for i, name := range names {
+		name = strings.TrimSpace(name)
+		names[i] = name
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("LOGGING_OUTPUT: output %q is not known; there are %s", name, strings.Join(known, ", "))
 		}
+		if seen[name] {
+			return fmt.Errorf("LOGGING_OUTPUT names %s twice", name)
+		}
+		seen[name] = true
 	}
-	return all
+	return nil
 }
 
 // Check implements settings.Checker.
@@ -126,7 +127,6 @@ func (c *Common) Check() error {
 // Check implements settings.Checker.
 func (d *Driver) Check() error {
 	return errors.Join(
-		outputs(d.Outputs),
 		oneOf("REMORA_WHEN_FULL", d.WhenFull, "drop-oldest", "block"),
 		atLeast("REMORA_SPOOL_MAX_BYTES", d.SpoolMaxBytes, 1<<20),
 		atLeast("REMORA_SPOOL_MAX_BYTES_PER_CONTAINER", d.SpoolMaxEach, 1<<20),
@@ -141,27 +141,10 @@ func (d *Driver) Check() error {
 // Check implements settings.Checker.
 func (s *Sidecar) Check() error {
 	return errors.Join(
-		outputs(s.Outputs),
 		oneOf("REMORA_READ_FROM", s.ReadFrom, "beginning", "end"),
 		atLeast("REMORA_MAX_OPEN_FILES", int64(s.MaxOpen), 0),
 		atLeast("REMORA_MAX_DELETED_BYTES", s.MaxDeleted, 0),
 	)
-}
-
-func outputs(names []string) error {
-	seen := map[string]bool{}
-	for i, name := range names {
-		name = strings.TrimSpace(name)
-		names[i] = name
-		if !slices.Contains(registry.Names(), name) {
-			return fmt.Errorf("LOGGING_OUTPUT: output %q is not known; there are %s", name, strings.Join(registry.Names(), ", "))
-		}
-		if seen[name] {
-			return fmt.Errorf("LOGGING_OUTPUT names %s twice", name)
-		}
-		seen[name] = true
-	}
-	return nil
 }
 
 func atLeast(name string, value, least int64) error {
@@ -198,13 +181,18 @@ func (c *Common) Logger() *slog.Logger {
 
 // ListenAddress is where status is served: a network and an address, as net.Listen takes them.
 func (c *Common) ListenAddress(stateDir string) (network, address string) {
-	if path, ok := strings.CutPrefix(c.Listen, "unix:"); ok {
+	return (&Status{c.Listen, stateDir}).ListenAddress()
+}
+
+// ListenAddress is where the process serves its status.
+func (s *Status) ListenAddress() (network, address string) {
+	if path, ok := strings.CutPrefix(s.Listen, "unix:"); ok {
 		return "unix", path
 	}
-	if c.Listen != "" {
-		return "tcp", c.Listen
+	if s.Listen != "" {
+		return "tcp", s.Listen
 	}
-	return "unix", filepath.Join(stateDir, "status.sock")
+	return "unix", filepath.Join(s.StateDir, "status.sock")
 }
 
 // HostName is the tag host.

@@ -27,26 +27,11 @@ func TestDefaultsAreSound(t *testing.T) {
 	require.Equal(t, "unix /state/status.sock", network+" "+address)
 }
 
-func TestEverythingThatIsWrongIsNamedAtOnce(t *testing.T) {
-	var c config.Common
-	var d config.Driver
-	err := config.Load(map[string]string{"LOGGING_OUTPUT": "kafka,kafak", "REMORA_WHEN_FULL": "explode",
-		"REMORA_WORKERS": "0", "REMORA_SPOOL_MAX_BYTES": "12"}, &c, &d)
-	for _, part := range []string{"LOGGING_OUTPUT", "kafak", "console", "REMORA_WHEN_FULL", "drop-oldest", "REMORA_WORKERS",
-		"REMORA_SPOOL_MAX_BYTES"} {
-		require.ErrorContains(t, err, part)
-	}
-}
-
-func TestEverySettingIsDocumentedAndStandsOnce(t *testing.T) {
-	for _, sections := range [][]config.Section{config.DriverSections(), config.SidecarSections()} {
-		seen := map[string]bool{}
-		for _, s := range sections {
-			for _, one := range s.Settings {
-				require.NotEmpty(t, one.Doc, one.Name)
-				require.False(t, seen[one.Name], "%s stands twice", one.Name)
-				seen[one.Name] = true
-			}
-		}
-	}
+func TestCheckOutputs(t *testing.T) {
+	known := []string{"console", "kafka"}
+	names := []string{" kafka", "console "}
+	require.NoError(t, config.CheckOutputs(names, known))
+	require.Equal(t, []string{"kafka", "console"}, names)
+	require.EqualError(t, config.CheckOutputs([]string{"kafak"}, known), `LOGGING_OUTPUT: output "kafak" is not known; there are console, kafka`)
+	require.EqualError(t, config.CheckOutputs([]string{"kafka", " kafka"}, known), "LOGGING_OUTPUT names kafka twice")
 }

@@ -83,6 +83,17 @@ func Names() []string {
 	return names
 }
 
+// Sections lists the settings of all outputs that have some, in the order of Backends.
+func Sections() []settings.Section {
+	var all []settings.Section
+	for _, b := range Backends {
+		if len(b.Settings) > 0 {
+			all = append(all, settings.Section{Title: "Output " + b.Name, Settings: b.Settings})
+		}
+	}
+	return all
+}
+
 // OpenAll opens the named outputs, set by the variables in environ, each with as many workers. If one cannot be opened, the
 // others are closed again.
 func OpenAll(names []string, environ map[string]string, workers int) (map[string]pipeline.Sink, error) {

@@ -27,6 +27,12 @@ type Setting struct {
 	Secret bool
 }
 
+// Section is a part of the table of settings.
+type Section struct {
+	Title    string
+	Settings []Setting
+}
+
 // Checker is a Config that knows more about its values than their types say. An error names the variable and the reason.
 type Checker interface{ Check() error }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package command
 
 import (
 	"errors"
@@ -16,10 +16,10 @@ import (
 // startup is how long after its start a process is taken to have done what it does only once.
 const startup = 10 * time.Second
 
-// ForgetStartup unmaps, a while after the start, the program's own pages. Most of them only the start needed:
+// forgetStartup unmaps, a while after the start, the program's own pages. Most of them only the start needed:
 // initialisers of packages, the command line, reflection over settings. Each page that is still in use comes back from
 // the page cache with a fault of a microsecond or less. stop calls it off.
-func ForgetStartup(log *slog.Logger) (stop func() bool) {
+func forgetStartup(log *slog.Logger) (stop func() bool) {
 	return time.AfterFunc(startup, func() {
 		if err := unmapProgram(); err != nil {
 			log.Debug("the program's pages stay mapped", "error", err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package command
 
 import (
 	"log/slog"
@@ -17,10 +17,10 @@ import (
 // left to the applications.
 const gcPercent = 50
 
-// TuneMemory sets the garbage collector for a process that is a guest on its machine, and makes it respect the cgroup's
+// tuneMemory sets the garbage collector for a process that is a guest on its machine, and makes it respect the cgroup's
 // limit, a tenth of which is left to what it does not see. What GOGC and GOMEMLIMIT say has been obeyed by the runtime
 // already and stands.
-func TuneMemory(environ map[string]string, log *slog.Logger) {
+func tuneMemory(environ map[string]string, log *slog.Logger) {
 	if environ["GOGC"] == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package command
 
 import (
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Help prints a program's help and, where it is the whole program's, the table of its settings behind it. kong's own
-// description can't hold the table: it would be filled into paragraphs.
-func Help(sections func() []Section) kong.HelpPrinter {
+// help prints a program's help and, where it is the whole program's, the table of its settings below. kong's own
+// description can't hold the table, because kong fills it into paragraphs.
+func help(sections func() []settings.Section) kong.HelpPrinter {
 	return func(options kong.HelpOptions, ctx *kong.Context) error {
 		err := kong.DefaultHelpPrinter(options, ctx)
-		if chosen := ctx.Selected(); err != nil || chosen != nil && chosen.Name != "run" {
+		if chosen := ctx.Selected(); err != nil || sections == nil || chosen != nil && chosen.Name != "run" {
 			return err
 		}
 		t := tabwriter.NewWriter(ctx.Stdout, 0, 0, 2, ' ', 0)

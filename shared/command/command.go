@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package command is the shell of every Remora process: command line, exit codes, settings, logger, signals. It links
+// no backend and no pipeline, so a process that only captures can use it too; what a process that delivers needs on top
+// is in package deliver.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// Exit codes of every Remora command.
+const (
+	ExitFailure = 1 // the command failed
+	ExitUsage   = 2 // the command line or a setting is wrong
+	ExitLeft    = 3 // not everything could be delivered in time
+)
+
+// exitError is an error with an exit code. kong.ExitCoder is the interface that Main looks for.
+type exitError struct {
+	error
+	code int
+}
+
+func (e exitError) ExitCode() int { return e.code }
+func (e exitError) Unwrap() error { return e.error }
+
+// WithCode returns err with the exit code that Main ends the process with; nil stays nil.
+func WithCode(err error, code int) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{err, code}
+}
+
+// IsUsage reports whether err exits with ExitUsage.
+func IsUsage(err error) bool {
+	var coded kong.ExitCoder
+	return errors.As(err, &coded) && coded.ExitCode() == ExitUsage
+}
+
+// Program is a binary's command line.
+type Program struct {
+	Name, Description, Version string
+	// Settings returns the table of settings that --help ends with.
+	Settings func() []settings.Section
+	// Vars are used in the tags of the command line's structs; ${version} is there already.
+	Vars kong.Vars
+}
+
+// Main parses the process's arguments into cli, a kong struct, runs the command that they name and exits with its code.
+func (p Program) Main(cli any) {
+	os.Exit(p.run(cli, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func (p Program) run(cli any, args []string, stdout, stderr io.Writer) int {
+	parser := kong.Must(cli, kong.Name(p.Name), kong.Description(p.Description), kong.Help(help(p.Settings)), p.Vars,
+		kong.Vars{"version": p.Version}, kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		return p.fail(WithCode(err, ExitUsage), stderr)
+	}
+	return p.fail(ctx.Run(), stderr)
+}
+
+// fail prints err, if it is one, and returns its exit code.
+func (p Program) fail(err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+	var coded kong.ExitCoder
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return ExitFailure
+}
+
+// Load fills each of parts, pointers to structs of settings, from environ. Its error names everything that is wrong, by
+// variable and reason, and exits with ExitUsage.
+func Load(environ map[string]string, parts ...any) error {
+	return WithCode(config.Load(environ, parts...), ExitUsage)
+}
+
+// Signals returns a context that ends with SIGTERM or SIGINT.
+func Signals() (ctx context.Context, stop context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+}
+
+// Settle tunes a process that will run for long: the garbage collector now, and the program's memory once the start is
+// over. stop calls the second off.
+func Settle(environ map[string]string, log *slog.Logger) (stop func() bool) {
+	tuneMemory(environ, log)
+	return forgetStartup(log)
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+// Problems is what is wrong with a set of declarations, as the status shows it. container is empty where the process
+// serves one alone.
+func Problems(set declare.Set, container string) []telemetry.Problem {
+	var all []telemetry.Problem
+	for _, p := range set.Errors {
+		all = append(all, telemetry.Problem{Container: container, Key: p.Key, Message: p.Message})
+	}
+	for _, p := range set.Warnings {
+		all = append(all, telemetry.Problem{Container: container, Key: p.Key, Message: p.Message, Warning: true})
+	}
+	return all
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/pipeline"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/stream"
+)
+
+// Kind is the form of the bytes in a stream: it chooses the cutter.
+type Kind int
+
+const (
+	Lines  Kind = iota // text, in the encoding that the declaration names
+	Frames             // the engine's frames (moby api/types/plugins/logdriver)
+)
+
+// Request is one stream under one declaration on its way to one output.
+type Request struct {
+	Declaration declare.Declaration
+	Stream      stream.Stream
+	Kind        Kind
+	// PartialTimeout is after how long a partial message whose end does not come is delivered as it stands; Frames only.
+	PartialTimeout time.Duration
+	// Path is the record's source: the path as its writer knows it, or declare.Stdout.
+	Path string
+	// Tags are put behind the declaration's own. Origin is who wrote it.
+	Tags, Origin []record.Tag
+	Output       string
+	// Keep and Done are as in pipeline.Route.
+	Keep bool
+	Done func()
+}
+
+// Attach begins to deliver. It fails where the declaration can't be carried out, so that nothing is delivered that a
+// filter should have masked or dropped.
+func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
+	tags := append(Tags(r.Declaration.Tags), r.Tags...)
+	src := record.NewSource(r.Stream.Key(), r.Declaration.Name, r.Path, r.Declaration.Target, tags, r.Origin)
+	open := func() (cut.Cutter, *format.Chain, error) {
+		chain, err := format.New(r.Declaration, src, d.options.Log)
+		if err != nil {
+			return nil, nil, fmt.Errorf("declaration %s: %w", r.Declaration.Name, err)
+		}
+		cutter, err := d.cutter(r, src)
+		if err != nil {
+			return nil, nil, fmt.Errorf("declaration %s: %w", r.Declaration.Name, err)
+		}
+		return cutter, chain, nil
+	}
+	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Keep: r.Keep, Done: r.Done})
+}
+
+func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {
+	limit := d.options.Common.MaxRecordBytes
+	switch encoding := r.Declaration.Files["encoding"]; {
+	case r.Kind == Frames:
+		return cut.NewFrames(src, r.Stream, limit, r.PartialTimeout.Nanoseconds()), nil
+	case encoding == "" || encoding == "utf-8":
+		return cut.NewLines(src, limit), nil
+	default:
+		return cut.NewEncoded(encoding, src, limit)
+	}
+}
+
+// Outputs are the outputs that the declaration goes to: those that it names, of those that are configured. One that was
+// configured when the container was started, and is not any more, gets nothing.
+func (d *Delivery) Outputs(of declare.Declaration) []string {
+	if len(of.Outputs) == 0 {
+		return d.options.Outputs
+	}
+	var all []string
+	for _, name := range d.options.Outputs {
+		if slices.Contains(of.Outputs, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// Tags lists a declaration's tags, or a Set's metadata, in the order of their keys.
+func Tags(of map[string]string) []record.Tag {
+	tags := make([]record.Tag, 0, len(of))
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		tags = append(tags, record.Tag{Key: key, Value: of[key]})
+	}
+	return tags
+}
