@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cut turns the bytes of a stream into records: docker's frames, whose partial messages it joins, and lines.
+// Package cut turns the bytes of a stream into records: frames of log drivers, the files that container runtimes write,
+// whose partial messages it joins, and lines.
 package cut
 
 import "github.com/remora-logs/remora/shared/record"

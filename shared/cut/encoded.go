@@ -103,7 +103,7 @@ func (e *Encoded) begin(data []byte, at int64) (skip int) {
 		if mark {
 			e.order(big)
 		} else {
-			e.order(zeros(data, 0) > zeros(data, 1))
+			e.order(zerosAt(data, 0) > zerosAt(data, 1))
 		}
 	}
 	if mark {
@@ -112,8 +112,8 @@ func (e *Encoded) begin(data []byte, at int64) (skip int) {
 	return 0
 }
 
-// zeros counts the zeros among every second byte of data: in text of few scripts they are the high halves.
-func zeros(data []byte, from int) (n int) {
+// zerosAt counts the zeros among every second byte of data: in text of few scripts they are the high halves.
+func zerosAt(data []byte, from int) (n int) {
 	for i := from; i < min(len(data), 4<<10); i += 2 {
 		if data[i] == 0 {
 			n++

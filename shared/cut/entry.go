@@ -15,6 +15,16 @@ type entry struct {
 	std      record.Std
 	partial  bool
 	last     bool // the last piece
+	tail     int  // bytes of the entry behind the line
+	escaped  bool // line is the text of a JSON string, with backslashes in it
+}
+
+// appendText appends the entry's text to dst. dst may be the memory that the entry was decoded from, up to its beginning.
+func (e *entry) appendText(dst []byte) []byte {
+	if e.escaped {
+		return appendUnescaped(dst, e.line)
+	}
+	return append(dst, e.line...)
 }
 
 // timeOr is the engine's time, or now where it gave none.

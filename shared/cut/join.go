@@ -20,11 +20,13 @@ import (
 type joiner struct {
 	src     *record.Source
 	stream  io.ReaderAt
+	decode  decoder
 	max     int   // bytes of a record
 	timeout int64 // ns
 	ids     bool  // this engine gives pieces an id
 	open    [record.Stderr + 1]message
 	err     error // of the last read
+	entry   entry // of read
 	skipped int64 // bytes of frames that were none any more when they were read again
 	places  int64
 }
@@ -88,11 +90,11 @@ func (m *message) add(from, to int64, size int) {
 // split makes records of a piece that is longer than one. Those behind the first have the offset of their own text.
 func (j *joiner) split(b *record.Batch, e *entry, from, to, now int64) {
 	for line := e.line; len(line) > 0; {
-		n := min(len(line), j.max)
+		n := cutPoint(line, j.max)
 		j.emit(b, record.Record{Line: line[:n:n], Time: e.timeOr(now), Offset: from, Std: e.std,
 			Truncated: n < len(line) || !e.last})
 		line = line[n:]
-		from = to - int64(len(line))
+		from = to - int64(e.tail+len(line))
 	}
 }
 
@@ -148,15 +150,16 @@ func (j *joiner) read(dst []byte, r run) ([]byte, error) {
 			return dst, fmt.Errorf("the beginning of a long message can't be read again: %w", err)
 		}
 	}
-	var e entry
+	e := &j.entry
+	defer func() { *e = entry{} }() // it points into dst
 	for len(raw) > 0 {
-		size, verdict := frame(raw, &e)
+		size, verdict := j.decode(raw, e, j.max, true)
 		if verdict != whole { // it was, so the disk has changed it
 			j.skipped += int64(len(raw))
 			j.places++
 			break
 		}
-		dst = append(dst, e.line...) // which lies further back, so nothing is overwritten that is still to be read
+		dst = e.appendText(dst) // which lies further back, so nothing is overwritten that is still to be read
 		raw = raw[size:]
 	}
 	return dst, nil

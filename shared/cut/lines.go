@@ -65,17 +65,24 @@ func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int 
 // limit, and returns what is left of it and where that stands. Text is cut between characters.
 func (l *Lines) pieces(b *record.Batch, line []byte, offset, now int64, limit int) ([]byte, int64) {
 	for len(line) > limit {
-		n := l.max
-		for back := range utf8.UTFMax {
-			if n > back && utf8.RuneStart(line[n-back]) {
-				n -= back
-				break
-			}
-		}
+		n := cutPoint(line, l.max)
 		l.emit(b, line[:n:n], offset, now, true)
 		line, offset = line[n:], offset+int64(n)
 	}
 	return line, offset
+}
+
+// cutPoint is how much of line the first record holds where one has at most max bytes. Text is cut between characters.
+func cutPoint(line []byte, max int) int {
+	if len(line) <= max {
+		return len(line)
+	}
+	for back := range utf8.UTFMax {
+		if max > back && utf8.RuneStart(line[max-back]) {
+			return max - back
+		}
+	}
+	return max
 }
 
 func (l *Lines) emit(b *record.Batch, line []byte, offset, now int64, truncated bool) {

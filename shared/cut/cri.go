@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cut
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// maxCRIHeader bounds what precedes the text of a line: a time of at most 45 bytes, the stream, and the tags.
+const maxCRIHeader = 256
+
+// CRI cuts the files that container runtimes write for the kubelet (kubernetes pkg/kubelet/kuberuntime/logs, containerd
+// internal/cri/io/logger.go, conmon): TIME STREAM TAGS TEXT on each line. TAGS are separated by colons; the first is P for
+// a piece of a line, or F for a whole or last one. stdout and stderr are written independently, so that their pieces lie
+// between each other.
+//
+// containerd writes a line without a newline at the end of the output as P, and no F follows: it becomes a record when
+// the stream ends or the timeout passes.
+//
+// Under cri-dockerd the same files are Docker's json-file. A line that begins with a brace is read as such.
+type CRI struct{ pieces }
+
+// NewCRI makes a cutter for src. Its parameters are those of NewFrames.
+func NewCRI(src *record.Source, stream io.ReaderAt, max int, timeout int64) *CRI {
+	return &CRI{newPieces(criLine, src, stream, max, timeout)}
+}
+
+// criLine is a decoder.
+func criLine(p []byte, e *entry, max int, last bool) (size int, v verdict) {
+	switch p[0] {
+	case '{':
+		return jsonFile(p, e, max, last)
+	case 0:
+		return zeros(p), broken
+	}
+	n := bytes.IndexByte(p, '\n')
+	line := p
+	if n >= 0 {
+		line, size = p[:n], n+1
+	}
+	if header := e.decodeCRI(line); header > 0 {
+		switch {
+		case n >= 0:
+			e.tail = 1
+			return size, whole
+		case last:
+			return len(p), whole // the write of it was not finished
+		case len(e.line) > max:
+			return header, over
+		}
+		return 0, short
+	}
+	switch {
+	case n >= 0:
+		return size, broken
+	case last || len(p) > maxCRIHeader:
+		return len(p), broken
+	}
+	return 0, short
+}
+
+// decodeCRI reads line, and returns the length of what precedes its text; 0 where it is no such line.
+func (e *entry) decodeCRI(line []byte) (header int) {
+	head := line[:min(len(line), maxCRIHeader)]
+	at := bytes.IndexByte(head, ' ')
+	if at < 0 {
+		return 0
+	}
+	nano, ok := parseTime(head[:at])
+	if !ok {
+		return 0
+	}
+	rest := head[at+1:]
+	const source = len("stdout")
+	if len(rest) < source+2 || rest[source] != ' ' {
+		return 0
+	}
+	which, tags := std(rest[:source]), rest[source+1:]
+	if end := bytes.IndexByte(tags, ' '); end >= 0 {
+		tags = tags[:end]
+		header = at + source + end + 3
+	} else if header = len(line); header > maxCRIHeader {
+		return 0
+	}
+	if which == record.NoStd || len(tags) == 0 || len(tags) > 1 && tags[1] != ':' || tags[0] != 'P' && tags[0] != 'F' {
+		return 0
+	}
+	*e = entry{line: line[header:len(line):len(line)], timeNano: nano, std: which, partial: tags[0] == 'P'}
+	return header
+}
+
+// zeros counts the NUL bytes at the beginning of p.
+func zeros(p []byte) (n int) {
+	for n < len(p) && p[n] == 0 {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cut
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Local cuts the files of Docker's log driver "local" (moby daemon/logger/local/local.go): a length, a LogEntry, and the
+// same length again. It is the wire format of log drivers with a trailer.
+//
+// Bytes that are no record are skipped up to the next place where one decodes between two equal lengths.
+type Local struct{ pieces }
+
+// NewLocal makes a cutter for src. Its parameters are those of NewFrames.
+func NewLocal(src *record.Source, stream io.ReaderAt, max int, timeout int64) *Local {
+	return &Local{newPieces(local, src, stream, max, timeout)}
+}
+
+// local is a decoder.
+func local(p []byte, e *entry, max int, last bool) (size int, v verdict) {
+	size, v = frame(p, e, max, last)
+	if v != whole {
+		return size, v
+	}
+	if len(p) < size+headerLen {
+		if !bytes.HasPrefix(p[:headerLen], p[size:]) {
+			return 0, broken
+		}
+		return 0, short
+	}
+	if !bytes.Equal(p[:headerLen], p[size:size+headerLen]) {
+		return 0, broken
+	}
+	return size + headerLen, whole
+}
