@@ -20,8 +20,11 @@ import (
 type Kind int
 
 const (
-	Lines  Kind = iota // text, in the encoding that the declaration names
-	Frames             // the engine's frames (moby api/types/plugins/logdriver)
+	Lines    Kind = iota // text, in the encoding that the declaration names
+	Frames               // the engine's frames (moby api/types/plugins/logdriver)
+	CRI                  // lines of a container runtime for the kubelet
+	JSONFile             // of Docker's log driver json-file
+	Local                // of Docker's log driver local
 )
 
 // Request is one stream under one declaration on its way to one output.
@@ -29,7 +32,7 @@ type Request struct {
 	Declaration declare.Declaration
 	Stream      stream.Stream
 	Kind        Kind
-	// PartialTimeout is after how long a partial message whose end does not come is delivered as it stands; Frames only.
+	// PartialTimeout is after how long a partial message whose end does not come is delivered as it stands; not for Lines.
 	PartialTimeout time.Duration
 	// Path is the record's source: the path as its writer knows it, or declare.Stdout.
 	Path string
@@ -61,10 +64,16 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 }
 
 func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {
-	limit := d.options.Common.MaxRecordBytes
+	limit, timeout := d.options.Common.MaxRecordBytes, r.PartialTimeout.Nanoseconds()
 	switch encoding := r.Declaration.Files["encoding"]; {
 	case r.Kind == Frames:
-		return cut.NewFrames(src, r.Stream, limit, r.PartialTimeout.Nanoseconds()), nil
+		return cut.NewFrames(src, r.Stream, limit, timeout), nil
+	case r.Kind == CRI:
+		return cut.NewCRI(src, r.Stream, limit, timeout), nil
+	case r.Kind == JSONFile:
+		return cut.NewJSONFile(src, r.Stream, limit, timeout), nil
+	case r.Kind == Local:
+		return cut.NewLocal(src, r.Stream, limit, timeout), nil
 	case encoding == "" || encoding == "utf-8":
 		return cut.NewLines(src, limit), nil
 	default:
