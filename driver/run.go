@@ -108,10 +108,10 @@ func (d *driver) stop(listener net.Listener) error {
 // report adds to a snapshot what the driver knows.
 func (d *driver) report(s *telemetry.Snapshot) {
 	s.Problems = append(s.Problems, d.sessions.problems()...)
-	s.Gauges = []telemetry.Gauge{
-		{Name: "spool_bytes", Help: "Bytes of the spool on disk", Value: float64(d.spool.StoredBytes())},
-		{Name: "spool_max_bytes", Help: "Bytes that the spool may take up", Value: float64(d.settings.SpoolMaxBytes)},
-		{Name: "streams", Help: "Streams in the spool", Value: float64(len(d.spool.Logs()))},
-		{Name: "captures", Help: "FIFOs being captured", Value: float64(d.sessions.count())},
-	}
+	s.Metrics = append(s.Metrics, []telemetry.Metric{
+		{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes of the spool on disk.", Value: float64(d.spool.StoredBytes())},
+		{Name: "spool_max_bytes", Kind: telemetry.Gauge, Help: "Disk limit of the spool in bytes.", Value: float64(d.settings.SpoolMaxBytes)},
+		{Name: "streams", Kind: telemetry.Gauge, Help: "Number of streams in the spool.", Value: float64(len(d.spool.Logs()))},
+		{Name: "captures", Kind: telemetry.Gauge, Help: "Number of FIFOs being captured.", Value: float64(d.sessions.count())},
+	}...)
 }

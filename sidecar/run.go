@@ -123,20 +123,22 @@ func (c *sidecar) report(s *telemetry.Snapshot) {
 		s.Problems = append(s.Problems, telemetry.Problem{Key: t.Path, Message: t.Error})
 	}
 	n := c.tailer.Counts()
-	for _, g := range []struct {
-		name, help string
-		value      int64
+	for _, m := range []struct {
+		name  string
+		kind  telemetry.Kind
+		help  string
+		value int64
 	}{
-		{"files", "Files that are followed", int64(n.Files)},
-		{"files_open", "Files that are open", int64(n.Open)},
-		{"files_held_bytes", "Bytes on disk of files that were removed before they were read", n.HeldBytes},
-		{"files_lost_bytes", "Bytes that were truncated or removed before they could be read, since the start", n.Lost},
-		{"files_begun", "Files, and what followed a truncation, that were begun since the start", n.Generations},
-		{"files_truncated", "Truncations since the start", n.Truncations},
-		{"files_rotated", "Rotations since the start", n.Rotations},
-		{"files_copies", "Files found to hold what another one held, since the start", n.Copies},
-		{"files_removed", "Rotated files deleted by REMORA_DELETE_AFTER since the start", n.Removed},
+		{"files", telemetry.Gauge, "Number of files that are followed.", int64(n.Files)},
+		{"files_open", telemetry.Gauge, "Number of files that are open.", int64(n.Open)},
+		{"files_held_bytes", telemetry.Gauge, "Bytes on disk of deleted files that are not read to their end.", n.HeldBytes},
+		{"files_lost_bytes", telemetry.Counter, "Number of bytes truncated or deleted before they were read.", n.Lost},
+		{"files_started", telemetry.Counter, "Number of files started, again after each truncation.", n.Generations},
+		{"files_truncated", telemetry.Counter, "Number of truncations.", n.Truncations},
+		{"files_rotated", telemetry.Counter, "Number of rotations.", n.Rotations},
+		{"files_copied", telemetry.Counter, "Number of files found to be copies of others, which are not read twice.", n.Copies},
+		{"files_removed", telemetry.Counter, "Number of rotated files deleted by REMORA_DELETE_AFTER.", n.Removed},
 	} {
-		s.Gauges = append(s.Gauges, telemetry.Gauge{Name: g.name, Help: g.help, Value: float64(g.value)})
+		s.Metrics = append(s.Metrics, telemetry.Metric{Name: m.name, Kind: m.kind, Help: m.help, Value: float64(m.value)})
 	}
 }

@@ -51,5 +51,5 @@ func (c *StatusCommand) Run(k *kong.Context) error {
 		return err
 	}
 	network, address := at.ListenAddress()
-	return c.Command.Run(context.Background(), network, address, k.Stdout)
+	return c.Command.Run(context.Background(), k.Stdout, telemetry.Address{Network: network, Address: address})
 }

@@ -109,6 +109,9 @@ func (p *Pipeline) noteCommit(err error) {
 	p.mu.Lock()
 	was := p.commitErr
 	p.commitErr = err
+	if was == nil && err != nil {
+		p.commitErrSince = time.Now()
+	}
 	p.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
@@ -116,4 +119,11 @@ func (p *Pipeline) noteCommit(err error) {
 	case err == nil && was != nil:
 		p.log.Info("checkpoints are stored again")
 	}
+}
+
+// StoreError returns why the last checkpoints could not be stored, and since when that is so; nil where they were.
+func (p *Pipeline) StoreError() (since time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.commitErrSince, p.commitErr
 }

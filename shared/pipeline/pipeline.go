@@ -80,6 +80,8 @@ type Pipeline struct {
 	forget    []checkpoint.Key
 	ended     Counts // of feeds that are done, so that totals never fall
 	commitErr error
+
+	commitErrSince time.Time
 }
 
 // New makes a pipeline. It neither reads nor sends before Run.

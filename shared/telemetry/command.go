@@ -5,114 +5,96 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
-	"strconv"
-	"text/tabwriter"
+	"syscall"
 	"time"
+
+	"github.com/remora-logs/remora/shared/escape"
 )
+
+// Address is where a process may serve its status, as net.Dial takes it.
+type Address struct{ Network, Address string }
 
 // Command is the subcommand that shows a running Remora's status.
 type Command struct {
-	JSON bool `help:"Print it as JSON, as /status serves it."`
+	JSON bool `help:"Print JSON, as /status serves it."`
 }
 
-// Run asks the Remora that listens on the address and prints what it says.
-func (c *Command) Run(ctx context.Context, network, address string, w io.Writer) error {
+// Run asks the first of the addresses that answers and prints its status.
+func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	path := address
-	if network == "unix" {
-		var done func()
-		path, done = short(address)
-		defer done()
-	}
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, path)
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://remora/status", nil)
+	body, err := Fetch(ctx, "/status", addresses...)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no running Remora answers on %s %s: %w", network, address, err)
-	}
-	defer resp.Body.Close()
 	if c.JSON {
-		_, err = io.Copy(w, resp.Body)
+		_, err = w.Write(escape.JSON(body))
 		return err
 	}
 	var s Snapshot
-	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
-		return fmt.Errorf("status of %s: %w", address, err)
+	if err := json.Unmarshal(body, &s); err != nil {
+		return fmt.Errorf("status of the running Remora: %w", err)
 	}
 	return s.Print(w)
 }
 
-// Print writes the snapshot for people.
-func (s *Snapshot) Print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "remora %s, up %v\n\n", s.Version, s.Now.Sub(s.Started).Round(time.Second))
-	fmt.Fprintln(t, "OUTPUT\tSTATE")
-	for _, o := range s.Outputs {
-		state := "takes records"
-		if o.Error != "" {
-			state = fmt.Sprintf("failing for %v: %s", s.Now.Sub(*o.Since).Round(time.Second), o.Error)
+// maxAnswer bounds what is read of an answer: five thousand logs make some MiB.
+const maxAnswer = 64 << 20
+
+// Fetch returns what the first of the addresses that answers serves at path. The error tells for each of the others why
+// it did not.
+func Fetch(ctx context.Context, path string, addresses ...Address) ([]byte, error) {
+	failed := []error{errors.New("no running Remora answers")}
+	for _, a := range addresses {
+		body, err := a.fetch(ctx, path)
+		if err == nil {
+			return body, nil
 		}
-		fmt.Fprintf(t, "%s\t%s\n", o.Name, state)
+		failed = append(failed, fmt.Errorf("%s %s: %w", a.Network, a.Address, reason(err)))
 	}
-	fmt.Fprintln(t, "\nCONTAINER\tLOG\tSOURCE\tOUTPUT\tREAD\tSENT\tQUEUED\tDROPPED\tREFUSED\tLAG\t\tERROR")
-	for i := range s.Logs {
-		l := &s.Logs[i]
-		c := &l.Counts
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%.1fs\t%s\n", l.Container, l.Declaration, l.Source, l.Output,
-			c.ReadRecords, c.SentRecords, c.QueuedRecords, ever(c.DroppedRecords, l.Ever.DroppedRecords),
-			ever(c.RefusedRecords, l.Ever.RefusedRecords), size(l.LagBytes), l.LagSeconds, l.lastError(s.Now))
-	}
-	c := &s.Total
-	fmt.Fprintf(t, "all since the start\t\t\t\t%d\t%d\t%d\t%d\t%d\t\t\t\n", c.ReadRecords, c.SentRecords, c.QueuedRecords,
-		c.DroppedRecords, c.RefusedRecords)
-	if len(s.Problems) > 0 {
-		fmt.Fprintln(t, "\nCONTAINER\tKEY\tPROBLEM")
-	}
-	for _, p := range s.Problems {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", p.Container, p.Key, p.Message)
-	}
-	if len(s.Gauges) > 0 {
-		fmt.Fprintln(t)
-	}
-	for _, g := range s.Gauges {
-		fmt.Fprintf(t, "%s\t%s\n", g.Help, strconv.FormatFloat(g.Value, 'f', -1, 64))
-	}
-	return t.Flush()
+	return nil, errors.Join(failed...)
 }
 
-// ever writes what was counted since the process started, and since the stream began where that is more.
-func ever(now, all int64) string {
-	if all <= now {
-		return strconv.FormatInt(now, 10)
+func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
+	address := a.Address
+	if a.Network == "unix" {
+		var done func()
+		address, done = short(address)
+		defer done()
 	}
-	return fmt.Sprintf("%d (ever %d)", now, all)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, a.Network, address)
+	}}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://remora"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK && path != "/readyz" {
+		return nil, fmt.Errorf("it answers %s; is another program listening there?", resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 }
 
-func (l *Log) lastError(now time.Time) string {
-	if l.Error == "" || l.ErrorSince == nil {
-		return l.Error
-	}
-	return fmt.Sprintf("%s (%v ago)", l.Error, now.Sub(*l.ErrorSince).Round(time.Second))
-}
-
-// size writes bytes as people read them.
-func size(n int64) string {
-	const k = 1024
+// reason says what an error of connecting means for a status.
+func reason(err error) error {
 	switch {
-	case n < 10*k:
-		return fmt.Sprintf("%d B", n)
-	case n < 10*k*k:
-		return fmt.Sprintf("%d KiB", n/k)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("nobody listens there: the process that made it has ended")
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such socket: Remora does not run, or with another REMORA_STATE_DIR or REMORA_LISTEN")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("permission denied: run this as the user that Remora runs as")
 	}
-	return fmt.Sprintf("%d MiB", n/k/k)
+	return err
 }

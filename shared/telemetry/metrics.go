@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,11 +15,11 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// maxSeries bounds how many containers and logs are told apart in metrics. The busiest are; the others are put together
-// under container="(others)", so that a node with thousands of short-lived containers does not flood its Prometheus.
+// maxSeries bounds the number of logs that have series of their own. The busiest have; the others are summed up under
+// container="(others)", so that a node with thousands of short-lived containers does not flood its Prometheus.
 const maxSeries = 500
 
-// series is what a set of labels counts.
+// series is the sum of all logs with the same labels.
 type series struct {
 	container, declaration, output string
 	counts                         pipeline.Counts
@@ -26,84 +27,90 @@ type series struct {
 	lagSeconds                     float64
 }
 
-// families are the counters of each series: records and bytes each.
-var families = []struct {
-	name, help string
-	records    func(*pipeline.Counts) int64
-	bytes      func(*pipeline.Counts) int64
-}{
-	{"read", "to be delivered", func(c *pipeline.Counts) int64 { return c.ReadRecords }, func(c *pipeline.Counts) int64 { return c.ReadBytes }},
-	{"sent", "acknowledged by the output", func(c *pipeline.Counts) int64 { return c.SentRecords }, func(c *pipeline.Counts) int64 { return c.SentBytes }},
-	{"queued", "read and not yet acknowledged", func(c *pipeline.Counts) int64 { return c.QueuedRecords }, func(c *pipeline.Counts) int64 { return c.QueuedBytes }},
-	{"dropped", "lost before they were read", func(c *pipeline.Counts) int64 { return c.DroppedRecords }, func(c *pipeline.Counts) int64 { return c.DroppedBytes }},
-	{"refused", "refused by the output for good", func(c *pipeline.Counts) int64 { return c.RefusedRecords }, func(c *pipeline.Counts) int64 { return c.RefusedBytes }},
+// family is a metric of which each series has a value, and the process a total.
+type family struct {
+	name, help string // without prefix and suffix; the beginning of a sentence
+	kind       Kind
+	value      func(*pipeline.Counts) int64
+}
+
+// families are in the order in which they are written: the same at each scrape.
+var families = []family{
+	{"records_read", "Number of records to be delivered", Counter, func(c *pipeline.Counts) int64 { return c.ReadRecords }},
+	{"bytes_read", "Number of bytes of records to be delivered", Counter, func(c *pipeline.Counts) int64 { return c.ReadBytes }},
+	{"records_sent", "Number of records that the output acknowledged", Counter, func(c *pipeline.Counts) int64 { return c.SentRecords }},
+	{"bytes_sent", "Number of bytes of records that the output acknowledged", Counter, func(c *pipeline.Counts) int64 { return c.SentBytes }},
+	{"records_queued", "Number of records that were read and are not acknowledged", Gauge, func(c *pipeline.Counts) int64 { return c.QueuedRecords }},
+	{"bytes_queued", "Number of bytes of records that were read and are not acknowledged", Gauge, func(c *pipeline.Counts) int64 { return c.QueuedBytes }},
+	{"records_dropped", "Number of records lost before they were read", Counter, func(c *pipeline.Counts) int64 { return c.DroppedRecords }},
+	{"bytes_dropped", "Number of bytes lost before they were read", Counter, func(c *pipeline.Counts) int64 { return c.DroppedBytes }},
+	{"records_refused", "Number of records that the output refused for good", Counter, func(c *pipeline.Counts) int64 { return c.RefusedRecords }},
+	{"bytes_refused", "Number of bytes of records that the output refused for good", Counter, func(c *pipeline.Counts) int64 { return c.RefusedBytes }},
 }
 
 // WriteMetrics writes the snapshot in Prometheus' text format, and what the Go process uses.
 func (s *Snapshot) WriteMetrics(w io.Writer) {
 	all := s.series()
 	for _, f := range families {
-		kind, total := "counter", "_total"
-		if f.name == "queued" {
-			kind, total = "gauge", ""
+		name := header(w, f.name, f.kind, f.help+", per log.")
+		for i := range all {
+			metrics.WriteGaugeUint64(w, name+all[i].labels(), uint64(max(0, f.value(&all[i].counts))))
 		}
-		for unit, of := range map[string]func(*pipeline.Counts) int64{"records": f.records, "bytes": f.bytes} {
-			name := fmt.Sprintf("remora_%s_%s%s", unit, f.name, total)
-			header(w, name, kind, strings.ToUpper(unit[:1])+unit[1:]+" "+f.help+", by log since it is collected")
-			for i := range all {
-				metrics.WriteGaugeUint64(w, name+all[i].labels(), uint64(max(0, of(&all[i].counts))))
-			}
-			node := fmt.Sprintf("remora_node_%s_%s%s", unit, f.name, total)
-			header(w, node, kind, strings.ToUpper(unit[:1])+unit[1:]+" "+f.help+", of all logs since the start")
-			metrics.WriteGaugeUint64(w, node, uint64(max(0, of(&s.Total))))
-		}
+		name = header(w, "node_"+f.name, f.kind, f.help+", of all logs.")
+		metrics.WriteGaugeUint64(w, name, uint64(max(0, f.value(&s.Total))))
 	}
-	s.writeRest(w, all)
+	s.writeLogs(w, all)
+	s.writeProcess(w)
 	metrics.WriteProcessMetrics(w)
 }
 
-func (s *Snapshot) writeRest(w io.Writer, all []series) {
-	header(w, "remora_lag_bytes", "gauge", "Bytes of the log that the output has not acknowledged")
+// writeLogs writes what is known of logs and outputs beside the counts of records.
+func (s *Snapshot) writeLogs(w io.Writer, all []series) {
+	name := header(w, "lag_bytes", Gauge, "Number of bytes of the log that the output has not acknowledged.")
 	for i := range all {
-		metrics.WriteGaugeUint64(w, "remora_lag_bytes"+all[i].labels(), uint64(max(0, all[i].lagBytes)))
+		metrics.WriteGaugeUint64(w, name+all[i].labels(), uint64(max(0, all[i].lagBytes)))
 	}
-	header(w, "remora_lag_seconds", "gauge", "Seconds since the output had all of the log, 0 while it has")
+	name = header(w, "lag_seconds", Gauge, "Age of the oldest unacknowledged data of the log in seconds, 0 if there is none.")
 	for i := range all {
-		metrics.WriteGaugeFloat64(w, "remora_lag_seconds"+all[i].labels(), all[i].lagSeconds)
+		metrics.WriteGaugeFloat64(w, name+all[i].labels(), all[i].lagSeconds)
 	}
-	for _, c := range []struct {
-		name, help string
-		value      int64
-	}{
-		{"remora_node_gaps_total", "Places where records were lost before they were read", s.Total.Gaps},
-		{"remora_node_records_filtered_total", "Records dropped by declared filters", s.Total.Filtered},
-		{"remora_node_parse_errors_total", "Records that did not fit their format and were sent whole", s.Total.ParseErrors},
-		{"remora_node_bytes_skipped_total", "Bytes that no record could be made of", s.Total.SkippedBytes},
+	for _, f := range []family{
+		{"node_gaps", "Number of places at which records were lost before they were read.", Counter, func(c *pipeline.Counts) int64 { return c.Gaps }},
+		{"node_records_filtered", "Number of records that declared filters dropped.", Counter, func(c *pipeline.Counts) int64 { return c.Filtered }},
+		{"node_parse_errors", "Number of records that did not match their format and were sent whole.", Counter, func(c *pipeline.Counts) int64 { return c.ParseErrors }},
+		{"node_bytes_skipped", "Number of bytes skipped as undecodable.", Counter, func(c *pipeline.Counts) int64 { return c.SkippedBytes }},
 	} {
-		header(w, c.name, "counter", c.help)
-		metrics.WriteGaugeUint64(w, c.name, uint64(max(0, c.value)))
+		metrics.WriteGaugeUint64(w, header(w, f.name, f.kind, f.help), uint64(max(0, f.value(&s.Total))))
 	}
-	header(w, "remora_output_up", "gauge", "1 while the output takes what it is sent")
+	name = header(w, "output_up", Gauge, "Whether the last write to the output succeeded.")
 	for _, o := range s.Outputs {
 		up := uint64(1)
 		if o.Error != "" {
 			up = 0
 		}
-		metrics.WriteGaugeUint64(w, "remora_output_up"+labels("output", o.Name), up)
+		metrics.WriteGaugeUint64(w, name+labels("output", o.Name), up)
 	}
-	header(w, "remora_logs", "gauge", "Logs being collected")
-	metrics.WriteGaugeUint64(w, "remora_logs", uint64(len(s.Logs)))
-	header(w, "remora_problems", "gauge", "Declarations and options that could not be followed")
-	metrics.WriteGaugeUint64(w, "remora_problems", uint64(len(s.Problems)))
-	for _, g := range s.Gauges {
-		header(w, "remora_"+g.Name, "gauge", g.Help)
-		metrics.WriteGaugeFloat64(w, "remora_"+g.Name, g.Value)
-	}
-	header(w, "remora_info", "gauge", "Version of this Remora")
-	metrics.WriteGaugeUint64(w, "remora_info"+labels("version", s.Version), 1)
 }
 
-// series puts the logs together that have the same labels, and those beyond the bound.
+// writeProcess writes what is known of the process.
+func (s *Snapshot) writeProcess(w io.Writer) {
+	metrics.WriteGaugeUint64(w, header(w, "logs", Gauge, "Number of logs being collected."), uint64(len(s.Logs)))
+	metrics.WriteGaugeUint64(w, header(w, "problems", Gauge, "Number of errors and warnings about what containers declare."), uint64(len(s.Problems)))
+	name := header(w, "faults", Gauge, "Number of things wrong with Remora itself, which its operator has to mend; per component.")
+	counts := map[string]uint64{"checkpoints": 0, "settings": 0, "state": 0}
+	for _, f := range s.Faults {
+		counts[f.Component]++
+	}
+	for _, component := range slices.Sorted(maps.Keys(counts)) {
+		metrics.WriteGaugeUint64(w, name+labels("component", component), counts[component])
+	}
+	for _, m := range s.Metrics {
+		metrics.WriteGaugeFloat64(w, header(w, m.Name, m.Kind, m.Help), m.Value)
+	}
+	metrics.WriteGaugeUint64(w, header(w, "info", Gauge, "Version of this Remora.")+labels("version", s.Version), 1)
+}
+
+// series sums up logs that have the same labels, and those beyond maxSeries.
 func (s *Snapshot) series() []series {
 	index := map[[3]string]int{}
 	var all []series
@@ -131,8 +138,8 @@ func (s *Snapshot) series() []series {
 			o.add(&all[i].counts, all[i].lagBytes, all[i].lagSeconds)
 		}
 		all = all[:maxSeries]
-		for _, o := range others {
-			all = append(all, *o)
+		for _, name := range slices.Sorted(maps.Keys(others)) {
+			all = append(all, *others[name])
 		}
 	}
 	return all
@@ -161,6 +168,12 @@ func labels(pairs ...string) string {
 	return b.String()
 }
 
-func header(w io.Writer, name, kind, help string) {
+// header writes what precedes the values of a metric, and returns its full name.
+func header(w io.Writer, name string, kind Kind, help string) string {
+	name = "remora_" + name
+	if kind == Counter {
+		name += "_total"
+	}
 	fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+	return name
 }

@@ -7,12 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/remora-logs/remora/shared/escape"
 )
 
 // Server serves snapshots over HTTP.
@@ -24,8 +28,9 @@ type Server struct {
 // Listen opens the address and serves what take returns on /metrics, /healthz, /readyz and /status, and Go's profiles
 // below /debug/pprof/ where profiles is true. A socket file that a dead process left behind is replaced.
 //
-// /healthz answers as long as the process does. /readyz is 503 until all that was there at the start is being collected;
-// a backend that is down does not make it so, because nothing is gained by taking a Pod out of service for that.
+// /healthz answers as long as the process does. /readyz is 503 until everything that was there at the start is being
+// collected, and while there is a Fault. An output that is down is not one: nothing is gained by taking a Pod out of
+// service for that.
 func Listen(network, address string, profiles bool, take func() Snapshot) (*Server, error) {
 	if network == "unix" {
 		path, done := short(address)
@@ -39,7 +44,7 @@ func Listen(network, address string, profiles bool, take func() Snapshot) (*Serv
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
-		return nil, fmt.Errorf("status can't be served: %w", err)
+		return nil, fmt.Errorf("failed to listen for status requests: %w", err)
 	}
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // the path may be one that only works now; who comes next replaces the socket
@@ -61,16 +66,7 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		s := take()
-		if !s.Ready {
-			http.Error(w, "starting", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-		for _, o := range s.Outputs {
-			if o.Error != "" {
-				fmt.Fprintf(w, "output %s: %s\n", o.Name, o.Error)
-			}
-		}
+		s.writeReady(w)
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -79,7 +75,12 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(take()) // the client went away
+		body, err := json.Marshal(take())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(append(escape.JSON(body), '\n')) // the client went away
 	})
 	if profiles {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -89,11 +90,37 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 	return mux
 }
 
-// maxSocketPath is how long the path of a socket may be (unix(7), sun_path).
+// writeReady answers /readyz: its body tells a person why.
+func (s *Snapshot) writeReady(w http.ResponseWriter) {
+	var body strings.Builder
+	status := http.StatusOK
+	switch {
+	case len(s.Faults) > 0:
+		status = http.StatusServiceUnavailable
+		for _, f := range s.Faults {
+			fmt.Fprintf(&body, "%s: %s\n", f.Component, escape.Text(f.Message))
+		}
+	case !s.Ready:
+		status = http.StatusServiceUnavailable
+		body.WriteString("starting\n")
+	default:
+		body.WriteString("ok\n")
+	}
+	for _, o := range s.Outputs {
+		if o.Error != "" {
+			fmt.Fprintf(&body, "output %s: %s\n", o.Name, escape.Text(o.Error))
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body.String()) // the client went away
+}
+
+// maxSocketPath is the longest path of a socket (unix(7), sun_path).
 const maxSocketPath = 107
 
-// short returns a path by which a socket can be reached whose own path is too long, as it is below an engine's data
-// root: by way of a descriptor of its directory. done gives that back.
+// short returns a path that reaches a socket whose own path is too long, as it is below an engine's data root: through a
+// descriptor of its directory, which done closes.
 func short(address string) (path string, done func()) {
 	if len(address) <= maxSocketPath {
 		return address, func() {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry says how Remora is doing: metrics for Prometheus, health, and a status for people and programs.
+// Package telemetry serves Remora's own state: metrics for Prometheus, health and readiness, and a status for people and
+// programs.
 package telemetry
 
 import (
@@ -14,15 +15,26 @@ type Snapshot struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"`
-	// Ready says that all that was there at the start is being collected.
-	Ready   bool            `json:"ready"`
+	// Ready is true once everything that was there at the start is being collected.
+	Ready bool `json:"ready"`
+	// Faults are what is wrong with Remora itself. While there is one, /readyz answers 503.
+	Faults  []Fault         `json:"faults"`
 	Total   pipeline.Counts `json:"total"`
 	Outputs []Output        `json:"outputs"`
 	Logs    []Log           `json:"logs"`
-	// Problems are declarations and options that could not be followed.
+	// Problems are errors in declarations and options of containers.
 	Problems []Problem `json:"problems"`
-	// Gauges are what the mode adds.
-	Gauges []Gauge `json:"gauges"`
+	// Metrics are what the way in counts.
+	Metrics []Metric `json:"metrics"`
+}
+
+// Fault is something wrong with Remora itself, which its operator has to mend: a setting, the disk with its state.
+type Fault struct {
+	// Component is one word: settings, checkpoints, state.
+	Component string `json:"component"`
+	Message   string `json:"message"`
+	// Since is when it began; nil where that is the start of the process.
+	Since *time.Time `json:"since,omitempty"`
 }
 
 // Output is a backend.
@@ -62,7 +74,7 @@ type Ever struct {
 	RefusedRecords int64 `json:"refused_records"`
 }
 
-// Problem is something of a container's that was refused or ignored, and why.
+// Problem is an error, or what was ignored without harm, in what a container declares.
 type Problem struct {
 	Container string `json:"container,omitempty"`
 	Key       string `json:"key"`
@@ -70,17 +82,32 @@ type Problem struct {
 	Warning   bool   `json:"warning,omitempty"`
 }
 
-// Gauge is a number of the mode's own.
-type Gauge struct {
-	Name  string  `json:"name"` // without the prefix remora_
-	Help  string  `json:"help"`
+// Kind is what a number may do, in Prometheus' words.
+type Kind string
+
+const (
+	Gauge   Kind = "gauge"   // goes up and down
+	Counter Kind = "counter" // only goes up, and starts at 0 with the process
+)
+
+// Metric is a number of the way in's own.
+type Metric struct {
+	// Name is without the prefix remora_ and without the suffix _total, which a counter gets.
+	Name  string  `json:"name"`
+	Kind  Kind    `json:"kind"`
+	Help  string  `json:"help"` // a sentence
 	Value float64 `json:"value"`
 }
 
 // Take fills a snapshot with what the pipeline knows; the rest is the caller's.
 func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	feeds, sinks, total := p.Status(now)
-	s := Snapshot{Now: now, Total: total, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)), Problems: []Problem{}}
+	s := Snapshot{Now: now, Total: total, Faults: []Fault{}, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)),
+		Problems: []Problem{}, Metrics: []Metric{}}
+	if since, err := p.StoreError(); err != nil {
+		s.Faults = append(s.Faults, Fault{Component: "checkpoints", Since: &since,
+			Message: "failed to store, retrying; a restart now would resend delivered records: " + err.Error()})
+	}
 	for _, l := range sinks {
 		o := Output{Name: l.Output, Error: l.Err}
 		if l.Err != "" {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,8 @@ func snapshot() telemetry.Snapshot {
 			Ever: telemetry.Ever{Gaps: 3, DroppedRecords: 9, RefusedRecords: 1}},
 			{Container: "we\"b\n\xff", Stream: "s2", Source: "stdout", Declaration: "d", Output: "kafka", Counts: counts}},
 		Problems: []telemetry.Problem{{Container: "web", Key: "aliyun.logs.b", Message: "not absolute"}},
-		Gauges:   []telemetry.Gauge{{Name: "spool_bytes", Help: "Bytes in the spool", Value: 7}},
+		Metrics: []telemetry.Metric{{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes in the spool.", Value: 7},
+			{Name: "files_rotated", Kind: telemetry.Counter, Help: "Number of rotations.", Value: 2}},
 	}
 }
 
@@ -117,15 +119,15 @@ func TestCardinalityIsBounded(t *testing.T) {
 func TestCommand(t *testing.T) {
 	network, address := serve(t, snapshot)
 	var b bytes.Buffer
-	require.NoError(t, new(telemetry.Command).Run(t.Context(), network, address, &b))
+	require.NoError(t, new(telemetry.Command).Run(t.Context(), &b, telemetry.Address{Network: network, Address: address}))
 	for _, part := range []string{"failing for 1m0s: connection refused", "takes records", "boom (1m0s ago)", "2 (ever 9)", "20 KiB", "not absolute",
 		"Bytes in the spool"} {
 		require.Contains(t, b.String(), part)
 	}
 	b.Reset()
-	require.NoError(t, (&telemetry.Command{JSON: true}).Run(t.Context(), network, address, &b))
+	require.NoError(t, (&telemetry.Command{JSON: true}).Run(t.Context(), &b, telemetry.Address{Network: network, Address: address}))
 	require.True(t, json.Valid(b.Bytes()))
-	err := new(telemetry.Command).Run(t.Context(), "unix", "/nowhere/s.sock", &b)
+	err := new(telemetry.Command).Run(t.Context(), &b, telemetry.Address{Network: "unix", Address: "/nowhere/s.sock"})
 	require.ErrorContains(t, err, "/nowhere/s.sock")
 }
 
@@ -148,8 +150,87 @@ func TestASocketWhosePathIsTooLong(t *testing.T) {
 		s, err := telemetry.Listen("unix", address, false, snapshot)
 		require.NoError(t, err)
 		var b bytes.Buffer
-		require.NoError(t, new(telemetry.Command).Run(t.Context(), "unix", address, &b))
+		require.NoError(t, new(telemetry.Command).Run(t.Context(), &b, telemetry.Address{Network: "unix", Address: address}))
 		require.Contains(t, b.String(), "remora v1")
 		require.NoError(t, s.Close())
 	}
+}
+
+func TestMetricsAreTypedAndInOneOrder(t *testing.T) {
+	s := snapshot()
+	var first bytes.Buffer
+	s.WriteMetrics(&first)
+	own, _, _ := strings.Cut(first.String(), "\ngo_")
+	for range 20 {
+		var again bytes.Buffer
+		s.WriteMetrics(&again)
+		got, _, _ := strings.Cut(again.String(), "\ngo_")
+		require.Equal(t, own, got)
+	}
+	kinds := regexp.MustCompile(`(?m)^# TYPE (remora_\S+) (\S+)$`).FindAllStringSubmatch(first.String(), -1)
+	require.Greater(t, len(kinds), 25)
+	for _, k := range kinds {
+		require.Equal(t, k[2] == "counter", strings.HasSuffix(k[1], "_total"), "%s is a %s", k[1], k[2])
+	}
+	for _, help := range regexp.MustCompile(`(?m)^# HELP remora_\S+ (.*)$`).FindAllStringSubmatch(first.String(), -1) {
+		require.Regexp(t, `^[A-Z].*\.$`, help[1])
+	}
+	require.Contains(t, own, "# TYPE remora_files_rotated_total counter\nremora_files_rotated_total 2\n")
+}
+
+func TestFaultsAreShownEverywhere(t *testing.T) {
+	since := now.Add(-5 * time.Minute)
+	_, address := serve(t, func() telemetry.Snapshot {
+		s := snapshot()
+		s.Faults = []telemetry.Fault{{Component: "checkpoints", Message: "no space\nok", Since: &since}}
+		return s
+	})
+	code, body := get(t, address, "/readyz")
+	require.Equal(t, 503, code)
+	require.Contains(t, body, `checkpoints: no space\nok`)
+	_, body = get(t, address, "/metrics")
+	require.Contains(t, body, `remora_faults{component="checkpoints"} 1`)
+	require.Contains(t, body, `remora_faults{component="settings"} 0`)
+	var b bytes.Buffer
+	require.NoError(t, new(telemetry.Command).Run(t.Context(), &b, telemetry.Address{Network: "unix", Address: address}))
+	require.Contains(t, b.String(), `checkpoints  for 5m0s: no space\nok`)
+}
+
+// What others wrote can neither act on a terminal nor forge a row.
+func TestStatusEscapesWhatOthersWrote(t *testing.T) {
+	const evil = "\x1b[2J\u009b1m\u202e\nweb\tstdout"
+	_, address := serve(t, func() telemetry.Snapshot {
+		s := snapshot()
+		s.Logs = []telemetry.Log{{Container: evil, Stream: evil, Source: evil, Declaration: evil, Output: "kafka", Error: evil}}
+		s.Outputs[0].Error = evil
+		s.Problems = []telemetry.Problem{{Container: evil, Key: evil, Message: evil}}
+		return s
+	})
+	for _, json := range []bool{false, true} {
+		var b bytes.Buffer
+		require.NoError(t, (&telemetry.Command{JSON: json}).Run(t.Context(), &b, telemetry.Address{Network: "unix", Address: address}))
+		for _, r := range b.String() {
+			require.True(t, r == '\n' || strconv.IsPrint(r), "%q", b.String())
+		}
+		require.NotContains(t, b.String(), "\nweb")
+	}
+	_, body := get(t, address, "/readyz")
+	require.NotContains(t, body, "\x1b")
+	require.NotContains(t, body, "\nweb")
+}
+
+func TestWhyNobodyAnswers(t *testing.T) {
+	stale := filepath.Join(t.TempDir(), "s.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	_, live := serve(t, snapshot)
+	var b bytes.Buffer
+	none := telemetry.Address{Network: "unix", Address: "/nowhere/s.sock"}
+	err = new(telemetry.Command).Run(t.Context(), &b, none, telemetry.Address{Network: "unix", Address: stale})
+	require.ErrorContains(t, err, "unix /nowhere/s.sock: there is no such socket")
+	require.ErrorContains(t, err, "unix "+stale+": nobody listens there: the process that made it has ended")
+	require.NoError(t, new(telemetry.Command).Run(t.Context(), &b, none, telemetry.Address{Network: "unix", Address: live}))
+	require.Contains(t, b.String(), "remora v1")
 }

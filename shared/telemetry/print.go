@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/remora-logs/remora/shared/escape"
+)
+
+// Print writes the snapshot for people. Everything that comes from outside is escaped.
+func (s *Snapshot) Print(w io.Writer) error {
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row("remora " + s.Version + ", up " + s.Now.Sub(s.Started).Round(time.Second).String())
+	s.printFaults(t)
+	t.row("")
+	t.row("OUTPUT", "STATE")
+	for _, o := range s.Outputs {
+		t.row(o.Name, o.state(s.Now))
+	}
+	t.row("")
+	t.row("CONTAINER", "LOG", "SOURCE", "OUTPUT", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "LAG", "", "ERROR")
+	for i := range s.Logs {
+		s.Logs[i].print(t, s.Now)
+	}
+	c := &s.Total
+	t.row("total since the start", "", "", "", number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+		number(c.DroppedRecords), number(c.RefusedRecords), "", "", "")
+	if len(s.Problems) > 0 {
+		t.row("")
+		t.row("CONTAINER", "KEY", "PROBLEM")
+	}
+	for _, p := range s.Problems {
+		t.row(p.Container, p.Key, p.Message)
+	}
+	if len(s.Metrics) > 0 {
+		t.row("")
+	}
+	for _, m := range s.Metrics {
+		t.row(strings.TrimSuffix(m.Help, "."), strconv.FormatFloat(m.Value, 'f', -1, 64))
+	}
+	return t.Flush()
+}
+
+func (s *Snapshot) printFaults(t table) {
+	if len(s.Faults) == 0 {
+		return
+	}
+	t.row("")
+	t.row("FAULT", "MESSAGE")
+	for _, f := range s.Faults {
+		message := f.Message
+		if f.Since != nil {
+			message = "for " + s.Now.Sub(*f.Since).Round(time.Second).String() + ": " + message
+		}
+		t.row(f.Component, message)
+	}
+}
+
+func (o *Output) state(now time.Time) string {
+	if o.Error == "" {
+		return "takes records"
+	}
+	return fmt.Sprintf("failing for %v: %s", now.Sub(*o.Since).Round(time.Second), o.Error)
+}
+
+func (l *Log) print(t table, now time.Time) {
+	c := &l.Counts
+	t.row(l.Container, l.Declaration, l.Source, l.Output, number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), size(l.LagBytes),
+		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now))
+}
+
+// table writes rows whose cells can't break out of them.
+type table struct{ *tabwriter.Writer }
+
+func (t table) row(cells ...string) {
+	for i := range cells {
+		cells[i] = escape.Text(cells[i])
+	}
+	fmt.Fprintln(t, strings.Join(cells, "\t"))
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// withEver writes what was counted since the process started, and since the stream began where that is more.
+func withEver(now, ever int64) string {
+	if ever <= now {
+		return number(now)
+	}
+	return fmt.Sprintf("%d (ever %d)", now, ever)
+}
+
+func (l *Log) lastError(now time.Time) string {
+	if l.Error == "" || l.ErrorSince == nil {
+		return l.Error
+	}
+	return fmt.Sprintf("%s (%v ago)", l.Error, now.Sub(*l.ErrorSince).Round(time.Second))
+}
+
+// size writes bytes as people read them.
+func size(n int64) string {
+	const k = 1024
+	switch {
+	case n < 10*k:
+		return fmt.Sprintf("%d B", n)
+	case n < 10*k*k:
+		return fmt.Sprintf("%d KiB", n/k)
+	}
+	return fmt.Sprintf("%d MiB", n/k/k)
+}
