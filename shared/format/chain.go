@@ -4,12 +4,15 @@
 package format
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
+	"github.com/remora-logs/remora/shared/cputime"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -21,6 +24,10 @@ import (
 // Records that Remora wrote itself (record.Record.Marker) pass through untouched. What comes out depends on what went in
 // alone, not on how it was split into batches; time, and how much all chains hold, take part only in Expire and in
 // rate_limit.
+//
+// A chain is bounded in what it makes. A record does not grow beyond the limit for records by its filters: it is cut there,
+// and marked as truncated. A call of Apply ends when it has added maxGrowth bytes to the batch, or has taken maxTurn; the
+// records that are left wait in the backlog for the next call.
 type Chain struct {
 	groups   *groups  // nil where each line is a record
 	lines    []filter // keep and drop on the line
@@ -31,17 +38,35 @@ type Chain struct {
 	edits    *editor
 	sample   *sampler
 	limit    *limiter
+	max      int  // bytes of a record
+	slow     bool // there are declared expressions, which may take any time
+	backlog  backlog
 
-	out                   int // where the next record goes in the batch, while Apply or Expire run
+	spent                 atomic.Int64 // CPU time in ns
+	out                   int          // where the next record goes in the batch, while Apply or Expire run
 	filtered, parseErrors atomic.Int64
 }
 
+// Options are what a chain needs to know beside its declaration.
+type Options struct {
+	// Log is told when an expression had to be switched off because it takes too much time.
+	Log *slog.Logger
+	// MaxRecordBytes is REMORA_MAX_RECORD_BYTES: what filters make of a record ends there. 0 means DefaultMaxRecordBytes.
+	MaxRecordBytes int
+	// Rates, where it is not nil, holds what all streams of one declaration may send together; Owner names the container
+	// and the output that the declaration is of. Without it each chain has its own rate_limit.
+	Rates *Rates
+	Owner string
+}
+
+// DefaultMaxRecordBytes is the limit of a record where none is given.
+const DefaultMaxRecordBytes = 1 << 20
+
 // New makes the chain of d for the records of src; nil, without an error, where there is nothing to do. An error names
-// the key as it stands below the log's name. log is told when a pattern had to be switched off because it takes too
-// long.
-func New(d declare.Declaration, src *record.Source, log *slog.Logger) (*Chain, error) {
-	c := &Chain{}
-	log = log.With("log", d.Name, "stream", src.Stream)
+// the key as it stands below the log's name.
+func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
+	c := &Chain{max: cmp.Or(o.MaxRecordBytes, DefaultMaxRecordBytes)}
+	log := o.Log.With("log", d.Name, "stream", src.Stream)
 	var err error
 	if c.groups, err = newGroups(d.Multiline, log); err != nil {
 		return nil, err
@@ -59,6 +84,9 @@ func New(d declare.Declaration, src *record.Source, log *slog.Logger) (*Chain, e
 	if err := c.addFilters(filters, src, log); err != nil {
 		return nil, err
 	}
+	c.limit = o.newLimiter(d.Name, filters.RateLimit)
+	c.slow = len(c.lines)+len(c.fields) > 0 || c.masks != nil && len(c.masks.exprs) > 0 || d.Format == "regexp" ||
+		c.groups != nil && c.groups.slow()
 	if c.groups == nil && c.parser == nil && len(c.lines)+len(c.fields) == 0 && c.masks == nil && c.edits == nil &&
 		c.sample == nil && c.limit == nil {
 		return nil, nil
@@ -105,14 +133,44 @@ func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logg
 		return err
 	}
 	c.edits = newEditor(f, src, log)
-	c.sample, c.limit = newSampler(f.Sample), newLimiter(f.RateLimit)
+	c.sample = newSampler(f.Sample)
 	return nil
 }
 
 // Apply works on b.Records[from:] in place; records may become fewer (grouped, dropped by a filter) or more (a group
 // that ends, a notice of suppressed lines). now is in ns since 1970. last says that nothing follows for now: open groups
 // end. What has to outlive the batch is copied; what the batch needs beyond its bytes is put into its arena.
+//
+// If Pending is true afterwards, not all of the records fitted. Call Apply again, mostly without new records and with a
+// batch that has room, before anything else is read.
 func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
+	t := c.newTurn(b)
+	c.backlog.last = c.backlog.last || last
+	if c.Pending() {
+		c.postpone(b, from)
+		c.out = from
+		c.catchUp(b, now, &t)
+	} else {
+		c.all(b, from, now, &t)
+	}
+	if !c.Pending() {
+		last, c.backlog.last = c.backlog.last, false
+		if c.groups != nil && last {
+			c.groups.end(c, b, now)
+		}
+		if c.limit != nil {
+			c.limit.notice(c, b, now, last)
+		}
+	}
+	c.truncate(b)
+	if c.groups != nil {
+		c.groups.detach()
+	}
+	c.spent.Add(int64(t.watch.Stop()))
+}
+
+// all takes the records of b from index from on, until the turn is over: what is left then is postponed.
+func (c *Chain) all(b *record.Batch, from int, now int64, t *turn) {
 	// What the chain holds back may come out before the first of the new records, so make room for it: then no record is
 	// overwritten before it was looked at.
 	in := from
@@ -122,27 +180,29 @@ func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
 		in += held
 	}
 	c.out = from
-	for ; in < len(b.Records); in++ {
-		switch r := &b.Records[in]; {
-		case r.Marker:
-			c.deliver(b, r)
-		case c.groups != nil:
-			c.groups.add(c, b, *r, now)
-		default:
-			c.emit(b, r, now)
+	for first := in; in < len(b.Records); in++ {
+		if in > first && t.over(b) {
+			c.postpone(b, in)
+			return
 		}
-	}
-	if c.groups != nil && last {
-		c.groups.end(c, b, now)
-	}
-	if c.limit != nil {
-		c.limit.notice(c, b, now, last)
-	}
-	c.truncate(b)
-	if c.groups != nil {
-		c.groups.detach()
+		c.take(b, &b.Records[in], now)
 	}
 }
+
+// take passes one record on to what comes first in the chain.
+func (c *Chain) take(b *record.Batch, r *record.Record, now int64) {
+	switch {
+	case r.Marker:
+		c.deliver(b, r)
+	case c.groups != nil:
+		c.groups.add(c, b, *r, now)
+	default:
+		c.emit(b, r, now)
+	}
+}
+
+// CPU is how much CPU time the chain has taken since it was made. It may be called from any goroutine.
+func (c *Chain) CPU() time.Duration { return time.Duration(c.spent.Load()) }
 
 // held is an upper bound of how many records come out that did not go in with this batch.
 func (c *Chain) held() int {
@@ -175,11 +235,8 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 		c.filtered.Add(1)
 		return
 	}
-	if c.masks != nil {
-		c.masks.apply(b, r)
-	}
-	if c.edits != nil {
-		c.edits.apply(b, r)
+	if c.masks != nil || c.edits != nil {
+		c.change(b, r)
 	}
 	if c.sample != nil && !c.sample.pass() {
 		c.filtered.Add(1)
@@ -190,6 +247,17 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 		return
 	}
 	c.deliver(b, r)
+}
+
+// change masks and edits r. Nothing of that makes it larger than records may be, or than it was.
+func (c *Chain) change(b *record.Batch, r *record.Record) {
+	limit := max(c.max, len(r.Line)+len(r.Fields))
+	if c.masks != nil {
+		c.masks.apply(b, r, limit)
+	}
+	if c.edits != nil {
+		c.edits.apply(b, r, limit)
+	}
 }
 
 // parse takes the line apart. A line that is not what it was declared to be is kept, with the reason beside it.
@@ -223,6 +291,9 @@ func (c *Chain) Open() int64 {
 	if c.limit != nil && c.limit.suppressed > 0 && (at < 0 || c.limit.offset < at) {
 		at = c.limit.offset
 	}
+	if c.Pending() && (at < 0 || c.backlog.low < at) {
+		at = c.backlog.low
+	}
 	return at
 }
 
@@ -230,6 +301,10 @@ func (c *Chain) Open() int64 {
 // too much, and appends them to b, filtered and parsed. It is not to be called while records are read that were acknowledged
 // before a restart: those groups have to end where they did then.
 func (c *Chain) Expire(b *record.Batch, now int64) {
+	if c.Pending() {
+		return // an open group is followed by records that are still to come
+	}
+	w := cputime.Start()
 	c.out = len(b.Records)
 	if c.groups != nil {
 		c.groups.expire(c, b, now)
@@ -237,6 +312,7 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	if c.limit != nil {
 		c.limit.notice(c, b, now, false)
 	}
+	c.spent.Add(int64(w.Stop()))
 }
 
 // Discard gives back what the chain holds. It is for a chain that is given up before its stream has ended, and is not used
@@ -245,6 +321,7 @@ func (c *Chain) Discard() {
 	if c.groups != nil {
 		c.groups.discard()
 	}
+	c.backlog = backlog{}
 }
 
 // Counts is what the chain has done so far. Filtered records were dropped because a filter asked for it.

@@ -20,7 +20,7 @@ func TestNewIsNilWhereThereIsNothingToDo(t *testing.T) {
 	for _, d := range []declare.Declaration{
 		{}, {Format: "none"}, {Format: "none", Multiline: map[string]string{"max_lines": "3"}},
 	} {
-		c, err := New(d, newSource(), quiet)
+		c, err := New(d, newSource(), Options{Log: quiet})
 		require.NoError(t, err)
 		assert.Nil(t, c)
 	}
@@ -43,7 +43,7 @@ func TestNewNamesTheKey(t *testing.T) {
 		"keep":                {Filters: options{"keep": "("}},
 		"mask":                {Filters: options{"mask": "iban"}},
 	} {
-		_, err := New(d, newSource(), quiet)
+		_, err := New(d, newSource(), Options{Log: quiet})
 		assert.ErrorContains(t, err, want)
 	}
 }

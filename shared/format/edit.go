@@ -11,11 +11,13 @@ import (
 )
 
 // editor adds, removes and renames fields, in this order. message is one of them: where the line stands for it, it is the
-// line that is replaced, removed or made a field of another name.
+// line that is replaced, removed or made a field of another name. Its time is linear in the fields and in what is declared.
 type editor struct {
 	added   []field
+	isAdded map[string]struct{}
 	removed map[string]struct{}
 	renamed []renaming
+	names   map[string]*renamedName // of all from and to
 	scratch []byte
 }
 
@@ -25,20 +27,28 @@ type field struct {
 	json        []byte
 }
 
+// renaming is one of rename.
 type renaming struct {
-	from, to string
+	from, to *renamedName
 	member   member // of to
-	active   bool   // in the record at hand
+}
+
+// renamedName is a name that occurs in rename, and what it is in the record at hand.
+type renamedName struct {
+	there  bool
+	source *renaming // the one that applies to a field of this name
+	target bool      // one that applies leads here
 }
 
 // newEditor leaves out what would put a field in the place of one of the record's own, and tells log.
 func newEditor(f declare.Filters, src *record.Source, log *slog.Logger) *editor {
-	e := &editor{removed: make(map[string]struct{})}
+	e := &editor{removed: make(map[string]struct{}), isAdded: make(map[string]struct{}), names: make(map[string]*renamedName)}
 	for _, p := range f.Add {
 		if m := newMember(p.Key, src.Owns); m != "" {
 			e.added = append(e.added, field{p.Key, p.Value, m.appendText(nil, []byte(p.Value))})
+			e.isAdded[p.Key] = struct{}{}
 		} else {
-			log.Warn("a field is not added, because records have one of that name", "field", p.Key)
+			log.Warn("field not added: records have a member of that name", "field", p.Key)
 		}
 	}
 	for _, name := range f.Remove {
@@ -46,9 +56,9 @@ func newEditor(f declare.Filters, src *record.Source, log *slog.Logger) *editor 
 	}
 	for _, p := range f.Rename {
 		if m := newMember(p.Value, src.Owns); m != "" {
-			e.renamed = append(e.renamed, renaming{from: p.Key, to: p.Value, member: m})
+			e.renamed = append(e.renamed, renaming{from: e.name(p.Key), to: e.name(p.Value), member: m})
 		} else {
-			log.Warn("a field is not renamed, because records have one of that name", "field", p.Key, "to", p.Value)
+			log.Warn("field not renamed: records have a member of that name", "field", p.Key, "to", p.Value)
 		}
 	}
 	if len(e.added)+len(e.removed)+len(e.renamed) == 0 {
@@ -57,41 +67,55 @@ func newEditor(f declare.Filters, src *record.Source, log *slog.Logger) *editor 
 	return e
 }
 
-func (e *editor) apply(b *record.Batch, r *record.Record) {
+func (e *editor) name(s string) *renamedName {
+	if e.names[s] == nil {
+		e.names[s] = &renamedName{}
+	}
+	return e.names[s]
+}
+
+// apply changes r. Its line and fields together do not become longer than limit: what is beyond is left out, and r is
+// marked as truncated.
+func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 	if len(e.added) > 0 {
-		e.add(b, r)
+		e.add(b, r, limit)
 	}
 	if len(e.removed) > 0 {
 		e.remove(b, r)
 	}
 	if len(e.renamed) > 0 {
-		e.rename(b, r)
+		e.rename(b, r, limit)
 	}
 }
 
 // add puts the fields behind those that are there. Of the same name there is only the one that was added.
-func (e *editor) add(b *record.Batch, r *record.Record) {
+func (e *editor) add(b *record.Batch, r *record.Record, limit int) {
 	at := len(b.Arena)
-	a := e.copy(b.Arena, r.Fields, func(name []byte) bool {
-		for i := range e.added {
-			if string(name) == e.added[i].name {
-				return false
-			}
-		}
-		return true
-	})
+	a := e.copy(b.Arena, r.Fields, e.isAdded)
+	left := limit - (len(a) - at)
+	if _, ok := e.isAdded["message"]; !ok {
+		left -= len(r.Line)
+	}
 	var replaced *field
 	for i := range e.added {
 		f := &e.added[i]
 		if f.name == "message" && r.Line != nil {
 			replaced = f
+			left -= len(f.value)
 			continue
+		}
+		if left -= len(f.json); left < 0 {
+			r.Truncated = true
+			break
 		}
 		a = append(a, f.json...)
 	}
 	finish(b, r, a, at)
 	if replaced != nil {
 		r.Line = b.Hold([]byte(replaced.value))
+		if over := len(r.Line) + len(r.Fields) - limit; over > 0 {
+			r.Line, r.Truncated = cutText(r.Line, max(0, len(r.Line)-over)), true
+		}
 	}
 }
 
@@ -100,21 +124,18 @@ func (e *editor) remove(b *record.Batch, r *record.Record) {
 		r.Line = nil
 	}
 	at := len(b.Arena)
-	a := e.copy(b.Arena, r.Fields, func(name []byte) bool {
-		_, ok := e.removed[string(name)]
-		return !ok
-	})
-	finish(b, r, a, at)
+	finish(b, r, e.copy(b.Arena, r.Fields, e.removed), at)
 }
 
-// copy appends those members whose names pass.
-func (e *editor) copy(a, fields []byte, pass func(name []byte) bool) []byte {
+// copy appends those members whose names are not in without.
+func (e *editor) copy(a, fields []byte, without map[string]struct{}) []byte {
 	for rest := fields; ; {
 		key, value, next, ok := record.NextField(rest)
 		if !ok {
 			return a
 		}
-		if rest = next; pass(e.plain(key)) {
+		rest = next
+		if _, gone := without[string(e.plain(key))]; !gone {
 			a = appendMember(a, key, value)
 		}
 	}
@@ -137,15 +158,15 @@ func (e *editor) plain(key []byte) []byte {
 
 // rename gives fields that are there their new names. A field that had such a name makes room; of two that get the same
 // one, the later keeps its own. Nothing gets the name message while the line has it.
-func (e *editor) rename(b *record.Batch, r *record.Record) {
-	at := len(b.Arena)
-	a, any := b.Arena, e.activate(r)
-	if !any {
+func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
+	if !e.activate(r) {
 		return
 	}
-	if i := e.source([]byte("message")); i >= 0 && r.Line != nil {
-		a = record.AppendBytes(append(a, e.renamed[i].member...), r.Line)
-		r.Line = nil
+	at, a := len(b.Arena), b.Arena
+	line := len(r.Line)
+	if n := e.names["message"]; n != nil && n.source != nil && r.Line != nil {
+		a = record.AppendBytes(append(a, n.source.member...), r.Line)
+		r.Line, line = nil, 0
 	}
 	for rest := r.Fields; ; {
 		key, value, next, ok := record.NextField(rest)
@@ -153,11 +174,16 @@ func (e *editor) rename(b *record.Batch, r *record.Record) {
 			break
 		}
 		rest = next
-		name := e.plain(key)
-		if i := e.source(name); i >= 0 {
-			a = append(append(a, e.renamed[i].member...), value...)
-		} else if !e.target(name) {
+		size := len(a)
+		switch n := e.names[string(e.plain(key))]; {
+		case n != nil && n.source != nil:
+			a = append(append(a, n.source.member...), value...)
+		case n == nil || !n.target:
 			a = appendMember(a, key, value)
+		}
+		if line+len(a)-at-1 > limit {
+			a, r.Truncated = a[:size], true
+			break
 		}
 	}
 	finish(b, r, a, at)
@@ -165,48 +191,29 @@ func (e *editor) rename(b *record.Batch, r *record.Record) {
 
 // activate decides which renamings apply to r.
 func (e *editor) activate(r *record.Record) (any bool) {
-	for i := range e.renamed {
-		e.renamed[i].active = false
+	for _, n := range e.names {
+		*n = renamedName{}
+	}
+	message := e.names["message"]
+	if message != nil {
+		message.there = r.Line != nil
+	}
+	for rest := r.Fields; ; {
+		key, _, next, ok := record.NextField(rest)
+		if !ok {
+			break
+		}
+		rest = next
+		if n := e.names[string(e.plain(key))]; n != nil {
+			n.there = true
+		}
 	}
 	for i := range e.renamed {
 		n := &e.renamed[i]
-		if n.to == "message" && r.Line != nil && e.source([]byte("message")) < 0 || e.target([]byte(n.to)) || e.source([]byte(n.from)) >= 0 {
+		if n.to == message && r.Line != nil && message.source == nil || n.to.target || n.from.source != nil || !n.from.there {
 			continue
 		}
-		n.active = n.from == "message" && r.Line != nil || e.has(r.Fields, n.from)
-		any = any || n.active
+		n.from.source, n.to.target, any = n, true, true
 	}
 	return any
-}
-
-func (e *editor) has(fields []byte, name string) bool {
-	for rest := fields; ; {
-		key, _, next, ok := record.NextField(rest)
-		if !ok {
-			return false
-		}
-		if rest = next; string(e.plain(key)) == name {
-			return true
-		}
-	}
-}
-
-// source is the active renaming of name, -1 if there is none.
-func (e *editor) source(name []byte) int {
-	for i := range e.renamed {
-		if e.renamed[i].active && string(name) == e.renamed[i].from {
-			return i
-		}
-	}
-	return -1
-}
-
-// target reports whether an active renaming leads to name.
-func (e *editor) target(name []byte) bool {
-	for i := range e.renamed {
-		if e.renamed[i].active && string(name) == e.renamed[i].to {
-			return true
-		}
-	}
-	return false
 }

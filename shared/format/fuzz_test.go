@@ -162,7 +162,7 @@ func FuzzMultiline(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, preset string, split uint8) {
 		src := newSource()
 		d := declare.Declaration{Multiline: map[string]string{"preset": preset, "max_lines": "7", "max_bytes": "400"}}
-		if _, err := New(d, src, quiet); err != nil {
+		if _, err := New(d, src, Options{Log: quiet}); err != nil {
 			return
 		}
 		lines := bytes.Split(text, []byte("\n"))

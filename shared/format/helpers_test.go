@@ -29,7 +29,7 @@ func newSource(tags ...record.Tag) *record.Source {
 func newChain(t testing.TB, d declare.Declaration, src *record.Source) *Chain {
 	t.Helper()
 	d.Name = "test"
-	c, err := New(d, src, quiet)
+	c, err := New(d, src, Options{Log: quiet})
 	require.NoError(t, err)
 	require.NotNil(t, c)
 	return c

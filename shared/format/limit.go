@@ -3,7 +3,10 @@
 package format
 
 import (
+	"runtime"
 	"strconv"
+	"sync"
+	"weak"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -26,11 +29,73 @@ func (s *sampler) pass() bool {
 	return keep
 }
 
-// limiter is a bucket of tokens: it fills with rate tokens a second and holds those of a second, at least one. A record
-// that finds none is suppressed. How many were, is told in a record of Remora's own, once a second at most.
-type limiter struct {
+// Rates holds what rate_limit lets pass, by declaration of a container and output: all streams of one declaration share
+// it, however many files it finds. It is safe for concurrent use.
+type Rates struct {
+	mu      sync.Mutex
+	buckets map[rateKey]weak.Pointer[bucket]
+}
+
+type rateKey struct {
+	owner, declaration string
+	rate               float64
+}
+
+// bucket is the one of key. It lives as long as a chain uses it.
+func (r *Rates) bucket(key rateKey) *bucket {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.buckets[key].Value(); b != nil {
+		return b
+	}
+	b := newBucket(key.rate)
+	if r.buckets == nil {
+		r.buckets = make(map[rateKey]weak.Pointer[bucket])
+	}
+	r.buckets[key] = weak.Make(b)
+	runtime.AddCleanup(b, r.forget, key)
+	return b
+}
+
+// forget removes the entry of a bucket that nobody uses any more, unless there is a new one.
+func (r *Rates) forget(key rateKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, ok := r.buckets[key]; ok && p.Value() == nil {
+		delete(r.buckets, key)
+	}
+}
+
+// bucket fills with rate tokens a second and holds those of a second, at least one. It is safe for concurrent use.
+type bucket struct {
+	mu           sync.Mutex
 	rate, tokens float64
 	last         int64 // when it was filled, in ns since 1970
+}
+
+func newBucket(rate float64) *bucket { return &bucket{rate: rate, tokens: max(1, rate)} }
+
+// take takes a token, if there is one.
+func (b *bucket) take(now int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if elapsed := now - b.last; elapsed > 0 {
+		if b.last != 0 {
+			b.tokens = min(max(1, b.rate), b.tokens+b.rate*float64(elapsed)/float64(second))
+		}
+		b.last = now
+	}
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// limiter suppresses the records of a chain for which its bucket has no token. How many these were, is told in a record of
+// Remora's own, once a second at most.
+type limiter struct {
+	bucket *bucket
 
 	suppressed int64 // since the last notice
 	since      int64 // when the first of them was
@@ -40,24 +105,20 @@ type limiter struct {
 
 const second = int64(1e9)
 
-func newLimiter(rate float64) *limiter {
-	if rate <= 0 {
+func (o *Options) newLimiter(declaration string, rate float64) *limiter {
+	switch {
+	case rate <= 0:
 		return nil
+	case o.Rates == nil:
+		return &limiter{bucket: newBucket(rate)}
 	}
-	return &limiter{rate: rate, tokens: max(1, rate)}
+	return &limiter{bucket: o.Rates.bucket(rateKey{o.Owner, declaration, rate})}
 }
 
 // pass reports whether r may pass. A notice that is due goes before it.
 func (l *limiter) pass(c *Chain, b *record.Batch, r *record.Record, now int64) bool {
-	if elapsed := now - l.last; elapsed > 0 {
-		if l.last != 0 {
-			l.tokens = min(max(1, l.rate), l.tokens+l.rate*float64(elapsed)/float64(second))
-		}
-		l.last = now
-	}
 	l.notice(c, b, now, false)
-	if l.tokens >= 1 {
-		l.tokens--
+	if l.bucket.take(now) {
 		return true
 	}
 	if l.suppressed == 0 {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
@@ -17,7 +18,8 @@ import (
 // the names of members, too, because objects are made with addresses for keys. An expression that has a quote in it was
 // written with the JSON of a line in mind, and is also tried on the fields as they stand there.
 //
-// What a mask could not look through in time is replaced as a whole: it may hold what must not come out.
+// What a mask could not look through in time is replaced as a whole: it may hold what must not come out. What masks make
+// longer than a record may be is cut, and the record marked as truncated.
 type masker struct {
 	presets, exprs []mask
 	whole          []mask // those of exprs that are tried on all of the fields
@@ -28,10 +30,15 @@ type masker struct {
 	renamed        int         // members of the record at hand that got another name
 }
 
-// mask replaces what it finds: it appends text with the replacements to dst, or nothing if it finds nothing.
+// mask replaces what it finds: it appends text with the replacements to dst, or nothing if it finds nothing. It stops
+// after limit bytes, and then reports that the result is cut: nothing behind that was searched.
 type mask interface {
-	apply(dst, text []byte) (_ []byte, found bool)
+	apply(dst, text []byte, limit int) (_ []byte, found, cut bool)
 }
+
+// margin is how many bytes are taken off the end of a text that was cut: a mask may have been given the beginning of a
+// secret there, which it could not know for one.
+const margin = 4 << 10
 
 // unsearched stands for what could not be looked through.
 const unsearched = "[masked as a whole: it could not be searched in time]"
@@ -42,16 +49,16 @@ type exprMask struct {
 	replacement string
 }
 
-func (m *exprMask) apply(dst, text []byte) ([]byte, bool) {
+func (m *exprMask) apply(dst, text []byte, limit int) (_ []byte, found, cut bool) {
 	if ok, err := m.pattern.match(text); err == nil && !ok {
-		return dst, false
+		return dst, false, false
 	}
 	n := len(dst)
-	dst, err := m.pattern.replace(dst, text, m.replacement)
+	dst, cut, err := m.pattern.replace(dst, text, m.replacement, limit)
 	if err != nil {
-		return append(dst[:n], unsearched...), true
+		return append(dst[:n], unsearched...), true, false
 	}
-	return dst, true
+	return dst, true, cut
 }
 
 func newMasker(masks []declare.Mask, taken reserved, log *slog.Logger) (*masker, error) {
@@ -87,27 +94,30 @@ func newMasker(masks []declare.Mask, taken reserved, log *slog.Logger) (*masker,
 	return m, nil
 }
 
-func (m *masker) apply(b *record.Batch, r *record.Record) {
+// apply masks r, whose line and fields together do not become longer than limit.
+func (m *masker) apply(b *record.Batch, r *record.Record, limit int) {
 	if r.Line != nil {
-		if text, changed := m.search(r.Line, true); changed {
+		if text, changed, cut := m.search(r.Line, true, limit); changed {
 			r.Line = b.Hold(text)
+			r.Truncated = r.Truncated || cut
 		}
 	}
 	if len(r.Fields) > 0 {
-		m.fields(b, r)
-		m.wholeFields(b, r)
+		m.fields(b, r, limit-len(r.Line))
+		m.wholeFields(b, r, limit)
 	}
 	m.plain, m.text, m.spare = trimmed(m.plain), trimmed(m.text), trimmed(m.spare)
 }
 
-// search runs the masks over text, one after the other. The result is valid until the next call.
-func (m *masker) search(text []byte, exprs bool) (_ []byte, changed bool) {
+// search runs the masks over text, one after the other. What they make of it is at most limit bytes long. The result is
+// valid until the next call.
+func (m *masker) search(text []byte, exprs bool, limit int) (_ []byte, changed, cut bool) {
 	run := func(masks []mask) {
 		for _, one := range masks {
-			out, hit := one.apply(m.spare[:0], text)
+			out, hit, over := one.apply(m.spare[:0], text, limit+margin)
 			if m.spare = out; hit {
 				m.text, m.spare = m.spare, m.text
-				text, changed = m.text, true
+				text, changed, cut = m.text, true, cut || over
 			}
 		}
 	}
@@ -115,35 +125,110 @@ func (m *masker) search(text []byte, exprs bool) (_ []byte, changed bool) {
 	if exprs {
 		run(m.exprs)
 	}
-	return text, changed
+	if changed && (cut || len(text) > limit) {
+		text, cut = cutText(text, min(limit, max(0, len(text)-margin))), true
+	}
+	return text, changed, cut
 }
 
-// fields masks the strings and numbers of r's fields, and copies them only if there is something to mask.
-func (m *masker) fields(b *record.Batch, r *record.Record) {
-	at, a := len(b.Arena), b.Arena
+// cutText is the first n bytes of text, less what would be a part of a character.
+func cutText(text []byte, n int) []byte {
+	for back := range min(n, utf8.UTFMax) {
+		if n == len(text) || utf8.RuneStart(text[n-back]) {
+			return text[:n-back]
+		}
+	}
+	return text[:n]
+}
+
+// fields masks the strings and numbers of r's fields, and copies them only if there is something to mask. Members beyond
+// limit are left out.
+func (m *masker) fields(b *record.Batch, r *record.Record, limit int) {
 	m.renamed = 0
-	p, depth, done := r.Fields, 0, 0
-	for i := 0; i < len(p); {
-		end, key := i+tokenLength(p[i:]), false
-		switch c := p[i]; {
-		case c == '{' || c == '[':
+	c := memberCopy{p: r.Fields, a: b.Arena, at: len(b.Arena), limit: limit}
+	for i, depth := 0, 0; i < len(c.p) && !c.cut; {
+		end, key := i+tokenLength(c.p[i:]), false
+		switch t := c.p[i]; {
+		case t == '{' || t == '[':
 			depth++
-		case c == '}' || c == ']':
+		case t == '}' || t == ']':
 			depth--
-		case c == '"':
-			key = isKey(p[end:])
+		case t == ',' && depth == 0:
+			c.next(i)
+		case t == '"':
+			key = isKey(c.p[end:])
 			fallthrough
-		case c == '-' || isDigit(c):
-			if text, hit := m.value(p[i:end], key, depth); hit {
-				a = record.AppendBytes(append(a, p[done:i]...), text)
-				done = end
+		case t == '-' || isDigit(t):
+			if text, hit, cut := m.value(c.p[i:end], key, depth, limit); hit {
+				c.replace(i, end, text, cut)
 			}
 		}
 		i = end
 	}
-	if done > 0 {
-		a = append(a, p[done:]...)
-		r.Fields, b.Arena = a[at:len(a):len(a)], a
+	if !c.changed {
+		return
+	}
+	c.next(len(c.p))
+	b.Arena = c.a
+	if r.Fields = nil; len(c.a) > c.at {
+		r.Fields = c.a[c.at:len(c.a):len(c.a)]
+	}
+	r.Truncated = r.Truncated || c.cut
+}
+
+// memberCopy copies members of fields of which some are changed, whole ones up to a limit.
+type memberCopy struct {
+	p, a    []byte
+	at      int // where in a the copy begins
+	limit   int
+	done    int // p[:done] is copied
+	begin   int // of the member at hand in p, with the comma before it
+	keep    int // what of a stands before it, if the member at hand was changed
+	dirty   bool
+	changed bool
+	cut     bool // the limit was reached: nothing is to be added
+}
+
+// replace puts text, as JSON, in the place of p[i:end]; cut says that it is not whole.
+func (c *memberCopy) replace(i, end int, text []byte, cut bool) {
+	if !c.changed {
+		c.changed, c.keep = true, c.at
+	}
+	if !c.dirty {
+		c.a = append(c.a, c.p[c.done:c.begin]...)
+		c.done, c.keep, c.dirty = c.begin, len(c.a), true
+	}
+	c.a = record.AppendBytes(append(c.a, c.p[c.done:i]...), text)
+	if c.done = end; cut || len(c.a)-c.at > c.limit {
+		c.drop()
+	}
+}
+
+// next ends the member at hand before p[i].
+func (c *memberCopy) next(i int) {
+	if c.cut {
+		return
+	}
+	if c.changed && len(c.a)-c.at+i-c.done > c.limit {
+		c.drop()
+		return
+	}
+	if c.changed && (c.dirty || i == len(c.p)) {
+		c.a = append(c.a, c.p[c.done:i]...)
+		c.done = i
+	}
+	c.begin, c.dirty = i, false
+}
+
+// drop leaves out the member at hand and all behind it.
+func (c *memberCopy) drop() {
+	if c.cut = true; c.dirty {
+		c.a = c.a[:c.keep]
+	} else {
+		c.a = append(c.a, c.p[c.done:c.begin]...)
+	}
+	if len(c.a) > c.at && c.a[len(c.a)-1] == ',' {
+		c.a = c.a[:len(c.a)-1]
 	}
 }
 
@@ -177,7 +262,7 @@ func isKey(p []byte) bool {
 }
 
 // value is what stands for a string or a number if a mask hits it. It is valid until the next search.
-func (m *masker) value(word []byte, key bool, depth int) (text []byte, hit bool) {
+func (m *masker) value(word []byte, key bool, depth, limit int) (text []byte, hit, cut bool) {
 	if text = word; word[0] == '"' {
 		text = word[1 : len(word)-1]
 	}
@@ -185,10 +270,10 @@ func (m *masker) value(word []byte, key bool, depth int) (text []byte, hit bool)
 		m.plain = record.AppendUnescaped(m.plain[:0], text)
 		text = m.plain
 	}
-	if text, hit = m.search(text, !key); hit && key {
+	if text, hit, cut = m.search(text, !key, limit); hit && key {
 		text = m.name(text, depth)
 	}
-	return text, hit
+	return text, hit, cut
 }
 
 // name makes a masked key one that its object does not have yet, and that is not Remora's.
@@ -203,23 +288,33 @@ func (m *masker) name(text []byte, depth int) []byte {
 }
 
 // wholeFields tries on all of the fields those expressions that were written for JSON. If they leave no JSON behind, what
-// they leave becomes the message.
-func (m *masker) wholeFields(b *record.Batch, r *record.Record) {
+// they leave becomes the message, on which all masks are tried again.
+func (m *masker) wholeFields(b *record.Batch, r *record.Record, limit int) {
 	for _, one := range m.whole {
-		out, hit := one.apply(append(m.text[:0], '{'), r.Fields)
+		room := max(0, limit-len(r.Line))
+		out, hit, cut := one.apply(append(m.text[:0], '{'), r.Fields, room+margin)
 		if !hit {
 			continue
 		}
+		cut = cut || len(out)-1 > room
 		m.text = append(out, '}')
 		masked := record.Record{Line: b.Hold(m.text), Source: r.Source, Time: r.Time}
-		if p := m.again.parse(b, &masked); !p.keepsLine {
-			r.Fields = masked.Fields
-			continue
+		if !cut {
+			if p := m.again.parse(b, &masked); !p.keepsLine {
+				r.Fields = masked.Fields
+				continue
+			}
 		}
 		if r.Fields = nil; r.Line == nil {
-			r.Line = masked.Line
+			text, _, more := m.search(masked.Line, true, limit)
+			if cut = cut || more; cut {
+				text = cutText(text, max(0, min(limit, len(text)-margin)))
+			}
+			r.Line = b.Hold(text)
 		}
+		r.Truncated = r.Truncated || cut
 		p := problem{what: "a mask left no JSON"}
 		p.addTo(b, r)
+		return
 	}
 }

@@ -86,6 +86,12 @@ func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
 	return &groups{rule: r, maxLines: ml.MaxLines, maxBytes: ml.MaxBytes, timeout: int64(ml.Timeout)}, nil
 }
 
+// slow reports whether the rule runs declared expressions.
+func (g *groups) slow() bool {
+	_, ok := g.rule.(*expressions)
+	return ok
+}
+
 // add takes the next line, and emits what is complete then.
 func (g *groups) add(c *Chain, b *record.Batch, r record.Record, now int64) {
 	open := &g.byStd[r.Std]

@@ -30,18 +30,25 @@ func newPreset(name, replacement string) (*presetMask, error) {
 	return &presetMask{find, replacement}, nil
 }
 
-func (m *presetMask) apply(dst, text []byte) ([]byte, bool) {
-	done := 0
+func (m *presetMask) apply(dst, text []byte, limit int) (_ []byte, found, cut bool) {
+	done, limit := 0, len(dst)+limit
 	for {
 		start, end, ok := m.find(text, done)
 		if !ok && done == 0 {
-			return dst, false
+			return dst, false, false
 		}
 		if !ok {
-			return append(dst, text[done:]...), true
+			start = len(text)
 		}
-		dst = append(append(dst, text[done:start]...), m.replacement...)
-		done = end
+		if dst = append(dst, text[done:start]...); ok && len(dst) <= limit {
+			dst = append(dst, m.replacement...)
+		}
+		if len(dst) > limit {
+			return dst[:limit], true, true
+		}
+		if done = end; !ok {
+			return dst, true, false
+		}
 	}
 }
 

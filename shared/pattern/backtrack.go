@@ -9,22 +9,36 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
+
+	"github.com/remora-logs/remora/shared/cputime"
 )
 
 // maxBacktrack is the longest line in bytes that the backtracking engine is given: its stack grows with the line, by some
 // tens of bytes a character, and stays with the pattern.
 const maxBacktrack = 128 << 10
 
-// backtrack runs an expression on regexp2, which knows lookaround and backreferences and has a time limit.
+// backtrack runs an expression on regexp2, which knows lookaround and backreferences and has a time limit. That is one of
+// wall time, so that a match that reaches it is only then judged by the CPU time that it took.
 type backtrack struct {
-	re      *regexp2.Regexp
+	// attempts are the same expression with growing limits.
+	attempts [len(patience)]*regexp2.Regexp
+	// watched is how many matches from now on are measured, because one was slow or reached its limit.
+	watched atomic.Int32
 	names   []string // of all groups, by index; those without a name have their number
 	numbers []int    // regexp2's numbers of the same groups, which need not be consecutive
 }
+
+// patience is how much wall time the attempts at one match get: all of them together at least Limit of CPU time, where
+// the thread gets more than a hundredth of a CPU.
+var patience = [...]time.Duration{Limit, 4 * Limit, 16 * Limit, 64 * Limit}
+
+// watchFor is how many matches are measured after one that was slow.
+const watchFor = 1000
 
 func init() {
 	// regexp2 measures time with a clock that a goroutine of its own advances at this interval while matches run, and
@@ -41,8 +55,15 @@ func compileBacktrack(expr string) (p *Pattern, err error) {
 		reason := strings.TrimPrefix(strings.TrimSuffix(err.Error(), " in `"+expr+"`"), "error parsing regexp: ")
 		return nil, errors.New(strings.Trim(strconv.Quote(reason), `"`))
 	}
-	re.MatchTimeout = Limit
-	b := &backtrack{re: re, names: re.GetGroupNames(), numbers: re.GetGroupNumbers()}
+	b := &backtrack{names: re.GetGroupNames(), numbers: re.GetGroupNumbers()}
+	for i, limit := range patience {
+		if b.attempts[i] = re; i > 0 {
+			// What an expression was compiled to is immutable, so that copies may share it. Each keeps machines of its own.
+			again := *re
+			b.attempts[i] = &again
+		}
+		b.attempts[i].MatchTimeout = limit
+	}
 	p = &Pattern{engine: b, cost: len(expr)}
 	for i, name := range b.names {
 		if strings.Trim(name, "0123456789") != "" {
@@ -52,52 +73,87 @@ func compileBacktrack(expr string) (p *Pattern, err error) {
 	return p, nil
 }
 
-func (b *backtrack) match(line []byte) (ok bool, err error) {
-	if len(line) > maxBacktrack {
-		return false, ErrTooLong
+// run calls attempt, first without a clock. If that turns out slow or reaches its limit of wall time, matches are measured
+// for a while, this one again. A match that was stopped after much CPU time is over; one that was stopped because others
+// had the CPU gets more time.
+func (b *backtrack) run(attempt func(re *regexp2.Regexp) error) (took time.Duration, err error) {
+	if b.watched.Load() <= 0 {
+		begin := time.Now()
+		err = attempt(b.attempts[0])
+		if time.Since(begin) < Slow {
+			return 0, err
+		}
+		b.watched.Store(watchFor)
+		if !errors.Is(err, ErrTimeout) {
+			return 0, err
+		}
 	}
-	defer contain(&err)
-	t := newText(line)
-	defer texts.Put(t)
-	ok, err = b.re.MatchRunes(t.runes)
-	return ok, timedOut(err)
+	b.watched.Add(-1)
+	w := cputime.Start()
+	for _, re := range b.attempts {
+		before := w.Spent()
+		if err = attempt(re); !errors.Is(err, ErrTimeout) || w.Spent()-before >= Slow {
+			break
+		}
+	}
+	return w.Stop(), err
 }
 
-func (b *backtrack) find(dst []int, line []byte) (loc []int, err error) {
+func (b *backtrack) match(line []byte) (ok bool, took time.Duration, err error) {
 	if len(line) > maxBacktrack {
-		return nil, ErrTooLong
+		return false, 0, ErrTooLong
 	}
-	defer contain(&err)
 	t := newText(line)
 	defer texts.Put(t)
-	m, err := b.re.FindRunesMatch(t.runes)
-	if m == nil || err != nil {
-		return nil, timedOut(err)
-	}
-	return b.offsets(dst, t, m), nil
+	took, err = b.run(func(re *regexp2.Regexp) (err error) {
+		defer contain(&err)
+		ok, err = re.MatchRunes(t.runes)
+		return timedOut(err)
+	})
+	return ok, took, err
 }
 
-func (b *backtrack) each(line []byte, yield func(loc []int)) (err error) {
+func (b *backtrack) find(dst []int, line []byte) (loc []int, took time.Duration, err error) {
 	if len(line) > maxBacktrack {
-		return ErrTooLong
+		return nil, 0, ErrTooLong
 	}
-	defer contain(&err)
 	t := newText(line)
 	defer texts.Put(t)
-	deadline := time.Now().Add(Limit)
-	m, err := b.re.FindRunesMatch(t.runes)
-	end := -1
-	for m != nil && err == nil {
-		if m.Length > 0 || m.Index != end {
-			yield(b.offsets(nil, t, m))
+	took, err = b.run(func(re *regexp2.Regexp) (err error) {
+		defer contain(&err)
+		m, err := re.FindRunesMatch(t.runes)
+		if loc = nil; m != nil && err == nil {
+			loc = b.offsets(dst, t, m)
 		}
-		end = m.Index + m.Length
-		if !time.Now().Before(deadline) {
-			return ErrTimeout
-		}
-		m, err = b.re.FindNextMatch(m)
+		return timedOut(err)
+	})
+	return loc, took, err
+}
+
+func (b *backtrack) each(line []byte, begin func(), yield func(loc []int) bool) (took time.Duration, err error) {
+	if len(line) > maxBacktrack {
+		return 0, ErrTooLong
 	}
-	return timedOut(err)
+	t := newText(line)
+	defer texts.Put(t)
+	return b.run(func(re *regexp2.Regexp) (err error) {
+		defer contain(&err)
+		begin()
+		deadline := time.Now().Add(re.MatchTimeout)
+		m, err := re.FindRunesMatch(t.runes)
+		end := -1
+		for m != nil && err == nil {
+			if (m.Length > 0 || m.Index != end) && !yield(b.offsets(nil, t, m)) {
+				return nil
+			}
+			end = m.Index + m.Length
+			if !time.Now().Before(deadline) {
+				return ErrTimeout
+			}
+			m, err = re.FindNextMatch(m)
+		}
+		return timedOut(err)
+	})
 }
 
 func (b *backtrack) number(name string) int { return slices.Index(b.names, name) }

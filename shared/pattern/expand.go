@@ -3,9 +3,10 @@
 package pattern
 
 // expand appends template to dst, its groups replaced by what they matched: loc holds byte offsets into line by group
-// number, as an engine found them.
-func expand(dst, line []byte, template string, loc []int, e engine) []byte {
-	for i := 0; i < len(template); {
+// number, as an engine found them. It stops once dst is longer than end, which a template of many groups may be many
+// times over.
+func expand(dst, line []byte, template string, loc []int, e engine, end int) []byte {
+	for i := 0; i < len(template) && len(dst) <= end; {
 		c := template[i]
 		i++
 		if c != '$' || i == len(template) {
@@ -24,7 +25,8 @@ func expand(dst, line []byte, template string, loc []int, e engine) []byte {
 		}
 		i += width
 		if n := e.number(name); n >= 0 && loc[2*n] >= 0 {
-			dst = append(dst, line[loc[2*n]:loc[2*n+1]]...)
+			group := line[loc[2*n]:loc[2*n+1]]
+			dst = append(dst, group[:min(len(group), end+1-len(dst))]...)
 		}
 	}
 	return dst

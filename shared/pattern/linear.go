@@ -12,15 +12,17 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/remora-logs/remora/shared/cputime"
 )
 
 const (
 	// maxCost bounds the instructions of a program, of which a counted repetition like x{1000} makes a thousand. At
 	// about 40 bytes each this also bounds what a compiled pattern weighs.
 	maxCost = 10_000
-	// unhurried is how many steps (instructions times bytes) are taken without looking at the clock: 4 Mi of them take
+	// uncheckedSteps is how many steps (instructions times bytes) are taken without looking at a clock: 4 Mi of them take
 	// some 40 ms at their worst.
-	unhurried = 4 << 20
+	uncheckedSteps = 4 << 20
 )
 
 // errSyntax marks an expression that regexp does not understand, though another engine may.
@@ -78,45 +80,69 @@ func size(tree *syntax.Regexp) int {
 	return n
 }
 
-func (l *linear) match(line []byte) (bool, error) {
+func (l *linear) match(line []byte) (ok bool, took time.Duration, err error) {
 	if quick(l.cost, line) {
-		return l.re.Match(line), nil
+		return l.re.Match(line), 0, nil
 	}
-	r := hurried{line: line, deadline: time.Now().Add(Limit)}
-	ok := l.re.MatchReader(&r)
-	return ok, r.err()
+	t := newTimer()
+	r := timedReader{line: line, timer: &t}
+	ok = l.re.MatchReader(&r)
+	return ok && !r.late, t.watch.Stop(), r.err()
 }
 
-func (l *linear) find(dst []int, line []byte) ([]int, error) {
-	var loc []int
+func (l *linear) find(dst []int, line []byte) (loc []int, took time.Duration, err error) {
 	if quick(l.cost, line) {
 		loc = l.re.FindSubmatchIndex(line)
 	} else {
-		var err error
-		if loc, err = search(l.re, l.cost, line, time.Now().Add(Limit)); err != nil {
-			return nil, err
+		t := newTimer()
+		loc, err = search(l.re, line, &t)
+		if took = t.watch.Stop(); err != nil {
+			return nil, took, err
 		}
 	}
 	if loc == nil || cap(dst) == 0 {
-		return loc, nil
+		return loc, took, nil
 	}
-	return append(dst, loc...), nil
+	return append(dst, loc...), took, nil
 }
 
-func (l *linear) each(line []byte, yield func(loc []int)) error {
-	deadline := time.Now().Add(Limit)
-	loc, err := search(l.re, l.cost, line, deadline)
+// each counts the steps of all searches together: only beyond uncheckedSteps it starts a clock.
+func (l *linear) each(line []byte, begin func(), yield func(loc []int) bool) (took time.Duration, err error) {
+	var (
+		t     timer
+		timed bool
+		steps int
+	)
+	defer func() {
+		if timed {
+			took = t.watch.Stop()
+		}
+	}()
+	first := func(re *regexp.Regexp, text []byte) ([]int, error) {
+		if steps += l.cost * len(text); steps <= uncheckedSteps {
+			return re.FindSubmatchIndex(text), nil
+		}
+		if !timed {
+			t, timed = newTimer(), true
+		}
+		if quick(l.cost, text) && !t.over() {
+			return re.FindSubmatchIndex(text), nil
+		}
+		return search(re, text, &t)
+	}
+	begin()
+	loc, err := first(l.re, line)
 	if loc == nil || err != nil {
-		return err
+		return 0, err
 	}
 	next, err := l.next()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for pos, end := 0, -1; loc != nil && err == nil; {
 		// An empty match right behind another is none, as everywhere in regexp.
-		if loc[0] < loc[1] || loc[0] != end {
-			yield(loc)
+		if (loc[0] < loc[1] || loc[0] != end) && !yield(loc) {
+			return 0, nil
 		}
 		if end = loc[1]; end > pos {
 			pos = end
@@ -125,10 +151,10 @@ func (l *linear) each(line []byte, yield func(loc []int)) error {
 			pos += max(1, width)
 		}
 		if pos > len(line) {
-			return nil
+			return 0, nil
 		}
 		_, context := utf8.DecodeLastRune(line[:pos])
-		if loc, err = search(next, l.cost, line[pos-context:], deadline); loc != nil {
+		if loc, err = first(next, line[pos-context:]); loc != nil {
 			loc = loc[2:] // group 1 of next is the whole match
 			for i := range loc {
 				if loc[i] >= 0 {
@@ -137,7 +163,7 @@ func (l *linear) each(line []byte, yield func(loc []int)) error {
 			}
 		}
 	}
-	return err
+	return 0, err
 }
 
 func (l *linear) number(name string) int {
@@ -148,30 +174,49 @@ func (l *linear) number(name string) int {
 }
 
 // quick reports whether a match may be left to end by itself.
-func quick(cost int, line []byte) bool { return len(line) <= unhurried/cost }
+func quick(cost int, line []byte) bool { return len(line) <= uncheckedSteps/cost }
 
-// search looks for the first match in line; nil if there is none.
-func search(re *regexp.Regexp, cost int, line []byte, deadline time.Time) ([]int, error) {
-	if quick(cost, line) && time.Now().Before(deadline) {
-		return re.FindSubmatchIndex(line), nil
-	}
-	r := hurried{line: line, deadline: deadline}
+// search looks for the first match in line until t is over; nil if there is none.
+func search(re *regexp.Regexp, line []byte, t *timer) ([]int, error) {
+	r := timedReader{line: line, timer: t}
 	loc := re.FindReaderSubmatchIndex(&r)
-	return loc, r.err()
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return loc, nil
 }
 
-// hurried reads a line's characters until the deadline: then it reports the end, and err reports ErrTimeout.
-type hurried struct {
-	line     []byte
-	at       int
-	reads    uint
-	deadline time.Time
-	late     bool
+// timer tells when Limit of CPU time is spent. It looks at the wall clock first, which costs little and is never behind
+// the thread's.
+type timer struct {
+	watch cputime.Watch
+	check time.Time // when, at the earliest, the limit can be reached
+}
+
+func newTimer() timer { return timer{cputime.Start(), time.Now().Add(Limit)} }
+
+func (t *timer) over() bool {
+	now := time.Now()
+	if now.Before(t.check) {
+		return false
+	}
+	left := Limit - t.watch.Spent()
+	t.check = now.Add(left)
+	return left <= 0
+}
+
+// timedReader reads a line's characters until its timer is over: then it reports the end, and err reports ErrTimeout.
+type timedReader struct {
+	line  []byte
+	at    int
+	reads uint
+	timer *timer
+	late  bool
 }
 
 // ReadRune implements io.RuneReader. It looks at the clock every 64 characters, which are at most about 6 ms apart.
-func (r *hurried) ReadRune() (rune, int, error) {
-	if r.reads%64 == 0 && !time.Now().Before(r.deadline) {
+func (r *timedReader) ReadRune() (rune, int, error) {
+	if r.reads%64 == 0 && r.timer.over() {
 		r.late = true
 	}
 	if r.reads++; r.late || r.at == len(r.line) {
@@ -182,7 +227,7 @@ func (r *hurried) ReadRune() (rune, int, error) {
 	return c, width, nil
 }
 
-func (r *hurried) err() error {
+func (r *timedReader) err() error {
 	if r.late {
 		return ErrTimeout
 	}

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dlclark/regexp2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func compile(t testing.TB, expr string) *Pattern {
@@ -49,9 +51,9 @@ func TestFind(t *testing.T) {
 	} {
 		p := compile(t, c.expr)
 		assert.Equal(t, c.groups, p.Groups(), c.expr)
-		loc, err := p.Find(nil, []byte(c.line))
+		loc, _, err := p.Find(nil, []byte(c.line))
 		require.NoError(t, err, c.expr)
-		ok, err := p.Match([]byte(c.line))
+		ok, _, err := p.Match([]byte(c.line))
 		require.NoError(t, err, c.expr)
 		assert.Equal(t, c.want != nil, ok, c.expr)
 		if c.want == nil {
@@ -76,7 +78,7 @@ func TestFindReusesMemory(t *testing.T) {
 	for _, expr := range []string{`(?<a>\d+)-(?<b>\d+)`, `(?<a>\d+)-(?=\d)(?<b>\d+)`} {
 		p := compile(t, expr)
 		dst := make([]int, 0, 8)
-		loc, err := p.Find(dst, []byte("12-34"))
+		loc, _, err := p.Find(dst, []byte("12-34"))
 		require.NoError(t, err)
 		assert.Equal(t, []int{0, 2, 3, 5}, loc)
 		assert.Same(t, &dst[:1][0], &loc[0], expr)
@@ -94,9 +96,9 @@ func TestAllocations(t *testing.T) {
 	}
 	p, dst := compile(t, `(?<a>\d+)-(?<b>\d+)`), make([]int, 0, 8)
 	line, other := []byte("x 12-34"), []byte("x 12")
-	assert.Zero(t, allocs(func() { _, _ = p.Match(line) }))
-	assert.Zero(t, allocs(func() { _, _ = p.Find(dst, other) }), "where nothing matches")
-	assert.LessOrEqual(t, allocs(func() { _, _ = p.Find(dst, line) }), 1.0, "regexp's own slice")
+	assert.Zero(t, allocs(func() { _, _, _ = p.Match(line) }))
+	assert.Zero(t, allocs(func() { _, _, _ = p.Find(dst, other) }), "where nothing matches")
+	assert.LessOrEqual(t, allocs(func() { _, _, _ = p.Find(dst, line) }), 1.0, "regexp's own slice")
 }
 
 func TestReplace(t *testing.T) {
@@ -117,7 +119,7 @@ func TestReplace(t *testing.T) {
 		{`(?=a)a*|a*`, "baaac", "-", "-b-c-"},
 		{`(?<!\w)a`, "aa a", "b", "ba b"},
 	} {
-		got, err := compile(t, c.expr).Replace([]byte("kept "), []byte(c.line), c.template)
+		got, _, _, err := compile(t, c.expr).Replace([]byte("kept "), []byte(c.line), c.template, 1<<30)
 		require.NoError(t, err)
 		assert.Equal(t, "kept "+c.want, string(got), c.expr)
 	}
@@ -132,9 +134,9 @@ func TestCompileRefuses(t *testing.T) {
 		`\p{Nonsense}`:                 "unknown unicode category",
 		`(?=a)\p{Nonsense}`:            "unknown unicode category",
 		strings.Repeat("x{1000}", 11):  "too large",
-		strings.Repeat("x", maxExpr+1): "at most 16384",
+		strings.Repeat("x", MaxExpr+1): "at most 8192",
 		strings.Repeat("(", 1500) + strings.Repeat(")", 1500): "nest",
-		strings.Repeat("(?=", 5000) + "x":                     "missing closing )",
+		strings.Repeat("(?=", 2500) + "x":                     "missing closing )",
 		`(?=a)` + strings.Repeat("(?:x|", 99):                 "missing closing )",
 	} {
 		_, err := Compile(expr)
@@ -157,9 +159,9 @@ func TestTimeLimit(t *testing.T) {
 	} {
 		p := compile(t, c.expr)
 		for name, try := range map[string]func() error{
-			"match":   func() error { _, err := p.Match(c.line); return err },
-			"find":    func() error { _, err := p.Find(nil, c.line); return err },
-			"replace": func() error { _, err := p.Replace(nil, c.line, "x"); return err },
+			"match":   func() error { _, _, err := p.Match(c.line); return err },
+			"find":    func() error { _, _, err := p.Find(nil, c.line); return err },
+			"replace": func() error { _, _, _, err := p.Replace(nil, c.line, "x", 1<<30); return err },
 		} {
 			start := time.Now()
 			assert.ErrorIs(t, try(), c.want, "%s %s", name, c.expr)
@@ -174,7 +176,7 @@ func TestReplaceTimeLimitHoldsForAllMatchesTogether(t *testing.T) {
 	for _, expr := range []string{`a(?:.*b)?`, `a(?=.)(?:.*b)?`} {
 		start := time.Now()
 		kept := []byte("kept")
-		got, err := compile(t, expr).Replace(kept, line, "x")
+		got, _, _, err := compile(t, expr).Replace(kept, line, "x", 1<<30)
 		assert.ErrorIs(t, err, ErrTimeout)
 		assert.Equal(t, "kept", string(got))
 		assert.Less(t, time.Since(start), time.Second)
@@ -185,10 +187,10 @@ func TestLongLineWithinTheLimit(t *testing.T) {
 	line := append(bytes.Repeat([]byte("日"), 30<<10), " id=7;"...)
 	p := compile(t, `id=(?<id>\d+);(?:x{0,100}){0,3}`)
 	require.False(t, quick(p.cost, line), "the line has to be read against the clock")
-	loc, err := p.Find(nil, line)
+	loc, _, err := p.Find(nil, line)
 	require.NoError(t, err)
 	assert.Equal(t, "7", string(line[loc[0]:loc[1]]))
-	got, err := p.Replace(nil, line, "$id!")
+	got, _, _, err := p.Replace(nil, line, "$id!", 1<<30)
 	require.NoError(t, err)
 	assert.Equal(t, "7!", string(got[len(got)-2:]))
 }
@@ -213,13 +215,13 @@ func FuzzPattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		loc, findErr := p.Find(nil, line)
+		loc, _, findErr := p.Find(nil, line)
 		for i := 0; i < len(loc); i += 2 {
 			if loc[i] >= 0 {
 				_ = line[loc[i]:loc[i+1]]
 			}
 		}
-		got, replaceErr := p.Replace(nil, line, "<$0>")
+		got, _, _, replaceErr := p.Replace(nil, line, "<$0>", 1<<30)
 		re, err := regexp.Compile(expr)
 		if err != nil || findErr != nil || replaceErr != nil {
 			return
@@ -240,10 +242,65 @@ func BenchmarkFind(b *testing.B) {
 			b.SetBytes(int64(len(line)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if loc, err := p.Find(dst, line); loc == nil || err != nil {
+				if loc, _, err := p.Find(dst, line); loc == nil || err != nil {
 					b.Fatal(loc, err)
 				}
 			}
 		})
 	}
+}
+
+// A match whose thread is kept from the CPU, as under a quota, is not taken for a slow one: what it may spend is CPU time.
+func TestWaitingForTheCPUIsNoTimeout(t *testing.T) {
+	stand := func(d time.Duration) {
+		ts := unix.NsecToTimespec(int64(d))
+		_ = unix.Nanosleep(&ts, nil)
+	}
+	b := &backtrack{}
+	for i := range b.attempts {
+		b.attempts[i] = &regexp2.Regexp{MatchTimeout: patience[i]}
+	}
+	calls := 0
+	took, err := b.run(func(re *regexp2.Regexp) error {
+		calls++
+		if re.MatchTimeout == Limit { // the first attempts find their time gone
+			stand(Limit)
+			return ErrTimeout
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 3, calls, "once without a clock, twice with")
+	require.Less(t, took, Slow)
+
+	watch := newTimer()
+	stand(Limit + 10*time.Millisecond)
+	require.False(t, watch.over())
+	for watch.watch.Spent() < Limit {
+	}
+	stand(time.Until(watch.check))
+	require.True(t, watch.over())
+	watch.watch.Stop()
+}
+
+// What Replace makes stops at its limit, however often a template repeats what was matched, and holds no match.
+func TestReplaceStopsAtItsLimit(t *testing.T) {
+	secret := strings.Repeat("secret ", 1000)
+	for _, expr := range []string{`secret`, `(?=s)secret`} {
+		for template, want := range map[string]string{"x": "x ", strings.Repeat("long", 4000): "long", strings.Repeat("$0", 3): "secret"} {
+			got, cut, _, err := compile(t, expr).Replace([]byte("kept "), []byte(secret), template, 500)
+			require.NoError(t, err)
+			assert.True(t, cut)
+			assert.Len(t, got, 505)
+			assert.True(t, strings.HasPrefix(string(got), "kept "+want))
+			if template == "x" {
+				assert.NotContains(t, string(got), "secret")
+			}
+		}
+	}
+	got, cut, _, err := compile(t, `(a+)`).Replace(nil, bytes.Repeat([]byte("a"), 1<<20), strings.Repeat("$1", 4000), 1<<20)
+	require.NoError(t, err)
+	require.True(t, cut)
+	require.Len(t, got, 1<<20)
+	require.Less(t, cap(got), 4<<20)
 }
