@@ -18,6 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -44,6 +45,7 @@ type Delivery struct {
 	StateDir string
 
 	options Options
+	rates   format.Rates
 	started time.Time
 	ready   atomic.Bool
 	status  *telemetry.Server

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/remora-logs/remora/shared/cut"
@@ -50,7 +51,8 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 	tags := append(Tags(r.Declaration.Tags), r.Tags...)
 	src := record.NewSource(r.Stream.Key(), r.Declaration.Name, r.Path, r.Declaration.Target, tags, r.Origin)
 	open := func() (cut.Cutter, *format.Chain, error) {
-		chain, err := format.New(r.Declaration, src, d.options.Log)
+		chain, err := format.New(r.Declaration, src, format.Options{Log: d.options.Log,
+			MaxRecordBytes: d.options.Common.MaxRecordBytes, Rates: &d.rates, Owner: owner(r)})
 		if err != nil {
 			return nil, nil, fmt.Errorf("declaration %s: %w", r.Declaration.Name, err)
 		}
@@ -61,6 +63,15 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 		return cutter, chain, nil
 	}
 	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Keep: r.Keep, Done: r.Done})
+}
+
+// owner names the container that declares r, and r's output: all of its streams share one rate_limit.
+func owner(r Request) string {
+	var b strings.Builder
+	for _, t := range r.Origin {
+		b.WriteString(t.Key + "=" + t.Value + "\x00")
+	}
+	return b.String() + r.Output
 }
 
 func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {

@@ -120,7 +120,7 @@ func TestMultilineExpressions(t *testing.T) {
 				end := min(at+split, len(lines))
 				b := batchOf(src, &offset, lines[at:end]...)
 				in := slices.Clone(b.Records)
-				chain.Apply(b, 0, readAt, end == len(lines))
+				applyAll(chain, b, 0, readAt, end == len(lines))
 				got = append(got, texts(b)...)
 				for _, r := range in { // what the chain holds is not in the batch
 					clear(r.Line)
@@ -137,11 +137,11 @@ func TestOpenIsTheOldestHeldLine(t *testing.T) {
 	chain := newChain(t, declare.Declaration{Multiline: map[string]string{"start": "^a", "timeout": "2s"}}, src)
 	assert.EqualValues(t, -1, chain.Open())
 	b := batchOf(src, &offset, "!a", "a", "b")
-	chain.Apply(b, 0, readAt, false)
+	applyAll(chain, b, 0, readAt, false)
 	assert.Empty(t, b.Records)
 	assert.EqualValues(t, 100, chain.Open())
 	b = batchOf(src, &offset, "!a")
-	chain.Apply(b, 0, readAt+int64(time.Second), false)
+	applyAll(chain, b, 0, readAt+int64(time.Second), false)
 	assert.Equal(t, []string{"!100 a"}, texts(b))
 	assert.EqualValues(t, 110, chain.Open())
 
@@ -152,7 +152,7 @@ func TestOpenIsTheOldestHeldLine(t *testing.T) {
 	assert.Equal(t, []string{"110 a|b"}, texts(b))
 	assert.Equal(t, readAt+110, b.Records[0].Time)
 	assert.EqualValues(t, 130, chain.Open())
-	chain.Apply(b, 1, readAt, true)
+	applyAll(chain, b, 1, readAt, true)
 	assert.Equal(t, []string{"110 a|b", "!130 a"}, texts(b))
 	assert.EqualValues(t, -1, chain.Open())
 }
@@ -162,7 +162,7 @@ func TestRecordsBeforeFromAndMarkersAreLeftAlone(t *testing.T) {
 	chain := newChain(t, declare.Declaration{Filters: map[string]string{"drop": "x"}}, src)
 	b := batchOf(src, &offset, "x", "x", "y", "x")
 	b.Records[3].Marker = true
-	chain.Apply(b, 1, readAt, false)
+	applyAll(chain, b, 1, readAt, false)
 	assert.Equal(t, []string{"0 x", "20 y", "30 x "}, texts(b))
 	assert.Equal(t, Counts{Filtered: 1}, chain.Counts())
 }
@@ -171,20 +171,20 @@ func TestRateLimitTellsWhatItSuppressed(t *testing.T) {
 	src, offset := newSource(), int64(0)
 	chain := newChain(t, declare.Declaration{Filters: map[string]string{"rate_limit": "2"}}, src)
 	b := batchOf(src, &offset, "a", "b", "c", "d")
-	chain.Apply(b, 0, readAt, false)
+	applyAll(chain, b, 0, readAt, false)
 	assert.Equal(t, []string{"0 a", "10 b"}, texts(b))
 	assert.EqualValues(t, 20, chain.Open())
 
 	b = batchOf(src, &offset, "e", "f") // half a second fills in one token
-	chain.Apply(b, 0, readAt+int64(time.Second)/2, false)
+	applyAll(chain, b, 0, readAt+int64(time.Second)/2, false)
 	assert.Equal(t, []string{"40 e"}, texts(b))
 	b = batchOf(src, &offset, "g")
-	chain.Apply(b, 0, readAt+int64(time.Second), false)
+	applyAll(chain, b, 0, readAt+int64(time.Second), false)
 	assert.Equal(t, []string{`20  "remora":"suppressed","records":3`, "60 g"}, texts(b))
 	assert.EqualValues(t, -1, chain.Open())
 
 	b = batchOf(src, &offset, "h", "i")
-	chain.Apply(b, 0, readAt+int64(time.Second), false)
+	applyAll(chain, b, 0, readAt+int64(time.Second), false)
 	assert.Empty(t, b.Records)
 	chain.Expire(b, readAt+int64(2*time.Second)-1)
 	assert.Empty(t, b.Records)
@@ -192,7 +192,7 @@ func TestRateLimitTellsWhatItSuppressed(t *testing.T) {
 	assert.Equal(t, []string{`70  "remora":"suppressed","records":2`}, texts(b))
 
 	b = batchOf(src, &offset, "j", "k", "l")
-	chain.Apply(b, 0, readAt+int64(2*time.Second), true)
+	applyAll(chain, b, 0, readAt+int64(2*time.Second), true)
 	assert.Equal(t, []string{"90 j", "100 k", `110  "remora":"suppressed","records":1`}, texts(b))
 	assert.EqualValues(t, -1, chain.Open())
 	assert.EqualValues(t, 6, chain.Counts().Filtered)
@@ -204,7 +204,7 @@ func TestSampleKeepsOneInN(t *testing.T) {
 	var got []string
 	for range 3 {
 		b := batchOf(src, &offset, "a", "b")
-		chain.Apply(b, 0, readAt, false)
+		applyAll(chain, b, 0, readAt, false)
 		got = append(got, texts(b)...)
 	}
 	assert.Equal(t, []string{"0 a", "30 b"}, got)

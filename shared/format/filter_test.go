@@ -21,7 +21,7 @@ func passing(t *testing.T, f filters, lines ...string) []string {
 	for _, line := range lines {
 		b := record.NewBatch(0)
 		b.Records = append(b.Records, record.Record{Line: []byte(line), Source: newSource(), Std: record.Stderr})
-		c.Apply(b, 0, readAt, false)
+		applyAll(c, b, 0, readAt, false)
 		if len(b.Records) > 0 {
 			out = append(out, line)
 		}

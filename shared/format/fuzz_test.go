@@ -38,7 +38,7 @@ func fuzzLines(f *testing.F, d declare.Declaration, check func(t *testing.T, lin
 		for range 2 { // the second time with what was learned from the first
 			b.Reset()
 			b.Records = append(b.Records, record.Record{Line: line, Source: src, Time: readAt})
-			chain.Apply(b, 0, readAt, true)
+			applyAll(chain, b, 0, readAt, true)
 			require.Len(t, b.Records, 1)
 			r := &b.Records[0]
 			requireSound(t, r)
@@ -174,7 +174,7 @@ func FuzzMultiline(f *testing.F) {
 					b.Records = append(b.Records, record.Record{Line: line, Source: src, Offset: last, Std: record.Stdout})
 					last++
 				}
-				chain.Apply(b, 0, readAt, i+step >= len(lines))
+				applyAll(chain, b, 0, readAt, i+step >= len(lines))
 				for _, r := range b.Records {
 					all = append(append(all, r.Line...), '\n')
 					offsets = append(offsets, r.Offset)

@@ -42,7 +42,7 @@ func TestGroupsOfAllChainsAreBounded(t *testing.T) {
 	for range lines {
 		for i, c := range chains { // as a feed does
 			b := batchOf(src, &offset, line)
-			c.Apply(b, 0, readAt, false)
+			applyAll(c, b, 0, readAt, false)
 			c.Expire(b, readAt)
 			take(i, b)
 			require.LessOrEqual(t, holding.Load(), held+heldAtMost+2<<20)
@@ -58,7 +58,7 @@ func TestGroupsOfAllChainsAreBounded(t *testing.T) {
 			require.EqualValues(t, -1, c.Open())
 			continue
 		}
-		c.Apply(b, 0, readAt, true)
+		applyAll(c, b, 0, readAt, true)
 		for _, r := range b.Records {
 			arrived[i] += strings.Count(string(r.Line), "\n") + 1
 		}

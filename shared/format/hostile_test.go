@@ -26,7 +26,7 @@ func TestHostileLinesTakeLinearTime(t *testing.T) {
 			b := record.NewBatch(0)
 			b.Records = append(b.Records, record.Record{Line: []byte(start + strings.Repeat(piece, (256<<10)/len(piece))), Source: src})
 			begin := time.Now()
-			chain.Apply(b, 0, readAt, true)
+			applyAll(chain, b, 0, readAt, true)
 			assert.Less(t, time.Since(begin), 2*time.Second, "%s: %s%s…", name, start, piece)
 		}
 	}

@@ -25,7 +25,7 @@ func TestJSONFieldsArePartOfTheLineWhereTheyCanBe(t *testing.T) {
 			r := record.Record{Line: []byte(line), Source: newSource()}
 			b := record.NewBatch(0)
 			b.Records = append(b.Records, r)
-			c.Apply(b, 0, readAt, false)
+			applyAll(c, b, 0, readAt, false)
 			fields := b.Records[0].Fields
 			at := uintptr(unsafe.Pointer(unsafe.SliceData(fields))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.Line)))
 			assert.Less(t, int(at), len(line), line)
@@ -52,7 +52,7 @@ func TestJSONLeavesOutWhatIsRemoras(t *testing.T) {
 	} {
 		b := record.NewBatch(0)
 		b.Records = append(b.Records, record.Record{Line: []byte(line), Source: src})
-		c.Apply(b, 0, readAt, false)
+		applyAll(c, b, 0, readAt, false)
 		assert.Equal(t, want, string(b.Records[0].Fields), line)
 		assert.Nil(t, b.Records[0].Line)
 	}

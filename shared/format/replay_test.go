@@ -32,7 +32,7 @@ func TestReplayFromOpenGivesTheSameRecords(t *testing.T) {
 				for from < to {
 					n, offset := min(1+random.IntN(5), to-from), int64(from)*10
 					b := batchOf(src, &offset, lines[from:from+n]...)
-					chain.Apply(b, 0, readAt, from+n == len(lines))
+					applyAll(chain, b, 0, readAt, from+n == len(lines))
 					out, from = append(out, texts(b)...), from+n
 				}
 				return out

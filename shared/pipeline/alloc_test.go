@@ -113,7 +113,7 @@ func newConveyor(t testing.TB, way int) *conveyor {
 	}
 	p := idlePipeline(t, Sink{Output: c.out, Workers: 1})
 	src := record.NewSource("s", "d", "stdout", "t", []record.Tag{{Key: "app", Value: "shop"}}, nil)
-	chain, err := format.New(w.decl, src, slog.New(slog.DiscardHandler))
+	chain, err := format.New(w.decl, src, format.Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	r := Route{Stream: c.stream, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {
 		if w.frames {
@@ -199,7 +199,7 @@ func attachIdle(t testing.TB, p *Pipeline, n int) {
 		key := fmt.Sprintf("%064d/1", i)
 		src := record.NewSource(key, "stdout", "stdout", "docker", nil, []record.Tag{
 			{Key: "docker_container", Value: key[:12]}, {Key: "image", Value: "registry.example/shop:1"}, {Key: "host", Value: "node-1"}})
-		chain, err := format.New(declare.Declaration{Format: "json"}, src, slog.New(slog.DiscardHandler))
+		chain, err := format.New(declare.Declaration{Format: "json"}, src, format.Options{Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		tape := &tape{key: key}
 		_, err = p.Attach(Route{Stream: tape, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {

@@ -41,6 +41,8 @@ type Feed struct {
 	cutter      cut.Cutter
 	chain       *format.Chain
 	cursor      int64     // where to read next
+	passed      int64     // the cursor when the chain had last nothing pending
+	ending      bool      // nothing follows what the chain has pending
 	resumed     int64     // records complete at or before it were acknowledged in an earlier life
 	scannedTo   int64     // a read up to here brought nothing whole: it is of no use before End is beyond
 	readSize    int       // bytes to read at once
@@ -80,7 +82,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
 	return &Feed{pipeline: p, key: key, route: r, cutter: cutter, chain: chain, overhead: overhead, readSize: firstRead,
-		cursor: pos.Low, resumed: pos.Done, scannedTo: pos.Low, acked: pos, losses: e.Losses, newest: time.Now().UnixNano()}, nil
+		cursor: pos.Low, passed: pos.Done, resumed: pos.Done, scannedTo: pos.Low, acked: pos, losses: e.Losses, newest: time.Now().UnixNano()}, nil
 }
 
 // ready reports whether a turn may bring something. It is asked of every feed, many times a second.
@@ -118,6 +120,10 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		if f.chain != nil {
 			f.chain.Discard()
 		}
+		return 0
+	}
+	if f.pending() {
+		f.drain(fl, now)
 		return 0
 	}
 	free := fl.batch.Free()
@@ -178,9 +184,14 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 	}
 	if c := f.chain; c != nil {
 		c.Apply(b, from, ns, last)
+		for replay && c.Pending() {
+			b.Rollback(mark)
+			c.Apply(b, from, ns, last)
+		}
 		if !replay && !failed {
 			c.Expire(b, ns)
 		}
+		f.ending, last = last && c.Pending(), last && !c.Pending()
 	}
 	if replay { // Nothing was kept, for a flight that holds nothing else would never be sent.
 		f.readSize = quantum
@@ -195,6 +206,20 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 	f.note()
 	f.finished = last
 	return int64(n)
+}
+
+// pending reports whether the chain has records of an earlier read for which there was no room or no time.
+func (f *Feed) pending() bool { return f.chain != nil && f.chain.Pending() }
+
+// drain lets the chain go on with what is pending. Nothing is read meanwhile.
+func (f *Feed) drain(fl *inflightBatch, now time.Time) {
+	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
+	f.chain.Apply(b, from, now.UnixNano(), false)
+	last := f.ending && !f.pending()
+	if len(b.Records) > from || !f.pending() {
+		f.book(fl, from, 0, b.Added(mark), last, now)
+	}
+	f.readFull, f.finished = !last, last
 }
 
 // note lets others know how far the stream was read.
@@ -258,11 +283,17 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	f.mu.Unlock()
 }
 
+// position is how far the records that left the chain reach. While some are pending, what left it since the last read may
+// be sent again after a restart: which records of a read are complete is known for all of them only.
 func (f *Feed) position() checkpoint.Position {
-	pos := checkpoint.Position{Low: f.cursor, Done: f.cursor}
+	if !f.pending() {
+		f.passed = f.cursor
+	}
+	pos := checkpoint.Position{Low: f.cursor, Done: f.passed}
 	if at := f.open(); at >= 0 {
 		pos.Low = at
 	}
+	pos.Done = max(pos.Low, pos.Done)
 	return pos
 }
 

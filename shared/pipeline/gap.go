@@ -27,7 +27,7 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 	if c := f.chain; c != nil {
 		c.Apply(b, from, now.UnixNano(), failed == nil)
 	}
-	if failed != nil {
+	if failed != nil || f.pending() { // the gap is met again behind what is pending
 		f.cursor += int64(n)
 		f.note()
 		f.book(fl, from, int64(n), b.Added(mark), false, now)
