@@ -8,38 +8,31 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
-	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/live"
 	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Hosts       []string          `env:"ELASTICSEARCH_HOSTS" doc:"hosts, as host:port or URLs, separated by commas; what a URL has as query is sent along; each in turn, and one that fails rests for a while"`
-	Host        string            `env:"ELASTICSEARCH_HOST" doc:"the host where ELASTICSEARCH_HOSTS is not set"`
-	Port        int               `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"the port beside ELASTICSEARCH_HOST"`
-	Scheme      string            `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"http or https, for hosts that are no URLs"`
-	Path        string            `env:"ELASTICSEARCH_PATH" doc:"path before the API's own, as of a proxy"`
-	User        string            `env:"ELASTICSEARCH_USER" doc:"user for basic authentication; /run/secrets/es_credential (user:password) goes before it, as in log-pilot"`
-	Password    string            `env:"ELASTICSEARCH_PASSWORD" secret:"true" doc:"password for basic authentication"`
-	APIKey      string            `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key, encoded as Elasticsearch shows it; instead of a user"`
-	Headers     map[string]string `env:"ELASTICSEARCH_HEADERS" envKeyValSeparator:"=" secret:"true" doc:"further headers, as name=value, separated by commas"`
-	Index       string            `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"index; {target} is the record's, a date of yyyy MM dd HH is that of its time in UTC; a name without any {} gets -{yyyy.MM.dd} added"`
-	DataStream  bool              `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"write to data streams: the index is {target} alone unless ELASTICSEARCH_INDEX says otherwise, and its time is the data stream's business"`
-	Dedup       bool              `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"give each document the record's identity as _id, so that what is sent twice is stored once; false saves Elasticsearch the look-up"`
-	Worker      int               `env:"ELASTICSEARCH_WORKER" envDefault:"0" doc:"how many requests are on their way at once, of all hosts; 0 leaves it to REMORA_WORKERS"`
-	BulkMaxSize int               `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"how many records a request holds at most; 0 leaves it to REMORA_BATCH_BYTES"`
-	Compression web.Codec         `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which Elasticsearch itself does not take; VictoriaLogs does)"`
-	Verify      bool              `env:"ELASTICSEARCH_SSL_VERIFY" envDefault:"true" doc:"whether the hosts' certificates are checked"`
-	CA          string            `env:"ELASTICSEARCH_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	Cert        string            `env:"ELASTICSEARCH_CERT" doc:"file with the client's certificate, PEM"`
-	Key         string            `env:"ELASTICSEARCH_KEY" doc:"file with the key to it, PEM"`
-	Timeout     time.Duration     `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"how long a request may take"`
+	Hosts        []string `env:"ELASTICSEARCH_HOSTS" doc:"hosts, as host:port or URLs, separated by commas; what a URL has as query is sent along; each in turn, and one that fails rests for a while"`
+	Host         string   `env:"ELASTICSEARCH_HOST" doc:"the host where ELASTICSEARCH_HOSTS is not set"`
+	Port         int      `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"the port beside ELASTICSEARCH_HOST"`
+	Scheme       string   `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"http or https, for hosts that are no URLs"`
+	Path         string   `env:"ELASTICSEARCH_PATH" doc:"path before the API's own, as of a proxy"`
+	web.Settings `envPrefix:"ELASTICSEARCH_"`
+	APIKey       settings.Secret `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key, encoded as Elasticsearch shows it; instead of a user"`
+	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"index; {target} is the record's, a date of yyyy MM dd HH is that of its time in UTC; a name without any {} gets -{yyyy.MM.dd} added"`
+	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"write to data streams: the index is {target} alone unless ELASTICSEARCH_INDEX says otherwise, and its time is the data stream's business"`
+	Dedup        bool            `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"give each document the record's identity as _id, so that what is sent twice is stored once; false saves Elasticsearch the look-up"`
+	Worker       int             `env:"ELASTICSEARCH_WORKER" envDefault:"0" doc:"how many requests are on their way at once, of all hosts; 0 leaves it to REMORA_WORKERS"`
+	BulkMaxSize  int             `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"how many records a request holds at most; 0 leaves it to REMORA_BATCH_BYTES"`
+	Compression  web.Codec       `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which Elasticsearch itself does not take; VictoriaLogs does)"`
+	Timeout      time.Duration   `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"how long a request may take"`
 }
 
 // credentialFile is where log-pilot looks for user:password, as a Swarm secret.
@@ -60,7 +53,7 @@ func (c *Config) Check() error {
 		return fmt.Errorf("ELASTICSEARCH_BULK_MAX_SIZE is %d; it must not be negative", c.BulkMaxSize)
 	case c.Timeout <= 0:
 		return fmt.Errorf("ELASTICSEARCH_TIMEOUT is %v; it must be more than nothing", c.Timeout)
-	case c.User != "" && c.APIKey != "":
+	case c.User != "" && c.APIKey.IsSet():
 		return errors.New("ELASTICSEARCH_USER and ELASTICSEARCH_API_KEY are both set; set one of them")
 	}
 	if _, err := parseIndex(c.indexPattern()); err != nil {
@@ -80,8 +73,8 @@ func (c *Config) indexPattern() string {
 	return c.Index
 }
 
-// nodes are the hosts, and the header that all requests carry.
-func (c *Config) nodes() (*web.Nodes, http.Header, error) {
+// nodes are the hosts, and the user that one of their URLs named.
+func (c *Config) nodes() (*web.Nodes, *url.Userinfo, error) {
 	hosts, variable := c.Hosts, "ELASTICSEARCH_HOSTS"
 	if len(hosts) == 0 {
 		hosts, variable = []string{fmt.Sprintf("%s:%d", c.Host, c.Port)}, "ELASTICSEARCH_HOST"
@@ -93,28 +86,26 @@ func (c *Config) nodes() (*web.Nodes, http.Header, error) {
 	if nodes.Len() == 0 {
 		return nil, nil, fmt.Errorf("%s names no host", variable)
 	}
-	user, password := c.User, c.Password
-	if user == "" && inURL != nil {
-		user = inURL.Username()
-		password, _ = inURL.Password()
-	}
-	if content, err := os.ReadFile(credentialFile); err == nil {
-		user, password, _ = strings.Cut(strings.TrimRight(string(content), "\r\n"), ":")
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	}
-	header, err := web.Header("ELASTICSEARCH", new(url.URL), web.Login{User: user, Password: password}, c.Headers)
-	if c.APIKey != "" && err == nil {
-		header.Set("Authorization", "ApiKey "+c.APIKey)
-	}
-	return nodes, header, err
+	return nodes, inURL, nil
 }
 
-func (c *Config) client(header http.Header) (*web.Client, error) {
-	tls, err := secure.Config(secure.File{Variable: "ELASTICSEARCH_CA", Path: c.CA},
-		secure.File{Variable: "ELASTICSEARCH_CERT", Path: c.Cert}, secure.File{Variable: "ELASTICSEARCH_KEY", Path: c.Key}, c.Verify)
+// client is what requests are sent with.
+func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
+	login, err := c.Login("ELASTICSEARCH_", inURL)
 	if err != nil {
 		return nil, err
 	}
-	return web.NewClient(web.Options{TLS: tls, Header: header, Codec: c.Compression, Timeout: c.Timeout}), nil
+	login.APIKey = c.APIKey
+	credentials, err := live.Open(credentialFile)
+	switch {
+	case err == nil:
+		login.Credentials = credentials
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	tls, err := c.Open("ELASTICSEARCH_")
+	if err != nil {
+		return nil, err
+	}
+	return web.NewClient(web.Options{TLS: tls, Login: login, Codec: c.Compression, Timeout: c.Timeout}), nil
 }

@@ -47,11 +47,11 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes, header, err := c.nodes()
+	nodes, inURL, err := c.nodes()
 	if err != nil {
 		return nil, err
 	}
-	client, err := c.client(header)
+	client, err := c.client(inURL)
 	if err != nil {
 		return nil, err
 	}

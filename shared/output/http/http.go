@@ -11,25 +11,17 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/remora-logs/remora/shared/output/internal/secure"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/record"
 )
 
 // Config is what can be set.
 type Config struct {
-	URL         string            `env:"HTTP_URL" doc:"where records are posted to, one JSON object a line"`
-	Headers     map[string]string `env:"HTTP_HEADERS" envKeyValSeparator:"=" secret:"true" doc:"headers of each request, as name=value, separated by commas"`
-	User        string            `env:"HTTP_USER" doc:"user for basic authentication"`
-	Password    string            `env:"HTTP_PASSWORD" secret:"true" doc:"password for basic authentication"`
-	BearerToken string            `env:"HTTP_BEARER_TOKEN" secret:"true" doc:"bearer token; instead of a user"`
-	Compression web.Codec         `env:"HTTP_COMPRESSION" envDefault:"none" doc:"none, gzip or zstd"`
-	ContentType string            `env:"HTTP_CONTENT_TYPE" envDefault:"application/x-ndjson" doc:"content type of the requests"`
-	Verify      bool              `env:"HTTP_SSL_VERIFY" envDefault:"true" doc:"whether the server's certificate is checked"`
-	CA          string            `env:"HTTP_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	Cert        string            `env:"HTTP_CERT" doc:"file with the client's certificate, PEM"`
-	Key         string            `env:"HTTP_KEY" doc:"file with the key to it, PEM"`
-	Timeout     time.Duration     `env:"HTTP_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
+	URL          string    `env:"HTTP_URL" doc:"where records are posted to, one JSON object a line"`
+	Compression  web.Codec `env:"HTTP_COMPRESSION" envDefault:"none" doc:"none, gzip or zstd"`
+	ContentType  string    `env:"HTTP_CONTENT_TYPE" envDefault:"application/x-ndjson" doc:"content type of the requests"`
+	web.Settings `envPrefix:"HTTP_"`
+	Timeout      time.Duration `env:"HTTP_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
 }
 
 // Check reports values that can't be worked with.
@@ -56,19 +48,11 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_URL: %w", err)
 	}
-	tls, err := secure.Config(secure.File{Variable: "HTTP_CA", Path: c.CA},
-		secure.File{Variable: "HTTP_CERT", Path: c.Cert}, secure.File{Variable: "HTTP_KEY", Path: c.Key}, c.Verify)
+	client, err := c.Client("HTTP_", u, web.Options{Codec: c.Compression, Timeout: c.Timeout}, nil)
 	if err != nil {
 		return nil, err
 	}
-	header, err := web.Header("HTTP", u, web.Login{User: c.User, Password: c.Password, Bearer: c.BearerToken}, c.Headers)
-	if err != nil {
-		return nil, err
-	}
-	return &Output{
-		url: u, contentType: c.ContentType,
-		client: web.NewClient(web.Options{TLS: tls, Header: header, Codec: c.Compression, Timeout: c.Timeout}),
-	}, nil
+	return &Output{url: u, contentType: c.ContentType, client: client}, nil
 }
 
 // Write posts b. Any status of 2xx means that all of it was taken; 400 and 422 that something in it never will be.

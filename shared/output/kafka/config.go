@@ -10,7 +10,10 @@
 package kafka
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -20,28 +23,29 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Brokers         []string      `env:"KAFKA_BROKERS" doc:"brokers to begin with, as host:port, separated by commas"`
-	Version         string        `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"version of the protocol that is spoken at most; an older broker is spoken to in its own, 0.11 and later"`
-	Username        string        `env:"KAFKA_USERNAME" doc:"user for SASL; none where not set"`
-	Password        string        `env:"KAFKA_PASSWORD" secret:"true" doc:"password for SASL"`
-	Mechanism       string        `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"`
-	TLS             bool          `env:"KAFKA_TLS" envDefault:"false" doc:"whether to speak TLS"`
-	CA              string        `env:"KAFKA_TLS_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	Cert            string        `env:"KAFKA_TLS_CERT" doc:"file with the client's certificate, PEM"`
-	Key             string        `env:"KAFKA_TLS_KEY" doc:"file with the key to it, PEM"`
-	Verify          bool          `env:"KAFKA_TLS_VERIFY" envDefault:"true" doc:"whether the brokers' certificates are checked"`
-	Acks            string        `env:"KAFKA_REQUIRE_ACKS" envDefault:"-1" doc:"-1 (or all): taken when all in-sync replicas have it; 1: when the leader has it; 0: when it is sent, which loses records"`
-	Idempotent      bool          `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"whether the broker is to recognise what is sent again; needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
-	ClientID        string        `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"client id, for the brokers' logs and quotas"`
-	MaxMessageBytes int           `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"largest record batch, and so largest record, before compression; the broker's message.max.bytes is 1048588 by default"`
-	PartitionKey    string        `env:"KAFKA_PARTITION_KEY" doc:"tag or field whose value chooses the partition and becomes the key; the stream where not set, or where a record lacks it"`
-	Codec           string        `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"none, gzip, snappy, lz4 or zstd"`
-	DefaultTopic    string        `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"topic of records without a target"`
-	Timeout         time.Duration `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"how long a broker may take to answer"`
+	Brokers         []string        `env:"KAFKA_BROKERS" doc:"brokers to begin with, as host:port, separated by commas"`
+	Version         string          `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"version of the protocol that is spoken at most; an older broker is spoken to in its own, 0.11 and later"`
+	Username        string          `env:"KAFKA_USERNAME" doc:"user for SASL; none where not set"`
+	Password        settings.Secret `env:"KAFKA_PASSWORD" secret:"true" doc:"password for SASL"`
+	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"`
+	TLS             bool            `env:"KAFKA_TLS" envDefault:"false" doc:"whether to speak TLS"`
+	CA              string          `env:"KAFKA_TLS_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
+	Cert            string          `env:"KAFKA_TLS_CERT" doc:"file with the client's certificate, PEM"`
+	Key             string          `env:"KAFKA_TLS_KEY" doc:"file with the key to it, PEM"`
+	Verify          bool            `env:"KAFKA_TLS_VERIFY" envDefault:"true" doc:"whether the brokers' certificates are checked"`
+	Acks            string          `env:"KAFKA_REQUIRE_ACKS" envDefault:"-1" doc:"-1 (or all): taken when all in-sync replicas have it; 1: when the leader has it; 0: when it is sent, which loses records"`
+	Idempotent      bool            `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"whether the broker is to recognise what is sent again; needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
+	ClientID        string          `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"client id, for the brokers' logs and quotas"`
+	MaxMessageBytes int             `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"largest record batch, and so largest record, before compression; the broker's message.max.bytes is 1048588 by default"`
+	PartitionKey    string          `env:"KAFKA_PARTITION_KEY" doc:"tag or field whose value chooses the partition and becomes the key; the stream where not set, or where a record lacks it"`
+	Codec           string          `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"none, gzip, snappy, lz4 or zstd"`
+	DefaultTopic    string          `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"topic of records without a target"`
+	Timeout         time.Duration   `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"how long a broker may take to answer"`
 }
 
 // Check reports values that can't be worked with.
@@ -98,11 +102,13 @@ func (c *Config) options() ([]kgo.Opt, error) {
 	}
 	atLeast := new(kversion.Versions)
 	atLeast.SetMaxKeyVersion(produceKey, 3) // the first with record batches
+	if !c.TLS {
+		security = append(security, kgo.DialTimeout(c.dialTimeout()))
+	}
 	return append([]kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID),
 		kgo.MaxVersions(atMost), kgo.MinVersions(atLeast),
 		kgo.RequiredAcks(required.option), kgo.DisableIdempotentWrite(), // which is of the library's own producer
-		kgo.DialTimeout(min(c.Timeout, 10*time.Second)),
 		kgo.RequestTimeoutOverhead(min(max(c.Timeout, 100*time.Millisecond), 15*time.Minute)), // the library's bounds
 		// What is asked of any broker (topics, producer ids) is asked of the next one when one fails. Produce requests are
 		// never sent again by the library.
@@ -193,30 +199,47 @@ func parseVersion(text string) (r release, ok bool) {
 
 func (c *Config) security() (options []kgo.Opt, err error) {
 	if c.TLS {
-		conf, err := secure.Config(secure.File{Variable: "KAFKA_TLS_CA", Path: c.CA},
+		source, err := secure.Open(secure.File{Variable: "KAFKA_TLS_CA", Path: c.CA},
 			secure.File{Variable: "KAFKA_TLS_CERT", Path: c.Cert}, secure.File{Variable: "KAFKA_TLS_KEY", Path: c.Key}, c.Verify)
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, kgo.DialTLSConfig(conf))
+		options = append(options, kgo.Dialer(c.dialTLS(source)))
 	} else if c.CA != "" || c.Cert != "" || c.Key != "" {
 		return nil, fmt.Errorf("KAFKA_TLS_CA, KAFKA_TLS_CERT or KAFKA_TLS_KEY is set, but KAFKA_TLS is not true")
 	}
-	mechanism := plain.Auth{User: c.Username, Pass: c.Password}.AsMechanism()
+	// The password is asked for at each connection, for its file may have changed.
+	mechanism := plain.Plain(func(context.Context) (plain.Auth, error) {
+		return plain.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
+	})
+	scramAuth := func(context.Context) (scram.Auth, error) {
+		return scram.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
+	}
 	switch strings.ToUpper(c.Mechanism) {
 	case "PLAIN":
 	case "SCRAM-SHA-256", "SCRAM-256":
-		mechanism = scram.Auth{User: c.Username, Pass: c.Password}.AsSha256Mechanism()
+		mechanism = scram.Sha256(scramAuth)
 	case "SCRAM-SHA-512", "SCRAM-512":
-		mechanism = scram.Auth{User: c.Username, Pass: c.Password}.AsSha512Mechanism()
+		mechanism = scram.Sha512(scramAuth)
 	default:
 		return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", c.Mechanism)
 	}
 	if c.Username == "" {
 		return options, nil
 	}
-	if c.Password == "" {
+	if !c.Password.IsSet() {
 		return nil, fmt.Errorf("KAFKA_USERNAME is set, but KAFKA_PASSWORD is not")
 	}
 	return append(options, kgo.SASL(mechanism)), nil
 }
+
+// dialTLS connects with the certificates that source has at the time.
+func (c *Config) dialTLS(source *secure.Source) func(ctx context.Context, network, address string) (net.Conn, error) {
+	timeout := c.dialTimeout()
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: source.Config()}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+func (c *Config) dialTimeout() time.Duration { return min(c.Timeout, 10*time.Second) }

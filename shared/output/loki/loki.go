@@ -14,26 +14,18 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
-	"github.com/remora-logs/remora/shared/output/internal/secure"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/record"
 )
 
 // Config is what can be set.
 type Config struct {
-	URL         string            `env:"LOKI_URL" doc:"Loki's address; /loki/api/v1/push is added where it has no path"`
-	Tenant      string            `env:"LOKI_TENANT" doc:"tenant, sent as X-Scope-OrgID"`
-	Labels      []string          `env:"LOKI_LABELS" envDefault:"target,docker_app,docker_service,k8s_pod_namespace,host" doc:"tags that become labels, and so streams, in Loki; also target, declaration, stream and source. The rest becomes structured metadata"`
-	User        string            `env:"LOKI_USER" doc:"user for basic authentication"`
-	Password    string            `env:"LOKI_PASSWORD" secret:"true" doc:"password for basic authentication"`
-	BearerToken string            `env:"LOKI_BEARER_TOKEN" secret:"true" doc:"bearer token; instead of a user"`
-	Headers     map[string]string `env:"LOKI_HEADERS" envKeyValSeparator:"=" secret:"true" doc:"further headers, as name=value, separated by commas"`
-	Metadata    bool              `env:"LOKI_METADATA" envDefault:"true" doc:"whether to send structured metadata, which Loki takes from version 3 on"`
-	Verify      bool              `env:"LOKI_SSL_VERIFY" envDefault:"true" doc:"whether the server's certificate is checked"`
-	CA          string            `env:"LOKI_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	Cert        string            `env:"LOKI_CERT" doc:"file with the client's certificate, PEM"`
-	Key         string            `env:"LOKI_KEY" doc:"file with the key to it, PEM"`
-	Timeout     time.Duration     `env:"LOKI_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
+	URL          string   `env:"LOKI_URL" doc:"Loki's address; /loki/api/v1/push is added where it has no path"`
+	Tenant       string   `env:"LOKI_TENANT" doc:"tenant, sent as X-Scope-OrgID"`
+	Labels       []string `env:"LOKI_LABELS" envDefault:"target,docker_app,docker_service,k8s_pod_namespace,host" doc:"tags that become labels, and so streams, in Loki; also target, declaration, stream and source. The rest becomes structured metadata"`
+	Metadata     bool     `env:"LOKI_METADATA" envDefault:"true" doc:"whether to send structured metadata, which Loki takes from version 3 on"`
+	web.Settings `envPrefix:"LOKI_"`
+	Timeout      time.Duration `env:"LOKI_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
 }
 
 // Check reports values that can't be worked with.
@@ -70,22 +62,15 @@ func Open(c Config) (*Output, error) {
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/loki/api/v1/push"
 	}
-	tls, err := secure.Config(secure.File{Variable: "LOKI_CA", Path: c.CA},
-		secure.File{Variable: "LOKI_CERT", Path: c.Cert}, secure.File{Variable: "LOKI_KEY", Path: c.Key}, c.Verify)
-	if err != nil {
-		return nil, err
-	}
-	header, err := web.Header("LOKI", u, web.Login{User: c.User, Password: c.Password, Bearer: c.BearerToken}, c.Headers)
-	if err != nil {
-		return nil, err
-	}
+	fixed := make(http.Header)
 	if c.Tenant != "" {
-		header.Set("X-Scope-OrgID", c.Tenant)
+		fixed.Set("X-Scope-OrgID", c.Tenant)
 	}
-	o := &Output{
-		url:    u,
-		client: web.NewClient(web.Options{TLS: tls, Header: header, Codec: web.Snappy, Timeout: c.Timeout}),
+	client, err := c.Client("LOKI_", u, web.Options{Codec: web.Snappy, Timeout: c.Timeout}, fixed)
+	if err != nil {
+		return nil, err
 	}
+	o := &Output{url: u, client: client}
 	o.encoders.New = func() any { return newEncoder(c.Labels, c.Metadata) }
 	return o, nil
 }

@@ -6,35 +6,35 @@ package otlp
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 // Config is what can be set: the standard variables (OpenTelemetry's "Protocol exporter"), of which the one for logs goes
 // before the one for all signals.
 type Config struct {
-	Endpoint     string    `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"where to export to; over HTTP /v1/logs is added to it"`
-	LogsEndpoint string    `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" doc:"where to export to, as it stands"`
-	Protocol     string    `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" doc:"http/protobuf or grpc"`
-	LogsProtocol string    `env:"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL" doc:"the same, for logs"`
-	Headers      string    `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" doc:"headers, as name=value, separated by commas, percent-encoded"`
-	LogsHeaders  string    `env:"OTEL_EXPORTER_OTLP_LOGS_HEADERS" secret:"true" doc:"the same, for logs"`
-	Codec        web.Codec `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which few servers take)"`
-	LogsCodec    web.Codec `env:"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION" doc:"the same, for logs"`
-	Timeout      int       `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" doc:"how long a request may take, in milliseconds"`
-	LogsTimeout  int       `env:"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT" envDefault:"0" doc:"the same, for logs; 0 where not set"`
-	CA           string    `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	LogsCA       string    `env:"OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE" doc:"the same, for logs"`
-	Cert         string    `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" doc:"file with the client's certificate, PEM"`
-	LogsCert     string    `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE" doc:"the same, for logs"`
-	Key          string    `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" doc:"file with the key to it, PEM"`
-	LogsKey      string    `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY" doc:"the same, for logs"`
-	Insecure     bool      `env:"OTEL_EXPORTER_OTLP_INSECURE" envDefault:"false" doc:"for grpc to an endpoint without http:// or https://: no TLS"`
+	Endpoint     string          `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"where to export to; over HTTP /v1/logs is added to it"`
+	LogsEndpoint string          `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" doc:"where to export to, as it stands"`
+	Protocol     string          `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" doc:"http/protobuf or grpc"`
+	LogsProtocol string          `env:"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL" doc:"the same, for logs"`
+	Headers      settings.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" doc:"headers, as name=value, separated by commas, percent-encoded"`
+	LogsHeaders  settings.Secret `env:"OTEL_EXPORTER_OTLP_LOGS_HEADERS" secret:"true" doc:"the same, for logs"`
+	Codec        web.Codec       `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which few servers take)"`
+	LogsCodec    web.Codec       `env:"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION" doc:"the same, for logs"`
+	Timeout      int             `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" doc:"how long a request may take, in milliseconds"`
+	LogsTimeout  int             `env:"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT" envDefault:"0" doc:"the same, for logs; 0 where not set"`
+	CA           string          `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" doc:"file with the authorities to trust, PEM; the system's where not set"`
+	LogsCA       string          `env:"OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE" doc:"the same, for logs"`
+	Cert         string          `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" doc:"file with the client's certificate, PEM"`
+	LogsCert     string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE" doc:"the same, for logs"`
+	Key          string          `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" doc:"file with the key to it, PEM"`
+	LogsKey      string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY" doc:"the same, for logs"`
+	Insecure     bool            `env:"OTEL_EXPORTER_OTLP_INSECURE" envDefault:"false" doc:"for grpc to an endpoint without http:// or https://: no TLS"`
 }
 
 // Check reports values that can't be worked with, and lets what is set for logs stand for the rest.
@@ -45,7 +45,9 @@ func (c *Config) Check() error {
 		}
 	}
 	first(&c.LogsProtocol, &c.Protocol)
-	first(&c.LogsHeaders, &c.Headers)
+	if c.LogsHeaders.IsSet() {
+		c.Headers = c.LogsHeaders
+	}
 	first((*string)(&c.LogsCodec), (*string)(&c.Codec))
 	first(&c.LogsCA, &c.CA)
 	first(&c.LogsCert, &c.Cert)
@@ -94,37 +96,38 @@ func (c *Config) url() (*url.URL, error) {
 	return u, nil
 }
 
-// header is what all requests carry.
-func (c *Config) header(u *url.URL) (http.Header, error) {
-	extra := make(map[string]string)
-	for pair := range strings.SplitSeq(c.Headers, ",") {
-		if pair = strings.TrimSpace(pair); pair == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS: it must be a list of name=value, separated by commas")
-		}
+// login is what all requests carry: headers, percent-encoded as OpenTelemetry has them.
+func (c *Config) login(u *url.URL) (*web.Login, error) {
+	decode := func(value string) string {
 		if decoded, err := url.PathUnescape(value); err == nil {
-			value = decoded
+			return decoded
 		}
-		extra[name] = value
+		return value
 	}
-	return web.Header("OTEL_EXPORTER_OTLP", u, web.Login{}, extra)
+	l := &web.Login{Headers: c.Headers, Decode: decode}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		l.User, l.Password = u.User.Username(), settings.NewSecret(password)
+		u.User = nil
+	}
+	if _, err := l.Header(); err != nil {
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_%w", err)
+	}
+	return l, nil
 }
 
 func (c *Config) client(u *url.URL) (*web.Client, error) {
-	header, err := c.header(u)
+	login, err := c.login(u)
 	if err != nil {
 		return nil, err
 	}
-	tls, err := secure.Config(secure.File{Variable: "OTEL_EXPORTER_OTLP_CERTIFICATE", Path: c.CA},
+	tls, err := secure.Open(secure.File{Variable: "OTEL_EXPORTER_OTLP_CERTIFICATE", Path: c.CA},
 		secure.File{Variable: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", Path: c.Cert},
 		secure.File{Variable: "OTEL_EXPORTER_OTLP_CLIENT_KEY", Path: c.Key}, true)
 	if err != nil {
 		return nil, err
 	}
 	return web.NewClient(web.Options{
-		TLS: tls, Header: header, Codec: c.Codec, GRPC: c.grpc(), Timeout: time.Duration(c.Timeout) * time.Millisecond,
+		TLS: tls, Login: login, Codec: c.Codec, GRPC: c.grpc(), Timeout: time.Duration(c.Timeout) * time.Millisecond,
 	}), nil
 }

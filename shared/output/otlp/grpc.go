@@ -3,9 +3,14 @@
 package otlp
 
 import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
 	"net/url"
 	"strconv"
-	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/web"
@@ -32,12 +37,37 @@ func (o *Output) status(r *web.Response) error {
 	}
 	err = r.Errorf("grpc-status %d: %s", n, web.Quote([]byte(message)))
 	switch {
+	case n != 0 && web.TooLarge(message): // under ResourceExhausted, OutOfRange or Unknown, by who wrote the server
+		return &output.TooLarge{Cause: err}
 	case n == invalidArgument:
 		return &output.Refused{Cause: err}
-	case n == resourceExhausted && strings.Contains(message, "larger than max"):
-		return &output.TooLarge{Cause: err} // what gRPC itself says of a message over the server's limit, 4 MiB mostly
 	case n == resourceExhausted:
 		return &output.Throttled{Cause: err}
 	}
 	return err
+}
+
+// maxMessage bounds an answer, before and after decompression.
+const maxMessage = 1 << 20
+
+// unframe takes gRPC's prefix off an answer's message: whether it is compressed, and its length.
+func unframe(r *web.Response, framed []byte) ([]byte, error) {
+	if len(framed) == 0 {
+		return nil, nil
+	}
+	if len(framed) < 5 || int(binary.BigEndian.Uint32(framed[1:])) != len(framed)-5 {
+		return nil, errWire
+	}
+	message := framed[5:]
+	if framed[0] == 0 {
+		return message, nil
+	}
+	if encoding := r.Header.Get("Grpc-Encoding"); encoding != "gzip" {
+		return nil, fmt.Errorf("the answer is compressed by %s, which was not asked for", web.Quote([]byte(encoding)))
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(message))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(zip, maxMessage))
 }

@@ -3,6 +3,7 @@
 package otlp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/pb"
 	"github.com/remora-logs/remora/shared/output/internal/sample"
+	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -61,7 +63,9 @@ func TestSettingsForLogsGoFirst(t *testing.T) {
 	require.Equal(t, 5, c.Timeout)
 	u, err := c.url()
 	require.NoError(t, err)
-	h, err := c.header(u)
+	l, err := c.login(u)
+	require.NoError(t, err)
+	h, err := l.Header()
 	require.NoError(t, err)
 	require.Equal(t, http.Header{"A": {"b c"}, "D": {"e"}}, h)
 }
@@ -220,12 +224,36 @@ func TestGRPC(t *testing.T) {
 		require.ErrorContains(t, err, "bad record")
 		status, message = "8", "grpc: received message larger than max (5 vs. 4)"
 		require.ErrorAs(t, o.Write(t.Context(), b), new(*output.TooLarge))
+		status, message = "11", "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes" // tonic
+		require.ErrorAs(t, o.Write(t.Context(), b), new(*output.TooLarge))
+		status, message = "8", "gRPC message exceeds maximum size 4: 5" // grpc-java
+		require.ErrorAs(t, o.Write(t.Context(), b), new(*output.TooLarge))
 		status, message = "8", "quota"
 		require.ErrorAs(t, o.Write(t.Context(), b), new(*output.Throttled))
 		status, message = "14", "unavailable"
 		err = o.Write(t.Context(), b)
 		require.ErrorContains(t, err, "grpc-status 14")
 		require.NotErrorAs(t, err, new(*output.Refused))
+	}
+}
+
+// A server may compress its answer though nobody asked for it.
+func TestCompressedAnswerOverGRPC(t *testing.T) {
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, _ = z.Write(partialSuccess(2))
+	require.NoError(t, z.Close())
+	frame := append(binary.BigEndian.AppendUint32([]byte{1}, uint32(zipped.Len())), zipped.Bytes()...)
+	r := &web.Response{Header: http.Header{"Grpc-Encoding": {"gzip"}}}
+	message, err := unframe(r, frame)
+	require.NoError(t, err)
+	require.Equal(t, partialSuccess(2), message)
+	r.Header.Set("Grpc-Encoding", "snappy")
+	_, err = unframe(r, frame)
+	require.ErrorContains(t, err, "snappy")
+	for _, bad := range [][]byte{frame[:4], frame[:9], append([]byte{0}, frame...)} {
+		_, err = unframe(r, bad)
+		require.Error(t, err)
 	}
 }
 

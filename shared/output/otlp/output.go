@@ -63,7 +63,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if answer.Status < 200 || answer.Status > 299 {
 		return answer.Verdict(http.StatusBadRequest)
 	}
-	message, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	message, err := io.ReadAll(io.LimitReader(answer.Body, maxMessage))
 	if err != nil {
 		return answer.Errorf("reading the answer: %w", err)
 	}
@@ -71,8 +71,8 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 		if err := o.status(answer); err != nil {
 			return err
 		}
-		if len(message) >= 5 {
-			message = message[5:] // a byte for compression, which we did not ask for, and the length
+		if message, err = unframe(answer, message); err != nil {
+			return answer.Errorf("the answer is not one of gRPC: %w", err)
 		}
 	}
 	answer.Discard()

@@ -6,18 +6,23 @@
 //	Brokers  []string `env:"KAFKA_BROKERS" doc:"brokers, as host:port, separated by commas"`
 //	Password string   `env:"KAFKA_PASSWORD" secret:"true" doc:"password for SASL"`
 //
-// A field with secret:"true" can also be given as a path in the variable with _FILE added, and its value stands in no
-// error.
+// A field with secret:"true" can also be given as a path in the variable with _FILE added, and its value is in no error;
+// one of type Secret follows that file. Settings that several outputs share are a struct of their own, embedded with the
+// beginning of the variables' names:
+//
+//	secure.Settings `envPrefix:"LOKI_"`
 package settings
 
 import (
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/remora-logs/remora/shared/output/internal/live"
 )
 
 // Setting is one line of the table of settings.
@@ -40,7 +45,7 @@ type Checker interface{ Check() error }
 // that is set to nothing counts as not set, because Docker passes on each variable that a plugin declares. All that is
 // wrong is reported at once.
 func Load(environ map[string]string, cfg any) error {
-	fields := reflect.TypeOf(cfg).Elem()
+	fields := fieldsOf(reflect.ValueOf(cfg).Elem(), "")
 	values := make(map[string]string, len(environ))
 	for k, v := range environ {
 		if v != "" {
@@ -48,9 +53,9 @@ func Load(environ map[string]string, cfg any) error {
 		}
 	}
 	var wrong []error
-	for f := range fields.Fields() {
-		if isSecret(f) {
-			wrong = append(wrong, readSecret(variable(f), values))
+	for _, f := range fields {
+		if f.secret() {
+			wrong = append(wrong, f.readFile(values))
 		}
 	}
 	if err := env.ParseWithOptions(cfg, env.Options{Environment: values}); err != nil {
@@ -58,6 +63,11 @@ func Load(environ map[string]string, cfg any) error {
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return err
+	}
+	for _, f := range fields {
+		if s, ok := f.value.Addr().Interface().(*Secret); ok {
+			s.file = f.file
+		}
 	}
 	if c, ok := cfg.(Checker); ok {
 		return c.Check()
@@ -68,26 +78,43 @@ func Load(environ map[string]string, cfg any) error {
 // List is the settings that the struct that cfg points to has, in the order of its fields.
 func List(cfg any) []Setting {
 	var all []Setting
-	for f := range reflect.TypeOf(cfg).Elem().Fields() {
-		if name := variable(f); name != "" {
-			all = append(all, Setting{
-				Name: name, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"), Secret: isSecret(f),
-			})
+	for _, f := range fieldsOf(reflect.ValueOf(cfg).Elem(), "") {
+		all = append(all, Setting{
+			Name: f.variable, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"), Secret: f.secret(),
+		})
+	}
+	return all
+}
+
+// field is a field that a variable sets.
+type field struct {
+	reflect.StructField
+	value    reflect.Value
+	variable string
+	file     *live.File // that NAME_FILE names
+}
+
+// fieldsOf lists the fields of a struct and of those in it that have the beginning of their variables' names in common.
+func fieldsOf(of reflect.Value, prefix string) []*field {
+	var all []*field
+	for i := range of.NumField() {
+		f := of.Type().Field(i)
+		if inner, nested := f.Tag.Lookup("envPrefix"); nested || f.Anonymous {
+			all = append(all, fieldsOf(of.Field(i), prefix+inner)...)
+			continue
+		}
+		if name, _, _ := strings.Cut(f.Tag.Get("env"), ","); name != "" {
+			all = append(all, &field{StructField: f, value: of.Field(i), variable: prefix + name})
 		}
 	}
 	return all
 }
 
-// variable is the name of the variable that sets f; empty where none does.
-func variable(f reflect.StructField) string {
-	name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
-	return name
-}
+func (f *field) secret() bool { return f.Tag.Get("secret") == "true" }
 
-func isSecret(f reflect.StructField) bool { return f.Tag.Get("secret") == "true" }
-
-// readSecret puts what NAME_FILE points to, without the newline that editors leave at its end, in place of NAME.
-func readSecret(name string, values map[string]string) error {
+// readFile puts the content of the file that NAME_FILE names in place of NAME.
+func (f *field) readFile(values map[string]string) (err error) {
+	name := f.variable
 	path, ok := values[name+"_FILE"]
 	if !ok {
 		return nil
@@ -95,17 +122,17 @@ func readSecret(name string, values map[string]string) error {
 	if values[name] != "" {
 		return fmt.Errorf("%s and %s_FILE are both set; set one of them", name, name)
 	}
-	content, err := os.ReadFile(path)
-	if err != nil {
+	if f.file, err = live.Open(path); err != nil {
 		return fmt.Errorf("%s_FILE: %w", name, err)
 	}
-	values[name] = strings.TrimRight(string(content), "\r\n")
+	content, _ := f.file.Content()
+	values[name] = string(trim(content))
 	return nil
 }
 
 // explain names the variable where the library names the field. The value that could not be parsed is part of the
 // library's message, so of a secret only the type is told.
-func explain(err error, fields reflect.Type) error {
+func explain(err error, fields []*field) error {
 	var all env.AggregateError
 	if !errors.As(err, &all) {
 		return err
@@ -114,11 +141,14 @@ func explain(err error, fields reflect.Type) error {
 	for _, e := range all.Errors {
 		var bad env.ParseError
 		if errors.As(e, &bad) {
-			f, _ := fields.FieldByName(bad.Name)
-			if isSecret(f) {
-				bad.Err = errors.New("its value (not shown) can't be read as one")
+			i := slices.IndexFunc(fields, func(f *field) bool { return f.Name == bad.Name && f.Type == bad.Type })
+			if i >= 0 {
+				f := fields[i]
+				if f.secret() {
+					bad.Err = errors.New("its value (not shown) can't be read as one")
+				}
+				e = fmt.Errorf("%s must be %s: %w", f.variable, kind(f.Type), bad.Err)
 			}
-			e = fmt.Errorf("%s must be %s: %w", variable(f), kind(f.Type), bad.Err)
 		}
 		out = append(out, e)
 	}

@@ -1,41 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package secure makes the TLS configuration of outputs from files that settings name.
+// Package secure makes the TLS configuration of outputs from files that settings name, and follows those files.
 package secure
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
+	"sync"
+
+	"github.com/remora-logs/remora/shared/output/internal/live"
 )
+
+// Settings are those of an output that speaks TLS; it embeds them with the beginning of its variables' names.
+type Settings struct {
+	Verify bool   `env:"SSL_VERIFY" envDefault:"true" doc:"whether the server's certificate is checked"`
+	CA     string `env:"CA" doc:"file with the authorities to trust, PEM; the system's where not set. It is read again when it changes, as are the two below"`
+	Cert   string `env:"CERT" doc:"file with the client's certificate, PEM"`
+	Key    string `env:"KEY" doc:"file with the key to it, PEM"`
+}
+
+// Open reads the files. prefix is the one that the settings were embedded with, for errors.
+func (s Settings) Open(prefix string) (*Source, error) {
+	return Open(File{prefix + "CA", s.CA}, File{prefix + "CERT", s.Cert}, File{prefix + "KEY", s.Key}, s.Verify)
+}
 
 // File is a path and the variable it was set by, for errors. An empty path is a setting that was not made.
 type File struct{ Variable, Path string }
 
-// Config trusts the system's authorities, or those in ca; shows the certificate in cert, where there is one; and checks
-// the server's unless verify is false. The client's certificate is read anew for each connection, because it is renewed
-// while Remora runs.
-func Config(ca, cert, key File, verify bool) (*tls.Config, error) {
-	c := &tls.Config{
+// Source is a TLS configuration made of files that may be replaced. It is safe for concurrent use. A nil Source is that
+// of the system.
+type Source struct {
+	ca *live.File // nil for the system's authorities
+
+	mu      sync.Mutex
+	version int // of ca that config was made of
+	config  *tls.Config
+}
+
+// Open makes a source that trusts the system's authorities, or those in ca; shows the certificate in cert, where there is
+// one; and checks the server's unless verify is false.
+func Open(ca, cert, key File, verify bool) (*Source, error) {
+	s := &Source{config: &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: !verify, //nolint:gosec // only where the user asked for it
-	}
+	}}
 	if ca.Path != "" {
-		pem, err := os.ReadFile(ca.Path)
+		file, err := live.Open(ca.Path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", ca.Variable, err)
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
+		content, version := file.Content()
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(content) {
 			return nil, fmt.Errorf("%s: %s holds no certificate in PEM", ca.Variable, ca.Path)
 		}
+		s.ca, s.version, s.config.RootCAs = file, version, pool
 	}
 	if (cert.Path == "") != (key.Path == "") {
 		return nil, fmt.Errorf("%s and %s go together; one of them is not set", cert.Variable, key.Variable)
 	}
 	if cert.Path == "" {
-		return c, nil
+		return s, nil
 	}
 	load := func() (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(cert.Path, key.Path)
@@ -47,6 +73,31 @@ func Config(ca, cert, key File, verify bool) (*tls.Config, error) {
 	if _, err := load(); err != nil {
 		return nil, err
 	}
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	return c, nil
+	// The certificate is read for each connection, because it is renewed while Remora runs.
+	s.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	return s, nil
+}
+
+// Config returns the configuration for the next connection. It is the same pointer as long as the authorities are the
+// same, and must not be changed. A file that holds no certificate, as one that is being written, changes nothing.
+func (s *Source) Config() *tls.Config {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ca == nil {
+		return s.config
+	}
+	content, version := s.ca.Content()
+	if version == s.version {
+		return s.config
+	}
+	s.version = version
+	pool := x509.NewCertPool()
+	if pool.AppendCertsFromPEM(content) {
+		s.config = s.config.Clone()
+		s.config.RootCAs = pool
+	}
+	return s.config
 }

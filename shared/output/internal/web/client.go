@@ -12,17 +12,24 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/remora-logs/remora/shared/output/internal/secure"
 )
 
 // Options is how a Client sends.
 type Options struct {
-	TLS *tls.Config
-	// Header goes with each request: credentials, and what the user adds.
-	Header http.Header
+	// TLS is asked for its configuration before each request; nil is the system's.
+	TLS *secure.Source
+	// Login goes with each request; nil is nobody.
+	Login *Login
 	// Codec is how bodies are compressed.
 	Codec Codec
 	// GRPC frames bodies as gRPC's messages and speaks HTTP/2.
@@ -33,16 +40,20 @@ type Options struct {
 
 // Client posts bodies. It is safe for concurrent use.
 type Client struct {
-	options   Options
+	options Options
+	buffers sync.Pool // of *Buffer
+
+	mu        sync.Mutex
 	transport *http.Transport
-	buffers   sync.Pool // of *Buffer
+	tls       *tls.Config // that transport was made with
+	born      time.Time   // when transport was made
 }
 
 // Response is an answer.
 type Response struct {
 	Status int
 	Header http.Header
-	// Body is to be read by the caller, and closed. Of a body that is read to its end the connection is used again.
+	// Body is to be read by the caller, and closed. After a body was read to its end, its connection is used again.
 	Body    io.ReadCloser
 	from    string // the host, for errors
 	trailer *http.Header
@@ -58,36 +69,76 @@ func (r *Response) Trailer(name string) string {
 
 // NewClient makes a client. It connects to nothing yet.
 func NewClient(o Options) *Client {
+	if o.Login == nil {
+		o.Login = new(Login)
+	}
+	return &Client{options: o, buffers: sync.Pool{New: func() any { return &Buffer{codec: o.Codec} }}}
+}
+
+const (
+	// pingAfter is how long nothing has to come on an HTTP/2 connection with a request until it is tested, and pingWait
+	// how long the test may take. A proxy may lose a connection without a word; over HTTP/1 the request's time-out ends
+	// such a connection, over HTTP/2 other requests would follow on it.
+	pingAfter, pingWait = 10 * time.Second, 10 * time.Second
+	// renewAfter is how long connections are used for new requests. Names are resolved again then, and nodes that were
+	// added behind a balancer get their share.
+	renewAfter = 5 * time.Minute
+	// maxDials is how many connections one request may open. A server that closes each connection, or answers each request
+	// with GOAWAY, costs that many a back-off and no more.
+	maxDials = 2
+)
+
+// transportNow returns the transport for the next request: a new one where the authorities have changed, or the old one is
+// of age. Requests on the old one are not disturbed.
+func (c *Client) transportNow() *http.Transport {
+	config := c.options.TLS.Config()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if c.transport == nil || config != c.tls || now.Sub(c.born) >= renewAfter {
+		if old := c.transport; old != nil {
+			old.CloseIdleConnections()
+			time.AfterFunc(c.options.Timeout, old.CloseIdleConnections) // those that were in use
+		}
+		c.transport, c.tls, c.born = newTransport(c.options, config), config, now
+	}
+	return c.transport
+}
+
+func newTransport(o Options, config *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!o.GRPC)
 	protocols.SetHTTP2(o.GRPC)
 	protocols.SetUnencryptedHTTP2(o.GRPC)
-	return &Client{
-		options: o,
-		transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment,
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				c, err := dialer.DialContext(ctx, network, address)
-				if err != nil {
-					return nil, &unsentError{err}
-				}
-				return &conn{Conn: c}, nil
-			},
-			TLSClientConfig:     o.TLS,
-			TLSHandshakeTimeout: 10 * time.Second,
-			WriteBufferSize:     64 << 10,
-			ReadBufferSize:      16 << 10,
-			MaxIdleConnsPerHost: 64, // as many as there can be workers
-			// Shorter than what servers and the proxies before them wait, so that it is us who close.
-			IdleConnTimeout:       30 * time.Second,
-			ResponseHeaderTimeout: 0, // the exchange has a time-out as a whole
-			DisableCompression:    true,
-			Protocols:             protocols,
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials, ok := ctx.Value(dialsKey{}).(*atomic.Int32); ok && dials.Add(1) > maxDials {
+				return nil, errors.New("the server closes each connection before it answers")
+			}
+			c, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, &unsentError{err}
+			}
+			return &conn{Conn: c}, nil
 		},
-		buffers: sync.Pool{New: func() any { return &Buffer{codec: o.Codec} }},
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: 10 * time.Second,
+		WriteBufferSize:     64 << 10,
+		ReadBufferSize:      16 << 10,
+		MaxIdleConnsPerHost: 64, // as many as there can be workers
+		// Shorter than what servers and the proxies before them wait, so that it is us who close.
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression:     true, // a compressed answer that nobody asked for is treated by plain
+		Protocols:              protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingWait},
 	}
 }
+
+// dialsKey is the key of a request's count of connections in its context.
+type dialsKey struct{}
 
 // unsentError is a connection that was not made, so that nothing can have been taken.
 type unsentError struct{ error }
@@ -124,13 +175,12 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Bu
 		return nil, end, err
 	}
 	request := &http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host, Header: c.options.Header.Clone(),
-		ContentLength: int64(len(payload)),
-		Body:          b.body(payload),
-		GetBody:       func() (io.ReadCloser, error) { return b.body(payload), nil },
+		Method: http.MethodPost, URL: u, Host: u.Host, ContentLength: int64(len(payload)),
+		Body:    b.body(payload),
+		GetBody: func() (io.ReadCloser, error) { return b.body(payload), nil },
 	}
-	if request.Header == nil {
-		request.Header = make(http.Header, 3)
+	if request.Header, err = c.options.Login.Header(); err != nil {
+		return nil, end, err
 	}
 	request.Header.Set("Content-Type", contentType)
 	if encoding := c.options.Codec.encoding(); encoding != "" {
@@ -150,7 +200,11 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Bu
 // Get asks for u.
 func (c *Client) Get(ctx context.Context, u *url.URL) (*Response, func(), error) {
 	ctx, end := context.WithTimeout(ctx, c.options.Timeout)
-	request := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: c.options.Header.Clone()}
+	header, err := c.options.Login.Header()
+	if err != nil {
+		return nil, end, err
+	}
+	request := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}
 	r, err := c.do(request.WithContext(ctx))
 	return r, end, err
 }
@@ -159,22 +213,85 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 	if request.Header.Get("User-Agent") == "" {
 		request.Header.Set("User-Agent", "remora")
 	}
+	request.Header.Set("Accept-Encoding", "identity")
+	var used net.Conn
+	ctx := context.WithValue(request.Context(), dialsKey{}, new(atomic.Int32))
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = i.Conn }})
 	// The transport and not http.Client: a redirect would turn a POST into a GET, or send credentials elsewhere.
-	answer, err := c.transport.RoundTrip(request)
+	answer, err := c.transportNow().RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("no answer within %v: %w", c.options.Timeout, err)
+			if c.options.GRPC && used != nil {
+				_ = used.Close() // the next request would be sent on it
+			}
 		}
 		return nil, fmt.Errorf("%s: %w", request.URL.Host, err)
 	}
-	return &Response{
+	r := &Response{
 		Status: answer.StatusCode, Header: answer.Header, Body: answer.Body, from: request.URL.Host, trailer: &answer.Trailer,
-	}, nil
+	}
+	if c.options.GRPC {
+		r.Body = &dropping{answer.Body, used}
+	}
+	return r, r.plain()
 }
+
+// dropping is a body after whose time-out its connection is closed, as in do.
+type dropping struct {
+	io.ReadCloser
+	conn net.Conn
+}
+
+func (d *dropping) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if errors.Is(err, context.DeadlineExceeded) && d.conn != nil {
+		_ = d.conn.Close()
+	}
+	return n, err
+}
+
+// plain has the body read without the compression that nobody asked for, but some proxies apply.
+func (r *Response) plain() error {
+	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+		return nil
+	case "gzip", "x-gzip":
+		r.Header.Del("Content-Encoding")
+		r.Body = &unzipped{from: r.Body}
+		return nil
+	default:
+		_ = r.Body.Close()
+		return fmt.Errorf("%s: %d with a body in %s, which was not asked for", r.from, r.Status, Quote([]byte(encoding)))
+	}
+}
+
+// unzipped reads a compressed body. The reader is made at the first read: there may be no body.
+type unzipped struct {
+	from io.ReadCloser
+	zip  *gzip.Reader
+}
+
+func (u *unzipped) Read(p []byte) (int, error) {
+	if u.zip == nil {
+		zip, err := gzip.NewReader(u.from)
+		if err != nil {
+			return 0, err // io.EOF where there is nothing at all
+		}
+		u.zip = zip
+	}
+	return u.zip.Read(p)
+}
+
+func (u *unzipped) Close() error { return u.from.Close() }
 
 // Close closes connections that are not in use.
 func (c *Client) Close() error {
-	c.transport.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
+	}
 	return nil
 }
 

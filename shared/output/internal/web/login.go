@@ -4,37 +4,104 @@ package web
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/output/internal/live"
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Login is how a server is to know us: by user and password, or by a bearer token.
-type Login struct{ User, Password, Bearer string }
+// Settings are those of an output that posts to a server: who we are, and TLS. It embeds them with the beginning of its
+// variables' names.
+type Settings struct {
+	User     string          `env:"USER" doc:"user for basic authentication"`
+	Password settings.Secret `env:"PASSWORD" secret:"true" doc:"password for basic authentication"`
+	Bearer   settings.Secret `env:"BEARER_TOKEN" secret:"true" doc:"bearer token; instead of a user"`
+	Headers  settings.Secret `env:"HEADERS" secret:"true" doc:"further headers, as name=value, separated by commas"`
+	secure.Settings
+}
 
-// Header makes the header of all requests of extra and login, or of the user in u, which is taken out of it. prefix is
-// that of the variables, for errors.
-func Header(prefix string, u *url.URL, login Login, extra map[string]string) (http.Header, error) {
-	if u.User != nil && login.User == "" && login.Bearer == "" {
-		login.User = u.User.Username()
-		login.Password, _ = u.User.Password()
+// Client makes a client for u, whose user it takes out. o lacks what s says, and each request carries what is fixed.
+func (s *Settings) Client(prefix string, u *url.URL, o Options, fixed http.Header) (*Client, error) {
+	var err error
+	if o.Login, err = s.Login(prefix, u.User); err != nil {
+		return nil, err
 	}
-	u.User = nil
-	header := make(http.Header)
-	for name, value := range extra {
-		if !validName(name) {
-			return nil, fmt.Errorf("%s_HEADERS: one of the names is not that of a header", prefix)
+	u.User, o.Login.Fixed = nil, fixed
+	if o.TLS, err = s.Open(prefix); err != nil {
+		return nil, err
+	}
+	return NewClient(o), nil
+}
+
+// Login makes the login of s; inURL, a user that a URL named, stands for one that was not set. prefix is the one that the
+// settings were embedded with, for errors.
+func (s *Settings) Login(prefix string, inURL *url.Userinfo) (*Login, error) {
+	l := &Login{User: s.User, Password: s.Password, Bearer: s.Bearer, Headers: s.Headers}
+	if s.User != "" && s.Bearer.IsSet() {
+		return nil, fmt.Errorf("%sUSER and %sBEARER_TOKEN are both set; set one of them", prefix, prefix)
+	}
+	if inURL != nil && s.User == "" && !s.Bearer.IsSet() {
+		password, _ := inURL.Password()
+		l.User, l.Password = inURL.Username(), settings.NewSecret(password)
+	}
+	if _, err := l.Header(); err != nil {
+		return nil, fmt.Errorf("%s%w", prefix, err)
+	}
+	return l, nil
+}
+
+// Login is how a server knows us: by user and password, by a bearer token, or by an API key of Elasticsearch's.
+type Login struct {
+	User                     string
+	Password, Bearer, APIKey settings.Secret
+	Headers                  settings.Secret // name=value, separated by commas
+	// Credentials is a file with user:password, which goes before both; nil where there is none.
+	Credentials *live.File
+	// Decode treats the values of Headers before they are used; nil leaves them.
+	Decode func(value string) string
+	// Fixed are headers that don't change.
+	Fixed http.Header
+}
+
+// Header returns the headers of the next request, with the secrets as they are now. It is the caller's to change.
+func (l *Login) Header() (http.Header, error) {
+	header := l.Fixed.Clone()
+	if header == nil {
+		header = make(http.Header, 6)
+	}
+	for pair := range strings.SplitSeq(l.Headers.Reveal(), ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok:
+			return nil, errors.New("HEADERS: it must be a list of name=value, separated by commas")
+		case !validName(name):
+			return nil, errors.New("HEADERS: one of the names is not that of a header")
+		}
+		if l.Decode != nil {
+			value = l.Decode(value)
 		}
 		header.Set(textproto.TrimString(name), textproto.TrimString(value))
 	}
 	switch {
-	case login.User != "" && login.Bearer != "":
-		return nil, fmt.Errorf("%s_USER and %s_BEARER_TOKEN are both set; set one of them", prefix, prefix)
-	case login.Bearer != "":
-		header.Set("Authorization", "Bearer "+login.Bearer)
-	case login.User != "":
-		header.Set("Authorization", Basic(login.User, login.Password))
+	case l.APIKey.IsSet():
+		header.Set("Authorization", "ApiKey "+l.APIKey.Reveal())
+	case l.Bearer.IsSet():
+		header.Set("Authorization", "Bearer "+l.Bearer.Reveal())
+	case l.Credentials != nil:
+		content, _ := l.Credentials.Content()
+		user, password, _ := strings.Cut(strings.TrimRight(string(content), "\r\n"), ":")
+		header.Set("Authorization", Basic(user, password))
+	case l.User != "":
+		header.Set("Authorization", Basic(l.User, l.Password.Reveal()))
 	}
 	return header, nil
 }

@@ -5,7 +5,10 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
@@ -15,22 +18,64 @@ import (
 const maxAfter = 5 * time.Minute
 
 // Verdict is what a status other than success means for the batch, in the words of output.Output; refused lists the
-// statuses that mean that it lies in the records. Of the rest of 4xx (credentials, a wrong path) nothing is lost: they
-// are sent again until somebody has mended it. It reads the answer's body.
+// statuses that mean that it lies in the records, where it is the backend that says so. Of the rest of 4xx (credentials, a
+// wrong path) nothing is lost: they are sent again until somebody has mended it. It reads the answer's body.
 func (r *Response) Verdict(refused ...int) error {
-	err := fmt.Errorf("%s: %d %s: %s", r.from, r.Status, http.StatusText(r.Status), r.Said())
-	for _, status := range refused {
-		if r.Status == status {
-			return &output.Refused{Cause: err}
-		}
+	said := r.Said()
+	err := fmt.Errorf("%s: %d %s: %s", r.from, r.Status, http.StatusText(r.Status), said)
+	if location := r.location(); location != "" {
+		err = fmt.Errorf("%w (redirects to %s, which is not followed: set that address)", err, location)
 	}
-	if r.Status == http.StatusRequestEntityTooLarge {
+	switch {
+	case r.Status == http.StatusRequestEntityTooLarge, r.Status >= 400 && r.Status != http.StatusTooManyRequests && TooLarge(said):
 		return &output.TooLarge{Cause: err}
+	case slices.Contains(refused, r.Status):
+		if foreign(r.Header.Get("Content-Type"), said) {
+			return fmt.Errorf("%w (this is not the backend's answer: check the address, http or https, and what lies between)", err)
+		}
+		return &output.Refused{Cause: err}
 	}
 	if after := RetryAfter(r.Header, time.Now()); after > 0 || r.Status == http.StatusTooManyRequests {
 		return &output.Throttled{After: after, Cause: err}
 	}
 	return err
+}
+
+// location is where a redirect leads, without its query and user, which may be secrets.
+func (r *Response) location() string {
+	if r.Status < 300 || r.Status > 399 {
+		return ""
+	}
+	u, err := url.Parse(r.Header.Get("Location"))
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return Quote([]byte(u.String()))
+}
+
+// tooLarge are the words by which servers say that a request is larger than they take, for want of a status of its own:
+// gRPC in Go, C++ and JavaScript; in Rust; in Java; in .NET; Go's HTTP server; Loki, which passes on its own gRPC's.
+var tooLarge = []string{
+	"larger than max", "message length too large", "exceeds maximum size", "exceeds the maximum configured message size",
+	"request body too large", "request entity too large", "payload too large", "message too large", "postbodytoolarge",
+}
+
+// TooLarge reports whether a server's words mean that the request was larger than it takes.
+func TooLarge(said string) bool {
+	said = strings.ToLower(said)
+	return slices.ContainsFunc(tooLarge, func(words string) bool { return strings.Contains(said, words) })
+}
+
+// foreign reports whether an answer that says 400 comes from something that stands before the backend, or from one that was
+// spoken to in the wrong protocol, and so says nothing of the records.
+func foreign(contentType, said string) bool {
+	lower := strings.ToLower(said)
+	return strings.Contains(strings.ToLower(contentType), "html") || strings.HasPrefix(lower, "<") ||
+		strings.Contains(lower, "http request to an https") || // Go
+		strings.Contains(lower, "plain http request was sent to https") || // nginx
+		strings.Contains(lower, "speaking plain http to an ssl") || // Apache
+		lower == "bad request" || strings.HasPrefix(lower, "400 bad request") // servers that could not read the request
 }
 
 // Errorf is an error that names the host.

@@ -5,6 +5,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +27,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 func address(t *testing.T, s *httptest.Server) *url.URL {
@@ -70,9 +77,9 @@ func TestBodyArrivesWholeInEveryCodecAndOverTLS(t *testing.T) {
 	for _, codec := range []Codec{None, Gzip, Zstd} {
 		for _, start := range []func(http.Handler) *httptest.Server{httptest.NewServer, httptest.NewTLSServer} {
 			s := start(handler)
-			o := Options{Codec: codec, Timeout: time.Minute, Header: http.Header{"X-Mine": {"1"}}}
+			o := Options{Codec: codec, Timeout: time.Minute, Login: &Login{Fixed: http.Header{"X-Mine": {"1"}}}}
 			if s.TLS != nil {
-				o.TLS = s.Client().Transport.(*http.Transport).TLSClientConfig
+				o.TLS = trust(t, s)
 			}
 			c := NewClient(o)
 			for range 3 { // the buffer and the connection are used again
@@ -86,6 +93,16 @@ func TestBodyArrivesWholeInEveryCodecAndOverTLS(t *testing.T) {
 			s.Close()
 		}
 	}
+}
+
+// trust is a source that knows the server's authority.
+func trust(t *testing.T, s *httptest.Server) *secure.Source {
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	source, err := secure.Settings{Verify: true, CA: path}.Open("X_")
+	require.NoError(t, err)
+	return source
 }
 
 func TestConnectionIsKept(t *testing.T) {
@@ -130,11 +147,14 @@ func TestBufferIsNotUsedAgainWhileItIsRead(t *testing.T) {
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	s := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
+	s := httptest.NewServer(http.RedirectHandler("http://u:hunter2@127.0.0.1:1/elsewhere?token=hunter2", http.StatusFound))
 	defer s.Close()
 	r, err := post(t, NewClient(Options{Codec: None, Timeout: time.Minute}), address(t, s), nil)
 	require.NoError(t, err)
-	require.ErrorContains(t, r.Verdict(), "302")
+	err = r.Verdict()
+	require.ErrorContains(t, err, "302")
+	require.ErrorContains(t, err, "http://127.0.0.1:1/elsewhere")
+	require.NotContains(t, err.Error(), "hunter2")
 }
 
 func TestVerdicts(t *testing.T) {
@@ -207,20 +227,176 @@ func TestPasswordsInURLsStayOutOfErrors(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	u := &url.URL{User: url.UserPassword("me", "pass")}
-	h, err := Header("X", u, Login{}, map[string]string{" A-B ": " c "})
+	password := settings.NewSecret("pass")
+	l, err := (&Settings{Headers: settings.NewSecret(" A-B = c ,")}).Login("X_", url.UserPassword("me", "pass"))
+	require.NoError(t, err)
+	h, err := l.Header()
 	require.NoError(t, err)
 	require.Equal(t, http.Header{"A-B": {"c"}, "Authorization": {Basic("me", "pass")}}, h)
-	require.Nil(t, u.User)
-	h, err = Header("X", u, Login{Bearer: "t"}, nil)
+	l, err = (&Settings{Bearer: settings.NewSecret("t")}).Login("X_", nil)
+	require.NoError(t, err)
+	h, err = l.Header()
 	require.NoError(t, err)
 	require.Equal(t, "Bearer t", h.Get("Authorization"))
-	_, err = Header("X", u, Login{User: "u", Bearer: "hunter2"}, nil)
+	_, err = (&Settings{User: "u", Password: password, Bearer: settings.NewSecret("hunter2")}).Login("X_", nil)
 	require.ErrorContains(t, err, "X_BEARER_TOKEN")
 	require.NotContains(t, err.Error(), "hunter2")
-	_, err = Header("X", u, Login{}, map[string]string{"a b": "hunter2"})
-	require.ErrorContains(t, err, "X_HEADERS")
-	require.NotContains(t, err.Error(), "hunter2")
+	for _, bad := range []string{"a b=hunter2", "hunter2", "=hunter2"} {
+		_, err = (&Settings{Headers: settings.NewSecret(bad)}).Login("X_", nil)
+		require.ErrorContains(t, err, "X_HEADERS")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// A token that is renewed while Remora runs is used from then on.
+func TestRenewedTokenIsUsed(t *testing.T) {
+	var c struct {
+		Settings `envPrefix:"X_"`
+	}
+	path := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(path, []byte("old\n"), 0o600))
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, settings.Load(map[string]string{"X_BEARER_TOKEN_FILE": path}, &c))
+		l, err := c.Login("X_", nil)
+		require.NoError(t, err)
+		bearer := func() string {
+			h, err := l.Header()
+			require.NoError(t, err)
+			return h.Get("Authorization")
+		}
+		require.Equal(t, "Bearer old", bearer())
+		require.NoError(t, os.WriteFile(path, []byte("renewed\n"), 0o600))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "Bearer renewed", bearer())
+	})
+}
+
+func TestCompressionThatNobodyAskedFor(t *testing.T) {
+	for _, encoding := range []string{"gzip", "br"} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") != "identity" {
+				t.Error("the server is not asked for plain answers")
+			}
+			w.Header().Set("Content-Encoding", encoding)
+			w.WriteHeader(http.StatusTeapot)
+			z := gzip.NewWriter(w)
+			_, _ = z.Write([]byte("short and stout"))
+			_ = z.Close()
+		}))
+		defer s.Close()
+		r, err := post(t, NewClient(Options{Codec: None, Timeout: time.Minute}), address(t, s), nil)
+		if encoding != "gzip" {
+			require.ErrorContains(t, err, "br, which was not asked for")
+			continue
+		}
+		require.NoError(t, err)
+		require.ErrorContains(t, r.Verdict(), "short and stout")
+	}
+}
+
+func TestBackendsThatSayTooLargeIntheirOwnWay(t *testing.T) {
+	for _, said := range []string{
+		"rpc error: code = ResourceExhausted desc = grpc: received message larger than max (8388608 vs. 4194304)",
+		"gRPC message exceeds maximum size 4194304: 5000000", "Error, decoded message length too large: found 5000000 bytes",
+		"http: request body too large", "Received message exceeds the maximum configured message size.",
+	} {
+		for _, status := range []int{400, 500} {
+			r := &Response{Status: status, Body: io.NopCloser(strings.NewReader(said))}
+			require.ErrorAs(t, r.Verdict(400), new(*output.TooLarge), said)
+		}
+	}
+	r := &Response{Status: 429, Body: io.NopCloser(strings.NewReader("message too large for the burst"))}
+	require.ErrorAs(t, r.Verdict(), new(*output.Throttled))
+}
+
+// What a proxy, or a server that was spoken to in the wrong protocol, thinks of a request says nothing of the records.
+func TestForeign400IsNotTheRecordsFault(t *testing.T) {
+	for _, said := range []string{
+		"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title>", "Client sent an HTTP request to an HTTPS server.\n",
+		"400 Bad Request: missing required Host header", "Bad Request", "  <!doctype html>",
+	} {
+		r := &Response{Status: 400, Body: io.NopCloser(strings.NewReader(said))}
+		err := r.Verdict(400)
+		require.NotErrorAs(t, err, new(*output.Refused), said)
+		require.ErrorContains(t, err, "check the address")
+	}
+	r := &Response{Status: 400, Body: io.NopCloser(strings.NewReader("entry too old"))}
+	require.ErrorAs(t, r.Verdict(400), new(*output.Refused))
+}
+
+// answer makes an HTTP/2 server of cleartext that treats each connection's first request by f.
+func http2Server(t *testing.T, f http.Handler) (*httptest.Server, *atomic.Int32) {
+	conns := new(atomic.Int32)
+	s := httptest.NewUnstartedServer(f)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	return s, conns
+}
+
+func TestConnectionWithADeadlineBehindItIsNotUsedAgain(t *testing.T) {
+	var mute atomic.Bool
+	mute.Store(true)
+	s, conns := http2Server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if mute.Load() {
+			<-r.Context().Done()
+		}
+	}))
+	c := NewClient(Options{Codec: None, GRPC: true, Timeout: 100 * time.Millisecond})
+	_, err := post(t, c, address(t, s), nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	mute.Store(false)
+	_, err = post(t, c, address(t, s), nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, conns.Load())
+}
+
+// goAway sends each connection GOAWAY, as a proxy does whose backends are gone: after its first bytes, or at once.
+func goAway(t *testing.T, after bool) (u *url.URL, conns *atomic.Int32) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	conns = new(atomic.Int32)
+	var handlers sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); handlers.Wait() })
+	handlers.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Add(1)
+			handlers.Go(func() {
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+				// SETTINGS, and GOAWAY with NO_ERROR and 0 as the last stream, which invites to try again elsewhere.
+				_, _ = c.Write([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
+				if after {
+					_, _ = io.ReadFull(c, make([]byte, 24+9))
+				}
+				_, _ = c.Write([]byte("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+				_, _ = io.Copy(io.Discard, c)
+			})
+		}
+	})
+	return &url.URL{Scheme: "http", Host: l.Addr().String()}, conns
+}
+
+func TestGoAwayCostsAConnectionOrTwo(t *testing.T) {
+	for _, after := range []bool{true, false} {
+		u, conns := goAway(t, after)
+		c := NewClient(Options{Codec: None, GRPC: true, Timeout: 2 * time.Second})
+		started := time.Now()
+		_, err := post(t, c, u, []byte("x"))
+		require.Error(t, err)
+		require.Less(t, time.Since(started), 10*time.Second)
+		require.LessOrEqual(t, conns.Load(), int32(2), after)
+	}
 }
 
 func TestQuote(t *testing.T) {
