@@ -55,6 +55,8 @@ type Input struct {
 	Others []string
 	// DefaultTarget is where stdout goes that nothing declares; not collected where it is empty.
 	DefaultTarget string
+	// Rules are those that choose the container, in the order of their file.
+	Rules []*Rule
 	// File is what ReadFile made of REMORA_CONFIG; nil for none.
 	File *File
 	// Annotations are a Pod's, Labels a container's. Keys that are not of the dialect are ignored in either.
@@ -67,6 +69,7 @@ type Input struct {
 // that could be changed.
 func (d *Dialect) Read(in Input) Set {
 	r := reader{d: d, drafts: make(map[string]*draft), set: Set{Errors: []Problem{}, Warnings: []Problem{}}}
+	r.rules(in.Rules)
 	r.file(in.File)
 	r.labels(in.Annotations)
 	r.labels(in.Labels)

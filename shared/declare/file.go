@@ -26,12 +26,14 @@ import (
 type File struct {
 	path   string
 	logs   []fileLog
+	rules  []*Rule   // below collect, for a node agent
 	errors []Problem // of the file as a whole
 }
 
 // fileLog is one log in a file.
 type fileLog struct {
 	name    string
+	above   string // the key that it stands below: logs
 	entries []entry
 	errors  []Problem
 }
@@ -54,11 +56,14 @@ func ReadFile(path string, data []byte) *File {
 		return f
 	}
 	f.each(path, document.Content[0], func(key, value *yaml.Node) {
-		if key.Value != "logs" {
-			f.error(key.Value, key, "unknown key"+didYouMean(key.Value, []string{"logs"}))
-			return
+		switch key.Value {
+		case "logs":
+			f.each("logs", value, func(key, value *yaml.Node) { f.logs = append(f.logs, f.log("logs", key, value)) })
+		case "collect":
+			f.collect(value)
+		default:
+			f.error(key.Value, key, "unknown key"+didYouMean(key.Value, []string{"logs", "collect"}))
 		}
-		f.each("logs", value, f.log)
 	})
 	return f
 }
@@ -104,19 +109,20 @@ func follow(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-func (f *File) log(key, value *yaml.Node) {
-	l := fileLog{name: key.Value}
-	name := "logs." + key.Value
-	defer func() { f.logs = append(f.logs, l) }()
+// log reads the log that is named key below the key above.
+func (f *File) log(above string, key, value *yaml.Node) fileLog {
+	l := fileLog{name: key.Value, above: above}
+	name := above + "." + key.Value
 	if !isName(l.name) {
 		f.error(name, key, quote(l.name)+" is no name of a log: only letters, digits, _ and - may occur in it")
-		return
+		return l
 	}
 	if value.Kind == yaml.ScalarNode {
 		l.add(f, "", name, value)
-		return
+		return l
 	}
 	f.each(name, value, func(key, value *yaml.Node) { l.key(f, "", key, value) })
+	return l
 }
 
 // key reads one key below a log, or below the path above.
@@ -130,7 +136,7 @@ func (l *fileLog) key(f *File, above string, key, value *yaml.Node) {
 	case path == "path", path == "source":
 		path = ""
 	}
-	full := strings.TrimSuffix("logs."+l.name+"."+path, ".")
+	full := strings.TrimSuffix(l.above+"."+l.name+"."+path, ".")
 	switch {
 	case path != "" && !isKnown(path) && !(path == "multiline" && value.Kind == yaml.MappingNode):
 		l.error(full, f.place(key)+unknownKey(path))
@@ -186,7 +192,11 @@ func (r *reader) file(f *File) {
 		return
 	}
 	r.set.Errors = append(r.set.Errors, f.errors...)
-	for _, l := range f.logs {
+	r.logs(f.logs)
+}
+
+func (r *reader) logs(logs []fileLog) {
+	for _, l := range logs {
 		if !isName(l.name) {
 			continue
 		}
