@@ -24,8 +24,7 @@ type Encoded struct {
 	big     bool
 	sniff   bool // the byte order is still to be found out
 	decoder *encoding.Decoder
-	skipped int64
-	places  int64
+	holes   holes
 }
 
 // NewEncoded makes a cutter for src of the encoding named name, by any of the labels of the WHATWG's Encoding Standard.
@@ -65,6 +64,13 @@ func (e *Encoded) order(big bool) {
 func (e *Encoded) Cut(b *record.Batch, data []byte, at, now int64, last bool) int {
 	pos := e.begin(data, at)
 	for pos < len(data) {
+		if data[pos] == 0 {
+			text, more := e.holes.skip(data, pos, e.unit, last)
+			if pos = text; more && !(last && pos < len(data)) {
+				return pos
+			}
+		}
+		e.holes.inside = false
 		n := e.newline(data[pos:])
 		switch {
 		case n >= 0:
@@ -73,8 +79,8 @@ func (e *Encoded) Cut(b *record.Batch, data []byte, at, now int64, last bool) in
 		case last:
 			whole := (len(data) - pos) &^ (e.unit - 1)
 			if odd := len(data) - pos - whole; odd > 0 {
-				e.skipped += int64(odd)
-				e.places++
+				e.holes.bytes += int64(odd)
+				e.holes.places++
 			}
 			if whole > 0 {
 				e.pieces(b, data[pos:pos+whole], at+int64(pos), now, true)
@@ -96,20 +102,26 @@ func (e *Encoded) begin(data []byte, at int64) (skip int) {
 	if odd := int(at & 1); odd > 0 {
 		return odd
 	}
-	little, big := data[0] == 0xff && data[1] == 0xfe, data[0] == 0xfe && data[1] == 0xff
-	mark := at == 0 && (little || big)
 	if e.sniff {
-		e.sniff = false
-		if mark {
-			e.order(big)
-		} else {
-			e.order(zerosAt(data, 0) > zerosAt(data, 1))
+		text := bytes.TrimLeft(data, "\x00") // a hole says nothing
+		text = data[(len(data)-len(text))&^1:]
+		little, big := marks(text)
+		if e.sniff = len(text) < 2; !e.sniff {
+			e.order(big || !little && zerosAt(text, 0) > zerosAt(text, 1))
 		}
 	}
-	if mark {
+	if little, big := marks(data); at == 0 && (little || big) {
 		return 2
 	}
 	return 0
+}
+
+// marks reports whether data begins with a byte order mark of UTF-16, and of which order.
+func marks(data []byte) (little, big bool) {
+	if len(data) < 2 {
+		return false, false
+	}
+	return data[0] == 0xff && data[1] == 0xfe, data[0] == 0xfe && data[1] == 0xff
 }
 
 // zerosAt counts the zeros among every second byte of data: in text of few scripts they are the high halves.
@@ -200,7 +212,7 @@ func (e *Encoded) emit(b *record.Batch, text []byte, offset, now int64, truncate
 		text = text[min(e.unit, len(text)):]
 		e.decoder.Reset()
 	}
-	line := b.Arena[from:len(b.Arena):len(b.Arena)]
+	line := bytes.TrimPrefix(b.Arena[from:len(b.Arena):len(b.Arena)], byteOrderMark)
 	if !truncated && len(line) > 0 && line[len(line)-1] == '\r' {
 		line = line[:len(line)-1]
 	}
@@ -227,4 +239,4 @@ func (e *Encoded) Expire(*record.Batch, int64) {}
 func (e *Encoded) Err() error { return nil }
 
 // Skipped implements Cutter.
-func (e *Encoded) Skipped() (bytes, places int64) { return e.skipped, e.places }
+func (e *Encoded) Skipped() (bytes, places int64) { return e.holes.bytes, e.holes.places }

@@ -5,6 +5,7 @@ package cut
 import (
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/text/encoding"
@@ -111,6 +112,31 @@ func TestEncodedLongLines(t *testing.T) {
 		}
 		if name != "iso-2022-jp" { // its pieces do not stand alone: the shift into Japanese is in the first
 			require.Equal(t, text, all.String(), name)
+		}
+	}
+}
+
+// Holes and byte order marks are no part of a record, in whichever order the bytes come.
+func TestEncodedHolesAndMarks(t *testing.T) {
+	for _, name := range []string{"utf-16", "utf-16le", "utf-16be"} {
+		encode := func(text string) (out []byte) {
+			for _, unit := range utf16.Encode([]rune(text)) {
+				if out = append(out, byte(unit), byte(unit>>8)); name != "utf-16le" {
+					out[len(out)-2], out[len(out)-1] = byte(unit>>8), byte(unit)
+				}
+			}
+			return out
+		}
+		text := encode(strings.Repeat("\x00", 5000) + "\ufeffa\n" + strings.Repeat("\x00", 100) + "b\n\x00c\n")
+		for _, size := range []int{2, 3, 7, 100, len(text)} {
+			c, err := NewEncoded(name, record.NewSource("s", "n", "p", "t", nil, nil), 1000)
+			require.NoError(t, err)
+			got, offsets := feedEncoded(t, c, text, size)
+			require.Equal(t, []string{"a", "b", "\x00c"}, got, "%s by %d", name, size)
+			require.Equal(t, []int64{10000, 10206, 10210}, offsets)
+			skipped, places := c.Skipped()
+			require.EqualValues(t, 10200, skipped)
+			require.EqualValues(t, 2, places)
 		}
 	}
 }

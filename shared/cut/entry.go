@@ -27,6 +27,14 @@ func (e *entry) appendText(dst []byte) []byte {
 	return append(dst, e.line...)
 }
 
+// trimReturn takes a carriage return off the end of the line, so that it makes no line too long.
+func (e *entry) trimReturn() {
+	if n := len(e.line); n > 1 && e.line[n-1] == '\r' && e.line[n-2] != '\r' {
+		e.line = e.line[:n-1]
+		e.tail++
+	}
+}
+
 // timeOr is the engine's time, or now where it gave none.
 func (e *entry) timeOr(now int64) int64 {
 	if e.timeNano > 0 {

@@ -66,6 +66,18 @@ func TestFramesOfEverySplit(t *testing.T) {
 	}
 }
 
+// A terminal ends lines with \r\n, of which the engine takes the \n away.
+func TestATerminalsReturnIsNoPartOfARecord(t *testing.T) {
+	long := strings.Repeat("x", 64)
+	data := encode(line("stdout", "one\r"), line("stdout", "\r"), line("stdout", "50%\r100%\r\r"), line("stdout", long+"\r"),
+		piece("stdout", "x", "a\r", false), piece("stdout", "x", "b\r", true), piece("stdout", "y", "c\r", false), piece("stdout", "y", "", true))
+	want := []string{"one", "", "50%\r100%\r", long, "a\rb", "c"}
+	require.Equal(t, want, lines(cutAll(frames(data), data)))
+	for split := range data {
+		require.Equal(t, want, lines(cutAll(frames(data), data, split)), "split at %d", split)
+	}
+}
+
 func TestALongMessageIsOneRecordAndInterleavedStreamsStayApart(t *testing.T) {
 	var entries []logdriver.LogEntry
 	text := strings.Repeat("0123456789abcdef", 1024)

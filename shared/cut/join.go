@@ -98,7 +98,11 @@ func (j *joiner) split(b *record.Batch, e *entry, from, to, now int64) {
 	}
 }
 
+// emit makes r a record. A terminal ends lines with \r\n, of which runtimes take the \n away: neither is part of a record.
 func (j *joiner) emit(b *record.Batch, r record.Record) {
+	if n := len(r.Line); n > 0 && r.Line[n-1] == '\r' && !r.Truncated {
+		r.Line = r.Line[:n-1]
+	}
 	r.Source = j.src
 	b.Records = append(b.Records, r)
 }

@@ -9,18 +9,17 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// hole is how many NUL bytes at the beginning of a line are taken for a hole in the file rather than for text. A writer
-// without O_APPEND whose file was truncated under it goes on at its old offset; what lies before reads as NULs.
-const hole = 16
+// byteOrderMark is U+FEFF in UTF-8, which some editors and loggers write at the beginning of a file.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Lines cuts at newlines; a carriage return before the newline belongs to it. A line longer than the limit comes as
+// Lines cuts at newlines; a carriage return before the newline belongs to it, and a byte order mark at the beginning of a
+// line is left out. A line longer than the limit comes as
 // several records, all but the last marked as truncated. Nothing of it is held between two calls, save the knowledge of
 // being inside a hole.
 type Lines struct {
-	src            *record.Source
-	max            int
-	inHole         bool
-	skipped, holes int64
+	src   *record.Source
+	max   int
+	holes holes
 }
 
 // NewLines makes a cutter for src whose records hold at most max bytes.
@@ -30,13 +29,19 @@ func NewLines(src *record.Source, max int) *Lines { return &Lines{src: src, max:
 func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int {
 	pos := 0
 	for pos < len(data) {
-		if data[pos] == 0 {
-			text, more := l.skipHole(data, pos, last)
+		switch data[pos] {
+		case 0:
+			text, more := l.holes.skip(data, pos, 1, last)
 			if pos = text; more {
 				return pos
 			}
+		case byteOrderMark[0]:
+			if bytes.HasPrefix(data[pos:], byteOrderMark) {
+				pos += len(byteOrderMark)
+				continue
+			}
 		}
-		l.inHole = false
+		l.holes.inside = false
 		n := bytes.IndexByte(data[pos:], '\n')
 		switch {
 		case n >= 0:
@@ -89,25 +94,6 @@ func (l *Lines) emit(b *record.Batch, line []byte, offset, now int64, truncated 
 	b.Records = append(b.Records, record.Record{Line: line, Source: l.src, Time: now, Offset: offset, Truncated: truncated})
 }
 
-// skipHole returns where the text behind the NULs at data[pos:] begins: behind the hole if they are one, else at pos.
-// more says that this can't be told, or that the hole isn't at its end, before there is more data.
-func (l *Lines) skipHole(data []byte, pos int, last bool) (text int, more bool) {
-	end := pos
-	for end < len(data) && data[end] == 0 {
-		end++
-	}
-	ends := end < len(data) || last
-	if !l.inHole && end-pos < hole {
-		return pos, !ends
-	}
-	if !l.inHole {
-		l.holes++
-	}
-	l.skipped += int64(end - pos)
-	l.inHole = !ends
-	return end, end == len(data)
-}
-
 // Open implements Cutter: lines are consumed whole.
 func (l *Lines) Open() int64 { return -1 }
 
@@ -118,4 +104,4 @@ func (l *Lines) Expire(*record.Batch, int64) {}
 func (l *Lines) Err() error { return nil }
 
 // Skipped implements Cutter.
-func (l *Lines) Skipped() (bytes, places int64) { return l.skipped, l.holes }
+func (l *Lines) Skipped() (bytes, places int64) { return l.holes.bytes, l.holes.places }

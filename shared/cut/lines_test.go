@@ -69,6 +69,8 @@ func TestLines(t *testing.T) {
 		"a few NULs are text": {"\x00a\x00\n", 9, []got{{"\x00a\x00", 0, 0, false}}},
 		"a hole":              {"a\n" + zeros + "b\n", 9, []got{{"a", 0, 0, false}, {"b", 102, 0, false}}},
 		"a hole at the end":   {"a\n" + zeros, 9, []got{{"a", 0, 0, false}}},
+		"byte order marks":    {"\ufeffa\nb\ufeff\n\ufeff\nc\xef\n", 9, []got{{"a", 3, 0, false}, {"b\ufeff", 5, 0, false}, {"", 13, 0, false}, {"c\xef", 14, 0, false}}},
+		"nothing but a mark":  {"\ufeff", 9, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, cutAll(cut.NewLines(source, c.max), []byte(c.in)))
@@ -95,13 +97,14 @@ func TestLinesCountsHoles(t *testing.T) {
 // Whatever the bytes and wherever they are split, what comes out is what goes in, but for newlines, returns and holes.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\nb\r\nccccccccccc\n\x00d"), 3, 7)
+	f.Add([]byte("\ufeffa\n\ufeffb\n"), 3, 7)
 	f.Fuzz(func(t *testing.T, data []byte, x, y int) {
 		n := len(data) + 1
 		x, y = (x%n+n)%n, (y%n+n)%n
 		one := cutAll(cut.NewLines(source, 8), data)
 		three := cutAll(cut.NewLines(source, 8), data, min(x, y), max(x, y))
 		require.Equal(t, fmt.Sprint(one), fmt.Sprint(three))
-		clean := func(s string) string { return strings.NewReplacer("\r", "", "\n", "", "\x00", "").Replace(s) }
+		clean := func(s string) string { return strings.NewReplacer("\r", "", "\n", "", "\x00", "", "\ufeff", "").Replace(s) }
 		var all strings.Builder
 		for _, r := range one {
 			all.WriteString(r.Line)

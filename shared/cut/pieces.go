@@ -107,6 +107,9 @@ func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 		b.Arena = e.appendText(b.Arena)
 		e.line, e.escaped = b.Arena[arena:len(b.Arena):len(b.Arena)], false
 	}
+	if e.last || !e.partial {
+		e.trimReturn()
+	}
 	if e.partial || len(e.line) > c.join.max || c.join.awaitsPlainEnd(e.std) {
 		e.last = e.last || !e.partial
 		ok := c.join.add(b, e, from, from+size, now)
@@ -118,7 +121,7 @@ func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	if !c.join.interrupt(b, e.std) {
 		return false
 	}
-	b.Records = append(b.Records, record.Record{Line: e.line, Source: c.src, Time: e.timeOr(now), Offset: from, Std: e.std})
+	c.join.emit(b, record.Record{Line: e.line, Time: e.timeOr(now), Offset: from, Std: e.std})
 	return true
 }
 
