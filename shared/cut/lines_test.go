@@ -104,7 +104,9 @@ func FuzzLines(f *testing.F) {
 		one := cutAll(cut.NewLines(source, 8), data)
 		three := cutAll(cut.NewLines(source, 8), data, min(x, y), max(x, y))
 		require.Equal(t, fmt.Sprint(one), fmt.Sprint(three))
-		clean := func(s string) string { return strings.NewReplacer("\r", "", "\n", "", "\x00", "", "\ufeff", "").Replace(s) }
+		clean := func(s string) string {
+			return strings.NewReplacer("\r", "", "\n", "", "\x00", "", "\ufeff", "").Replace(s)
+		}
 		var all strings.Builder
 		for _, r := range one {
 			all.WriteString(r.Line)
