@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 
@@ -16,11 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file is one file being written, with what waits to be written to it. All of it belongs to who holds the output's lock,
-// but handle, which is also synced without it.
+// file is one file being written, with what waits to be written to it. All of it is guarded by the output's lock, except
+// that handle is also synced without it.
 type file struct {
-	path    string
-	handle  *os.File // nil until the first batch, and after a failure to open
+	root    root
+	name    string   // below root
+	handle  *os.File // nil while it is not open
+	id      inode    // of handle
 	size    int64    // bytes in the file, all of whole lines
 	pending []byte   // whole lines not yet written
 	// What a failed batch leaves behind is cut away again: size when the batch began, and the batch's first record that
@@ -28,28 +31,42 @@ type file struct {
 	before int64
 	since  int
 	failed error
-	used   uint64 // the batch it was last used by
+	// unsynced is why what was written could not be brought to the disk when the file was closed.
+	unsynced error
+	used     uint64 // counts uses, for closing the one that was unused for longest
 }
 
-// open opens the file for appending, and makes it and its directories where they are missing. Bytes after the last
-// newline are what a write left that was cut short: their record was not acknowledged and comes again, so they are cut
-// away.
+// inode identifies a file on this machine.
+type inode struct{ dev, ino uint64 }
+
+// open opens the file for appending, and makes it and its directories if they are missing. Bytes after the last newline
+// are what an interrupted write left: their record was not acknowledged and comes again, so they are cut away.
 func (f *file) open(perm fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
-		return err
-	}
-	h, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE, perm)
+	d, err := f.root.open(f.name)
 	if err != nil {
 		return err
 	}
+	defer d.close()
+	return f.openIn(d, perm)
+}
+
+func (f *file) openIn(d *dir, perm fs.FileMode) error {
+	h, err := d.openFile(path.Base(f.name), unix.O_RDWR|unix.O_CREAT, perm)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
 	size, err := repair(h)
 	if err == nil {
-		err = syncDir(filepath.Dir(f.path))
+		err = unix.Fstat(int(h.Fd()), &st)
+	}
+	if err == nil {
+		err = d.sync() // the file's name has to survive a crash as well
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", f.path, err), h.Close())
+		return errors.Join(fmt.Errorf("%s: %w", h.Name(), err), h.Close())
 	}
-	f.handle, f.size, f.before = h, size, size
+	f.handle, f.id, f.size, f.before = h, inode{st.Dev, st.Ino}, size, size
 	return nil
 }
 
@@ -78,28 +95,17 @@ func repair(h *os.File) (int64, error) {
 	return size, nil
 }
 
-// begin readies f for a batch. Someone may have moved or removed the file meanwhile; then a new one is made, for what is
-// appended to a file without a name is lost.
-func (f *file) begin(perm fs.FileMode, batch uint64) {
-	f.used, f.pending, f.before, f.since = batch, f.pending[:0], f.size, 0
-	f.failed = nil
-	if !f.inPlace() {
-		if f.failed = f.close(); f.failed == nil {
-			f.failed = f.open(perm)
-		}
-	}
-}
+// begin readies an open f for a batch.
+func (f *file) begin() { f.pending, f.before, f.since, f.failed = f.pending[:0], f.size, 0, nil }
 
+// inPlace reports whether f is open, and still the file of its name. Otherwise what is appended would be lost.
 func (f *file) inPlace() bool {
 	if f.handle == nil {
 		return false
 	}
-	there, err := os.Stat(f.path)
-	if err != nil {
-		return false
-	}
-	here, err := f.handle.Stat()
-	return err == nil && os.SameFile(here, there)
+	var st unix.Stat_t
+	err := unix.Lstat(filepath.Join(f.root.path, f.name), &st)
+	return err == nil && f.id == inode{st.Dev, st.Ino}
 }
 
 // flush writes what is pending.
@@ -125,23 +131,28 @@ func (f *file) fail(err error) error {
 	return f.failed
 }
 
-// rotate moves the file to PATH.1, PATH.1 to PATH.2 and so on, removes what is more than keep files, and begins a new
-// one with the batch's record i.
+// rotate moves the file to NAME.1, NAME.1 to NAME.2 and so on, removes what is more than keep files, and starts a new one
+// with the batch's record i.
 func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	if err := f.handle.Sync(); err != nil {
 		return f.fail(err)
 	}
-	if err := shift(f.path, keep); err != nil {
+	d, err := f.root.open(f.name)
+	if err != nil {
+		return f.fail(err)
+	}
+	defer d.close()
+	base := path.Base(f.name)
+	if err := d.shift(base, keep); err != nil {
 		return f.fail(err)
 	}
 	old := f.handle
-	if err := f.open(perm); err != nil {
+	if err := f.openIn(d, perm); err != nil {
 		return f.fail(err)
 	}
-	f.since = i
-	var err error
+	f.since, err = i, nil
 	if compress {
-		err = compressFile(old, f.path+".1", perm)
+		err = d.compress(old, base+".1", perm)
 	}
 	f.failed = errors.Join(err, old.Close())
 	return f.failed
@@ -152,25 +163,26 @@ func (f *file) close() error {
 	if f.handle == nil {
 		return nil
 	}
-	err := errors.Join(datasync(f.handle), f.handle.Close())
+	f.unsynced = datasync(f.handle)
+	err := errors.Join(f.unsynced, f.handle.Close())
 	f.handle = nil
 	return err
 }
 
-// shift gives each rotated file the next number. A file may be there plain, compressed, or, after a death in between,
-// both ways.
-func shift(path string, keep int) error {
+// shift gives each rotated file of name the next number. A file may be there plain, compressed, or, after a death in
+// between, both ways.
+func (d *dir) shift(name string, keep int) error {
 	for n := keep - 1; n >= 0; n-- {
 		for _, suffix := range []string{"", ".gz"} {
-			from, to := rotated(path, n)+suffix, rotated(path, n+1)+suffix
+			from, to := rotated(name, n)+suffix, rotated(name, n+1)+suffix
 			var err error
 			switch {
 			case n == 0 && suffix != "":
 				continue
 			case n == keep-1:
-				err = os.Remove(from)
+				err = d.remove(from)
 			default:
-				err = os.Rename(from, to)
+				err = d.rename(from, to)
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -180,17 +192,20 @@ func shift(path string, keep int) error {
 	return nil
 }
 
-func rotated(path string, n int) string {
+func rotated(name string, n int) string {
 	if n == 0 {
-		return path
+		return name
 	}
-	return path + "." + strconv.Itoa(n)
+	return name + "." + strconv.Itoa(n)
 }
 
-// compressFile replaces the file at path, open as h, by path.gz. The plain file goes only when the other is on the disk.
-func compressFile(h *os.File, path string, perm fs.FileMode) error {
-	partial := path + ".gz.partial"
-	out, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+// compress replaces the file called name, open as h, by name.gz. The plain file goes only when the other is on the disk.
+func (d *dir) compress(h *os.File, name string, perm fs.FileMode) error {
+	partial := name + ".gz.partial"
+	if err := d.remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	out, err := d.openFile(partial, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, perm)
 	if err != nil {
 		return err
 	}
@@ -204,12 +219,12 @@ func compressFile(h *os.File, path string, perm fs.FileMode) error {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err != nil {
-		return errors.Join(err, os.Remove(partial))
+		return errors.Join(err, d.remove(partial))
 	}
-	if err := os.Rename(partial, path+".gz"); err != nil {
+	if err := d.rename(partial, name+".gz"); err != nil {
 		return err
 	}
-	return os.Remove(path)
+	return d.remove(name)
 }
 
 func datasync(h *os.File) error {
@@ -225,12 +240,4 @@ func datasync(h *os.File) error {
 		return fmt.Errorf("%s: fdatasync: %w", h.Name(), failed)
 	}
 	return nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -5,6 +5,7 @@ package file
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -125,8 +126,7 @@ func TestTornLastLineIsCutAwayOnOpening(t *testing.T) {
 	}
 }
 
-// A disk that fills in the midst of a batch: what was written of it is taken back, and only records of that file are to
-// be sent again.
+// A disk that fills in the midst of a batch: what was written of it is taken back, and only records of that file are wait.
 func TestFailureLeavesNothingBehindAndHoldsNoOtherFile(t *testing.T) {
 	o, dir := open(t, "FILE_NAME", "{docker_container}/{target}")
 	one, two := sample.Source(1), sample.Source(2)
@@ -140,7 +140,12 @@ func TestFailureLeavesNothingBehindAndHoldsNoOtherFile(t *testing.T) {
 	err = o.Write(t.Context(), sample.Batch(1, 3, one, two))
 	var partial *output.Partial
 	require.ErrorAs(t, err, &partial)
-	require.Equal(t, []int{1, 3}, partial.Retry)
+	require.Empty(t, partial.Retry)
+	require.Equal(t, []int{1, 3}, blocked(partial))
+	for _, b := range partial.Blocked {
+		require.Equal(t, "file web-2/web", b.Destination)
+		require.Contains(t, b.Reason, "web-2/web")
+	}
 	require.NoError(t, bad.Close())
 
 	o.files["web-2/web"].handle = good
@@ -180,14 +185,122 @@ func TestFileThatWasMovedAwayIsMadeAgain(t *testing.T) {
 func TestManyFilesAreNotAllKeptOpen(t *testing.T) {
 	o, dir := open(t, "FILE_NAME", "{docker_container}", "FILE_SYNC", "false")
 	for round := range 2 {
-		for i := range maxOpen + 50 {
+		for i := range mostOpen + 50 {
 			require.NoError(t, o.Write(t.Context(), sample.Batch(round, round+1, sample.Source(i))))
 		}
-		require.LessOrEqual(t, len(o.files), maxOpen)
+		require.LessOrEqual(t, len(o.files), mostOpen)
 	}
-	for i := range maxOpen + 50 {
+	for i := range mostOpen + 50 {
 		require.Equal(t, upTo(2), numbers(t, filepath.Join(dir, fmt.Sprintf("web-%d", i))))
 	}
+}
+
+// One batch for more files than the process may open at all.
+func TestManyFilesInOneBatchWithFewDescriptors(t *testing.T) {
+	o, dir := open(t, "FILE_NAME", "{docker_container}/log")
+	sources := make([]*record.Source, 300)
+	for i := range sources {
+		sources[i] = sample.Source(i)
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	var was unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
+	limit := was
+	limit.Cur = uint64(len(fds) + 5)
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	err1 := o.Write(t.Context(), sample.Batch(0, 2, sources...))
+	err2 := o.Write(t.Context(), sample.Batch(2, 4, sources...))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was))
+	require.NoError(t, err1)
+	require.NoError(t, err2)
+	for i := range sources {
+		require.Equal(t, upTo(4), numbers(t, filepath.Join(dir, fmt.Sprintf("web-%d/log", i))))
+	}
+}
+
+func blocked(p *output.Partial) (index []int) {
+	for _, b := range p.Blocked {
+		index = append(index, b.Index)
+	}
+	return index
+}
+
+// What stands in the way of one file (a link to something else, a directory, a FIFO) holds back that file alone, and what
+// the link points to is left alone.
+func TestNoLinkIsFollowedBelowTheDirectory(t *testing.T) {
+	victim := filepath.Join(t.TempDir(), "victim")
+	elsewhere := t.TempDir()
+	for name, obstruct := range map[string]func(dir string) error{
+		"link": func(dir string) error {
+			return errors.Join(os.Mkdir(dir+"/web-1", 0o755), os.Symlink(victim, dir+"/web-1/log"))
+		},
+		"linked dir": func(dir string) error { return os.Symlink(elsewhere, dir+"/web-1") },
+		"directory":  func(dir string) error { return os.MkdirAll(dir+"/web-1/log", 0o755) },
+		"no dir":     func(dir string) error { return os.WriteFile(dir+"/web-1", nil, 0o600) },
+		"FIFO": func(dir string) error {
+			return errors.Join(os.Mkdir(dir+"/web-1", 0o755), unix.Mkfifo(dir+"/web-1/log", 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(victim, []byte("no newline"), 0o600))
+			o, dir := open(t, "FILE_NAME", "{docker_container}/log")
+			require.NoError(t, obstruct(dir))
+			var partial *output.Partial
+			require.ErrorAs(t, o.Write(t.Context(), sample.Batch(0, 3, sample.Source(1), sample.Source(2))), &partial)
+			require.Equal(t, []int{0, 2, 4}, blocked(partial))
+			require.Contains(t, partial.Blocked[0].Reason, filepath.Join(dir, "web-1"))
+			require.Equal(t, "file web-1/log", string(o.AppendDestination(nil, &sample.Batch(0, 1, sample.Source(1)).Records[0])))
+			require.Equal(t, upTo(3), numbers(t, filepath.Join(dir, "web-2/log")))
+			content, err := os.ReadFile(victim)
+			require.NoError(t, err)
+			require.Equal(t, "no newline", string(content))
+			entries, err := os.ReadDir(elsewhere)
+			require.NoError(t, err)
+			require.Empty(t, entries)
+		})
+	}
+}
+
+func TestTheDirectoryItselfMayBeALink(t *testing.T) {
+	real, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(real, link))
+	o, _ := open(t, "FILE_PATH", link)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, sample.Source(1))))
+	require.Equal(t, upTo(2), numbers(t, filepath.Join(real, "web.log")))
+}
+
+// A link that waits where a file is compressed to is replaced, not followed.
+func TestRotationFollowsNoLink(t *testing.T) {
+	o, dir := open(t, "FILE_ROTATE_SIZE", "4", "FILE_COMPRESS", "gzip")
+	victim := filepath.Join(t.TempDir(), "victim")
+	require.NoError(t, os.WriteFile(victim, []byte("untouched"), 0o600))
+	for _, name := range []string{"web.log.1.gz.partial", "web.log.1", "web.log.1.gz"} {
+		require.NoError(t, os.Symlink(victim, filepath.Join(dir, name)))
+	}
+	for i := range 60 {
+		require.NoError(t, o.Write(t.Context(), sample.Batch(i, i+1, sample.Source(1))))
+	}
+	content, err := os.ReadFile(victim)
+	require.NoError(t, err)
+	require.Equal(t, "untouched", string(content))
+	numbers(t, filepath.Join(dir, "web.log.1.gz"))
+}
+
+func TestKnowsItsOwnFiles(t *testing.T) {
+	o, dir := open(t)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, sample.Source(1))))
+	path := filepath.Join(dir, "web.log")
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(path, &st))
+	require.True(t, o.Owns(path, 0, 0), "by where it is")
+	require.True(t, o.Owns("/mounted/elsewhere/web.log", st.Dev, st.Ino), "by its inode")
+	link := filepath.Join(t.TempDir(), "way")
+	require.NoError(t, os.Symlink(dir, link))
+	require.True(t, o.Owns(filepath.Join(link, "web.log"), 0, 0))
+	require.True(t, o.Owns(filepath.Join(link, "not-there-yet.log"), 0, 0))
+	require.False(t, o.Owns(dir+"-other/web.log", 0, 0))
+	require.False(t, o.Owns(filepath.Join(filepath.Dir(dir), "app.log"), st.Dev, st.Ino+1))
 }
 
 func TestConcurrentBatchesDoNotMix(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -18,26 +18,29 @@ import (
 )
 
 const (
-	// maxOpen is how many files are kept open between batches; a plugin's limit is 1024 descriptors in the worst case.
-	maxOpen = 256
+	// mostOpen is how many files are kept open, where the process may open four times as many.
+	mostOpen = 256
 	// chunk is how much is collected before it is written.
 	chunk = 64 << 10
 )
 
-// Output appends to files. Batches are written one at a time, for the order of lines in a file is theirs.
+// Output appends to files. Batches are written one at a time, because the order of lines in a file is theirs.
 type Output struct {
 	config  Config
+	root    root
 	pattern pattern
 	perm    fs.FileMode
+	maxOpen int
+	work    sync.Pool // of *workspace
+	owned   owned
 
 	mu    sync.Mutex
 	enc   record.Encoder
-	files map[string]*file // by name below FILE_PATH
-	batch uint64           // counts batches
-	name  []byte           // scratch
+	files map[string]*file // those that are open, by name
+	uses  uint64
 }
 
-// Open makes the output, and the directory where it is missing.
+// Open makes the output, and the directory if it is missing.
 func Open(c Config) (*Output, error) {
 	p, err := parsePattern(c.Name)
 	if err != nil {
@@ -53,66 +56,122 @@ func Open(c Config) (*Output, error) {
 	if err := unix.Access(c.Path, unix.W_OK|unix.X_OK); err != nil {
 		return nil, fmt.Errorf("FILE_PATH: %s can't be written in: %w", c.Path, err)
 	}
-	return &Output{config: c, pattern: p, perm: perm, files: make(map[string]*file)}, nil
+	o := &Output{
+		config: c, root: root{c.Path}, pattern: p, perm: perm, maxOpen: maxOpen(), files: make(map[string]*file),
+		owned: owned{root: c.Path},
+	}
+	o.work.New = func() any { return &workspace{parts: make(map[string]*part), sources: make(map[*record.Source]*part)} }
+	return o, nil
 }
 
-// Write appends b's records, each to its file, and returns when they are on the disk, unless FILE_SYNC is off. Where a
-// file can't be written, only its records are to be sent again.
+// maxOpen is how many files may be kept open: a part of what the process may open.
+func maxOpen() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 1
+	}
+	return int(max(1, min(mostOpen, limit.Cur/4)))
+}
+
+// part is the records of a batch that go to one file.
+type part struct {
+	name   string
+	index  []int // of the batch's records, ascending
+	file   *file
+	handle *os.File // of file, as it was when the records were written; nil where it was closed since
+	failed error
+	since  int // the first record that is not written, where failed is set
+}
+
+// workspace is what one Write needs.
+type workspace struct {
+	parts   map[string]*part
+	sources map[*record.Source]*part
+	order   []*part // by their first record
+	spare   []*part
+	name    []byte
+}
+
+// Write appends b's records, each to its file, and returns when they are on the disk, unless FILE_SYNC is off. A file that
+// can't be written holds back its own records only.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	w := o.work.Get().(*workspace)
+	defer o.work.Put(w)
+	o.divide(w, b)
 	o.mu.Lock()
-	written, verdict := o.append(b)
+	for _, p := range w.order {
+		o.write(w, p, b)
+	}
 	o.mu.Unlock()
 	if o.config.Sync {
-		if err := syncAll(written); err != nil {
-			return err
-		}
+		o.syncAll(w.order)
 	}
-	return verdict
+	return o.verdict(w, b)
 }
 
-// append writes b to its files and returns the handles of those that could be written.
-func (o *Output) append(b *record.Batch) (written []*os.File, verdict error) {
-	o.batch++
-	var (
-		f       *file
-		last    *record.Source
-		touched []*file
-		failed  error
-	)
+// divide sorts b's records by their files.
+func (o *Output) divide(w *workspace, b *record.Batch) {
+	w.spare = append(w.spare, w.order...)
+	w.order = w.order[:0]
+	clear(w.parts)
+	clear(w.sources)
+	var last *record.Source
+	var p *part
 	for i := range b.Records {
-		r := &b.Records[i]
-		if r.Source != last {
-			last = r.Source
-			if f = o.file(r.Source); f.used != o.batch {
-				f.begin(o.perm, o.batch)
-				touched = append(touched, f)
+		if s := b.Records[i].Source; s != last {
+			last = s
+			if p = w.sources[s]; p == nil {
+				p = o.partOf(w, s)
 			}
 		}
-		if f.failed == nil {
-			o.add(f, r, i)
-		}
+		p.index = append(p.index, i)
 	}
-	for _, f := range touched {
-		if err := f.flush(); err != nil {
-			failed = errors.Join(failed, err)
-		} else {
-			written = append(written, f.handle)
-		}
-		if cap(f.pending) > 2*chunk { // a very long record; others need not pay for it
-			f.pending = nil
-		}
-	}
-	if failed != nil {
-		verdict = o.verdict(b, failed)
-	}
-	o.shrink()
-	return written, verdict
 }
 
-// add appends r, record i of its batch, to f, and rotates f before it where it would become too large.
+func (o *Output) partOf(w *workspace, s *record.Source) *part {
+	w.name = o.pattern.appendName(w.name[:0], s)
+	p := w.parts[string(w.name)]
+	if p == nil {
+		if n := len(w.spare) - 1; n >= 0 {
+			p, w.spare = w.spare[n], w.spare[:n]
+			*p = part{index: p.index[:0]}
+		} else {
+			p = new(part)
+		}
+		p.name = string(w.name)
+		w.parts[p.name] = p
+		w.order = append(w.order, p)
+	}
+	w.sources[s] = p
+	return p
+}
+
+// write appends the records of p to their file.
+func (o *Output) write(w *workspace, p *part, b *record.Batch) {
+	f, err := o.file(w, p.name)
+	if err != nil {
+		p.failed = err
+		return
+	}
+	f.begin()
+	for _, i := range p.index {
+		if f.failed == nil {
+			o.add(f, &b.Records[i], i)
+		}
+	}
+	if err := f.flush(); err != nil {
+		p.failed, p.since = err, f.since
+	}
+	p.file, p.handle = f, f.handle
+	if cap(f.pending) > 2*chunk { // a very long record; others need not pay for it
+		f.pending = nil
+	}
+}
+
+// add appends r, record i of its batch, to f, and rotates f before it if it would become too large.
 func (o *Output) add(f *file, r *record.Record, i int) {
 	at := len(f.pending)
 	f.pending = o.config.Format.Append(f.pending, &o.enc, r)
@@ -125,6 +184,7 @@ func (o *Output) add(f *file, r *record.Record, i int) {
 		if f.rotate(o.config.Files, o.config.Compress == "gzip", o.perm, i) != nil {
 			return
 		}
+		o.owned.add(f.id)
 		f.pending = append(f.pending, tail...)
 	}
 	if len(f.pending) >= chunk {
@@ -132,63 +192,143 @@ func (o *Output) add(f *file, r *record.Record, i int) {
 	}
 }
 
-// file is the file for records of s.
-func (o *Output) file(s *record.Source) *file {
-	o.name = o.pattern.appendName(o.name[:0], s)
-	f, ok := o.files[string(o.name)]
-	if !ok {
-		name := string(o.name)
-		f = &file{path: filepath.Join(o.config.Path, name)}
-		o.files[name] = f
+// file returns the open file called name. If there are too many, or no descriptor is left, the ones that were not used
+// for longest are closed, so that any number of files can be written with few descriptors.
+func (o *Output) file(w *workspace, name string) (*file, error) {
+	o.uses++
+	f := o.files[name]
+	if f != nil && f.inPlace() {
+		f.used = o.uses
+		return f, nil
 	}
-	return f
+	if f != nil { // somebody moved or removed it
+		o.discard(w, f)
+	}
+	for len(o.files) >= o.maxOpen {
+		o.closeOldest(w)
+	}
+	f = &file{root: o.root, name: name, used: o.uses}
+	err := f.open(o.perm)
+	for ; noDescriptor(err) && len(o.files) > 0; err = f.open(o.perm) {
+		o.closeOldest(w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.files[name] = f
+	o.owned.add(f.id)
+	return f, nil
 }
 
-// verdict names the records that are not in their file.
-func (o *Output) verdict(b *record.Batch, cause error) error {
-	verdict := &output.Partial{Cause: cause}
-	for i := range b.Records {
-		if f := o.file(b.Records[i].Source); f.failed != nil && i >= f.since {
-			verdict.Retry = append(verdict.Retry, i)
+func noDescriptor(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
+
+func (o *Output) closeOldest(w *workspace) {
+	var oldest *file
+	for _, f := range o.files {
+		if oldest == nil || f.used < oldest.used {
+			oldest = f
 		}
 	}
-	return verdict
+	o.discard(w, oldest)
 }
 
-// shrink closes files that this batch did not touch where too many are open.
-func (o *Output) shrink() {
-	for name, f := range o.files {
-		if len(o.files) <= maxOpen {
-			return
-		}
-		if f.used != o.batch {
-			_ = f.close()
-			delete(o.files, name)
+// discard closes f. If this batch has written to it, a failure to bring that to the disk is one of the batch's.
+func (o *Output) discard(w *workspace, f *file) {
+	err := f.close()
+	if p := w.parts[f.name]; p != nil && p.handle != nil {
+		if p.handle = nil; p.failed == nil {
+			p.failed = err
 		}
 	}
+	delete(o.files, f.name)
 }
 
-// syncAll brings what was written to the disk, several files at a time, since each waits for the same disk. A handle
-// that was closed meanwhile was synced when its file was rotated.
-func syncAll(handles []*os.File) error {
+// syncAll brings what was written to the disk, several files at a time, because each waits for the same disk.
+func (o *Output) syncAll(parts []*part) {
 	const atOnce = 16
-	var (
-		wg    sync.WaitGroup
-		turns = make(chan struct{}, atOnce)
-		errs  = make([]error, len(handles))
-	)
-	for i, h := range handles {
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, atOnce)
+	for _, p := range parts {
+		if p.handle == nil {
+			continue
+		}
 		turns <- struct{}{}
 		wg.Go(func() {
-			if err := datasync(h); !errors.Is(err, os.ErrClosed) {
-				errs[i] = err
+			err := datasync(p.handle)
+			if errors.Is(err, os.ErrClosed) { // by another batch, which synced it before
+				o.mu.Lock()
+				err = p.file.unsynced
+				o.mu.Unlock()
+			}
+			if err != nil && p.failed == nil {
+				p.failed = err
 			}
 			<-turns
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
 }
+
+// verdict names the records that are not in their file.
+func (o *Output) verdict(w *workspace, b *record.Batch) error {
+	v := &output.Partial{}
+	for _, p := range w.order {
+		switch {
+		case p.failed == nil:
+			continue
+		case errors.Is(p.failed, errOutput):
+			if len(w.order) == 1 || allFailed(w.order) {
+				return p.failed
+			}
+			fallthrough
+		case noDescriptor(p.failed), errors.Is(p.failed, unix.ENOMEM), errors.Is(p.failed, unix.EINTR):
+			for _, i := range p.index {
+				if i >= p.since {
+					v.Retry = append(v.Retry, i)
+				}
+			}
+		default:
+			p.block(v)
+		}
+		if v.Cause == nil {
+			v.Cause = p.failed
+		}
+	}
+	if v.Cause == nil {
+		return nil
+	}
+	slices.Sort(v.Retry)
+	return v
+}
+
+func allFailed(parts []*part) bool {
+	return !slices.ContainsFunc(parts, func(p *part) bool { return p.failed == nil })
+}
+
+// block adds the records of p that were not written. Whatever it is (a full quota, missing rights, a link), somebody has to
+// mend it, and other files can be written meanwhile.
+func (p *part) block(v *output.Partial) {
+	destination, reason := string(appendDestination(nil, p.name)), p.failed.Error()
+	for _, i := range p.index {
+		if i >= p.since {
+			v.Blocked = append(v.Blocked, output.Blockage{Index: i, Destination: destination, Reason: reason})
+		}
+	}
+}
+
+// AppendDestination implements output.Addressed.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	return appendDestination(dst, string(o.pattern.appendName(nil, r.Source)))
+}
+
+func appendDestination(dst []byte, name string) []byte {
+	const kind = "file "
+	return append(append(dst, kind...), name[:min(len(name), output.MaxDestination-len(kind))]...)
+}
+
+// Owns reports whether the file at path, with this device and inode, is one that this output writes or wrote. It must not
+// be collected: what is read of it would be written to it again.
+func (o *Output) Owns(path string, dev, ino uint64) bool { return o.owned.has(path, inode{dev, ino}) }
 
 // Close closes the files.
 func (o *Output) Close() error {
