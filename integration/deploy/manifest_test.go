@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package deploy tries what lies in deploy/: each file is read as strictly as what it is for reads it, and put to use.
+// Package deploy tests the files in deploy/ and examples/, and the examples of the pages: each is read as strictly as the
+// tool that it is for reads it, and put to use.
 package deploy
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -24,6 +26,12 @@ import (
 func file(t *testing.T, path ...string) string {
 	t.Helper()
 	return filepath.Join(append([]string{engine.Root(t), "deploy"}, path...)...)
+}
+
+// example is the path of a file below examples/.
+func example(t *testing.T, path ...string) string {
+	t.Helper()
+	return filepath.Join(append([]string{engine.Root(t), "examples"}, path...)...)
 }
 
 // strict decodes YAML as `kubectl --validate=strict` does: an unknown or repeated field is an error.
@@ -54,6 +62,28 @@ func TestJobIsStrictlyAJob(t *testing.T) {
 		t.Errorf("it says that it is a %s of %s", job.Kind, job.APIVersion)
 	}
 	sidecar(t, &job.Spec.Template.Spec)
+
+	var other batch.Job
+	strict(t, example(t, "kubernetes", "job.yaml"), &other)
+	sidecar(t, &other.Spec.Template.Spec)
+}
+
+func TestDeploymentIsStrictlyADeployment(t *testing.T) {
+	var d apps.Deployment
+	strict(t, example(t, "kubernetes", "deployment.yaml"), &d)
+	if d.APIVersion != "apps/v1" || d.Kind != "Deployment" {
+		t.Errorf("it says that it is a %s of %s", d.Kind, d.APIVersion)
+	}
+	if app := d.Spec.Template.Labels["app"]; d.Spec.Selector.MatchLabels["app"] != app {
+		t.Errorf("its selector does not match its Pods, which have app=%q", app)
+	}
+	sidecar(t, &d.Spec.Template.Spec)
+	c := d.Spec.Template.Spec.InitContainers[0]
+	for name, p := range map[string]*core.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe} {
+		if p == nil || p.HTTPGet == nil || p.HTTPGet.Port.String() != c.Ports[0].Name {
+			t.Errorf("its %s probe does not ask the port that it opens: %+v", name, p)
+		}
+	}
 }
 
 // sidecar checks what makes a Pod's first init container a sidecar that loses nothing and may do nothing.
@@ -101,21 +131,27 @@ func project(t *testing.T, path string) *types.Project {
 	return p
 }
 
-func TestComposeFileFitsTheSchema(t *testing.T) {
-	p := project(t, file(t, "compose", "compose.yml"))
-	if got := p.Services["web"].Logging; got == nil || got.Driver != "remora" {
-		t.Errorf("web logs with %+v", got)
-	}
-	worker, remora := p.Services["worker"], p.Services["remora"]
-	if worker.Volumes[0].Source != remora.Volumes[0].Source {
-		t.Error("worker and sidecar do not share the volume")
+func TestComposeFilesFitTheSchema(t *testing.T) {
+	for path, names := range map[string][2]string{
+		file(t, "compose", "compose.yml"):    {"web", "worker"},
+		example(t, "compose", "compose.yml"): {"web", "worker"},
+	} {
+		p := project(t, path)
+		if got := p.Services[names[0]].Logging; got == nil || got.Driver != "remora" {
+			t.Errorf("%s: %s logs with %+v", path, names[0], got)
+		}
+		worker, remora := p.Services[names[1]], p.Services["remora"]
+		if worker.Volumes[0].Source != remora.Volumes[0].Source {
+			t.Errorf("%s: worker and sidecar do not share the volume", path)
+		}
 	}
 }
 
-func TestStackFitsTheSchema(t *testing.T) {
-	p := project(t, file(t, "swarm", "stack.yml"))
-	if got := p.Services["web"].Logging; got == nil || got.Driver != "remora" {
-		t.Errorf("web logs with %+v", got)
+func TestStacksFitTheSchema(t *testing.T) {
+	for _, path := range []string{file(t, "swarm", "stack.yml"), example(t, "swarm", "stack.yml")} {
+		if got := project(t, path).Services["web"].Logging; got == nil || got.Driver != "remora" {
+			t.Errorf("%s: web logs with %+v", path, got)
+		}
 	}
 }
 
