@@ -74,7 +74,7 @@ func (e *engine) socket() string { return filepath.Join(e.dir, "plugin.sock") }
 func (e *engine) start() {
 	e.t.Helper()
 	e.driver = exec.Command(os.Args[0], "run", "--socket", e.socket())
-	e.driver.Env, e.driver.Stderr = e.env, &e.stderr
+	e.driver.Env, e.driver.Stdout, e.driver.Stderr = e.env, &e.stderr, &e.stderr
 	require.NoError(e.t, e.driver.Start())
 	e.client.CloseIdleConnections()
 	require.Eventually(e.t, func() bool { return e.call("Plugin.Activate", nil, nil) == nil }, 10*time.Second, 5*time.Millisecond)

@@ -7,6 +7,7 @@ package main
 import (
 	"cmp"
 	"os"
+	"path/filepath"
 
 	"github.com/alecthomas/kong"
 
@@ -41,6 +42,7 @@ func main() {
 	var c cli
 	c.Explain.Outputs, c.Explain.Options = deliver.OutputNames(), ownOptions
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
+	c.Status.Sockets = []string{filepath.Join(filepath.Dir(plugin.Socket), statusSocket)}
 	command.Program{
 		Name: "remora-driver", Description: description, Version: version, Settings: settingsTable,
 		Vars: kong.Vars{"socket": plugin.Socket},

@@ -50,8 +50,11 @@ func (s *sessions) logOptions(j *manifest.Manifest, checkpoints func(checkpoint.
 	return o
 }
 
-// attach begins delivery of a log.
+// attach begins delivery of a log. While settings are wrong it waits in the spool.
 func (s *sessions) attach(l *spool.Log, j *manifest.Manifest) {
+	if s.delivery.Idle() {
+		return
+	}
 	s.eachRoute(j, func(d declare.Declaration, output string) {
 		v := l.View(viewName(d, output))
 		if v == nil {

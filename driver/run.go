@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -27,6 +28,10 @@ const (
 	closeTimeout = 3 * time.Second
 )
 
+// statusSocket is the name of the status socket beside the plugin's own. Docker shows it on the host as
+// /run/docker/plugins/ID/status.sock.
+const statusSocket = "status.sock"
+
 // processSettings is what the process was set to.
 type processSettings struct {
 	config.Common
@@ -45,7 +50,7 @@ type driver struct {
 // run serves the engine until ctx ends. It listens before it re-attaches to what an earlier process left, because the
 // engine gives up on a plugin that does not listen soon, and neither waits for a backend.
 func run(ctx context.Context, environ map[string]string, socket string) error {
-	d, err := open(environ)
+	d, err := open(environ, filepath.Join(filepath.Dir(socket), statusSocket))
 	if err != nil {
 		return err
 	}
@@ -73,17 +78,19 @@ func run(ctx context.Context, environ map[string]string, socket string) error {
 	return errors.Join(err, d.stop(listener))
 }
 
-// open reads the settings and opens what the process keeps on disk.
-func open(environ map[string]string) (*driver, error) {
+// open reads the settings and opens what the process keeps on disk. Wrong settings don't end it: the engine would refuse
+// to start containers. status is a socket whose path on the host is short enough for curl, unlike that of the one in the
+// state directory.
+func open(environ map[string]string, status string) (*driver, error) {
 	var s processSettings
 	var batching pipeline.Config
-	if err := deliver.Load(environ, &s.Common, &s.Driver, &batching); err != nil {
-		return nil, err
-	}
-	d := &driver{settings: s, log: s.Logger()}
+	wrong := deliver.LoadValid(environ, &s.Common, &s.Driver, &batching)
+	d := &driver{settings: s, log: command.Logger(&s.Common, os.Stdout, os.Stderr)}
+	deliver.WarnOfUnknown(d.log, environ, settingsTable())
 	var err error
-	if d.delivery, err = deliver.UseTemporary(deliver.Options{
+	if d.delivery, err = deliver.OpenAnyway(deliver.Options{
 		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: d.log,
+		Wrong: wrong, Sockets: []string{status},
 	}); err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ type session struct {
 }
 
 func newSessions(d *driver) *sessions {
-	return &sessions{driver: d, dialect: declare.New(d.settings.Prefix, d.settings.Outputs...), host: d.settings.HostName(),
+	return &sessions{driver: d, dialect: d.delivery.Dialect(), host: d.settings.HostName(),
 		resumed: make(chan struct{}), active: map[string]*session{}}
 }
 

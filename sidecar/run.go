@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -77,7 +78,8 @@ func open(environ map[string]string) (*sidecar, error) {
 	if err := deliver.Load(environ, &s.Common, &s.Sidecar, &s.Pod, &batching); err != nil {
 		return nil, err
 	}
-	c := &sidecar{settings: s, log: s.Logger()}
+	c := &sidecar{settings: s, log: command.Logger(&s.Common, os.Stderr, os.Stderr)}
+	deliver.WarnOfUnknown(c.log, environ, settingsTable())
 	var err error
 	if c.delivery, err = deliver.Open(deliver.Options{
 		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: c.log,
@@ -104,7 +106,7 @@ func (c *sidecar) watch(ctx context.Context, variables []string, declared chan<-
 	var tailing sync.WaitGroup
 	defer tailing.Wait()
 	sources := declare.Sources{Env: variables, ConfigFile: c.settings.ConfigFile, AnnotationsFile: c.settings.Annotations}
-	declare.New(c.settings.Prefix, c.settings.Outputs...).Watch(ctx, sources, func(set declare.Set) {
+	c.delivery.Dialect().Watch(ctx, sources, func(set declare.Set) {
 		c.declared(set)
 		if !c.begun.Swap(true) {
 			c.delivery.Ready()

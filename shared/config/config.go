@@ -7,9 +7,10 @@ package config
 import (
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +78,39 @@ func Load(environ map[string]string, parts ...any) error {
 		wrong = append(wrong, settings.Load(environ, p))
 	}
 	return errors.Join(wrong...)
+}
+
+// LoadValid fills parts as Load does, and where something is wrong as if what is wrong were not set: a process that must
+// stay up runs with defaults in its place. It returns the error of Load.
+func LoadValid(environ map[string]string, parts ...any) error {
+	err := Load(environ, parts...)
+	if err == nil {
+		return nil
+	}
+	for _, p := range parts {
+		loadValid(environ, p)
+	}
+	return err
+}
+
+// loadValid tries each variable of part by itself, so that it depends on no wording of errors. Where those that are right
+// by themselves don't fit together, all of them are left out.
+func loadValid(environ map[string]string, part any) {
+	kind := reflect.TypeOf(part).Elem()
+	valid := maps.Clone(environ)
+	for _, s := range settings.List(part) {
+		one := map[string]string{s.Name: environ[s.Name], s.Name + "_FILE": environ[s.Name+"_FILE"]}
+		if settings.Load(one, reflect.New(kind).Interface()) != nil {
+			delete(valid, s.Name)
+			delete(valid, s.Name+"_FILE")
+		}
+	}
+	fresh := reflect.New(kind)
+	if settings.Load(valid, fresh.Interface()) != nil {
+		fresh = reflect.New(kind)
+		_ = settings.Load(nil, fresh.Interface()) // defaults are sound: there is a test
+	}
+	reflect.ValueOf(part).Elem().Set(fresh.Elem())
 }
 
 // Environ is the process's environment as a map.
@@ -168,23 +202,11 @@ func oneOf(name, value string, known ...string) error {
 	return nil
 }
 
-// Logger is what Remora says of itself, on stderr.
-func (c *Common) Logger() *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // checked by Check
-	opts := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
-}
+// Socket is the Unix socket on which the process serves its status in any case.
+func (s *Status) Socket() string { return filepath.Join(s.StateDir, "status.sock") }
 
-// ListenAddress is where status is served: a network and an address, as net.Listen takes them.
-func (c *Common) ListenAddress(stateDir string) (network, address string) {
-	return (&Status{c.Listen, stateDir}).ListenAddress()
-}
-
-// ListenAddress is where the process serves its status.
+// ListenAddress is where the process serves its status beside Socket: a network and an address, as net.Listen takes them.
+// It is Socket itself where nothing else is set.
 func (s *Status) ListenAddress() (network, address string) {
 	if path, ok := strings.CutPrefix(s.Listen, "unix:"); ok {
 		return "unix", path
@@ -192,7 +214,7 @@ func (s *Status) ListenAddress() (network, address string) {
 	if s.Listen != "" {
 		return "tcp", s.Listen
 	}
-	return "unix", filepath.Join(s.StateDir, "status.sock")
+	return "unix", s.Socket()
 }
 
 // HostName is the tag host.

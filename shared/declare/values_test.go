@@ -83,16 +83,3 @@ func TestSplitList(t *testing.T) {
 		assert.Equal(t, want, SplitList(s), s)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"format", "formt", 1}, {"json", "jsno", 1}, {"tags", "tag", 1}, {"kitten", "sitting", 3}} {
-		assert.Equal(t, c.want, distance(c.a, c.b), c.a)
-		assert.Equal(t, c.want, distance(c.b, c.a), c.b)
-	}
-	assert.Empty(t, nearest("x", fixed))
-	assert.Empty(t, nearest("wholly-different", fixed))
-	assert.Equal(t, "tags", nearest("TAG", fixed))
-}

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	berrors "go.etcd.io/bbolt/errors"
+
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
@@ -24,7 +26,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// Options are what a Delivery is made of. All are needed.
+// Options are what a Delivery is made of. All are needed, except for Wrong and Sockets.
 type Options struct {
 	Version  string
 	Common   config.Common
@@ -33,6 +35,10 @@ type Options struct {
 	Environ  map[string]string // of the process: outputs read their settings from it
 	StateDir string
 	Log      *slog.Logger
+	// Wrong is what LoadValid found; only OpenAnyway takes it.
+	Wrong error
+	// Sockets are further Unix sockets to serve the status on.
+	Sockets []string
 }
 
 // Delivery delivers streams to the outputs of one process.
@@ -41,14 +47,17 @@ type Options struct {
 type Delivery struct {
 	Pipeline *pipeline.Pipeline
 	Store    *checkpoint.Store
-	// StateDir is where the way in keeps its own state too. It differs from Options.StateDir where UseTemporary stood in.
+	// StateDir is where the way in keeps its own state too. It differs from Options.StateDir where OpenAnyway had to use
+	// a temporary one.
 	StateDir string
 
 	options Options
 	rates   format.Rates
+	faults  []telemetry.Fault // since the start
+	idle    bool              // settings are wrong: nothing is delivered
 	started time.Time
 	ready   atomic.Bool
-	status  *telemetry.Server
+	status  []*telemetry.Server
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -56,10 +65,20 @@ type Delivery struct {
 // Open opens the outputs, the checkpoints below the state directory, and a pipeline between them. It waits for no
 // backend. An error in an output's settings exits with command.ExitUsage.
 func Open(o Options) (*Delivery, error) {
-	sinks, err := registry.OpenAll(o.Outputs, o.Environ, o.Common.Workers)
+	sinks, err := openOutputs(o)
 	if err != nil {
-		return nil, command.WithCode(err, command.ExitUsage)
+		return nil, err
 	}
+	return open(o, sinks)
+}
+
+func openOutputs(o Options) (map[string]pipeline.Sink, error) {
+	sinks, err := registry.OpenAll(o.Outputs, o.Environ, o.Common.Workers)
+	return sinks, command.WithCode(err, command.ExitUsage)
+}
+
+// open opens the checkpoints. sinks is nil where settings are wrong.
+func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	store, err := openStore(o.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, err)
@@ -67,48 +86,84 @@ func Open(o Options) (*Delivery, error) {
 	if store.Moved != "" {
 		o.Log.Error("checkpoints were damaged and set aside; everything that is still there is delivered again", "moved_to", store.Moved)
 	}
+	if sinks != nil {
+		if err := inheritCheckpoints(store, o.Outputs, o.Log); err != nil {
+			o.Log.Error("failed to resume where the previous outputs were; their logs are delivered again", "error", err)
+		}
+	}
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
 		options: o, started: time.Now(), stop: func() {},
 	}, nil
 }
 
-// UseTemporary opens like Open, and with a temporary state directory where the one that is set can't be used: containers
-// run and are collected, but an upgrade or a crash of the machine loses what was not delivered.
-func UseTemporary(o Options) (*Delivery, error) {
-	d, err := Open(o)
-	if err == nil || command.IsUsage(err) {
-		return d, err
+// OpenAnyway opens like Open for a process that must stay up: a log driver that fails to start stops containers from
+// starting. Where settings are wrong it delivers nothing, so that the way in keeps what it collects until they are
+// mended. Where the state directory can't be used it uses a temporary one: containers run and are collected, but an
+// upgrade or a crash of the machine loses what was not delivered. Either is a fault in the status.
+func OpenAnyway(o Options) (*Delivery, error) {
+	var faults []telemetry.Fault
+	fault := func(component, message string) {
+		o.Log.Error(message, "component", component)
+		faults = append(faults, telemetry.Fault{Component: component, Message: message})
 	}
-	o.Log.Error("state directory unusable, using a temporary one, which an upgrade of the plugin does not keep", "error", err)
-	if o.StateDir, err = os.MkdirTemp("", "remora-state-"); err != nil {
-		return nil, fmt.Errorf("no state directory at all: %w", err)
+	wrong := o.Wrong
+	var sinks map[string]pipeline.Sink
+	if wrong == nil {
+		sinks, wrong = openOutputs(o)
 	}
-	return Open(o)
+	if wrong != nil {
+		fault("settings", wrong.Error()+": nothing is delivered and logs are kept in the spool until this is corrected and Remora restarted")
+	}
+	d, err := open(o, sinks)
+	if err != nil {
+		fault("state", err.Error()+": using a temporary directory, which an upgrade does not keep")
+		if o.StateDir, err = os.MkdirTemp("", "remora-state-"); err != nil {
+			return nil, fmt.Errorf("no state directory at all: %w", err)
+		}
+		if d, err = open(o, sinks); err != nil {
+			return nil, err
+		}
+	}
+	d.faults, d.idle = faults, wrong != nil
+	return d, nil
 }
 
 func openStore(dir string) (*checkpoint.Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return checkpoint.Open(filepath.Join(dir, "checkpoints.db"))
+	path := filepath.Join(dir, "checkpoints.db")
+	store, err := checkpoint.Open(path)
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("in use by %s", lockHolder(path))
+	}
+	return store, err
 }
 
-// Serve serves metrics and status until Close. more adds what the way in knows to each snapshot. Where the address can't
-// be listened on, logs are collected all the same.
+// Idle reports whether nothing is delivered because settings are wrong.
+func (d *Delivery) Idle() bool { return d.idle }
+
+// Serve serves metrics and status until Close: on status.sock in the state directory, on Options.Sockets, and on
+// REMORA_LISTEN. more adds what the way in knows to each snapshot. Where an address can't be listened on, logs are
+// collected all the same.
 func (d *Delivery) Serve(more func(*telemetry.Snapshot)) {
-	network, address := d.options.Common.ListenAddress(d.StateDir)
-	server, err := telemetry.Listen(network, address, d.options.Common.Pprof, func() telemetry.Snapshot {
+	take := func() telemetry.Snapshot {
 		s := telemetry.Take(d.Pipeline, time.Now())
 		s.Version, s.Started, s.Ready = d.options.Version, d.started, d.ready.Load()
+		s.Faults = append(s.Faults, d.faults...)
 		more(&s)
 		return s
-	})
-	if err != nil {
-		d.options.Log.Error("failed to listen for status requests", "address", address, "error", err)
-		return
 	}
-	d.status = server
+	at := config.Status{Listen: d.options.Common.Listen, StateDir: d.StateDir}
+	for _, a := range addresses(at, d.options.Sockets) {
+		server, err := telemetry.Listen(a.Network, a.Address, d.options.Common.Pprof, take)
+		if err != nil {
+			d.options.Log.Error("failed to listen for status requests", "address", a.Address, "error", err)
+			continue
+		}
+		d.status = append(d.status, server)
+	}
 }
 
 // Start begins to deliver. Streams may be attached before and after.
@@ -129,9 +184,9 @@ func (d *Delivery) Stop() {
 
 // Close closes the status page and the checkpoints. Delivery was stopped before.
 func (d *Delivery) Close() error {
-	var err error
-	if d.status != nil {
-		err = d.status.Close()
+	var failed []error
+	for _, s := range d.status {
+		failed = append(failed, s.Close())
 	}
-	return errors.Join(err, d.Store.Close())
+	return errors.Join(append(failed, d.Store.Close())...)
 }

@@ -3,17 +3,22 @@
 package deliver_test
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/telemetry"
 )
 
 func options(t *testing.T, outputs ...string) deliver.Options {
@@ -54,18 +59,76 @@ func TestTemporaryStateStandsIn(t *testing.T) {
 	require.NoError(t, os.WriteFile(o.StateDir, nil, 0o600)) // a file where the directory should be
 	_, err := deliver.Open(o)
 	require.ErrorContains(t, err, "REMORA_STATE_DIR "+o.StateDir)
-	d, err := deliver.UseTemporary(o)
+	d, err := deliver.OpenAnyway(o)
 	require.NoError(t, err)
 	require.NotEqual(t, o.StateDir, d.StateDir)
 	require.NoError(t, d.Close())
 }
 
-func TestWrongSettingOfAnOutputIsAUsageError(t *testing.T) {
+func TestWrongSettings(t *testing.T) {
 	o := options(t, "kafka")
 	o.Environ = map[string]string{"KAFKA_BROKERS": ""}
-	_, err := deliver.UseTemporary(o)
+	_, err := deliver.Open(o)
 	require.ErrorContains(t, err, "KAFKA_BROKERS")
 	require.True(t, command.IsUsage(err))
+
+	d, err := deliver.OpenAnyway(o)
+	require.NoError(t, err)
+	require.True(t, d.Idle())
+	require.Equal(t, []string{"kafka"}, d.Outputs(declare.Declaration{}))
+	require.Equal(t, []string{"loki"}, d.Outputs(declare.Declaration{Outputs: []string{"loki"}}), "it waits for its output")
+	d.Serve(func(*telemetry.Snapshot) {})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	body, err := telemetry.Fetch(ctx, "/readyz", telemetry.Address{Network: "unix", Address: filepath.Join(o.StateDir, "status.sock")})
+	require.NoError(t, err)
+	require.Contains(t, string(body), "settings: output kafka: KAFKA_BROKERS")
+	require.NoError(t, d.Close())
+}
+
+func TestSecondProcessIsToldOfTheFirst(t *testing.T) {
+	o := options(t, "null")
+	first, err := deliver.Open(o)
+	require.NoError(t, err)
+	_, err = deliver.Open(o)
+	require.ErrorContains(t, err, fmt.Sprintf("REMORA_STATE_DIR %s: in use by process %d", o.StateDir, os.Getpid()))
+	require.NoError(t, first.Close())
+}
+
+// commit stores checkpoints as another process would have left them.
+func commit(t *testing.T, o deliver.Options, entries map[checkpoint.Key]checkpoint.Entry) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(o.StateDir, 0o700))
+	store, err := checkpoint.Open(filepath.Join(o.StateDir, "checkpoints.db"))
+	require.NoError(t, err)
+	require.NoError(t, store.Commit(entries, nil))
+	require.NoError(t, store.Close())
+}
+
+func TestOutputsThatReplaceOthersResumeWhereTheyWere(t *testing.T) {
+	at := func(low int64) checkpoint.Entry {
+		return checkpoint.Entry{Position: checkpoint.Position{Low: low, Done: low + 1}, Mark: []byte("m"), Losses: checkpoint.Losses{Gaps: 1}}
+	}
+	o := options(t, "null", "console")
+	commit(t, o, map[checkpoint.Key]checkpoint.Entry{
+		{Stream: "a", Declaration: "d", Output: "file"}: at(20), {Stream: "a", Declaration: "d", Output: "kafka"}: at(10),
+		{Stream: "b", Declaration: "d", Output: "file"}: at(30), {Stream: "b", Declaration: "d", Output: "null"}: at(5),
+	})
+	d, err := deliver.Open(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	for _, output := range o.Outputs {
+		e, ok, err := d.Store.Load(checkpoint.Key{Stream: "a", Declaration: "d", Output: output})
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, checkpoint.Entry{Position: at(10).Position, Mark: []byte("m")}, e, "the slowest, without its losses")
+	}
+	e, _, err := d.Store.Load(checkpoint.Key{Stream: "b", Declaration: "d", Output: "null"})
+	require.NoError(t, err)
+	require.Equal(t, int64(5), e.Low)
+	_, ok, err := d.Store.Load(checkpoint.Key{Stream: "b", Declaration: "d", Output: "console"})
+	require.NoError(t, err)
+	require.False(t, ok, "it was added, and starts with everything")
 }
 
 // empty is a stream that has ended before its first byte.

@@ -93,10 +93,14 @@ func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {
 }
 
 // Outputs are the outputs that the declaration goes to: those that it names, of those that are configured. One that was
-// configured when the container was started, and is not any more, gets nothing.
+// configured when the container was started, and is not any more, gets nothing. While settings are wrong they are those
+// that it names, so that what is stored for them waits.
 func (d *Delivery) Outputs(of declare.Declaration) []string {
-	if len(of.Outputs) == 0 {
+	switch {
+	case len(of.Outputs) == 0:
 		return d.options.Outputs
+	case d.idle:
+		return of.Outputs
 	}
 	var all []string
 	for _, name := range d.options.Outputs {
@@ -105,6 +109,14 @@ func (d *Delivery) Outputs(of declare.Declaration) []string {
 		}
 	}
 	return all
+}
+
+// Dialect reads the declarations that this process can carry out.
+func (d *Delivery) Dialect() *declare.Dialect {
+	if d.idle {
+		return declare.New(d.options.Common.Prefix) // which outputs there will be is not known
+	}
+	return declare.New(d.options.Common.Prefix, d.options.Outputs...)
 }
 
 // Tags lists a declaration's tags, or a Set's metadata, in the order of their keys.

@@ -5,6 +5,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/alecthomas/kong"
 
@@ -19,15 +20,24 @@ import (
 // OutputNames are the names that LOGGING_OUTPUT and a declaration's output may hold.
 func OutputNames() []string { return registry.Names() }
 
-// Load fills each of parts as command.Load does, and refuses outputs that there are not.
+// Load fills each of parts as command.Load does, and refuses outputs that don't exist.
 func Load(environ map[string]string, parts ...any) error {
-	wrong := []error{config.Load(environ, parts...)}
+	return command.WithCode(errors.Join(config.Load(environ, parts...), checkOutputs(parts)), command.ExitUsage)
+}
+
+// LoadValid fills each of parts as config.LoadValid does, and returns the error of Load.
+func LoadValid(environ map[string]string, parts ...any) error {
+	return command.WithCode(errors.Join(config.LoadValid(environ, parts...), checkOutputs(parts)), command.ExitUsage)
+}
+
+func checkOutputs(parts []any) error {
+	var wrong []error
 	for _, p := range parts {
 		if p, ok := p.(interface{ OutputNames() []string }); ok {
 			wrong = append(wrong, config.CheckOutputs(p.OutputNames(), registry.Names()))
 		}
 	}
-	return command.WithCode(errors.Join(wrong...), command.ExitUsage)
+	return errors.Join(wrong...)
 }
 
 // Sections is the table of all settings of a process: parts, which are the way in's own, under its title; those that all
@@ -41,8 +51,34 @@ func Sections(title string, parts ...any) []settings.Section {
 	return append([]settings.Section{own, common}, registry.Sections()...)
 }
 
+// WarnOfUnknown logs a warning for each variable that looks like a setting and is none of sections.
+func WarnOfUnknown(log *slog.Logger, environ map[string]string, sections []settings.Section) {
+	for _, u := range config.Unknown(environ, sections) {
+		if u.Near == "" {
+			log.Warn("unknown setting ignored", "variable", u.Name)
+		} else {
+			log.Warn("unknown setting ignored", "variable", u.Name, "did_you_mean", u.Near)
+		}
+	}
+}
+
+// addresses are those at which a process serves its status: the first that are surest to reach the right one.
+func addresses(at config.Status, sockets []string) []telemetry.Address {
+	all := []telemetry.Address{{Network: "unix", Address: at.Socket()}}
+	for _, s := range sockets {
+		all = append(all, telemetry.Address{Network: "unix", Address: s})
+	}
+	if network, address := at.ListenAddress(); address != all[0].Address {
+		all = append(all, telemetry.Address{Network: network, Address: address})
+	}
+	return all
+}
+
 // StatusCommand is the subcommand that prints the status of the process that runs with the same settings.
-type StatusCommand struct{ telemetry.Command }
+type StatusCommand struct {
+	telemetry.Command
+	Sockets []string `kong:"-"` // as in Options
+}
 
 // Run is called by kong.
 func (c *StatusCommand) Run(k *kong.Context) error {
@@ -50,6 +86,5 @@ func (c *StatusCommand) Run(k *kong.Context) error {
 	if err := command.Load(config.Environ(), &at); err != nil {
 		return err
 	}
-	network, address := at.ListenAddress()
-	return c.Command.Run(context.Background(), k.Stdout, telemetry.Address{Network: network, Address: address})
+	return c.Command.Run(context.Background(), k.Stdout, addresses(at, c.Sockets)...)
 }

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,13 +43,13 @@ type Section struct {
 type Checker interface{ Check() error }
 
 // Load fills the struct that cfg points to from the variables in environ, and checks it where it is a Checker. A variable
-// that is set to nothing counts as not set, because Docker passes on each variable that a plugin declares. All that is
-// wrong is reported at once.
+// that is set to nothing counts as not set, because Docker passes on each variable that a plugin declares; so does one that
+// Kubernetes derived of a Service. All that is wrong is reported at once.
 func Load(environ map[string]string, cfg any) error {
 	fields := fieldsOf(reflect.ValueOf(cfg).Elem(), "")
 	values := make(map[string]string, len(environ))
 	for k, v := range environ {
-		if v != "" {
+		if v != "" && !IsServiceLink(k, v) {
 			values[k] = v
 		}
 	}
@@ -73,6 +74,23 @@ func Load(environ map[string]string, cfg any) error {
 		return c.Check()
 	}
 	return nil
+}
+
+// serviceLink matches the names of variables that Kubernetes derives of the Services of a Pod's namespace, in its own form
+// and in that of Docker's links (k8s.io/kubernetes pkg/kubelet/envvars, FromServices). A name that ends in _PORT is one
+// only if its value has a scheme.
+var serviceLink = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// IsServiceLink reports whether a variable is one that Kubernetes derived of a Service: a Service called elasticsearch
+// sets ELASTICSEARCH_PORT to tcp://10.0.0.1:9200.
+func IsServiceLink(name, value string) bool {
+	if strings.HasSuffix(name, "_PORT") {
+		scheme, _, ok := strings.Cut(value, "://")
+		if ok && (scheme == "tcp" || scheme == "udp" || scheme == "sctp") {
+			return true
+		}
+	}
+	return serviceLink.MatchString(name)
 }
 
 // List is the settings that the struct that cfg points to has, in the order of its fields.

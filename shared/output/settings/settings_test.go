@@ -60,3 +60,29 @@ func TestList(t *testing.T) {
 	require.Equal(t, Setting{Name: "T_SIZE", Default: "7", Doc: "size"}, all[1])
 	require.True(t, all[3].Secret)
 }
+
+// A Service called "elasticsearch" must not be taken for settings of the output.
+func TestWhatKubernetesDerivesOfServicesIsNotSet(t *testing.T) {
+	var c struct {
+		Port int    `env:"ELASTICSEARCH_PORT" envDefault:"9200"`
+		Host string `env:"ELASTICSEARCH_SERVICE_HOST"`
+	}
+	require.NoError(t, Load(map[string]string{
+		"ELASTICSEARCH_PORT": "tcp://10.0.0.1:9200", "ELASTICSEARCH_SERVICE_HOST": "10.0.0.1",
+	}, &c))
+	require.Equal(t, 9200, c.Port)
+	require.Empty(t, c.Host)
+	require.NoError(t, Load(map[string]string{"ELASTICSEARCH_PORT": "9201"}, &c))
+	require.Equal(t, 9201, c.Port)
+
+	for name, value := range map[string]string{
+		"KAFKA_SERVICE_HOST": "10.0.0.1", "KAFKA_SERVICE_PORT": "9092", "KAFKA_SERVICE_PORT_BROKER": "9092", "KAFKA_PORT": "udp://10.0.0.1:1",
+		"KAFKA_PORT_9092_TCP": "tcp://10.0.0.1:9092", "KAFKA_PORT_9092_TCP_PROTO": "tcp", "KAFKA_PORT_9092_TCP_PORT": "9092",
+		"KAFKA_PORT_9092_SCTP_ADDR": "10.0.0.1",
+	} {
+		require.True(t, IsServiceLink(name, value), name)
+	}
+	for name, value := range map[string]string{"KAFKA_BROKERS": "tcp://a", "KAFKA_PORT": "9092", "KAFKA_EXPORT": "x", "KAFKA_PORT_X": "1"} {
+		require.False(t, IsServiceLink(name, value), name)
+	}
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/remora-logs/remora/shared/config"
+)
+
+// Logger returns Remora's own log, in the level and format that c sets. Errors go to errors, everything else to others:
+// the engine takes all that a plugin writes to stderr for an error. Elsewhere both are stderr.
+func Logger(c *config.Common, others, errors io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // checked by Check
+	options := &slog.HandlerOptions{Level: level}
+	handler := func(w io.Writer) slog.Handler {
+		if c.LogFormat == "json" {
+			return slog.NewJSONHandler(w, options)
+		}
+		return slog.NewTextHandler(w, options)
+	}
+	if others == errors {
+		return slog.New(handler(errors))
+	}
+	return slog.New(byLevel{others: handler(others), errors: handler(errors)})
+}
+
+// byLevel is a handler that writes errors elsewhere.
+type byLevel struct{ others, errors slog.Handler }
+
+func (h byLevel) of(level slog.Level) slog.Handler {
+	if level >= slog.LevelError {
+		return h.errors
+	}
+	return h.others
+}
+
+func (h byLevel) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.of(level).Enabled(ctx, level)
+}
+
+func (h byLevel) Handle(ctx context.Context, r slog.Record) error {
+	return h.of(r.Level).Handle(ctx, r)
+}
+
+func (h byLevel) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return byLevel{h.others.WithAttrs(attrs), h.errors.WithAttrs(attrs)}
+}
+
+func (h byLevel) WithGroup(name string) slog.Handler {
+	return byLevel{h.others.WithGroup(name), h.errors.WithGroup(name)}
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/near"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// Misspelt is a variable that looks like a setting and is none.
+type Misspelt struct {
+	Name string
+	Near string // the setting that was probably meant; empty if none is near
+}
+
+// Unknown returns the variables in environ that are no settings of sections though they look like it: all others that
+// begin with REMORA_ or LOGGING_, and those that begin like an output's settings (KAFKA_…) and differ little from one of
+// them. What Kubernetes derives of Services is not among them, nor are variables without a value.
+func Unknown(environ map[string]string, sections []settings.Section) []Misspelt {
+	known, prefixes := map[string]bool{}, map[string]bool{}
+	for _, section := range sections {
+		for _, s := range section.Settings {
+			known[s.Name] = true
+			if s.Secret {
+				known[s.Name+"_FILE"] = true
+			}
+			if prefix, _, _ := strings.Cut(s.Name, "_"); strings.HasPrefix(section.Title, "Output ") {
+				prefixes[prefix] = true
+			}
+		}
+	}
+	for _, name := range others {
+		known[name] = true
+	}
+	names := slices.Sorted(maps.Keys(known))
+	var unknown []Misspelt
+	for _, name := range slices.Sorted(maps.Keys(environ)) {
+		prefix, _, ok := strings.Cut(name, "_")
+		if !ok || environ[name] == "" || known[name] || settings.IsServiceLink(name, environ[name]) || isDeclaration(name) {
+			continue
+		}
+		meant := near.Nearest(name, names)
+		if prefix == "REMORA" || prefix == "LOGGING" || prefixes[prefix] && meant != "" {
+			unknown = append(unknown, Misspelt{name, meant})
+		}
+	}
+	return unknown
+}
+
+// others are variables that are read by somebody else in the process: Go's HTTP client.
+var others = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+
+// isDeclaration reports whether a variable declares a log rather than sets something.
+func isDeclaration(name string) bool { return strings.Contains(name, "_logs_") }
