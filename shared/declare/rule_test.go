@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,8 +132,11 @@ func TestRulesAreWatched(t *testing.T) {
 	write("collect: [{name: a, match: {}, logs: {a: stdout}}, {name: b, match: {}, logs: {b: stdout}}]")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
 		var names, problems []string
 		go declare.New("").WatchRules(ctx, path, func(rules []*declare.Rule, all []declare.Problem) {
+			mu.Lock()
+			defer mu.Unlock()
 			names, problems = nil, nil
 			for _, r := range rules {
 				names = append(names, r.Name+strings.Join(r.Logs(), ""))
@@ -141,24 +145,26 @@ func TestRulesAreWatched(t *testing.T) {
 				problems = append(problems, p.Key+" "+p.Message)
 			}
 		})
-		look := func() { time.Sleep(3 * time.Second); synctest.Wait() }
-		look()
-		require.Equal(t, []string{"aa", "bb"}, names)
+		look := func(want ...string) {
+			time.Sleep(3 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, want, names)
+		}
+		look("aa", "bb")
 		write("collect: [{name: a, match: {}, logs: {a2: stdout}}, {name: b, match: {pod: '/(/'}, logs: {b2: stdout}}]")
-		look()
-		require.Equal(t, []string{"aa2", "bb"}, names)
+		look("aa2", "bb")
+		mu.Lock()
 		require.Contains(t, strings.Join(problems, "\n"), "collect.b is invalid; the rule stays in effect as it was before")
+		mu.Unlock()
 		write("collect: [")
-		look()
-		require.Equal(t, []string{"aa2", "bb"}, names)
+		look("aa2", "bb")
 		require.NoError(t, os.Remove(path))
-		look()
-		require.Equal(t, []string{"aa2", "bb"}, names)
+		look("aa2", "bb")
 		write("collect: []")
 		look()
-		require.Empty(t, names)
-		require.Empty(t, problems)
 		cancel()
 		synctest.Wait()
+		require.Empty(t, problems)
 	})
 }

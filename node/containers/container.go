@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package containers holds what a node agent knows of a container, and follows the inventories that tell it: a Docker
+// engine, a runtime's CRI, the API server, and the kubelet's directory of logs.
+package containers
+
+import (
+	"context"
+	"errors"
+)
+
+// Container is one container as an inventory knows it: data only. What an inventory does not know is empty. Paths are the
+// machine's own, not as the agent sees them.
+type Container struct {
+	// Runtime is the inventory's name; ID the container's in it.
+	Runtime, ID string
+	// Name is the name that people know it by, without a slash in front. Image is what it was started as.
+	Name, Image, ImageID string
+	Labels               map[string]string
+	// Env is NAME=value. It may hold secrets: it is read, and neither kept on disk nor shown. Unresolved are the names of
+	// variables whose value the inventory may not know.
+	Env        []string
+	Unresolved []string
+	// Detailed says that the inventory was able to tell labels and environment, so that declarations can be read.
+	Detailed bool
+	Running  bool
+	Pod      Pod
+	Log      Log
+	Files    Files
+}
+
+// Pod is the Pod of a container; zero outside of Kubernetes.
+type Pod struct {
+	Namespace, Name, UID string
+	Container            string // the container's name in it
+	Labels, Annotations  map[string]string
+	Owner                Owner
+}
+
+// Owner is who made a Pod: Deployment, StatefulSet, DaemonSet, Job, CronJob.
+type Owner struct{ Kind, Name string }
+
+// Form is how a log file is written.
+type Form int
+
+// The forms of log files.
+const (
+	NoFile   Form = iota // the driver keeps none that can be read
+	CRI                  // lines of a runtime for the kubelet
+	JSONFile             // Docker's json-file
+	Local                // Docker's local
+)
+
+// Log is where a container's output is stored.
+type Log struct {
+	// Driver is the runtime's word: json-file, local, journald; cri.
+	Driver string
+	Form   Form
+	// Dir is the directory, and Pattern what the files' names in it look like, rotated ones too.
+	Dir, Pattern string
+}
+
+// Files is a container's file system as it lies on the machine.
+type Files struct {
+	// Upper is the directory that the container writes to, Lower are those below it, from top to bottom; empty where the
+	// root file system is no overlay, or not known.
+	Upper string
+	Lower []string
+	// Mounts leads from a path in the container to a directory or file of the machine.
+	Mounts map[string]string
+	// Process is the container's first process; 0 where it does not run or is not known.
+	Process int
+	// Hidden are paths in the container whose content has no place on the machine: a tmpfs.
+	Hidden []string
+}
+
+// ErrGone is the error of Inspect for a container that is not there any more.
+var ErrGone = errors.New("the container is gone")
+
+// Inventory is where containers are found. Each request it makes has a deadline, so that none of its methods but Watch
+// takes longer than half a minute. Its methods are called by one goroutine, Watch by another.
+type Inventory interface {
+	// Name is that of the inventory in settings and status.
+	Name() string
+	// List returns all containers that there are, ended ones too.
+	List(ctx context.Context) ([]Container, error)
+	// Inspect returns one, or ErrGone.
+	Inspect(ctx context.Context, id string) (Container, error)
+	// Watch calls changed with the ID of each container that was started, ended, renamed or removed, until ctx ends or
+	// its source of changes breaks, which is its error. It begins with changed(""): what is listed from then on misses
+	// nothing.
+	Watch(ctx context.Context, changed func(id string)) error
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/remora-logs/remora/node/containers"
+)
+
+// Name is the inventory's.
+const Name = "docker"
+
+// inspecting bounds how many containers are inspected at once.
+const inspecting = 4
+
+// Inventory is that of one engine. It remembers what it inspected: of a container that runs on, nothing changes but its
+// name, and that is an event.
+type Inventory struct {
+	engine *engine
+	procfs string
+
+	mu    sync.Mutex
+	known map[string]containers.Container
+}
+
+// New makes the inventory of the engine at host, as DOCKER_HOST has it. verify and certificates are DOCKER_TLS_VERIFY and
+// DOCKER_CERT_PATH. procfs is where the machine's /proc is seen: with an image store of containerd's, the engine does not
+// tell where a container's files are.
+func New(host string, verify bool, certificates, procfs string) (*Inventory, error) {
+	e, err := newEngine(host, verify, certificates)
+	if err != nil {
+		return nil, err
+	}
+	return &Inventory{engine: e, procfs: procfs, known: map[string]containers.Container{}}, nil
+}
+
+// Name implements containers.Inventory.
+func (*Inventory) Name() string { return Name }
+
+// List implements containers.Inventory.
+func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	var listed []struct{ ID, State string }
+	if err := i.engine.get(ctx, "/containers/json?all=1", &listed); err != nil {
+		return nil, err
+	}
+	present := make(map[string]bool, len(listed))
+	all := make([]containers.Container, len(listed))
+	var work sync.WaitGroup
+	slots := make(chan struct{}, inspecting)
+	for n, l := range listed {
+		present[l.ID] = true
+		if c, ok := i.remembered(l.ID); ok && c.Running == (l.State == "running" || l.State == "paused") {
+			all[n] = c
+			continue
+		}
+		slots <- struct{}{}
+		work.Go(func() {
+			defer func() { <-slots }()
+			c, err := i.Inspect(ctx, l.ID)
+			if err != nil && !errors.Is(err, containers.ErrGone) {
+				c, _ = i.remembered(l.ID) // it is there: what was known of it counts on
+			}
+			all[n] = c
+		})
+	}
+	work.Wait()
+	i.prune(present)
+	found := all[:0]
+	for _, c := range all {
+		if c.ID != "" {
+			found = append(found, c)
+		}
+	}
+	return found, nil
+}
+
+func (i *Inventory) remembered(id string) (containers.Container, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c, ok := i.known[id]
+	return c, ok
+}
+
+func (i *Inventory) prune(present map[string]bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for id := range i.known {
+		if !present[id] {
+			delete(i.known, id)
+		}
+	}
+}
+
+// Watch implements containers.Inventory.
+func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
+	return i.engine.events(ctx, func() { changed("") }, changed)
+}
+
+// inspection is the part of the engine's answer that is of use (moby api/types/container, InspectResponse). GraphDriver
+// is absent from version 1.52 on where containerd stores the images.
+type inspection struct {
+	ID, Name, Image, LogPath string
+	Config                   struct {
+		Image  string
+		Labels map[string]string
+		Env    []string
+	}
+	HostConfig struct {
+		LogConfig struct {
+			Type, Path string // Path is Podman's
+		}
+		Tmpfs map[string]string
+	}
+	State struct {
+		Running bool
+		Pid     int
+	}
+	GraphDriver struct {
+		Name string
+		Data map[string]string
+	}
+	Mounts []struct{ Type, Source, Destination string }
+}
+
+// Inspect implements containers.Inventory.
+func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var in inspection
+	if err := i.engine.get(ctx, "/containers/"+url.PathEscape(id)+"/json", &in); err != nil {
+		return containers.Container{}, err
+	}
+	if in.ID == "" {
+		return containers.Container{}, fmt.Errorf("the engine at %s answers about %s without an ID", i.engine.host, id)
+	}
+	c := containers.Container{
+		Runtime: Name, ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Image: in.Config.Image, ImageID: in.Image,
+		Labels: in.Config.Labels, Env: in.Config.Env, Detailed: true, Running: in.State.Running, Pod: podOf(in.Config.Labels),
+		Files: in.files(),
+	}
+	c.Log = i.log(ctx, &in)
+	i.complete(&c)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if old, ok := i.known[c.ID]; ok && c.Files.Upper == "" { // it ended: where its files are is known from before
+		c.Files.Upper, c.Files.Lower = old.Files.Upper, old.Files.Lower
+	}
+	i.known[c.ID] = c
+	return c, nil
+}
+
+// complete asks the kernel for what the engine does not tell.
+func (i *Inventory) complete(c *containers.Container) {
+	if c.Files.Upper == "" && c.Files.Process > 0 {
+		c.Files.Upper, c.Files.Lower = containers.Overlay(i.procfs, c.Files.Process)
+	}
+}
+
+// podOf is the Pod that cri-dockerd, and dockershim before it, put into a container's labels.
+func podOf(labels map[string]string) containers.Pod {
+	return containers.Pod{
+		Namespace: labels["io.kubernetes.pod.namespace"], Name: labels["io.kubernetes.pod.name"],
+		UID: labels["io.kubernetes.pod.uid"], Container: labels["io.kubernetes.container.name"],
+	}
+}
+
+func (in *inspection) files() containers.Files {
+	f := containers.Files{Mounts: map[string]string{}, Process: in.State.Pid}
+	if upper := in.GraphDriver.Data["UpperDir"]; upper != "" {
+		f.Upper = upper
+		if lower := in.GraphDriver.Data["LowerDir"]; lower != "" {
+			f.Lower = strings.Split(lower, ":")
+		}
+	}
+	for _, m := range in.Mounts {
+		if m.Source != "" && m.Type != "tmpfs" {
+			f.Mounts[m.Destination] = m.Source
+		} else {
+			f.Hidden = append(f.Hidden, m.Destination)
+		}
+	}
+	for path := range in.HostConfig.Tmpfs {
+		f.Hidden = append(f.Hidden, filepath.Clean(path))
+	}
+	return f
+}
+
+// log is where the container's output is.
+func (i *Inventory) log(ctx context.Context, in *inspection) containers.Log {
+	l := containers.Log{Driver: in.HostConfig.LogConfig.Type}
+	switch l.Driver {
+	case "json-file":
+		if in.LogPath != "" { // empty until it is started
+			l.Form, l.Dir, l.Pattern = containers.JSONFile, filepath.Dir(in.LogPath), filepath.Base(in.LogPath)+"{,.*}"
+		}
+	case "local": // whose path the engine does not tell
+		if root, err := i.engine.dataRoot(ctx); err == nil && root != "" {
+			l.Form, l.Dir, l.Pattern = containers.Local, filepath.Join(root, "containers", in.ID, "local-logs"), "container.log{,.*}"
+		}
+	case "k8s-file": // Podman's name for what CRI writes
+		if path := in.HostConfig.LogConfig.Path; path != "" {
+			l.Form, l.Dir, l.Pattern = containers.CRI, filepath.Dir(path), filepath.Base(path)+"{,.*}"
+		}
+	}
+	return l
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package docker is the inventory of a Docker engine, by its API over plain HTTP. Three requests are all that is asked;
+// a client library would bring eighteen modules for them.
+package docker
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+)
+
+// The versions of the API that this package speaks: the fields that it reads have stood since 1.24, and are there, or
+// absent, in 1.56.
+const oldest, newest = 24, 56
+
+const (
+	// askTimeout bounds a request, listTimeout one for all containers.
+	askTimeout, listTimeout = 10 * time.Second, 25 * time.Second
+	// maxAnswer bounds an answer: that of an inspection, and per container in a list.
+	maxAnswer = 16 << 20
+)
+
+// engine speaks to an engine.
+type engine struct {
+	http *http.Client
+	base string // http://docker, or https://HOST:PORT
+	host string // as it was given, for messages
+
+	mu      sync.Mutex
+	version string // /v1.NN, once it is negotiated
+	root    string // the engine's data directory
+}
+
+// newEngine makes an engine's client. host is as DOCKER_HOST has it; tls and certificates are those of DOCKER_TLS_VERIFY
+// and DOCKER_CERT_PATH.
+func newEngine(host string, verify bool, certificates string) (*engine, error) {
+	e := &engine{host: host, base: "http://docker"}
+	transport := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: listTimeout}
+	scheme, address, _ := strings.Cut(host, "://")
+	switch scheme {
+	case "unix":
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", address)
+		}
+	case "tcp", "http", "https":
+		e.base = "http://" + address
+		if verify || certificates != "" || scheme == "https" {
+			e.base = "https://" + address
+			var err error
+			if transport.TLSClientConfig, err = tlsConfig(verify, certificates); err != nil {
+				return nil, err
+			}
+		}
+	default:
+		return nil, fmt.Errorf("the engine's address %s begins with neither unix:// nor tcp://", host)
+	}
+	e.http = &http.Client{Transport: transport}
+	return e, nil
+}
+
+// tlsConfig reads ca.pem, cert.pem and key.pem, as Docker's own client does.
+func tlsConfig(verify bool, dir string) (*tls.Config, error) {
+	c := &tls.Config{InsecureSkipVerify: !verify, MinVersion: tls.VersionTLS12} //nolint:gosec // as DOCKER_TLS_VERIFY says
+	if dir == "" {
+		return c, nil
+	}
+	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err == nil {
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, fmt.Errorf("DOCKER_CERT_PATH %s: ca.pem holds no certificate", dir)
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("DOCKER_CERT_PATH: %w", err)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err == nil {
+		c.Certificates = []tls.Certificate{pair}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("DOCKER_CERT_PATH: %w", err)
+	}
+	return c, nil
+}
+
+// negotiate finds out which version of the API to speak, and forgets what it was when the engine is another.
+func (e *engine) negotiate(ctx context.Context) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.version != "" {
+		return e.version, nil
+	}
+	var v struct{ APIVersion, MinAPIVersion string }
+	if err := e.ask(ctx, "/version", &v); err != nil {
+		return "", err
+	}
+	most, least := minor(v.APIVersion), minor(cmp.Or(v.MinAPIVersion, v.APIVersion))
+	if most < oldest || least > newest {
+		return "", fmt.Errorf("the engine at %s speaks version %s to %s of the API, this is one of 1.%d to 1.%d", e.host,
+			v.MinAPIVersion, v.APIVersion, oldest, newest)
+	}
+	e.version = "/v1." + strconv.Itoa(min(most, newest))
+	return e.version, nil
+}
+
+// minor is NN of 1.NN; 0 of anything else.
+func minor(version string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(version, "1."))
+	if err != nil || !strings.HasPrefix(version, "1.") {
+		return 0
+	}
+	return n
+}
+
+// forget makes the next request negotiate: the engine may have been replaced.
+func (e *engine) forget() {
+	e.mu.Lock()
+	e.version, e.root = "", ""
+	e.mu.Unlock()
+}
+
+// get decodes what the engine answers.
+func (e *engine) get(ctx context.Context, path string, into any) error {
+	version, err := e.negotiate(ctx)
+	if err != nil {
+		return err
+	}
+	err = e.ask(ctx, version+path, into)
+	if err != nil && !errors.Is(err, containers.ErrGone) {
+		e.forget()
+	}
+	return err
+}
+
+// ask is get of a path with its version.
+func (e *engine) ask(ctx context.Context, path string, into any) error {
+	response, err := e.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(into); err != nil {
+		return fmt.Errorf("answer of the engine at %s: %w", e.host, err)
+	}
+	return nil
+}
+
+// open returns an answer whose status is right. The caller closes its body.
+func (e *engine) open(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := e.http.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("the engine at %s does not answer: %w", e.host, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer response.Body.Close()
+	var refusal struct{ Message string }
+	if json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&refusal) != nil || refusal.Message == "" {
+		refusal.Message = response.Status
+	}
+	if response.StatusCode == http.StatusNotFound {
+		return nil, fmt.Errorf("%w: %s", containers.ErrGone, refusal.Message)
+	}
+	return nil, fmt.Errorf("the engine at %s refuses: %s", e.host, refusal.Message)
+}
+
+// dataRoot is where the engine keeps its containers: daemon.json may say something else than /var/lib/docker.
+func (e *engine) dataRoot(ctx context.Context) (string, error) {
+	e.mu.Lock()
+	root := e.root
+	e.mu.Unlock()
+	if root != "" {
+		return root, nil
+	}
+	var info struct{ DockerRootDir string }
+	if err := e.get(ctx, "/info", &info); err != nil {
+		return "", err
+	}
+	e.mu.Lock()
+	e.root = info.DockerRootDir
+	e.mu.Unlock()
+	return info.DockerRootDir, nil
+}
+
+// events calls each with the ID of every container that an event is of, until the stream breaks.
+func (e *engine) events(ctx context.Context, subscribed func(), each func(id string)) error {
+	start, cancel := context.WithTimeout(ctx, askTimeout)
+	version, err := e.negotiate(start)
+	cancel()
+	if err != nil {
+		return err
+	}
+	filters := url.QueryEscape(`{"type":["container"],"event":["start","restart","die","destroy","rename"]}`)
+	response, err := e.open(ctx, version+"/events?filters="+filters)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	subscribed()
+	for decoder := json.NewDecoder(response.Body); ; {
+		var event struct {
+			ID    string `json:"id"`
+			Actor struct{ ID string }
+		}
+		if err := decoder.Decode(&event); err != nil {
+			e.forget()
+			return fmt.Errorf("events of the engine at %s: %w", e.host, err)
+		}
+		if id := cmp.Or(event.Actor.ID, event.ID); id != "" {
+			each(id)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// listEvery is how often everything is listed although the source of changes tells of each: it may have missed one, and
+// nobody would ever find out.
+const listEvery = 30 * time.Second
+
+// maxWaiting bounds how many changes wait to be looked at. When there are more, everything is listed.
+const maxWaiting = 1024
+
+// Sink is told what an inventory finds. Its methods are called by one goroutine for each inventory.
+type Sink interface {
+	// Found tells of a container that is new or has changed.
+	Found(c Container)
+	// Removed tells that there is no such container any more.
+	Removed(runtime, id string)
+	// Listed tells that all there is was told, err that it could not be: err is nil, or what is wrong.
+	Listed(inventory string, err error)
+}
+
+// Follow tells sink of inv's containers until ctx ends. An inventory that does not answer removes nothing.
+func Follow(ctx context.Context, inv Inventory, sink Sink, log *slog.Logger) {
+	f := follower{inv: inv, sink: sink, log: log.With("inventory", inv.Name()), known: map[string]Container{}}
+	pause := &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2,
+		MaxInterval: 10 * time.Second}
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := f.watch(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > listEvery {
+			pause.Reset()
+		}
+		wait := pause.NextBackOff()
+		f.log.Debug("source of changes broke, listing again", "error", err, "after", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// follower is the state of one Follow.
+type follower struct {
+	inv   Inventory
+	sink  Sink
+	log   *slog.Logger
+	known map[string]Container
+	down  bool // the last list failed
+}
+
+// watch lists and follows changes until the source of these breaks.
+func (f *follower) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changes := make(chan string, maxWaiting)
+	broke := make(chan error, 1)
+	defer func() { cancel(); <-broke }()
+	go func() {
+		broke <- f.inv.Watch(ctx, func(id string) {
+			select {
+			case changes <- id:
+			case <-ctx.Done():
+			}
+		})
+		close(broke)
+	}()
+	f.list(ctx) // whether or not there is a source of changes
+	every := time.NewTicker(listEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-broke:
+			return err
+		case <-every.C:
+			f.list(ctx)
+		case id := <-changes:
+			if id == "" {
+				f.list(ctx)
+			} else {
+				f.inspect(ctx, id)
+			}
+		}
+	}
+}
+
+// list tells the sink what has changed since it was told last.
+func (f *follower) list(ctx context.Context) {
+	all, err := f.inv.List(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if f.down != (err != nil) {
+		f.down = err != nil
+		if f.down {
+			f.log.Warn("containers can't be listed, retrying; those that are known are collected", "error", err)
+		} else {
+			f.log.Info("containers can be listed again")
+		}
+	}
+	if err != nil {
+		f.sink.Listed(f.inv.Name(), err)
+		return
+	}
+	present := make(map[string]bool, len(all))
+	for _, c := range all {
+		present[c.ID] = true
+		f.found(c)
+	}
+	for id := range f.known {
+		if !present[id] {
+			f.removed(id)
+		}
+	}
+	f.sink.Listed(f.inv.Name(), nil)
+}
+
+func (f *follower) inspect(ctx context.Context, id string) {
+	c, err := f.inv.Inspect(ctx, id)
+	switch {
+	case errors.Is(err, ErrGone):
+		f.removed(id)
+	case err != nil: // the next list brings it
+		f.log.Debug("container can't be inspected", "container", id, "error", err)
+	default:
+		f.found(c)
+	}
+}
+
+func (f *follower) found(c Container) {
+	if old, ok := f.known[c.ID]; ok && reflect.DeepEqual(old, c) {
+		return
+	}
+	f.known[c.ID] = c
+	f.sink.Found(c)
+}
+
+func (f *follower) removed(id string) {
+	if _, ok := f.known[id]; ok {
+		delete(f.known, id)
+		f.sink.Removed(f.inv.Name(), id)
+	}
+}
