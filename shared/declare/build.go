@@ -34,6 +34,7 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 	dr.checkFormat(&d)
 	dr.checkMultiline(&d)
 	dr.checkUse(&d)
+	dr.checkFilters(&d)
 	return d, len(dr.errors) == 0
 }
 
@@ -190,6 +191,37 @@ func (dr *draft) checkMultiline(d *Declaration) {
 			dr.refuse(e, "a preset and an expression exclude each other: remove multiline.preset, or start, end and continue")
 		case d.Multiline["preset"] == "" && expressions == "":
 			dr.warn(e, "has no effect without multiline.start, multiline.end, multiline.continue or multiline.preset")
+		}
+	}
+}
+
+// checkFilters refuses more filters than one declaration may have. The key that is one too many is named.
+func (dr *draft) checkFilters(d *Declaration) {
+	expressions, edits := 0, 0
+	for _, key := range []string{"start", "end", "continue", "flush"} {
+		if d.Multiline[key] != "" {
+			expressions++
+		}
+	}
+	if d.FormatOptions["pattern"] != "" {
+		expressions++
+	}
+	entries := slices.SortedFunc(slices.Values(dr.entries), func(a, b entry) int { return compareKeys(a.path, b.path) })
+	for _, e := range entries {
+		if _, ok := d.Filters[e.path]; !ok {
+			continue
+		}
+		var f Filters
+		if err := f.set(e.path, e.value); err != nil {
+			continue // it is refused already
+		}
+		before, beforeEdits := expressions, edits
+		expressions, edits = expressions+f.expressions(), edits+f.edits()
+		if before <= MaxExpressions && expressions > MaxExpressions {
+			dr.refuse(e, fmt.Sprintf("is one too many: a declaration has at most %d expressions in format.pattern, multiline, keep, drop and mask", MaxExpressions))
+		}
+		if beforeEdits <= MaxEdits && edits > MaxEdits {
+			dr.refuse(e, fmt.Sprintf("is one too many: a declaration adds, removes and renames at most %d fields", MaxEdits))
 		}
 	}
 }

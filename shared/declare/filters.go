@@ -24,6 +24,17 @@ type Filters struct {
 	RateLimit float64
 }
 
+// Bounds of a declaration's filters. What they cost is memory and time of the process, for each record.
+const (
+	MaxExpressions = 64  // of all keys of a declaration together; pattern.MaxExpr bounds each
+	MaxEdits       = 256 // fields that are added, removed or renamed
+)
+
+// expressions is how many there are, those of presets among them.
+func (f *Filters) expressions() int { return len(f.Keep) + len(f.Drop) + len(f.Masks) }
+
+func (f *Filters) edits() int { return len(f.Add) + len(f.Remove) + len(f.Rename) }
+
 // Condition is an expression that a field, or, where Field is empty, the line has to match.
 type Condition struct{ Field, Expr string }
 
