@@ -41,7 +41,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("\nBoth logs arrived complete and tagged, in %v. Next: README.md, “The plugin”.\n",
+	fmt.Printf("\nBoth logs arrived complete and tagged, in %v. Next: docs/install.md.\n",
 		time.Since(began).Round(time.Second))
 }
 
