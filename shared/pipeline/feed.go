@@ -13,6 +13,7 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/cut"
 	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 )
 
@@ -53,6 +54,8 @@ type Feed struct {
 	finished    bool // nothing more is to be read
 	skipped     int64
 	lastSkipLog time.Time // of skipped bytes
+	lastTime    int64     // of the last record
+	sameTime    uint32    // how many before it had the same
 
 	unmarked bool // of commit: that no mark can be made is said
 
@@ -263,6 +266,7 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 // book adds to the flight what was read: records from index from, made of n bytes of the stream.
 func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, now time.Time) {
 	records := fl.batch.Records[from:]
+	f.numberSameTimes(records)
 	s := ackRange{feed: f, pos: f.position(), records: int64(len(records)), bytes: n, end: last}
 	if len(records) > 0 {
 		s.newest = records[len(records)-1].Time
@@ -281,6 +285,18 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		f.counts.Filtered, f.counts.ParseErrors = done.Filtered, done.ParseErrors
 	}
 	f.mu.Unlock()
+}
+
+// numberSameTimes sets SameTime of records, which follow those that it was called with before.
+func (f *Feed) numberSameTimes(records []record.Record) {
+	for i := range records {
+		if r := &records[i]; r.Time == f.lastTime {
+			f.sameTime++
+			r.SameTime = f.sameTime
+		} else {
+			f.lastTime, f.sameTime, r.SameTime = r.Time, 0, 0
+		}
+	}
 }
 
 // position is how far the records that left the chain reach. While some are pending, what left it since the last read may

@@ -49,6 +49,9 @@ type Record struct {
 	Offset int64
 	// Std is the standard stream that it came through.
 	Std Std
+	// SameTime counts the records directly before this one in its stream and declaration that have the same Time. It is set
+	// when the record enters a batch and stays with it, however the batch is cut later.
+	SameTime uint32
 	// Truncated says that the record was cut at the size limit; what followed is in the next record.
 	Truncated bool
 	// Marker says that Remora wrote this record itself (a gap, a rate limit), so that its identity can't be taken for

@@ -187,18 +187,11 @@ func (o *Output) reject(node *web.Node, r *web.Response) error {
 		return r.Verdict()
 	}
 	o.server.Store(nil) // it may have been upgraded to a version that takes no types
-	head, _ := io.ReadAll(io.LimitReader(r.Body, 4096))
-	r.Body = prefixed{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+	head := r.Peek(4096)
 	if bytes.Contains(head, []byte(`"error"`)) && bytes.Contains(head, []byte(`"type"`)) {
 		return r.Verdict(http.StatusBadRequest)
 	}
 	return r.Verdict()
-}
-
-// prefixed is a body of which something was read already.
-type prefixed struct {
-	io.Reader
-	io.Closer
 }
 
 // about asks the server what it is, once. One that does not say, or not to us, is taken for a recent one.

@@ -3,6 +3,7 @@
 package loki
 
 import (
+	"hash/crc32"
 	"slices"
 	"strings"
 
@@ -24,10 +25,25 @@ const (
 // maxSources is how many sources' labels are kept; containers come and go.
 const maxSources = 10_000
 
+// labels are the tags that are labels in Loki, and so divide records into its streams.
+type labels struct {
+	names []string
+	byStd bool // stream is one of them
+}
+
+func newLabels(names []string) (l labels) {
+	for _, n := range names {
+		if n = strings.TrimSpace(n); n != "" && !slices.Contains(l.names, n) {
+			l.names = append(l.names, n)
+		}
+	}
+	l.byStd = slices.Contains(l.names, "stream")
+	return l
+}
+
 // encoder writes push requests. It is used by one goroutine at a time.
 type encoder struct {
-	labels   []string
-	byStd    bool // stream is a label
+	labels
 	metadata bool
 	sources  map[*record.Source]*shared
 	scratch  []byte
@@ -38,34 +54,24 @@ type encoder struct {
 type shared struct {
 	labels   [3][]byte // by Std: the label set, as text
 	metadata []byte    // fields of EntryAdapter
+	shift    int64     // of the times of the source's records, in nanoseconds; see stamp
 }
 
-func newEncoder(labels []string, metadata bool) *encoder {
-	e := &encoder{metadata: metadata, sources: make(map[*record.Source]*shared)}
-	for _, l := range labels {
-		if l = strings.TrimSpace(l); l != "" && !slices.Contains(e.labels, l) {
-			e.labels = append(e.labels, l)
-		}
-	}
-	e.byStd = slices.Contains(e.labels, "stream")
-	return e
+func newEncoder(l labels, metadata bool) *encoder {
+	return &encoder{labels: l, metadata: metadata, sources: make(map[*record.Source]*shared)}
 }
 
-// appendRequest appends a PushRequest with b's records, a stream for each run of records of one label set, in order.
-//
-// Loki takes two entries of a stream with the same time and the same line for one that was sent twice, but a program may
-// well write a line twice in the moment that they were read in. So of records that have the same time each is sent one
-// nanosecond after the one before.
-func (e *encoder) appendRequest(dst []byte, b *record.Batch) []byte {
+// appendRequest appends a PushRequest with those of records that index names, a stream for each run of records of one
+// label set, in order.
+func (e *encoder) appendRequest(dst []byte, records []record.Record, index []int) []byte {
 	var (
 		run  pb.Mark
 		open bool
 		last *record.Record
 		s    *shared
-		time int64
 	)
-	for i := range b.Records {
-		r := &b.Records[i]
+	for _, i := range index {
+		r := &records[i]
 		if !open || r.Source != last.Source || e.byStd && r.Std != last.Std {
 			if open {
 				dst = pb.End(dst, run)
@@ -75,18 +81,34 @@ func (e *encoder) appendRequest(dst []byte, b *record.Batch) []byte {
 			dst = pb.Bytes(dst, streamLabels, s.labels[r.Std])
 			open = true
 		}
-		if last != nil && last.Source == r.Source && last.Time == r.Time {
-			time++
-		} else {
-			time = r.Time
-		}
-		dst = e.appendEntry(dst, r, s, time)
+		dst = e.appendEntry(dst, r, s, s.stamp(r))
 		last = r
 	}
 	if open {
 		dst = pb.End(dst, run)
 	}
 	return dst
+}
+
+// Primes below a second and a millisecond, in nanoseconds.
+const belowSecond, belowMilli = 999_999_937, 999_983
+
+// stamp is the time that r is stored under. Loki takes two entries of a stream with the same time and the same line for
+// one that was sent twice, but a program may well write a line twice in a moment, and two replicas may write the same. So
+// what is below the precision of the record's time is made of its place, and the same each time it is sent: of the offset
+// where the time was parsed to a second or a millisecond, else of how many records directly before it have the same time.
+// The order within a source is kept, except once in 1 GB (1 MB for milliseconds) within the same second (millisecond);
+// primes keep lines of equal length apart.
+func (s *shared) stamp(r *record.Record) int64 {
+	switch {
+	case r.Time%1e9 == 0:
+		return r.Time + (r.Offset+s.shift)%belowSecond
+	case r.Time%1e6 == 0:
+		return r.Time + (r.Offset+s.shift)%belowMilli
+	case r.Std == record.NoStd: // the time is when it was read, which files share that were read in one turn
+		return r.Time + s.shift%belowMilli + int64(r.SameTime)
+	}
+	return r.Time + int64(r.SameTime)
 }
 
 func (e *encoder) appendEntry(dst []byte, r *record.Record, s *shared, time int64) []byte {
@@ -151,30 +173,32 @@ func (e *encoder) source(s *record.Source) *shared {
 	if len(e.sources) >= maxSources {
 		clear(e.sources)
 	}
-	made := &shared{metadata: e.rest(s)}
+	made := &shared{metadata: e.rest(s), shift: int64(crc32.ChecksumIEEE([]byte(s.ID)))}
 	for std := record.NoStd; std <= record.Stderr; std++ {
-		made.labels[std] = e.set(s, std)
+		made.labels[std] = e.appendSet(nil, s, std)
 	}
 	e.sources[s] = made
 	return made
 }
 
-// set is the label set of records of s and std, in the form of Prometheus: {name="value", …}. Loki wants at least one.
-func (e *encoder) set(s *record.Source, std record.Std) []byte {
-	set := []byte{'{'}
-	for _, l := range e.labels {
+// appendSet appends the label set of records of s and std, in the form of Prometheus: {name="value", …}. Loki wants at
+// least one label.
+func (l *labels) appendSet(dst []byte, s *record.Source, std record.Std) []byte {
+	from := len(dst)
+	set := append(dst, '{')
+	for _, l := range l.names {
 		value := value(s, std, l)
 		if value == "" {
 			continue
 		}
-		if len(set) > 1 {
+		if len(set) > from+1 {
 			set = append(set, ", "...)
 		}
 		set = append(set, name([]byte(l))...)
 		set = append(set, '=')
 		set = quote(set, value)
 	}
-	if len(set) == 1 {
+	if len(set) == from+1 {
 		set = append(set, `job="remora"`...)
 	}
 	return append(set, '}')
@@ -183,11 +207,11 @@ func (e *encoder) set(s *record.Source, std record.Std) []byte {
 // rest is the metadata made of what is no label.
 func (e *encoder) rest(s *record.Source) []byte {
 	var dst []byte
-	if !slices.Contains(e.labels, "source") {
+	if !slices.Contains(e.names, "source") {
 		dst = pair(dst, "source", []byte(s.Path))
 	}
 	for _, t := range s.Tags {
-		if !slices.Contains(e.labels, t.Key) {
+		if !slices.Contains(e.names, t.Key) {
 			dst = pair(dst, name([]byte(t.Key)), []byte(t.Value))
 		}
 	}

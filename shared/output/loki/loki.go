@@ -45,13 +45,11 @@ func (c *Config) Check() error {
 type Output struct {
 	url    *url.URL
 	client *web.Client
+	labels labels
+	limits limits
 
 	encoders sync.Pool // of *encoder
 }
-
-// modest is a size that fits Loki's ingestion_burst_size_mb, 6 by default. A larger request may be over the limit all by
-// itself, and be told 429 for ever.
-const modest = 1 << 20
 
 // Open makes the output. It asks nothing of the server.
 func Open(c Config) (*Output, error) {
@@ -70,35 +68,58 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Output{url: u, client: client}
-	o.encoders.New = func() any { return newEncoder(c.Labels, c.Metadata) }
+	o := &Output{url: u, client: client, labels: newLabels(c.Labels)}
+	o.encoders.New = func() any { return newEncoder(o.labels, c.Metadata) }
 	return o, nil
 }
 
-// Write pushes b. Loki's 400 means that it will never take something of it, for its age, its size or a label.
+// Write pushes b, in one request where Loki takes all of it.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
+	p := &push{Output: o, ctx: ctx, records: b.Records, left: maxPushes}
+	return p.run()
+}
+
+// post pushes those of records that index names, and returns the answer's status, what it says, how large the request was,
+// and its verdict.
+func (o *Output) post(ctx context.Context, records []record.Record, index []int) (status int, said string, size int, err error) {
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
 	e := o.encoders.Get().(*encoder)
-	buffer.Bytes = e.appendRequest(buffer.Bytes, b)
+	buffer.Bytes = e.appendRequest(buffer.Bytes, records, index)
 	o.encoders.Put(e)
-
+	if size = len(buffer.Bytes); size > largest && len(index) > 1 {
+		return 0, "", size, &output.TooLarge{Cause: fmt.Errorf("a push of %d bytes", size)}
+	}
 	answer, end, err := o.client.Post(ctx, o.url, "application/x-protobuf", buffer)
 	defer end()
 	if err != nil {
-		return err
+		return 0, "", size, err
 	}
-	if answer.Status >= 200 && answer.Status < 300 {
+	switch answer.Status {
+	case http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent:
 		answer.Discard()
-		return nil
+		return answer.Status, "", size, nil
 	}
-	if answer.Status == http.StatusTooManyRequests && len(buffer.Bytes) > modest {
-		return &output.TooLarge{Cause: answer.Verdict()}
-	}
-	return answer.Verdict(http.StatusBadRequest, http.StatusUnprocessableEntity)
+	// Other statuses of 2xx are no success: with 260 Loki answers a tenant whose pushes are blocked, and throws them away.
+	said = string(answer.Peek(maxSaid))
+	return answer.Status, said, size, answer.Verdict(http.StatusBadRequest, http.StatusUnprocessableEntity)
+}
+
+// stamp is the time that r is stored under.
+func (o *Output) stamp(r *record.Record) int64 {
+	e := o.encoders.Get().(*encoder)
+	defer o.encoders.Put(e)
+	return e.source(r.Source).stamp(r)
+}
+
+// AppendDestination implements output.Addressed. Loki limits streams, which are label sets.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	from := len(dst)
+	dst = o.labels.appendSet(append(dst, "stream "...), r.Source, r.Std)
+	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
 // Close closes connections that are not in use.

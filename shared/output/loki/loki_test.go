@@ -43,26 +43,11 @@ func TestLabelSets(t *testing.T) {
 		"declaration,source":     `{declaration="access", source="/var/log/x"}`,
 		"empty,nothing":          `{job="remora"}`,
 	} {
-		e := newEncoder(strings.Split(labels, ","), true)
-		require.Equal(t, want, string(e.set(s, record.NoStd)), labels)
+		l := newLabels(strings.Split(labels, ","))
+		require.Equal(t, want, string(l.appendSet(nil, s, record.NoStd)), labels)
 	}
-	e := newEncoder([]string{"stream"}, true)
-	require.Equal(t, `{stream="stderr"}`, string(e.set(s, record.Stderr)))
-}
-
-// Loki drops what has the time and the line of an entry it has; a program may mean it.
-func TestRecordsOfOneMomentAreAllKept(t *testing.T) {
-	b := sample.Batch(0, 3, sample.Source(1))
-	for i := range b.Records {
-		b.Records[i].Time = sample.Start
-		b.Records[i].Line = []byte("tick")
-	}
-	e := newEncoder([]string{"target"}, false)
-	want := e.appendRequest(nil, b)
-	for i := range b.Records {
-		b.Records[i].Time = sample.Start + int64(i)
-	}
-	require.Equal(t, e.appendRequest(nil, b), want)
+	l := newLabels([]string{"stream"})
+	require.Equal(t, `x{stream="stderr"}`, string(l.appendSet([]byte("x"), s, record.Stderr)))
 }
 
 func TestStatuses(t *testing.T) {
@@ -99,23 +84,33 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
+func all(b *record.Batch) []int {
+	index := make([]int, len(b.Records))
+	for i := range index {
+		index[i] = i
+	}
+	return index
+}
+
 func TestEncodingAllocatesNothing(t *testing.T) {
 	b := sample.Batch(0, 1000, sample.Source(1), sample.Source(2))
 	for i := range b.Records {
 		b.Records[i].Fields = []byte(`"status":200,"path":"/x\"y"`)
 	}
-	e := newEncoder([]string{"target", "host"}, true)
-	dst := e.appendRequest(nil, b)
-	require.Zero(t, testing.AllocsPerRun(20, func() { dst = e.appendRequest(dst[:0], b) }))
+	e := newEncoder(newLabels([]string{"target", "host"}), true)
+	dst := e.appendRequest(nil, b.Records, all(b))
+	index := all(b)
+	require.Zero(t, testing.AllocsPerRun(20, func() { dst = e.appendRequest(dst[:0], b.Records, index) }))
 }
 
 func BenchmarkEncode(b *testing.B) {
 	batch := sample.Batch(0, 10_000, sample.Source(1))
-	e := newEncoder([]string{"target", "host"}, true)
+	e := newEncoder(newLabels([]string{"target", "host"}), true)
 	var dst []byte
+	index := all(batch)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = e.appendRequest(dst[:0], batch)
+		dst = e.appendRequest(dst[:0], batch.Records, index)
 	}
 	b.SetBytes(int64(len(dst)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")

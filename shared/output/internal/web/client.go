@@ -5,6 +5,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -302,6 +303,19 @@ const maxDrain = 1 << 20
 func (r *Response) Discard() {
 	_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 	_ = r.Body.Close()
+}
+
+// Peek returns the first n bytes of the answer's body, which are read again by who reads it.
+func (r *Response) Peek(n int64) []byte {
+	head, _ := io.ReadAll(io.LimitReader(r.Body, n))
+	r.Body = prefixed{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+	return head
+}
+
+// prefixed is a body of which something was read already.
+type prefixed struct {
+	io.Reader
+	io.Closer
 }
 
 // quoted bounds how much of an answer is told in an error.

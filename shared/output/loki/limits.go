@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loki
+
+import (
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// limits are what Loki has said that it takes. Records beyond them are pushed apart from the others, so that a batch with
+// some of them needs no search.
+type limits struct {
+	mu      sync.Mutex
+	size    int           // of a line; 0 where none was heard of
+	age     time.Duration // of an entry; 0 where none was heard of
+	learned time.Time
+}
+
+// believe is how long a limit is believed without being heard of again.
+const believe = 10 * time.Minute
+
+func (l *limits) learn(c complaint, now time.Time) {
+	if c.size == 0 && !c.byAge {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.size > 0 {
+		l.size = c.size
+	}
+	if c.byAge {
+		l.age = now.Sub(c.oldest)
+	}
+	l.learned = now
+}
+
+func (l *limits) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.size, l.age = 0, 0
+}
+
+// divide sorts index by whether a record is within the limits.
+func (l *limits) divide(records []record.Record, index []int, now time.Time) (good, bad []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size == 0 && l.age == 0 || now.Sub(l.learned) > believe {
+		return index, nil
+	}
+	var oldest int64
+	if l.age > 0 {
+		oldest = now.Add(-l.age).UnixNano()
+	}
+	for _, i := range index {
+		if r := &records[i]; l.size > 0 && lineSize(r) > l.size || r.Time < oldest {
+			bad = append(bad, i)
+		} else {
+			good = append(good, i)
+		}
+	}
+	return good, bad
+}
+
+// lineSize is how long the entry's line is.
+func lineSize(r *record.Record) int {
+	if r.Line == nil {
+		return len(r.Fields) + 2
+	}
+	return len(r.Line)
+}
+
+// divide sorts index by whether the complaint is of the record. Loki cuts the time that it tells to seconds.
+func (c *complaint) divide(records []record.Record, index []int, stamp func(r *record.Record) int64) (bad, good []int) {
+	for _, i := range index {
+		r := &records[i]
+		if c.size > 0 && lineSize(r) > c.size || !c.oldest.IsZero() && stamp(r) < c.oldest.UnixNano() {
+			bad = append(bad, i)
+		} else {
+			good = append(good, i)
+		}
+	}
+	return bad, good
+}
