@@ -36,7 +36,7 @@ func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, [
 	found.all = deliver.Problems(set, found.container)
 	c := origin.Container{
 		ID: info.ContainerID, Name: info.ContainerName, ImageID: info.ContainerImageID, ImageName: info.ContainerImageName,
-		Daemon: info.DaemonName, Entry: info.ContainerEntrypoint, Args: info.ContainerArgs,
+		Daemon: info.DaemonName, Entry: info.ContainerEntrypoint, Args: info.ContainerArgs, Created: info.ContainerCreated,
 		Labels: info.ContainerLabels, Env: info.ContainerEnv,
 	}
 	tags, errs := c.Attributes(info.Config)

@@ -3,48 +3,72 @@
 package origin
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/remora-logs/remora/shared/record"
 )
 
+// MaxAttribute is how many bytes the value of one tag may have.
+const MaxAttribute = 8 << 10
+
+// maxAttributes is how many tags Docker's log options may choose.
+const maxAttributes = 256
+
 // Attributes returns the tags that Docker's own log options ask for: labels, labels-regex, env, env-regex and tag, which
 // mean what they mean for the drivers that are built into the engine (moby daemon/logger/loginfo.go, ExtraAttributes, and
-// daemon/logger/loggerutils/log_tag.go). What can't be understood is returned as errors that name the option, never its
-// container's values; the other options still count. Sorted by key.
+// daemon/logger/loggerutils/log_tag.go). An option that is wrong is returned as an error that names it, never its
+// container's values; the other options still count. Sorted by key, at most 256, each of at most MaxAttribute bytes.
 func (c Container) Attributes(options map[string]string) (found []record.Tag, problems []error) {
-	values := map[string]string{}
-	problems = append(problems, pick(values, "labels", options, func(yield func(string, string)) {
+	values, problems := c.extra(options)
+	for key, value := range values {
+		if len(value) > MaxAttribute {
+			problems = append(problems, fmt.Errorf("log option labels or env: the value of %.100q has %d bytes, more than %d; it is left out", key, len(value), MaxAttribute))
+			continue
+		}
+		found = append(found, record.Tag{Key: key, Value: value})
+	}
+	if text := options["tag"]; text != "" {
+		tag, err := c.tag(text, values)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("log option tag: %w", err))
+		} else if tag != "" {
+			found = append(slices.DeleteFunc(found, func(t record.Tag) bool { return t.Key == "tag" }), record.Tag{Key: "tag", Value: tag})
+		}
+	}
+	slices.SortFunc(found, func(a, b record.Tag) int { return strings.Compare(a.Key, b.Key) })
+	if len(found) > maxAttributes {
+		problems = append(problems, fmt.Errorf("log options labels and env choose %d tags; the first %d are used", len(found), maxAttributes))
+		found = found[:maxAttributes]
+	}
+	return found, problems
+}
+
+// extra returns what labels, labels-regex, env and env-regex choose. Of a label and a variable of the same name the
+// variable counts.
+func (c Container) extra(options map[string]string) (values map[string]string, problems []error) {
+	values = map[string]string{}
+	err := pick(values, "labels", options, func(yield func(string, string)) {
 		for k, v := range c.Labels {
 			yield(k, v)
 		}
-	}))
-	problems = append(problems, pick(values, "env", options, func(yield func(string, string)) {
+	})
+	if err != nil {
+		problems = append(problems, err)
+	}
+	err = pick(values, "env", options, func(yield func(string, string)) {
 		for _, kv := range c.Env {
 			if k, v, ok := strings.Cut(kv, "="); ok {
 				yield(k, v)
 			}
 		}
-	}))
-	if text := options["tag"]; text != "" {
-		tag, err := c.tag(text)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("log option tag: %w", err))
-		} else if tag != "" {
-			values["tag"] = tag
-		}
+	})
+	if err != nil {
+		problems = append(problems, err)
 	}
-	for k, v := range values {
-		found = append(found, record.Tag{Key: k, Value: v})
-	}
-	slices.SortFunc(found, func(a, b record.Tag) int { return strings.Compare(a.Key, b.Key) })
-	return found, slices.DeleteFunc(problems, func(err error) bool { return err == nil })
+	return values, problems
 }
 
 // pick puts into values those of all that the options NAME (keys, separated by commas) and NAME-regex choose.
@@ -69,72 +93,3 @@ func pick(values map[string]string, name string, options map[string]string, all 
 	})
 	return err
 }
-
-// tag fills in a template as the engine does.
-func (c Container) tag(text string) (string, error) {
-	t, err := template.New("tag").Funcs(functions).Parse(text)
-	if err != nil {
-		return "", err
-	}
-	var b bytes.Buffer
-	if err := t.Execute(&b, labelled{c}); err != nil {
-		return "", err
-	}
-	return b.String(), nil
-}
-
-// maxPad is how many blanks pad adds at most: a template is somebody else's, and must not take all memory.
-const maxPad = 1 << 10
-
-// functions are those that the engine offers in templates (moby daemon/logger/templates).
-var functions = template.FuncMap{
-	"json": func(v any) (string, error) {
-		b, err := json.Marshal(v)
-		return string(b), err
-	},
-	"split": strings.Split,
-	"join":  strings.Join,
-	"title": func(s string) string {
-		if s == "" {
-			return s
-		}
-		return strings.ToUpper(s[:1]) + s[1:]
-	},
-	"lower": strings.ToLower,
-	"upper": strings.ToUpper,
-	"pad": func(s string, before, after int) string {
-		if s == "" {
-			return s
-		}
-		return strings.Repeat(" ", min(max(0, before), maxPad)) + s + strings.Repeat(" ", min(max(0, after), maxPad))
-	},
-	"truncate": func(s string, n int) string { return s[:max(0, min(n, len(s)))] },
-}
-
-// shortID is how many digits of a container's id people use.
-const shortID = 12
-
-// labelled offers a container to templates under the names that the engine's documentation gives.
-type labelled struct{ c Container }
-
-func (l labelled) ID() string          { return l.c.ID[:min(len(l.c.ID), shortID)] }
-func (l labelled) FullID() string      { return l.c.ID }
-func (l labelled) Name() string        { return strings.TrimPrefix(l.c.Name, "/") }
-func (l labelled) ImageName() string   { return l.c.ImageName }
-func (l labelled) ImageFullID() string { return l.c.ImageID }
-func (l labelled) DaemonName() string  { return l.c.Daemon }
-
-func (l labelled) ImageID() string {
-	id := strings.TrimPrefix(l.c.ImageID, "sha256:")
-	return id[:min(len(id), shortID)]
-}
-
-func (l labelled) Command() string {
-	return strings.TrimSpace(l.c.Entry + " " + strings.Join(l.c.Args, " "))
-}
-
-func (l labelled) ContainerID() string                { return l.c.ID }
-func (l labelled) ContainerName() string              { return l.c.Name }
-func (l labelled) ContainerImageName() string         { return l.c.ImageName }
-func (l labelled) ContainerImageID() string           { return l.c.ImageID }
-func (l labelled) ContainerLabels() map[string]string { return l.c.Labels }

@@ -5,6 +5,7 @@ package origin
 
 import (
 	"strings"
+	"time"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -19,6 +20,7 @@ type Container struct {
 	Daemon    string // the engine's name, for tag templates
 	Entry     string // entry point, for tag templates
 	Args      []string
+	Created   time.Time
 	Labels    map[string]string
 	Env       []string
 }

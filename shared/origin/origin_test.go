@@ -3,7 +3,11 @@
 package origin_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,18 +52,82 @@ func TestTags(t *testing.T) {
 	}
 }
 
-// A template is somebody else's: it must not be able to take our memory.
-func TestATagTemplateCannotTakeAllMemory(t *testing.T) {
-	c := origin.Container{Name: "/web"}
-	allocated := testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			_, _ = c.Attributes(map[string]string{"tag": `{{pad .Name 100000000 100000000}}`})
-		}
-	}).AllocedBytesPerOp()
-	require.Less(t, allocated, int64(1<<20))
-	tags, problems := c.Attributes(map[string]string{"tag": `{{pad .Name 1 2}}`})
-	require.Empty(t, problems)
-	require.Equal(t, []record.Tag{{Key: "tag", Value: " web  "}}, tags)
+// template fills in one as the engine does.
+func fill(t *testing.T, c origin.Container, text string, options ...string) (string, []error) {
+	t.Helper()
+	all := map[string]string{"tag": text}
+	for i := 0; i < len(options); i += 2 {
+		all[options[i]] = options[i+1]
+	}
+	tags, problems := c.Attributes(all)
+	return asMap(tags)["tag"], problems
+}
+
+func TestTagTemplates(t *testing.T) {
+	c := origin.Container{ID: "0123456789abcdef", Name: "/web", ImageName: "nginx:1", Entry: "nginx", Args: []string{"-g", "daemon off"},
+		Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Labels: map[string]string{"team": "a", "a.b": "dotted"}, Env: []string{"STAGE=test", "X=y"}}
+	for text, want := range map[string]string{
+		`{{.Name}}/{{.ID}}`:                     "web/0123456789ab",
+		`{{upper .ImageName}}`:                  "NGINX:1",
+		`{{.ImageName | upper | lower}}`:        "nginx:1",
+		`{{slice .FullID 0 4}}`:                 "0123",
+		`{{join .ContainerArgs " "}}`:           "-g daemon off",
+		`{{index .ContainerLabels "a.b"}}`:      "dotted",
+		`{{index .ContainerEnv 0}}`:             "STAGE=test",
+		`{{.ContainerLabels.team}}`:             "a",
+		`{{(.ExtraAttributes nil).STAGE}}`:      "test",
+		`{{ (.ExtraAttributes nil).team }}`:     "a",
+		`{{.ContainerEnv}}`:                     "[STAGE=test X=y]",
+		`{{.ContainerCreated}}`:                 "2026-01-02 03:04:05 +0000 UTC",
+		`{{.ContainerCreated.Format "2006"}}`:   "2026",
+		`plain {{/* nothing */}}text`:           "plain text",
+		`{{index (.ExtraAttributes nil) "X"}}!`: "!",
+	} {
+		got, problems := fill(t, c, text, "labels", "team", "env", "STAGE")
+		require.Empty(t, problems, text)
+		require.Equal(t, want, got, text)
+	}
+}
+
+// A template is somebody else's program: it must take neither our memory nor our time. None of these may run.
+func TestATagTemplateCannotTakeMemoryOrTime(t *testing.T) {
+	c := origin.Container{Name: "/web", Args: slices.Repeat([]string{"argument"}, 1000), Env: slices.Repeat([]string{"K=v"}, 1000)}
+	nested := `""`
+	for range 40 {
+		nested = `(join .ContainerArgs ` + nested + `)`
+	}
+	for _, text := range []string{
+		`{{range 2000000000}}{{end}}`, `{{range $i := 2000000000}}x{{end}}`, `{{range .ContainerEnv}}{{range $.ContainerEnv}}{{end}}{{end}}`,
+		`{{pad .Name 100000000 100000000}}`, `{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`, `{{block "a" .}}{{end}}`,
+		`{{template "tag" .}}`, `{{with .Name}}{{end}}`, `{{if .Name}}x{{end}}`, `{{$x := .Name}}{{$x}}`, `{{printf "%999999999d" 1}}`,
+		`{{.}}`, `{{$}}`, `{{json .ContainerEnv}}`, `{{split .Name ""}}`, `{{call .Name}}`, `{{html .Name}}`, `{{len .Name}}`,
+		`{{join .ContainerArgs "` + strings.Repeat("x", 4000) + `"}}`, `{{` + nested + `}}`, strings.Repeat(`{{join .ContainerEnv ""}}`, 150),
+		strings.Repeat("x", 5000), strings.Repeat("{{.ID}}", 500), `{{.Nope}}`, `{{index .ContainerEnv 2000}}`, `{{slice .Name 5 9}}`,
+		`{{.ContainerLabels.x.y.z}}`, `{{(.ExtraAttributes .Name).x}}`, `{{`,
+	} {
+		allocated := testing.Benchmark(func(b *testing.B) {
+			for range 3 {
+				tag, problems := fill(t, c, text)
+				require.Empty(t, tag)
+				require.Len(t, problems, 1, text)
+				require.NotContains(t, problems[0].Error(), "K=v")
+				require.Less(t, len(problems[0].Error()), 6000)
+			}
+		}).AllocedBytesPerOp()
+		require.Less(t, allocated, int64(1<<20), text)
+	}
+}
+
+func TestAttributesAreBounded(t *testing.T) {
+	c := origin.Container{Labels: map[string]string{"large": strings.Repeat("x", 1<<20), "small": "y"}}
+	for i := range 1000 {
+		c.Labels[fmt.Sprintf("n%03d", i)] = "v"
+	}
+	tags, problems := c.Attributes(map[string]string{"labels-regex": "."})
+	require.Len(t, tags, 256)
+	require.Len(t, problems, 2)
+	require.ErrorContains(t, problems[0], `"large" has 1048576 bytes`)
+	require.ErrorContains(t, problems[1], "1001 tags")
 }
 
 func TestPodTags(t *testing.T) {
