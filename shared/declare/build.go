@@ -31,6 +31,7 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 			dr.refuse(e, err.Error())
 		}
 	}
+	dr.checkTags(&d)
 	dr.checkFormat(&d)
 	dr.checkMultiline(&d)
 	dr.checkUse(&d)
@@ -160,12 +161,7 @@ func fileOption(option, value string) (string, error) {
 		d, err := parseDuration(trimmed)
 		return d.String(), err
 	}
-	for _, p := range SplitList(value) {
-		if err := checkPattern(p); err != nil {
-			return "", err
-		}
-	}
-	return trimmed, nil
+	return trimmed, checkExcludes(value)
 }
 
 func (d *Dialect) outputNames(value string) ([]string, error) {

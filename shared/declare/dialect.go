@@ -4,6 +4,7 @@ package declare
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -82,7 +83,7 @@ func (d *Dialect) Read(in Input) Set {
 		r.undeclared(in.DefaultTarget, defaults)
 	}
 	r.metadata(in.Labels)
-	r.set.Errors, r.set.Warnings = inOrder(r.set.Errors), inOrder(r.set.Warnings)
+	r.set.Errors, r.set.Warnings = bounded(inOrder(r.set.Errors)), bounded(inOrder(r.set.Warnings))
 	return r.set
 }
 
@@ -268,9 +269,16 @@ func (r *reader) draft(name string) *draft {
 // build makes declarations of the drafts, those of stdout with the defaults of the log-opts.
 func (r *reader) build(defaults []group) {
 	r.set.Declarations = make([]Declaration, 0, len(r.drafts))
+	sources := 0
 	for _, name := range slices.Sorted(maps.Keys(r.drafts)) {
 		dr := r.drafts[name]
 		dr.resolve()
+		if source, ok := dr.get(""); ok {
+			if sources++; sources > maxDeclarations {
+				r.error(source.key, fmt.Sprintf("the log %s is refused: at most %d logs may be declared", name, maxDeclarations))
+				continue
+			}
+		}
 		if dr.stdout() {
 			dr.apply(defaults)
 		}
@@ -301,7 +309,14 @@ func (r *reader) metadata(labels map[string]string) {
 	}
 	slices.Sort(keys) // of a.b and a_b, which become one, the same counts each time
 	r.set.Metadata = make(map[string]string, len(keys))
+	size := 0
 	for _, key := range keys {
+		n := len(key) + len(labels[key])
+		if len(labels[key]) > maxTagBytes || len(r.set.Metadata) >= maxMetadata || size+n > maxTagsBytes {
+			r.warning(key, fmt.Sprintf("is left out: at most %d such labels, of %d bytes each and %d in all, become tags", maxMetadata, maxTagBytes, maxTagsBytes))
+			continue
+		}
+		size += n
 		r.set.Metadata[strings.ReplaceAll(key, ".", "_")] = labels[key]
 	}
 }

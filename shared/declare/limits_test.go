@@ -7,38 +7,107 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// What one declaration may ask for is bounded, and the key that is one too many is named.
-func TestFiltersOfADeclarationAreBounded(t *testing.T) {
-	const name = "aliyun_logs_a"
-	read := func(env ...string) Set { return New("").Read(Input{Env: append(env, name+"=/l/*.log")}) }
-	numbered := func(word, value string, n int) (env []string) {
-		for i := range n {
-			env = append(env, fmt.Sprintf("%s_%s_%d=%s", name, word, i, value))
-		}
-		return env
-	}
-	list := func(n int, each string) string { return strings.TrimSuffix(strings.Repeat(each+",", n), ",") }
+func readLabels(labels map[string]string) Set { return New("").Read(Input{Labels: labels}) }
 
-	require.Len(t, read(numbered("drop", "x", 64)...).Declarations, 1)
-	require.Len(t, read(name+"_rename="+list(256, "a=b")).Declarations, 1)
-	for key, env := range map[string][]string{
-		name + "_drop_64":       numbered("drop", "x", 65),
-		name + "_mask":          append(numbered("drop", "x", 60), name+"_mask="+list(5, "email")),
-		name + "_drop_62":       append(numbered("drop", "x", 63), name+"_multiline_start=^a", name+"_format=regexp", name+"_format_pattern=(?<a>x)"),
-		name + "_rename":        {name + "_add=" + list(200, "a=b"), name + "_rename=" + list(57, "a=b")},
-		name + "_remove":        {name + "_remove=" + list(257, "a")},
-		name + "_mask_1":        {name + "_mask_1=" + strings.Repeat("x", 8<<10+1) + " => y"},
-		name + "_keep_7":        {name + "_keep_7=field~" + strings.Repeat("x", 8<<10+1)},
-		name + "_multiline_end": {name + "_multiline_end=" + strings.Repeat("x", 8<<10+1)},
+func TestNumberOfDeclarationsIsBounded(t *testing.T) {
+	labels := map[string]string{}
+	for i := range 300 {
+		labels[fmt.Sprintf("aliyun.logs.l%03d", i)] = "stdout"
+	}
+	set := readLabels(labels)
+	require.Len(t, set.Declarations, 256)
+	require.Equal(t, "l000", set.Declarations[0].Name)
+	require.Len(t, set.Errors, 300-256)
+	require.Equal(t, Problem{"aliyun.logs.l256", "the log l256 is refused: at most 256 logs may be declared"}, set.Errors[0])
+}
+
+func TestNumberOfProblemsIsBounded(t *testing.T) {
+	labels := map[string]string{"aliyun.logs.good": "stdout"}
+	for i := range 100_000 {
+		labels[fmt.Sprintf("aliyun.logs.l%05d.format", i)] = "json"
+	}
+	set := readLabels(labels)
+	require.Len(t, set.Declarations, 1)
+	require.Len(t, set.Errors, maxProblems)
+	require.Equal(t, Problem{"…", "99745 more problems are not shown"}, set.Errors[maxProblems-1])
+}
+
+func TestTagsAreBounded(t *testing.T) {
+	many := map[string]string{"aliyun.logs.a": "stdout", "aliyun.logs.b": "stdout"}
+	for i := range 257 {
+		many[fmt.Sprintf("aliyun.logs.a.tags.t%03d", i)] = "v"
+	}
+	large := map[string]string{"aliyun.logs.a": "stdout", "aliyun.logs.b": "stdout", "aliyun.logs.a.tags.big": strings.Repeat("x", 8193)}
+	sum := map[string]string{"aliyun.logs.a": "stdout", "aliyun.logs.b": "stdout"}
+	for i := range 9 {
+		sum[fmt.Sprintf("aliyun.logs.a.tags.t%d", i)] = strings.Repeat("x", 8000)
+	}
+	for name, c := range map[string]struct {
+		labels map[string]string
+		words  string
+	}{
+		"number": {many, "the log a has 257 tags; at most 256 are allowed"},
+		"size":   {large, `the tag "big" has 8193 bytes; at most 8192 are allowed`},
+		"sum":    {sum, "the tags of the log a have 72018 bytes; at most 65536 are allowed"},
 	} {
-		set := read(env...)
-		require.Empty(t, set.Declarations, key)
-		require.Len(t, set.Errors, 1, "%s: %v", key, set.Errors)
-		require.Equal(t, key, set.Errors[0].Key)
-		require.Regexp(t, `at most \d+`, set.Errors[0].Message)
-		require.Less(t, len(set.Errors[0].Message), 400)
+		set := readLabels(c.labels)
+		require.Len(t, set.Declarations, 1, name)
+		require.Equal(t, "b", set.Declarations[0].Name)
+		require.Len(t, set.Errors, 1, name)
+		require.Equal(t, c.words, set.Errors[0].Message)
+	}
+}
+
+func TestMetadataIsBounded(t *testing.T) {
+	labels := map[string]string{"com.aliyun.access.large": strings.Repeat("x", 1<<20), "com.aliyun.access.a": "1"}
+	for i := range 300 {
+		labels[fmt.Sprintf("com.aliyun.access.t%03d", i)] = "v"
+	}
+	set := readLabels(labels)
+	require.LessOrEqual(t, len(set.Metadata), maxMetadata)
+	require.Equal(t, "1", set.Metadata["com_aliyun_access_a"])
+	require.NotContains(t, set.Metadata, "com_aliyun_access_large")
+	require.Len(t, set.Warnings, 302-maxMetadata)
+}
+
+// A pattern is matched with each name in a directory: one that multiplies would hold up everybody.
+func TestPatternsAreBounded(t *testing.T) {
+	for pattern, words := range map[string]string{
+		"/l/" + strings.Repeat("{a,aa}", 30) + ".log":                              "its braces multiply",
+		"/l/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}.log":                     "more than 256 patterns",
+		"/l/{" + strings.Repeat("x,", 300) + "y}.log":                              "more than 256 patterns",
+		"/l/" + strings.Repeat("{a,", 20) + "b" + strings.Repeat("}", 20) + ".log": "its braces multiply",
+		"/l/**/a/**/b/**/c/**/*.log":                                               "has 4 double stars; at most 3 are allowed",
+		"/l/" + strings.Repeat("a", 5000) + ".log":                                 "longer than the 4096 bytes",
+	} {
+		for _, labels := range []map[string]string{
+			{"aliyun.logs.a": pattern}, {"aliyun.logs.a": "/l/*.log", "aliyun.logs.a.exclude": pattern},
+		} {
+			set := readLabels(labels)
+			require.Empty(t, set.Declarations, pattern)
+			require.Len(t, set.Errors, 1)
+			require.Contains(t, set.Errors[0].Message, words)
+		}
+	}
+	for _, pattern := range []string{
+		"/l/*.log", "/l/{a,b}{c,d}/**/x[{,}]*.log", "/l/**/a/**/*.{log,txt,{out,err}}", `/l/\{a,b\}.log`, "/l/{" + strings.Repeat("x,", 255) + "y}.log",
+	} {
+		require.Empty(t, readLabels(map[string]string{"aliyun.logs.a": pattern}).Errors, pattern)
+	}
+	set := readLabels(map[string]string{"aliyun.logs.a": "/l/*.log", "aliyun.logs.a.exclude": strings.Repeat("/l/*.gz,", 65)})
+	require.Len(t, set.Errors, 1)
+	require.Contains(t, set.Errors[0].Message, "has 65 patterns; at most 64 are allowed")
+}
+
+func TestExpansions(t *testing.T) {
+	for pattern, want := range map[string]int{
+		"a": 1, "{a,b}": 2, "{a,b}{c,d,e}": 6, "{a,{b,c}{d,e}}": 5, "[{,}]": 1, `\{a,b\}`: 1, "a,b": 1, "{a}": 1, "{,a}": 2,
+	} {
+		n, _ := expansions(pattern, 0)
+		assert.Equal(t, want, n, pattern)
 	}
 }

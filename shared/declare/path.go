@@ -32,8 +32,14 @@ func (d *Declaration) setSource(value string) error {
 	return checkPattern(value)
 }
 
-// maxPath is the longest path that Linux takes, PATH_MAX.
-const maxPath = 4096
+// Bounds of a pattern. Matching a name takes time in proportion to its expansions, and to a power of its length with each
+// further double star; both are for each name in a directory, at each scan.
+const (
+	maxPath       = 4096 // PATH_MAX, the longest path that Linux takes
+	maxExpansions = 256  // of {a,b}: the product over all braces, however they nest
+	maxStars      = 3    // double stars
+	maxExcludes   = 64   // patterns in exclude
+)
 
 // checkPattern checks a pattern of paths.
 func checkPattern(p string) error {
@@ -51,5 +57,60 @@ func checkPattern(p string) error {
 	if !doublestar.ValidatePattern(p) {
 		return fmt.Errorf("%s is not a valid pattern: a [ or { is not closed, or a range is incomplete", quote(p))
 	}
+	if n := strings.Count(p, "**"); n > maxStars {
+		return fmt.Errorf("%s has %d double stars; at most %d are allowed", quote(p), n, maxStars)
+	}
+	if n, _ := expansions(p, 0); n > maxExpansions {
+		return fmt.Errorf("%s stands for more than %d patterns: its braces multiply", quote(p), maxExpansions)
+	}
 	return nil
+}
+
+// checkExcludes checks the patterns of exclude.
+func checkExcludes(value string) error {
+	patterns := SplitList(value)
+	if len(patterns) > maxExcludes {
+		return fmt.Errorf("has %d patterns; at most %d are allowed", len(patterns), maxExcludes)
+	}
+	for _, p := range patterns {
+		if err := checkPattern(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxBraces is how deep braces may nest.
+const maxBraces = 8
+
+// expansions counts the patterns without braces that p, which is valid, stands for, up to where its enclosing brace ends,
+// and returns where that is. It stops counting above maxExpansions.
+func expansions(p string, depth int) (n, end int) {
+	if depth > maxBraces {
+		return maxExpansions + 1, len(p)
+	}
+	alternatives, product := 0, 1
+	for i := 0; i < len(p); i++ {
+		switch p[i] {
+		case '\\':
+			i++
+		case '[':
+			if length := strings.IndexByte(p[i+1:], ']'); length >= 0 {
+				i += length + 1
+			}
+		case '{':
+			inner, length := expansions(p[i+1:], depth+1)
+			product = min(product*inner, maxExpansions+1)
+			i += length + 1
+		case ',':
+			if depth > 0 {
+				alternatives, product = min(alternatives+product, maxExpansions+1), 1
+			}
+		case '}':
+			if depth > 0 {
+				return min(alternatives+product, maxExpansions+1), i
+			}
+		}
+	}
+	return product, len(p)
 }
