@@ -91,3 +91,7 @@ type Inventory interface {
 	// nothing.
 	Watch(ctx context.Context, changed func(id string)) error
 }
+
+// PodLogs is what the names of log files in the directory of a Pod's container look like: those of each attempt, and
+// rotated ones, compressed ones too.
+const PodLogs = "*.log{,.*}"

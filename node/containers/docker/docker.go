@@ -4,12 +4,10 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/remora-logs/remora/node/containers"
 )
@@ -17,17 +15,11 @@ import (
 // Name is the inventory's.
 const Name = "docker"
 
-// inspecting bounds how many containers are inspected at once.
-const inspecting = 4
-
-// Inventory is that of one engine. It remembers what it inspected: of a container that runs on, nothing changes but its
-// name, and that is an event.
+// Inventory is that of one engine.
 type Inventory struct {
 	engine *engine
 	procfs string
-
-	mu    sync.Mutex
-	known map[string]containers.Container
+	cache  containers.Cache
 }
 
 // New makes the inventory of the engine at host, as DOCKER_HOST has it. verify and certificates are DOCKER_TLS_VERIFY and
@@ -38,7 +30,7 @@ func New(host string, verify bool, certificates, procfs string) (*Inventory, err
 	if err != nil {
 		return nil, err
 	}
-	return &Inventory{engine: e, procfs: procfs, known: map[string]containers.Container{}}, nil
+	return &Inventory{engine: e, procfs: procfs}, nil
 }
 
 // Name implements containers.Inventory.
@@ -52,52 +44,11 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 	if err := i.engine.get(ctx, "/containers/json?all=1", &listed); err != nil {
 		return nil, err
 	}
-	present := make(map[string]bool, len(listed))
-	all := make([]containers.Container, len(listed))
-	var work sync.WaitGroup
-	slots := make(chan struct{}, inspecting)
-	for n, l := range listed {
-		present[l.ID] = true
-		if c, ok := i.remembered(l.ID); ok && c.Running == (l.State == "running" || l.State == "paused") {
-			all[n] = c
-			continue
-		}
-		slots <- struct{}{}
-		work.Go(func() {
-			defer func() { <-slots }()
-			c, err := i.Inspect(ctx, l.ID)
-			if err != nil && !errors.Is(err, containers.ErrGone) {
-				c, _ = i.remembered(l.ID) // it is there: what was known of it counts on
-			}
-			all[n] = c
-		})
+	running := make(map[string]bool, len(listed))
+	for _, l := range listed {
+		running[l.ID] = l.State == "running" || l.State == "paused" || l.State == "restarting"
 	}
-	work.Wait()
-	i.prune(present)
-	found := all[:0]
-	for _, c := range all {
-		if c.ID != "" {
-			found = append(found, c)
-		}
-	}
-	return found, nil
-}
-
-func (i *Inventory) remembered(id string) (containers.Container, bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	c, ok := i.known[id]
-	return c, ok
-}
-
-func (i *Inventory) prune(present map[string]bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for id := range i.known {
-		if !present[id] {
-			delete(i.known, id)
-		}
-	}
+	return i.cache.Refresh(ctx, running, i.Inspect), nil
 }
 
 // Watch implements containers.Inventory.
@@ -148,21 +99,10 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 		Files: in.files(),
 	}
 	c.Log = i.log(ctx, &in)
-	i.complete(&c)
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if old, ok := i.known[c.ID]; ok && c.Files.Upper == "" { // it ended: where its files are is known from before
-		c.Files.Upper, c.Files.Lower = old.Files.Upper, old.Files.Lower
-	}
-	i.known[c.ID] = c
-	return c, nil
-}
-
-// complete asks the kernel for what the engine does not tell.
-func (i *Inventory) complete(c *containers.Container) {
-	if c.Files.Upper == "" && c.Files.Process > 0 {
+	if c.Files.Upper == "" && c.Files.Process > 0 { // the engine does not tell, the kernel does
 		c.Files.Upper, c.Files.Lower = containers.Overlay(i.procfs, c.Files.Process)
 	}
+	return i.cache.Put(c), nil
 }
 
 // podOf is the Pod that cri-dockerd, and dockershim before it, put into a container's labels.

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cri
+
+import (
+	"encoding/json"
+	"errors"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The messages of CRI v1 that are read, by the numbers of their fields (k8s.io/cri-api pkg/apis/runtime/v1/api.proto).
+// Fields that are not known are passed over.
+
+var errMessage = errors.New("the runtime's answer is no message of the CRI")
+
+// fields calls each for every field of a message, with a number for a varint and bytes for what has a length.
+func fields(message []byte, each func(field protowire.Number, number uint64, bytes []byte) error) error {
+	for len(message) > 0 {
+		field, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return errMessage
+		}
+		message = message[n:]
+		var number uint64
+		var bytes []byte
+		switch kind {
+		case protowire.VarintType:
+			number, n = protowire.ConsumeVarint(message)
+		case protowire.BytesType:
+			bytes, n = protowire.ConsumeBytes(message)
+		default:
+			n = protowire.ConsumeFieldValue(field, kind, message)
+		}
+		if n < 0 {
+			return errMessage
+		}
+		message = message[n:]
+		if err := each(field, number, bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pair reads an entry of a map of strings.
+func pair(message []byte, into *map[string]string) error {
+	var key, value string
+	err := fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		switch field {
+		case 1:
+			key = string(bytes)
+		case 2:
+			value = string(bytes)
+		}
+		return nil
+	})
+	if *into == nil {
+		*into = map[string]string{}
+	}
+	(*into)[key] = value
+	return err
+}
+
+// running is the state of a container that runs: CONTAINER_RUNNING.
+const running = 1
+
+// listed is a Container of ListContainersResponse.
+type listed struct {
+	id, sandbox string
+	running     bool
+}
+
+func decodeList(message []byte) (all []listed, err error) {
+	err = fields(message, func(field protowire.Number, _ uint64, container []byte) error {
+		if field != 1 {
+			return nil
+		}
+		var l listed
+		err := fields(container, func(field protowire.Number, number uint64, bytes []byte) error {
+			switch field {
+			case 1:
+				l.id = string(bytes)
+			case 2:
+				l.sandbox = string(bytes)
+			case 6:
+				l.running = number == running
+			}
+			return nil
+		})
+		all = append(all, l)
+		return err
+	})
+	return all, err
+}
+
+// status is a ContainerStatus, and what of the verbose information is of use.
+type status struct {
+	id, name, image, imageID, logPath string
+	attempt                           uint64
+	running                           bool
+	labels                            map[string]string
+	mounts                            map[string]string
+	info                              info
+}
+
+// info is the JSON that containerd (internal/cri/server/container_status.go) and CRI-O (server/container_status.go) add to
+// a status when they are asked for it.
+type info struct {
+	SandboxID   string `json:"sandboxID"`
+	Pid         int    `json:"pid"`
+	RuntimeSpec *struct {
+		Process struct {
+			Env []string `json:"env"`
+		} `json:"process"`
+		Root struct {
+			Path string `json:"path"`
+		} `json:"root"`
+		Mounts []struct {
+			Destination string `json:"destination"`
+			Type        string `json:"type"`
+			Source      string `json:"source"`
+		} `json:"mounts"`
+	} `json:"runtimeSpec"`
+}
+
+func decodeStatus(message []byte) (s status, err error) {
+	var verbose map[string]string
+	err = fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		switch field {
+		case 1:
+			return s.decode(bytes)
+		case 2:
+			return pair(bytes, &verbose)
+		}
+		return nil
+	})
+	if text := verbose["info"]; err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &s.info)
+	}
+	return s, err
+}
+
+func (s *status) decode(message []byte) error {
+	return fields(message, func(field protowire.Number, number uint64, bytes []byte) error {
+		switch field {
+		case 1:
+			s.id = string(bytes)
+		case 2: // metadata
+			return fields(bytes, func(field protowire.Number, number uint64, bytes []byte) error {
+				switch field {
+				case 1:
+					s.name = string(bytes)
+				case 2:
+					s.attempt = number
+				}
+				return nil
+			})
+		case 3:
+			s.running = number == running
+		case 8: // image
+			return s.decodeImage(bytes)
+		case 12:
+			return pair(bytes, &s.labels)
+		case 14:
+			return s.decodeMount(bytes)
+		case 15:
+			s.logPath = string(bytes)
+		case 17:
+			s.imageID = string(bytes)
+		}
+		return nil
+	})
+}
+
+// decodeImage prefers what the Pod's specification says to what the runtime made of it.
+func (s *status) decodeImage(message []byte) error {
+	const asSpecified = 18
+	return fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		if field == 1 && s.image == "" || field == asSpecified && len(bytes) > 0 {
+			s.image = string(bytes)
+		}
+		return nil
+	})
+}
+
+func (s *status) decodeMount(message []byte) error {
+	var inside, host string
+	err := fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		switch field {
+		case 1:
+			inside = string(bytes)
+		case 2:
+			host = string(bytes)
+		}
+		return nil
+	})
+	if s.mounts == nil {
+		s.mounts = map[string]string{}
+	}
+	if host != "" {
+		s.mounts[inside] = host
+	}
+	return err
+}
+
+// sandbox is a PodSandboxStatus.
+type sandbox struct {
+	name, uid, namespace string
+	labels, annotations  map[string]string
+}
+
+func decodeSandbox(message []byte) (s sandbox, err error) {
+	err = fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		if field != 1 {
+			return nil
+		}
+		return fields(bytes, func(field protowire.Number, _ uint64, bytes []byte) error {
+			switch field {
+			case 2:
+				return fields(bytes, func(field protowire.Number, _ uint64, bytes []byte) error {
+					switch field {
+					case 1:
+						s.name = string(bytes)
+					case 2:
+						s.uid = string(bytes)
+					case 3:
+						s.namespace = string(bytes)
+					}
+					return nil
+				})
+			case 7:
+				return pair(bytes, &s.labels)
+			case 8:
+				return pair(bytes, &s.annotations)
+			}
+			return nil
+		})
+	})
+	return s, err
+}
+
+// idRequest is a ContainerStatusRequest or a PodSandboxStatusRequest.
+func idRequest(id string, verbose bool) []byte {
+	request := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), id)
+	return protowire.AppendVarint(protowire.AppendTag(request, 2, protowire.VarintType), protowire.EncodeBool(verbose))
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package podlogs is the inventory of the kubelet's directory of logs: the names in it tell which Pods and containers
+// there are, whether or not anybody answers about them.
+package podlogs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+)
+
+// Name is the inventory's.
+const Name = "podlogs"
+
+// pollEvery is how often the directory is read to find changes.
+const pollEvery = time.Second
+
+// maxPods bounds how many directories are looked into.
+const maxPods = 10_000
+
+// Inventory is that of one directory.
+type Inventory struct {
+	dir string // as the machine knows it
+	see func(path string) string
+
+	mu   sync.Mutex
+	pods map[string]pod // by the name of their directory
+}
+
+// pod is a Pod's directory as it was read last.
+type pod struct {
+	changed    time.Time
+	containers []string
+}
+
+// New makes the inventory of dir. see turns a path of the machine into one that this process can open; it is asked again
+// each time, because dir may be a link that somebody changes.
+func New(dir string, see func(path string) string) *Inventory {
+	return &Inventory{dir: dir, see: see, pods: map[string]pod{}}
+}
+
+// Name implements containers.Inventory.
+func (*Inventory) Name() string { return Name }
+
+// List implements containers.Inventory.
+func (i *Inventory) List(context.Context) (all []containers.Container, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	seen := i.see(i.dir)
+	entries, err := os.ReadDir(seen)
+	if err != nil {
+		return nil, fmt.Errorf("directory of Pods' logs: %w", err)
+	}
+	before := i.pods
+	i.pods = make(map[string]pod, len(before))
+	for _, e := range entries[:min(len(entries), maxPods)] {
+		of, ok := parse(e.Name())
+		if !ok || !e.IsDir() {
+			continue
+		}
+		p := before[e.Name()]
+		p.read(filepath.Join(seen, e.Name()))
+		i.pods[e.Name()] = p
+		for _, name := range p.containers {
+			of.Container = name
+			all = append(all, i.container(e.Name(), of))
+		}
+	}
+	return all, nil
+}
+
+func (i *Inventory) container(dir string, of containers.Pod) containers.Container {
+	return containers.Container{
+		Runtime: Name, ID: dir + "/" + of.Container, Running: true, Pod: of,
+		Log: containers.Log{Driver: "cri", Form: containers.CRI, Dir: filepath.Join(i.dir, dir, of.Container), Pattern: containers.PodLogs},
+	}
+}
+
+// read reads the names of a Pod's containers if its directory was changed since.
+func (p *pod) read(dir string) {
+	info, err := os.Stat(dir)
+	if err != nil || info.ModTime().Equal(p.changed) {
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	// A directory that was changed just now may be changed again without its time showing it.
+	if p.changed = info.ModTime(); time.Since(p.changed) < 2*time.Second {
+		p.changed = time.Time{}
+	}
+	p.containers = p.containers[:0]
+	for _, e := range entries {
+		if e.IsDir() {
+			p.containers = append(p.containers, e.Name())
+		}
+	}
+}
+
+// parse takes the name of a Pod's directory apart: NAMESPACE_NAME_UID. Neither of them holds an underscore.
+func parse(name string) (p containers.Pod, ok bool) {
+	parts := strings.Split(name, "_")
+	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
+		return p, false
+	}
+	return containers.Pod{Namespace: parts[0], Name: parts[1], UID: parts[2]}, true
+}
+
+// Inspect implements containers.Inventory.
+func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Container, error) {
+	all, err := i.List(ctx)
+	if err != nil {
+		return containers.Container{}, err
+	}
+	for _, c := range all {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return containers.Container{}, containers.ErrGone
+}
+
+// Watch implements containers.Inventory: a list costs so little that every look is one.
+func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
+	every := time.NewTicker(pollEvery)
+	defer every.Stop()
+	for {
+		changed("")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+	}
+}
