@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	core "k8s.io/api/core/v1"
+
 	"github.com/remora-logs/remora/integration/engine"
 	"github.com/remora-logs/remora/integration/pod"
 	"github.com/remora-logs/remora/integration/verify"
@@ -60,15 +62,38 @@ func TestSidecarImage(t *testing.T) {
 	}
 }
 
-// The Pod as it is copied, played with docker: as its user, without capabilities, on a root file system that is read-only.
+// The Pods as they are copied, played with docker: each sidecar as its user, without capabilities, on a root file system
+// that is read-only.
 func TestPodDelivers(t *testing.T) {
-	e := engine.New(t)
-	buildSidecar(t, e)
-	image := e.Generator(t)
 	p, err := pod.Load(file(t, "kubernetes", "pod.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	deliver(t, p, "/var/log/nginx/access.log")
+}
+
+func TestDeploymentDelivers(t *testing.T) {
+	p, err := pod.Template(example(t, "kubernetes", "deployment.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, p, "/var/log/nginx/access.log")
+}
+
+func TestJobDelivers(t *testing.T) {
+	p, err := pod.Template(example(t, "kubernetes", "job.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, p, "/var/log/report/report.log")
+}
+
+// deliver plays p with a generator in place of its application, which writes and rotates the file at path.
+func deliver(t *testing.T, p *core.Pod, path string) {
+	t.Helper()
+	e := engine.New(t)
+	buildSidecar(t, e)
+	image := e.Generator(t)
 	const prefix, lines = "remora-test-", 20_000
 	beside, err := pod.Sidecar(p, prefix)
 	if err != nil {
@@ -78,24 +103,25 @@ func TestPodDelivers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sidecar := prefix + p.Spec.InitContainers[0].Name
 	t.Cleanup(func() {
-		e.Try("rm", "--force", prefix+"remora", prefix+"web")
+		e.Try("rm", "--force", sidecar, prefix+p.Spec.Containers[0].Name)
 		e.Try(append([]string{"volume", "rm", "--force"}, pod.Volumes(p, prefix)...)...)
 	})
 	e.Docker(t, append(append([]string{"run", "--detach", "--log-driver", "json-file"}, beside...), sidecarImage)...)
 	e.Docker(t, append(append([]string{"run", "--detach"}, application...), image, "-name", "pod", "-lines", fmt.Sprint(lines),
-		"-rate", "5000", "-file", "/var/log/nginx/access.log", "-rotate", "7000")...)
+		"-rate", "5000", "-file", path, "-rotate", "7000")...)
 
 	engine.Eventually(t, time.Minute, func() (bool, string) {
-		n, err := verify.Count(strings.NewReader(e.Docker(t, "logs", prefix+"remora")), "pod", "")
+		n, err := verify.Count(strings.NewReader(e.Docker(t, "logs", sidecar)), "pod", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n.Missing(lines) == 0 && n.Twice == 0 && n.Disorder == 0,
 			fmt.Sprintf("missing %s; %d twice, %d out of order", n.Holes(lines), n.Twice, n.Disorder)
 	})
-	e.Docker(t, "stop", "--time", "40", prefix+"remora")
-	if code := e.Docker(t, "inspect", "--format", "{{.State.ExitCode}}", prefix+"remora"); code != "0" {
+	e.Docker(t, "stop", "--time", "40", sidecar)
+	if code := e.Docker(t, "inspect", "--format", "{{.State.ExitCode}}", sidecar); code != "0" {
 		t.Errorf("stopped, the sidecar ended with %s", code)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 
+	apps "k8s.io/api/apps/v1"
+	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -25,6 +27,38 @@ func Load(path string) (*core.Pod, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &p, nil
+}
+
+// Template reads the Pod that a Deployment or a Job makes, strictly.
+func Template(path string) (*core.Pod, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var kind struct{ Kind string }
+	if err := yaml.Unmarshal(content, &kind); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var d apps.Deployment
+	var j batch.Job
+	var template *core.PodTemplateSpec
+	var name string
+	switch kind.Kind {
+	case "Deployment":
+		err = yaml.UnmarshalStrict(content, &d)
+		name, template = d.Name, &d.Spec.Template
+	case "Job":
+		err = yaml.UnmarshalStrict(content, &j)
+		name, template = j.Name, &j.Spec.Template
+	default:
+		err = fmt.Errorf("a %q has no Pod that this package knows", kind.Kind)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	p := &core.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	p.Name = name
+	return p, nil
 }
 
 // Volumes names the docker volumes that stand for the Pod's: each prefixed, so that they are somebody's own.
