@@ -31,6 +31,7 @@ var (
 	file    = flag.String("file", "", "write to this file instead of standard output")
 	rotate  = flag.Int("rotate", 0, "rename the file to FILE.1 and begin a new one after that many lines")
 	show    = flag.String("show", "", "print this file to standard output and end")
+	stamp   = flag.Bool("stamp", false, "put the time of writing behind each number, in ns since 1970")
 	timing  = flag.Bool("timing", false, "end with a line on standard error that tells how long the writing took, in ns")
 )
 
@@ -162,6 +163,9 @@ func (s *sink) write(n int) error {
 		}
 	}
 	s.line = fmt.Appendf(s.line[:0], "%s %d", *name, n)
+	if *stamp {
+		s.line = fmt.Appendf(s.line, " %d", time.Now().UnixNano())
+	}
 	if pad := *size - len(s.line) - 1; pad > 0 {
 		s.line = append(s.line, ' ')
 		for range pad {
