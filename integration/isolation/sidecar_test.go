@@ -25,7 +25,7 @@ func TestSidecarServesInnocents(t *testing.T) {
 	strangers := append(append(refused(), declaring()...), onDisk()...)
 	b := newBackend(t, verdicts(strangers))
 	logs := t.TempDir()
-	p := newProcess(t, logs, strangers, b.settings()...)
+	p := newProcess(t, logs, append(strangers, plain(innocentNames()...)...), b.settings()...)
 
 	w := writing{t: t}
 	for _, s := range strangers {
@@ -128,7 +128,8 @@ type process struct {
 	stderr string
 }
 
-func newProcess(t *testing.T, logs string, strangers []stranger, settings ...string) *process {
+// newProcess is a sidecar that is not started yet. Each declaration is of *.log in a directory of its name below logs.
+func newProcess(t *testing.T, logs string, declared []stranger, settings ...string) *process {
 	t.Helper()
 	// A Unix socket's path has 107 bytes.
 	state, err := os.MkdirTemp("", "remora-isolation-")
@@ -138,13 +139,10 @@ func newProcess(t *testing.T, logs string, strangers []stranger, settings ...str
 	t.Cleanup(func() { os.RemoveAll(state) })
 	p := &process{state: state, ended: make(chan struct{}), stderr: filepath.Join(t.TempDir(), "stderr")}
 	p.env = append([]string{"REMORA_STATE_DIR=" + state}, settings...)
-	for _, name := range innocentNames() {
-		p.env = append(p.env, fmt.Sprintf("aliyun_logs_%s=%s/%s/*.log", name, logs, name))
-	}
 	annotations := filepath.Join(t.TempDir(), "annotations")
 	p.env = append(p.env, "REMORA_ANNOTATIONS="+annotations)
 	var lines strings.Builder
-	for _, s := range strangers {
+	for _, s := range declared {
 		path := "/" + s.name + "/*.log"
 		if own, ok := s.keys["path"]; ok {
 			path = own
@@ -160,6 +158,15 @@ func newProcess(t *testing.T, logs string, strangers []stranger, settings ...str
 		t.Fatal(err)
 	}
 	return p
+}
+
+// plain are declarations of nothing but a path.
+func plain(names ...string) []stranger {
+	var all []stranger
+	for _, name := range names {
+		all = append(all, stranger{name: name})
+	}
+	return all
 }
 
 func (p *process) start(t *testing.T) {

@@ -26,7 +26,7 @@ func TestHeldFilesYieldToTheApplication(t *testing.T) {
 		t.Fatalf("mounting a tmpfs takes root: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	p := newProcess(t, logs, []stranger{{name: "app"}}, b.settings()...)
+	p := newProcess(t, logs, plain("app"), b.settings()...)
 	p.start(t)
 
 	const files = 20
