@@ -33,14 +33,14 @@ func TestPodAsItIsShown(t *testing.T) {
 			}
 		}
 	})
-	t.Run("README", func(t *testing.T) {
-		readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	t.Run("docs", func(t *testing.T) {
+		page, err := os.ReadFile(filepath.Join(root, "docs", "sidecar.md"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		block := regexp.MustCompile("(?s)```yaml\n(spec:.*?)```").FindSubmatch(readme)
+		block := regexp.MustCompile("(?s)```yaml\n(spec:.*?)```").FindSubmatch(page)
 		if block == nil {
-			t.Fatal("the README shows no Pod")
+			t.Fatal("docs/sidecar.md shows no Pod")
 		}
 		play(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"+string(block[1]))
 	})
