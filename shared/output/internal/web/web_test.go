@@ -214,7 +214,8 @@ func TestNodesTakeTurnsAndRest(t *testing.T) {
 }
 
 func TestPasswordsInURLsStayOutOfErrors(t *testing.T) {
-	for _, bad := range []string{"ftp://u:hunter2@h", "http://u:hunter2@h:port", "http://u:hunter2@%zz"} {
+	for _, bad := range []string{"ftp://u:hunter2@h", "http://u:hunter2@h:port", "http://u:hunter2@%zz", "htp://h/in?token=hunter2", "htp:in?token=hunter2",
+		"htp://h/hooks/hunter2#hunter2"} {
 		_, _, err := ParseNodes([]string{bad}, "http", "")
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")
