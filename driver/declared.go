@@ -39,6 +39,9 @@ func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, [
 		Daemon: info.DaemonName, Entry: info.ContainerEntrypoint, Args: info.ContainerArgs, Created: info.ContainerCreated,
 		Labels: info.ContainerLabels, Env: info.ContainerEnv,
 	}
+	for _, p := range declare.WarnOfCache(info.Config, s.settings.ReadLogs) {
+		found.add(p.Key, p.Message, true)
+	}
 	tags, errs := c.Attributes(info.Config)
 	for _, err := range errs {
 		found.add("log-opt", err.Error(), true)

@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/explain"
 	"github.com/remora-logs/remora/shared/output/settings"
@@ -41,6 +42,7 @@ Exit status: 0 success; 1 the command failed; 2 the command line or a setting is
 func main() {
 	var c cli
 	c.Explain.Outputs, c.Explain.Options = deliver.OutputNames(), ownOptions
+	c.Explain.CheckOptions = checkOptions
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
 	c.Status.Sockets = []string{filepath.Join(filepath.Dir(plugin.Socket), statusSocket)}
 	command.Program{
@@ -50,6 +52,17 @@ func main() {
 }
 
 func settingsTable() []settings.Section { return deliver.Sections("Driver", new(config.Driver)) }
+
+// checkOptions is what is wrong with ownOptions, for explain.
+func checkOptions(options map[string]string) []declare.Problem {
+	var found problems
+	found.policy(options)
+	var all []declare.Problem
+	for _, p := range found.all {
+		all = append(all, declare.Problem{Key: p.Key, Message: p.Message})
+	}
+	return all
+}
 
 type runCommand struct {
 	Socket string `default:"${socket}" help:"Where the engine looks for the plugin." hidden:""`

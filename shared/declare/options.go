@@ -16,6 +16,30 @@ var DockerOptions = []string{
 	"labels-regex", "max-buffer-size", "max-file", "max-size", "mode", "tag",
 }
 
+// cacheOptions are those of DockerOptions that say how large the engine's cache may grow, which serves docker logs where
+// the driver does not. The user of json-file knows them as the limits of the log itself.
+var cacheOptions = []string{"cache-compress", "cache-max-file", "cache-max-size", "compress", "max-file", "max-size"}
+
+// WarnOfCache returns warnings for options about the engine's cache where there is none: the driver serves docker logs
+// itself (READ_LOGS), or cache-disabled turns it off.
+func WarnOfCache(options map[string]string, readLogs bool) []Problem {
+	why := "READ_LOGS is set"
+	if !readLogs {
+		if off, err := strconv.ParseBool(options["cache-disabled"]); err != nil || !off {
+			return nil
+		}
+		why = "cache-disabled is set"
+	}
+	var problems []Problem
+	for _, key := range cacheOptions {
+		if _, ok := options[key]; ok {
+			problems = append(problems, Problem{key, "has no effect: the engine keeps no cache, because " + why +
+				"; REMORA_SPOOL_MAX_BYTES_PER_CONTAINER and REMORA_HISTORY_BYTES bound what is kept"})
+		}
+	}
+	return problems
+}
+
 // group is what log-opts say about one thing: a key with all that stands below it. It is taken over whole, or not at all:
 // the keys of a csv say nothing about a json.
 type group struct {

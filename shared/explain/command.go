@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/origin"
 )
 
 // Command is the command's interface. Its Run returns an error that knows its exit status: 1 where a declaration is
@@ -34,6 +35,8 @@ type Command struct {
 	Outputs []string `kong:"-"`
 	// Options are log-opts that are not declarations, but mean something to the driver.
 	Options []string `kong:"-"`
+	// CheckOptions returns what is wrong with Options; nil where there are none.
+	CheckOptions func(options map[string]string) []declare.Problem `kong:"-"`
 	// DefaultTarget is where a container's stdout goes that chose this driver and declares nothing.
 	DefaultTarget string `kong:"-"`
 	// Host is the engine's address, as DOCKER_HOST has it; empty means DOCKER_HOST itself.
@@ -87,11 +90,16 @@ func (c *Command) Explain(w io.Writer) error {
 
 // unit is what is read together: one container, or one sidecar.
 type unit struct {
-	container string // its name, where several are explained
-	prefix    string // what its own environment sets as PILOT_LOG_PREFIX
-	driver    bool   // it chose this log driver: its options count, and its stdout is collected in any case
-	input     declare.Input
-	warnings  []declare.Problem
+	name     string // the container's, where several are explained
+	prefix   string // what its own environment, or the plugin's settings, have as PILOT_LOG_PREFIX
+	driver   bool   // it chose this log driver: its options count, and its stdout is collected in any case
+	input    declare.Input
+	warnings []declare.Problem
+
+	live      bool // of a container that the engine knows: all its options are known
+	logDriver string
+	plugin    pluginSettings
+	container origin.Container
 }
 
 // units reads what the flags name.
@@ -146,13 +154,23 @@ func (c *Command) report(units []unit) report {
 	dialects := make(map[string]*declare.Dialect)
 	for _, u := range units {
 		if u.driver {
-			u.input.Others, u.input.DefaultTarget = slices.Concat(declare.DockerOptions, c.Options), c.DefaultTarget
+			u.input.Others, u.input.DefaultTarget = slices.Concat(declare.DockerOptions, c.Options), c.targetOf(u)
 		}
-		list := cmp.Or(c.Prefix, u.prefix)
+		list, outputs := cmp.Or(c.Prefix, u.prefix), c.Outputs
+		if len(u.plugin.outputs) > 0 {
+			outputs = u.plugin.outputs
+		}
 		if dialects[list] == nil {
-			dialects[list] = declare.New(list, c.Outputs...)
+			dialects[list] = declare.New(list, outputs...)
 		}
-		r.add(u, dialects[list])
+		set := dialects[list].Read(u.input)
+		if u.live {
+			u.warnings = append(u.warnings, c.driverWarnings(u, set)...)
+		}
+		if u.live && u.driver {
+			r.Notes = append(r.Notes, driverNotes(u, set, dialects[list])...)
+		}
+		r.add(u, set, dialects[list])
 	}
 	slices.SortStableFunc(r.Declarations, func(a, b declare.Declaration) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Container, b.Container))

@@ -26,7 +26,7 @@ func explain(t *testing.T, host string, args ...string) (string, int, error) {
 	t.Setenv("PILOT_LOG_PREFIX", "")
 	cli := struct {
 		Explain Command `cmd:""`
-	}{Explain: Command{DefaultTarget: "docker", Options: []string{"when-full"}, Host: host}}
+	}{Explain: Command{DefaultTarget: "docker", Options: []string{"when-full"}, Host: host, CheckOptions: checkOptions}}
 	var out strings.Builder
 	parser, err := kong.New(&cli, kong.Writers(&out, &out), kong.Exit(func(int) {}))
 	require.NoError(t, err)
@@ -42,6 +42,14 @@ func explain(t *testing.T, host string, args ...string) (string, int, error) {
 	}
 	t.Fatal("an error without an exit status: ", err)
 	return "", 0, nil
+}
+
+// checkOptions plays the driver's part.
+func checkOptions(options map[string]string) []declare.Problem {
+	if v := options["when-full"]; v != "" && v != "drop" {
+		return []declare.Problem{{Key: "when-full", Message: v}}
+	}
+	return nil
 }
 
 func TestJSON(t *testing.T) {
@@ -189,6 +197,17 @@ func engine(t *testing.T) (host string) {
 	mux.HandleFunc("GET /containers/other/json", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"Config":{},"HostConfig":{"LogConfig":{"Type":"json-file","Config":{"target":"x"}}}}`))
 	})
+	mux.HandleFunc("GET /containers/full/json", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"Id":"0123456789abcdef","Name":"/full","Config":{"Image":"i","Labels":{"corp.logs.access":"/logs/*.log","team":"a"},
+			"Env":["PASSWORD=hunter2","STAGE=test"]},"HostConfig":{"LogConfig":{"Type":"registry.example/remora:2","Config":{"labels":"team","env":"STAGE,PASSWORD",
+			"tag":"{{range 9}}{{end}}","max-size":"1m","when-full":"explode","cache-disabled":"true","formt":"json"}}}}`))
+	})
+	mux.HandleFunc("GET /plugins/registry.example/remora:2/json", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"Settings":{"Env":["PILOT_LOG_PREFIX=corp","REMORA_DEFAULT_TARGET=all","KAFKA_PASSWORD=hunter2","LOGGING_OUTPUT=kafka"]}}`))
+	})
+	mux.HandleFunc("GET /containers/elsewhere/json", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"Config":{"Labels":{"aliyun.logs.a":"stdout"}},"HostConfig":{"LogConfig":{"Type":"json-file"}}}`))
+	})
 	mux.HandleFunc("GET /containers/torn/json", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"Config":`)) })
 	mux.HandleFunc("GET /containers/broken/json", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -215,6 +234,31 @@ func TestContainer(t *testing.T) {
 	out, _, err = explain(t, host, "--container", "other")
 	require.NoError(t, err)
 	assert.Equal(t, "No log is collected.\n", out)
+}
+
+// What the driver does is more than what is declared.
+func TestContainerOfTheDriver(t *testing.T) {
+	host := engine(t)
+	out, code, err := explain(t, host, "--container", "full")
+	require.NoError(t, err)
+	assert.Zero(t, code)
+	for _, part := range []string{
+		"access  /logs/*.log  access  none", "all     stdout       all     none",
+		"stdout and stderr are collected because the container uses this log driver; nothing declares them",
+		"every record is tagged with PASSWORD, STAGE, team, as the options",
+		"access: /logs/*.log is a file: the log driver collects stdout and stderr only",
+		"--log-opt: log option tag: ", "{{range 9}}{{end}}", "is not allowed",
+		"max-size: has no effect: the engine keeps no cache, because cache-disabled is set",
+		"when-full: explode",
+		"formt: unknown option, it is ignored; did you mean format?",
+	} {
+		assert.Contains(t, out, part)
+	}
+	assert.NotContains(t, out, "hunter2")
+
+	out, _, err = explain(t, host, "--container", "elsewhere")
+	require.NoError(t, err)
+	assert.Contains(t, out, "the container's log driver is json-file: the plugin collects nothing of it")
 }
 
 func TestContainerThatCannotBeRead(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/escape"
 )
 
 // defaultHost is where Docker's engine listens.
@@ -25,7 +25,13 @@ const defaultHost = "unix:///var/run/docker.sock"
 // inspection is the part of the engine's answer that is of use (moby, api/types/container, InspectResponse). The rest,
 // with all it may hold, is not even decoded.
 type inspection struct {
+	ID     string `json:"Id"`
+	Name   string
+	Path   string
+	Args   []string
+	Image  string
 	Config struct {
+		Image  string
 		Labels map[string]string
 		Env    []string
 	}
@@ -42,14 +48,15 @@ func (c *Command) inspect(ctx context.Context) ([]unit, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var i inspection
-	if err := get(ctx, cmp.Or(c.Host, os.Getenv("DOCKER_HOST"), defaultHost), "/containers/"+url.PathEscape(c.Container)+"/json", &i); err != nil {
-		return nil, fmt.Errorf("container %s: %w", c.Container, err)
+	host := cmp.Or(c.Host, os.Getenv("DOCKER_HOST"), defaultHost)
+	if err := get(ctx, host, "/containers/"+url.PathEscape(c.Container)+"/json", &i); err != nil {
+		return nil, fmt.Errorf("container %s: %w", escape.Word(c.Container), err)
 	}
-	u := unit{input: declare.Input{Labels: i.Config.Labels, Env: i.Config.Env}}
-	if u.driver = chosen(i.HostConfig.LogConfig.Type); u.driver {
-		u.input.Options = i.HostConfig.LogConfig.Config
+	var plugin pluginSettings
+	if driver := i.HostConfig.LogConfig.Type; chosen(driver) {
+		plugin = askPlugin(ctx, host, driver)
 	}
-	return []unit{u}, nil
+	return []unit{liveUnit(i, plugin)}, nil
 }
 
 // chosen reports whether a log driver's name is that of this plugin: remora, remora:latest, registry/remora:1.
@@ -86,7 +93,7 @@ func get(ctx context.Context, host, path string, into any) error {
 		if json.NewDecoder(body).Decode(&refusal) != nil || refusal.Message == "" {
 			refusal.Message = response.Status
 		}
-		return errors.New("the engine answers: " + refusal.Message)
+		return errors.New("the engine answers: " + escape.Text(refusal.Message))
 	}
 	if err := json.NewDecoder(body).Decode(into); err != nil {
 		return fmt.Errorf("the engine's answer: %w", err)

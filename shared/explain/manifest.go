@@ -109,7 +109,7 @@ func (p *pod) units() []unit {
 	var units []unit
 	annotations := p.Metadata.Annotations
 	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
-		u := unit{container: c.Name}
+		u := unit{name: c.Name}
 		sidecar := false
 		for _, v := range c.Env {
 			if v.ValueFrom == nil {
@@ -123,7 +123,7 @@ func (p *pod) units() []unit {
 			sidecar = sidecar || strings.HasPrefix(v.Name, "REMORA_")
 		}
 		if sidecar || strings.Contains(c.Image, "remora") {
-			u.container, u.input.Annotations, annotations = "", annotations, nil
+			u.name, u.input.Annotations, annotations = "", annotations, nil
 		}
 		units = append(units, u)
 	}
@@ -156,7 +156,7 @@ func collectServices(node *yaml.Node, units *[]unit) error {
 }
 
 func (s *service) unit(name string) unit {
-	u := unit{container: name, input: declare.Input{Labels: make(map[string]string)}}
+	u := unit{name: name, input: declare.Input{Labels: make(map[string]string)}}
 	for _, label := range s.Labels {
 		u.input.Labels[label.Key] = label.Value
 	}

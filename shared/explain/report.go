@@ -3,16 +3,17 @@
 package explain
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/escape"
 )
 
 // report is what is explained; its JSON is part of the interface.
@@ -22,6 +23,8 @@ type report struct {
 	Warnings     []problem             `json:"warnings"`
 	// Metadata are tags that each record of the container gets.
 	Metadata map[string]string `json:"metadata,omitempty"`
+	// Notes are what is done beyond what is declared.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // problem is a declare.Problem and where it is, if several containers are explained.
@@ -30,24 +33,23 @@ type problem struct {
 	Container string `json:"container,omitempty"`
 }
 
-// add adds what u declares.
-func (r *report) add(u unit, dialect *declare.Dialect) {
-	set := dialect.Read(u.input)
+// add adds set, which is what u declares.
+func (r *report) add(u unit, set declare.Set, dialect *declare.Dialect) {
 	for _, d := range set.Declarations {
 		if d.Container == "" {
-			d.Container = u.container
+			d.Container = u.name
 		}
 		r.Declarations = append(r.Declarations, d)
 	}
 	for _, p := range set.Errors {
-		r.Errors = append(r.Errors, problem{p, u.container})
+		r.Errors = append(r.Errors, problem{p, u.name})
 	}
 	for _, p := range set.Warnings {
-		r.Warnings = append(r.Warnings, problem{p, u.container})
+		r.Warnings = append(r.Warnings, problem{p, u.name})
 	}
 	for _, p := range u.warnings {
-		if dialect.Concerns(p.Key) {
-			r.Warnings = append(r.Warnings, problem{p, u.container})
+		if u.live || dialect.Concerns(p.Key) {
+			r.Warnings = append(r.Warnings, problem{p, u.name})
 		}
 	}
 	if r.Metadata == nil && len(set.Metadata) > 0 {
@@ -57,9 +59,14 @@ func (r *report) add(u unit, dialect *declare.Dialect) {
 }
 
 func (r *report) writeJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(r)
+	if err := e.Encode(r); err != nil {
+		return err
+	}
+	_, err := w.Write(escape.JSON(b.Bytes()))
+	return err
 }
 
 // writeTable writes a table of what is collected, what is done to each log beyond that, and what is wrong.
@@ -71,7 +78,10 @@ func (r *report) writeTable(w io.Writer) error {
 		r.table(&b)
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
-		fmt.Fprintf(&b, "every record is tagged %s=%s\n", plain(key), plain(r.Metadata[key]))
+		fmt.Fprintf(&b, "every record is tagged %s=%s\n", escape.Word(key), escape.Word(r.Metadata[key]))
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintln(&b, note)
 	}
 	writeProblems(&b, "Errors", r.Errors)
 	writeProblems(&b, "Warnings", r.Warnings)
@@ -96,7 +106,7 @@ func (r *report) table(b *strings.Builder) {
 	}
 	row("CONTAINER", "NAME", "SOURCE", "TARGET", "FORMAT", "TAGS", "MORE")
 	for _, d := range r.Declarations {
-		row(plain(d.Container), d.Name, plain(d.Source), plain(d.Target), d.Format+list(" ", d.FormatOptions), list("", d.Tags), more(d))
+		row(escape.Word(d.Container), d.Name, escape.Word(d.Source), escape.Word(d.Target), d.Format+list(" ", d.FormatOptions), list("", d.Tags), more(d))
 	}
 	t.Flush() // b does not fail
 }
@@ -105,7 +115,7 @@ func (r *report) table(b *strings.Builder) {
 func more(d declare.Declaration) string {
 	var parts []string
 	if len(d.Outputs) > 0 {
-		parts = append(parts, "output="+plain(strings.Join(d.Outputs, ",")))
+		parts = append(parts, "output="+escape.Word(strings.Join(d.Outputs, ",")))
 	}
 	for _, p := range []string{list("multiline.", d.Multiline), list("", d.Filters), list("", d.Files)} {
 		if p != "" {
@@ -122,17 +132,9 @@ func list(prefix string, m map[string]string) string {
 		if i > 0 && prefix != " " {
 			b.WriteByte(' ')
 		}
-		b.WriteString(prefix + plain(key) + "=" + plain(m[key]))
+		b.WriteString(prefix + escape.Word(key) + "=" + escape.Word(m[key]))
 	}
 	return b.String()
-}
-
-// plain is s as it can stand in a table: quoted where it holds what a terminal or the table would take for more than text.
-func plain(s string) string {
-	if s == "" || strings.ContainsFunc(s, func(c rune) bool { return !strconv.IsPrint(c) || c == ' ' || c == '"' }) {
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 func writeProblems(b *strings.Builder, title string, problems []problem) {
@@ -143,8 +145,8 @@ func writeProblems(b *strings.Builder, title string, problems []problem) {
 	for _, p := range problems {
 		where := ""
 		if p.Container != "" {
-			where = plain(p.Container) + ": "
+			where = escape.Word(p.Container) + ": "
 		}
-		fmt.Fprintf(b, "  %s%s: %s\n", where, plain(p.Key), p.Message)
+		fmt.Fprintf(b, "  %s%s: %s\n", where, escape.Word(p.Key), escape.Text(p.Message))
 	}
 }
