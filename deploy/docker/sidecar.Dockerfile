@@ -1,5 +1,5 @@
-# The sidecar's image. `make image` puts what is copied here into the build context: the static binary, the build
-# machine's CA certificates, and the state directory, empty.
+# The sidecar's image. `make image` fills the build context: the static binary, the build machine's CA certificates, and an
+# empty state directory.
 FROM scratch
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --chown=65532:65532 state /var/lib/remora
