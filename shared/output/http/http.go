@@ -40,6 +40,7 @@ type Output struct {
 	url         *url.URL
 	contentType string
 	client      *web.Client
+	isolation   web.Isolation
 }
 
 // Open makes the output. It asks nothing of the server.
@@ -52,7 +53,7 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{url: u, contentType: c.ContentType, client: client}, nil
+	return &Output{url: u, contentType: c.ContentType, client: client, isolation: web.Isolation{Destination: web.AppendSource}}, nil
 }
 
 // Write posts b. Any status of 2xx means that all of it was taken; 400 and 422 that something in it never will be.
@@ -60,6 +61,10 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
+	return o.isolation.Write(ctx, b, o.post)
+}
+
+func (o *Output) post(ctx context.Context, b *record.Batch) error {
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
 	buffer.Room(record.JSONSize(b.Records) + len(b.Records))
@@ -77,6 +82,11 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 		return nil
 	}
 	return answer.Verdict(http.StatusBadRequest, http.StatusUnprocessableEntity)
+}
+
+// AppendDestination implements output.Addressed.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	return web.AppendSource(dst, r)
 }
 
 // Close closes connections that are not in use.

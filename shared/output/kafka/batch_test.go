@@ -129,7 +129,7 @@ func TestCodecs(t *testing.T) {
 	}
 }
 
-// Whatever records there are, whatever bounds, splits and doubts: a consumer reads each once, in order, with what it says.
+// Whatever records there are, whatever bounds, splits and lost answers: a consumer reads each once, in order, with what it says.
 func FuzzRecordBatches(f *testing.F) {
 	f.Add([]byte("hello\x00world"), int64(1), uint16(3), uint8(2), true)
 	f.Add(bytes.Repeat([]byte("line "), 3000), int64(-5e18), uint16(100), uint8(7), false)
@@ -162,7 +162,7 @@ func FuzzRecordBatches(f *testing.F) {
 						q.most = 0
 					}
 					n := q.next()
-					if step%4 == 3 { // as many as were in doubt, in whatever batches they lie now
+					if step%4 == 3 { // as many as were unconfirmed, in whatever batches they lie now
 						n = min(q.left(), n+int(step)/4)
 					}
 					batch := o.request(w, []chunk{{q, n}}).Topics[0].Partitions[0].Records

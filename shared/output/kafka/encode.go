@@ -56,6 +56,7 @@ type queue struct {
 	sent    int      // how many are done with
 	most    int      // how many a record batch may hold; 0 where only bytes count
 	err     error    // why the rest is not sent
+	blocked bool     // err is something that somebody has to mend
 	aside   []byte   // a record batch that is not among batches
 	packed  []byte   // a record batch, compressed
 }

@@ -184,7 +184,7 @@ func TestSequencesOfWhatIsSentAgain(t *testing.T) {
 }
 
 // What is sent again is known by the records' identities, however they are spread over record batches by then.
-func TestWhatIsInDoubtIsKnownAgain(t *testing.T) {
+func TestUnconfirmedBatchIsRecognised(t *testing.T) {
 	b := sample.Batch(0, 50, sample.Source(1))
 	p := topicOf(1).partitions[0]
 	p.producer = producer{id: 1}
@@ -229,6 +229,42 @@ func TestVerdicts(t *testing.T) {
 	require.ErrorIs(t, v.result(3), kerr.NotLeaderForPartition, "nothing was taken")
 	require.ErrorAs(t, v.result(4), &partial)
 	require.Equal(t, []int{0, 1, 2}, partial.Retry)
+}
+
+// A topic that may not be written holds back its own records alone.
+func TestForbiddenTopicBlocksItself(t *testing.T) {
+	b := sample.Batch(0, 2, sample.Source(1))
+	evil := record.NewSource("k", "d", "stdout", "evil", nil, nil)
+	b.Records = append(b.Records, sample.Batch(0, 2, evil).Records...)
+	o, v := open(t), newVerdict()
+	forbidden := topicOf(1).partitions[0]
+	forbidden.topic, forbidden.unconfirmed = "evil", &unconfirmed{}
+	w := newWorkspace(1 << 20)
+	o.fill(w, b, 0, map[string]*topic{"web": topicOf(1), "evil": {partitions: []*partition{forbidden}}}, v)
+	for _, q := range w.queues {
+		if q.p == forbidden {
+			said := kmsg.NewProduceResponseTopicPartition()
+			said.ErrorCode = kerr.TopicAuthorizationFailed.Code
+			o.judge(chunk{q, q.next()}, &said, "broker:1", v)
+			require.True(t, q.blocked)
+			require.Nil(t, q.p.unconfirmed)
+			v.block(q.p.topic, q.err, q.index[q.sent:]...)
+		}
+	}
+	var partial *output.Partial
+	require.ErrorAs(t, v.result(4), &partial)
+	require.Empty(t, partial.Retry)
+	require.Len(t, partial.Blocked, 2)
+	for _, blocked := range partial.Blocked {
+		require.Equal(t, string(o.AppendDestination(nil, &b.Records[blocked.Index])), blocked.Destination)
+		require.Equal(t, "topic evil", blocked.Destination)
+	}
+
+	// The broker does not even describe it.
+	v = newVerdict()
+	o.fill(w, b, 0, map[string]*topic{"web": topicOf(1), "evil": {err: kerr.UnknownTopicOrPartition, blocked: true}}, v)
+	require.ErrorAs(t, v.result(4), &partial)
+	require.Len(t, partial.Blocked, 2)
 }
 
 // Each queue may once have had a whole request to itself; that must not add up.

@@ -121,6 +121,8 @@ func (o *Output) fill(w *workspace, b *record.Batch, at int, topics map[string]*
 		switch {
 		case rt.topic.refused:
 			v.refuse(i, rt.topic.err)
+		case rt.topic.blocked:
+			v.block(o.topicOf(last), rt.topic.err, int32(i))
 		case rt.topic.err != nil:
 			v.retry(rt.topic.err, int32(i))
 		default:
@@ -163,6 +165,12 @@ func (o *Output) topicOf(s *record.Source) string {
 		return o.config.DefaultTopic
 	}
 	return s.Topic
+}
+
+// AppendDestination implements output.Addressed.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	name := o.topicOf(r.Source)
+	return append(dst, destination(name[:min(len(name), maxTopic)])...)
 }
 
 // Close closes the connections.

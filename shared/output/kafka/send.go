@@ -21,12 +21,12 @@ type chunk struct {
 }
 
 // send sends what w holds, a record batch of each partition at a time, until all queues are empty or have failed. It is
-// done by a goroutine of its own, which goes on to the answer, or to the time-out, when nobody waits for it any more, so
-// that no partition is in doubt without need.
+// done by a goroutine of its own, which waits for the answer or the time-out even when nobody waits for it any more, so
+// that no batch stays unconfirmed without need.
 func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 	for _, q := range w.queues {
 		<-q.p.turn
-		q.err = v.stuck[q.p]
+		q.err, q.blocked = v.stuck[q.p].err, v.stuck[q.p].blocked
 	}
 	defer func() {
 		for _, q := range w.queues {
@@ -50,11 +50,15 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 		}
 	}
 	for _, q := range w.queues {
-		if left := q.index[q.sent:]; len(left) > 0 {
+		switch left := q.index[q.sent:]; {
+		case len(left) == 0:
+		case q.blocked:
+			v.block(q.p.topic, q.err, left...)
+		default:
 			v.retry(errors.Join(q.err, ctx.Err()), left...)
 		}
 		if q.err != nil {
-			v.stuck[q.p] = q.err
+			v.stuck[q.p] = stuck{q.err, q.blocked}
 		}
 	}
 }
@@ -69,7 +73,7 @@ func (o *Output) round(w *workspace) map[int32][]chunk {
 		leader := q.p.leader.Load()
 		if leader < 0 {
 			q.err = fmt.Errorf("leader of %s/%d: %w", q.p.topic, q.p.id, kerr.LeaderNotAvailable)
-			o.topics.doubt(q.p.topic)
+			o.topics.expire(q.p.topic)
 			continue
 		}
 		n := q.next()
@@ -109,7 +113,7 @@ func (o *Output) produce(w *workspace, broker int32, chunks []chunk, v *verdict)
 	if err != nil {
 		for _, c := range chunks {
 			c.q.fail(c.records, fmt.Errorf("%s: %w", address, err))
-			o.topics.doubt(c.q.p.topic)
+			o.topics.expire(c.q.p.topic)
 		}
 		return
 	}
@@ -203,17 +207,23 @@ func (o *Output) judge(c chunk, said *kmsg.ProduceResponseTopicPartition, addres
 	switch code {
 	case kerr.MessageTooLarge, kerr.RecordListTooLarge,
 		kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.InvalidTopicException:
-		q.p.doubt = nil // all of it was refused
+		q.p.unconfirmed = nil // all of it was refused
 		q.split(c.records, said, err, v)
 	case kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID,
 		kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping:
 		// The broker no longer knows our sequence, as after it lost its state. There is no going on with it.
-		q.p.forget()
+		q.p.resetProducer()
 		q.err = err
+	case kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.InvalidConfig, kerr.UnsupportedForMessageFormat,
+		kerr.UnsupportedCompressionType:
+		// Somebody has to mend the topic, or our rights to it. Nothing of it was taken.
+		q.p.unconfirmed = nil
+		q.err, q.blocked = err, true
+		o.topics.expire(q.p.topic)
 	case kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable,
 		kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.ReplicaNotAvailable:
 		q.fail(c.records, err)
-		o.topics.doubt(q.p.topic)
+		o.topics.expire(q.p.topic)
 	default:
 		q.fail(c.records, err)
 	}

@@ -28,8 +28,8 @@ type partition struct {
 
 	turn chan struct{} // holds one token: who has it may send, and owns what is below
 	producer
-	next  int32  // the sequence number of the next record; after 2³¹-1 comes 0
-	doubt *doubt // the batch that was sent last, if it is not known what became of it
+	next        int32        // the sequence number of the next record; after 2³¹-1 comes 0
+	unconfirmed *unconfirmed // the batch that was sent last, if it is not known what became of it
 }
 
 // producer is what InitProducerID gives; epoch -1 is none.
@@ -40,22 +40,22 @@ type producer struct {
 
 var none = producer{id: -1, epoch: -1}
 
-// doubt is a record batch, known again by its length and the identities in it.
-type doubt struct {
+// unconfirmed is a record batch, recognised by its length and the identities in it.
+type unconfirmed struct {
 	records int
 	sum     uint64
 }
 
 var seed = maphash.MakeSeed()
 
-// settle returns how many of q's records are to be sent under p.next: those of the batch in doubt, if q begins with
-// them, else n, under a new producer id if another batch is in doubt.
+// settle returns how many of q's records are to be sent under p.next: those of the unconfirmed batch if q begins
+// with them, else n, under a new producer id if another batch is unconfirmed.
 func (p *partition) settle(q *queue, n int, producers *producers) (int, error) {
-	if p.doubt != nil {
-		if n := p.doubt.records; n <= q.left() && q.fingerprint(n) == p.doubt.sum {
+	if p.unconfirmed != nil {
+		if n := p.unconfirmed.records; n <= q.left() && q.fingerprint(n) == p.unconfirmed.sum {
 			return n, nil
 		}
-		p.forget()
+		p.resetProducer()
 	}
 	if p.producer != none {
 		return n, nil
@@ -71,14 +71,16 @@ func (p *partition) settle(q *queue, n int, producers *producers) (int, error) {
 // taken notes that the broker has the next n records.
 func (p *partition) taken(n int) {
 	p.next = int32((int64(p.next) + int64(n)) & 0x7fffffff)
-	p.doubt = nil
+	p.unconfirmed = nil
 }
 
 // unsure notes that the broker may have q's next n records, or not.
-func (p *partition) unsure(q *queue, n int) { p.doubt = &doubt{records: n, sum: q.fingerprint(n)} }
+func (p *partition) unsure(q *queue, n int) {
+	p.unconfirmed = &unconfirmed{records: n, sum: q.fingerprint(n)}
+}
 
-// forget has the next batch sent under a producer id that is new to the partition.
-func (p *partition) forget() { p.producer, p.doubt = none, nil }
+// resetProducer has the next batch sent under a producer id that is new to the partition.
+func (p *partition) resetProducer() { p.producer, p.unconfirmed = none, nil }
 
 // producers hands out producer ids. Partitions share one until one of them needs another.
 type producers struct {

@@ -22,6 +22,7 @@ type topic struct {
 	partitions []*partition
 	err        error // why they are not known
 	refused    bool  // it can't be a topic's name
+	blocked    bool  // the broker knows no such topic, or not for us
 }
 
 func (t *topic) count() int32                  { return int32(len(t.partitions)) }
@@ -42,7 +43,7 @@ type topics struct {
 type knowledge struct {
 	topic *topic
 	until time.Time // when it is to be asked for again, for partitions that were added
-	stale bool      // a broker gave reason to doubt it
+	stale bool      // a broker gave reason to ask for it again
 }
 
 // maxAge is for how long a description of a topic is believed: metadata.max.age.ms of Kafka's own clients.
@@ -52,7 +53,7 @@ const maxAge = 5 * time.Minute
 // less than 50 bytes in it.
 const perRequest = 16
 
-// find fills in the topics that all names stand for. Only what is new, old or doubtful is asked of a broker; a topic that
+// find fills in the topics that all names stand for. Only what is new, old or stale is asked of a broker; a topic that
 // can't be found has an error, and an old description does where there is no newer one.
 func (c *topics) find(ctx context.Context, all map[string]*topic) error {
 	missing := c.recall(all)
@@ -122,7 +123,8 @@ func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
 					cause = errors.New("the broker does not describe them")
 				}
 				if cause != nil {
-					t = c.fallback(name, fmt.Errorf("partitions of %s: %w", name, cause))
+					blocked := t != nil && (cause == kerr.UnknownTopicOrPartition || cause == kerr.TopicAuthorizationFailed)
+					t = c.fallback(name, &topic{err: fmt.Errorf("partitions of %s: %w", name, cause), blocked: blocked})
 				}
 				missing[name] = t
 				if cause == kerr.LeaderNotAvailable || cause == kerr.UnknownTopicOrPartition {
@@ -141,14 +143,14 @@ func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
 	}
 }
 
-// fallback is the topic called name after it could not be described: what was known, if that is only old.
-func (c *topics) fallback(name string, cause error) *topic {
+// fallback is the topic called name after it could not be described: what was known, if that is only old, else unknown.
+func (c *topics) fallback(name string, unknown *topic) *topic {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k := c.known[name]; k != nil && !k.stale {
 		return k.topic
 	}
-	return &topic{err: cause}
+	return unknown
 }
 
 // describe asks a broker about topics and notes what it says.
@@ -232,8 +234,8 @@ func (c *topics) partition(name string, id int32) *partition {
 	return p
 }
 
-// doubt has the topic asked for before it is written to again.
-func (c *topics) doubt(name string) {
+// expire has the topic asked for before it is written to again.
+func (c *topics) expire(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k := c.known[name]; k != nil {
@@ -268,9 +270,12 @@ func ask[R kmsg.Response](ctx context.Context, client *kgo.Client, request kmsg.
 	return response, from, nil
 }
 
+// maxTopic is how long the name of a topic may be.
+const maxTopic = 249
+
 // validTopic follows Kafka's rule for names.
 func validTopic(name string) bool {
-	if name == "" || name == "." || name == ".." || len(name) > 249 {
+	if name == "" || name == "." || name == ".." || len(name) > maxTopic {
 		return false
 	}
 	for i := range len(name) {

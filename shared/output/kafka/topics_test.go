@@ -60,12 +60,12 @@ func TestWhatIsKnownIsNotAskedFor(t *testing.T) {
 
 	c.known["web"].until = c.known["web"].until.Add(-maxAge)
 	require.Contains(t, c.recall(all), "web", "too old")
-	require.Same(t, known, c.fallback("web", kerr.LeaderNotAvailable), "but it does where there is nothing newer")
+	require.Same(t, known, c.fallback("web", &topic{err: kerr.LeaderNotAvailable}), "but it does where there is nothing newer")
 
 	c.noteAll([]string{"web"}, described(7))
-	c.doubt("web")
-	require.Contains(t, c.recall(all), "web", "doubtful")
-	require.ErrorIs(t, c.fallback("web", kerr.LeaderNotAvailable).err, kerr.LeaderNotAvailable)
+	c.expire("web")
+	require.Contains(t, c.recall(all), "web", "stale")
+	require.ErrorIs(t, c.fallback("web", &topic{err: kerr.LeaderNotAvailable}).err, kerr.LeaderNotAvailable)
 }
 
 func TestDescriptionsThatMakeNoSense(t *testing.T) {

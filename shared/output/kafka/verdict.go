@@ -15,10 +15,16 @@ type verdict struct {
 	partial output.Partial
 	// stuck are partitions that something could not be sent to. What comes later in the batch must not go there either.
 	// It belongs to who sends, one request after the other.
-	stuck map[*partition]error
+	stuck map[*partition]stuck
 }
 
-func newVerdict() *verdict { return &verdict{stuck: make(map[*partition]error)} }
+// stuck is why nothing more can be sent to a partition, and whether somebody has to mend that.
+type stuck struct {
+	err     error
+	blocked bool
+}
+
+func newVerdict() *verdict { return &verdict{stuck: make(map[*partition]stuck)} }
 
 func (v *verdict) retry(cause error, index ...int32) {
 	v.mu.Lock()
@@ -40,11 +46,28 @@ func (v *verdict) refuse(index int, cause error) {
 	}
 }
 
+// block notes records of a topic that somebody has to mend.
+func (v *verdict) block(topic string, cause error, index ...int32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, i := range index {
+		v.partial.Blocked = append(v.partial.Blocked, output.Blockage{
+			Index: int(i), Destination: destination(topic), Reason: cause.Error(),
+		})
+	}
+	if v.partial.Cause == nil {
+		v.partial.Cause = cause
+	}
+}
+
+// destination is the name of a topic, which is at most 249 bytes long, as a destination.
+func destination(topic string) string { return "topic " + topic }
+
 // result is the verdict as Write returns it, on a batch of n records.
 func (v *verdict) result(n int) error {
 	p := &v.partial
 	switch {
-	case len(p.Retry) == 0 && len(p.Refused) == 0:
+	case len(p.Retry)+len(p.Refused)+len(p.Blocked) == 0:
 		return nil
 	case len(p.Retry) == n:
 		return p.Cause

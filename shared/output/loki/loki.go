@@ -48,7 +48,8 @@ type Output struct {
 	labels labels
 	limits limits
 
-	encoders sync.Pool // of *encoder
+	isolation web.Isolation
+	encoders  sync.Pool // of *encoder
 }
 
 // Open makes the output. It asks nothing of the server.
@@ -69,6 +70,7 @@ func Open(c Config) (*Output, error) {
 		return nil, err
 	}
 	o := &Output{url: u, client: client, labels: newLabels(c.Labels)}
+	o.isolation.Destination = o.AppendDestination
 	o.encoders.New = func() any { return newEncoder(o.labels, c.Metadata) }
 	return o, nil
 }
@@ -78,8 +80,10 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
-	p := &push{Output: o, ctx: ctx, records: b.Records, left: maxPushes}
-	return p.run()
+	return o.isolation.Write(ctx, b, func(ctx context.Context, b *record.Batch) error {
+		p := &push{Output: o, ctx: ctx, records: b.Records, left: maxPushes}
+		return p.run()
+	})
 }
 
 // post pushes those of records that index names, and returns the answer's status, what it says, how large the request was,

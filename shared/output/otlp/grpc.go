@@ -16,10 +16,13 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/web"
 )
 
-// Codes of gRPC (google.golang.org/grpc/codes) that tell of the records and not of the moment.
+// Codes of gRPC (google.golang.org/grpc/codes) that may tell of the records and not of the moment.
 const (
+	unknown           = 2
 	invalidArgument   = 3
+	permissionDenied  = 7
 	resourceExhausted = 8
+	internal          = 13
 )
 
 // status is what the trailers of a call say: a unary call is an HTTP/2 request, so it needs no library of its own.
@@ -43,6 +46,8 @@ func (o *Output) status(r *web.Response) error {
 		return &output.Refused{Cause: err}
 	case n == resourceExhausted:
 		return &output.Throttled{Cause: err}
+	case n == unknown || n == permissionDenied || n == internal:
+		return &web.Suspect{Cause: err}
 	}
 	return err
 }

@@ -24,7 +24,8 @@ type Output struct {
 	client *web.Client
 	grpc   bool
 
-	encoders sync.Pool // of *encoder
+	isolation web.Isolation
+	encoders  sync.Pool // of *encoder
 }
 
 // Open makes the output. It asks nothing of the server.
@@ -37,7 +38,10 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{url: u, client: client, grpc: c.grpc(), encoders: sync.Pool{New: func() any { return newEncoder() }}}, nil
+	return &Output{
+		url: u, client: client, grpc: c.grpc(), encoders: sync.Pool{New: func() any { return newEncoder() }},
+		isolation: web.Isolation{Destination: web.AppendSource},
+	}, nil
 }
 
 // Write exports b.
@@ -45,11 +49,22 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
+	return o.isolation.Write(ctx, b, o.export)
+}
+
+// largest is the size of a request that is sent at all, if it can be cut: what a server of gRPC takes by default, before
+// compression. Fields become longer than they were as JSON, so that no estimate of a batch is exact for this protocol.
+const largest = 4 << 20
+
+func (o *Output) export(ctx context.Context, b *record.Batch) error {
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
 	e := o.encoders.Get().(*encoder)
 	buffer.Bytes = e.appendRequest(buffer.Bytes, b, time.Now().UnixNano())
 	o.encoders.Put(e)
+	if len(buffer.Bytes) > largest && len(b.Records) > 1 {
+		return &output.TooLarge{Cause: fmt.Errorf("a request of %d bytes", len(buffer.Bytes))}
+	}
 
 	kind := "application/x-protobuf"
 	if o.grpc {
@@ -159,6 +174,11 @@ func each(p []byte, f func(field int, number uint64, body []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// AppendDestination implements output.Addressed.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	return web.AppendSource(dst, r)
 }
 
 // Close closes connections that are not in use.

@@ -31,12 +31,15 @@ func (r *Response) Verdict(refused ...int) error {
 		return &output.TooLarge{Cause: err}
 	case slices.Contains(refused, r.Status):
 		if foreign(r.Header.Get("Content-Type"), said) {
-			return fmt.Errorf("%w (this is not the backend's answer: check the address, http or https, and what lies between)", err)
+			return &Suspect{Cause: fmt.Errorf("%w (this is not the backend's answer: check the address, http or https, and what lies between)", err)}
 		}
 		return &output.Refused{Cause: err}
 	}
 	if after := RetryAfter(r.Header, time.Now()); after > 0 || r.Status == http.StatusTooManyRequests {
 		return &output.Throttled{After: after, Cause: err}
+	}
+	if suspect(r.Status) {
+		return &Suspect{Cause: err}
 	}
 	return err
 }

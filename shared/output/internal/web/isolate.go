@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Suspect is an answer to a whole batch that the records of a single source may have brought about: the page of a firewall
+// that takes a line for an attack, a backend that fails over one. It may as well be that of a backend that is broken.
+type Suspect struct{ Cause error }
+
+func (e *Suspect) Error() string { return e.Cause.Error() }
+func (e *Suspect) Unwrap() error { return e.Cause }
+
+// suspect reports whether an answer of this status may be about what is in the request.
+func suspect(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotAcceptable, http.StatusConflict,
+		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons,
+		http.StatusInternalServerError, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+const (
+	// maxApart is how many destinations of a batch are sent apart at once. The others follow in the next attempt.
+	maxApart = 64
+	// apartEvery is how often all destinations of a batch are sent apart in vain. That costs a request for each.
+	apartEvery = time.Minute
+	// maxBlocked is how many destinations are known as blocked.
+	maxBlocked = 4096
+)
+
+// Isolation keeps the records of one destination, to which a backend objects, from holding up those of others. A batch that
+// is answered with a Suspect twice in a row is sent destination by destination. It is safe for concurrent use.
+type Isolation struct {
+	// Destination appends the name of r's destination; see output.Addressed.
+	Destination func(dst []byte, r *record.Record) []byte
+
+	mu      sync.Mutex
+	repeat  bool      // the last batch was answered with a Suspect
+	next    time.Time // not before is a batch sent apart
+	blocked map[string]struct{}
+}
+
+// Write sends b by send, or parts of it. It adds *output.Blocked, by destination, to the verdicts of send.
+func (n *Isolation) Write(ctx context.Context, b *record.Batch, send func(context.Context, *record.Batch) error) error {
+	err := send(ctx, b)
+	var suspect *Suspect
+	if !errors.As(err, &suspect) {
+		if err == nil {
+			n.worked(b)
+		}
+		return err
+	}
+	parts := n.divide(b)
+	if !n.failed(parts, time.Now()) {
+		if len(parts) == 1 && n.isBlocked(parts[0].name) {
+			return &output.Blocked{Destination: parts[0].name, Cause: err}
+		}
+		return err
+	}
+	return n.apart(ctx, b, parts, send, err)
+}
+
+// part is the records of one destination in a batch.
+type part struct {
+	name  string
+	index []int
+}
+
+func (n *Isolation) divide(b *record.Batch) []*part {
+	var all []*part
+	of := make(map[string]*part)
+	var name []byte
+	for i := range b.Records {
+		name = n.Destination(name[:0], &b.Records[i])
+		p := of[string(name)]
+		if p == nil {
+			p = &part{name: string(name)}
+			of[p.name] = p
+			all = append(all, p)
+		}
+		p.index = append(p.index, i)
+	}
+	return all
+}
+
+// worked notes that all of b was taken.
+func (n *Isolation) worked(b *record.Batch) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.repeat = false
+	if len(n.blocked) == 0 {
+		return
+	}
+	var name []byte
+	for i := range b.Records {
+		name = n.Destination(name[:0], &b.Records[i])
+		delete(n.blocked, string(name))
+	}
+}
+
+// failed notes an answer that was a Suspect, and reports whether the batch is to be sent apart.
+func (n *Isolation) failed(parts []*part, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(parts) == 1 {
+		return false
+	}
+	repeat := n.repeat
+	n.repeat = true
+	return repeat && !now.Before(n.next)
+}
+
+func (n *Isolation) isBlocked(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, blocked := n.blocked[name]
+	return blocked
+}
+
+// apart sends the parts of b one by one. Where none is taken it is the backend that is broken: then cause is the verdict.
+func (n *Isolation) apart(ctx context.Context, b *record.Batch, parts []*part, send func(context.Context, *record.Batch) error, cause error) error {
+	verdict := &output.Partial{Cause: cause}
+	var blocked []*part
+	reasons := map[*part]error{}
+	taken := false
+	for i, p := range parts {
+		if i == maxApart || ctx.Err() != nil {
+			for _, rest := range parts[i:] {
+				verdict.Retry = append(verdict.Retry, rest.index...)
+			}
+			break
+		}
+		only := &record.Batch{Records: make([]record.Record, len(p.index))}
+		for k, at := range p.index {
+			only.Records[k] = b.Records[at]
+		}
+		err := send(ctx, only)
+		var suspect *Suspect
+		var partial *output.Partial
+		switch {
+		case err == nil:
+			taken = true
+		case errors.As(err, &suspect):
+			blocked = append(blocked, p)
+			reasons[p] = err
+		case errors.As(err, &partial):
+			taken = true
+			merge(verdict, partial, p.index)
+		default: // it is sent again, and gets its verdict then
+			verdict.Retry = append(verdict.Retry, p.index...)
+		}
+	}
+	if !taken {
+		n.mu.Lock()
+		n.next = time.Now().Add(apartEvery)
+		n.mu.Unlock()
+		return cause
+	}
+	n.block(verdict, blocked, reasons)
+	return sorted(verdict)
+}
+
+func (n *Isolation) block(verdict *output.Partial, blocked []*part, reasons map[*part]error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.repeat = len(verdict.Retry) > 0
+	if n.blocked == nil || len(n.blocked)+len(blocked) > maxBlocked {
+		n.blocked = make(map[string]struct{})
+	}
+	for _, p := range blocked {
+		n.blocked[p.name] = struct{}{}
+		reason := reasons[p].Error()
+		for _, i := range p.index {
+			verdict.Blocked = append(verdict.Blocked, output.Blockage{Index: i, Destination: p.name, Reason: reason})
+		}
+	}
+}
+
+// AppendSource appends the name of r's source as a destination: of a backend that has but one, this is the narrowest that
+// can be said.
+func AppendSource(dst []byte, r *record.Record) []byte {
+	from, s := len(dst), r.Source
+	dst = append(append(dst, "log "...), s.Declaration...)
+	if name := s.Container(); name != "" {
+		dst = append(append(dst, " of "...), name...)
+	}
+	dst = append(append(append(dst, " ("...), s.Stream...), ')')
+	return dst[:min(len(dst), from+output.MaxDestination)]
+}
