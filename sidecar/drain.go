@@ -12,39 +12,119 @@ import (
 	"strings"
 	"time"
 
+	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/command"
+	"github.com/remora-logs/remora/shared/escape"
 )
 
-// drainSocket is where the sidecar listens for the drain command, in the state directory: who may write there may ask.
-const drainSocket = "drain.sock"
+const (
+	// drainSocket is where the sidecar listens for the drain command, in the state directory: who may write there may ask.
+	drainSocket = "drain.sock"
+	// drainPollInterval is how often drain checks for completion.
+	drainPollInterval = 20 * time.Millisecond
+	// maxNamed is how many files an incomplete drain names.
+	maxNamed = 5
+	// nothingLeft begins the answer of a drain that is complete.
+	nothingLeft = "nothing is left"
+)
 
-// drainLook is how often it is looked whether all is delivered.
-const drainLook = 20 * time.Millisecond
-
-// nothingLeft begins the answer of a drain that is complete.
-const nothingLeft = "nothing is left"
-
-// drain reads every file to its end, an unterminated last line included, and waits for all of it to be acknowledged, up
-// to timeout. Its error says in one line what is left.
+// drain reads every file up to the end that it has now, an unterminated last line included, and waits for all of that to
+// be acknowledged, up to timeout. What an application that runs on writes meanwhile is left to the next start. The error
+// names what is left, in one line.
 func (c *sidecar) drain(timeout time.Duration) error {
 	c.draining.Lock()
 	defer c.draining.Unlock()
 	began := time.Now()
 	c.tailer.Drain()
-	look := time.NewTicker(drainLook)
-	defer look.Stop()
+	ends := c.ends()
+	poll := time.NewTicker(drainPollInterval)
+	defer poll.Stop()
 	for {
-		files, bytes := c.tailer.Left()
-		if files == 0 {
-			c.log.Info("drained: nothing is left", "after", time.Since(began).Round(time.Millisecond))
-			return nil
+		left := c.behind(ends)
+		if len(left) == 0 {
+			break
 		}
 		if time.Since(began) >= timeout {
-			return command.WithCode(fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %d bytes of %d files; the next start goes on with them",
-				timeout, bytes, files), command.ExitLeft)
+			return command.WithCode(fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %s; the next start resumes there",
+				timeout, describe(left)), command.ExitLeft)
 		}
-		<-look.C
+		<-poll.C
 	}
+	if unread := c.unreadable(); len(unread) > 0 {
+		return command.WithCode(fmt.Errorf("could not be read: %s", describe(unread)), command.ExitLeft)
+	}
+	c.log.Info("drained: nothing is left", "after", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// ends is where each log that is being delivered ends now.
+func (c *sidecar) ends() map[checkpoint.Key]int64 {
+	feeds, _, _ := c.delivery.Pipeline.Status(time.Now())
+	ends := make(map[checkpoint.Key]int64, len(feeds))
+	for _, f := range feeds {
+		ends[f.Key] = f.Acked.Low + f.Backlog
+	}
+	return ends
+}
+
+// remainder is a file of which something is left.
+type remainder struct {
+	path  string
+	bytes int64
+	err   error
+}
+
+// behind lists the logs that are not acknowledged up to ends. One that is not delivered any more was acknowledged to its
+// end.
+func (c *sidecar) behind(ends map[checkpoint.Key]int64) (left []remainder) {
+	feeds, _, _ := c.delivery.Pipeline.Status(time.Now())
+	for _, f := range feeds {
+		end, ok := ends[f.Key]
+		if !ok {
+			continue // found later
+		}
+		if n := min(end, f.Acked.Low+f.Backlog) - f.Acked.Low; n > 0 { // it ends earlier where it was truncated
+			left = append(left, remainder{path: f.Source.Path, bytes: n})
+		}
+	}
+	return left
+}
+
+// unreadable lists files that are declared and can't be opened, so that it is not known what is in them.
+func (c *sidecar) unreadable() (left []remainder) {
+	for _, t := range c.tailer.Troubles() {
+		info, err := os.Lstat(t.Path)
+		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+			continue // gone, or nothing that is read
+		}
+		f, err := os.Open(t.Path)
+		if err != nil {
+			left = append(left, remainder{path: t.Path, err: err})
+			continue
+		}
+		_ = f.Close() // nothing was written
+	}
+	return left
+}
+
+// describe names what is left, in one line.
+func describe(left []remainder) string {
+	bytes := int64(0)
+	var names []string
+	for _, r := range left {
+		bytes += r.bytes
+		switch {
+		case len(names) >= maxNamed:
+		case r.err != nil:
+			names = append(names, escape.Text(r.err.Error()))
+		default:
+			names = append(names, fmt.Sprintf("%s (%d bytes)", escape.Word(r.path), r.bytes))
+		}
+	}
+	if more := len(left) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("%d bytes of %d files: %s", bytes, len(left), strings.Join(names, ", "))
 }
 
 // serveDrain answers the drain command. The sidecar follows its files as before when it has drained, until SIGTERM.
@@ -53,7 +133,7 @@ func (c *sidecar) serveDrain() net.Listener {
 	_ = os.Remove(path) // left by a process that was killed: the checkpoints' lock says that there is no other
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		c.log.Warn("the drain command won't work; SIGTERM does", "error", err)
+		c.log.Warn("failed to listen for the drain command; SIGTERM drains as well", "error", err)
 		return nil
 	}
 	go func() {
@@ -82,7 +162,7 @@ func (c *sidecar) answerDrain(conn net.Conn) {
 func askDrain(stateDir string, timeout time.Duration, w io.Writer) error {
 	conn, err := net.Dial("unix", filepath.Join(stateDir, drainSocket))
 	if err != nil {
-		return fmt.Errorf("no running sidecar answers: %w", err)
+		return fmt.Errorf("no running sidecar reachable: %w", err)
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(timeout + 5*time.Second)); err != nil {
