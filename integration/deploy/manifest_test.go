@@ -104,6 +104,9 @@ func sidecar(t *testing.T, spec *core.PodSpec) {
 	if grace := spec.TerminationGracePeriodSeconds; grace == nil || *grace < 30 {
 		t.Error("the grace period is too short for the drain of 25 s")
 	}
+	if spec.EnableServiceLinks == nil || *spec.EnableServiceLinks {
+		t.Error("enableServiceLinks is not false: Services called kafka or remora would set variables that look like settings")
+	}
 	volumes := make(map[string]bool)
 	for _, v := range spec.Volumes {
 		volumes[v.Name] = true
