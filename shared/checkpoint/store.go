@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -126,6 +127,9 @@ func closeDamaged(db *bbolt.DB) error {
 		return errors.New("damaged store is still open")
 	}
 }
+
+// Dir is the directory that the store's file is in.
+func (s *Store) Dir() string { return filepath.Dir(s.path) }
 
 // Load returns the entry at key, and whether there is one.
 func (s *Store) Load(key Key) (e Entry, ok bool, err error) {

@@ -100,7 +100,7 @@ var ways = []struct {
 // conveyor is one shard with one feed, turned by hand.
 type conveyor struct {
 	shard  *shard
-	flight *inflightBatch
+	batch  *inflightBatch
 	stream *tape
 	out    *encodingOutput
 }
@@ -124,7 +124,7 @@ func newConveyor(t testing.TB, way int) *conveyor {
 	_, err = p.Attach(r)
 	require.NoError(t, err)
 	c.shard = p.sinks["test"].shards[0]
-	c.flight = <-c.shard.idle
+	c.batch = <-c.shard.idle
 	return c
 }
 
@@ -139,16 +139,16 @@ func idlePipeline(t testing.TB, l Sink) *Pipeline {
 // turn carries one batch from the stream to the output and back to where it began.
 func (c *conveyor) turn(ctx context.Context) error {
 	c.stream.end += 16 << 20
-	for !c.flight.full {
-		if got, _ := c.shard.round(c.flight); got == 0 {
+	for !c.batch.full {
+		if got, _ := c.shard.round(c.batch); got == 0 {
 			return errors.New("nothing came")
 		}
 	}
-	if err := c.shard.send(ctx, c.flight, c.flight.batch.Records); err != nil {
+	if err := c.shard.send(ctx, c.batch); err != nil {
 		return err
 	}
-	c.flight.acknowledge()
-	c.flight.reset()
+	c.batch.acknowledge()
+	c.batch.reset()
 	return nil
 }
 
@@ -269,7 +269,7 @@ func BenchmarkGrowth(b *testing.B) {
 				}
 				for got := int64(1); got > 0; {
 					got, _ = s.round(f)
-					if err := s.send(b.Context(), f, f.batch.Records); err != nil {
+					if err := s.send(b.Context(), f); err != nil {
 						b.Fatal(err)
 					}
 					f.acknowledge()

@@ -9,61 +9,156 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// inflightBatch is a batch and what its acknowledgement means to the streams it was read from. It is filled, sent and used
-// again.
+// inflightBatch is a batch, what its acknowledgement means to the streams it was read from, and what the backend said of
+// its records. It is filled, sent and used again.
 type inflightBatch struct {
-	batch  *record.Batch
+	batch *record.Batch
+	// ranges cover batch.Records in order: each is followed by the next.
 	ranges []ackRange
 	size   int       // of what it holds, about as sent
-	begun  time.Time // when the first span was added
+	begun  time.Time // when the first range was added
 	full   bool
+
+	// verdicts[i] is about batch.Records[i]: 0 if it was taken, else the number of a reason. It is empty while everything
+	// was taken.
+	verdicts []int32
+	reasons  []verdict
 }
 
-// ackRange is what one turn of one feed put into a flight.
+// verdict is why a record was not taken.
+type verdict struct {
+	kind        verdictKind
+	destination string
+	reason      string
+	after       time.Duration // the pause that the backend asked for
+}
+
+type verdictKind uint8
+
+const (
+	refused verdictKind = iota + 1 // it never will be
+	blocked                        // its destination does not take it now
+	busy                           // the backend was too busy, for longer than a batch may wait
+)
+
+// tally counts records and bytes of a stream, and what a chain and a cutter did while they were read.
+type tally struct{ records, bytes, filtered, parseErrors, skipped int64 }
+
+func (t *tally) add(o tally) {
+	t.records += o.records
+	t.bytes += o.bytes
+	t.filtered += o.filtered
+	t.parseErrors += o.parseErrors
+	t.skipped += o.skipped
+}
+
+func (t *tally) subtract(o tally) {
+	t.add(tally{-o.records, -o.bytes, -o.filtered, -o.parseErrors, -o.skipped})
+}
+
+// least returns the smaller of the two in each part.
+func (t tally) least(o tally) tally {
+	return tally{min(t.records, o.records), min(t.bytes, o.bytes), min(t.filtered, o.filtered),
+		min(t.parseErrors, o.parseErrors), min(t.skipped, o.skipped)}
+}
+
+// ackRange is what one turn of one feed added to a batch.
 type ackRange struct {
 	feed *Feed
-	// pos is where the feed's checkpoint may stand once the flight, and all before it, is acknowledged.
-	pos          checkpoint.Position
-	records      int64
-	bytes        int64 // of the stream
-	newest       int64 // time of the last record, 0 without records
-	refused      int64
-	refusedBytes int64
+	// epoch is the feed's at the time of the turn. The range is void if the feed has returned to its checkpoint since.
+	epoch uint32
+	// pos is where the feed's checkpoint may stand once the batch, and all before it, is acknowledged.
+	pos     checkpoint.Position
+	records int   // in the batch
+	givenUp int   // of these
+	read    tally // those that were settled before and are not in the batch are counted here too
+	newest  int64 // time of the last record, 0 without records
+	refused, refusedBytes,
+	parked, parkedBytes,
+	booked, bookedBytes int64 // counted as refused or parked before the feed returned to its checkpoint
 	// What a gap at its end, of which there is one at most, has cost.
 	gaps, droppedRecords, droppedBytes int64
 	end                                bool // nothing follows
 }
+
+// void reports whether the range will be read again, so that it must be neither sent nor acknowledged.
+func (r *ackRange) void() bool { return r.epoch != r.feed.epoch.Load() }
 
 func newInflightBatch(size int) *inflightBatch { return &inflightBatch{batch: record.NewBatch(size)} }
 
 func (f *inflightBatch) reset() {
 	f.batch.Reset()
 	clear(f.ranges)
+	clear(f.reasons)
 	f.ranges, f.size, f.full = f.ranges[:0], 0, false
+	f.verdicts, f.reasons = nil, f.reasons[:0]
 }
 
-func (f *inflightBatch) add(s ackRange, size int, now time.Time) {
+func (f *inflightBatch) add(r ackRange, size int, now time.Time) {
 	if len(f.ranges) == 0 {
 		f.begun = now
 	}
-	f.ranges = append(f.ranges, s)
+	f.ranges = append(f.ranges, r)
 	f.size += size
 }
 
-// refuse books a record that the backend will never take to the span it came from, and returns its feed.
-func (f *inflightBatch) refuse(r *record.Record) *Feed {
+// removeVoid takes out ranges that are void, and their records.
+func (f *inflightBatch) removeVoid() {
+	void := false
 	for i := range f.ranges {
-		s := &f.ranges[i]
-		if s.feed.route.Source == r.Source && s.refused < s.records {
-			s.refused++
-			s.refusedBytes = min(s.bytes, s.refusedBytes+int64(len(r.Line)+len(r.Fields)))
-			return s.feed
+		void = void || f.ranges[i].void()
+	}
+	if !void {
+		return
+	}
+	ranges, records, from := f.ranges[:0], f.batch.Records[:0], 0
+	for _, r := range f.ranges {
+		of := f.batch.Records[from : from+r.records]
+		from += r.records
+		if !r.void() {
+			ranges, records = append(ranges, r), append(records, of...)
 		}
 	}
-	return f.ranges[0].feed // not reached: each record came from a span of its source
+	clear(f.ranges[len(ranges):])
+	clear(f.batch.Records[len(records):])
+	f.ranges, f.batch.Records = ranges, records
 }
 
-// acknowledge moves the feeds on.
+// reject notes why the record at place was not taken.
+func (f *inflightBatch) reject(place int, v verdict) {
+	if f.verdicts == nil {
+		f.verdicts = make([]int32, len(f.batch.Records))
+	}
+	if n := len(f.reasons); n == 0 || f.reasons[n-1] != v {
+		f.reasons = append(f.reasons, v)
+	}
+	f.verdicts[place] = int32(len(f.reasons))
+}
+
+// feedOf returns the feed that the record at place was read by.
+func (f *inflightBatch) feedOf(place int) *Feed {
+	for i := range f.ranges {
+		if place -= f.ranges[i].records; place < 0 {
+			return f.ranges[i].feed
+		}
+	}
+	return f.ranges[len(f.ranges)-1].feed // not reached: the ranges cover the records
+}
+
+// lastOf returns the last record that the feed has in the batch.
+func (f *inflightBatch) lastOf(feed *Feed) *record.Record {
+	at := len(f.batch.Records)
+	for i := len(f.ranges) - 1; i >= 0; i-- {
+		r := &f.ranges[i]
+		if r.feed == feed && r.records > 0 {
+			return &f.batch.Records[at-1]
+		}
+		at -= r.records
+	}
+	return nil
+}
+
+// acknowledge moves the feeds on: the backend has taken everything.
 func (f *inflightBatch) acknowledge() {
 	for i := range f.ranges {
 		f.ranges[i].feed.acknowledge(&f.ranges[i])

@@ -69,16 +69,19 @@ func (p *Pipeline) commit() {
 	p.mu.Unlock()
 
 	put := make(map[checkpoint.Key]checkpoint.Entry, len(dirty))
-	positions := make(map[*Feed]settled, len(dirty))
+	positions := make(map[*Feed]committed, len(dirty))
 	for f := range dirty {
-		pos := f.settled()
-		mark, err := f.route.Stream.Mark(pos.Low)
+		e, final := f.ledger.entry()
+		mark, err := f.route.Stream.Mark(e.Low)
 		f.noteMark(err)
-		pos.Mark = mark
-		positions[f] = pos
-		put[f.key] = pos.Entry
+		e.Mark = mark
+		positions[f] = committed{e.Position, final}
+		put[f.key] = e
 	}
-	err := p.store.Commit(put, forget)
+	err := p.syncParked()
+	if err == nil {
+		err = p.store.Commit(put, forget)
+	}
 	p.noteCommit(err)
 	if err != nil {
 		p.mu.Lock()
@@ -96,12 +99,18 @@ func (p *Pipeline) commit() {
 	}
 }
 
+// committed is a position that was made durable; final means that nothing follows.
+type committed struct {
+	checkpoint.Position
+	final bool
+}
+
 // noteMark says once that a stream's mark can't be made.
 func (f *Feed) noteMark(err error) {
-	if err != nil && !f.unmarked {
+	if err != nil && !f.markFailed {
 		f.log().Warn("stream's mark can't be made; after a restart it is read from its beginning", "error", err)
 	}
-	f.unmarked = err != nil
+	f.markFailed = err != nil
 }
 
 // noteCommit says once that checkpoints can't be kept, and once that they can again.

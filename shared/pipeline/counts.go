@@ -12,7 +12,7 @@ import (
 )
 
 // Counts is what became of a feed's records, since the process started, and of the bytes of the stream that they were
-// made of. At any moment Read = Sent + Queued + Dropped + Refused, in records and in bytes.
+// made of. At any moment Read = Sent + Queued + Dropped + Refused + Parked, in records and in bytes.
 type Counts struct {
 	// Read counts the records that are to be delivered: those that a filter dropped are not among them, those that were
 	// lost before they were read are, where their number is known. Remora's own markers count as records.
@@ -30,12 +30,29 @@ type Counts struct {
 	// Refused records will never be taken by the backend.
 	RefusedRecords int64 `json:"refused_records"`
 	RefusedBytes   int64 `json:"refused_bytes"`
+	// Parked records are on disk until their destination takes them. Those that an earlier process parked count as read.
+	ParkedRecords int64 `json:"parked_records"`
+	ParkedBytes   int64 `json:"parked_bytes"`
 	// Gaps counts the places where records were dropped. Filtered records were dropped by a declared filter, and
 	// ParseErrors did not fit their format; SkippedBytes are those that no record could be made of.
 	Gaps         int64 `json:"gaps"`
 	Filtered     int64 `json:"filtered"`
 	ParseErrors  int64 `json:"parse_errors"`
 	SkippedBytes int64 `json:"skipped_bytes"`
+}
+
+func (c *Counts) read(t tally) {
+	c.ReadRecords += t.records
+	c.ReadBytes += t.bytes
+	c.Filtered += t.filtered
+	c.ParseErrors += t.parseErrors
+	c.SkippedBytes += t.skipped
+}
+
+// park counts records that are parked; negative ones are parked no more.
+func (c *Counts) park(records, bytes int64) {
+	c.ParkedRecords += records
+	c.ParkedBytes = max(0, c.ParkedBytes+bytes)
 }
 
 func (c *Counts) drop(records, bytes int64) {
@@ -46,8 +63,8 @@ func (c *Counts) drop(records, bytes int64) {
 }
 
 func (c *Counts) settle() {
-	c.QueuedRecords = c.ReadRecords - c.SentRecords - c.DroppedRecords - c.RefusedRecords
-	c.QueuedBytes = c.ReadBytes - c.SentBytes - c.DroppedBytes - c.RefusedBytes
+	c.QueuedRecords = c.ReadRecords - c.SentRecords - c.DroppedRecords - c.RefusedRecords - c.ParkedRecords
+	c.QueuedBytes = c.ReadBytes - c.SentBytes - c.DroppedBytes - c.RefusedBytes - c.ParkedBytes
 }
 
 // Add adds what o counts.
@@ -60,6 +77,8 @@ func (c *Counts) Add(o Counts) {
 	c.DroppedBytes += o.DroppedBytes
 	c.RefusedRecords += o.RefusedRecords
 	c.RefusedBytes += o.RefusedBytes
+	c.ParkedRecords += o.ParkedRecords
+	c.ParkedBytes += o.ParkedBytes
 	c.Gaps += o.Gaps
 	c.Filtered += o.Filtered
 	c.ParseErrors += o.ParseErrors
@@ -86,18 +105,30 @@ type Status struct {
 	// Losses is what went wrong since the stream began, earlier processes included, with why it could not be read or a
 	// record was refused the last time.
 	Losses checkpoint.Losses
+	// Waiting is set while the stream waits at its checkpoint because its destination blocks its records, Parking while
+	// records of it are parked.
+	Waiting, Parking *Waiting
 }
 
 // Status returns the feed as it is now.
 func (f *Feed) Status(now time.Time) Status {
 	end := f.route.Stream.End()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := Status{Key: f.key, Source: f.route.Source, Counts: f.counts, Prior: f.carried, Acked: f.acked,
-		Backlog: max(0, end-f.acked.Low), Losses: f.losses}
+	l := &f.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := Status{Key: f.key, Source: f.route.Source, Counts: l.counts, Prior: l.carried, Acked: l.acked,
+		Backlog: max(0, end-l.acked.Low), Losses: l.losses}
 	s.settle()
 	if s.Backlog > 0 {
-		s.Lag = max(0, now.Sub(time.Unix(0, max(f.newest, f.caughtUpAt))))
+		s.Lag = max(0, now.Sub(time.Unix(0, max(l.newest, l.caughtUpAt))))
+	}
+	if l.waiting != nil {
+		w := l.waiting.Waiting
+		s.Waiting = &w
+	}
+	if l.parking != nil && l.counts.ParkedRecords > 0 {
+		w := *l.parking
+		s.Parking = &w
 	}
 	return s
 }
@@ -131,7 +162,7 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, to
 	})
 	for name, l := range p.sinks {
 		s := SinkStatus{Output: name}
-		if since, err := l.state.get(); err != nil {
+		if since, err := l.state.get(now); err != nil {
 			s.Err, s.Since = err.Error(), since
 		}
 		sinks = append(sinks, s)

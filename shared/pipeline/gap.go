@@ -10,8 +10,9 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and goes on behind.
+// skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and continues behind.
 func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
+	r := &f.reader
 	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
 	rest, ok := f.before(g, b.Free())
 	if !ok {
@@ -19,55 +20,65 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 		return 0
 	}
 	b.Keep(len(rest))
-	n := f.cutter.Cut(b, rest, f.cursor, now.UnixNano(), true)
-	failed := f.cutter.Err()
+	n := r.cutter.Cut(b, rest, r.cursor, now.UnixNano(), true)
+	failed := r.cutter.Err()
 	b.Keep(n - len(rest))
 	f.noteSkipped(now)
 	f.noteError(failed, now)
-	if c := f.chain; c != nil {
-		c.Apply(b, from, now.UnixNano(), failed == nil)
+	if r.chain != nil {
+		r.chain.Apply(b, from, now.UnixNano(), failed == nil)
 	}
-	if failed != nil || f.pending() { // the gap is met again behind what is pending
-		f.cursor += int64(n)
-		f.note()
+	if failed != nil || r.pending() { // the gap is met again behind what is pending
+		r.cursor += int64(n)
+		f.publish()
 		f.book(fl, from, int64(n), b.Added(mark), false, now)
 		return 0
 	}
 	b.Records = append(b.Records, record.Record{Fields: gapFields(b, g), Source: f.route.Source, Time: now.UnixNano(),
-		Offset: f.cursor, Marker: true})
-	f.cursor = max(f.cursor, g.To)
-	f.scannedTo = f.cursor
-	f.tailTorn = false
-	f.note()
+		Offset: r.cursor, Marker: true})
+	r.cursor = max(r.cursor, g.To)
+	r.scannedTo, r.tailTorn = r.cursor, false
+	f.publish()
 	f.book(fl, from, int64(len(rest)), b.Added(mark), false, now)
-	s := &fl.ranges[len(fl.ranges)-1]
-	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
-	f.mu.Lock()
-	f.counts.drop(max(0, g.Records), g.Bytes)
-	f.counts.Gaps++
-	f.mu.Unlock()
-	f.log().Warn("bytes of the stream are lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
-		"reason", g.Reason)
+	f.drop(&fl.ranges[len(fl.ranges)-1], g)
 	return 0
 }
 
-// before reads into p what lies between the cursor and the gap: mostly nothing. It is not ok if p is too small, or if the
+// drop counts the gap that s ends with, once: a feed that has returned to its checkpoint meets it again.
+func (f *Feed) drop(s *ackRange, g *stream.Gap) {
+	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
+	l := &f.ledger
+	l.mu.Lock()
+	first := g.To > l.dropsTo
+	if first {
+		l.dropsTo = g.To
+		l.counts.drop(s.droppedRecords, s.droppedBytes)
+		l.counts.Gaps++
+	}
+	l.mu.Unlock()
+	if first {
+		f.log().Warn("bytes of the stream are lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
+			"reason", g.Reason)
+	}
+}
+
+// before reads into p what lies between the cursor and the gap: usually nothing. It is not ok if p is too small, or if the
 // stream does not give it now.
 func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
-	size := g.From - f.cursor
+	size := g.From - f.reader.cursor
 	if size <= 0 {
 		return nil, true
 	}
 	if size > int64(len(p)) {
 		return nil, false
 	}
-	n, err := f.route.Stream.ReadAt(p[:size], f.cursor)
+	n, err := f.route.Stream.ReadAt(p[:size], f.reader.cursor)
 	return p[:n], err == nil && int64(n) == size
 }
 
 // gapBehind is the gap that begins where the last read ended, nil if there is none.
 func (f *Feed) gapBehind() *stream.Gap {
-	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.scannedTo)
+	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.reader.scannedTo)
 	return asGap(err)
 }
 

@@ -7,21 +7,25 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/park"
 )
 
 // Config bounds how records are batched and sent.
 type Config struct {
-	BatchBytes      int           `env:"REMORA_BATCH_BYTES" envDefault:"4194304" doc:"a batch is sent when what it holds comes to about so many bytes as sent"`
-	BatchRecords    int           `env:"REMORA_BATCH_RECORDS" envDefault:"65536" doc:"… or so many records"`
-	BatchLinger     time.Duration `env:"REMORA_BATCH_LINGER" envDefault:"200ms" doc:"… or when its first record has waited so long"`
-	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"the longest pause between two attempts to send the same batch"`
-	DeadLetter      string        `env:"REMORA_DEAD_LETTER" doc:"file for records that a backend refuses for good, each with the reason; without it they are counted only"`
-	DeadLetterBytes int64         `env:"REMORA_DEAD_LETTER_BYTES" envDefault:"67108864" doc:"size at which that file is moved to FILE.1, replacing an older one"`
+	BatchBytes      int           `env:"REMORA_BATCH_BYTES" envDefault:"4194304" doc:"approximate maximum size of a batch, in bytes as sent"`
+	BatchRecords    int           `env:"REMORA_BATCH_RECORDS" envDefault:"65536" doc:"maximum number of records in a batch"`
+	BatchLinger     time.Duration `env:"REMORA_BATCH_LINGER" envDefault:"200ms" doc:"maximum time that a record waits for its batch to fill"`
+	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"longest pause between two attempts to send the same records"`
+	ParkedBytes     int64         `env:"REMORA_PARKED_BYTES" envDefault:"67108864" doc:"disk limit, in bytes, of records that are parked because their destination (an old index, for instance) does not accept them; over it the oldest go to the dead letters"`
+	RetryGiveUp     time.Duration `env:"REMORA_RETRY_GIVE_UP" envDefault:"0s" doc:"age at which a record whose destination does not accept it goes to the dead letters; 0 retries for ever"`
+	DeadLetter      string        `env:"REMORA_DEAD_LETTER" doc:"file for records that a backend refuses for good, each with the reason; without it they are only counted"`
+	DeadLetterBytes int64         `env:"REMORA_DEAD_LETTER_BYTES" envDefault:"67108864" doc:"size at which the file of dead letters is renamed to FILE.1, replacing an older one"`
 }
 
 // Check says what of the settings can't be.
@@ -33,6 +37,10 @@ func (c *Config) Check() error {
 		return fmt.Errorf("REMORA_BATCH_RECORDS is %d; it must be at least 1", c.BatchRecords)
 	case c.BatchLinger <= 0:
 		return fmt.Errorf("REMORA_BATCH_LINGER is %v; it must be more than 0", c.BatchLinger)
+	case c.ParkedBytes < 1<<20:
+		return fmt.Errorf("REMORA_PARKED_BYTES is %d; it must be at least %d", c.ParkedBytes, 1<<20)
+	case c.RetryGiveUp < 0:
+		return fmt.Errorf("REMORA_RETRY_GIVE_UP is %v; it must not be negative", c.RetryGiveUp)
 	case c.DeadLetterBytes < 1:
 		return fmt.Errorf("REMORA_DEAD_LETTER_BYTES is %d; it must be at least 1", c.DeadLetterBytes)
 	}
@@ -71,6 +79,8 @@ type Pipeline struct {
 	sinks map[string]*sink
 	store *checkpoint.Store
 	dead  *deadLetters
+	// parked is nil if the store of parked records can't be used: then streams wait instead.
+	parked *park.Store
 
 	mu        sync.Mutex
 	feeds     map[checkpoint.Key]*Feed
@@ -82,6 +92,7 @@ type Pipeline struct {
 	commitErr error
 
 	commitErrSince time.Time
+	stored         map[checkpoint.Key]*storedParked // parked by an earlier process, of routes that are not attached yet
 }
 
 // New makes a pipeline. It neither reads nor sends before Run.
@@ -94,6 +105,7 @@ func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.L
 	for name, l := range sinks {
 		p.sinks[name] = newSink(p, name, l, cfg)
 	}
+	p.openParked(filepath.Join(store.Dir(), "parked"), cfg)
 	return p
 }
 
@@ -122,6 +134,7 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 		return nil, fmt.Errorf("%s: %w", key, ErrAttached)
 	}
 	p.feeds[key] = f
+	p.claimParked(f)
 	l.add(f)
 	return f, nil
 }
@@ -147,6 +160,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 		}
 	}
 	p.dead.close()
+	p.closeParked()
 }
 
 // Drain waits until all feeds are done, which they become when their streams have ended, or until ctx ends. It reports
@@ -191,13 +205,19 @@ func (p *Pipeline) carryCounts(f *Feed) {
 	s := f.Status(time.Now())
 	p.ended.Add(s.Counts)
 	s.Prior.Add(s.Counts)
-	for _, successor := range p.feeds {
-		if successor.key.Output == f.key.Output && successor.key.Declaration == f.key.Declaration &&
-			successor.route.Source.Container() == f.route.Source.Container() {
-			successor.mu.Lock()
-			successor.carried.Add(s.Prior)
-			successor.mu.Unlock()
-			return
+	if successor := p.successor(f.key, f.route.Source.Container()); successor != nil {
+		successor.ledger.mu.Lock()
+		successor.ledger.carried.Add(s.Prior)
+		successor.ledger.mu.Unlock()
+	}
+}
+
+// successor is a feed of the same container, declaration and output; nil if there is none. Under mu.
+func (p *Pipeline) successor(key checkpoint.Key, container string) *Feed {
+	for _, f := range p.feeds {
+		if f.key.Output == key.Output && f.key.Declaration == key.Declaration && f.route.Source.Container() == container {
+			return f
 		}
 	}
+	return nil
 }

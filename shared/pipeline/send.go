@@ -5,25 +5,29 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// sendLoop sends the batchesPerShard in the order in which they were filled. It ends once the fill loop has ended and what is on
-// its way is acknowledged or has had its moment.
+// busyInPlace is how long records that the backend was too busy to take are retried in place while it answers for each
+// record. Then their streams wait by themselves: a batch holds up everything behind it.
+const busyInPlace = time.Second
+
+// sendLoop sends the batches in the order in which they were filled. It ends once the fill loop has ended and what is in
+// flight is settled or has had its grace period.
 func (s *shard) sendLoop(ctx context.Context) {
 	ctx, cancel := withGracePeriod(ctx, lastWrite)
 	defer cancel()
 	for f := range s.ready {
-		if s.send(ctx, f, f.batch.Records) != nil {
-			// Stopping. Neither this flight nor one behind it is acknowledged: the next run reads them again. There is
-			// room in ready for all batchesPerShard, so the fill loop does not wait for us.
+		f.removeVoid()
+		if s.send(ctx, f) != nil {
+			// Stopping. Neither this batch nor one behind it is acknowledged: the next run reads them again. There is
+			// room in ready for all batches, so the fill loop does not wait for us.
 			return
 		}
-		f.acknowledge()
+		s.settle(f, time.Now())
 		f.reset()
 		s.idle <- f
 	}
@@ -36,47 +40,95 @@ func withGracePeriod(parent context.Context, by time.Duration) (context.Context,
 	return ctx, func() { stop(); cancel() }
 }
 
-// send delivers records, which are the flight's or a part of them, and returns once the backend has taken or refused
-// each one, however long that takes. Its only error is that ctx ended.
-func (s *shard) send(ctx context.Context, f *inflightBatch, records []record.Record) error {
+// portion is a part of a batch's records on its way to the backend.
+type portion struct {
+	records []record.Record
+	places  []int // of the records in the batch, ascending; nil where they follow one another from first
+	first   int
+}
+
+func (p *portion) place(i int) int {
+	if p.places != nil {
+		return p.places[i]
+	}
+	return p.first + i
+}
+
+// cut returns the records before and from i.
+func (p *portion) cut(i int) (before, from portion) {
+	before, from = portion{records: p.records[:i], first: p.first}, portion{records: p.records[i:], first: p.first + i}
+	if p.places != nil {
+		before.places, from.places = p.places[:i], p.places[i:]
+	}
+	return before, from
+}
+
+// pick returns the records at indices.
+func (p *portion) pick(indices []int) portion {
+	of := portion{records: make([]record.Record, len(indices)), places: make([]int, len(indices))}
+	for n, i := range indices {
+		of.records[n], of.places[n] = p.records[i], p.place(i)
+	}
+	return of
+}
+
+// send delivers the batch and returns once the backend has given a verdict on each record, however long that takes. What
+// was not taken is in f.verdicts. Its only error is that ctx ended.
+func (s *shard) send(ctx context.Context, f *inflightBatch) error {
+	return s.deliver(ctx, f, portion{records: f.batch.Records})
+}
+
+func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error {
 	s.pause.Reset()
-	for len(records) > 0 {
-		err := s.sink.output.Write(ctx, &record.Batch{Records: records})
+	var busySince time.Time
+	for len(p.records) > 0 {
+		err := s.sink.output.Write(ctx, &record.Batch{Records: p.records})
 		var partial *output.Partial
+		var all *output.Blocked
 		var tooLarge *output.TooLarge
-		var refused *output.Refused
+		var no *output.Refused
 		switch {
 		case err == nil:
-			s.sink.state.worked(s, time.Now())
+			s.sink.state.accepted(s, time.Now())
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &partial):
-			for _, r := range partial.Refused {
-				s.refuse(f, &records[r.Index], r.Reason)
-			}
-			for _, b := range partial.Blocked {
-				partial.Retry = append(partial.Retry, b.Index)
-			}
-			slices.Sort(partial.Retry)
-			if len(partial.Retry) < len(records) {
+			now := time.Now()
+			left := s.sort(f, p, partial)
+			if len(left.records) < len(p.records) {
 				s.pause.Reset() // something got through
 			}
-			if records = keep(records, partial.Retry); len(records) == 0 {
-				s.sink.state.worked(s, time.Now())
+			p = left
+			if busySince.IsZero() {
+				busySince = now
+			}
+			if len(p.records) > 0 && now.Sub(busySince)+partial.After > busyInPlace {
+				s.leaveBusy(f, p, partial)
+				p.records = nil
+			}
+			if len(p.records) == 0 {
+				s.sink.state.answered(s, now)
 				return nil
 			}
-		case errors.As(err, &tooLarge), errors.As(err, &refused):
-			if len(records) == 1 {
-				s.refuse(f, &records[0], err.Error())
+		case errors.As(err, &all):
+			for i := range p.records {
+				f.reject(p.place(i), verdict{blocked, all.Destination, err.Error(), all.After})
+			}
+			s.sink.state.answered(s, time.Now())
+			return nil
+		case errors.As(err, &tooLarge), errors.As(err, &no):
+			if len(p.records) == 1 {
+				f.reject(p.place(0), verdict{kind: refused, reason: err.Error()})
+				s.sink.state.answered(s, time.Now())
 				return nil
 			}
 			// Halves are smaller, and lead to the record that is to blame in as many steps as its place has bits.
-			half := len(records) / 2
-			if err := s.send(ctx, f, records[:half]); err != nil {
+			half, rest := p.cut(len(p.records) / 2)
+			if err := s.deliver(ctx, f, half); err != nil {
 				return err
 			}
-			records = records[half:]
+			p = rest
 			continue
 		}
 		s.sink.state.failed(s, err, time.Now())
@@ -87,7 +139,39 @@ func (s *shard) send(ctx context.Context, f *inflightBatch, records []record.Rec
 	return nil
 }
 
-// wait pauses before the next attempt: as long as the backend asked for, at least as long as the back-off says.
+// sort notes the verdicts in partial and returns the records that are to be sent again.
+func (s *shard) sort(f *inflightBatch, p portion, partial *output.Partial) portion {
+	for _, r := range partial.Refused {
+		f.reject(p.place(r.Index), verdict{kind: refused, reason: r.Reason})
+	}
+	for _, b := range partial.Blocked {
+		f.reject(p.place(b.Index), verdict{blocked, b.Destination, b.Reason, b.After})
+	}
+	if len(partial.Refused)+len(partial.Blocked)+len(partial.Retry) < len(p.records) {
+		s.sink.state.accepted(s, time.Now())
+	}
+	return p.pick(partial.Retry)
+}
+
+// leaveBusy lets the streams of p wait.
+func (s *shard) leaveBusy(f *inflightBatch, p portion, partial *output.Partial) {
+	v := verdict{kind: busy, reason: partial.Error(), after: partial.After}
+	if partial.Cause != nil {
+		v.reason = partial.Cause.Error()
+	}
+	var name []byte
+	for i := range p.records {
+		if a, ok := s.sink.output.(output.Addressed); ok {
+			name = a.AppendDestination(name[:0], &p.records[i])
+			if v.destination != string(name) {
+				v.destination = string(name)
+			}
+		}
+		f.reject(p.place(i), v)
+	}
+}
+
+// wait pauses before the next attempt: as long as the backend asked for, and at least as long as the back-off requires.
 func (s *shard) wait(ctx context.Context, err error) error {
 	pause := s.pause.NextBackOff()
 	var throttled *output.Throttled
@@ -105,21 +189,4 @@ func (s *shard) wait(ctx context.Context, err error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// refuse books a record that the backend will never take, and puts it where it can be looked at.
-func (s *shard) refuse(f *inflightBatch, r *record.Record, reason string) {
-	feed := f.refuse(r)
-	if err := s.pipeline.dead.put(s.sink.name, r, reason); err != nil {
-		s.pipeline.log.Error("refused records can't be kept, only counted", "output", s.sink.name, "error", err)
-	}
-	feed.noteRefused(reason)
-}
-
-// keep moves the records at indices, which ascend, to the front and returns them.
-func keep(records []record.Record, indices []int) []record.Record {
-	for i, at := range indices {
-		records[i], records[at] = records[at], records[i]
-	}
-	return records[:len(indices)]
 }

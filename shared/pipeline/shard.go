@@ -89,7 +89,7 @@ func (s *shard) count() int {
 	return len(s.feeds)
 }
 
-// fillLoop fills one flight after the other. When both are on their way it waits, and nothing is read.
+// fillLoop fills one batch after the other. When both are on their way it waits, and nothing is read.
 func (s *shard) fillLoop(ctx context.Context) {
 	defer close(s.ready)
 	for {
@@ -105,7 +105,7 @@ func (s *shard) fillLoop(ctx context.Context) {
 	}
 }
 
-// fill reads until the flight is worth sending, or ctx ends, when it returns false.
+// fill reads until the batch is worth sending, or ctx ends, when it returns false.
 func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -172,7 +172,7 @@ func (s *shard) releaseMemory(f *inflightBatch) {
 	}
 }
 
-// round gives each feed its turn, beginning where the last round ended, until the flight is full. It returns how many
+// round gives each feed its turn, beginning where the last round ended, until the batch is full. It returns how many
 // bytes of streams were consumed, and whether one of them had more to give in its turn.
 func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	s.mu.Lock()
@@ -187,7 +187,7 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 			continue
 		}
 		got += feed.read(f, now)
-		more = more || feed.readFull
+		more = more || feed.reader.full
 		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords || len(f.batch.Free()) < s.cfg.BatchBytes/4 {
 			f.full = true // the last quarter is for a long line that ends then, which else takes memory of its own
 		}

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -17,10 +18,15 @@ type sink struct {
 	output output.Output
 	shards []*shard
 	state  state
+	// parked wakes the retry of parked records.
+	parked   chan struct{}
+	pipeline *Pipeline
+	giveUp   time.Duration // see Config.RetryGiveUp
 }
 
 func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
-	out := &sink{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}}}
+	out := &sink{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}},
+		parked: make(chan struct{}, 1), pipeline: p, giveUp: cfg.RetryGiveUp}
 	workers := l.Workers
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
 		workers = c.Workers()
@@ -58,9 +64,10 @@ func (l *sink) start(ctx context.Context, workers *sync.WaitGroup) {
 		workers.Go(func() { s.fillLoop(ctx) })
 		workers.Go(func() { s.sendLoop(ctx) })
 	}
+	workers.Go(func() { l.retryLoop(ctx) })
 }
 
-// state is whether an output takes what it is sent. It says so once a change, however many batches and attempts a change
+// state is whether an output takes what it is sent. It logs once a change, however many batches and attempts a change
 // takes.
 type state struct {
 	log *slog.Logger
@@ -69,34 +76,69 @@ type state struct {
 	failing map[*shard]struct{} // those whose last attempt failed: the output works again when there are none
 	err     error
 	since   time.Time
+
+	lastAccepted time.Time
+	rejection    string    // why a record was not taken, since the last that was
+	rejectedAt   time.Time // the first of these
 }
 
+// onlyRejects is after how long an output is failing that answers, and accepts nothing that it is sent.
+const onlyRejects = 5 * time.Second
+
+// failed notes an attempt of which nothing is known.
 func (s *state) failed(by *shard, err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.since = now
-		s.log.Warn("output does not take records; they wait and are sent again", "error", err)
+		s.log.Warn("output failed, retrying", "error", err)
 	}
 	s.failing[by] = struct{}{}
 	s.err = err
 }
 
-func (s *state) worked(by *shard, now time.Time) {
+// accepted notes that the backend has taken a record at least.
+func (s *state) accepted(by *shard, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lastAccepted, s.rejection = now, ""
+	s.worked(by, now)
+}
+
+// answered notes that the backend gave verdicts.
+func (s *state) answered(by *shard, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.worked(by, now)
+}
+
+func (s *state) worked(by *shard, now time.Time) {
 	if s.err == nil {
 		return
 	}
 	if delete(s.failing, by); len(s.failing) == 0 {
-		s.log.Info("output takes records again", "after", now.Sub(s.since).Round(time.Millisecond))
+		s.log.Info("output recovered", "after", now.Sub(s.since).Round(time.Millisecond))
 		s.err = nil
 	}
 }
 
-// get returns the error that the last attempt ended with, nil where it worked, and since when attempts fail.
-func (s *state) get() (since time.Time, err error) {
+// rejected notes a batch of which nothing was accepted, for one reason or another of its records.
+func (s *state) rejected(reason string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.rejection == "" {
+		s.rejectedAt = now
+	}
+	s.rejection = reason
+}
+
+// get returns why the output fails, nil if it does not, and since when: the error of the last attempt, or that nothing of
+// late was accepted.
+func (s *state) get(now time.Time) (since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && s.rejection != "" && now.Sub(s.rejectedAt) >= onlyRejects {
+		return s.rejectedAt, errors.New("accepts nothing that it is sent: " + s.rejection)
+	}
 	return s.since, s.err
 }

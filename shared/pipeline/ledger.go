@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// ledger is what became of a feed's records. The fill loop and the send loop of its shard write it, others read it.
+type ledger struct {
+	mu      sync.Mutex
+	acked   checkpoint.Position
+	final   bool // the range behind which nothing follows was acknowledged
+	counts  Counts
+	carried Counts // see Status.Prior
+	losses  checkpoint.Losses
+	logged  bool  // a refused record was logged
+	newest  int64 // time of the newest record that was acknowledged
+
+	cursor     int64 // the reader's, as of the last turn; it does not fall
+	scannedTo  int64
+	caughtUpAt int64 // when last nothing but an unfinished record was behind the acknowledged position
+	dropsTo    int64 // gaps that end at or below it are counted
+
+	inflight tally // of ranges that are not acknowledged
+	reread   tally // what is counted already and will be read again
+
+	waiting *waiting // nil while the feed goes on
+	parking *Waiting // why a record was parked last
+	settled settledRecords
+}
+
+// waiting is a feed's stay at its checkpoint until its destination takes records again.
+type waiting struct {
+	Waiting
+	attempts int
+	// tried[0] and then tried[1] are since when records below an offset have been waiting: a record's age, within a
+	// factor of two, without a time for each. Its own time is no measure: it may be any, or when it was read again.
+	tried [2]struct {
+		below int64
+		since time.Time
+	}
+}
+
+// note begins to measure how long what the stream holds below end has been waiting.
+func (w *waiting) note(end int64, now time.Time) {
+	for i := range w.tried {
+		if t := &w.tried[i]; t.since.IsZero() {
+			t.below, t.since = end, now
+			return
+		}
+	}
+}
+
+// longerThan reports whether the record at off has been waiting for d at least.
+func (w *waiting) longerThan(d time.Duration, off int64, now time.Time) bool {
+	t := &w.tried[0]
+	if now.Sub(t.since) < d {
+		return false
+	}
+	if off >= t.below && !w.tried[1].since.IsZero() {
+		w.tried[0], w.tried[1] = w.tried[1], w.tried[0]
+		w.tried[1].since = time.Time{}
+	}
+	return off < t.below && now.Sub(t.since) >= d
+}
+
+// Waiting is why a stream waits at its checkpoint, or why records of it are parked. The reason is the backend's and is
+// about this stream's destination alone.
+type Waiting struct {
+	Destination string
+	Reason      string
+	Since       time.Time
+}
+
+// settledRecords are records behind a waiting feed's checkpoint that were taken, or refused, before it began to wait.
+// They are not sent again when they are read again. What is left of the ordinary case, a destination that blocks every
+// record, is none; a bound keeps the other cases small, and what is beyond it is sent again with the same identity.
+type settledRecords map[settledKey]settledRecord
+
+type settledKey struct {
+	offset int64
+	marker bool
+}
+
+type settledRecord struct {
+	content uint64 // a hash: a group of lines may end elsewhere when it is read again
+	counted bool   // as refused or parked; else it counts as sent when the feed is past it
+}
+
+const maxSettled = 1 << 16
+
+var contentSeed = maphash.MakeSeed()
+
+func contentOf(r *record.Record) uint64 {
+	return maphash.Bytes(contentSeed, r.Line)*31 + maphash.Bytes(contentSeed, r.Fields)
+}
+
+// remember notes that r was settled.
+func (s *settledRecords) remember(r *record.Record, counted bool) {
+	if *s == nil {
+		*s = settledRecords{}
+	}
+	if len(*s) < maxSettled {
+		(*s)[settledKey{r.Offset, r.Marker}] = settledRecord{contentOf(r), counted}
+	}
+}
+
+// remove takes out of records those that were settled, books them to r, and returns what is left.
+func (s settledRecords) remove(records []record.Record, of *ackRange) (left []record.Record) {
+	left = records[:0]
+	for i := range records {
+		r := &records[i]
+		was, ok := s[settledKey{r.Offset, r.Marker}]
+		if !ok || was.content != contentOf(r) {
+			left = append(left, *r)
+			continue
+		}
+		if was.counted {
+			of.booked++
+			of.bookedBytes += sizeOf(r)
+		}
+	}
+	clear(records[len(left):])
+	return left
+}
+
+// prune forgets what lies below the checkpoint, once all of it does.
+func (s *settledRecords) prune(low int64) {
+	for key := range *s {
+		if key.offset >= low {
+			return
+		}
+	}
+	*s = nil
+}
+
+// fresh returns what of read is not counted yet. Under mu.
+func (l *ledger) fresh(read tally) tally {
+	known := l.reread.least(read)
+	l.reread.subtract(known)
+	read.subtract(known)
+	return read
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/park"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// storedParked counts what an earlier process has parked of one route.
+type storedParked struct {
+	records, bytes int64
+	why            Waiting
+}
+
+// openParked opens the store of parked records, and counts those of earlier processes.
+func (p *Pipeline) openParked(dir string, cfg Config) {
+	p.stored = map[checkpoint.Key]*storedParked{}
+	var err error
+	p.parked, err = park.Open(dir, cfg.ParkedBytes, max(cfg.RetryMax, firstPause), func(output string, e *park.Entry) {
+		key := keyOf(e.Record.Source, output)
+		s := p.stored[key]
+		if s == nil {
+			s = &storedParked{why: Waiting{Since: e.Since}}
+			p.stored[key] = s
+		}
+		s.records++
+		s.bytes += sizeOf(&e.Record)
+		s.why.Destination, s.why.Reason = e.Destination, e.Reason
+	})
+	if err != nil {
+		p.log.Error("parked records can't be read; records that a destination does not accept keep their streams waiting", "error", err)
+		p.parked = nil
+		return
+	}
+	if n := p.parked.Damaged(); n > 0 {
+		p.log.Warn("the end of the parked records is damaged and is skipped", "bytes", n)
+	}
+	for key, s := range p.stored {
+		p.ended.ReadRecords += s.records
+		p.ended.ReadBytes += s.bytes
+		p.ended.park(s.records, s.bytes)
+		if p.sinks[key.Output] == nil {
+			p.log.Warn("records are parked for an output that is not configured; they stay until it is", "output", key.Output,
+				"stream", key.Stream, "records", s.records)
+		}
+	}
+}
+
+func keyOf(s *record.Source, output string) checkpoint.Key {
+	return checkpoint.Key{Stream: s.Stream, Declaration: s.Declaration, Output: output}
+}
+
+func sizeOf(r *record.Record) int64 { return int64(len(r.Line) + len(r.Fields)) }
+
+// claimParked moves to a feed the counts of what an earlier process has parked of it. Under mu.
+func (p *Pipeline) claimParked(f *Feed) {
+	s := p.stored[f.key]
+	if s == nil {
+		return
+	}
+	delete(p.stored, f.key)
+	p.ended.ReadRecords -= s.records
+	p.ended.ReadBytes -= s.bytes
+	p.ended.park(-s.records, -s.bytes)
+	l := &f.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.ReadRecords += s.records
+	l.counts.ReadBytes += s.bytes
+	l.counts.park(s.records, s.bytes)
+	l.parking = &s.why
+}
+
+// syncParked makes parked records durable, so that checkpoints may move past them.
+func (p *Pipeline) syncParked() error {
+	if p.parked == nil {
+		return nil
+	}
+	return p.parked.Sync()
+}
+
+func (p *Pipeline) closeParked() {
+	if p.parked == nil {
+		return
+	}
+	if err := p.parked.Close(); err != nil {
+		p.log.Error("failed to close the parked records", "error", err)
+	}
+}
+
+// bury puts a record into the dead letters.
+func (p *Pipeline) bury(output string, r *record.Record, reason string) {
+	if err := p.dead.put(output, r, reason); err != nil {
+		p.log.Error("refused records can't be kept, only counted", "output", output, "error", err)
+	}
+}
+
+// evicted decides on parked records that have to make room for others.
+func (p *Pipeline) evicted(output string, all []park.Entry) {
+	p.log.Warn("parked records exceed their limit; the oldest go to the dead letters, or are counted as refused",
+		"output", output, "records", len(all))
+	for i := range all {
+		p.giveUpParked(output, &all[i], "parked records exceed their limit: "+all[i].Reason)
+	}
+}
+
+func (p *Pipeline) giveUpParked(output string, e *park.Entry, reason string) {
+	p.bury(output, &e.Record, reason)
+	size := sizeOf(&e.Record)
+	p.countUnparked(output, e, func(c *Counts) {
+		c.RefusedRecords++
+		c.RefusedBytes += size
+	})
+}
+
+// countUnparked books a record that is not parked any more: to its feed, or where that is done to what ended feeds have
+// counted.
+func (p *Pipeline) countUnparked(output string, e *park.Entry, book func(*Counts)) {
+	key, size := keyOf(e.Record.Source, output), sizeOf(&e.Record)
+	move := func(c *Counts) {
+		c.park(-1, -size)
+		book(c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.feeds[key]; f != nil && f.moveParked(move) {
+		return
+	}
+	if s := p.stored[key]; s != nil && s.records > 0 {
+		s.records, s.bytes = s.records-1, s.bytes-size
+		if s.records == 0 {
+			delete(p.stored, key)
+		}
+	}
+	move(&p.ended)
+	if successor := p.successor(key, e.Record.Source.Container()); successor != nil {
+		l := &successor.ledger
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.carried.ParkedRecords > 0 {
+			move(&l.carried)
+			l.carried.settle()
+		}
+	}
+}
+
+// moveParked applies move to the feed's counts if it has parked records.
+func (f *Feed) moveParked(move func(*Counts)) bool {
+	l := &f.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts.ParkedRecords == 0 {
+		return false
+	}
+	refused := l.counts.RefusedRecords
+	move(&l.counts)
+	l.losses.RefusedRecords += l.counts.RefusedRecords - refused
+	if l.counts.ParkedRecords == 0 {
+		l.parking = nil
+	}
+	return true
+}
+
+// wakeRetry makes the retry loop look when the next parked record is due.
+func (l *sink) wakeRetry() {
+	select {
+	case l.parked <- struct{}{}:
+	default:
+	}
+}
+
+// retryLoop tries parked records again, a segment at a time, until ctx ends. It is one more batch in flight at most.
+func (l *sink) retryLoop(ctx context.Context) {
+	if l.pipeline.parked == nil {
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.parked:
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		wait, err := l.retryDue(ctx)
+		if err != nil {
+			l.pipeline.log.Error("parked records can't be retried", "output", l.name, "error", err)
+			wait = max(wait, readAgain)
+		}
+		if wait > 0 {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// retryDue retries all segments that are due, and returns how long it is until the next one is; 0 if there is none.
+func (l *sink) retryDue(ctx context.Context) (wait time.Duration, err error) {
+	for ctx.Err() == nil {
+		segment, entries, wait, err := l.pipeline.parked.Due(l.name, time.Now())
+		if segment == nil || err != nil {
+			return wait, err
+		}
+		left := l.retry(ctx, entries)
+		if err := segment.Keep(left, entries, time.Now()); err != nil {
+			return readAgain, err
+		}
+	}
+	return 0, nil
+}
+
+// retry sends parked records and returns those that remain parked. A record of each destination goes first: only if one is
+// accepted do the others follow.
+func (l *sink) retry(ctx context.Context, entries []park.Entry) (left []park.Entry) {
+	var first, rest []park.Entry
+	seen := map[string]bool{}
+	for _, e := range entries {
+		switch after := l.giveUp; {
+		case after > 0 && time.Since(e.Since) >= after:
+			l.pipeline.giveUpParked(l.name, &e, e.Reason)
+		case !seen[e.Destination]:
+			seen[e.Destination] = true
+			first = append(first, e)
+		default:
+			rest = append(rest, e)
+		}
+	}
+	blocked := l.resend(ctx, first)
+	open := rest[:0]
+	closed := map[string]bool{}
+	for _, e := range blocked {
+		closed[e.Destination] = true
+	}
+	left = blocked
+	for _, e := range rest {
+		if closed[e.Destination] {
+			left = append(left, e)
+		} else {
+			open = append(open, e)
+		}
+	}
+	return append(left, l.resend(ctx, open)...)
+}
+
+// resend sends parked records once, books what became of them, and returns those that are to stay parked.
+func (l *sink) resend(ctx context.Context, entries []park.Entry) (left []park.Entry) {
+	if len(entries) == 0 {
+		return nil
+	}
+	records := make([]record.Record, len(entries))
+	for i := range entries {
+		records[i] = entries[i].Record
+	}
+	err := l.output.Write(ctx, &record.Batch{Records: records})
+	var partial *output.Partial
+	var tooLarge *output.TooLarge
+	var no *output.Refused
+	parked, buried := map[int]string{}, map[int]bool{}
+	switch {
+	case err == nil:
+	case errors.As(err, &partial):
+		for _, i := range partial.Retry {
+			parked[i] = entries[i].Reason
+		}
+		for _, b := range partial.Blocked {
+			parked[b.Index] = b.Reason
+		}
+		for _, r := range partial.Refused {
+			l.pipeline.giveUpParked(l.name, &entries[r.Index], r.Reason)
+			buried[r.Index] = true
+		}
+	case (errors.As(err, &tooLarge) || errors.As(err, &no)) && len(entries) == 1:
+		l.pipeline.giveUpParked(l.name, &entries[0], err.Error())
+		return nil
+	case errors.As(err, &tooLarge) || errors.As(err, &no):
+		half := len(entries) / 2
+		return append(l.resend(ctx, entries[:half]), l.resend(ctx, entries[half:])...)
+	default:
+		return entries
+	}
+	for i := range entries {
+		e := &entries[i]
+		if reason, ok := parked[i]; ok {
+			e.Reason = reason
+			left = append(left, *e)
+		} else if !buried[i] {
+			size := sizeOf(&e.Record)
+			l.pipeline.countUnparked(l.name, e, func(c *Counts) {
+				c.SentRecords++
+				c.SentBytes += size
+			})
+		}
+	}
+	return left
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// reader is where a feed is in its stream, and how it reads on. It belongs to the fill loop of one shard.
+type reader struct {
+	cutter cut.Cutter
+	chain  *format.Chain // nil for nothing
+	epoch  uint32        // the feed's, when the reader was last at the checkpoint
+
+	cursor    int64 // where to read next
+	passed    int64 // the cursor when the chain had last nothing pending
+	ending    bool  // nothing follows what the chain has pending
+	resumed   int64 // records complete at or before it were acknowledged in an earlier life
+	scannedTo int64 // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
+	size      int   // bytes to read at once
+	full      bool  // the last read brought as many: there is more
+	tailTorn  bool  // what follows scannedTo did not come, so that nothing whole can: it may be gone
+	finished  bool  // nothing more is to be read
+
+	retryAt time.Time // after an error
+	failing bool
+
+	lastTime int64  // of the last record
+	sameTime uint32 // how many before it had the same
+
+	counted     tally // what chain and cutter had counted after the last turn
+	skipLogged  int64
+	lastSkipLog time.Time
+}
+
+// begin makes the reader read from pos with a new cutter and chain.
+func (r *reader) begin(route *Route, pos checkpoint.Position, epoch uint32) error {
+	cutter, chain, err := route.Open()
+	if err != nil {
+		return err
+	}
+	if r.chain != nil {
+		r.chain.Discard()
+	}
+	logged, last := r.skipLogged, r.lastSkipLog
+	*r = reader{cutter: cutter, chain: chain, epoch: epoch, cursor: pos.Low, passed: pos.Done, resumed: pos.Done, scannedTo: pos.Low,
+		size: firstRead, skipLogged: logged, lastSkipLog: last}
+	return nil
+}
+
+// open is the offset of the oldest unfinished record, or -1.
+func (r *reader) open() int64 {
+	at := r.cutter.Open()
+	if r.chain != nil {
+		if held := r.chain.Open(); held >= 0 && (at < 0 || held < at) {
+			at = held
+		}
+	}
+	return at
+}
+
+// pending reports whether the chain has records of an earlier read for which there was no room or no time.
+func (r *reader) pending() bool { return r.chain != nil && r.chain.Pending() }
+
+// position is where the checkpoint may stand once everything that has left the chain is acknowledged. While records are
+// pending, those that left it since the last read may be sent again after a restart: which records of a read are complete
+// is known for all of them only.
+func (r *reader) position() checkpoint.Position {
+	if !r.pending() {
+		r.passed = r.cursor
+	}
+	pos := checkpoint.Position{Low: r.cursor, Done: max(r.passed, r.resumed)}
+	if at := r.open(); at >= 0 {
+		pos.Low = at
+	}
+	pos.Done = max(pos.Low, pos.Done)
+	return pos
+}
+
+// count returns what chain and cutter have counted since it was asked last.
+func (r *reader) count() tally {
+	var now tally
+	if r.chain != nil {
+		done := r.chain.Counts()
+		now.filtered, now.parseErrors = done.Filtered, done.ParseErrors
+	}
+	now.skipped, _ = r.cutter.Skipped()
+	since := now
+	since.subtract(r.counted)
+	r.counted = now
+	return since
+}
+
+// numberSameTimes sets SameTime of records, which follow those that it was called with before.
+func (r *reader) numberSameTimes(records []record.Record) {
+	for i := range records {
+		if of := &records[i]; of.Time == r.lastTime {
+			r.sameTime++
+			of.SameTime = r.sameTime
+		} else {
+			r.lastTime, r.sameTime, of.SameTime = of.Time, 0, 0
+		}
+	}
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/park"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// The pause before a waiting stream is tried again begins at firstPause and doubles up to RetryMax. A backend may ask for
+// a longer one, but not for longer than longestAsked.
+const (
+	firstPause   = 500 * time.Millisecond
+	longestAsked = 10 * time.Minute
+)
+
+// settle acts on the verdicts on a batch, one range after the other. Of each range either all is acknowledged, after what
+// was refused went to the dead letters and what is blocked was parked; or the feed waits at its checkpoint, and this
+// range and those behind it are read again.
+func (s *shard) settle(f *inflightBatch, now time.Time) {
+	if f.verdicts == nil {
+		f.acknowledge()
+		return
+	}
+	s.noteRejected(f, now)
+	at := 0
+	for i := range f.ranges {
+		r := &f.ranges[i]
+		records, verdicts := f.batch.Records[at:at+r.records], f.verdicts[at:at+r.records]
+		at += r.records
+		if !r.void() && s.settleRange(f, r, records, verdicts, now) {
+			r.feed.acknowledge(r)
+			continue
+		}
+		r.feed.rememberAccepted(records, verdicts)
+	}
+}
+
+// noteRejected tells the output's state if nothing of the batch was accepted.
+func (s *shard) noteRejected(f *inflightBatch, now time.Time) {
+	for _, v := range f.verdicts {
+		if v == 0 {
+			return
+		}
+	}
+	s.sink.state.rejected(f.reasons[len(f.reasons)-1].reason, now)
+}
+
+// settleRange decides on the records of a range. It returns false if the feed waits.
+func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) bool {
+	waits := s.waitsFor(f, r, records, verdicts, now)
+	for i := range records {
+		if verdicts[i] == 0 {
+			continue
+		}
+		v := &f.reasons[verdicts[i]-1]
+		switch givesUp := v.kind != refused && r.feed.givesUp(&records[i], s.cfg.RetryGiveUp, now); {
+		case givesUp && waits != nil:
+			// It is settled, and not tried again with those that the feed waits for.
+			s.refuse(r, &records[i], v.reason)
+			r.feed.rememberCounted(&records[i], refused)
+		case givesUp:
+			r.givenUp++
+			s.refuse(r, &records[i], v.reason)
+		case waits != nil:
+			// The feed waits: the record is read, and judged, again.
+		case v.kind == refused:
+			s.refuse(r, &records[i], v.reason)
+		default:
+			if err := s.park(r, &records[i], v, now); err != nil {
+				waits = &verdict{v.kind, v.destination, fmt.Sprintf("%s (and it can't be parked: %v)", v.reason, err), v.after}
+				for n := range i {
+					if verdicts[n] != 0 { // what is in the dead letters or parked stays so
+						r.feed.rememberCounted(&records[n], f.reasons[verdicts[n]-1].kind)
+					}
+				}
+			}
+		}
+	}
+	if waits != nil {
+		r.feed.wait(waits, s.cfg.RetryMax, now)
+	}
+	return waits == nil
+}
+
+// waitsFor returns the verdict on a record of the range for which the feed has to wait; nil if it can go on.
+func (s *shard) waitsFor(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) *verdict {
+	for i := range records {
+		if verdicts[i] == 0 {
+			continue
+		}
+		v := &f.reasons[verdicts[i]-1]
+		if v.kind == refused || r.feed.givesUp(&records[i], s.cfg.RetryGiveUp, now) {
+			continue
+		}
+		if v.kind == busy || s.pipeline.parked == nil || s.newestGoesTo(f, r.feed, v.destination, now) {
+			return v
+		}
+	}
+	return nil
+}
+
+// newestGoesTo reports whether the newest records of the feed's stream go to the destination: then it waits, because
+// nothing of what follows could be sent either. The newest one that is known is the last of the batch; of a stream that
+// has more it is what its writer would write now.
+func (s *shard) newestGoesTo(f *inflightBatch, feed *Feed, destination string, now time.Time) bool {
+	a, ok := s.sink.output.(output.Addressed)
+	last := f.lastOf(feed)
+	if !ok || last == nil {
+		return true
+	}
+	newest := *last
+	if feed.hasMore() {
+		newest.Time = now.UnixNano()
+	}
+	return string(a.AppendDestination(nil, &newest)) == destination
+}
+
+// hasMore reports whether the stream goes on behind what was read.
+func (f *Feed) hasMore() bool {
+	end := f.route.Stream.End()
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	return end > max(f.ledger.cursor, f.ledger.scannedTo)
+}
+
+// refuse books a record that the backend will never take, or that is given up, and puts it where it can be looked at.
+func (s *shard) refuse(r *ackRange, of *record.Record, reason string) {
+	r.refused++
+	r.refusedBytes = min(r.read.bytes, r.refusedBytes+int64(len(of.Line)+len(of.Fields)))
+	s.pipeline.bury(s.sink.name, of, reason)
+	r.feed.noteRefused(reason)
+}
+
+// park puts a blocked record on disk.
+func (s *shard) park(r *ackRange, of *record.Record, v *verdict, now time.Time) error {
+	e := park.Entry{Record: *of, Destination: v.destination, Reason: v.reason, Since: now}
+	if err := s.pipeline.parked.Append(s.sink.name, &e, now, s.pipeline.evicted); err != nil {
+		return err
+	}
+	r.parked++
+	r.parkedBytes = min(r.read.bytes-r.refusedBytes, r.parkedBytes+int64(len(of.Line)+len(of.Fields)))
+	r.feed.noteParked(v, now)
+	s.sink.wakeRetry()
+	return nil
+}
+
+// acknowledge moves the feed's position, in the order of its ranges.
+func (f *Feed) acknowledge(s *ackRange) {
+	l := &f.ledger
+	l.mu.Lock()
+	l.acked = s.pos
+	l.final = l.final || s.end
+	l.inflight.subtract(s.read)
+	l.counts.SentRecords += s.read.records - s.refused - s.parked - s.booked
+	l.counts.SentBytes += s.read.bytes - s.refusedBytes - s.parkedBytes - min(s.bookedBytes, s.read.bytes-s.refusedBytes-s.parkedBytes)
+	l.counts.RefusedRecords += s.refused
+	l.counts.RefusedBytes += s.refusedBytes
+	l.counts.ParkedRecords += s.parked
+	l.counts.ParkedBytes += s.parkedBytes
+	l.losses.Gaps += s.gaps
+	l.losses.DroppedRecords += s.droppedRecords
+	l.losses.DroppedBytes += s.droppedBytes
+	l.losses.RefusedRecords += s.refused
+	if s.newest > 0 {
+		l.newest = s.newest
+	}
+	was := l.waiting
+	if was != nil && s.records > 0 {
+		f.hold.Store(0)
+	}
+	resumed := was != nil && s.records > s.givenUp
+	if resumed {
+		l.waiting = nil
+	}
+	if l.settled != nil {
+		l.settled.prune(l.acked.Low)
+	}
+	l.mu.Unlock()
+	if resumed {
+		f.log().Info("destination accepts records again", "destination", was.Destination,
+			"after", time.Since(was.Since).Round(time.Millisecond))
+	}
+	f.pipeline.touch(f)
+}
+
+// wait orders the feed back to its checkpoint, where it stays until its back-off has passed.
+func (f *Feed) wait(v *verdict, longest time.Duration, now time.Time) {
+	l := &f.ledger
+	l.mu.Lock()
+	first := l.waiting == nil
+	if first {
+		l.waiting = &waiting{Waiting: Waiting{Since: now}}
+	}
+	w := l.waiting
+	w.note(max(f.route.Stream.End(), l.cursor), now)
+	w.Destination, w.Reason = v.destination, v.reason
+	pause := max(min(firstPause<<min(w.attempts, 20), longest), min(v.after, longestAsked))
+	w.attempts++
+	l.reread.add(l.inflight)
+	l.inflight = tally{}
+	f.epoch.Add(1)
+	f.hold.Store(now.Add(pause + rand.N(pause/4+1)).UnixNano())
+	l.mu.Unlock()
+	if first {
+		f.log().Warn("destination does not accept records; the stream waits alone, retrying", "destination", v.destination,
+			"reason", v.reason)
+	}
+}
+
+// rememberAccepted notes which records of a range that will be read again need not be sent again.
+func (f *Feed) rememberAccepted(records []record.Record, verdicts []int32) {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	for i := range records {
+		if verdicts[i] == 0 {
+			f.ledger.settled.remember(&records[i], false)
+		}
+	}
+}
+
+// rememberCounted counts a record of a range that will be read again: as refused, or else as parked.
+func (f *Feed) rememberCounted(r *record.Record, as verdictKind) {
+	l, size := &f.ledger, sizeOf(r)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if as == refused {
+		l.counts.RefusedRecords++
+		l.counts.RefusedBytes += size
+		l.losses.RefusedRecords++
+	} else {
+		l.counts.park(1, size)
+	}
+	l.settled.remember(r, true)
+}
+
+// givesUp reports whether a blocked record was tried for long enough.
+func (f *Feed) givesUp(r *record.Record, after time.Duration, now time.Time) bool {
+	if after <= 0 {
+		return false
+	}
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	return f.ledger.waiting != nil && f.ledger.waiting.longerThan(after, r.Offset, now)
+}
+
+// noteRefused remembers why the backend refused a record, and logs the first.
+func (f *Feed) noteRefused(reason string) {
+	l := &f.ledger
+	l.mu.Lock()
+	first := !l.logged
+	l.logged, l.losses.Error, l.losses.Since = true, reason, time.Now()
+	l.mu.Unlock()
+	if first {
+		f.log().Warn("backend refused a record; it is counted, and kept where dead letters are", "reason", reason)
+	}
+}
+
+// noteParked remembers why a record was parked, and logs the first.
+func (f *Feed) noteParked(v *verdict, now time.Time) {
+	l := &f.ledger
+	l.mu.Lock()
+	first := l.parking == nil
+	if first {
+		l.parking = &Waiting{Since: now}
+	}
+	l.parking.Destination, l.parking.Reason = v.destination, v.reason
+	l.mu.Unlock()
+	if first {
+		f.log().Warn("destination of a record does not accept it; parked, its stream continues", "destination", v.destination,
+			"reason", v.reason)
+	}
+}
+
+// entry is what is to be stored of a feed at some moment, without the mark; final means that nothing follows.
+func (l *ledger) entry() (e checkpoint.Entry, final bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return checkpoint.Entry{Position: l.acked, Losses: l.losses}, l.final
+}
