@@ -24,13 +24,13 @@ func (s *Snapshot) Print(w io.Writer) error {
 		t.row(o.Name, o.state(s.Now))
 	}
 	t.row("")
-	t.row("CONTAINER", "LOG", "SOURCE", "OUTPUT", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "LAG", "", "ERROR")
+	t.row("CONTAINER", "LOG", "SOURCE", "OUTPUT", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "PARKED", "LAG", "", "ERROR")
 	for i := range s.Logs {
 		s.Logs[i].print(t, s.Now)
 	}
 	c := &s.Total
 	t.row("total since the start", "", "", "", number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
-		number(c.DroppedRecords), number(c.RefusedRecords), "", "", "")
+		number(c.DroppedRecords), number(c.RefusedRecords), number(c.ParkedRecords), "", "", "")
 	if len(s.Problems) > 0 {
 		t.row("")
 		t.row("CONTAINER", "KEY", "PROBLEM")
@@ -72,7 +72,7 @@ func (o *Output) state(now time.Time) string {
 func (l *Log) print(t table, now time.Time) {
 	c := &l.Counts
 	t.row(l.Container, l.Declaration, l.Source, l.Output, number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
-		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), size(l.LagBytes),
+		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now))
 }
 
@@ -96,7 +96,14 @@ func withEver(now, ever int64) string {
 	return fmt.Sprintf("%d (ever %d)", now, ever)
 }
 
+// lastError is what is wrong with the log now, else what went wrong last.
 func (l *Log) lastError(now time.Time) string {
+	if w := l.Waiting; w != nil {
+		return fmt.Sprintf("waiting for %v: %s: %s", now.Sub(w.Since).Round(time.Second), w.Destination, w.Reason)
+	}
+	if p := l.Parked; p != nil {
+		return fmt.Sprintf("records parked for %v: %s: %s", now.Sub(p.Since).Round(time.Second), p.Destination, p.Reason)
+	}
 	if l.Error == "" || l.ErrorSince == nil {
 		return l.Error
 	}

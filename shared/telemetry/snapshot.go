@@ -57,6 +57,10 @@ type Log struct {
 	// LagBytes is what the backend has not acknowledged of the stream, LagSeconds how long ago it had all of it.
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
+	// Waiting is set while the stream waits because its destination blocks its records, Parked while records of it are
+	// parked on disk for that reason.
+	Waiting *Blocked `json:"waiting,omitempty"`
+	Parked  *Blocked `json:"parked,omitempty"`
 	// Error is why the stream could not be read or a record was refused the last time, ErrorSince when that was.
 	Error      string     `json:"error,omitempty"`
 	ErrorSince *time.Time `json:"error_since,omitempty"`
@@ -64,6 +68,20 @@ type Log struct {
 	Ever Ever `json:"ever"`
 
 	before pipeline.Counts // of logs with the same labels that have ended
+}
+
+// Blocked is why a destination does not accept records, and since when: the backend's reason, about this destination alone.
+type Blocked struct {
+	Destination string    `json:"destination"`
+	Reason      string    `json:"reason"`
+	Since       time.Time `json:"since"`
+}
+
+func blocked(w *pipeline.Waiting) *Blocked {
+	if w == nil {
+		return nil
+	}
+	return &Blocked{w.Destination, w.Reason, w.Since}
 }
 
 // Ever is what a log has lost over all restarts of Remora.
@@ -126,6 +144,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		if l.Error != "" {
 			l.ErrorSince = &losses.Since
 		}
+		l.Waiting, l.Parked = blocked(f.Waiting), blocked(f.Parking)
 		s.Logs = append(s.Logs, l)
 	}
 	return s
