@@ -181,23 +181,23 @@ func (r *rig) misbehave(s *server, how behaviour, streams []*lines) {
 		for range 4 {
 			before := s.tried()
 			r.until(func() bool { return s.tried() > before })
-			was := r.log.count("does not take records")
+			was := r.log.count("output failed, retrying")
 			s.shut()
 			for _, l := range streams {
 				l.count.Add(100)
 			}
-			r.until(func() bool { return r.log.count("does not take records") > was })
+			r.until(func() bool { return r.log.count("output failed, retrying") > was })
 			for _, l := range streams {
 				l.count.Add(100)
 			}
 			s.open()
-			r.until(func() bool { return r.log.count("takes records again") == r.log.count("does not take records") })
+			r.until(func() bool { return r.log.count("output recovered") == r.log.count("output failed, retrying") })
 			for _, l := range streams {
 				l.count.Add(100)
 			}
 		}
 	case refusing, wrongCert:
-		r.until(func() bool { return r.log.has("does not take") })
+		r.until(func() bool { return r.log.has("output failed") })
 		time.Sleep(300 * time.Millisecond) // for further attempts, which nobody can count
 	default:
 		r.until(func() bool { return s.tried() >= 4 })
@@ -218,7 +218,7 @@ func (r *rig) deadLetters() int { return countLines(r.t, r.dead) }
 
 // checkLog wants one line when the output stopped taking records and one when it took them again, not one a retry.
 func (r *rig) checkLog(t *testing.T, how behaviour) {
-	down, up := r.log.count("does not take records"), r.log.count("takes records again")
+	down, up := r.log.count("output failed, retrying"), r.log.count("output recovered")
 	switch how {
 	case healthy, slow, tooLarge:
 		require.Zero(t, down, "%s", r.log)

@@ -37,7 +37,7 @@ func TestFileRecoversByItself(t *testing.T) {
 	for _, l := range streams {
 		l.count.Add(500)
 	}
-	rig.until(func() bool { return rig.log.has("does not take records") })
+	rig.until(func() bool { return rig.log.has("output failed, retrying") })
 	require.Contains(t, rig.log.String(), dir)
 	require.NoError(t, os.Remove(dir))
 	for _, l := range streams {
@@ -63,8 +63,8 @@ func TestFileRecoversByItself(t *testing.T) {
 			require.EqualValues(t, i, n)
 		}
 	}
-	require.Equal(t, 1, rig.log.count("does not take records"))
-	require.Equal(t, 1, rig.log.count("takes records again"))
+	require.Equal(t, 1, rig.log.count("output failed, retrying"))
+	require.Equal(t, 1, rig.log.count("output recovered"))
 }
 
 func TestNullTakesEverything(t *testing.T) {
