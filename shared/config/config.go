@@ -20,48 +20,48 @@ import (
 
 // Common is what both modes can be set to.
 type Common struct {
-	Prefix         string `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"prefixes of declarations, separated by commas"`
-	MaxRecordBytes int    `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"a longer line comes as several records, all but the last with \"truncated\":true"`
-	Workers        int    `env:"REMORA_WORKERS" envDefault:"2" doc:"how many batches may be on their way to each output at once; those of one stream go one after the other"`
-	Host           string `env:"REMORA_HOST" doc:"tag host; by default the machine's name"`
-	Listen         string `env:"REMORA_LISTEN" doc:"where /metrics, /healthz, /readyz and /status are served: host:port, or unix:PATH; by default the socket status.sock in the state directory"`
-	Pprof          bool   `env:"REMORA_PPROF" envDefault:"false" doc:"serve Go's profiles under /debug/pprof/ there too"`
-	LogLevel       string `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"what Remora says of itself on stderr: debug, info, warn or error"`
-	LogFormat      string `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"how: text or json"`
+	Prefix         string `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
+	MaxRecordBytes int    `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
+	Workers        int    `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
+	Host           string `env:"REMORA_HOST" doc:"Value of the tag host; by default the machine's name"`
+	Listen         string `env:"REMORA_LISTEN" doc:"Address that serves /metrics, /healthz, /readyz and /status: host:port or unix:PATH; by default only the socket status.sock in the state directory"`
+	Pprof          bool   `env:"REMORA_PPROF" envDefault:"false" doc:"Serve Go's profiles under /debug/pprof/ too"`
+	LogLevel       string `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"Level of Remora's own log: debug, info, warn or error"`
+	LogFormat      string `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"Format of Remora's own log: text or json"`
 }
 
 // Driver is what the plugin can be set to beside that.
 type Driver struct {
-	Outputs         []string      `env:"LOGGING_OUTPUT" envDefault:"file" doc:"where records go: names of outputs, separated by commas"`
-	DefaultTarget   string        `env:"REMORA_DEFAULT_TARGET" envDefault:"docker" doc:"Target of a container's output where it declares none"`
-	StateDir        string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"where the spool and checkpoints lie; in the plugin it has to survive an upgrade, as the default does"`
-	CaptureInterval time.Duration `env:"REMORA_CAPTURE_INTERVAL" envDefault:"2ms" doc:"pause between two drains of a busy container's pipe"`
-	SyncInterval    time.Duration `env:"REMORA_SYNC_INTERVAL" envDefault:"1s" doc:"how often the spool is made durable against a crash of the machine"`
-	SpoolMaxBytes   int64         `env:"REMORA_SPOOL_MAX_BYTES" envDefault:"1073741824" doc:"what the spool of all containers may take up on disk"`
-	SpoolMaxEach    int64         `env:"REMORA_SPOOL_MAX_BYTES_PER_CONTAINER" envDefault:"268435456" doc:"what that of one container may"`
-	SpoolMinFree    int64         `env:"REMORA_SPOOL_MIN_FREE" envDefault:"1073741824" doc:"free bytes that the spool leaves on the disk, at most a tenth of it"`
-	WhenFull        string        `env:"REMORA_WHEN_FULL" envDefault:"drop-oldest" doc:"what happens over that: drop-oldest, or block (the container waits)"`
-	BlockTimeout    time.Duration `env:"REMORA_BLOCK_TIMEOUT" envDefault:"30s" doc:"after so long even block drops, so that a container can always be stopped"`
-	PartialTimeout  time.Duration `env:"REMORA_PARTIAL_TIMEOUT" envDefault:"5s" doc:"after so long a long line whose end does not come is sent as it stands"`
-	ReadLogs        bool          `env:"READ_LOGS" envDefault:"false" doc:"serve docker logs from the spool, instead of the engine's own cache"`
-	HistoryBytes    int64         `env:"REMORA_HISTORY_BYTES" envDefault:"67108864" doc:"what is kept of each container for that after it was delivered"`
+	Outputs         []string      `env:"LOGGING_OUTPUT" envDefault:"file" doc:"Outputs that records go to, separated by commas"`
+	DefaultTarget   string        `env:"REMORA_DEFAULT_TARGET" envDefault:"docker" doc:"Target of containers that declare none"`
+	StateDir        string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the spool and checkpoints. In the plugin it must survive an upgrade, as the default does"`
+	CaptureInterval time.Duration `env:"REMORA_CAPTURE_INTERVAL" envDefault:"2ms" doc:"Pause between two drains of a busy container's pipe"`
+	SyncInterval    time.Duration `env:"REMORA_SYNC_INTERVAL" envDefault:"1s" doc:"Interval at which the spool is synced to disk, which bounds what a crash of the machine can lose"`
+	SpoolMaxBytes   int64         `env:"REMORA_SPOOL_MAX_BYTES" envDefault:"1073741824" doc:"Disk limit of the spool of all containers, in bytes"`
+	SpoolMaxEach    int64         `env:"REMORA_SPOOL_MAX_BYTES_PER_CONTAINER" envDefault:"268435456" doc:"Disk limit of the spool per container, in bytes"`
+	SpoolMinFree    int64         `env:"REMORA_SPOOL_MIN_FREE" envDefault:"1073741824" doc:"Free bytes that the spool leaves on the disk, but at most a tenth of the disk"`
+	WhenFull        string        `env:"REMORA_WHEN_FULL" envDefault:"drop-oldest" doc:"Policy when the spool is full: drop-oldest, or block (the container waits)"`
+	BlockTimeout    time.Duration `env:"REMORA_BLOCK_TIMEOUT" envDefault:"30s" doc:"Longest time that block makes a container wait; then the oldest data are dropped, so that a container can always be stopped"`
+	PartialTimeout  time.Duration `env:"REMORA_PARTIAL_TIMEOUT" envDefault:"5s" doc:"Longest time to wait for the end of a long line; then its beginning is sent"`
+	ReadLogs        bool          `env:"READ_LOGS" envDefault:"false" doc:"Serve docker logs from the spool instead of the engine's own cache"`
+	HistoryBytes    int64         `env:"REMORA_HISTORY_BYTES" envDefault:"67108864" doc:"Delivered bytes kept per container for docker logs"`
 }
 
 // Sidecar is what the sidecar can be set to beside that.
 type Sidecar struct {
-	Outputs       []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"where records go: names of outputs, separated by commas"`
-	StateDir      string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"where checkpoints lie; keep it on a volume to go on after a restart"`
-	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with declarations; watched"`
-	Annotations   string        `env:"REMORA_ANNOTATIONS" doc:"file of the downward API with the Pod's annotations; watched"`
-	Labels        string        `env:"REMORA_LABELS" doc:"file of the downward API with the Pod's labels"`
-	LabelTags     []string      `env:"REMORA_LABEL_TAGS" doc:"names of labels in it that become tags, separated by commas"`
-	ReadFrom      string        `env:"REMORA_READ_FROM" envDefault:"beginning" doc:"where a file is begun that was there before: beginning or end"`
-	IgnoreOlder   time.Duration `env:"REMORA_IGNORE_OLDER" doc:"files that were not written to for longer are not begun"`
-	DeleteAfter   time.Duration `env:"REMORA_DELETE_AFTER" doc:"rotated files that are acknowledged and quiet for so long are removed"`
-	DropPageCache bool          `env:"REMORA_DROP_PAGE_CACHE" envDefault:"false" doc:"give back the page cache of what was read, which counts against the Pod's memory"`
-	MaxDeleted    int64         `env:"REMORA_MAX_DELETED_BYTES" envDefault:"1073741824" doc:"what removed files may hold of the disk while they wait to be read"`
-	MaxOpen       int           `env:"REMORA_MAX_OPEN_FILES" doc:"how many files are held open; by default half of what the process may, at most 1024"`
-	DrainTimeout  time.Duration `env:"REMORA_DRAIN_TIMEOUT" envDefault:"25s" doc:"how long SIGTERM waits for what is left to be acknowledged"`
+	Outputs       []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"Outputs that records go to, separated by commas"`
+	StateDir      string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the checkpoints. Keep it on a volume to resume after a restart"`
+	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with declarations; watched for changes"`
+	Annotations   string        `env:"REMORA_ANNOTATIONS" doc:"File of the downward API with the Pod's annotations; watched for changes"`
+	Labels        string        `env:"REMORA_LABELS" doc:"File of the downward API with the Pod's labels"`
+	LabelTags     []string      `env:"REMORA_LABEL_TAGS" doc:"Labels in REMORA_LABELS that become tags, separated by commas"`
+	ReadFrom      string        `env:"REMORA_READ_FROM" envDefault:"beginning" doc:"Where to start in existing files: beginning or end"`
+	IgnoreOlder   time.Duration `env:"REMORA_IGNORE_OLDER" doc:"Existing files that were not modified for this long are skipped"`
+	DeleteAfter   time.Duration `env:"REMORA_DELETE_AFTER" doc:"Remove rotated files that are acknowledged and were not modified for this long; by default none"`
+	DropPageCache bool          `env:"REMORA_DROP_PAGE_CACHE" envDefault:"false" doc:"Drop the page cache of what was read; it counts against the Pod's memory"`
+	MaxDeleted    int64         `env:"REMORA_MAX_DELETED_BYTES" envDefault:"1073741824" doc:"Disk space that deleted but unread files may occupy, in bytes"`
+	MaxOpen       int           `env:"REMORA_MAX_OPEN_FILES" doc:"Maximum number of open files; by default half of the process's limit, at most 1024"`
+	DrainTimeout  time.Duration `env:"REMORA_DRAIN_TIMEOUT" envDefault:"25s" doc:"How long SIGTERM waits until everything is acknowledged"`
 }
 
 // Status is what finds a running process's status: a part of what the process itself was set to.

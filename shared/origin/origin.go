@@ -69,11 +69,11 @@ func (c Container) Tags(host, node string) []record.Tag {
 
 // Pod is what the downward API tells a sidecar.
 type Pod struct {
-	Name      string `env:"POD_NAME" doc:"name of the Pod, from the downward API: tag k8s_pod"`
-	Namespace string `env:"POD_NAMESPACE" doc:"its namespace: tag k8s_pod_namespace"`
-	UID       string `env:"POD_UID" doc:"its UID: tag k8s_pod_uid"`
-	Node      string `env:"NODE_NAME" doc:"the node it runs on: tags k8s_node_name and host"`
-	Container string `env:"CONTAINER_NAME" doc:"the container that writes the files, where a declaration does not say: tag k8s_container_name"`
+	Name      string `env:"POD_NAME" doc:"Name of the Pod, from the downward API; becomes the tag k8s_pod"`
+	Namespace string `env:"POD_NAMESPACE" doc:"Namespace of the Pod; becomes the tag k8s_pod_namespace"`
+	UID       string `env:"POD_UID" doc:"UID of the Pod; becomes the tag k8s_pod_uid"`
+	Node      string `env:"NODE_NAME" doc:"Node of the Pod; becomes the tags k8s_node_name and host"`
+	Container string `env:"CONTAINER_NAME" doc:"Container that writes the files, unless a declaration names another; becomes the tag k8s_container_name"`
 }
 
 // Tags returns the Pod's tags, for files that container writes; where that is empty, Pod.Container's. host is used where

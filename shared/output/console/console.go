@@ -16,7 +16,7 @@ import (
 
 // Config is what can be set.
 type Config struct {
-	Format line.Format `env:"CONSOLE_FORMAT" envDefault:"json" doc:"json writes the whole record as one JSON object a line; raw writes the line alone, as the application wrote it"`
+	Format line.Format `env:"CONSOLE_FORMAT" envDefault:"json" doc:"json writes each record as a JSON object on a line; raw writes the line as the application wrote it"`
 }
 
 // Check reports a format that does not exist.

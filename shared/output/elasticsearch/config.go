@@ -19,20 +19,20 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Hosts        []string `env:"ELASTICSEARCH_HOSTS" doc:"hosts, as host:port or URLs, separated by commas; what a URL has as query is sent along; each in turn, and one that fails rests for a while"`
-	Host         string   `env:"ELASTICSEARCH_HOST" doc:"the host where ELASTICSEARCH_HOSTS is not set"`
-	Port         int      `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"the port beside ELASTICSEARCH_HOST"`
-	Scheme       string   `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"http or https, for hosts that are no URLs"`
-	Path         string   `env:"ELASTICSEARCH_PATH" doc:"path before the API's own, as of a proxy"`
+	Hosts        []string `env:"ELASTICSEARCH_HOSTS" doc:"Hosts as host:port or URLs, separated by commas, used in turn; one that fails is skipped for a while. A URL's query is sent with each request"`
+	Host         string   `env:"ELASTICSEARCH_HOST" doc:"Host, if ELASTICSEARCH_HOSTS is not set"`
+	Port         int      `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"Port of ELASTICSEARCH_HOST"`
+	Scheme       string   `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"Scheme of hosts that are not URLs: http or https"`
+	Path         string   `env:"ELASTICSEARCH_PATH" doc:"Path in front of the API's own, as a proxy may need"`
 	web.Settings `envPrefix:"ELASTICSEARCH_"`
-	APIKey       settings.Secret `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key, encoded as Elasticsearch shows it; instead of a user"`
-	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"index; {target} is the record's, a date of yyyy MM dd HH is that of its time in UTC; a name without any {} gets -{yyyy.MM.dd} added"`
-	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"write to data streams: the index is {target} alone unless ELASTICSEARCH_INDEX says otherwise, and its time is the data stream's business"`
-	Dedup        bool            `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"give each document the record's identity as _id, so that what is sent twice is stored once; false saves Elasticsearch the look-up"`
-	Worker       int             `env:"ELASTICSEARCH_WORKER" envDefault:"0" doc:"how many requests are on their way at once, of all hosts; 0 leaves it to REMORA_WORKERS"`
-	BulkMaxSize  int             `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"how many records a request holds at most; 0 leaves it to REMORA_BATCH_BYTES"`
-	Compression  web.Codec       `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which Elasticsearch itself does not take; VictoriaLogs does)"`
-	Timeout      time.Duration   `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"how long a request may take"`
+	APIKey       settings.Secret `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key instead of a user, encoded as Elasticsearch shows it"`
+	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"Index. {target} is the record's target; a date of yyyy, MM, dd and HH is that of its time in UTC. -{yyyy.MM.dd} is added to a name without {}"`
+	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"Write to data streams. The index is then {target} unless ELASTICSEARCH_INDEX is set"`
+	Dedup        bool            `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"Use the record's identity as _id, so that a resent record is stored once. false saves Elasticsearch the look-up"`
+	Worker       int             `env:"ELASTICSEARCH_WORKER" envDefault:"0" doc:"Maximum number of in-flight requests to all hosts; 0 means REMORA_WORKERS"`
+	BulkMaxSize  int             `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"Maximum number of records per request; 0 means no limit but REMORA_BATCH_BYTES"`
+	Compression  web.Codec       `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"Compression: none, gzip, or zstd (which VictoriaLogs accepts and Elasticsearch does not)"`
+	Timeout      time.Duration   `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"Timeout of a request"`
 }
 
 // credentialFile is where log-pilot looks for user:password, as a Swarm secret.

@@ -13,14 +13,14 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Path        string      `env:"FILE_PATH" doc:"directory that the files are written in; created where it is missing"`
-	Name        string      `env:"FILE_NAME" envDefault:"{target}.log" doc:"name of the file below FILE_PATH, subdirectories included; {target}, {declaration} and {any tag} stand for the record's"`
-	RotateSize  int64       `env:"FILE_ROTATE_SIZE" envDefault:"10240" doc:"size in KB at which a file is rotated to NAME.1"`
-	Files       int         `env:"FILE_NUMBER_OF_FILES" envDefault:"7" doc:"how many files are kept of each name, the one being written included; 2 to 1024"`
-	Permissions string      `env:"FILE_PERMISSIONS" envDefault:"0600" doc:"permissions of the files, octal"`
-	Format      line.Format `env:"FILE_FORMAT" envDefault:"json" doc:"json or raw, as CONSOLE_FORMAT"`
-	Compress    string      `env:"FILE_COMPRESS" envDefault:"none" doc:"gzip compresses rotated files; none leaves them"`
-	Sync        bool        `env:"FILE_SYNC" envDefault:"true" doc:"acknowledge a batch only when it is on the disk (fdatasync); false acknowledges what the kernel has, which survives the death of Remora but not that of the machine"`
+	Path        string      `env:"FILE_PATH" doc:"Directory of the files; created if it is missing"`
+	Name        string      `env:"FILE_NAME" envDefault:"{target}.log" doc:"Name of the file below FILE_PATH; may contain subdirectories. {target}, {declaration} and {TAG} stand for the record's values"`
+	RotateSize  int64       `env:"FILE_ROTATE_SIZE" envDefault:"10240" doc:"Size in KB at which a file is rotated to NAME.1"`
+	Files       int         `env:"FILE_NUMBER_OF_FILES" envDefault:"7" doc:"Number of files to keep of each name, including the one being written; 2 to 1024"`
+	Permissions string      `env:"FILE_PERMISSIONS" envDefault:"0600" doc:"Permissions of the files, octal"`
+	Format      line.Format `env:"FILE_FORMAT" envDefault:"json" doc:"json writes each record as a JSON object on a line; raw writes the line as the application wrote it"`
+	Compress    string      `env:"FILE_COMPRESS" envDefault:"none" doc:"Compression of rotated files: gzip or none"`
+	Sync        bool        `env:"FILE_SYNC" envDefault:"true" doc:"Acknowledge a batch only when it is on disk (fdatasync). false acknowledges what the kernel has, which survives a crash of Remora but not of the machine"`
 }
 
 // Check reports values that can't be worked with.

@@ -17,11 +17,11 @@ import (
 
 // Config is what can be set.
 type Config struct {
-	URL          string    `env:"HTTP_URL" doc:"where records are posted to, one JSON object a line"`
-	Compression  web.Codec `env:"HTTP_COMPRESSION" envDefault:"none" doc:"none, gzip or zstd"`
-	ContentType  string    `env:"HTTP_CONTENT_TYPE" envDefault:"application/x-ndjson" doc:"content type of the requests"`
+	URL          string    `env:"HTTP_URL" doc:"URL that records are posted to, as JSON lines"`
+	Compression  web.Codec `env:"HTTP_COMPRESSION" envDefault:"none" doc:"Compression: none, gzip or zstd"`
+	ContentType  string    `env:"HTTP_CONTENT_TYPE" envDefault:"application/x-ndjson" doc:"Content type of the requests"`
 	web.Settings `envPrefix:"HTTP_"`
-	Timeout      time.Duration `env:"HTTP_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
+	Timeout      time.Duration `env:"HTTP_TIMEOUT" envDefault:"60s" doc:"Timeout of a request"`
 }
 
 // Check reports values that can't be worked with.

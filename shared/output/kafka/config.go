@@ -28,24 +28,24 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Brokers         []string        `env:"KAFKA_BROKERS" doc:"brokers to begin with, as host:port, separated by commas"`
-	Version         string          `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"version of the protocol that is spoken at most; an older broker is spoken to in its own, 0.11 and later"`
-	Username        string          `env:"KAFKA_USERNAME" doc:"user for SASL; none where not set"`
-	Password        settings.Secret `env:"KAFKA_PASSWORD" secret:"true" doc:"password for SASL"`
-	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"`
-	TLS             bool            `env:"KAFKA_TLS" envDefault:"false" doc:"whether to speak TLS"`
-	CA              string          `env:"KAFKA_TLS_CA" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	Cert            string          `env:"KAFKA_TLS_CERT" doc:"file with the client's certificate, PEM"`
-	Key             string          `env:"KAFKA_TLS_KEY" doc:"file with the key to it, PEM"`
-	Verify          bool            `env:"KAFKA_TLS_VERIFY" envDefault:"true" doc:"whether the brokers' certificates are checked"`
-	Acks            string          `env:"KAFKA_REQUIRE_ACKS" envDefault:"-1" doc:"-1 (or all): taken when all in-sync replicas have it; 1: when the leader has it; 0: when it is sent, which loses records"`
-	Idempotent      bool            `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"whether the broker is to recognise what is sent again; needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
-	ClientID        string          `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"client id, for the brokers' logs and quotas"`
-	MaxMessageBytes int             `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"largest record batch, and so largest record, before compression; the broker's message.max.bytes is 1048588 by default"`
-	PartitionKey    string          `env:"KAFKA_PARTITION_KEY" doc:"tag or field whose value chooses the partition and becomes the key; the stream where not set, or where a record lacks it"`
-	Codec           string          `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"none, gzip, snappy, lz4 or zstd"`
-	DefaultTopic    string          `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"topic of records without a target"`
-	Timeout         time.Duration   `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"how long a broker may take to answer"`
+	Brokers         []string        `env:"KAFKA_BROKERS" doc:"Initial brokers as host:port, separated by commas"`
+	Version         string          `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"Highest protocol version to use. Older brokers, from 0.11 on, are spoken to in theirs"`
+	Username        string          `env:"KAFKA_USERNAME" doc:"User for SASL; by default SASL is off"`
+	Password        settings.Secret `env:"KAFKA_PASSWORD" secret:"true" doc:"Password for SASL"`
+	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"`
+	TLS             bool            `env:"KAFKA_TLS" envDefault:"false" doc:"Use TLS"`
+	CA              string          `env:"KAFKA_TLS_CA" doc:"File with the certificate authorities to trust, PEM; by default the system's"`
+	Cert            string          `env:"KAFKA_TLS_CERT" doc:"File with the client certificate, PEM"`
+	Key             string          `env:"KAFKA_TLS_KEY" doc:"File with the client certificate's key, PEM"`
+	Verify          bool            `env:"KAFKA_TLS_VERIFY" envDefault:"true" doc:"Verify the brokers' certificates"`
+	Acks            string          `env:"KAFKA_REQUIRE_ACKS" envDefault:"-1" doc:"When a record counts as delivered: -1 (or all) when all in-sync replicas have it; 1 when the leader has it; 0 when it is sent, which can lose records"`
+	Idempotent      bool            `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"Let brokers recognise resent records. Needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
+	ClientID        string          `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"Client id, for the brokers' logs and quotas"`
+	MaxMessageBytes int             `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"Maximum size of a record batch, and so of a record, before compression. The broker's message.max.bytes is 1048588 by default"`
+	PartitionKey    string          `env:"KAFKA_PARTITION_KEY" doc:"Tag or field whose value is the key and chooses the partition; by default, and for records without it, the stream"`
+	Codec           string          `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"Compression: none, gzip, snappy, lz4 or zstd"`
+	DefaultTopic    string          `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"Topic of records without a target"`
+	Timeout         time.Duration   `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to a broker"`
 }
 
 // Check reports values that can't be worked with.

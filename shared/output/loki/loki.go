@@ -20,12 +20,12 @@ import (
 
 // Config is what can be set.
 type Config struct {
-	URL          string   `env:"LOKI_URL" doc:"Loki's address; /loki/api/v1/push is added where it has no path"`
-	Tenant       string   `env:"LOKI_TENANT" doc:"tenant, sent as X-Scope-OrgID"`
-	Labels       []string `env:"LOKI_LABELS" envDefault:"target,docker_app,docker_service,k8s_pod_namespace,host" doc:"tags that become labels, and so streams, in Loki; also target, declaration, stream and source. The rest becomes structured metadata"`
-	Metadata     bool     `env:"LOKI_METADATA" envDefault:"true" doc:"whether to send structured metadata, which Loki takes from version 3 on"`
+	URL          string   `env:"LOKI_URL" doc:"Address of Loki; /loki/api/v1/push is added if it has no path"`
+	Tenant       string   `env:"LOKI_TENANT" doc:"Tenant, sent as X-Scope-OrgID"`
+	Labels       []string `env:"LOKI_LABELS" envDefault:"target,docker_app,docker_service,k8s_pod_namespace,host" doc:"Tags that become Loki labels, and so streams; target, declaration, stream and source are possible too. All others become structured metadata"`
+	Metadata     bool     `env:"LOKI_METADATA" envDefault:"true" doc:"Send structured metadata, which needs Loki 3"`
 	web.Settings `envPrefix:"LOKI_"`
-	Timeout      time.Duration `env:"LOKI_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
+	Timeout      time.Duration `env:"LOKI_TIMEOUT" envDefault:"60s" doc:"Timeout of a request"`
 }
 
 // Check reports values that can't be worked with.

@@ -18,23 +18,23 @@ import (
 // Config is what can be set: the standard variables (OpenTelemetry's "Protocol exporter"), of which the one for logs goes
 // before the one for all signals.
 type Config struct {
-	Endpoint     string          `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"where to export to; over HTTP /v1/logs is added to it"`
-	LogsEndpoint string          `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" doc:"where to export to, as it stands"`
-	Protocol     string          `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" doc:"http/protobuf or grpc"`
-	LogsProtocol string          `env:"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL" doc:"the same, for logs"`
-	Headers      settings.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" doc:"headers, as name=value, separated by commas, percent-encoded"`
-	LogsHeaders  settings.Secret `env:"OTEL_EXPORTER_OTLP_LOGS_HEADERS" secret:"true" doc:"the same, for logs"`
-	Codec        web.Codec       `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" doc:"none, gzip, or zstd (which few servers take)"`
-	LogsCodec    web.Codec       `env:"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION" doc:"the same, for logs"`
-	Timeout      int             `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" doc:"how long a request may take, in milliseconds"`
-	LogsTimeout  int             `env:"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT" envDefault:"0" doc:"the same, for logs; 0 where not set"`
-	CA           string          `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" doc:"file with the authorities to trust, PEM; the system's where not set"`
-	LogsCA       string          `env:"OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE" doc:"the same, for logs"`
-	Cert         string          `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" doc:"file with the client's certificate, PEM"`
-	LogsCert     string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE" doc:"the same, for logs"`
-	Key          string          `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" doc:"file with the key to it, PEM"`
-	LogsKey      string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY" doc:"the same, for logs"`
-	Insecure     bool            `env:"OTEL_EXPORTER_OTLP_INSECURE" envDefault:"false" doc:"for grpc to an endpoint without http:// or https://: no TLS"`
+	Endpoint     string          `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"Address of the receiver; over HTTP, /v1/logs is added"`
+	LogsEndpoint string          `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" doc:"Address of the receiver for logs, used as it is"`
+	Protocol     string          `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" doc:"Protocol: http/protobuf or grpc"`
+	LogsProtocol string          `env:"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL" doc:"The same, for logs"`
+	Headers      settings.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" doc:"Headers as name=value, percent-encoded, separated by commas"`
+	LogsHeaders  settings.Secret `env:"OTEL_EXPORTER_OTLP_LOGS_HEADERS" secret:"true" doc:"The same, for logs"`
+	Codec        web.Codec       `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" doc:"Compression: none, gzip, or zstd (which few receivers accept)"`
+	LogsCodec    web.Codec       `env:"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION" doc:"The same, for logs"`
+	Timeout      int             `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" doc:"Timeout of a request in milliseconds"`
+	LogsTimeout  int             `env:"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT" envDefault:"0" doc:"The same, for logs; 0 if not set"`
+	CA           string          `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" doc:"File with the certificate authorities to trust, PEM; by default the system's"`
+	LogsCA       string          `env:"OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE" doc:"The same, for logs"`
+	Cert         string          `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" doc:"File with the client certificate, PEM"`
+	LogsCert     string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE" doc:"The same, for logs"`
+	Key          string          `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" doc:"File with the client certificate's key, PEM"`
+	LogsKey      string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY" doc:"The same, for logs"`
+	Insecure     bool            `env:"OTEL_EXPORTER_OTLP_INSECURE" envDefault:"false" doc:"No TLS for grpc if the endpoint has no scheme"`
 }
 
 // Check reports values that can't be worked with, and lets what is set for logs stand for the rest.

@@ -4,7 +4,7 @@
 // the same struct, so that code and README can't drift apart:
 //
 //	Brokers  []string `env:"KAFKA_BROKERS" doc:"brokers, as host:port, separated by commas"`
-//	Password string   `env:"KAFKA_PASSWORD" secret:"true" doc:"password for SASL"`
+//	Password string   `env:"KAFKA_PASSWORD" secret:"true" doc:"Password for SASL"`
 //
 // A field with secret:"true" can also be given as a path in the variable with _FILE added, and its value is in no error;
 // one of type Secret follows that file. Settings that several outputs share are a struct of their own, embedded with the

@@ -14,10 +14,10 @@ import (
 
 // Settings are those of an output that speaks TLS; it embeds them with the beginning of its variables' names.
 type Settings struct {
-	Verify bool   `env:"SSL_VERIFY" envDefault:"true" doc:"whether the server's certificate is checked"`
-	CA     string `env:"CA" doc:"file with the authorities to trust, PEM; the system's where not set. It is read again when it changes, as are the two below"`
-	Cert   string `env:"CERT" doc:"file with the client's certificate, PEM"`
-	Key    string `env:"KEY" doc:"file with the key to it, PEM"`
+	Verify bool   `env:"SSL_VERIFY" envDefault:"true" doc:"Verify the server's certificate"`
+	CA     string `env:"CA" doc:"File with the certificate authorities to trust, PEM; by default the system's. Read again when it changes, like the two below"`
+	Cert   string `env:"CERT" doc:"File with the client certificate, PEM"`
+	Key    string `env:"KEY" doc:"File with the client certificate's key, PEM"`
 }
 
 // Open reads the files. prefix is the one that the settings were embedded with, for errors.

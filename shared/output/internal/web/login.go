@@ -19,10 +19,10 @@ import (
 // Settings are those of an output that posts to a server: who we are, and TLS. It embeds them with the beginning of its
 // variables' names.
 type Settings struct {
-	User     string          `env:"USER" doc:"user for basic authentication"`
-	Password settings.Secret `env:"PASSWORD" secret:"true" doc:"password for basic authentication"`
-	Bearer   settings.Secret `env:"BEARER_TOKEN" secret:"true" doc:"bearer token; instead of a user"`
-	Headers  settings.Secret `env:"HEADERS" secret:"true" doc:"further headers, as name=value, separated by commas"`
+	User     string          `env:"USER" doc:"User for basic authentication"`
+	Password settings.Secret `env:"PASSWORD" secret:"true" doc:"Password for basic authentication"`
+	Bearer   settings.Secret `env:"BEARER_TOKEN" secret:"true" doc:"Bearer token, instead of a user"`
+	Headers  settings.Secret `env:"HEADERS" secret:"true" doc:"Further headers as name=value, separated by commas"`
 	secure.Settings
 }
 
