@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package isolation proves that nobody harms another. Strangers share one process of Remora: twenty that write what anybody
 // writes, and beside them one of each kind that declares, writes or is refused the worst that is known. The twenty must not
 // notice.
