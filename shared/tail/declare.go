@@ -113,7 +113,7 @@ func (t *Tailer) leaveOrigins() {
 		}
 		o.release()
 		t.hints.Forget(id)
-		t.problems.forget(o.problem(""))
+		t.problems.forget(id)
 		delete(t.origins, id)
 		t.positions.changed = true
 		t.log.Debug("origin left", "origin", id, "stored", len(o.stored.streams))

@@ -38,7 +38,7 @@ func (t *Tailer) expire(now time.Time) {
 	if r.err == nil {
 		r.err = p.store.Commit(r.put, r.forget)
 	}
-	t.problems.report("checkpoints", r.err)
+	t.problems.report(checkpoints, r.err)
 	if r.err != nil {
 		return // all of it is done again in the next step
 	}

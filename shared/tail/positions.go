@@ -264,7 +264,7 @@ func (t *Tailer) record() {
 		return
 	}
 	err := t.positions.store.Commit(put, nil)
-	t.problems.report("checkpoints", firstError(err, failed))
+	t.problems.report(checkpoints, firstError(err, failed))
 	if err != nil {
 		return
 	}
@@ -329,7 +329,7 @@ func (t *Tailer) forget(now time.Time) {
 func (t *Tailer) forgetGone(now time.Time, keys []checkpoint.Key) {
 	if len(keys) > 0 {
 		err := t.positions.store.Commit(nil, keys)
-		t.problems.report("checkpoints", err)
+		t.problems.report(checkpoints, err)
 		if err != nil {
 			return
 		}

@@ -109,13 +109,8 @@ func (t *Tailer) finishScan(o *origin, now time.Time) {
 	o.scan, o.scanned = nil, now
 }
 
-// problem is the name under which a problem of the origin is reported.
-func (o *origin) problem(subject string) string {
-	if o.id() == "" {
-		return subject
-	}
-	return o.id() + ": " + subject
-}
+// problem is what a problem of the origin is reported about.
+func (o *origin) problem(path string) subject { return subject{o.id(), path} }
 
 // visit takes note of a name that a selection chooses.
 func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, now time.Time, budget *int) {
