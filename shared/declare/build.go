@@ -222,9 +222,6 @@ func (dr *draft) checkFilters(d *Declaration) {
 	}
 }
 
-// bare is a source without tags: it owns the keys that are Remora's own.
-var bare = record.NewSource("", "", "", "", nil, nil)
-
 // checkUse warns about what is right in itself, but has no effect.
 func (dr *draft) checkUse(d *Declaration) {
 	for _, e := range dr.entries {
@@ -244,7 +241,7 @@ func (dr *draft) checkUse(d *Declaration) {
 }
 
 func (dr *draft) warnOfTag(e entry, tag string) {
-	if tag == "message" || bare.Owns([]byte(tag)) {
+	if record.HasMember(tag) {
 		dr.warn(e, "the tag "+quote(tag)+" is left out: a record has a member of that name")
 	}
 }

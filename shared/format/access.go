@@ -45,13 +45,13 @@ type accessNames struct {
 	tail                                                                                    tailNames
 }
 
-func newAccess(taken reserved) (*access, error) {
+func newAccess(n *names) (*access, error) {
 	clf, err := timefmt.New("%d/%b/%Y:%H:%M:%S %z", "")
 	if err != nil {
 		return nil, err
 	}
 	iso, err := timefmt.New("rfc3339", "")
-	name := func(key string) member { return newMember(key, taken) }
+	name := n.member
 	return &access{time: clf, iso: iso, names: accessNames{
 		vhost: name("vhost"), addr: name("remote_addr"), ident: name("remote_ident"), user: name("remote_user"),
 		method: name("method"), path: name("path"), protocol: name("protocol"), request: name("request"),

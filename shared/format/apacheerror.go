@@ -30,12 +30,12 @@ type apacheError struct {
 	module, level, pid, tid, client, port, code, referer, message member
 }
 
-func newApacheError(options map[string]string, taken reserved) (*apacheError, error) {
+func newApacheError(options map[string]string, n *names) (*apacheError, error) {
 	time, err := timefmt.New("%a %b %d %H:%M:%S %Y", options["time_zone"])
 	if err != nil {
 		return nil, fmt.Errorf("format.time_zone: %w", err)
 	}
-	name := func(key string) member { return newMember(key, taken) }
+	name := n.member
 	return &apacheError{time: time, module: name("module"), level: name("level"), pid: name("pid"), tid: name("tid"),
 		client: name("client"), port: name("client_port"), code: name("error_code"), referer: name("http_referer"),
 		message: name("message")}, nil

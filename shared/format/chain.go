@@ -36,6 +36,7 @@ type Chain struct {
 	fields   []filter // keep and drop on fields
 	masks    *masker
 	edits    *editor
+	names    names
 	sample   *sampler
 	limit    *limiter
 	max      int  // bytes of a record
@@ -74,7 +75,8 @@ func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
 	if c.keepLine, err = keepMessage(d.FormatOptions); err != nil {
 		return nil, err
 	}
-	if c.parser, err = newParser(d, c.reserve(src), log); err != nil {
+	c.names = names{src: src, keepLine: c.keepLine}
+	if c.parser, err = newParser(d, &c.names, log); err != nil {
 		return nil, err
 	}
 	filters, err := declare.ParseFilters(d.Filters)
@@ -106,11 +108,6 @@ func keepMessage(options map[string]string) (bool, error) {
 	return keep, nil
 }
 
-// reserve says which members a line's fields must not have, because they are Remora's.
-func (c *Chain) reserve(src *record.Source) reserved {
-	return func(key []byte) bool { return src.Owns(key) || c.keepLine && string(key) == "message" }
-}
-
 func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logger) (err error) {
 	for _, set := range []struct {
 		key        string
@@ -129,10 +126,10 @@ func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logg
 			}
 		}
 	}
-	if c.masks, err = newMasker(f.Masks, c.reserve(src), log); err != nil {
+	if c.masks, err = newMasker(f.Masks, &c.names, log); err != nil {
 		return err
 	}
-	c.edits = newEditor(f, src, log)
+	c.edits = newEditor(f, &c.names, log)
 	c.sample = newSampler(f.Sample)
 	return nil
 }
@@ -228,6 +225,7 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 		c.filtered.Add(1)
 		return
 	}
+	c.names.begin()
 	if c.parser != nil {
 		c.parse(b, r)
 	}
@@ -238,6 +236,7 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 	if c.masks != nil || c.edits != nil {
 		c.change(b, r)
 	}
+	c.names.settle(b, r)
 	if c.sample != nil && !c.sample.pass() {
 		c.filtered.Add(1)
 		return
@@ -265,10 +264,12 @@ func (c *Chain) parse(b *record.Batch, r *record.Record) {
 	p := c.parser.parse(b, r)
 	if p.what != "" {
 		c.parseErrors.Add(1)
-		p.addTo(b, r)
+		p.addTo(b, r, &c.names)
 	}
 	if !p.keepsLine && !c.keepLine {
 		r.Line = nil
+	} else {
+		c.names.found = true
 	}
 }
 

@@ -27,7 +27,7 @@ type csvParser struct {
 	scratch    []byte
 }
 
-func newCSV(options map[string]string, taken reserved) (*csvParser, error) {
+func newCSV(options map[string]string, n *names) (*csvParser, error) {
 	names := declare.SplitList(options["keys"])
 	if len(names) == 0 {
 		return nil, errors.New("format.keys: csv needs the names of the columns")
@@ -37,7 +37,7 @@ func newCSV(options map[string]string, taken reserved) (*csvParser, error) {
 		if slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("format.keys: two columns have the name %q", name)
 		}
-		p.columns = append(p.columns, newMember(name, taken))
+		p.columns = append(p.columns, n.member(name))
 	}
 	var err error
 	if p.timeColumn, err = timeField(options, names); err != nil {

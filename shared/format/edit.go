@@ -18,6 +18,7 @@ type editor struct {
 	removed map[string]struct{}
 	renamed []renaming
 	names   map[string]*renamedName // of all from and to
+	owners  *names
 	scratch []byte
 }
 
@@ -41,11 +42,11 @@ type renamedName struct {
 }
 
 // newEditor leaves out what would put a field in the place of one of the record's own, and tells log.
-func newEditor(f declare.Filters, src *record.Source, log *slog.Logger) *editor {
-	e := &editor{removed: make(map[string]struct{}), isAdded: make(map[string]struct{}), names: make(map[string]*renamedName)}
+func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
+	e := &editor{owners: n, removed: make(map[string]struct{}), isAdded: make(map[string]struct{}), names: make(map[string]*renamedName)}
 	for _, p := range f.Add {
-		if m := newMember(p.Key, src.Owns); m != "" {
-			e.added = append(e.added, field{p.Key, p.Value, m.appendText(nil, []byte(p.Value))})
+		if !n.src.Owns([]byte(p.Key)) {
+			e.added = append(e.added, field{p.Key, p.Value, newMember(p.Key).appendText(nil, []byte(p.Value))})
 			e.isAdded[p.Key] = struct{}{}
 		} else {
 			log.Warn("field not added: records have a member of that name", "field", p.Key)
@@ -55,8 +56,8 @@ func newEditor(f declare.Filters, src *record.Source, log *slog.Logger) *editor 
 		e.removed[name] = struct{}{}
 	}
 	for _, p := range f.Rename {
-		if m := newMember(p.Value, src.Owns); m != "" {
-			e.renamed = append(e.renamed, renaming{from: e.name(p.Key), to: e.name(p.Value), member: m})
+		if !n.src.Owns([]byte(p.Value)) {
+			e.renamed = append(e.renamed, renaming{from: e.name(p.Key), to: e.name(p.Value), member: newMember(p.Value)})
 		} else {
 			log.Warn("field not renamed: records have a member of that name", "field", p.Key, "to", p.Value)
 		}
@@ -88,10 +89,17 @@ func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 	}
 }
 
-// add puts the fields behind those that are there. Of the same name there is only the one that was added.
+// add puts the fields behind those that are there. Those of the application that have the same names get others.
 func (e *editor) add(b *record.Batch, r *record.Record, limit int) {
+	e.owners.prefix(b, r, func(name []byte) bool {
+		_, ok := e.isAdded[string(name)]
+		return ok
+	})
 	at := len(b.Arena)
-	a := e.copy(b.Arena, r.Fields, e.isAdded)
+	a := b.Arena
+	if len(r.Fields) > 0 {
+		a = append(append(a, ','), r.Fields...)
+	}
 	left := limit - (len(a) - at)
 	if _, ok := e.isAdded["message"]; !ok {
 		left -= len(r.Line)

@@ -54,26 +54,25 @@ func (f *filter) passes(b *record.Batch, r *record.Record) bool {
 	return err != nil || match != f.drop
 }
 
-// fieldText is the text of a record's field, which may be one of the record's own: message, stream or source. A name with
-// dots that is none is a path into nested objects. The text is valid until the arena of b is used again.
+// fieldText is the text of a record's field, which may be one of the record's own: message, stream or source, where the
+// application has none of that name. A name with dots that is none is a path into nested objects. The text is valid until
+// the arena of b is used again.
 func fieldText(b *record.Batch, r *record.Record, name []byte) (text []byte, ok bool) {
-	switch {
-	case string(name) == "message" && r.Line != nil:
+	if string(name) == "message" && r.Line != nil {
 		return r.Line, true
-	case string(name) == "stream" && r.Std != record.NoStd:
-		b.Arena = append(b.Arena, r.Std.String()...)
-		return b.Arena[len(b.Arena)-len(r.Std.String()):], true
-	case string(name) == "source":
-		at := len(b.Arena)
-		b.Arena = append(b.Arena, r.Source.Path...)
-		return b.Arena[at:], true
 	}
 	value, ok := lookUp(b, r.Fields, name)
-	if !ok {
+	at := len(b.Arena)
+	switch {
+	case ok:
+		b.Arena = record.AppendText(b.Arena, value)
+	case string(name) == "stream" && r.Std != record.NoStd:
+		b.Arena = append(b.Arena, r.Std.String()...)
+	case string(name) == "source":
+		b.Arena = append(b.Arena, r.Source.Path...)
+	default:
 		return nil, false
 	}
-	at := len(b.Arena)
-	b.Arena = record.AppendText(b.Arena, value)
 	return b.Arena[at:], true
 }
 

@@ -47,6 +47,7 @@ func TestKeepAndDrop(t *testing.T) {
 		{filters{"keep": "message~plain"}, []string{plain}},
 		{filters{"keep": "stream~^stderr$"}, []string{a, b, plain}},
 		{filters{"drop": "source~test.log"}, nil},
+		{filters{"drop": "source~mine"}, []string{a, b, plain}},
 		{filters{"keep": `parse_error~JSON`}, []string{plain}},
 	} {
 		assert.Equal(t, c.want, passing(t, c.filters, a, b, plain), c.filters)
@@ -68,7 +69,11 @@ func TestEdits(t *testing.T) {
 		line, want string
 	}{
 		{filters{"add": "x=1"}, `{"a":1}`, `"a":1,"x":"1"`},
-		{filters{"add": "a=2"}, `{"a":1,"b":1}`, `"b":1,"a":"2"`},
+		{filters{"add": "a=2"}, `{"a":1,"b":1}`, `"app_a":1,"b":1,"a":"2"`},
+		{filters{"add": "a=2"}, `{"a":1,"app_a":1}`, `"app_app_a":1,"app_a":1,"a":"2"`},
+		{filters{"rename": "source=from,_id=id"}, `{"source":1,"_id":2,"host":3}`, `"from":1,"id":2,"app_host":3`},
+		{filters{"remove": "source"}, `{"source":1,"host":3}`, `"app_host":3`},
+		{filters{"keep": "source~test.log"}, `{"a":"mine"}`, `"a":"mine"`},
 		{filters{"add.q": `say "hi", you`}, `{}`, `"q":"say \"hi\", you"`},
 		{filters{"add": "source=mine,offset=1,b=2"}, `{"a":1}`, `"a":1,"b":"2"`},
 		{filters{"add": "message=m"}, `{"a":1}`, `"a":1,"message":"m"`},

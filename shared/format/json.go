@@ -12,10 +12,11 @@ import (
 // jsonParser puts the members of a line's object at the root of the record. Where all of them may stay and stand as a
 // record may carry them, the fields are a piece of the line itself: nothing is decoded, and nothing copied.
 //
-// What may not stay: members with a name that is Remora's, all but the last of those that have one name, and the one
-// that gave the record its time. Without time_key that is @timestamp, which is Remora's in any case.
+// What may not stay: all but the last of those members that have one name, and the one that gave the record its time.
+// Without time_key that is @timestamp.
 type jsonParser struct {
 	time    *timefmt.Parser
+	timed   bool // the time is declared
 	keys    keys
 	scratch []byte
 
@@ -32,13 +33,13 @@ type jsonMember struct {
 	gone       bool
 }
 
-func newJSON(options map[string]string, taken reserved) (*jsonParser, error) {
+func newJSON(options map[string]string, n *names) (*jsonParser, error) {
 	key := timeKey(options)
 	if key == "" {
 		key = "@timestamp"
 	}
 	time, err := newTime(options)
-	return &jsonParser{time: time, keys: keys{taken: taken, timeKey: key}}, err
+	return &jsonParser{time: time, timed: timeKey(options) != "", keys: keys{names: n, timeKey: key}}, err
 }
 
 // parse implements parser.
@@ -64,7 +65,7 @@ func (p *jsonParser) parse(b *record.Batch, r *record.Record) problem {
 	if cap(p.members) > maxKeys {
 		p.members = nil
 	}
-	if p.badTime {
+	if p.badTime && p.timed {
 		return badTime
 	}
 	return problem{}
@@ -104,7 +105,7 @@ func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
 		}
 	}
 	k.line, k.member = p.keys.line, len(p.members)
-	m.gone = k.taken
+	p.keys.names.found = p.keys.names.found || k.taken
 	if k.time {
 		ns, ok := p.parseTime(value, ref)
 		if p.badTime = !ok; ok {

@@ -17,8 +17,8 @@ import (
 
 func TestJSONFieldsArePartOfTheLineWhereTheyCanBe(t *testing.T) {
 	for options, lines := range map[string][]string{
-		"":  {`{"a":1,"b":{"c":[]}}`, ` { "a" : 1 } `, `{"@timestamp":"2026-01-01T00:00:00Z","a":1}`, `{"a":1,"app":"x","offset":1}`},
-		"t": {`{"t":1,"a":1}`, `{"a":1,"t":1}`, `{"app":1,"t":1,"a":1,"b":2,"source":3}`},
+		"":  {`{"a":1,"b":{"c":[]}}`, ` { "a" : 1 } `, `{"@timestamp":"2026-01-01T00:00:00Z","a":1}`, `{"a":1,"t":"x"}`},
+		"t": {`{"t":1,"a":1}`, `{"a":1,"t":1}`, `{"t":1,"a":1,"b":2}`},
 	} {
 		for _, line := range lines {
 			c := newChain(t, declare.Declaration{Format: "json", FormatOptions: map[string]string{"time_key": options}}, newSource(record.Tag{Key: "app", Value: "x"}))
@@ -34,20 +34,22 @@ func TestJSONFieldsArePartOfTheLineWhereTheyCanBe(t *testing.T) {
 	}
 }
 
-func TestJSONLeavesOutWhatIsRemoras(t *testing.T) {
+func TestJSONKeepsWhatIsNamedLikeRemoras(t *testing.T) {
 	src := newSource(record.Tag{Key: "app", Value: "shop"}, record.Tag{Key: `q"`, Value: "x"})
 	c := newChain(t, declare.Declaration{Format: "json"}, src)
 	for line, want := range map[string]string{
-		`{"a":1,"app":2,"b":3}`:                                        `"a":1,"b":3`,
-		`{"a":1,"\u0061pp":2,"b":3}`:                                   `"a":1,"b":3`,
-		`{"q\"":1,"q\u0022":2}`:                                        ``,
+		`{"a":1,"app":2,"b":3}`:                                        `"a":1,"app_app":2,"b":3`,
+		`{"a":1,"\u0061pp":2,"b":3}`:                                   `"a":1,"app_app":2,"b":3`,
+		`{"q\"":1,"q\u0022":2}`:                                        `"app_q\"":2`,
 		`{"a":1,"b":2,"a":3,"b":4}`:                                    `"a":3,"b":4`,
 		`{"a":1,"\u0061":2}`:                                           `"\u0061":2`,
-		`{"app":1,"app":2}`:                                            ``,
-		`{"@timestamp":1,"@timestamp":"x"}`:                            `"parse_error":"the value of time_key is not a time of time_format"`,
+		`{"app":1,"app":2}`:                                            `"app_app":2`,
+		`{"app":1,"app_app":2,"app_app_app":3}`:                        `"app_app_app_app":1,"app_app":2,"app_app_app":3`,
+		`{"_id":1,"":2,"k8s_x":3,"docker_":4,"k8s":5,"remorax":6}`:     `"app__id":1,"app_":2,"app_k8s_x":3,"app_docker_":4,"k8s":5,"app_remorax":6`,
+		`{"@timestamp":1,"@timestamp":"x"}`:                            `"app_@timestamp":"x"`,
 		"{\"a\":\r\n1 ,\n\"b\":[1,\n2]}":                               `"a":1,"b":[1,2]`,
-		"{\"a\":1,\n\"app\":2}":                                        `"a":1`,
-		`{"stream":"x","source":"y","truncated":1,"remora":"z","c":1}`: `"c":1`,
+		"{\"a\":1,\n\"app\":2}":                                        `"a":1,"app_app":2`,
+		`{"stream":"x","source":"y","truncated":1,"remora":"z","c":1}`: `"app_stream":"x","app_source":"y","app_truncated":1,"app_remora":"z","c":1`,
 		`{"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890}`:  `"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890`,
 	} {
 		b := record.NewBatch(0)

@@ -15,7 +15,7 @@ const (
 // order, so that each key points to the one that followed it last time: while that is right, one comparison with the
 // line reads a key, and tells whether it is taken and whether it occurred before.
 type keys struct {
-	taken   reserved
+	names   *names
 	timeKey string
 	known   map[string]*key
 	bytes   int
@@ -29,7 +29,7 @@ type keys struct {
 type key struct {
 	text  string // as it stands in lines: in quotes, with a colon
 	next  *key
-	taken bool // the member is Remora's
+	taken bool // the name is reserved
 	time  bool // the member is the record's time
 	// line is the number of the line in which it occurred last, and member the index that it had there.
 	line   uint64
@@ -96,7 +96,7 @@ func (k *keys) search(s *scanner, i int) (*key, int) {
 }
 
 func (k *keys) add(name []byte) *key {
-	n := &key{text: string(record.AppendBytes(nil, name)) + ":", taken: k.taken(name), time: string(name) == k.timeKey}
+	n := &key{text: string(record.AppendBytes(nil, name)) + ":", taken: k.names.taken(name), time: string(name) == k.timeKey}
 	k.known[string(name)] = n
 	k.bytes += 2 * len(n.text)
 	return n

@@ -23,7 +23,7 @@ import (
 type masker struct {
 	presets, exprs []mask
 	whole          []mask // those of exprs that are tried on all of the fields
-	taken          reserved
+	names          *names
 	again          *jsonParser // of fields that were changed as a whole
 	plain          []byte      // what the string at hand says
 	text, spare    []byte      // what masks make of it
@@ -61,7 +61,7 @@ func (m *exprMask) apply(dst, text []byte, limit int) (_ []byte, found, cut bool
 	return dst, true, cut
 }
 
-func newMasker(masks []declare.Mask, taken reserved, log *slog.Logger) (*masker, error) {
+func newMasker(masks []declare.Mask, n *names, log *slog.Logger) (*masker, error) {
 	if len(masks) == 0 {
 		return nil, nil
 	}
@@ -69,9 +69,7 @@ func newMasker(masks []declare.Mask, taken reserved, log *slog.Logger) (*masker,
 	if err != nil {
 		return nil, err
 	}
-	m := &masker{taken: taken, again: &jsonParser{time: guess, keys: keys{
-		timeKey: "\xff", // which no key is: keys are text
-		taken:   func(key []byte) bool { return string(key) != "parse_error" && taken(key) }}}}
+	m := &masker{names: n, again: &jsonParser{time: guess, keys: keys{names: n, timeKey: "\xff"}}} // no key is that: keys are text
 	for _, d := range masks {
 		if d.Preset != "" {
 			p, err := newPreset(d.Preset, d.Replacement)
@@ -276,13 +274,13 @@ func (m *masker) value(word []byte, key bool, depth, limit int) (text []byte, hi
 	return text, hit, cut
 }
 
-// name makes a masked key one that its object does not have yet, and that is not Remora's.
+// name makes a masked key one that its object mostly does not have yet; of a record's own fields names makes sure of it.
 func (m *masker) name(text []byte, depth int) []byte {
 	if m.renamed++; m.renamed > 1 {
 		text = strconv.AppendInt(append(text, ' '), int64(m.renamed), 10)
 	}
-	for depth == 0 && m.taken(text) {
-		text = append(text, '_')
+	if depth == 0 {
+		m.names.found, m.names.twice = true, true
 	}
 	return text
 }
@@ -314,7 +312,7 @@ func (m *masker) wholeFields(b *record.Batch, r *record.Record, limit int) {
 		}
 		r.Truncated = r.Truncated || cut
 		p := problem{what: "a mask left no JSON"}
-		p.addTo(b, r)
+		p.addTo(b, r, m.names)
 		return
 	}
 }

@@ -21,24 +21,21 @@ type parser interface {
 	parse(b *record.Batch, r *record.Record) problem
 }
 
-// reserved reports whether key is a member that an application's field must not overwrite.
-type reserved func(key []byte) bool
-
 // newParser makes the parser of d's format; nil for none.
-func newParser(d declare.Declaration, taken reserved, log *slog.Logger) (parser, error) {
+func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error) {
 	switch d.Format {
 	case "", "none":
 		return nil, nil
 	case "json":
-		return newJSON(d.FormatOptions, taken)
+		return newJSON(d.FormatOptions, n)
 	case "csv":
-		return newCSV(d.FormatOptions, taken)
+		return newCSV(d.FormatOptions, n)
 	case "nginx", "apache2":
-		return newAccess(taken)
+		return newAccess(n)
 	case "apache_error":
-		return newApacheError(d.FormatOptions, taken)
+		return newApacheError(d.FormatOptions, n)
 	case "regexp":
-		return newRegexp(d.FormatOptions, taken, log)
+		return newRegexp(d.FormatOptions, n, log)
 	}
 	return nil, fmt.Errorf("format: %q is none of none, json, csv, nginx, apache2, apache_error and regexp", d.Format)
 }
@@ -89,8 +86,12 @@ func unparsed(what string, at int) problem { return problem{what: what, at: at, 
 // badTime is the problem of a record whose time could not be read. What should have been one stays among the fields.
 var badTime = problem{what: "the value of time_key is not a time of time_format"}
 
-// addTo appends the member parse_error to r's fields.
-func (p *problem) addTo(b *record.Batch, r *record.Record) {
+// addTo appends the member parse_error to r's fields. One that the application wrote gets another name.
+func (p *problem) addTo(b *record.Batch, r *record.Record, n *names) {
+	if n.found {
+		n.prefix(b, r, func(name []byte) bool { return string(name) == "parse_error" })
+	}
+	n.ours = true
 	at := len(b.Arena)
 	a := b.Arena
 	if len(r.Fields) > 0 {
@@ -104,15 +105,10 @@ func (p *problem) addTo(b *record.Batch, r *record.Record) {
 	r.Fields, b.Arena = a[at:len(a):len(a)], a
 }
 
-// member is the beginning of a member with a comma before it, `,"key":`, or empty where the key is taken.
+// member is the beginning of a member with a comma before it, `,"key":`. An empty one stands for what is not wanted.
 type member string
 
-func newMember(key string, taken reserved) member {
-	if taken([]byte(key)) {
-		return ""
-	}
-	return member("," + string(record.AppendString(nil, key)) + ":")
-}
+func newMember(key string) member { return member("," + string(record.AppendString(nil, key)) + ":") }
 
 // appendText appends the member with text for its value.
 func (m member) appendText(dst, text []byte) []byte {

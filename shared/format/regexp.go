@@ -20,7 +20,7 @@ type regexpParser struct {
 	timeAt  int // which group has the time, -1 if none
 }
 
-func newRegexp(options map[string]string, taken reserved, log *slog.Logger) (*regexpParser, error) {
+func newRegexp(options map[string]string, n *names, log *slog.Logger) (*regexpParser, error) {
 	expr := options["pattern"]
 	if expr == "" {
 		return nil, errors.New("format.pattern: regexp needs one")
@@ -31,7 +31,7 @@ func newRegexp(options map[string]string, taken reserved, log *slog.Logger) (*re
 	}
 	p := &regexpParser{pattern: g}
 	for _, name := range g.Groups() {
-		p.groups = append(p.groups, newMember(name, taken))
+		p.groups = append(p.groups, n.member(name))
 	}
 	if p.timeAt, err = timeField(options, g.Groups()); err != nil {
 		return nil, err

@@ -28,10 +28,10 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 		dst = append(dst, `,"message":`...)
 		dst = AppendBytes(dst, r.Line)
 	}
-	dst = append(dst, `,"offset":`...)
+	dst = append(dst, r.Source.offset...)
 	dst = strconv.AppendInt(dst, r.Offset, 10)
 	if r.Truncated {
-		dst = append(dst, `,"truncated":true`...)
+		dst = append(dst, r.Source.truncated...)
 	}
 	if len(r.Fields) > 0 {
 		dst = append(dst, ',')

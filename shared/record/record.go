@@ -9,6 +9,7 @@ package record
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strconv"
 )
 
@@ -81,12 +82,58 @@ type Source struct {
 	// Origin counts how many of the last Tags are the origin's: who wrote it, as against what was declared.
 	Origin int
 
-	tail [3][]byte // by Std: the members that all records share, each with a comma in front, and the closing brace
-	own  map[string]struct{}
+	// Members that all records share, as JSON: what stands before the offset, the mark of a cut record, and, by Std, what
+	// follows the fields, up to the closing brace.
+	offset, truncated []byte
+	tail              [3][]byte
+	own               map[string]struct{}
+	name              func(member string) string // what the record calls a member of Remora's
 }
 
-// reserved are the members of a record that are Remora's own, beside tags and origin.
-var reserved = []string{"@timestamp", "stream", "source", "offset", "truncated", "parse_error", "remora"}
+// ownMembers are the members of a record that are Remora's own, beside tags and origin.
+var ownMembers = []string{"@timestamp", "stream", "source", "offset", "truncated", "parse_error", "remora"}
+
+// HasMember reports whether each record has a member of this name of its own, so that no tag can have it.
+func HasMember(name string) bool { return name == "message" || slices.Contains(ownMembers, name) }
+
+// Reserved reports whether a name is Remora's in every record, whether the record has such a member or not: what an
+// application writes must not pass for what Remora knows of it, nor for what backends keep for themselves.
+func Reserved(name []byte) bool {
+	if len(name) == 0 {
+		return true // backends refuse it
+	}
+	switch name[0] {
+	case '_':
+		return true
+	case '@':
+		return string(name) == "@timestamp" || string(name) == "@metadata"
+	case 'c':
+		return string(name) == "container_id"
+	case 'd':
+		return hasPrefix(name, "docker_")
+	case 'h':
+		return string(name) == "host"
+	case 'i':
+		return string(name) == "image"
+	case 'k':
+		return hasPrefix(name, "k8s_")
+	case 'o':
+		return string(name) == "offset"
+	case 'p':
+		return string(name) == "parse_error"
+	case 'r':
+		return hasPrefix(name, "remora")
+	case 's':
+		return string(name) == "source" || string(name) == "stream" || hasPrefix(name, "swarm_")
+	case 't':
+		return string(name) == "truncated"
+	}
+	return false
+}
+
+func hasPrefix(p []byte, prefix string) bool {
+	return len(p) >= len(prefix) && string(p[:len(prefix)]) == prefix
+}
 
 // NewSource makes the Source of the declaration named name on stream key. A tag that has the name of one of the
 // record's own members is left out; where a tag and the origin have the same key, the origin's value stands.
@@ -95,9 +142,10 @@ func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 	s := &Source{
 		ID: base64.RawURLEncoding.EncodeToString(sum[:12]), Stream: key, Declaration: name, Path: path,
 		Target: target, Index: target, Topic: target,
-		own: make(map[string]struct{}, len(reserved)+len(tags)+len(origin)),
+		own:  make(map[string]struct{}, len(ownMembers)+len(tags)+len(origin)),
+		name: func(member string) string { return member },
 	}
-	for _, k := range reserved {
+	for _, k := range ownMembers {
 		s.own[k] = struct{}{}
 	}
 	for _, t := range origin {
@@ -119,10 +167,25 @@ func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 		}
 	}
 	s.Tags = append(declared, s.Tags...)
+	s.encode()
+	return s
+}
+
+// Renamed returns a Source like s, in whose records the members that are Remora's, tags among them, have the names that
+// name returns.
+func (s *Source) Renamed(name func(member string) string) *Source {
+	c := *s
+	c.name = name
+	c.encode()
+	return &c
+}
+
+func (s *Source) encode() {
+	s.offset = append(AppendString([]byte(","), s.name("offset")), ':')
+	s.truncated = append(AppendString([]byte(","), s.name("truncated")), ":true"...)
 	for std := NoStd; std <= Stderr; std++ {
 		s.tail[std] = s.encodeTail(std)
 	}
-	return s
 }
 
 // Container is the name that people know the writer's container by; empty where it is not known.
@@ -147,25 +210,26 @@ func (s *Source) claim(key string) bool {
 
 func (s *Source) encodeTail(std Std) []byte {
 	var b []byte
-	if std != NoStd {
-		b = append(b, `,"stream":"`...)
-		b = append(b, std.String()...)
-		b = append(b, '"')
+	member := func(name, value string) {
+		b = append(AppendString(append(b, ','), s.name(name)), ':')
+		b = AppendString(b, value)
 	}
-	b = append(b, `,"source":`...)
-	b = AppendString(b, s.Path)
+	if std != NoStd {
+		member("stream", std.String())
+	}
+	member("source", s.Path)
 	for _, t := range s.Tags {
-		b = append(b, ',')
-		b = AppendString(b, t.Key)
-		b = append(b, ':')
-		b = AppendString(b, t.Value)
+		member(t.Key, t.Value)
 	}
 	return append(b, '}')
 }
 
-// Owns reports whether key is one of the record's own members, its tags or its origin, which an application's field
-// must not overwrite. "message" is not among them: it is free where a format took the line apart.
+// Owns reports whether key is reserved, or a tag, or of the origin, which an application's field must not overwrite.
+// "message" is not among them: it is free where a format took the line apart.
 func (s *Source) Owns(key []byte) bool {
+	if Reserved(key) {
+		return true
+	}
 	_, ok := s.own[string(key)]
 	return ok
 }
