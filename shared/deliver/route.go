@@ -49,7 +49,7 @@ type Request struct {
 // filter should have masked or dropped.
 func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 	tags := append(Tags(r.Declaration.Tags), r.Tags...)
-	src := record.NewSource(r.Stream.Key(), r.Declaration.Name, r.Path, r.Declaration.Target, tags, r.Origin)
+	src := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
 	open := func() (cut.Cutter, *format.Chain, error) {
 		chain, err := format.New(r.Declaration, src, format.Options{Log: d.options.Log,
 			MaxRecordBytes: d.options.Common.MaxRecordBytes, Rates: &d.rates, Owner: owner(r)})

@@ -15,38 +15,96 @@ const (
 	maxGrowth = 1 << 20
 	// maxTurn is how much CPU time one call takes where declared expressions run, give or take the last record.
 	maxTurn = 10 * time.Millisecond
+	// watchFrom is how much time a call has to take for the next one to be measured by the thread's clock. Reading that is
+	// a system call, which costs more than a record does in most chains.
+	watchFrom = time.Millisecond
+	// manyRecords make it worth looking at the clock at all.
+	manyRecords = 64
+	// perRecord and perByte are about what few records cost where no expressions run.
+	perRecord, perByte = 500 * time.Nanosecond, 2 * time.Nanosecond
+	// bookFrom is how much of that is booked at once.
+	bookFrom = 20 * time.Microsecond
 )
 
-// turn is what one call of Apply may use up.
+// turn is what the call of Apply at hand may use up. Each field is set at its beginning.
 type turn struct {
-	size  int // of the batch
-	watch cputime.Watch
-	check time.Time // when, at the earliest, maxTurn is used up; zero where time does not matter
+	size    int // of the batch, at which it ends
+	begin   time.Time
+	timed   bool // begin is set
+	watched bool // watch is set
+	watch   cputime.Watch
+	check   time.Time     // when, at the earliest, maxTurn is used up; where expressions run
+	guessed time.Duration // what is not booked yet
 }
 
-func (c *Chain) newTurn(b *record.Batch) turn {
-	t := turn{size: b.Size() + maxGrowth, watch: cputime.Start()}
-	if c.slow {
-		t.check = time.Now().Add(maxTurn)
+// beginTurn begins a turn on the records of b from index from on.
+func (c *Chain) beginTurn(b *record.Batch, from int) {
+	t := &c.turn
+	t.size = b.Size() + maxGrowth
+	if t.timed = c.slow || c.costly || len(b.Records)-from >= manyRecords; t.timed {
+		c.watchTurn()
+		return
 	}
-	return t
+	for ; from < len(b.Records); from++ {
+		t.guessed += perRecord + time.Duration(len(b.Records[from].Line))*perByte
+	}
+}
+
+func (c *Chain) watchTurn() {
+	t := &c.turn
+	if t.watched = c.costly; t.watched {
+		t.watch = cputime.Start()
+	}
+	t.begin = time.Now()
+	t.check = t.begin.Add(maxTurn)
 }
 
 // over is asked for each record, so that it looks at the wall clock first, which costs less than that of the thread.
-func (t *turn) over(b *record.Batch) bool {
+func (c *Chain) over(b *record.Batch) bool {
+	t := &c.turn
 	if b.Size() > t.size {
 		return true
 	}
-	if t.check.IsZero() {
+	if !c.slow {
 		return false
 	}
 	now := time.Now()
 	if now.Before(t.check) {
 		return false
 	}
+	if !t.watched {
+		return true
+	}
 	left := maxTurn - t.watch.Spent()
 	t.check = now.Add(left)
 	return left <= 0
+}
+
+// endTurn books what a turn took. Of a call that was not measured, more wall time than a turn has is not believed: others
+// may have had the CPU. If it was this chain, the next call will tell.
+func (c *Chain) endTurn() {
+	if t := &c.turn; t.timed || t.guessed > bookFrom {
+		c.bookTurn()
+	}
+}
+
+func (c *Chain) bookTurn() {
+	t := &c.turn
+	if !t.timed {
+		c.spent.Add(int64(t.guessed))
+		t.guessed = 0
+		return
+	}
+	var spent time.Duration
+	if t.watched {
+		spent = t.watch.Stop()
+	} else {
+		spent = time.Since(t.begin)
+	}
+	if c.costly = spent >= watchFrom; !t.watched {
+		spent = min(spent, maxTurn)
+	}
+	c.spent.Add(int64(spent))
 }
 
 // backlog is records that a call of Apply had no room or no time for. Nothing more is read while there are any, so that
@@ -87,9 +145,9 @@ func (c *Chain) postpone(b *record.Batch, from int) {
 }
 
 // catchUp takes records of the backlog until the turn is over, at least one.
-func (c *Chain) catchUp(b *record.Batch, now int64, t *turn) {
+func (c *Chain) catchUp(b *record.Batch, now int64) {
 	q := &c.backlog
-	for first := q.at; q.at < len(q.records) && (q.at == first || !t.over(b)); q.at++ {
+	for first := q.at; q.at < len(q.records) && (q.at == first || !c.over(b)); q.at++ {
 		r := q.records[q.at]
 		q.records[q.at] = record.Record{}
 		if r.Line != nil {

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/remora-logs/remora/shared/cputime"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -41,7 +40,9 @@ type Chain struct {
 	limit    *limiter
 	max      int  // bytes of a record
 	slow     bool // there are declared expressions, which may take any time
+	costly   bool // the last call took long enough for the next to be measured
 	backlog  backlog
+	turn     turn
 
 	spent                 atomic.Int64 // CPU time in ns
 	out                   int          // where the next record goes in the batch, while Apply or Expire run
@@ -141,33 +142,34 @@ func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logg
 // If Pending is true afterwards, not all of the records fitted. Call Apply again, mostly without new records and with a
 // batch that has room, before anything else is read.
 func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
-	t := c.newTurn(b)
-	c.backlog.last = c.backlog.last || last
+	c.beginTurn(b, from)
 	if c.Pending() {
 		c.postpone(b, from)
 		c.out = from
-		c.catchUp(b, now, &t)
+		c.catchUp(b, now)
 	} else {
-		c.all(b, from, now, &t)
+		c.all(b, from, now)
 	}
-	if !c.Pending() {
-		last, c.backlog.last = c.backlog.last, false
-		if c.groups != nil && last {
+	if c.Pending() {
+		c.backlog.last = c.backlog.last || last
+	} else {
+		if last = last || c.backlog.last; last && c.groups != nil {
 			c.groups.end(c, b, now)
 		}
 		if c.limit != nil {
 			c.limit.notice(c, b, now, last)
 		}
+		c.backlog.last = false
 	}
 	c.truncate(b)
 	if c.groups != nil {
 		c.groups.detach()
 	}
-	c.spent.Add(int64(t.watch.Stop()))
+	c.endTurn()
 }
 
 // all takes the records of b from index from on, until the turn is over: what is left then is postponed.
-func (c *Chain) all(b *record.Batch, from int, now int64, t *turn) {
+func (c *Chain) all(b *record.Batch, from int, now int64) {
 	// What the chain holds back may come out before the first of the new records, so make room for it: then no record is
 	// overwritten before it was looked at.
 	in := from
@@ -178,11 +180,15 @@ func (c *Chain) all(b *record.Batch, from int, now int64, t *turn) {
 	}
 	c.out = from
 	for first := in; in < len(b.Records); in++ {
-		if in > first && t.over(b) {
+		if in > first && c.over(b) {
 			c.postpone(b, in)
 			return
 		}
-		c.take(b, &b.Records[in], now)
+		if r := &b.Records[in]; c.groups == nil && !r.Marker {
+			c.emit(b, r, now)
+		} else {
+			c.take(b, r, now)
+		}
 	}
 }
 
@@ -198,7 +204,8 @@ func (c *Chain) take(b *record.Batch, r *record.Record, now int64) {
 	}
 }
 
-// CPU is how much CPU time the chain has taken since it was made. It may be called from any goroutine.
+// CPU is how much CPU time the chain has taken since it was made: measured where it is much, else guessed. It may be called
+// from any goroutine.
 func (c *Chain) CPU() time.Duration { return time.Duration(c.spent.Load()) }
 
 // held is an upper bound of how many records come out that did not go in with this batch.
@@ -225,7 +232,9 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 		c.filtered.Add(1)
 		return
 	}
-	c.names.begin()
+	if c.parser != nil || c.masks != nil {
+		c.names.begin()
+	}
 	if c.parser != nil {
 		c.parse(b, r)
 	}
@@ -305,7 +314,7 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	if c.Pending() {
 		return // an open group is followed by records that are still to come
 	}
-	w := cputime.Start()
+	c.beginTurn(b, len(b.Records))
 	c.out = len(b.Records)
 	if c.groups != nil {
 		c.groups.expire(c, b, now)
@@ -313,7 +322,7 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	if c.limit != nil {
 		c.limit.notice(c, b, now, false)
 	}
-	c.spent.Add(int64(w.Stop()))
+	c.endTurn()
 }
 
 // Discard gives back what the chain holds. It is for a chain that is given up before its stream has ended, and is not used

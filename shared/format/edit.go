@@ -14,10 +14,11 @@ import (
 // line that is replaced, removed or made a field of another name. Its time is linear in the fields and in what is declared.
 type editor struct {
 	added   []field
-	isAdded map[string]struct{}
-	removed map[string]struct{}
+	isAdded nameSet
+	removed nameSet
 	renamed []renaming
-	names   map[string]*renamedName // of all from and to
+	names   []*renamedName          // of all from and to
+	byName  map[string]*renamedName // the same
 	owners  *names
 	scratch []byte
 }
@@ -36,43 +37,97 @@ type renaming struct {
 
 // renamedName is a name that occurs in rename, and what it is in the record at hand.
 type renamedName struct {
-	there  bool
-	source *renaming // the one that applies to a field of this name
-	target bool      // one that applies leads here
+	name    string
+	sources int // how many renamings begin here
+	there   bool
+	source  *renaming // the one that applies to a field of this name
+	target  bool      // one that applies leads here
 }
 
 // newEditor leaves out what would put a field in the place of one of the record's own, and tells log.
 func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
-	e := &editor{owners: n, removed: make(map[string]struct{}), isAdded: make(map[string]struct{}), names: make(map[string]*renamedName)}
+	e := &editor{owners: n, byName: make(map[string]*renamedName)}
 	for _, p := range f.Add {
 		if !n.src.Owns([]byte(p.Key)) {
 			e.added = append(e.added, field{p.Key, p.Value, newMember(p.Key).appendText(nil, []byte(p.Value))})
-			e.isAdded[p.Key] = struct{}{}
+			e.isAdded.add(p.Key)
 		} else {
 			log.Warn("field not added: records have a member of that name", "field", p.Key)
 		}
 	}
 	for _, name := range f.Remove {
-		e.removed[name] = struct{}{}
+		e.removed.add(name)
 	}
 	for _, p := range f.Rename {
 		if !n.src.Owns([]byte(p.Value)) {
 			e.renamed = append(e.renamed, renaming{from: e.name(p.Key), to: e.name(p.Value), member: newMember(p.Value)})
+			e.name(p.Key).sources++
 		} else {
 			log.Warn("field not renamed: records have a member of that name", "field", p.Key, "to", p.Value)
 		}
 	}
-	if len(e.added)+len(e.removed)+len(e.renamed) == 0 {
+	if len(e.added)+len(e.removed.list)+len(e.renamed) == 0 {
 		return nil
 	}
 	return e
 }
 
+// name is the entry of s, which is made where there is none.
 func (e *editor) name(s string) *renamedName {
-	if e.names[s] == nil {
-		e.names[s] = &renamedName{}
+	n := e.byName[s]
+	if n == nil {
+		n = &renamedName{name: s}
+		e.byName[s] = n
+		e.names = append(e.names, n)
 	}
-	return e.names[s]
+	return n
+}
+
+// fewNames are compared one by one, which takes less time than a map.
+const fewNames = 8
+
+// find is the entry of name, nil if there is none.
+func (e *editor) find(name []byte) *renamedName {
+	if len(e.names) > fewNames {
+		return e.byName[string(name)]
+	}
+	for _, n := range e.names {
+		if string(name) == n.name {
+			return n
+		}
+	}
+	return nil
+}
+
+// nameSet is a set of names.
+type nameSet struct {
+	list []string
+	set  map[string]struct{} // the same, where they are many
+}
+
+func (s *nameSet) add(name string) {
+	if s.list = append(s.list, name); len(s.list) <= fewNames {
+		return
+	}
+	if s.set == nil {
+		s.set = make(map[string]struct{})
+	}
+	for _, name := range s.list {
+		s.set[name] = struct{}{}
+	}
+}
+
+func (s *nameSet) has(name []byte) bool {
+	if len(s.list) > fewNames {
+		_, ok := s.set[string(name)]
+		return ok
+	}
+	for _, n := range s.list {
+		if string(name) == n {
+			return true
+		}
+	}
+	return false
 }
 
 // apply changes r. Its line and fields together do not become longer than limit: what is beyond is left out, and r is
@@ -81,7 +136,7 @@ func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 	if len(e.added) > 0 {
 		e.add(b, r, limit)
 	}
-	if len(e.removed) > 0 {
+	if len(e.removed.list) > 0 {
 		e.remove(b, r)
 	}
 	if len(e.renamed) > 0 {
@@ -91,17 +146,14 @@ func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 
 // add puts the fields behind those that are there. Those of the application that have the same names get others.
 func (e *editor) add(b *record.Batch, r *record.Record, limit int) {
-	e.owners.prefix(b, r, func(name []byte) bool {
-		_, ok := e.isAdded[string(name)]
-		return ok
-	})
+	e.owners.prefix(b, r, e.isAdded.has)
 	at := len(b.Arena)
 	a := b.Arena
 	if len(r.Fields) > 0 {
 		a = append(append(a, ','), r.Fields...)
 	}
 	left := limit - (len(a) - at)
-	if _, ok := e.isAdded["message"]; !ok {
+	if !e.isAdded.has(message) {
 		left -= len(r.Line)
 	}
 	var replaced *field
@@ -128,26 +180,28 @@ func (e *editor) add(b *record.Batch, r *record.Record, limit int) {
 }
 
 func (e *editor) remove(b *record.Batch, r *record.Record) {
-	if _, ok := e.removed["message"]; ok {
+	if e.removed.has(message) {
 		r.Line = nil
 	}
 	at := len(b.Arena)
-	finish(b, r, e.copy(b.Arena, r.Fields, e.removed), at)
+	finish(b, r, e.copy(b.Arena, r.Fields, &e.removed), at)
 }
 
 // copy appends those members whose names are not in without.
-func (e *editor) copy(a, fields []byte, without map[string]struct{}) []byte {
+func (e *editor) copy(a, fields []byte, without *nameSet) []byte {
 	for rest := fields; ; {
 		key, value, next, ok := record.NextField(rest)
 		if !ok {
 			return a
 		}
 		rest = next
-		if _, gone := without[string(e.plain(key))]; !gone {
+		if !without.has(e.plain(key)) {
 			a = appendMember(a, key, value)
 		}
 	}
 }
+
+var message = []byte("message")
 
 // appendMember appends a member whose key and value are JSON already.
 func appendMember(a, key, value []byte) []byte {
@@ -172,7 +226,7 @@ func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
 	}
 	at, a := len(b.Arena), b.Arena
 	line := len(r.Line)
-	if n := e.names["message"]; n != nil && n.source != nil && r.Line != nil {
+	if n := e.find(message); n != nil && n.source != nil && r.Line != nil {
 		a = record.AppendBytes(append(a, n.source.member...), r.Line)
 		r.Line, line = nil, 0
 	}
@@ -183,7 +237,7 @@ func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
 		}
 		rest = next
 		size := len(a)
-		switch n := e.names[string(e.plain(key))]; {
+		switch n := e.find(e.plain(key)); {
 		case n != nil && n.source != nil:
 			a = append(append(a, n.source.member...), value...)
 		case n == nil || !n.target:
@@ -200,25 +254,27 @@ func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
 // activate decides which renamings apply to r.
 func (e *editor) activate(r *record.Record) (any bool) {
 	for _, n := range e.names {
-		*n = renamedName{}
+		n.there, n.source, n.target = false, nil, false
 	}
-	message := e.names["message"]
-	if message != nil {
-		message.there = r.Line != nil
+	line := e.find(message)
+	if line != nil {
+		line.there = r.Line != nil
 	}
-	for rest := r.Fields; ; {
+	left := len(e.renamed) // how many of the names may still be found
+	for rest := r.Fields; left > 0; {
 		key, _, next, ok := record.NextField(rest)
 		if !ok {
 			break
 		}
 		rest = next
-		if n := e.names[string(e.plain(key))]; n != nil {
+		if n := e.find(e.plain(key)); n != nil && !n.there {
 			n.there = true
+			left -= n.sources
 		}
 	}
 	for i := range e.renamed {
 		n := &e.renamed[i]
-		if n.to == message && r.Line != nil && message.source == nil || n.to.target || n.from.source != nil || !n.from.there {
+		if n.to == line && r.Line != nil && line.source == nil || n.to.target || n.from.source != nil || !n.from.there {
 			continue
 		}
 		n.from.source, n.to.target, any = n, true, true

@@ -105,7 +105,9 @@ func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
 		}
 	}
 	k.line, k.member = p.keys.line, len(p.members)
-	p.keys.names.found = p.keys.names.found || k.taken
+	if k.taken {
+		p.keys.names.found = true
+	}
 	if k.time {
 		ns, ok := p.parseTime(value, ref)
 		if p.badTime = !ok; ok {
