@@ -169,11 +169,12 @@ func (j *joiner) read(dst []byte, r run) ([]byte, error) {
 	return dst, nil
 }
 
-// expire ends the messages of which no piece came for the timeout, or all of them.
+// expire ends the messages of which no piece came for the timeout, or all of them. One that only pauses is continued in
+// the next record, and marked as truncated as one is that is too long.
 func (j *joiner) expire(b *record.Batch, now int64, all bool) {
 	for std := range j.open {
 		m := &j.open[std]
-		if m.begun && (all || now-m.seen >= j.timeout) && !j.end(b, record.Std(std), nil, false) {
+		if m.begun && (all || now-m.seen >= j.timeout) && !j.end(b, record.Std(std), nil, !all) {
 			return
 		}
 	}

@@ -88,7 +88,9 @@ func gapFields(b *record.Batch, g *stream.Gap) []byte {
 	if g.Records >= 0 {
 		a = strconv.AppendInt(append(a, `,"records":`...), g.Records, 10)
 	}
-	a = strconv.AppendInt(append(a, `,"bytes":`...), g.Bytes, 10)
+	if g.Bytes > 0 {
+		a = strconv.AppendInt(append(a, `,"bytes":`...), g.Bytes, 10)
+	}
 	a = strconv.AppendInt(append(a, `,"from":`...), g.From, 10)
 	a = strconv.AppendInt(append(a, `,"to":`...), g.To, 10)
 	a = record.AppendString(append(a, `,"reason":`...), g.Reason)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stream holds the contract of a source of bytes, and the spool: segments on disk that make such a source of
-// what arrives in a FIFO.
+// Package stream is the contract of a source of bytes: a durable stream that is read at an offset and released.
 package stream
 
 import "fmt"
@@ -36,7 +35,7 @@ type Stream interface {
 type Gap struct {
 	From, To int64
 	// Records is how many whole records lay between, -1 where that can't be known; Bytes is how many bytes of the
-	// stream.
+	// stream, 0 where that can't be known either.
 	Records, Bytes int64
 	// Reason in a word or two: "spool full", "truncated".
 	Reason string
