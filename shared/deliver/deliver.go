@@ -23,6 +23,7 @@ import (
 	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
+	"github.com/remora-logs/remora/shared/statedir"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -60,6 +61,7 @@ type Delivery struct {
 	status  []*telemetry.Server
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	lock    *statedir.Lock
 }
 
 // Open opens the outputs, the checkpoints below the state directory, and a pipeline between them. It waits for no
@@ -79,9 +81,13 @@ func openOutputs(o Options) (map[string]pipeline.Sink, error) {
 
 // open opens the checkpoints. sinks is nil where settings are wrong.
 func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
-	store, err := openStore(o.StateDir)
+	lock, err := statedir.Acquire(o.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, err)
+	}
+	store, err := openStore(o.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, errors.Join(err, lock.Release()))
 	}
 	if store.Moved != "" {
 		o.Log.Error("checkpoints were damaged and set aside; everything that is still there is delivered again", "moved_to", store.Moved)
@@ -93,7 +99,7 @@ func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	}
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
-		options: o, started: time.Now(), stop: func() {},
+		options: o, started: time.Now(), stop: func() {}, lock: lock,
 	}, nil
 }
 
@@ -188,5 +194,5 @@ func (d *Delivery) Close() error {
 	for _, s := range d.status {
 		failed = append(failed, s.Close())
 	}
-	return errors.Join(append(failed, d.Store.Close())...)
+	return errors.Join(append(failed, d.Store.Close(), d.lock.Release())...)
 }
