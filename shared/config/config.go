@@ -41,7 +41,7 @@ type Driver struct {
 	SpoolMaxEach    int64         `env:"REMORA_SPOOL_MAX_BYTES_PER_CONTAINER" envDefault:"268435456" doc:"Disk limit of the spool per container, in bytes"`
 	SpoolMinFree    int64         `env:"REMORA_SPOOL_MIN_FREE" envDefault:"1073741824" doc:"Free bytes that the spool leaves on the disk, but at most a tenth of the disk"`
 	WhenFull        string        `env:"REMORA_WHEN_FULL" envDefault:"drop-oldest" doc:"Policy when the spool is full: drop-oldest, or block (the container waits)"`
-	BlockTimeout    time.Duration `env:"REMORA_BLOCK_TIMEOUT" envDefault:"30s" doc:"Longest time that block makes a container wait; then the oldest data are dropped, so that a container can always be stopped"`
+	BlockTimeout    time.Duration `env:"REMORA_BLOCK_TIMEOUT" envDefault:"8s" doc:"Longest time that block makes a container wait, once until records are delivered again; then the oldest data are dropped. The engine waits 10s for a container's last lines: a longer time loses them"`
 	PartialTimeout  time.Duration `env:"REMORA_PARTIAL_TIMEOUT" envDefault:"5s" doc:"Longest time to wait for the end of a long line; then its beginning is sent"`
 	ReadLogs        bool          `env:"READ_LOGS" envDefault:"false" doc:"Serve docker logs from the spool instead of the engine's own cache"`
 	HistoryBytes    int64         `env:"REMORA_HISTORY_BYTES" envDefault:"67108864" doc:"Delivered bytes kept per container for docker logs"`
