@@ -25,9 +25,9 @@ const (
 
 var ownOptions = []string{whenFullOption, blockTimeoutOption}
 
-// journal keeps of what the engine tells about a container what is needed to collect it, and says what is wrong with
+// manifestOf keeps of what the engine tells about a container what is needed to collect it, and returns what is wrong with
 // the rest. No label, variable or option makes it refuse a container: daemon.json's options reach every one.
-func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, []telemetry.Problem) {
+func (s *sessions) manifestOf(file string, info plugin.Info) (*manifest.Manifest, []telemetry.Problem) {
 	set := s.dialect.Read(declare.Input{
 		Options: info.Config, Others: append(slices.Clone(declare.DockerOptions), ownOptions...),
 		DefaultTarget: s.settings.DefaultTarget, Labels: info.ContainerLabels, Env: info.ContainerEnv,
@@ -47,19 +47,19 @@ func (s *sessions) journal(file string, info plugin.Info) (*manifest.Manifest, [
 		found.add("log-opt", err.Error(), true)
 	}
 	tags = append(tags, deliver.Tags(set.Metadata)...)
-	j := &manifest.Manifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
-	j.WhenFull, j.BlockTimeout = found.policy(info.Config)
+	m := &manifest.Manifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
+	m.WhenFull, m.BlockTimeout = found.policy(info.Config)
 	for _, d := range set.Declarations {
 		if d.Source == declare.Stdout {
-			j.Declarations = append(j.Declarations, d)
+			m.Declarations = append(m.Declarations, d)
 		} else {
-			found.add(d.Name, d.Source+" is a file in the container; files are collected by the sidecar", true)
+			found.add(d.Name, d.Source+" is a file in the container; the plugin collects stdout and stderr only; the node agent and the sidecar collect files", true)
 		}
 	}
 	for _, p := range found.all {
-		s.log.Warn("container declares what can't be followed", "container", p.Container, "key", p.Key, "problem", p.Message)
+		s.log.Warn("invalid declaration ignored", "container", p.Container, "key", p.Key, "problem", p.Message)
 	}
-	return j, found.all
+	return m, found.all
 }
 
 // problems gathers what is wrong with one container.

@@ -54,6 +54,7 @@ func newEngine(t *testing.T, env ...string) *engine {
 		runMain + "=1", "LOGGING_OUTPUT=file", "FILE_PATH=" + filepath.Join(dir, "out"), "FILE_ROTATE_SIZE=1000000",
 		"REMORA_STATE_DIR=" + filepath.Join(dir, "state"), "REMORA_HOST=node-1", "TMPDIR=" + dir,
 	}, env...)
+	e.client.Timeout = 15 * time.Second
 	e.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", e.socket())
 	}}

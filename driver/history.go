@@ -110,15 +110,15 @@ func (h *history) read(ctx context.Context, l *spool.Log, follow bool) error {
 }
 
 func (h *history) cutter(l *spool.Log) *cut.Frames {
-	return cut.NewFrames(&record.Source{}, again{l}, h.maxRecord, int64(5*time.Second))
+	return cut.NewFrames(&record.Source{}, replayReader{l}, h.maxRecord, int64(5*time.Second))
 }
 
-// again reads bytes of a log that were read before.
-type again struct{ *spool.Log }
+// replayReader reads bytes of a log that were read before.
+type replayReader struct{ *spool.Log }
 
 var errGone = errors.New("given up meanwhile")
 
-func (a again) ReadAt(p []byte, off int64) (int, error) {
+func (a replayReader) ReadAt(p []byte, off int64) (int, error) {
 	n, at, err := a.Replay(p, off)
 	if at != off {
 		return 0, errGone

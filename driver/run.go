@@ -22,10 +22,10 @@ import (
 )
 
 const (
-	// leaveTimeout bounds how long SIGTERM waits for FIFOs to be drained, closeTimeout for the spool to be on disk. With
+	// suspendTimeout bounds how long SIGTERM waits for FIFOs to be drained, closeTimeout for the spool to be on disk. With
 	// the pipeline's own bound between them, they stay below the eight seconds after which an engine loses patience.
-	leaveTimeout = 2 * time.Second
-	closeTimeout = 3 * time.Second
+	suspendTimeout = 2 * time.Second
+	closeTimeout   = 3 * time.Second
 )
 
 // statusSocket is the name of the status socket beside the plugin's own. Docker shows it on the host as
@@ -94,18 +94,19 @@ func open(environ map[string]string, status string) (*driver, error) {
 	}); err != nil {
 		return nil, err
 	}
+	d.sessions = newSessions(d)
 	d.spool = spool.Open(spool.Options{
 		Dir: filepath.Join(d.delivery.StateDir, "streams"), MaxBytes: s.SpoolMaxBytes,
 		MinFree: s.SpoolMinFree, SyncInterval: s.SyncInterval, Log: d.log,
+		Evicted: func(l *spool.Log, _ spool.Evicted) { d.sessions.detach(l) },
 	})
-	d.sessions = newSessions(d)
 	return d, nil
 }
 
 // stop puts on disk what the FIFOs hold now. What is written from then on waits in them for the next process.
 func (d *driver) stop(listener net.Listener) error {
 	_ = listener.Close() // it is of no use any more, whatever that says
-	d.sessions.leave(leaveTimeout)
+	d.sessions.suspend(suspendTimeout)
 	d.delivery.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -115,10 +116,15 @@ func (d *driver) stop(listener net.Listener) error {
 // report adds to a snapshot what the driver knows.
 func (d *driver) report(s *telemetry.Snapshot) {
 	s.Problems = append(s.Problems, d.sessions.problems()...)
+	evicted := d.spool.EvictedTotal()
 	s.Metrics = append(s.Metrics, []telemetry.Metric{
 		{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes of the spool on disk.", Value: float64(d.spool.StoredBytes())},
 		{Name: "spool_max_bytes", Kind: telemetry.Gauge, Help: "Disk limit of the spool in bytes.", Value: float64(d.settings.SpoolMaxBytes)},
 		{Name: "streams", Kind: telemetry.Gauge, Help: "Number of streams in the spool.", Value: float64(len(d.spool.Logs()))},
+		{Name: "spool_evicted_streams", Kind: telemetry.Counter, Value: float64(evicted.Logs),
+			Help: "Total streams of ended containers removed before they were delivered, because there were too many."},
+		{Name: "spool_evicted_records", Kind: telemetry.Counter, Value: float64(evicted.Records),
+			Help: "Total records lost with them, once for each output."},
 		{Name: "captures", Kind: telemetry.Gauge, Help: "Number of FIFOs being captured.", Value: float64(d.sessions.count())},
 	}...)
 }

@@ -12,19 +12,26 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/capture"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// stopTimeout bounds how long StopLogging waits for the FIFO's end, below the five seconds that are promised.
-const stopTimeout = 4500 * time.Millisecond
+const (
+	// stopTimeout bounds how long StopLogging waits for the FIFO's end, below the five seconds that are promised.
+	stopTimeout = 4500 * time.Millisecond
+	// retryInterval is how often a FIFO is tried again that could not be opened for lack of descriptors.
+	retryInterval = time.Second
+)
 
 // sessions are the FIFOs under capture. A session begins with StartLogging, or when a restarted plugin finds its
-// journal, and ends with StopLogging, or when the FIFO's writer is gone.
+// manifest, and ends with StopLogging, or when the FIFO's writer is gone.
 type sessions struct {
 	*driver
 	dialect *declare.Dialect
@@ -32,87 +39,168 @@ type sessions struct {
 
 	resumed chan struct{} // closed once all that an earlier process left is under capture again
 
-	mu     sync.Mutex
-	active map[string]*session // by the FIFO's name, which the engine makes at random
+	mu     sync.Mutex                           // guards the fields below, and the sessions in active
+	active map[string]*session                  // by the FIFO's name, which the engine makes at random
+	feeds  map[string]map[string]*pipeline.Feed // by the log's key and view; those that are not done
 }
 
+// session is one FIFO. capture is nil before the FIFO is open, which it can't be while the process has no descriptor left.
 type session struct {
-	capture  *capture.Capture
+	container string // its name
+	file      string
+	log       *spool.Log
+	capture   *capture.Capture
+	begun     bool // capture has opened the FIFO, or will do so later
+	resumed   bool // captured before
+	// adopted is set where the manifest is lost: a StartLogging for the FIFO replaces what stands in for it.
+	adopted  bool
 	problems []telemetry.Problem
 }
 
 func newSessions(d *driver) *sessions {
 	return &sessions{driver: d, dialect: d.delivery.Dialect(), host: d.settings.HostName(),
-		resumed: make(chan struct{}), active: map[string]*session{}}
+		resumed: make(chan struct{}), active: map[string]*session{}, feeds: map[string]map[string]*pipeline.Feed{}}
 }
 
-// Start implements plugin.Logs. It is done when the journal is durable and the FIFO is being read.
+// Start implements plugin.Logs. It is done when the manifest is durable and the FIFO is being read.
 func (s *sessions) Start(file string, info plugin.Info) error {
 	name := filepath.Base(file)
-	if !s.reserve(name) {
+	s.disown(name)
+	one := &session{file: file}
+	if !s.reserve(name, one) {
 		return nil // the engine asks again when it did not get the answer
 	}
-	j, problems := s.journal(file, info)
-	if err := s.begin(name, j, problems); err != nil {
-		s.forget(name)
+	var m *manifest.Manifest
+	m, one.problems = s.manifestOf(file, info)
+	if err := s.begin(name, one, m); err != nil {
+		s.unreserve(name, one)
 		return err
 	}
 	return nil
 }
 
-// reserve takes a FIFO's name, so that it is begun once.
-func (s *sessions) reserve(name string) bool {
+// reserve takes a FIFO's name, so that it is captured once.
+func (s *sessions) reserve(name string, one *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.active[name] != nil {
 		return false
 	}
-	s.active[name] = &session{}
+	s.active[name] = one
 	return true
 }
 
-func (s *sessions) forget(name string) {
+func (s *sessions) unreserve(name string, one *session) {
 	s.mu.Lock()
-	delete(s.active, name)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.active[name] == one {
+		delete(s.active, name)
+	}
 }
 
-func (s *sessions) begin(name string, j *manifest.Manifest, problems []telemetry.Problem) error {
-	encoded, err := j.Encode()
+// disown ends the stand-in for a FIFO whose manifest was lost, because the engine now tells whose it is.
+func (s *sessions) disown(name string) {
+	s.mu.Lock()
+	adopted := s.active[name] != nil && s.active[name].adopted
+	s.mu.Unlock()
+	if !adopted {
+		return
+	}
+	<-s.resumed // it is complete then
+	if one := s.take(name); one != nil {
+		s.stopOne(one)
+	}
+}
+
+// begin creates the log of a container and begins to fill and to deliver it.
+func (s *sessions) begin(name string, one *session, m *manifest.Manifest) error {
+	encoded, err := m.Encode()
 	if err != nil {
 		return err
 	}
-	options := s.logOptions(j, nil)
-	l, err := s.spool.Create(manifest.Key(j.Container, j.Started), encoded, options)
+	options := s.logOptions(m, nil)
+	l, err := s.spool.Create(manifest.Key(m.Container, m.Started), encoded, options)
 	for errors.Is(err, spool.ErrExists) { // the clock was set back
-		j.Started = j.Started.Add(time.Nanosecond)
-		l, err = s.spool.Create(manifest.Key(j.Container, j.Started), encoded, options)
+		m.Started = m.Started.Add(time.Nanosecond)
+		l, err = s.spool.Create(manifest.Key(m.Container, m.Started), encoded, options)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.capture(name, j.File, l, false, problems); err != nil {
+	one.container, one.log = m.Name(), l
+	if err := s.capture(name, one); err != nil {
 		l.Finish()
 		return err
 	}
-	s.attach(l, j)
+	s.attach(l, m)
 	return nil
 }
 
-// capture begins to read the FIFO.
-func (s *sessions) capture(name, file string, l *spool.Log, resumed bool, problems []telemetry.Problem) error {
-	c, err := capture.Start(file, l, capture.Options{
-		Interval: s.settings.CaptureInterval, Resumed: resumed, Log: s.log, Gone: func() { s.forget(name) },
+// capture opens the FIFO. For lack of descriptors it opens it later: a container starts all the same.
+func (s *sessions) capture(name string, one *session) (err error) {
+	defer func() {
+		s.mu.Lock()
+		one.begun = err == nil
+		s.mu.Unlock()
+	}()
+	err = s.open(name, one)
+	if outOfDescriptors(err) {
+		s.spool.ReleaseDescriptors()
+		err = s.open(name, one)
+	}
+	if outOfDescriptors(err) {
+		s.log.Error("no file descriptor left for a container's FIFO, retrying; the container waits when the pipe is full",
+			"container", one.container, "fifo", one.file, "error", err)
+		time.AfterFunc(retryInterval, func() { s.retry(name, one) })
+		return nil
+	}
+	return err
+}
+
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+func (s *sessions) open(name string, one *session) error {
+	c, err := capture.Start(one.file, one.log, capture.Options{
+		Interval: s.settings.CaptureInterval, Resumed: one.resumed, Log: s.log,
+		OrphanReason: "container ended while Remora was not running",
+		WriterGone:   func() { s.unreserve(name, one) },
 	})
 	if err != nil {
 		return fmt.Errorf("FIFO can't be opened: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active[name] != nil { // else its writer has gone already
-		s.active[name] = &session{c, problems}
-	}
+	one.capture = c
 	return nil
+}
+
+// retry opens a FIFO for which there was no descriptor.
+func (s *sessions) retry(name string, one *session) {
+	s.mu.Lock()
+	wanted := s.active[name] == one
+	s.mu.Unlock()
+	if !wanted {
+		return
+	}
+	err := s.open(name, one)
+	switch {
+	case err == nil:
+		s.log.Info("opened a container's FIFO", "container", one.container, "fifo", one.file)
+		s.mu.Lock()
+		stopped := s.active[name] != one
+		s.mu.Unlock()
+		if stopped { // in between
+			s.stopOne(one)
+		}
+	case outOfDescriptors(err):
+		time.AfterFunc(retryInterval, func() { s.retry(name, one) })
+	default:
+		s.log.Error("failed to capture a container", "container", one.container, "error", err)
+		s.unreserve(name, one)
+		one.log.Finish()
+	}
 }
 
 // Stop implements plugin.Logs.
@@ -129,36 +217,64 @@ func (s *sessions) Stop(file string) {
 		}
 		found = s.take(name)
 	}
-	if found == nil || found.capture == nil {
+	if found == nil {
 		s.log.Debug("StopLogging for a FIFO that is not being captured", "fifo", file)
 		return
 	}
-	if err := found.capture.Stop(ctx); err != nil {
-		s.log.Warn("FIFO not drained in time; it is drained in the background", "fifo", file, "error", err)
+	s.stopWithin(ctx, found)
+}
+
+func (s *sessions) stopOne(one *session) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	s.stopWithin(ctx, one)
+}
+
+// stopWithin drains a FIFO to its end. The session is not in active any more.
+func (s *sessions) stopWithin(ctx context.Context, one *session) {
+	s.mu.Lock()
+	c := one.capture
+	s.mu.Unlock()
+	if c == nil { // there was no descriptor for it
+		if s.open("", one) != nil {
+			one.log.AddUnknownGap("no file descriptors left")
+			one.log.Finish()
+			return
+		}
+		c = one.capture
+	}
+	if err := c.Stop(ctx); err != nil {
+		s.log.Warn("FIFO not drained in time, draining it in the background", "fifo", one.file, "error", err)
 	}
 }
 
-// take takes a session off the books; nil where there is none.
+// take takes a session off the books; nil where there is none, or none yet.
 func (s *sessions) take(name string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.active[name]
+	if found == nil || !found.begun {
+		return nil
+	}
 	delete(s.active, name)
 	return found
 }
 
-// leave drains all FIFOs once and stops capturing, without ending the streams.
-func (s *sessions) leave(timeout time.Duration) {
+// suspend drains all FIFOs once and stops capturing, without ending the streams.
+func (s *sessions) suspend(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	s.mu.Lock()
-	active := slices.Collect(maps.Values(s.active))
+	var captures []*capture.Capture
+	for _, one := range s.active {
+		if one.capture != nil {
+			captures = append(captures, one.capture)
+		}
+	}
 	s.mu.Unlock()
 	var all sync.WaitGroup
-	for _, one := range active {
-		if one.capture != nil {
-			all.Go(func() { _ = one.capture.Leave(ctx) }) // what is not drained waits in the FIFO
-		}
+	for _, c := range captures {
+		all.Go(func() { _ = c.Suspend(ctx) }) // what is not drained waits in the FIFO
 	}
 	all.Wait()
 }
@@ -169,12 +285,25 @@ func (s *sessions) count() int {
 	return len(s.active)
 }
 
+// problems are what is wrong with the containers under capture, now or with what they declare.
 func (s *sessions) problems() []telemetry.Problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []telemetry.Problem
 	for _, name := range slices.Sorted(maps.Keys(s.active)) {
-		all = append(all, s.active[name].problems...)
+		one := s.active[name]
+		all = append(all, one.problems...)
+		if one.log == nil {
+			continue
+		}
+		if since := one.log.HeldUpSince(); !since.IsZero() {
+			all = append(all, telemetry.Problem{Container: one.container, Key: whenFullOption, Warning: true,
+				Message: "held up since " + since.UTC().Format(time.RFC3339) + ": the spool is full, and the policy is block"})
+		}
+		if one.capture == nil {
+			all = append(all, telemetry.Problem{Container: one.container, Key: "fifo",
+				Message: "not captured: the process has no file descriptor left"})
+		}
 	}
 	return all
 }

@@ -26,8 +26,8 @@ const manifest = `{"Implements": ["LogDriver"]}`
 
 // Logs is what the endpoints serve.
 type Logs interface {
-	// Start begins to collect what is written into the FIFO file. It returns when a restart would not lose sight of it,
-	// waits for no network and no delivery, and refuses a container only where nothing of it could be collected.
+	// Start begins to collect what is written into the FIFO file. It returns when a restart would find it again, waits for
+	// no network and no delivery, and refuses a container only where nothing of it could be collected.
 	Start(file string, info Info) error
 	// Stop drains the FIFO to its end, within a bound. It succeeds whatever happens, and for a file it does not know: the
 	// engine would hold the plugin busy for ever after an error.
@@ -36,8 +36,8 @@ type Logs interface {
 	Read(ctx context.Context, info Info, c ReadConfig, w io.Writer) error
 }
 
-// Listen opens the plugin's socket. A socket that an earlier process left is replaced: it stands in the plugin's own
-// root file system, where nobody else has one.
+// Listen opens the plugin's socket. A socket that an earlier process left is replaced: it is in the plugin's own root file
+// system, where nobody else has one. A few connections are accepted even when the process has no descriptor left.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -45,7 +45,11 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	return newSparing(l), nil
 }
 
 // Handler serves the endpoints. readLogs says whether the engine is told that docker logs can be asked of the plugin.

@@ -36,7 +36,7 @@ func serve(t *testing.T, readLogs bool) (post func(method, body string) (int, st
 	for range 2 { // the second time, a dead process has left its socket
 		listener, err := plugin.Listen(socket)
 		require.NoError(t, err)
-		listener.(*net.UnixListener).SetUnlinkOnClose(false)
+		listener.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
 		require.NoError(t, listener.Close())
 	}
 	listener, err := plugin.Listen(socket)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package capture moves what the engine writes into a FIFO to a log of the spool, and keeps the journal that lets a
-// restarted plugin find both again.
+// Package capture moves what a container writes into a pipe to a log of the spool.
 package capture
 
 import (
@@ -17,30 +16,33 @@ import (
 )
 
 const (
-	// little is how many bytes a drain has to move for the next one to follow after the interval. Where it moves less,
-	// the pause grows up to stretch intervals, so that hundreds of containers that write a line now and then cost
-	// wake-ups by the fifty a second each, not by the line.
-	little  = 16 << 10
-	stretch = 10
-	// finalDrain bounds the last drain of a FIFO whose writer does not come to an end.
+	// minDrain is how many bytes a drain has to move for the next one to follow after the interval. Where it moves less,
+	// the pause grows up to maxIdleFactor intervals, so that hundreds of containers that write a line now and then cost
+	// fifty wake-ups a second each, not one a line.
+	minDrain      = 16 << 10
+	maxIdleFactor = 10
+	// finalDrain bounds the last drain of a pipe whose writer does not come to an end.
 	finalDrain = 4 * time.Second
 )
 
-// Options is how a FIFO is captured.
+// Options is how a pipe is captured.
 type Options struct {
-	// Interval is the pause between two drains of a FIFO that is written to: long enough for bytes to gather, since each
+	// Interval is the pause between two drains of a pipe that is written to: long enough for bytes to gather, since each
 	// drain wakes a thread, short enough not to be noticed.
 	Interval time.Duration
-	// Resumed says that the FIFO was captured before: nobody having it open for writing then means that its writer is
-	// gone. A new one may be seen before the engine has opened it.
+	// Resumed is set where the FIFO was captured before: nobody having it open for writing then means that its writer is
+	// gone. A new one may be opened here before the engine has opened it.
 	Resumed bool
-	// Gone is called, from the capture's goroutine and after the log was finished, when the writer went away without
+	// OrphanReason is the reason of a gap of unknown size that the log gets where a resumed FIFO has no writer: the kernel
+	// throws away what is in a FIFO that nobody has open. No gap if it is empty.
+	OrphanReason string
+	// WriterGone is called, from the capture's goroutine and after the log was finished, when the writer went away without
 	// Stop: the engine died, or the FIFO outlived a reboot.
-	Gone func()
-	Log  *slog.Logger
+	WriterGone func()
+	Log        *slog.Logger
 }
 
-// Capture moves one FIFO to one log, in a goroutine of its own. It knows no output and takes no lock that delivery
+// Capture moves one pipe to one log, in a goroutine of its own. It knows no output and takes no lock that delivery
 // takes. It costs nothing while nothing is written, and has no buffer.
 type Capture struct {
 	fifo  *fifo
@@ -54,27 +56,31 @@ type Capture struct {
 	done   chan struct{}
 }
 
-// Start opens the FIFO and begins.
+// Start opens the FIFO at path and begins to capture.
 func Start(path string, l *spool.Log, o Options) (*Capture, error) {
 	f, err := openFIFO(path)
 	if err != nil {
 		return nil, err
 	}
+	return start(f, l, o), nil
+}
+
+func start(f *fifo, l *spool.Log, o Options) *Capture {
 	f.writerSeen = o.Resumed
 	c := &Capture{fifo: f, log: l, opt: o, pause: o.Interval, quit: make(chan struct{}), done: make(chan struct{})}
 	go c.run()
-	return c, nil
+	return c
 }
 
-// Stop drains the FIFO to its end and finishes the log. It returns when that is done, or when ctx ends; it goes on in
-// the background then.
-func (c *Capture) Stop(ctx context.Context) error { return c.leave(ctx, true) }
+// Stop drains the FIFO to its end and finishes the log. It returns when that is done, or when ctx ends; draining then
+// continues in the background.
+func (c *Capture) Stop(ctx context.Context) error { return c.stop(ctx, true) }
 
-// Leave drains what is in the FIFO now and stops, so that a later process can go on: the writer writes on meanwhile, and
-// what it writes waits in the FIFO.
-func (c *Capture) Leave(ctx context.Context) error { return c.leave(ctx, false) }
+// Suspend drains what is in the FIFO now and stops, so that a later process can resume: what the writer writes meanwhile
+// waits in the FIFO.
+func (c *Capture) Suspend(ctx context.Context) error { return c.stop(ctx, false) }
 
-func (c *Capture) leave(ctx context.Context, finish bool) error {
+func (c *Capture) stop(ctx context.Context, finish bool) error {
 	c.once.Do(func() {
 		c.finish = finish
 		close(c.quit)
@@ -95,24 +101,24 @@ func (c *Capture) run() {
 	defer timer.Stop()
 	var pause time.Duration
 	for c.wait(timer, pause) {
-		if pause = c.log.Hold(); pause > 0 {
+		if pause = c.log.Backpressure(); pause > 0 {
 			continue
 		}
-		n, err := c.fifo.take(c.log)
+		n, err := c.fifo.drainOrWait(c.log)
 		switch {
 		case err == nil:
-			pause = c.paceAfter(n)
+			pause = c.pauseAfter(n)
 		case errors.Is(err, spool.ErrFull), errors.Is(err, spool.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
 			pause = c.opt.Interval
 		default:
-			c.gone(err)
+			c.writerGone(err)
 			return
 		}
 	}
 	c.end()
 }
 
-// wait pauses, and reports whether to go on.
+// wait pauses, and reports whether to continue.
 func (c *Capture) wait(timer *time.Timer, pause time.Duration) bool {
 	if pause <= 0 {
 		select {
@@ -131,17 +137,17 @@ func (c *Capture) wait(timer *time.Timer, pause time.Duration) bool {
 	}
 }
 
-// paceAfter is the pause after a drain that moved n bytes: none where the pipe was so full that its writer may be
+// pauseAfter is the pause after a drain that moved n bytes: none where the pipe was so full that its writer may be
 // waiting, longer and longer where next to nothing came.
-func (c *Capture) paceAfter(n int) time.Duration {
+func (c *Capture) pauseAfter(n int) time.Duration {
 	switch {
-	case c.fifo.crowded(n):
+	case c.fifo.nearlyFull(n):
 		c.pause = c.opt.Interval
 		return 0
-	case n >= little:
+	case n >= minDrain:
 		c.pause = c.opt.Interval
 	default:
-		c.pause = min(2*c.pause, stretch*c.opt.Interval)
+		c.pause = min(2*c.pause, maxIdleFactor*c.opt.Interval)
 	}
 	return c.pause
 }
@@ -149,7 +155,7 @@ func (c *Capture) paceAfter(n int) time.Duration {
 // end takes what is left in the FIFO.
 func (c *Capture) end() {
 	for until := time.Now().Add(finalDrain); time.Now().Before(until); {
-		_, err := c.fifo.takeLeft(c.log)
+		_, err := c.fifo.drain(c.log)
 		if errors.Is(err, spool.ErrFull) {
 			time.Sleep(c.opt.Interval)
 		} else if err != nil {
@@ -161,15 +167,18 @@ func (c *Capture) end() {
 	}
 }
 
-// gone ends a stream whose writer went away. The engine removes the FIFO when it stops logging; one that it died over
-// is of no use to anybody.
-func (c *Capture) gone(err error) {
+// writerGone ends a stream whose writer went away. The engine removes the FIFO when it stops logging; one that it died
+// over is of no use to anybody.
+func (c *Capture) writerGone(err error) {
 	if !errors.Is(err, io.EOF) {
-		c.opt.Log.Error("FIFO can't be read any more", slog.String("fifo", c.fifo.path), slog.Any("error", err))
+		c.opt.Log.Error("failed to read a FIFO", slog.String("fifo", c.fifo.path), slog.Any("error", err))
+	}
+	if c.opt.Resumed && !c.fifo.writerMet && c.opt.OrphanReason != "" {
+		c.log.AddUnknownGap(c.opt.OrphanReason)
 	}
 	c.log.Finish()
 	os.Remove(c.fifo.path)
-	if c.opt.Gone != nil {
-		c.opt.Gone()
+	if c.opt.WriterGone != nil {
+		c.opt.WriterGone()
 	}
 }

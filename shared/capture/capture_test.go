@@ -98,7 +98,7 @@ func TestWriterGone(t *testing.T) {
 	r := newRig(t)
 	w := r.engine(t)
 	gone := make(chan struct{})
-	c := r.start(t, capture.Options{Gone: func() { close(gone) }})
+	c := r.start(t, capture.Options{WriterGone: func() { close(gone) }})
 	_, err := w.Write(framestest.Line("last words"))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
@@ -123,7 +123,7 @@ func TestFreshFIFOWithoutWriter(t *testing.T) {
 func TestResumedFIFOWithoutWriter(t *testing.T) {
 	r := newRig(t)
 	gone := make(chan struct{})
-	r.start(t, capture.Options{Resumed: true, Gone: func() { close(gone) }})
+	r.start(t, capture.Options{Resumed: true, WriterGone: func() { close(gone) }})
 	<-gone
 	require.Empty(t, r.content(t))
 }
@@ -141,7 +141,7 @@ func TestLeaveAndResume(t *testing.T) {
 		require.NoError(t, err)
 		switch part {
 		case "before":
-			require.NoError(t, c.Leave(t.Context()))
+			require.NoError(t, c.Suspend(t.Context()))
 		case "between":
 			c = r.start(t, capture.Options{Resumed: true})
 		}

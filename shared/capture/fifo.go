@@ -20,15 +20,15 @@ const (
 	// privilege (/proc/sys/fs/pipe-max-size).
 	smallPipe = 64 << 10
 	largePipe = 1 << 20
-	// earlyPipes is how much all FIFOs together may be enlarged before they need it: half of what the kernel grants the
-	// pipes of a user before it makes new ones very small (pipe(7), pipe-user-pages-soft, 64 MiB by default).
-	earlyPipes = 32 << 20
+	// maxEnlargedEarly is how much all FIFOs together may be enlarged before they need it: half of what the kernel grants
+	// the pipes of a user before it makes new ones very small (pipe(7), pipe-user-pages-soft, 64 MiB by default).
+	maxEnlargedEarly = 32 << 20
 )
 
-// early is by how much FIFOs are enlarged that did not need it yet. A large pipe is what a container writes into while
-// the plugin is not there; the engine waits ten seconds for it when the container ends, and then cuts its log short
-// (moby container/monitor.go, loggerCloseTimeout).
-var early atomic.Int64
+// enlargedEarly is how much is in FIFOs that were enlarged before they needed it. A large pipe is what a container writes
+// into while the plugin does not run; the engine waits ten seconds for it when the container ends, and then cuts its log
+// short (moby container/monitor.go, loggerCloseTimeout).
+var enlargedEarly atomic.Int64
 
 // fifo is the reading end of a FIFO.
 type fifo struct {
@@ -37,8 +37,9 @@ type fifo struct {
 	raw   syscall.RawConn
 	size  int  // how much the pipe holds
 	early bool // it was enlarged before it needed it
-	// writerSeen says that somebody has had the FIFO open for writing since we have.
-	writerSeen bool
+	// writerSeen is set once nobody having the FIFO open for writing means that its writer is gone, writerMet once
+	// somebody was seen to have it open.
+	writerSeen, writerMet bool
 }
 
 // openFIFO opens without waiting for a writer.
@@ -60,22 +61,23 @@ func openFIFO(path string) (*fifo, error) {
 		return nil, err
 	}
 	opened := &fifo{path: path, file: f, raw: raw, size: smallPipe}
-	if early.Add(largePipe) <= earlyPipes {
+	if enlargedEarly.Add(largePipe) <= maxEnlargedEarly {
 		opened.early = true
 		_ = raw.Control(opened.enlarge) // it is open
 	} else {
-		early.Add(-largePipe)
+		enlargedEarly.Add(-largePipe)
 	}
 	return opened, nil
 }
 
-// take moves to the log what is in the FIFO now. If that is nothing it waits in the runtime's poller, until there is
+// drainOrWait moves to the log what is in the FIFO now. If that is nothing it waits in the runtime's poller, until there is
 // something or the last writer closes the FIFO, and returns an error when interrupted.
-func (f *fifo) take(l *spool.Log) (n int, err error) {
+func (f *fifo) drainOrWait(l *spool.Log) (n int, err error) {
 	woken := false
 	wait := f.raw.Read(func(fd uintptr) bool {
-		n, err = f.takeNow(l, fd)
-		f.writerSeen = f.writerSeen || woken || n > 0 || err == spool.ErrEmpty
+		n, err = f.splice(l, fd)
+		f.writerMet = f.writerMet || n > 0 || err == spool.ErrEmpty
+		f.writerSeen = f.writerSeen || woken || f.writerMet
 		woken = true
 		return err != spool.ErrEmpty && (err != io.EOF || f.writerSeen)
 	})
@@ -85,26 +87,26 @@ func (f *fifo) take(l *spool.Log) (n int, err error) {
 	return n, err
 }
 
-// takeLeft is take without waiting.
-func (f *fifo) takeLeft(l *spool.Log) (n int, err error) {
-	if ctl := f.raw.Control(func(fd uintptr) { n, err = f.takeNow(l, fd) }); ctl != nil {
+// drain is drainOrWait without waiting.
+func (f *fifo) drain(l *spool.Log) (n int, err error) {
+	if ctl := f.raw.Control(func(fd uintptr) { n, err = f.splice(l, fd) }); ctl != nil {
 		return 0, ctl
 	}
 	return n, err
 }
 
-// takeNow makes a FIFO larger that was half full. Those beyond earlyPipes are left small until then, because the kernel
-// counts the size of all pipes of a user.
-func (f *fifo) takeNow(l *spool.Log, fd uintptr) (int, error) {
+// splice moves one piece to the log, and enlarges a FIFO that was half full. Those beyond maxEnlargedEarly are left small
+// until then, because the kernel counts the size of all pipes of a user.
+func (f *fifo) splice(l *spool.Log, fd uintptr) (int, error) {
 	n, err := l.Take(int(fd))
-	if f.crowded(n) && f.size < largePipe {
+	if f.nearlyFull(n) && f.size < largePipe {
 		f.enlarge(fd)
 	}
 	return n, err
 }
 
-// crowded says that n bytes are so large a part of what the pipe holds that its writer may have had to wait.
-func (f *fifo) crowded(n int) bool { return n >= f.size/2 }
+// nearlyFull reports whether n bytes are so large a part of what the pipe holds that its writer may have had to wait.
+func (f *fifo) nearlyFull(n int) bool { return n >= f.size/2 }
 
 func (f *fifo) enlarge(fd uintptr) {
 	for size := largePipe; size > smallPipe; size /= 2 {
@@ -116,13 +118,13 @@ func (f *fifo) enlarge(fd uintptr) {
 	f.size = largePipe // not to be tried again
 }
 
-// interrupt makes take return, now and whenever it is called again.
+// interrupt makes drainOrWait return, now and whenever it is called again.
 func (f *fifo) interrupt() { f.file.SetReadDeadline(time.Unix(1, 0)) }
 
 func (f *fifo) close() {
 	f.file.Close()
 	if f.early {
-		early.Add(-largePipe)
+		enlargedEarly.Add(-largePipe)
 		f.early = false
 	}
 }

@@ -32,6 +32,16 @@ type Manifest struct {
 	BlockTimeout time.Duration `json:"block_timeout,omitempty"`
 }
 
+// Name is what people call the container: its name, or its id where the name is not known.
+func (m *Manifest) Name() string {
+	for _, t := range m.Origin {
+		if t.Key == "docker_container" {
+			return t.Value
+		}
+	}
+	return m.Container
+}
+
 // Encode returns the manifest as it is stored.
 func (m *Manifest) Encode() ([]byte, error) { return json.Marshal(m) }
 

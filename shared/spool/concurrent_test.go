@@ -45,11 +45,11 @@ func TestAllAtOnce(t *testing.T) {
 		}
 	}()
 	ctx, stop := context.WithCancel(context.Background())
-	kept := make(chan struct{})
+	historyOnly := make(chan struct{})
 	go func() { // the keeper
-		defer close(kept)
+		defer close(historyOnly)
 		for ctx.Err() == nil {
-			s.round(true)
+			s.maintain(true)
 		}
 	}()
 	deadline := time.Now().Add(time.Minute)
@@ -75,7 +75,7 @@ func TestAllAtOnce(t *testing.T) {
 		}
 	}
 	stop()
-	<-kept
+	<-historyOnly
 	require.Equal(t, lines, next)
 	unix.Close(pipe[0])
 }

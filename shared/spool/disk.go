@@ -27,9 +27,12 @@ type disk struct {
 	allocate func(fd int, size int64) error
 	// punch gives n bytes at off back to the file system; they read as zeros afterwards.
 	punch func(f *os.File, off, n int64) error
-	// space is how many bytes of the file system at dir are free, and how many it has.
-	space func(dir string) (free, total int64, err error)
+	// space is how much of the file system at dir is free, and how much it has.
+	space func(dir string) (space, error)
 }
+
+// space is what a file system has. Its inodes are 0 where it has no fixed number of them.
+type space struct{ bytes, totalBytes, inodes, totalInodes int64 }
 
 var realDisk = disk{
 	create: func(name string) (*os.File, error) {
@@ -57,12 +60,12 @@ var realDisk = disk{
 			return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 		})
 	},
-	space: func(dir string) (free, total int64, err error) {
+	space: func(dir string) (space, error) {
 		var st unix.Statfs_t
 		if err := unix.Statfs(dir, &st); err != nil {
-			return 0, 0, fmt.Errorf("statfs %s: %w", dir, err)
+			return space{}, fmt.Errorf("statfs %s: %w", dir, err)
 		}
-		return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+		return space{int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, int64(st.Ffree), int64(st.Files)}, nil
 	},
 }
 

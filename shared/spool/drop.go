@@ -4,6 +4,7 @@ package spool
 
 import (
 	"cmp"
+	"os"
 	"slices"
 )
 
@@ -14,28 +15,27 @@ type dropped struct {
 	exact bool
 }
 
-// plan fences the views in and finds what each of them would lose if about need bytes went, from the position of the
-// slowest on. The fences of those that lose something stay until giveUp.
+// plan limits the reads of all views, and finds what each of them would lose if about need bytes went, from the position
+// of the slowest on. The limits of those that lose something stay until addGap. Under maintMu.
 func (l *Log) plan(need int64) []dropped {
 	end := l.end.Load()
 	plan := make([]dropped, 0, len(l.views))
 	for _, v := range l.views {
 		d := dropped{view: v}
-		d.from, d.exact = v.fence(end)
-		d.reason = "spool full"
+		d.from, d.exact = v.limitReads(end)
 		plan = append(plan, d)
 	}
 	slices.SortStableFunc(plan, func(a, b dropped) int { return cmp.Compare(a.from, b.from) })
 	if len(plan) == 0 || plan[0].from >= end {
-		lift(plan)
+		unlimitReads(plan)
 		return nil
 	}
-	target := l.segmentEnd(min(plan[0].from+need, end))
+	target := l.segmentEnd(min(plan[0].from+min(need, end), end))
 	hit := slices.IndexFunc(plan, func(d dropped) bool { return d.from >= target })
 	if hit < 0 {
 		hit = len(plan)
 	}
-	lift(plan[hit:])
+	unlimitReads(plan[hit:])
 	plan = plan[:hit]
 	to := l.countFrames(plan, target, end)
 	for i := range plan {
@@ -43,15 +43,15 @@ func (l *Log) plan(need int64) []dropped {
 	}
 	rest := slices.IndexFunc(plan, func(d dropped) bool { return d.from >= to })
 	if rest >= 0 {
-		lift(plan[rest:])
+		unlimitReads(plan[rest:])
 		plan = plan[:rest]
 	}
 	return plan
 }
 
-func lift(plan []dropped) {
+func unlimitReads(plan []dropped) {
 	for _, d := range plan {
-		d.view.lift()
+		d.view.unlimitReads()
 	}
 }
 
@@ -72,13 +72,13 @@ func (l *Log) countFrames(plan []dropped, target, end int64) int64 {
 	upTo := make([]int64, len(plan)) // frames before each view's position
 	var total int64
 	for i := range plan {
-		next, n, ok := l.hop(at, plan[i].from, end)
+		next, n, ok := l.skipFrames(at, plan[i].from, end)
 		total += n
 		upTo[i] = total
 		exact = exact && ok && next == plan[i].from && plan[i].exact
 		at = plan[i].from
 	}
-	to, n, ok := l.hop(at, target, end)
+	to, n, ok := l.skipFrames(at, target, end)
 	total += n
 	if !ok {
 		to = target
@@ -148,8 +148,11 @@ func (l *Log) punch(g *segment, needed []span) int64 {
 		return 0
 	}
 	for _, h := range holes {
-		if err := l.spool.disk.punch(g.file, h.from-g.base, h.to-h.from); err != nil {
-			l.spool.noPunch.Store(unsupported(err) == nil)
+		err := g.with(func(f *os.File) error { return l.spool.disk.punch(f, h.from-g.base, h.to-h.from) })
+		if err != nil {
+			if unsupported(err) == nil {
+				l.spool.noPunch.Store(true)
+			}
 			return 0
 		}
 	}

@@ -63,20 +63,20 @@ func (c *frameCounter) count(p []byte) {
 	}
 }
 
-// hop walks from a boundary between frames to the first boundary at or after target, but not beyond end, and counts the
-// frames on the way; bytes that were lost before they were stored count with what is known of them. ok is false where
-// the bytes are not frames, or can't be read: at is then where they ceased to be.
-func (l *Log) hop(from, target, end int64) (at, records int64, ok bool) {
+// skipFrames walks from a boundary between frames to the first boundary at or after target, but not beyond end, and
+// counts the frames on the way; bytes that were discarded before they were stored count with what is known of them. ok is
+// false where the bytes are not frames, or can't be read: at is then where they ceased to be.
+func (l *Log) skipFrames(from, target, end int64) (at, records int64, ok bool) {
 	mem := scratch.Get().(*[]byte)
 	defer scratch.Put(mem)
 	var window []byte // bytes of the log from offset start on
 	var start int64
 	for at = from; at < target; {
-		if loss, found := l.lossAt(at); found {
-			if loss.records < 0 {
+		if g, found := l.sharedGapAt(at); found {
+			if g.records < 0 {
 				return at, records, false
 			}
-			at, records = loss.to, records+loss.records
+			at, records = g.to, records+g.records
 			continue
 		}
 		if at+frameHeader > end {

@@ -108,10 +108,10 @@ func (m *model) write(t *rapid.T) {
 
 func (m *model) take(t *rapid.T) {
 	for range rapid.IntRange(1, 5).Draw(t, "takes") {
-		for m.log.Hold() > 0 {
+		for m.log.Backpressure() > 0 {
 			m.clock = m.clock.Add(10 * time.Millisecond)
 			if rapid.Bool().Draw(t, "keeper in time") {
-				m.spool.round(false)
+				m.spool.maintain(false)
 			}
 		}
 		_, err := m.log.Take(m.pipe[0])
@@ -187,7 +187,7 @@ func (m *model) pick(t *rapid.T) (string, *reader) {
 
 func (m *model) keeper(t *rapid.T) {
 	m.clock = m.clock.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
-	m.spool.round(rapid.Bool().Draw(t, "thorough"))
+	m.spool.maintain(rapid.Bool().Draw(t, "full"))
 	if err := m.log.Sync(); m.faulty == nil {
 		require.NoError(t, err)
 	}
@@ -201,8 +201,8 @@ func (m *model) fault(t *rapid.T) {
 // keeper last wrote it down, which is the documented price; the model has the disk work and the loss over first.
 func (m *model) crash(t *rapid.T) {
 	m.recover(t)
-	m.spool.round(true)
-	closeSegments(*m.log.segments.Load())
+	m.spool.maintain(true)
+	closeAll(m.log)
 	m.open()
 	stored, err := m.spool.Stored()
 	require.NoError(t, err)
@@ -218,13 +218,13 @@ func (m *model) crash(t *rapid.T) {
 // recover lets a loss that goes on come to its end.
 func (m *model) recover(t require.TestingT) {
 	m.faulty = nil
-	for i := 0; m.log.losingNow != nil; i++ {
+	for i := 0; m.log.discarding != nil; i++ {
 		require.Less(t, i, 100, "the loss does not end")
 		m.clock = m.clock.Add(2 * time.Second)
 		for _, r := range m.views {
 			r.cursor = max(r.cursor, 0)
 		}
-		if !m.log.losingNow.counter.boundary() {
+		if !m.log.discarding.counter.boundary() {
 			n, _ := unix.Write(m.pipe[1], m.cut)
 			m.written, m.cut = append(m.written, m.cut[:max(n, 0)]...), m.cut[max(n, 0):]
 		}
@@ -233,7 +233,7 @@ func (m *model) recover(t require.TestingT) {
 			r.released = r.cursor
 			m.log.View(name).Release(r.released)
 		}
-		m.spool.round(true)
+		m.spool.maintain(true)
 		_, err := m.log.Take(m.pipe[0])
 		if err != nil && err != ErrEmpty && err != ErrFull {
 			require.NoError(t, err)
@@ -245,7 +245,7 @@ func (m *model) recover(t require.TestingT) {
 func (m *model) finish(t require.TestingT) {
 	m.recover(t)
 	for err := error(nil); err == nil || err == ErrFull; {
-		if m.log.Hold() > 0 {
+		if m.log.Backpressure() > 0 {
 			m.clock = m.clock.Add(10 * time.Millisecond)
 		}
 		_, err = m.log.Take(m.pipe[0])
@@ -265,7 +265,7 @@ func (m *model) finish(t require.TestingT) {
 	}
 	m.log.history.Store(0)
 	m.log.opt.History = 0
-	m.spool.round(true)
+	m.spool.maintain(true)
 	entries, err := os.ReadDir(m.dir)
 	require.NoError(t, err)
 	require.Empty(t, entries, "something is left of a stream that is delivered")

@@ -21,7 +21,7 @@ func (l *Log) Replay(p []byte, off int64) (n int, at int64, err error) {
 		}
 		v.mu.Unlock()
 	}
-	if g, next := findGap(*l.losses.Load(), at); g != nil {
+	if g, next := findGap(*l.sharedGaps.Load(), at); g != nil {
 		at = g.to
 	} else {
 		stop = min(stop, next)

@@ -58,7 +58,7 @@ func (r *rig) open() {
 // reopen is what follows a SIGKILL.
 func (r *rig) reopen(o LogOptions) {
 	r.Helper()
-	closeSegments(*r.log.segments.Load())
+	closeAll(r.log)
 	r.open()
 	var err error
 	r.log, err = r.spool.Resume("c-1", o)
@@ -82,9 +82,9 @@ func (r *rig) write(n int) {
 func (r *rig) take() {
 	r.Helper()
 	for {
-		if pause := r.log.Hold(); pause > 0 {
+		if pause := r.log.Backpressure(); pause > 0 {
 			r.clock = r.clock.Add(pause)
-			r.spool.round(false)
+			r.spool.maintain(false)
 			continue
 		}
 		_, err := r.log.Take(r.pipe[0])
@@ -93,7 +93,7 @@ func (r *rig) take() {
 			return
 		case errors.Is(err, ErrFull):
 			r.clock = r.clock.Add(2 * time.Millisecond)
-			r.spool.round(false)
+			r.spool.maintain(false)
 		default:
 			require.NoError(r, err)
 		}
@@ -124,5 +124,21 @@ func (r *rig) read(name string, off int64) (frames int64, gaps []stream.Gap, end
 		if off += int64(n - len(rest)); n == len(rest) {
 			return frames, gaps, off
 		}
+	}
+}
+
+// closeAll closes a log's files, as the end of the process does.
+func closeAll(l *Log) {
+	for _, g := range *l.segments.Load() {
+		g.close()
+	}
+}
+
+// feed puts n lines of 100 bytes into the pipe.
+func (r *rig) feed(n int) {
+	r.Helper()
+	for i := range n {
+		_, err := unix.Write(r.pipe[1], framestest.Line("%0100d", i))
+		require.NoError(r, err)
 	}
 }

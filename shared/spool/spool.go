@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package spool keeps on disk what arrives in pipes until every reader has it: segments of bytes under one budget, with a
+// gap for each part that had to be given up, and a history for docker logs.
 package spool
 
 import (
@@ -7,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -16,32 +19,40 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Spool is a directory of logs under one budget:
 //
-//	<dir>/<key>/journal.json              what its owner needs to know after a restart; opaque here
-//	<dir>/<key>/00000000000000000000.seg  bytes from that offset on, as they came through the FIFO
+//	<dir>/<key>/manifest.json             what its owner needs to know after a restart; opaque here
+//	<dir>/<key>/00000000000000000000.seg  bytes from that offset on, as they came through the pipe
 //	<dir>/<key>/gaps                      what was given up before it was read, and how many frames that was
 //	<dir>/<key>/ended                     an empty file, once nothing will be appended any more
+//	<dir>/<key>/delivered                 an empty file instead, once it is also kept for docker logs alone
 type Spool struct {
 	opt  Options
 	disk disk
 	now  func() time.Time
-	// segmentSize is where a segment ends, about; punchAtLeast is how much space has to be gained before a hole is
-	// punched into one.
+	// segmentSize is about where a segment ends; punchAtLeast is how much space has to be gained before a hole is punched
+	// into one.
 	segmentSize, punchAtLeast int64
 
-	stored   atomic.Int64 // bytes on disk, of all logs
-	short    atomic.Int64 // by how much the disk has less free than it is to have; negative where it has more
-	floor    atomic.Int64 // how much it is to have free
-	noSplice atomic.Bool
-	noPunch  atomic.Bool
-	closed   atomic.Bool
-	awake    atomic.Bool
-	bell     chan struct{} // wakes the keeper
+	stored         atomic.Int64 // what all logs take up of the disk: segments, and what each costs beside them
+	freeShortfall  atomic.Int64 // by how much the disk has less free than it must have; negative where it has more
+	minFree        atomic.Int64 // how much it must have free
+	inodeShortfall atomic.Int64 // the same in inodes
+	openFiles      atomic.Int64 // segments that are open
+	descriptors    atomic.Bool  // an open failed for lack of descriptors: idle segments are closed at once
+	noSplice       atomic.Bool
+	noPunch        atomic.Bool
+	closed         atomic.Bool
+	evicted        Evicted // of all logs; its fields are accessed atomically
 
-	mu   sync.Mutex
+	wakePending atomic.Bool
+	wakeCh      chan struct{} // wakes the maintenance goroutine
+
+	mu   sync.Mutex // guards logs
 	logs map[string]*Log
 
 	stop context.CancelFunc
@@ -50,51 +61,89 @@ type Spool struct {
 
 // Options is what a spool is opened with.
 type Options struct {
-	// Dir is made where it does not exist.
+	// Dir is created if it does not exist.
 	Dir string
-	// MaxBytes is what all logs together may take up on disk.
+	// MaxBytes is what all logs together may take up of the disk.
 	MaxBytes int64
-	// MinFree is how much of the disk is to stay free, whoever fills it; at most a tenth of the disk is.
+	// MinFree is how much of the disk must stay free, whoever fills it; at most a tenth of the disk is kept free.
 	MinFree int64
+	// MaxEnded is how many logs that have ended are kept; 0 is DefaultMaxEnded. A quarter of them may be kept for docker
+	// logs alone. Beyond it these go first, then the oldest of the container that has most of them.
+	MaxEnded int
+	// MaxOpen is how many segments stay open at once; 0 is a quarter of the descriptors that the process may have.
+	MaxOpen int64
 	// SyncInterval is how often what was appended is made durable.
 	SyncInterval time.Duration
-	// Log is where the spool says what it can't do.
+	// Log receives what the spool fails to do.
 	Log *slog.Logger
+	// Evicted is called for a log that was removed before all readers had it, because too many have ended. It may be nil.
+	Evicted func(l *Log, lost Evicted)
 }
 
+// Evicted is what was lost with logs that were removed unread. Each reader that lost something counts.
+type Evicted struct {
+	Logs, Bytes int64
+	// Records is how many records were lost where they could be counted.
+	Records int64
+}
+
+// DefaultMaxEnded bounds what ended containers cost: one that is started again every second would else leave 86,400
+// directories a day, of four inodes and some KiB of memory each.
+const DefaultMaxEnded = 4096
+
 // Open opens the spool in o.Dir. The logs that an earlier process left there wait for Resume. A directory that can't be
-// written is no error: it is said once, and logs lose what they are given until it can.
+// written is no error: it is reported once, and logs lose what they are given until it can.
 func Open(o Options) *Spool {
 	s := newSpool(o)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		o.Log.Error("spool: no directory to keep logs in; they are lost until there is", slog.Any("error", err))
+		o.Log.Error("spool: failed to create its directory; logs are lost until it exists", slog.Any("error", err))
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.done.Go(func() { s.keep(ctx) })
+	s.done.Go(func() { s.maintenanceLoop(ctx) })
 	s.done.Go(func() { s.syncEvery(ctx) })
 	return s
 }
 
 func newSpool(o Options) *Spool {
+	if o.MaxEnded == 0 {
+		o.MaxEnded = DefaultMaxEnded
+	}
+	if o.MaxOpen == 0 {
+		o.MaxOpen = defaultMaxOpen()
+	}
 	s := &Spool{
 		opt: o, disk: realDisk, now: time.Now, segmentSize: 4 << 20, punchAtLeast: 64 << 10,
-		bell: make(chan struct{}, 1), logs: map[string]*Log{},
+		wakeCh: make(chan struct{}, 1), logs: map[string]*Log{},
 	}
-	s.short.Store(math.MinInt64 / 2)
+	s.freeShortfall.Store(math.MinInt64 / 2)
+	s.inodeShortfall.Store(math.MinInt64 / 2)
 	return s
+}
+
+// defaultMaxOpen leaves most descriptors to pipes and connections.
+func defaultMaxOpen() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		limit.Cur = 1024
+	}
+	return max(int64(min(limit.Cur, 1<<16))/4, 16)
 }
 
 // Stored is a log that an earlier process left.
 type Stored struct {
-	Key     string
-	Journal []byte
-	// Ended says that nothing will be appended to it any more.
+	Key string
+	// Manifest is what Create was given; nil where it is damaged.
+	Manifest []byte
+	// Ended reports that nothing will be appended to it any more.
 	Ended bool
 }
 
-// Stored finds what an earlier process left. A directory without a whole journal was never promised to anybody: it is
-// removed where it holds nothing, else reported in the error, beside the logs that are well.
+// maxManifest bounds what is read of a manifest: one holds a container's tags and declarations.
+const maxManifest = 4 << 20
+
+// Stored finds what an earlier process left. A directory without a whole manifest was never promised to anybody: it is
+// removed where it holds nothing, else it is found without one, and the error names it.
 func (s *Spool) Stored() ([]Stored, error) {
 	entries, err := os.ReadDir(s.opt.Dir)
 	if err != nil {
@@ -103,33 +152,57 @@ func (s *Spool) Stored() ([]Stored, error) {
 	var found []Stored
 	var errs []error
 	for _, e := range entries {
-		dir := filepath.Join(s.opt.Dir, e.Name())
-		if !e.IsDir() || s.Log(e.Name()) != nil {
+		if !e.IsDir() || checkKey(e.Name()) != nil || s.Log(e.Name()) != nil {
 			continue
 		}
-		journal, err := os.ReadFile(filepath.Join(dir, journalName))
-		if err != nil || !bytes.HasSuffix(journal, journalEnd) {
+		dir := filepath.Join(s.opt.Dir, e.Name())
+		manifest, err := readManifest(dir)
+		if err != nil {
 			if segs, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix)); len(segs) == 0 {
 				errs = append(errs, os.RemoveAll(dir))
-			} else {
-				errs = append(errs, fmt.Errorf("%s: its journal is damaged, nothing can be told of what it holds: %w", dir,
-					errors.Join(err, errors.New("journal is not whole"))))
+				continue
 			}
-			continue
+			errs = append(errs, fmt.Errorf("%s: unreadable manifest: %w", dir, err))
 		}
-		_, err = os.Stat(filepath.Join(dir, endedName))
-		found = append(found, Stored{e.Name(), bytes.TrimSuffix(journal, journalEnd), err == nil})
+		found = append(found, Stored{e.Name(), manifest, exists(dir, endedName) || exists(dir, deliveredName)})
 	}
 	return found, errors.Join(errs...)
 }
 
-// journalEnd is written behind a journal, so that one which a crash cut short is known.
-var journalEnd = []byte("\n")
+// readManifest reads a log's manifest under its name of today, or the one it had once.
+func readManifest(dir string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(dir, manifestName))
+	if missing(err) {
+		f, err = os.Open(filepath.Join(dir, oldManifestName))
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > maxManifest:
+		return nil, fmt.Errorf("%s is longer than %d bytes", f.Name(), maxManifest)
+	case !bytes.HasSuffix(b, manifestEnd):
+		return nil, fmt.Errorf("%s is cut short", f.Name())
+	}
+	return bytes.TrimSuffix(b, manifestEnd), nil
+}
 
-// Create makes a log and returns when its journal is durable. Where that can't be had, because the disk is full or
-// read-only, it says so, keeps the journal in memory, tries again from time to time, and does not stand in the way of
-// the container. A key is [0-9A-Za-z_-]+ and never used twice.
-func (s *Spool) Create(key string, journal []byte, o LogOptions) (*Log, error) {
+func exists(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
+// manifestEnd is written behind a manifest, so that one which a crash cut short is recognised.
+var manifestEnd = []byte("\n")
+
+// Create makes a log and returns when its manifest is durable. Where that fails, because the disk is full or read-only,
+// it logs the reason, keeps the manifest in memory, retries, and does not hold the container up. A key is
+// [0-9A-Za-z_-]+ and never used twice.
+func (s *Spool) Create(key string, manifest []byte, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
@@ -137,14 +210,15 @@ func (s *Spool) Create(key string, journal []byte, o LogOptions) (*Log, error) {
 	if _, err := os.Lstat(l.dir); err == nil {
 		return nil, fmt.Errorf("stream %s: %w", key, ErrExists)
 	}
-	l.journal = append(bytes.Clone(journal), journalEnd...)
+	l.manifest = append(bytes.Clone(manifest), manifestEnd...)
 	if err := s.add(l); err != nil {
 		return nil, err
 	}
-	l.care.Lock()
-	defer l.care.Unlock()
-	if err := l.keepJournal(); err != nil {
-		l.warn("journal not written; a restart before it can be would lose this stream", err)
+	l.maintMu.Lock()
+	defer l.maintMu.Unlock()
+	if err := l.storeManifest(); err != nil {
+		s.noteOpenError(err)
+		l.warn("failed to write a manifest; a restart before it is written would lose the stream", err)
 	}
 	return l, nil
 }
@@ -160,6 +234,9 @@ func checkKey(key string) error {
 	return nil
 }
 
+// logOverhead is what a log costs of the disk beside its segments: its directory, manifest and gap file, a block each.
+const logOverhead = 3 * blockSize
+
 func (s *Spool) add(l *Log) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,51 +244,77 @@ func (s *Spool) add(l *Log) error {
 		return fmt.Errorf("stream %s: %w", l.key, ErrExists)
 	}
 	s.logs[l.key] = l
+	s.stored.Add(logOverhead)
 	return nil
 }
 
-// Resume opens a log that Stored found, to read on from the views' checkpoints and to append at its end. The end is
+// Resume opens a log that Stored found, to read from the views' checkpoints on and to append at its end. The end is
 // never before a checkpoint: a crash of the machine may have lost bytes that were read, acknowledged and not yet synced,
 // and their offsets must not be given to other bytes.
+//
+// A view without a checkpoint takes over from the reader of its group that is furthest behind, with its position and its
+// gaps: an output that replaces another one, or joins it, gets what that one did not acknowledge. View.Start is where
+// it begins.
 func (s *Spool) Resume(key string, o LogOptions) (*Log, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
 	l := s.newLog(key, o)
-	segs, err := openSegments(l.dir)
+	segs, err := s.findSegments(l.dir)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", key, err)
 	}
-	if err := l.readLedger(); err != nil {
-		l.warn("what was dropped earlier can no longer be told in records", err)
+	if err := l.readGapFile(); err != nil {
+		l.warn("the gap file is damaged; gaps of an earlier process have no record count", err)
 	}
+	l.takeOver()
 	if err := s.add(l); err != nil {
-		closeSegments(segs)
 		return nil, err
 	}
-	var end int64
 	for _, g := range segs {
-		end = max(end, g.end())
-		l.addStored(g.size.Load())
+		l.addStored(g.cost())
 	}
 	l.segments.Store(&segs)
-	for _, v := range l.views {
-		end = max(end, v.released.Load())
-		if n := len(v.gaps); n > 0 {
-			end = max(end, v.gaps[n-1].to)
-			l.fenced.Store(max(l.fenced.Load(), v.gaps[n-1].to))
-		}
-	}
-	if losses := *l.losses.Load(); len(losses) > 0 {
-		end = max(end, losses[len(losses)-1].to)
-	}
+	end := l.resumedEnd(segs)
 	l.end.Store(end)
-	if l.kept = l.marked(deliveredName); l.kept {
+	if l.historyOnly = l.hasMarker(deliveredName); l.historyOnly {
 		l.views = nil
 	}
 	for _, v := range l.views {
 		v.fillHoles(segs, end)
 	}
-	l.ended.Store(l.marked(endedName))
-	l.touch()
+	l.ended.Store(l.historyOnly || l.hasMarker(endedName))
+	l.endedAt = l.markedAt()
+	l.wakeMaintenance()
 	return l, nil
+}
+
+// resumedEnd is where appending goes on: behind all that was stored, acknowledged or given up.
+func (l *Log) resumedEnd(segs []*segment) (end int64) {
+	for _, g := range segs {
+		end = max(end, g.end())
+	}
+	for _, v := range l.views {
+		end = max(end, v.released.Load())
+		if n := len(v.gaps); n > 0 {
+			end = max(end, v.gaps[n-1].to)
+			l.lastBoundary.Store(max(l.lastBoundary.Load(), v.gaps[n-1].to))
+		}
+	}
+	if gaps := *l.sharedGaps.Load(); len(gaps) > 0 {
+		end = max(end, gaps[len(gaps)-1].to)
+	}
+	return end
+}
+
+// markedAt is when the log was marked as ended; now where it was not.
+func (l *Log) markedAt() time.Time {
+	for _, name := range []string{endedName, deliveredName} {
+		if st, err := os.Stat(filepath.Join(l.dir, name)); err == nil {
+			return st.ModTime()
+		}
+	}
+	return l.spool.now()
 }
 
 // Log is the log of that key, nil where it is not open.
@@ -224,17 +327,39 @@ func (s *Spool) Log(key string) *Log {
 // Logs are all open logs, by ascending key.
 func (s *Spool) Logs() []*Log {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	logs := make([]*Log, 0, len(s.logs))
 	for _, l := range s.logs {
 		logs = append(logs, l)
 	}
+	s.mu.Unlock()
 	slices.SortFunc(logs, func(a, b *Log) int { return strings.Compare(a.key, b.key) })
 	return logs
 }
 
-// StoredBytes is what all logs take up on disk.
+// StoredBytes is what all logs take up of the disk.
 func (s *Spool) StoredBytes() int64 { return s.stored.Load() }
+
+// EvictedTotal is what was lost since the spool was opened with logs that were removed unread.
+func (s *Spool) EvictedTotal() Evicted {
+	return Evicted{Logs: atomic.LoadInt64(&s.evicted.Logs), Bytes: atomic.LoadInt64(&s.evicted.Bytes),
+		Records: atomic.LoadInt64(&s.evicted.Records)}
+}
+
+// ReleaseDescriptors closes segments that are not being written or read at this moment. It is for whoever has run out of
+// descriptors.
+func (s *Spool) ReleaseDescriptors() { s.closeIdle(true) }
+
+// noteOpenError has idle segments closed where err says that the process or the machine has no descriptor left.
+func (s *Spool) noteOpenError(err error) {
+	if outOfDescriptors(err) {
+		s.descriptors.Store(true)
+		s.wake()
+	}
+}
+
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
 
 // Close makes everything durable and stops; what is not read yet waits for the next process. It returns when ctx ends,
 // at the latest. Files stay open: whoever still reads or appends must not find others under their descriptors.
@@ -246,11 +371,11 @@ func (s *Spool) Close(ctx context.Context) error {
 		s.done.Wait()
 		errs := s.syncAll()
 		for _, l := range s.Logs() {
-			l.care.Lock()
-			if len(*l.losses.Load()) > 0 || l.losing.Load() != nil {
-				errs = errors.Join(errs, l.writeLedger(nil))
+			l.maintMu.Lock()
+			if !l.removed && (len(*l.sharedGaps.Load()) > 0 || l.published.Load() != nil) {
+				errs = errors.Join(errs, l.writeGapFile(nil))
 			}
-			l.care.Unlock()
+			l.maintMu.Unlock()
 		}
 		finished <- errs
 	}()
@@ -258,6 +383,6 @@ func (s *Spool) Close(ctx context.Context) error {
 	case err := <-finished:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("spool: not all of it could be made durable in time: %w", ctx.Err())
+		return fmt.Errorf("spool: not everything was made durable in time: %w", ctx.Err())
 	}
 }

@@ -116,7 +116,7 @@ func TestBlockEndsWhenThereIsRoom(t *testing.T) {
 				require.Empty(t, gaps)
 				seen, off = seen+n, end
 				r.log.View("v").Release(off)
-				r.spool.round(false)
+				r.spool.maintain(false)
 			}
 		}
 	}
@@ -136,7 +136,7 @@ func TestFullDisk(t *testing.T) {
 		r.write(300)
 		r.clock = r.clock.Add(2 * time.Second)
 		r.write(100)
-		r.spool.round(true)
+		r.spool.maintain(true)
 		if kill {
 			r.reopen(LogOptions{MaxBytes: 1 << 30, Views: map[string]int64{"v": 0}})
 		}
@@ -170,7 +170,7 @@ func TestWithoutSplice(t *testing.T) {
 	require.EqualValues(t, 350, frames+gaps[0].Records)
 }
 
-// The journal can't be written at first: the container is not held up, and the journal follows.
+// The manifest can't be written at first: the container is not held up, and the manifest follows.
 func TestJournalFollows(t *testing.T) {
 	r := newRig(t, LogOptions{})
 	r.spool.disk.create = func(string) (*os.File, error) { return nil, unix.EROFS }
@@ -180,8 +180,8 @@ func TestJournalFollows(t *testing.T) {
 	r.write(10)
 	r.spool.disk.create = realDisk.create
 	r.clock = r.clock.Add(2 * time.Second)
-	r.spool.round(true)
-	require.FileExists(t, filepath.Join(r.dir, "c-2", journalName))
+	r.spool.maintain(true)
+	require.FileExists(t, filepath.Join(r.dir, "c-2", manifestName))
 	r.write(10)
 	frames, gaps, _ := r.read("v", 0)
 	require.EqualValues(t, 10, frames)
@@ -195,7 +195,7 @@ func TestEndIsNeverBeforeACheckpoint(t *testing.T) {
 	r.write(10)
 	lost := r.log.End()
 	segs := *r.log.segments.Load()
-	require.NoError(t, segs[0].file.Truncate(lost/2))
+	require.NoError(t, os.Truncate(segs[0].name, lost/2))
 	r.reopen(LogOptions{MaxBytes: 1 << 30, Views: map[string]int64{"a": lost, "b": 0}})
 	require.Equal(t, lost, r.log.End())
 	r.write(10)
@@ -219,7 +219,7 @@ func TestReleasedIsPunched(t *testing.T) {
 		r.write(100)
 	}
 	r.log.View("v").Release(r.log.End())
-	r.spool.round(false)
+	r.spool.maintain(false)
 	require.Less(t, r.log.Stored(), int64(blockSize+1))
 	var st unix.Stat_t
 	require.NoError(t, unix.Stat(segmentName(r.log.dir, 0), &st))
@@ -233,7 +233,7 @@ func TestHistoryStaysAndGivesWay(t *testing.T) {
 	}
 	r.log.View("v").Release(r.log.End())
 	r.log.Finish()
-	r.spool.round(false)
+	r.spool.maintain(false)
 	require.InDelta(t, 32<<10, r.log.Stored(), 8<<10)
 	p := make([]byte, 64<<10)
 	n, at, err := r.log.Replay(p, 0)
@@ -242,7 +242,7 @@ func TestHistoryStaysAndGivesWay(t *testing.T) {
 	r.reopen(LogOptions{History: 32 << 10, MaxBytes: 1 << 20, Views: map[string]int64{"v": 0}})
 	require.Nil(t, r.log.View("v"), "what was delivered is not to be delivered again")
 	r.spool.opt.MaxBytes = 1 << 10
-	r.spool.round(false)
+	r.spool.maintain(false)
 	entries, err := os.ReadDir(r.dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)
@@ -252,9 +252,9 @@ func TestStoredJudgesJournals(t *testing.T) {
 	r := newRig(t, LogOptions{})
 	r.write(1)
 	for dir, files := range map[string]map[string]string{
-		"c-torn":    {journalName: `{"a":`},
+		"c-torn":    {manifestName: `{"a":`},
 		"c-none":    {},
-		"c-damaged": {journalName: `{"a":`, "00000000000000000000.seg": "x"},
+		"c-damaged": {manifestName: `{"a":`, "00000000000000000000.seg": "x"},
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Join(r.dir, dir), 0o700))
 		for name, content := range files {
@@ -264,7 +264,8 @@ func TestStoredJudgesJournals(t *testing.T) {
 	r.open()
 	stored, err := r.spool.Stored()
 	require.ErrorContains(t, err, "c-damaged")
-	require.Equal(t, []Stored{{Key: "c-1", Journal: []byte(`{"a":1}`)}}, stored)
+	require.Equal(t, []Stored{{Key: "c-1", Manifest: []byte(`{"a":1}`)}, {Key: "c-damaged"}}, stored,
+		"what is stored under a damaged manifest is still to be delivered")
 	require.NoDirExists(t, filepath.Join(r.dir, "c-torn"))
 	require.NoDirExists(t, filepath.Join(r.dir, "c-none"))
 }

@@ -23,7 +23,7 @@ func (s *Spool) syncEvery(ctx context.Context) {
 		}
 		err := s.syncAll()
 		if err != nil && !failing {
-			s.opt.Log.Warn("spool: fsync failed; a crash of the machine may lose what it would have kept", "error", err)
+			s.opt.Log.Warn("spool: fsync failed; a crash of the machine may lose what it would have historyOnly", "error", err)
 		}
 		failing = err != nil
 	}
@@ -58,4 +58,4 @@ func (s *Spool) syncAll() error {
 }
 
 // unsynced says that Sync would have something to do.
-func (l *Log) unsynced() bool { return l.end.Load() > max(l.synced.Load(), l.settled()) }
+func (l *Log) unsynced() bool { return l.end.Load() > max(l.synced.Load(), l.lowestReleased()) }

@@ -13,119 +13,148 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What Take says beside io.EOF.
+// What Take returns beside io.EOF.
 var (
-	// ErrEmpty says that there is nothing in the pipe now, and that somebody still may write into it.
+	// ErrEmpty: there is nothing in the pipe now, and somebody still may write into it.
 	ErrEmpty = errors.New("pipe is empty")
-	// ErrClosed says that the spool was closed; what is in the pipe waits there for the next process.
+	// ErrClosed: the spool was closed; what is in the pipe waits there for the next process.
 	ErrClosed = errors.New("spool is closed")
-	// ErrFull says that nothing was taken because the disk is full, and that the keeper may yet make room: it is to be
-	// tried again in a millisecond or two, for some fifty.
+	// ErrFull: nothing was taken because the disk is full, or no descriptor is left, and maintenance may yet make room.
+	// Take is to be called again after a millisecond or two.
 	ErrFull = errors.New("disk is full")
 )
 
 const (
-	// heldAtMost bounds how long capture waits for the keeper to make room.
-	heldAtMost = 50 * time.Millisecond
-	heldPause  = time.Millisecond
-	// alwaysAllowed is what the spool may take up though the disk has less free than it is to have: enough for what is
-	// on its way to a backend that works, so that a disk which others have filled does not stop all collection.
+	// maxWait bounds how long capture waits for maintenance to make room on the disk, waitPause is how long at a time.
+	maxWait   = 50 * time.Millisecond
+	waitPause = time.Millisecond
+	// maxDescriptorWait bounds how long it waits for a descriptor: less than the ten seconds that the engine waits for a
+	// container's last lines (moby container/monitor.go, loggerCloseTimeout).
+	maxDescriptorWait = 8 * time.Second
+	// alwaysAllowed is what the spool may take up though the disk has less free than it must have: enough for what is on
+	// its way to a backend that works, so that a disk which others have filled does not stop all collection.
 	alwaysAllowed = 16 << 20
 )
 
 // Take moves what is in the pipe to the end of the log, in one piece, and returns how many bytes left the pipe. It never
 // waits. ErrEmpty, io.EOF (nobody has the pipe open for writing) and ErrFull come with no bytes. Where the disk takes no
-// more, it takes from the pipe all the same, counts what it throws away, and tries the disk again from time to time.
+// more, Take empties the pipe all the same, counts what it discards, and tries the disk again from time to time.
 //
 // splice(2) leaves in the pipe what it did not write, so nothing is lost when the process is killed in between. One
-// goroutine calls it at a time.
+// goroutine calls Take at a time.
 func (l *Log) Take(pipe int) (int, error) {
 	if l.spool.closed.Load() {
 		return 0, ErrClosed
 	}
-	if l.losingNow == nil {
+	l.writeMu.Lock()
+	defer l.writeMu.Unlock()
+	if l.discarding == nil {
 		err := l.refusal()
 		if err == nil {
 			var n int
 			if n, err = l.store(pipe); err == nil || err == ErrEmpty || err == io.EOF {
-				l.starved = time.Time{}
+				l.diskFullSince = time.Time{}
 				return n, err
 			}
 			if l.mayWait(err) {
 				return 0, ErrFull
 			}
 		}
-		l.beginLoss(err)
+		l.startDiscarding(err)
 	}
 	return l.discard(pipe)
 }
 
-// mayWait says that the disk is full and that the keeper has not yet had its time to make room.
+// mayWait reports whether the disk is full, or no descriptor is left, and maintenance has not yet had its time to mend
+// that.
 func (l *Log) mayWait(err error) bool {
-	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+	wait := maxWait
+	if outOfDescriptors(err) {
+		l.spool.noteOpenError(err)
+		wait = maxDescriptorWait
+	} else if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return false
 	}
 	l.spool.wake()
 	now := l.spool.now()
-	if l.starved.IsZero() {
-		l.starved = now
+	if l.diskFullSince.IsZero() {
+		l.diskFullSince = now
 	}
-	return now.Sub(l.starved) < heldAtMost
+	return now.Sub(l.diskFullSince) < wait
 }
 
-// Hold is how long capture is to leave the pipe alone, because a budget is exceeded: 0 mostly. Whoever must not wait,
-// because the stream ends, may call Take all the same.
-func (l *Log) Hold() time.Duration {
-	soft, hard := l.over()
+// Backpressure is how long capture must leave the pipe alone because a budget is exceeded: usually 0. A caller that must
+// not wait, because the stream ends, may call Take all the same.
+func (l *Log) Backpressure() time.Duration {
+	soft, hard := l.overBudget()
 	if soft > 0 {
 		l.spool.wake()
 	}
-	if hard <= 0 || l.losingNow != nil {
-		if !l.held.IsZero() {
-			l.held, l.overdue = time.Time{}, false
-			l.yields.Store(l.opt.WhenFull == DropOldest)
+	l.rearmBlock(soft)
+	if hard <= 0 || l.discarding != nil {
+		if !l.overBudgetSince.IsZero() {
+			l.overBudgetSince, l.graceExpired = time.Time{}, false
+			l.heldUp.Store(0)
 		}
 		return 0
 	}
 	now := l.spool.now()
-	if l.held.IsZero() {
-		l.held = now
+	if l.overBudgetSince.IsZero() {
+		l.overBudgetSince = now
 	}
-	waited := now.Sub(l.held)
-	if l.opt.WhenFull == Block {
+	waited := now.Sub(l.overBudgetSince)
+	if l.opt.WhenFull == Block && !l.blockSpent {
 		if left := l.opt.BlockTimeout - waited; left > 0 {
-			return min(10*heldPause, left)
+			l.heldUp.CompareAndSwap(0, l.overBudgetSince.UnixNano())
+			return min(10*waitPause, left)
 		}
-		l.yields.Store(true)
-		waited -= l.opt.BlockTimeout
+		l.spendBlock()
+		l.overBudgetSince, waited = now, 0
 	}
-	if waited < heldAtMost {
-		return heldPause
+	if waited < maxWait {
+		return waitPause
 	}
-	l.overdue = true
+	l.graceExpired = true
 	return 0
 }
 
-// over is by how many bytes the tightest of the budgets is exceeded: beyond what lets the keeper begin to make room, and
-// beyond what may be used at all.
-func (l *Log) over() (soft, hard int64) {
+// spendBlock ends the wait of the policy Block: from now on the oldest data are dropped.
+func (l *Log) spendBlock() {
+	l.blockSpent, l.blockSpentAt = true, l.lowestReleased()
+	l.heldUp.Store(0)
+	l.dropAllowed.Store(true)
+	l.spool.wake()
+}
+
+// rearmBlock has Block wait again once the readers have released something and the budget is no longer exceeded. While
+// the backend takes nothing it has waited once, not once for each piece.
+func (l *Log) rearmBlock(soft int64) {
+	if l.blockSpent && soft <= 0 && l.lowestReleased() > l.blockSpentAt {
+		l.blockSpent = false
+		l.dropAllowed.Store(false)
+	}
+}
+
+// overBudget is by how many bytes the tightest of the budgets is exceeded: soft where maintenance begins to make room,
+// hard where no more may be used.
+func (l *Log) overBudget() (soft, hard int64) {
 	s, mine, all := l.spool, l.stored.Load(), l.spool.stored.Load()
 	soft = max(mine-softLimit(l.opt.MaxBytes), s.excess())
-	hard = max(mine-l.opt.MaxBytes, all-s.opt.MaxBytes, min(s.short.Load(), all-alwaysAllowed))
+	hard = max(mine-l.opt.MaxBytes, all-s.opt.MaxBytes, min(s.freeShortfall.Load(), all-alwaysAllowed))
 	return soft, hard
 }
 
-// softLimit is where the keeper begins to make room in a budget.
+// softLimit is where maintenance begins to make room in a budget.
 func softLimit(budget int64) int64 { return budget - budget/16 }
 
 var errFull = errors.New("the spool's budget is used up, and what is in it is being delivered")
 
-// refusal is why nothing more may be stored now, nil mostly.
+// refusal is why nothing more may be stored now, usually nil.
 func (l *Log) refusal() error {
-	if l.spilled != nil {
-		return l.spillCause
+	if l.unstored != nil {
+		return l.unstoredCause
 	}
-	if _, hard := l.over(); hard > 0 && l.overdue {
+	if _, hard := l.overBudget(); hard > 0 && l.graceExpired {
 		return errFull
 	}
 	return nil
@@ -137,12 +166,16 @@ func (l *Log) store(pipe int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	f, err := g.open()
+	if err != nil {
+		return 0, err
+	}
 	size := g.size.Load()
-	n, err := l.move(pipe, g, size, int(l.segmentLimit()-size))
+	n, err := l.move(pipe, f, size, int(l.segmentLimit()-size))
 	switch {
 	case n > 0:
 		g.size.Store(size + int64(n))
-		l.addStored(int64(n))
+		l.addStored(roundUp(size+int64(n)) - roundUp(size))
 		l.end.Store(g.base + size + int64(n))
 		return n, nil
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
@@ -153,30 +186,30 @@ func (l *Log) store(pipe int) (int, error) {
 	return 0, err
 }
 
-func (l *Log) move(pipe int, g *segment, at int64, max int) (int, error) {
+func (l *Log) move(pipe int, f *os.File, at int64, max int) (int, error) {
 	if !l.spool.noSplice.Load() {
-		n, err := l.spool.disk.splice(pipe, g.fd(), at, max)
+		n, err := l.spool.disk.splice(pipe, int(f.Fd()), at, max)
 		if n > 0 || !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 			return n, err
 		}
-		l.spool.opt.Log.Info("spool: splice is not supported here, copying instead", "error", err)
+		l.spool.opt.Log.Info("spool: the file system does not support splice, copying instead", "error", err)
 		l.spool.noSplice.Store(true)
 	}
-	return l.copy(pipe, g, at, max)
+	return l.copy(pipe, f, at, max)
 }
 
 // copy is what move does where the file system can't splice. What was read and could not be written has left the pipe:
-// it is kept to be counted, and is the beginning of a loss.
-func (l *Log) copy(pipe int, g *segment, at int64, max int) (int, error) {
+// it is kept to be counted, and begins a gap.
+func (l *Log) copy(pipe int, f *os.File, at int64, max int) (int, error) {
 	mem := scratch.Get().(*[]byte)
 	defer scratch.Put(mem)
 	n, err := unix.Read(pipe, (*mem)[:min(max, len(*mem))])
 	if n <= 0 {
 		return 0, err
 	}
-	m, err := l.spool.disk.write(g.file, (*mem)[:n], at)
+	m, err := l.spool.disk.write(f, (*mem)[:n], at)
 	if m < n {
-		l.spilled, l.spillCause = bytes.Clone((*mem)[m:n]), err
+		l.unstored, l.unstoredCause = bytes.Clone((*mem)[m:n]), err
 	}
 	if m == 0 {
 		return 0, err
@@ -210,5 +243,7 @@ func (l *Log) newSegment(base int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &segment{base: base, file: f}, nil
+	g := &segment{base: base, name: name, spool: l.spool}
+	g.attach(f)
+	return g, nil
 }

@@ -22,20 +22,28 @@ type View struct {
 	released atomic.Int64 // its checkpoint, below which it will not read again
 	cursor   atomic.Int64 // where its furthest read began: a boundary between frames
 
-	mu    sync.Mutex // against the keeper; capture never takes it
-	read  int64      // where its furthest read ended: what lies below is in flight
-	limit int64      // reads stop here while the keeper gives up what lies above
-	gaps  []gap      // ascending, apart
-	grows bool       // the last gap will grow by what the keeper gives up now; its reader waits for that
+	// mu guards the fields below against maintenance; capture never takes it.
+	mu    sync.Mutex
+	read  int64 // where its furthest read ended: what lies below is in flight
+	limit int64 // reads stop here while maintenance gives up what lies above
+	gaps  []gap // ascending, apart
+	// lastGapGrows is set while the last gap is being extended; its reader waits for that.
+	lastGapGrows bool
 }
 
 var _ stream.Stream = (*View)(nil)
 
 func newView(l *Log, name string, at int64) *View {
-	v := &View{log: l, name: name, read: at, limit: maxOffset}
+	v := &View{log: l, name: name, limit: maxOffset}
+	v.start(at)
+	return v
+}
+
+// start moves a view that has not read yet.
+func (v *View) start(at int64) {
+	v.read = at
 	v.released.Store(at)
 	v.cursor.Store(at)
-	return v
 }
 
 // Key implements stream.Stream.
@@ -50,6 +58,9 @@ func (v *View) Ended() bool { return v.log.ended.Load() }
 // Mark implements stream.Stream: a log's key and offsets are never given to other bytes, so there is nothing to prove.
 func (v *View) Mark(int64) ([]byte, error) { return nil, nil }
 
+// Released is the view's checkpoint. Before the first Release it is where the view begins.
+func (v *View) Released() int64 { return v.released.Load() }
+
 // ReadAt implements stream.Stream.
 func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	v.mu.Lock()
@@ -58,18 +69,18 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	end := v.log.End()
 	mine, next := findGap(v.gaps, off)
 	if mine != nil {
-		if v.grows && mine == &v.gaps[len(v.gaps)-1] {
+		if v.lastGapGrows && mine == &v.gaps[len(v.gaps)-1] {
 			return 0, nil
 		}
-		mine.seen = true
+		mine.reported = true
 		return 0, mine.error()
 	}
-	loss, nextLoss := findGap(*v.log.losses.Load(), off)
-	if loss != nil {
-		return 0, loss.error()
+	shared, nextShared := findGap(*v.log.sharedGaps.Load(), off)
+	if shared != nil {
+		return 0, shared.error()
 	}
 	var n int
-	if stop := min(end, v.limit, next, nextLoss); off < stop {
+	if stop := min(end, v.limit, next, nextShared); off < stop {
 		var err error
 		if n, err = v.log.pread(p, off, stop); err != nil {
 			return 0, err
@@ -94,20 +105,20 @@ func (v *View) Release(off int64) {
 	}
 	v.mu.Unlock()
 	v.released.Store(off)
-	v.log.touch()
+	v.log.wakeMaintenance()
 }
 
 // boundary is the highest offset that is known to lie between two frames, because the view began to read there, or has
 // released what lies below.
 func (v *View) boundary() int64 { return max(v.cursor.Load(), v.released.Load()) }
 
-// fence keeps the view from reading beyond the first boundary between frames that it has not read past, and returns
+// limitReads keeps the view from reading beyond the first boundary between frames that it has not read past, and returns
 // that boundary: what lies below is in flight and will be delivered. exact is false where the bytes read are no frames,
-// so that there is no such boundary. lift takes the fence away.
-func (v *View) fence(end int64) (at int64, exact bool) {
+// so that there is no such boundary. unlimitReads takes the limit away.
+func (v *View) limitReads(end int64) (at int64, exact bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	at, _, exact = v.log.hop(v.boundary(), v.read, end)
+	at, _, exact = v.log.skipFrames(v.boundary(), v.read, end)
 	if at < v.read && exact {
 		at = end // all but the beginning of a frame is in flight
 	}
@@ -115,18 +126,18 @@ func (v *View) fence(end int64) (at int64, exact bool) {
 	if n := len(v.gaps); n > 0 {
 		at = max(at, v.gaps[n-1].to)
 	}
-	if loss, ok := v.log.lossAt(at); ok {
-		at = loss.to
+	if g, ok := v.log.sharedGapAt(at); ok {
+		at = g.to
 	}
 	v.limit = min(at, end)
 	n := len(v.gaps)
-	v.grows = n > 0 && v.gaps[n-1].to == v.limit && !v.gaps[n-1].seen
+	v.lastGapGrows = n > 0 && v.gaps[n-1].to == v.limit && !v.gaps[n-1].reported
 	return v.limit, exact
 }
 
-func (v *View) lift() {
+func (v *View) unlimitReads() {
 	v.mu.Lock()
-	v.limit, v.grows = maxOffset, false
+	v.limit, v.lastGapGrows = maxOffset, false
 	v.mu.Unlock()
 }
 
@@ -134,7 +145,7 @@ func (v *View) lift() {
 func (v *View) merged(g gap) gap {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if n := len(v.gaps); v.grows {
+	if n := len(v.gaps); v.lastGapGrows {
 		last := v.gaps[n-1]
 		last.extend(g)
 		return last
@@ -142,23 +153,23 @@ func (v *View) merged(g gap) gap {
 	return g
 }
 
-// giveUp adds a gap that merged returned, and lifts the fence.
-func (v *View) giveUp(g gap) {
+// addGap adds a gap that merged returned, and takes the limit away.
+func (v *View) addGap(g gap) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.grows {
+	if v.lastGapGrows {
 		v.gaps = v.gaps[:len(v.gaps)-1]
 	}
 	v.gaps = append(v.gaps, g)
-	v.limit, v.grows = maxOffset, false
+	v.limit, v.lastGapGrows = maxOffset, false
 }
 
-// settledGaps are the gaps that will stay as they are.
-func (v *View) settledGaps() []gap {
+// finalGaps are the gaps that will stay as they are.
+func (v *View) finalGaps() []gap {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	gaps := v.gaps
-	if v.grows {
+	if v.lastGapGrows {
 		gaps = gaps[:len(gaps)-1]
 	}
 	return slices.Clone(gaps)
@@ -173,29 +184,37 @@ func (g *gap) extend(by gap) {
 	}
 }
 
-// fillHoles makes a gap of each part between the view's checkpoint and the end that is in no segment and that the ledger
-// does not explain: a crash of the machine took it.
+// fillHoles makes a gap of each part between the view's checkpoint and the end that is in no segment and that the gap
+// file does not explain. What lies before all segments was given back when other readers had it; a crash of the machine
+// took the rest.
 func (v *View) fillHoles(segs []*segment, end int64) {
-	losses := *v.log.losses.Load()
+	shared := *v.log.sharedGaps.Load()
 	for at := v.released.Load(); at < end; {
 		mine, next := findGap(v.gaps, at)
-		loss, nextLoss := findGap(losses, at)
+		all, nextShared := findGap(shared, at)
 		i := segmentAt(segs, at)
 		switch {
 		case mine != nil:
 			at = mine.to
-		case loss != nil:
-			at = loss.to
+		case all != nil:
+			at = all.to
 		case i >= 0 && at < segs[i].end():
 			at = segs[i].end()
 		default:
-			next = min(next, nextLoss, end)
+			reason := reasonCrash
+			if i < 0 && v.fromStart() {
+				reason = reasonRemoved
+			}
+			next = min(next, nextShared, end)
 			if i+1 < len(segs) {
 				next = min(next, segs[i+1].base)
 			}
-			v.gaps = append(v.gaps, gap{from: at, to: next, records: -1, reason: "lost in a crash", seen: true})
+			v.gaps = append(v.gaps, gap{from: at, to: next, records: -1, reason: reason, reported: true})
 			sortGaps(v.gaps)
 			at = next
 		}
 	}
 }
+
+// fromStart reports whether the view was opened without a checkpoint.
+func (v *View) fromStart() bool { return v.log.opt.Views[v.name] < 0 }

@@ -10,8 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // inodes are numbers, and births, that a test gives to files in the place of those of the file system, which gives some
@@ -23,24 +21,24 @@ type inodes struct {
 }
 
 type identity struct {
-	find.Inode
-	birth int64
+	inode
+	btime int64
 }
 
 // newInodes is in force until restore is called. births says that the file system knows when a file was made, as most do.
 func newInodes(births bool) (n *inodes, restore func()) {
 	n = &inodes{given: map[uint64]identity{}}
-	before := find.TestStat
-	find.TestStat = func(s *find.Stat) {
-		own, ok := n.given[s.Ino]
+	before := amend
+	amend = func(s *stat) {
+		own, ok := n.given[s.ino]
 		if !ok {
 			return
 		}
-		if s.Inode, s.Birth = own.Inode, 0; births {
-			s.Birth = own.birth
+		if s.inode, s.btime = own.inode, 0; births {
+			s.btime = own.btime
 		}
 	}
-	return n, func() { find.TestStat = before }
+	return n, func() { amend = before }
 }
 
 // useInodes is newInodes until the test ends.
@@ -54,16 +52,16 @@ func useInodes(t testing.TB, births bool) *inodes {
 const firstBirth = 1_700_000_000_000_000_000
 
 // give gives the file at path, which was just made, a number that no file has.
-func (n *inodes) give(t tb, path string) find.Inode {
+func (n *inodes) give(t tb, path string) inode {
 	t.Helper()
 	n.next++
-	id := find.Inode{Dev: 1, Ino: n.next}
+	id := inode{dev: 1, ino: n.next}
 	n.giveAgain(t, path, id)
 	return id
 }
 
 // giveAgain gives the file at path, which was just made, a number that another file had.
-func (n *inodes) giveAgain(t tb, path string, id find.Inode) {
+func (n *inodes) giveAgain(t tb, path string, id inode) {
 	t.Helper()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
@@ -73,10 +71,10 @@ func (n *inodes) giveAgain(t tb, path string, id find.Inode) {
 
 // born gives a file that was just made a number: a new one, or one that no file has any more.
 func (m *model) born(t *rapid.T, name string) {
-	used := map[find.Inode]bool{}
+	used := map[inode]bool{}
 	for other := range m.files {
 		if s, err := statPath(m.path(other)); err == nil && other != name {
-			used[s.Inode] = true
+			used[s.inode] = true
 		}
 	}
 	if m.up {
@@ -84,13 +82,13 @@ func (m *model) born(t *rapid.T, name string) {
 			used[id] = true
 		}
 	}
-	free := []find.Inode{{}}
+	free := []inode{{}}
 	for i := range m.inodes.next {
-		if id := (find.Inode{Dev: 1, Ino: i + 1}); !used[id] {
+		if id := (inode{dev: 1, ino: i + 1}); !used[id] {
 			free = append(free, id)
 		}
 	}
-	if id := rapid.SampledFrom(free).Draw(t, "inode"); id != (find.Inode{}) {
+	if id := rapid.SampledFrom(free).Draw(t, "inode"); id != (inode{}) {
 		m.inodes.giveAgain(t, m.path(name), id)
 	} else {
 		m.inodes.give(t, m.path(name))
@@ -98,29 +96,17 @@ func (m *model) born(t *rapid.T, name string) {
 }
 
 // handles are the inodes that stay what they are because they are open.
-func (t *Tailer) handles() map[find.Inode]bool {
-	open := map[find.Inode]bool{}
-	for _, o := range t.origins {
-		for g := range o.all() {
-			if g.body != nil {
-				open[g.Inode] = true
-			}
+func (t *Tailer) handles() map[inode]bool {
+	open := map[inode]bool{}
+	for f := range t.all() {
+		if f.body != nil {
+			open[f.inode] = true
 		}
-		for id := range o.pending {
-			open[id] = true
-		}
+	}
+	for id := range t.held {
+		open[id] = true
 	}
 	return open
-}
-
-// statPath asks for the file at p.
-func statPath(p string) (find.Stat, error) {
-	f, err := os.Open(p)
-	if err != nil {
-		return find.Stat{}, err
-	}
-	defer f.Close()
-	return find.StatFile(f)
 }
 
 // The model told this story: both of two rotated files were compressed, the one whose handle was closed first, so that
@@ -138,7 +124,7 @@ func TestCompressedAndItsInodeGivenToTheNextCompressedFile(t *testing.T) {
 	r.rename("access.log.1", "access.log.2")
 	r.rename("access.log", "access.log.1")
 	r.pass(time.Minute)
-	r.tailer.closeIdle()
+	r.tailer.relieve()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.compress("access.log.1")
 	inodes.give(t, r.path("access.log.1.gz"))
@@ -165,7 +151,7 @@ func TestInodeOfAnEmptyFileGivenToAnother(t *testing.T) {
 			if down {
 				r.kill()
 			} else {
-				r.tailer.closeIdle()
+				r.tailer.relieve()
 			}
 			r.remove("access.log.1")
 			r.write("access.log", "")
@@ -195,7 +181,7 @@ func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
 			r.write("access.log", "one\n")
 			one := inodes.give(t, r.path("access.log"))
 			r.pass(time.Minute)
-			r.tailer.closeIdle()
+			r.tailer.relieve()
 			require.Zero(t, r.tailer.Counts().Open)
 			r.remove("access.log")
 			r.write("private.txt", "nobody's business\n")
@@ -220,11 +206,11 @@ func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
 // A file whose inode was given to another one must not become a file of the declarations that select the other.
 func TestInodeGivenToAFileOfAnotherDeclaration(t *testing.T) {
 	inodes := useInodes(t, false)
-	r := newRig(t, access, Selection{Name: "other", Pattern: "other.log"}).start()
+	r := newRig(t, access, Watch{Name: "other", Pattern: "other.log"}).start()
 	r.write("access.log", "one\n")
 	one := inodes.give(t, r.path("access.log"))
 	r.pass(time.Minute)
-	r.tailer.closeIdle()
+	r.tailer.relieve()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.remove("access.log")
 	r.write("other.log", "of other\n")

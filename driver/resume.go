@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/spool"
+)
+
+// engineFIFOs is where the engine creates a plugin's FIFOs (moby daemon/logger/plugin.go).
+const engineFIFOs = "/run/docker/logging"
+
+// resume continues with what an earlier process left: it reads from FIFOs that still exist, and delivers the rest of
+// those that don't.
+func (s *sessions) resume() {
+	defer close(s.resumed)
+	stored, err := s.spool.Stored()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Error("part of the spool is damaged; what it holds is delivered without its tags", "error", err)
+	}
+	checkpoints := s.allCheckpoints()
+	dir, lost := engineFIFOs, 0
+	for _, found := range stored {
+		m, err := manifest.Decode(found.Manifest)
+		if err != nil {
+			m = s.standIn(found.Key)
+			lost++
+		} else {
+			dir = filepath.Dir(m.File)
+		}
+		if err := s.resumeOne(found, m, checkpoints[found.Key]); err != nil {
+			s.log.Error("failed to resume a stream of an earlier process", "stream", found.Key, "error", err)
+		}
+	}
+	if lost > 0 {
+		s.adopt(dir)
+	}
+	if len(stored) > 0 {
+		s.log.Info("resumed the streams of an earlier process", "streams", len(stored), "captures", s.count())
+	}
+}
+
+func (s *sessions) resumeOne(found spool.Stored, m *manifest.Manifest, checkpoints map[string]int64) error {
+	o := s.logOptions(m, checkpoints)
+	if m.File == "" { // a stand-in does not know the names of the declarations: nothing is delivered twice to any
+		if positions := slices.Collect(maps.Values(checkpoints)); len(positions) > 0 {
+			for name := range o.Views {
+				o.Views[name] = slices.Min(positions)
+			}
+		}
+	}
+	l, err := s.spool.Resume(found.Key, o)
+	if err != nil {
+		return err
+	}
+	s.storeTakenOver(l, o)
+	if !found.Ended {
+		s.resumeCapture(l, m)
+	}
+	s.attach(l, m)
+	return nil
+}
+
+// resumeCapture reads a FIFO from where the earlier process stopped. Where it is gone, the container has ended
+// meanwhile, and what the FIFO held is lost.
+func (s *sessions) resumeCapture(l *spool.Log, m *manifest.Manifest) {
+	if m.File == "" {
+		l.Finish() // adopt captures its FIFO, into a stream of its own
+		return
+	}
+	name := filepath.Base(m.File)
+	one := &session{container: m.Name(), file: m.File, log: l, resumed: true}
+	if !s.reserve(name, one) {
+		return
+	}
+	if err := s.capture(name, one); err != nil {
+		s.unreserve(name, one)
+		s.log.Warn("container's FIFO no longer exists: stored data will be delivered, what the FIFO held is lost",
+			"stream", l.Key(), "container", m.Container, "error", err)
+		l.AddUnknownGap("container ended while Remora was not running")
+		l.Finish()
+	}
+}
+
+// standIn is the manifest of a log whose own is damaged: its container is known by the beginning of its id, and collected
+// as if it declared nothing.
+func (s *sessions) standIn(key string) *manifest.Manifest {
+	id, started := key, time.Now()
+	if at := strings.LastIndexByte(key, '-'); at >= 0 {
+		id = key[:at]
+		if ns, err := strconv.ParseInt(key[at+1:], 36, 64); err == nil {
+			started = time.Unix(0, ns)
+		}
+	}
+	set := s.dialect.Read(declare.Input{DefaultTarget: s.settings.DefaultTarget})
+	c := origin.Container{ID: id}
+	return &manifest.Manifest{Container: id, Started: started, Origin: c.Tags(s.host, ""), Declarations: set.Declarations}
+}
+
+// adopt captures the FIFOs in dir that belong to no manifest, because it is damaged: their containers would else stop
+// when the pipe is full. The engine names FIFOs at random, so whose each one is can't be told any more. Where the engine
+// is about to call StartLogging for one, that call replaces the stand-in.
+func (s *sessions) adopt(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		s.log.Error("failed to look for the FIFOs of containers whose manifest is damaged", "directory", dir, "error", err)
+		return
+	}
+	for _, e := range entries {
+		st, err := e.Info()
+		if err != nil || st.Mode()&fs.ModeNamedPipe == 0 {
+			continue
+		}
+		m := s.standIn("unknown")
+		m.File = filepath.Join(dir, e.Name())
+		one := &session{file: m.File, resumed: true, adopted: true}
+		if !s.reserve(e.Name(), one) {
+			continue
+		}
+		if err := s.begin(e.Name(), one, m); err != nil {
+			s.unreserve(e.Name(), one)
+			s.log.Error("failed to capture a container whose manifest is damaged", "fifo", m.File, "error", err)
+			continue
+		}
+		s.log.Warn("capturing a container whose manifest is damaged, without its tags and declarations", "fifo", m.File)
+	}
+}

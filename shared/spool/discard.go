@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spool
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// retryPause is how long a disk that took no more is left alone.
+const retryPause = time.Second
+
+// probeSize is how much space there must be before storing is tried again.
+const probeSize = 256 << 10
+
+// openGap is a gap that grows: what comes through the pipe is counted and discarded. The bytes keep their offsets, as if
+// they had been stored and then given up, so that readers get a Gap for them.
+type openGap struct {
+	gap
+	counter frameCounter
+	retry   time.Time
+}
+
+// startDiscarding ends the log at its last whole frame and begins to discard what follows. Under writeMu.
+func (l *Log) startDiscarding(cause error) {
+	end := l.end.Load()
+	at, _, ok := l.skipFrames(l.knownBoundary(end), end, end)
+	e := &openGap{gap: gap{from: at, to: end, reason: discardReason(cause)}, retry: l.spool.now().Add(retryPause)}
+	e.counter.lost = !ok
+	if ok {
+		e.counter.count(l.unfinished(at, end))
+	} else {
+		e.from = end
+	}
+	e.counter.count(l.unstored)
+	e.to += int64(len(l.unstored))
+	l.unstored, l.unstoredCause, l.diskFullSince = nil, nil, time.Time{}
+	l.end.Store(e.from)
+	l.truncateTo(e.from)
+	l.discarding = e
+	l.publishGap()
+	l.warn("write failed, discarding input", cause)
+}
+
+func discardReason(cause error) string {
+	switch {
+	case errors.Is(cause, errFull):
+		return reasonSpoolFull
+	case errors.Is(cause, unix.ENOSPC), errors.Is(cause, unix.EDQUOT):
+		return "disk full"
+	case errors.Is(cause, unix.EROFS):
+		return "disk read-only"
+	case outOfDescriptors(cause):
+		return "no file descriptors left"
+	}
+	return "disk error"
+}
+
+// knownBoundary is the highest offset, at most end, that is known to lie between two frames.
+func (l *Log) knownBoundary(end int64) int64 {
+	at := l.lastBoundary.Load()
+	for _, v := range l.views {
+		if c := v.boundary(); c <= end {
+			at = max(at, c)
+		}
+	}
+	if gaps := *l.sharedGaps.Load(); len(gaps) > 0 {
+		at = max(at, gaps[len(gaps)-1].to)
+	}
+	return min(at, end)
+}
+
+// unfinished is the beginning of a frame whose end is still to come.
+func (l *Log) unfinished(at, end int64) []byte {
+	p := make([]byte, end-at)
+	n, _ := l.pread(p, at, end)
+	return p[:n]
+}
+
+// truncateTo takes the bytes at and after end out of the last segments. Where even that fails they stay, and nobody reads
+// them.
+func (l *Log) truncateTo(end int64) {
+	segs := *l.segments.Load()
+	for i := len(segs) - 1; i >= 0; i-- {
+		g := segs[i]
+		size := max(min(end-g.base, g.size.Load()), 0)
+		l.addStored(roundUp(size) - roundUp(g.size.Load()))
+		if size == 0 {
+			l.removeSegment(g)
+			continue
+		}
+		if size < g.size.Load() {
+			if err := g.with(func(f *os.File) error { return f.Truncate(size) }); err != nil {
+				l.warn("failed to cut off an unfinished frame", err)
+			}
+			g.size.Store(size)
+		}
+		return
+	}
+}
+
+// removeSegment takes a segment out of the log and off the disk.
+func (l *Log) removeSegment(g *segment) {
+	change(&l.segments, func(segs []*segment) []*segment {
+		return slices.DeleteFunc(segs, func(o *segment) bool { return o == g })
+	})
+	g.remove()
+}
+
+// discard takes a piece out of the pipe and discards it. Once it is time to try the disk again it takes no more than the
+// frame under way. Under writeMu.
+func (l *Log) discard(pipe int) (int, error) {
+	e := l.discarding
+	mem := scratch.Get().(*[]byte)
+	defer scratch.Put(mem)
+	p := *mem
+	if !l.spool.now().Before(e.retry) {
+		if e.counter.boundary() {
+			if l.canStore() {
+				l.stopDiscarding()
+				return 0, nil
+			}
+			e.retry = l.spool.now().Add(retryPause)
+		} else {
+			p = p[:min(int64(len(p)), e.counter.rest())]
+		}
+	}
+	n, err := unix.Read(pipe, p)
+	switch {
+	case n > 0:
+		e.counter.count(p[:n])
+		e.to += int64(n)
+		l.publishGap()
+		return n, nil
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+		return 0, ErrEmpty
+	default:
+		return 0, io.EOF
+	}
+}
+
+// publishGap tells maintenance how much is lost so far, which it persists once a second.
+func (l *Log) publishGap() {
+	g := l.discarding.gap
+	if g.records = l.discarding.counter.frames; l.discarding.counter.lost {
+		g.records = -1
+	}
+	if g.to > g.from {
+		l.published.Store(&g)
+	}
+}
+
+// canStore makes the next segment and sees whether there is room in it.
+func (l *Log) canStore() bool {
+	if soft, _ := l.overBudget(); soft > 0 {
+		l.spool.wake()
+		return false
+	}
+	g, err := l.newSegment(l.discarding.to)
+	if err != nil {
+		return false
+	}
+	f, err := g.open()
+	if err == nil {
+		err = l.spool.disk.allocate(int(f.Fd()), min(probeSize, l.segmentLimit()))
+	}
+	if err != nil {
+		g.remove()
+		return false
+	}
+	l.addSegment(g)
+	return true
+}
+
+// stopDiscarding closes the gap, so that readers get it, and lets the log go on behind it. Under writeMu.
+func (l *Log) stopDiscarding() {
+	if l.discarding == nil {
+		return
+	}
+	l.publishGap()
+	l.discarding = nil
+	g := l.published.Load()
+	if g == nil {
+		return
+	}
+	change(&l.sharedGaps, func(gaps []gap) []gap { return append(gaps, *g) })
+	l.published.Store(nil)
+	l.unwritten.Store(true)
+	l.end.Store(g.to)
+	l.wakeMaintenance()
+	l.spool.opt.Log.Warn("spool writable again", slog.String("stream", l.key), slog.String("reason", g.reason),
+		slog.Int64("records", g.records), slog.Int64("bytes", g.to-g.from))
+}

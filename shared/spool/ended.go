@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spool
+
+import (
+	"cmp"
+	"log/slog"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxHistoryAge is how long the history of a container's earlier start is kept for docker logs.
+	maxHistoryAge = 7 * 24 * time.Hour
+	// maxFreeInodes is how many inodes of the disk stay free, where that is less than a tenth of them.
+	maxFreeInodes = 16 << 10
+	// alwaysEnded is how many logs that have ended are kept though the disk has fewer inodes free than it must have: a
+	// disk whose inodes others have used up must not stop all collection.
+	alwaysEnded = 32
+	// evictedPerPass bounds how long one pass keeps budgets waiting.
+	evictedPerPass = 64
+)
+
+const reasonTooMany = "too many ended streams"
+
+// limitEnded removes logs that have ended where there are too many of them, or where the disk runs out of inodes, and
+// history that is too old. Each costs a directory, some inodes and some memory, however little it holds.
+func (s *Spool) limitEnded(logs []*Log) {
+	var ended []*Log
+	history := 0
+	for _, l := range logs {
+		if !l.ended.Load() || l.expireHistory() {
+			continue
+		}
+		if ended = append(ended, l); l.isHistory() {
+			history++
+		}
+	}
+	excess := max(len(ended)-s.opt.MaxEnded, history-s.opt.MaxEnded/4)
+	if s.inodeShortfall.Load() > 0 {
+		excess = max(excess, min(len(ended)-alwaysEnded, int(min(s.inodeShortfall.Load()/inodesPerLog+1, math.MaxInt32))))
+	}
+	for _, l := range victims(ended, min(excess, evictedPerPass)) {
+		l.evict()
+	}
+}
+
+// inodesPerLog is how many inodes the smallest log has that holds anything: directory, manifest, gap file, a segment and
+// a marker.
+const inodesPerLog = 5
+
+// expireHistory removes a log that is kept for docker logs alone and has become too old for that.
+func (l *Log) expireHistory() bool {
+	l.maintMu.Lock()
+	defer l.maintMu.Unlock()
+	if l.historyOnly && !l.removed && l.spool.now().Sub(l.endedAt) > maxHistoryAge {
+		l.remove()
+	}
+	return l.removed
+}
+
+// victims are the n logs that go first: those that are delivered, the oldest first; then, again and again, the oldest of
+// the container that has most of them, so that one which starts over and over costs itself and nobody else.
+func victims(ended []*Log, n int) []*Log {
+	if n <= 0 {
+		return nil
+	}
+	slices.SortStableFunc(ended, func(a, b *Log) int { return a.endedAt.Compare(b.endedAt) })
+	var found []*Log
+	byContainer := map[string][]*Log{}
+	for _, l := range ended {
+		if l.isHistory() {
+			found = append(found, l)
+		} else {
+			byContainer[l.Container()] = append(byContainer[l.Container()], l)
+		}
+	}
+	for len(found) < n && len(byContainer) > 0 {
+		var most string
+		for id, logs := range byContainer {
+			if c := cmp.Compare(len(logs), len(byContainer[most])); c > 0 || c == 0 && id < most {
+				most = id
+			}
+		}
+		found = append(found, byContainer[most][0])
+		if byContainer[most] = byContainer[most][1:]; len(byContainer[most]) == 0 {
+			delete(byContainer, most)
+		}
+	}
+	return found[:min(n, len(found))]
+}
+
+func (l *Log) isHistory() bool {
+	l.maintMu.Lock()
+	defer l.maintMu.Unlock()
+	return l.historyOnly
+}
+
+// evict removes a log whether it was delivered or not, and reports what was lost with it.
+func (l *Log) evict() {
+	l.maintMu.Lock()
+	if l.removed {
+		l.maintMu.Unlock()
+		return
+	}
+	var lost Evicted
+	if !l.historyOnly {
+		lost.Logs = 1
+		for _, d := range l.dropUnread(math.MaxInt64/2, reasonTooMany) {
+			lost.Bytes += d.to - d.from
+			lost.Records += max(d.records, 0)
+		}
+	}
+	l.remove()
+	l.maintMu.Unlock()
+	if lost.Logs == 0 {
+		return
+	}
+	s := l.spool
+	atomic.AddInt64(&s.evicted.Logs, lost.Logs)
+	atomic.AddInt64(&s.evicted.Bytes, lost.Bytes)
+	atomic.AddInt64(&s.evicted.Records, lost.Records)
+	s.opt.Log.Warn("spool: removed the stream of a container that has ended before it was delivered: too many have ended, "+
+		"or the disk has too few inodes", slog.String("stream", l.key), slog.Int64("records", lost.Records),
+		slog.Int64("bytes", lost.Bytes))
+	if s.opt.Evicted != nil {
+		s.opt.Evicted(l, lost)
+	}
+}
