@@ -206,3 +206,35 @@ func replace(t *testing.T, path, old, text string) {
 		t.Fatal(err)
 	}
 }
+
+// Each format and each filter has an example.
+func TestEveryFormatAndFilterHasAnExample(t *testing.T) {
+	headings := map[string]bool{}
+	for _, e := range examplesOf(t, read(t, "docs/formats.md")) {
+		for _, name := range strings.Split(e.heading, ", ") {
+			headings[name] = true
+		}
+	}
+	rows := 0
+	for line := range strings.Lines(read(t, "docs/declarations.md").text) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			continue
+		}
+		names := inlineCode.FindAllString(cells[1], -1)
+		if strings.TrimSpace(cells[1]) == "`format`" {
+			names = inlineCode.FindAllString(cells[2], -1)
+		} else if !strings.Contains(" `keep`, `drop` | `mask` | `add`, `remove`, `rename` | `sample` | `rate_limit` ", cells[1]) {
+			continue
+		}
+		rows++
+		for _, name := range names {
+			if name = strings.Trim(name, "`"); !headings[name] {
+				t.Errorf("docs/formats.md has no example of %s", name)
+			}
+		}
+	}
+	if rows != 6 {
+		t.Errorf("%d rows of docs/declarations.md name formats and filters, not 6", rows)
+	}
+}

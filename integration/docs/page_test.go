@@ -152,3 +152,10 @@ func walk(t *testing.T, f func(path string)) {
 		t.Fatal(err)
 	}
 }
+
+// exists reports whether there is a file or directory at path below the repository's root.
+func exists(t *testing.T, path string) bool {
+	t.Helper()
+	_, err := os.Stat(filepath.Join(engine.Root(t), path))
+	return err == nil
+}

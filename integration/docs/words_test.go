@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docs
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// own are words that only this project would use, or that stand for one of the field; see "Words" in CONTRIBUTING.md.
+var own = regexp.MustCompile(`(?i)\b(kin|limbo|heirs?|bequeath\w*|restful|nudge\w*|episodes?|relieve\w*|mostly|save (that|what)|goes on|what is there|in the midst)\b`)
+
+// The pages use the words of the field.
+func TestPagesUseTheWordsOfTheField(t *testing.T) {
+	for _, path := range pages(t) {
+		p := read(t, path)
+		for line := range strings.Lines(inlineCode.ReplaceAllString(p.text, "")) {
+			if word := own.FindString(line); word != "" {
+				t.Errorf("%s: %q in: %s", path, word, line)
+			}
+		}
+	}
+}
+
+// The places that SECURITY.md and CONTRIBUTING.md name are there.
+func TestPlacesExist(t *testing.T) {
+	place := regexp.MustCompile("^`((?:shared|integration|driver|sidecar|node|containerd|deploy|docs|hack|tools)/[a-z/_.-]*[a-z])/?`$")
+	for _, path := range []string{"SECURITY.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "BENCHMARKS.md"} {
+		found := 0
+		for _, code := range inlineCode.FindAllString(read(t, path).text, -1) {
+			m := place.FindStringSubmatch(code)
+			if m == nil || m[1] == "containerd/fifo" {
+				continue
+			}
+			found++
+			if !exists(t, m[1]) {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s names no place; has this test lost sight of them?", path)
+		}
+	}
+}
