@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/tail"
+	"github.com/remora-logs/remora/shared/tail/find"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -25,25 +26,32 @@ func (c *sidecar) declared(set declare.Set) {
 		problems = append(problems, telemetry.Problem{Key: "REMORA_LABELS", Message: err.Error()})
 	}
 	labels = append(labels, deliver.Tags(set.Metadata)...)
-	var watches []tail.Watch
+	var selections []tail.Selection
+	wanted := map[string]delivered{}
 	for _, d := range set.Declarations {
 		if d.Source == declare.Stdout {
 			problems = append(problems, telemetry.Problem{Key: d.Name,
 				Message: "a sidecar can't collect stdout: have the application write a file, or use the log driver"})
 			continue
 		}
-		w, err := c.watchOf(d, labels)
+		s, err := c.selectionOf(d, labels)
 		if err != nil {
 			problems = append(problems, telemetry.Problem{Key: d.Name, Message: err.Error()})
 			continue
 		}
-		watches = append(watches, w)
+		selections = append(selections, s)
+		wanted[s.Name] = delivered{d, labels}
 	}
-	for _, err := range c.tailer.Set(watches) {
-		problems = append(problems, telemetry.Problem{Key: err.Declaration, Message: err.Pattern + ": " + err.Err.Error()})
+	c.mu.Lock()
+	c.wanted = wanted
+	c.mu.Unlock()
+	// The empty ID is that of earlier versions' positions.
+	pod := tail.Origin{Root: find.Host(), Selections: selections, DeleteAfter: c.settings.DeleteAfter}
+	for _, err := range c.tailer.Put(pod) {
+		problems = append(problems, telemetry.Problem{Key: err.Selection, Message: err.Pattern + ": " + err.Err.Error()})
 	}
 	c.note(problems)
-	c.log.Info("declarations are in effect", "declarations", len(watches), "problems", len(problems))
+	c.log.Info("declarations are in effect", "declarations", len(selections), "problems", len(problems))
 }
 
 // note keeps what is wrong for the status, and says what of it is new.
@@ -85,36 +93,50 @@ func (c *sidecar) labelTags() ([]record.Tag, error) {
 	return tags, nil
 }
 
-// watchOf makes of a declaration what the tailer is to follow. labels are tags for all of them.
-func (c *sidecar) watchOf(d declare.Declaration, labels []record.Tag) (tail.Watch, error) {
+// delivered is a declaration, and the tags that all have in common.
+type delivered struct {
+	declaration declare.Declaration
+	labels      []record.Tag
+}
+
+// selectionOf returns what the tailer must follow for a declaration. labels are tags for all of them.
+func (c *sidecar) selectionOf(d declare.Declaration, labels []record.Tag) (tail.Selection, error) {
 	version, err := json.Marshal(struct {
 		Declaration declare.Declaration
 		Labels      []record.Tag
 	}{d, labels})
 	if err != nil {
-		return tail.Watch{}, err
+		return tail.Selection{}, err
 	}
-	w := tail.Watch{
+	s := tail.Selection{
 		Name: d.Name, Pattern: d.Source, Version: string(version), Exclude: declare.SplitList(d.Files["exclude"]),
 		IgnoreOlder: c.settings.IgnoreOlder, FromEnd: c.settings.ReadFrom == "end", Outputs: c.delivery.Outputs(d),
 	}
 	if from, ok := d.Files["read_from"]; ok {
-		w.FromEnd = from == "end"
+		s.FromEnd = from == "end"
 	}
 	if text, ok := d.Files["ignore_older"]; ok {
-		if w.IgnoreOlder, err = time.ParseDuration(text); err != nil {
-			return w, fmt.Errorf("ignore_older: %w", err)
+		if s.IgnoreOlder, err = time.ParseDuration(text); err != nil {
+			return s, fmt.Errorf("ignore_older: %s", err)
 		}
 	}
-	w.Attach = func(s stream.Stream, path, output string, done func()) (func(), error) {
-		feed, err := c.delivery.Attach(deliver.Request{
-			Declaration: d, Stream: s, Path: path, Tags: labels, Origin: c.settings.Pod.Tags(d.Container, c.settings.HostName()),
-			Output: output, Keep: true, Done: done,
-		})
-		if err != nil {
-			return nil, err
-		}
-		return feed.Detach, nil
+	return s, nil
+}
+
+// Attach implements tail.Sink.
+func (c *sidecar) Attach(s stream.Stream, _ *tail.Origin, sel *tail.Selection, path, output string, done func()) (func(), error) {
+	c.mu.Lock()
+	d, ok := c.wanted[sel.Name]
+	c.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("declaration %s was withdrawn", sel.Name)
 	}
-	return w, nil
+	feed, err := c.delivery.Attach(deliver.Request{
+		Declaration: d.declaration, Stream: s, Path: path, Tags: d.labels,
+		Origin: c.settings.Pod.Tags(d.declaration.Container, c.settings.HostName()), Output: output, Keep: true, Done: done,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return feed.Detach, nil
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,12 @@ func (c *sidecar) drain(timeout time.Duration) error {
 	c.draining.Lock()
 	defer c.draining.Unlock()
 	began := time.Now()
-	c.tailer.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := c.tailer.Drain(ctx); err != nil {
+		return command.WithCode(fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %w; the next start resumes there", timeout, err),
+			command.ExitLeft)
+	}
 	ends := c.ends()
 	poll := time.NewTicker(drainPollInterval)
 	defer poll.Stop()
@@ -92,7 +98,7 @@ func (c *sidecar) behind(ends map[checkpoint.Key]int64) (left []remainder) {
 
 // unreadable lists files that are declared and can't be opened, so that it is not known what is in them.
 func (c *sidecar) unreadable() (left []remainder) {
-	for _, t := range c.tailer.Troubles() {
+	for _, t := range c.tailer.Problems() {
 		info, err := os.Lstat(t.Path)
 		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
 			continue // gone, or nothing that is read

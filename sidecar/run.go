@@ -37,7 +37,8 @@ type sidecar struct {
 	draining sync.Mutex  // one drain after the other
 
 	mu       sync.Mutex
-	problems []telemetry.Problem // of the declarations
+	problems []telemetry.Problem  // of the declarations
+	wanted   map[string]delivered // by declaration
 }
 
 // run tails until ctx ends, and drains. variables are environ as the system gives it, with the order that declarations
@@ -95,8 +96,7 @@ func open(environ map[string]string) (*sidecar, error) {
 func (c *sidecar) newTailer() (*tail.Tailer, error) {
 	s := &c.settings
 	return tail.New(tail.Config{
-		Store: c.delivery.Store, Log: c.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted,
-		DeleteAfter: s.DeleteAfter, DropPageCache: s.DropPageCache,
+		Store: c.delivery.Store, Sink: c, Log: c.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted, DropPageCache: s.DropPageCache,
 	})
 }
 
@@ -121,7 +121,7 @@ func (c *sidecar) report(s *telemetry.Snapshot) {
 	c.mu.Lock()
 	s.Problems = append(s.Problems, c.problems...)
 	c.mu.Unlock()
-	for _, t := range c.tailer.Troubles() {
+	for _, t := range c.tailer.Problems() {
 		s.Problems = append(s.Problems, telemetry.Problem{Key: t.Path, Message: t.Error})
 	}
 	n := c.tailer.Counts()

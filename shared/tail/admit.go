@@ -10,183 +10,352 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/remora-logs/remora/shared/tail/find"
+	"github.com/remora-logs/remora/shared/tail/fingerprint"
 )
 
-// arrival is a file that was found, is open, and whose stream is still to be determined. While something may still be
-// writing a copy it is held: what it is can be told once it is complete.
-type arrival struct {
-	found
-	body     content
-	packed   bool
-	expanded int64 // its size, or what it expands to by its trailer
-	grew     time.Time
-	waits    bool // it holds what another file holds that is not read yet
+// classifyAll decides what each candidate of a scan is, and makes it so. Stored streams come first: what is known of them
+// tells what others may be copies of.
+func (t *Tailer) classifyAll(o *origin, now circumstances) {
+	t.resumeStored(o, now)
+	if len(now.begun) > 0 {
+		t.resumeRenamed(o, now)
+	}
+	for id, c := range maps.Clone(o.pending) {
+		if s, err := statBody(c.body); err == nil && (s.Size != c.Size || s.ModTime != c.ModTime) {
+			c.Stat, c.grew = s, now.now
+			c.probe()
+		}
+		if d := o.fresh[id]; d != nil {
+			c.tree, c.rel, c.selections, c.unselected = d.tree, d.rel, d.selections, d.unselected
+			delete(o.fresh, id)
+		}
+		t.decide(o, c, now)
+	}
+	for _, c := range slices.SortedFunc(maps.Values(o.fresh), func(a, b *candidate) int { return strings.Compare(a.path(), b.path()) }) {
+		if t.open(o, c, now.now) {
+			delete(o.fresh, c.Inode)
+			t.decide(o, c, now)
+		}
+	}
+	t.searchCopies(o, now)
 }
 
-// admit determines which stream each file is that was found: one of before the start, the place that a known one's
-// bytes were copied to, or a new one. begun are the declarations whose files were looked for for the first time.
-func (t *Tailer) admit(now time.Time, begun []*Watch) {
-	t.recallAll(now)
-	if len(begun) > 0 {
-		t.recallRenamed(begun, now)
-	}
-	for id, a := range maps.Clone(t.held) {
-		if s, err := statOpen(a.body); err == nil && (s.size != a.size || s.mtime != a.mtime) {
-			a.stat, a.grew = s, now
-			a.measure()
-		}
-		if d := t.fresh[id]; d != nil {
-			a.volume, a.rel, a.watches, a.kin = d.volume, d.rel, d.watches, d.kin
-			delete(t.fresh, id)
-		}
-		t.determine(a, begun, now)
-	}
-	found := slices.SortedFunc(maps.Values(t.fresh), func(a, b *found) int { return strings.Compare(a.path(), b.path()) })
-	for _, d := range found {
-		a, err := t.arrive(d, now)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.trouble.note(d.path(), err)
-		}
-		if a != nil {
-			t.trouble.clear(d.path())
-			t.determine(a, begun, now)
+// decide classifies a candidate that is open, and applies the verdict.
+func (t *Tailer) decide(o *origin, c *candidate, now circumstances) {
+	if original := o.originalOf(c); original != nil && o.byInode[original.Inode] == original { // it may have been truncated since
+		if err := t.observe(o, original, now.now); err != nil {
+			t.problems.report(o.problem(original.name()), err)
 		}
 	}
-	t.searchCopies(begun, now)
+	t.apply(o, c, classify(&o.registry, c, now), now)
 }
 
-func (t *Tailer) determine(a *arrival, begun []*Watch, now time.Time) {
-	a.waits = false
-	original := a.original()
-	if original != nil && t.files[original.inode] == original { // it may have been truncated since the last look
-		if err := t.look(original, now); err != nil {
-			t.trouble.note(original.name(), err)
-		}
+// apply does what a verdict says.
+func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
+	for _, m := range v.replaced {
+		m.replaced = true
 	}
-	switch {
-	case t.adopt(a, now):
-	case t.hold(a, begun, now):
-		t.held[a.inode] = a
-		return
-	case a.kin && original != nil && begins(original, a):
-		_ = a.body.Close() // opened for reading; a copy that nobody declared
+	if v.err != nil {
+		t.problems.report(o.problem(c.path()), v.err)
+	}
+	t.log.Debug("file classified", "file", c.path(), "is", v.kind.String(), "reason", v.reason)
+	delete(o.pending, c.Inode)
+	switch v.kind {
+	case isStored:
+		t.resume(o, v.stored, c, now.now)
+	case isStoredCopy:
+		t.resumeCopy(o, v.stored, c, now.now)
+	case isMoved:
+		t.move(o, v.generation, c, v.reason, now.now)
+	case isDuplicate:
+		t.skip(o, v.generation, c, now.now)
+	case isStranger:
+		_ = c.body.Close() // opened for reading
+	case isUnclear:
+		o.pending[c.Inode] = c
 	default:
-		t.begin(a, now)
+		t.begin(o, c, now.now)
 	}
-	delete(t.held, a.inode)
 }
 
-// arrive opens a file. It may be another one than was found, or one that is known: it is then left to the next scan.
-func (t *Tailer) arrive(d *found, now time.Time) (*arrival, error) {
-	h, s, err := t.openWithin(d.volume, d.rel, now)
+// open opens a candidate, and reports whether it is one still. It may be another file than was found, or one that is known:
+// it is then left to the next scan.
+func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
+	h, s, err := t.openWithin(c.tree, c.rel)
+	if !c.unselected && (err == nil && s.Inode != c.Inode || errors.Is(err, os.ErrNotExist)) {
+		o.mislaid[c.Inode] = mislaid{c.selections, o.scans} // it was rotated since
+		delete(o.fresh, c.Inode)
+	}
+	if err == nil && (s.Inode != c.Inode || o.byInode[s.Inode] != nil) {
+		err = errors.Join(h.Close(), os.ErrNotExist)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	t.problems.report(o.problem(c.path()), err)
 	if err != nil {
-		return nil, err
+		return false
 	}
-	if s.inode != d.inode || t.files[s.inode] != nil {
-		return nil, h.Close()
-	}
-	a := &arrival{found: *d, body: h, grew: now}
-	a.stat = s
-	a.measure()
-	return a, nil
+	c.Stat, c.body, c.grew = s, h, now
+	c.probe()
+	return true
 }
 
-// measure finds out whether the file is compressed, and how much it holds.
-func (a *arrival) measure() {
-	a.expanded = a.size
-	h, plain := a.body.(*os.File)
-	if g, ok := a.body.(*gunzip); ok {
-		h = g.file
-	} else if !plain {
+// place makes g the generation that is in c. Its stream is not touched.
+func (t *Tailer) place(o *origin, g *generation, c *candidate, now time.Time) *generation {
+	g.Stat, g.tree, g.rel, g.packed = c.Stat, c.tree, c.rel, c.packed
+	g.changed, g.since, g.wake = now, now, t.wake
+	g.mu.Lock()
+	old := g.body
+	g.body, g.searching, g.lost, g.torn = c.body, false, "", ""
+	g.gone.Store(false)
+	g.end.Store(c.Size)
+	if c.packed { // more than what was read, until it is known what it expands to
+		g.end.Store(max(c.Size, g.furthest().At+1, g.read()+1))
+	}
+	g.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // opened for reading
+	}
+	if !c.unselected {
+		g.fire(Selected)
+	}
+	o.add(g)
+	if !c.unselected {
+		g.seen = o.scans
+		o.bear(g.name(), g.bearer())
+	}
+	return g
+}
+
+func (t *Tailer) enrollAll(o *origin, g *generation, c *candidate, now time.Time) {
+	for _, s := range c.selections {
+		o.enroll(g, s, now)
+	}
+}
+
+// learnHead makes the head of a generation cover what its file holds by now.
+func (t *Tailer) learnHead(o *origin, g *generation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.growHead(); err != nil {
+		t.problems.report(o.problem(g.name()), err)
+	}
+}
+
+// learnProof sets what is known of a generation up to off.
+func (t *Tailer) learnProof(o *origin, g *generation, off int64) {
+	if g.packed {
 		return
 	}
-	if !strings.HasSuffix(a.rel, ".gz") {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p, err := fingerprint.ProofAt(g.body, off)
+	if err != nil {
+		t.problems.report(o.problem(g.name()), err)
 		return
 	}
-	if g, size, err := openGunzip(h, a.size); err == nil {
-		a.body, a.packed, a.expanded = g, true, max(size, 1)
-	}
+	g.known = p
 }
 
-// place makes f the file that a is. Its stream is not touched.
-func (t *Tailer) place(f *file, a *arrival, now time.Time) *file {
-	f.stat, f.volume, f.rel, f.packed = a.stat, a.volume, a.rel, a.packed
-	f.changed, f.since, f.state = now, now, live
-	f.wake = t.nudge
-	if a.kin {
-		f.state = rotated
-	} else {
-		f.seen = t.scans
-		inherit(a.volume, a.rel, f)
-	}
-	f.mu.Lock()
-	f.body, f.limbo, f.lost = a.body, false, ""
-	f.gone.Store(false)
-	f.end.Store(a.expanded)
-	f.mu.Unlock()
-	t.files[a.inode] = f
-	t.rouse(f)
-	return f
-}
-
-func (t *Tailer) enrollAll(f *file, a *arrival, now time.Time) {
-	for _, w := range a.watches {
-		t.enroll(f, w, now)
-	}
-}
-
-// grown makes the head of a file cover what it holds by now.
-func (t *Tailer) grown(f *file) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.grow(); err != nil {
-		t.trouble.note(f.name(), err)
-	}
-}
-
-// begin makes a new stream of a file.
-func (t *Tailer) begin(a *arrival, now time.Time) *file {
-	f := t.place(&file{key: newKey(a.inode, now), path: a.path()}, a, now)
-	if a.kin { // records name the file that was declared
-		f.path = a.declaredAs()
+// begin makes a new stream of a candidate.
+func (t *Tailer) begin(o *origin, c *candidate, now time.Time) *generation {
+	g := &generation{key: newKey(o.id(), c.Inode, now), path: c.path(), state: Rotated}
+	t.place(o, g, c, now)
+	if c.unselected { // records name the file that was declared
+		g.path = c.declaredAs()
 	}
 	t.counts.Generations++
-	t.grown(f)
-	t.enrollAll(f, a, now)
-	return f
+	t.learnHead(o, g)
+	t.enrollAll(o, g, c, now)
+	return g
 }
 
-// declaredAs is the name that a rotated file must have had: without what the rotation put behind it.
-func (d *found) declaredAs() string {
-	name := d.path()
-	for i := len(name); i > 0; i-- {
-		if rotatedName(path.Base(name[:i]), path.Base(name)) && !strings.HasSuffix(name[:i], "/") {
-			if c := name[i-1]; (c < '0' || c > '9') && !strings.ContainsRune(".-_", rune(c)) {
-				return name[:i]
+// skip makes a stream of a candidate of which nothing is to be read, because original has the same bytes.
+func (t *Tailer) skip(o *origin, original *generation, c *candidate, now time.Time) {
+	if c.unselected {
+		_ = c.body.Close() // opened for reading
+		return
+	}
+	g := t.begin(o, c, now)
+	t.counts.Copies++
+	g.end.Store(original.end.Load())
+	for i := range g.positions {
+		g.positions[i].off = g.end.Load()
+	}
+}
+
+// resume continues a stored stream in the file that it had.
+func (t *Tailer) resume(o *origin, m *storedStream, c *candidate, now time.Time) {
+	g := &generation{stale: m.mark.Dev != c.Dev}
+	t.restore(o, g, m, c, now)
+	t.learnHead(o, g)
+	t.enrollAll(o, g, c, now)
+}
+
+// resumeCopy continues a stored stream in a copy of what its file held.
+func (t *Tailer) resumeCopy(o *origin, m *storedStream, c *candidate, now time.Time) {
+	g := &generation{stale: true}
+	t.restore(o, g, m, c, now)
+	t.counts.Copies++
+	t.enrollAll(o, g, c, now)
+}
+
+// restore makes a generation of a stored stream, in the candidate's file.
+func (t *Tailer) restore(o *origin, g *generation, m *storedStream, c *candidate, now time.Time) {
+	g.key, g.path, g.head, g.positions = m.key, m.mark.Path, m.mark.Head, slices.Clone(m.positions)
+	if c.unselected {
+		g.fire(Copied)
+	}
+	t.place(o, g, c, now)
+	o.stored.remove(m)
+	t.learnProof(o, g, m.mark.Off)
+	if g.packed && c.expanded == m.mark.Off { // by its trailer, it is read to its end
+		g.end.Store(m.mark.Off)
+	}
+}
+
+// move continues a generation's stream in a candidate, which holds all that was read of it.
+func (t *Tailer) move(o *origin, g *generation, c *candidate, reason string, now time.Time) {
+	if g.inPlace() {
+		t.vacate(o, g, now, removed)
+	}
+	t.log.Info("resuming file in another one", "file", g.path, "in", c.path(), "reason", reason)
+	o.remove(g)
+	t.counts.Copies++
+	g.stale = true
+	g.fire(Copied)
+	g.setEnding(false)
+	packedBefore := g.packed
+	end := g.end.Load()
+	t.place(o, g, c, now)
+	if g.packed && !packedBefore && c.expanded == end { // by its trailer, it holds just what was there
+		g.end.Store(end)
+	}
+	t.enrollAll(o, g, c, now)
+}
+
+// resumeStored continues the stored streams whose files were found.
+func (t *Tailer) resumeStored(o *origin, now circumstances) {
+	for id, c := range o.fresh {
+		if len(o.stored.withNumber(id.Ino)) == 0 || o.pending[id] != nil || !t.open(o, c, now.now) {
+			continue
+		}
+		v := classifyStored(&o.registry, c, now)
+		if v.kind == isStored || v.kind == isStranger {
+			delete(o.fresh, id)
+			t.apply(o, c, v, now)
+			continue
+		}
+		for _, m := range v.replaced {
+			m.replaced = true
+		}
+		_ = c.body.Close() // opened for reading; it is opened again when all that are stored are known
+		c.body = nil
+		if v.err != nil {
+			t.problems.report(o.problem(c.path()), v.err)
+		}
+	}
+}
+
+// resumeRenamed searches for files that were rotated while this process was down: under any name in their directory and the
+// ones below it.
+func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
+	seen := map[string]bool{}
+	for m := range o.stored.streams {
+		tree, rel, selections := o.placeOf(m, now.begun)
+		if tree == nil {
+			continue
+		}
+		o.bear(m.mark.Path, &bearer{birth: m.mark.Birth, modTime: m.mark.ModTime, selections: selections, considered: true})
+		dir := path.Dir(rel)
+		if seen[tree.Path(dir)] {
+			continue
+		}
+		seen[tree.Path(dir)] = true
+		for name, s := range tree.FilesBelow(dir) {
+			if len(o.stored.withNumber(s.Ino)) > 0 && o.byInode[s.Inode] == nil && o.fresh[s.Inode] == nil {
+				o.fresh[s.Inode] = &candidate{Stat: s, tree: tree, rel: name, selections: selections,
+					unselected: true, byNumber: true, first: o.scans}
 			}
 		}
 	}
-	return name
+	if len(seen) == 0 {
+		return
+	}
+	t.resumeStored(o, now)
+	for _, c := range o.fresh {
+		c.byNumber = false // what is left was truncated, and then renamed
+	}
+	o.findUnselected() // successors of those may have been rotated too
 }
 
-// hold tells whether a must be left alone for now, because it may be a copy that somebody is making of a
-// file that is followed.
-func (t *Tailer) hold(a *arrival, begun []*Watch, now time.Time) bool {
-	if a.waits {
-		return true
-	}
-	since := now.Sub(a.grew)
-	if t.draining || since >= copyPause || since < 0 {
-		return false
-	}
-	if strings.HasSuffix(a.rel, ".gz") {
-		return true
-	}
-	for _, w := range a.watches {
-		if slices.Contains(begun, w) {
-			return false
+// placeOf is where a stored stream's file was last: its tree and name there, and those of begun that follow it. tree is nil
+// if that is none of theirs.
+func (o *origin) placeOf(m *storedStream, begun []*selection) (tree *find.Tree, rel string, selections []*selection) {
+	for _, s := range begun {
+		if !slices.ContainsFunc(m.positions, func(p position) bool { return p.id.declaration == s.Name }) {
+			continue
+		}
+		if t := o.trees[s.pattern.Base()]; t != nil && t.Covers(m.mark.Path) {
+			tree = t
+			selections = append(selections, s)
 		}
 	}
-	f := a.original()
-	return f != nil && begins(f, a)
+	if tree == nil {
+		return nil, "", nil
+	}
+	return tree, tree.Rel(m.mark.Path), selections
+}
+
+// searchCopies searches for the bytes of truncated files, and of those that are not where they were before the start, in
+// files that no selection chooses.
+func (t *Tailer) searchCopies(o *origin, now circumstances) {
+	for _, g := range slices.Clone(o.left) {
+		if g.state == Searching || g.why == truncated && now.now.Sub(g.since) < searchFor && g.leftScan >= o.scans {
+			is := func(c *candidate) verdict {
+				if mayBeCopy(g, c) && copied(g, c) {
+					return verdict{kind: isMoved, generation: g, reason: "it holds what a known file held"}
+				}
+				return verdict{}
+			}
+			t.searchIn(o, g.tree, path.Dir(g.rel), g.selections, now, is)
+		}
+	}
+	if len(now.begun) == 0 {
+		return
+	}
+	for m := range o.stored.streams {
+		tree, rel, selections := o.placeOf(m, now.begun)
+		if tree == nil || m.mark.Head.N == 0 {
+			continue
+		}
+		is := func(c *candidate) verdict {
+			if m.copiedTo(c) {
+				return verdict{kind: isStoredCopy, stored: m, reason: "it holds what the file of a stored stream held"}
+			}
+			return verdict{}
+		}
+		t.searchIn(o, tree, path.Dir(rel), selections, now, is)
+	}
+}
+
+func (t *Tailer) searchIn(o *origin, tree *find.Tree, dir string, selections []*selection, now circumstances, is func(*candidate) verdict) {
+	for rel, s := range tree.Files(dir) {
+		if o.byInode[s.Inode] != nil || o.pending[s.Inode] != nil || o.fresh[s.Inode] != nil {
+			continue
+		}
+		c := &candidate{Stat: s, tree: tree, rel: rel, selections: selections, unselected: true, first: o.scans}
+		if !t.open(o, c, now.now) {
+			continue
+		}
+		c.grew = time.Time{} // it is not being written: what it was made from is gone
+		if v := is(c); v.kind != undecided {
+			t.apply(o, c, v, now)
+			return
+		}
+		_ = c.body.Close() // opened for reading
+	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // compress does what gzip does: name.gz, with the time of name, and then name is removed.
@@ -32,7 +34,7 @@ func (r *rig) compress(name string) {
 }
 
 func TestCompressHalfRead(t *testing.T) {
-	for name, w := range map[string]Watch{"one file": access, "compressed ones match": all} {
+	for name, w := range map[string]Selection{"one file": access, "compressed ones match": all} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, w).start()
 			r.write("access.log", "one\n")
@@ -74,7 +76,7 @@ func TestCompressedWhileItIsRead(t *testing.T) {
 }
 
 func TestCompressedOnItsOwnIsReadOnce(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*.gz"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "*.gz"}).start()
 	text, lines := numbered("x", 0, 200000) // several windows
 	r.write("old.log", text)
 	r.compress("old.log")
@@ -89,7 +91,7 @@ func TestCompressedOnItsOwnIsReadOnce(t *testing.T) {
 }
 
 func TestCompressedAndDamaged(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "*"}).start()
 	text, lines := numbered("x", 0, 1000)
 	r.write("old.log", text)
 	r.pass(time.Second)
@@ -111,7 +113,7 @@ func TestCompressedAndDamaged(t *testing.T) {
 }
 
 func TestSymlinkSwap(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "current.log"}, Watch{Name: "b", Pattern: "config/*.log"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "current.log"}, Selection{Name: "b", Pattern: "config/*.log"}).start()
 	r.write("app-1.log", "one\n")
 	require.NoError(t, os.Symlink("app-1.log", r.path("current.log")))
 	r.write("config/..2026_01/x.log", "x1\n")
@@ -132,7 +134,7 @@ func TestSymlinkSwap(t *testing.T) {
 }
 
 func TestHardLinksAndOverlappingPatterns(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "{*.log,logs/**}"}, Watch{Name: "b", Pattern: "**/*.log"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "{*.log,logs/**}"}, Selection{Name: "b", Pattern: "**/*.log"}).start()
 	r.write("logs/x.log", "one\n")
 	require.NoError(t, os.Link(r.path("logs/x.log"), r.path("x.log")))
 	require.NoError(t, os.Symlink("logs/x.log", r.path("y.log")))
@@ -165,13 +167,13 @@ func TestEverySplitOfALine(t *testing.T) {
 }
 
 func TestUnterminatedAtSIGTERM(t *testing.T) {
-	r := newRig(t, access, Watch{Name: "late", Pattern: "late.log"}).start()
+	r := newRig(t, access, Selection{Name: "late", Pattern: "late.log"}).start()
 	r.write("access.log", "one\ntw")
 	r.pass(time.Minute)
 	r.wants("one")
 	r.write("access.log", "o")
 	r.write("late.log", "not seen yet")
-	r.tailer.Drain()
+	require.NoError(t, r.tailer.Drain(t.Context()))
 	r.pump()
 	r.look()
 	r.wants("one", "two", "not seen yet")
@@ -241,7 +243,7 @@ func TestSparseHole(t *testing.T) {
 }
 
 func TestRefusesWhatIsNoLog(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "logs/*"})
+	r := newRig(t, Selection{Name: "a", Pattern: "logs/*"})
 	outside := t.TempDir()
 	require.NoError(t, os.WriteFile(outside+"/secret", []byte("secret\n"), 0o644))
 	r.write("logs/x.log", "one\n")
@@ -255,10 +257,10 @@ func TestRefusesWhatIsNoLog(t *testing.T) {
 	require.NoError(t, os.Symlink(r.path("logs/sub/y.log"), r.path("logs/within")))
 	r.write("logs/sub/y.log", "two\n")
 	r.start()
-	r.set(append(r.watches, Watch{Name: "deep", Pattern: r.path("logs/*/secret"), Outputs: []string{"out"}})...)
+	r.set(append(r.selections, Selection{Name: "deep", Pattern: r.path("logs/*/secret"), Outputs: []string{"out"}})...)
 	r.pass(10 * time.Second)
 	r.wants("one", "two")
-	troubles := r.tailer.Troubles()
+	troubles := r.tailer.Problems()
 	said := map[string]string{}
 	for _, p := range troubles {
 		said[strings.TrimPrefix(p.Path, r.dir)] = p.Error
@@ -274,7 +276,7 @@ func TestRefusesWhatIsNoLog(t *testing.T) {
 func TestPatternsThatAreRefused(t *testing.T) {
 	r := newRig(t).start()
 	for _, p := range []string{"relative/*.log", "/logs/../etc/*", "/logs/{a,../b}/*.log", "/logs/", "/logs/[", "/logs/{a,b", "/a/" + strings.Repeat("{a,b}", 9)} {
-		errs := r.tailer.Set([]Watch{{Name: "n", Pattern: p}})
+		errs := r.tailer.Put(Origin{Root: find.Host(), Selections: []Selection{{Name: "n", Pattern: p}}})
 		require.Len(t, errs, 1, p)
 		require.Contains(t, errs[0].Error(), "declaration n", p)
 	}
@@ -298,11 +300,11 @@ func TestPatterns(t *testing.T) {
 		"none/*":            "",
 	} {
 		t.Run("pattern", func(t *testing.T) { // its name becomes part of the directory's
-			r := newRig(t, Watch{Name: "a", Pattern: "x"})
+			r := newRig(t, Selection{Name: "a", Pattern: "x"})
 			for _, f := range files {
 				r.write(f, f+"\n")
 			}
-			r.watches[0].Pattern = r.dir + "/" + pattern
+			r.selections[0].Pattern = r.dir + "/" + pattern
 			r.start().pass(time.Second)
 			r.wants(strings.Fields(want)...)
 		})
@@ -310,7 +312,7 @@ func TestPatterns(t *testing.T) {
 }
 
 func TestExclude(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "**/*", Exclude: []string{"*.gz", "skip/**"}})
+	r := newRig(t, Selection{Name: "a", Pattern: "**/*", Exclude: []string{"*.gz", "skip/**"}})
 	for _, f := range []string{"a.log", "b.gz", "skip/c.log", "d/e.gz"} {
 		r.write(f, f+"\n")
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // after is what must have arrived at least once after kills; order and gaps are checked by offset.
@@ -147,20 +148,20 @@ func TestENOSPCForTheCheckpoint(t *testing.T) {
 func TestAFileThatCantBeReadForTheCheckpoint(t *testing.T) {
 	for name, store := range map[string]error{"read": nil, "load": errors.New("input/output error")} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, Watch{Name: "end", Pattern: "*.log", FromEnd: true})
+			r := newRig(t, Selection{Name: "end", Pattern: "*.log", FromEnd: true})
 			r.write("x.log", "skipped\n")
 			r.start()
 			r.store.loadErr = store
-			r.tailer.scan(r.now)
-			for _, f := range r.tailer.files {
+			r.scan()
+			for _, f := range r.generations() {
 				if store == nil {
 					f.body = failing{f.body}
 				}
 			}
-			r.tailer.settle(r.now)
+			r.settle()
 			require.Empty(t, r.store.entries)
 			r.store.loadErr = nil
-			for _, f := range r.tailer.files {
+			for _, f := range r.generations() {
 				if store == nil {
 					f.body = f.body.(failing).content
 				}
@@ -175,22 +176,22 @@ func TestAFileThatCantBeReadForTheCheckpoint(t *testing.T) {
 }
 
 func TestADeclarationThatComesWhileTheFileIsClosed(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*.log"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "*.log"}).start()
 	r.write("x.log", "one\n")
 	r.pass(2 * time.Minute)
-	r.tailer.relieve()
+	r.tailer.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
-	r.set(r.watches[0], Watch{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
+	r.set(r.selections[0], Selection{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
 	r.pass(3 * time.Second)
 	require.Len(t, r.store.entries, 2)
 	r.kill()
-	r.watches = append(r.watches, Watch{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
+	r.selections = append(r.selections, Selection{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
 	r.start().pass(time.Second)
 	r.wants("one")
 }
 
 func TestEMFILE(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*.log"})
+	r := newRig(t, Selection{Name: "a", Pattern: "*.log"})
 	r.cfg.MaxOpen = 4
 	open := 0
 	r.broken = func(string) error {
@@ -236,7 +237,7 @@ func TestEACCESThenAllowed(t *testing.T) {
 	denied = false
 	r.pass(2 * time.Second)
 	r.wants("one")
-	troubles := r.tailer.Troubles()
+	troubles := r.tailer.Problems()
 	require.Empty(t, troubles)
 }
 
@@ -264,9 +265,9 @@ func TestClockSetAnHourBackAndForth(t *testing.T) {
 
 func TestGenerationsNeverRepeat(t *testing.T) {
 	now := time.Now()
-	a := newKey(inode{1, 2}, now)
-	b := newKey(inode{1, 2}, now)
-	c := newKey(inode{1, 2}, now.Add(-time.Hour))
+	a := newKey("", find.Inode{Dev: 1, Ino: 2}, now)
+	b := newKey("", find.Inode{Dev: 1, Ino: 2}, now)
+	c := newKey("", find.Inode{Dev: 1, Ino: 2}, now.Add(-time.Hour))
 	require.NotEqual(t, a, b)
 	require.NotEqual(t, b, c)
 	require.Less(t, a, b)
@@ -274,7 +275,7 @@ func TestGenerationsNeverRepeat(t *testing.T) {
 }
 
 func TestTenThousandFilesWith50Busy(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*.log"})
+	r := newRig(t, Selection{Name: "a", Pattern: "*.log"})
 	r.cfg.MaxOpen = 1024
 	r.start()
 	var want []string
@@ -303,7 +304,7 @@ func TestTenThousandFilesWith50Busy(t *testing.T) {
 }
 
 func TestIgnoreOlderAndReadFrom(t *testing.T) {
-	r := newRig(t, Watch{Name: "old", Pattern: "old*.log", IgnoreOlder: time.Hour}, Watch{Name: "end", Pattern: "end*.log", FromEnd: true})
+	r := newRig(t, Selection{Name: "old", Pattern: "old*.log", IgnoreOlder: time.Hour}, Selection{Name: "end", Pattern: "end*.log", FromEnd: true})
 	long := r.now.Add(-2 * time.Hour)
 	r.write("old1.log", "skipped\n")
 	require.NoError(t, os.Chtimes(r.path("old1.log"), long, long))
@@ -322,11 +323,11 @@ func TestIgnoreOlderAndReadFrom(t *testing.T) {
 }
 
 func TestDeclarationsChange(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*.log", Version: "1"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "*.log", Version: "1"}).start()
 	r.write("x.log", "one\n")
 	r.pass(time.Second)
-	one := r.watches
-	both := append(append([]Watch{}, one...), Watch{Name: "b", Pattern: r.path("x.log"), Outputs: []string{"out", "second"}})
+	one := r.selections
+	both := append(append([]Selection{}, one...), Selection{Name: "b", Pattern: r.path("x.log"), Outputs: []string{"out", "second"}})
 	r.set(both...)
 	r.write("x.log", "two\n")
 	r.pass(2 * time.Second)
@@ -349,7 +350,7 @@ func TestDeclarationsChange(t *testing.T) {
 }
 
 func TestDirectoryComesLater(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "sub/*.log"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "sub/*.log"}).start()
 	r.pass(5 * time.Second)
 	require.Equal(t, 1, strings.Count(r.log.String(), "no such file"))
 	r.write("sub/x.log", "one\n")
@@ -366,13 +367,13 @@ func TestReadErrorsPass(t *testing.T) {
 	r := newRig(t, access).start()
 	r.write("access.log", "one\n")
 	r.pass(time.Second)
-	for _, f := range r.tailer.files {
+	for _, f := range r.generations() {
 		f.body = failing{f.body}
 	}
 	r.write("access.log", "two\n")
 	r.pass(3 * time.Second)
 	r.wants("one")
-	for _, f := range r.tailer.files {
+	for _, f := range r.generations() {
 		f.body = f.body.(failing).content
 	}
 	r.pass(3 * time.Second)

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // defaultMaxOpen leaves half of what the process may open to others: connections, directories, the store.
@@ -20,29 +21,34 @@ func defaultMaxOpen() int {
 	return int(min(max(limit.Cur/2, 16), 1024))
 }
 
-// opened is how many files are open.
-func (t *Tailer) opened() int {
-	n := len(t.held)
-	for _, f := range t.files {
-		if f.body != nil {
-			n++
+// countOpen returns how many files are open.
+func (t *Tailer) countOpen() int {
+	n := 0
+	for _, o := range t.origins {
+		n += len(o.pending)
+		for _, g := range o.byInode {
+			if g.body != nil {
+				n++
+			}
 		}
 	}
 	return n
 }
 
-// relieve closes an eighth of the files, so that others can be opened: those first whose loss would cost nothing,
-// because they are read to their end, and then those that can be opened again by their name, the longest unchanged
-// first. A file that was removed is never among them: its handle is all there is of it.
-func (t *Tailer) relieve() {
+// closeIdle closes an eighth of the files, so that others can be opened: those first whose loss would cost nothing, because
+// they are read to their end, and then those that can be opened again by their name, the longest unchanged first. A file
+// that was removed is never among them: its handle is all there is of it.
+func (t *Tailer) closeIdle() {
 	type choice struct {
-		file   *file
-		unread bool
+		generation *generation
+		unread     bool
 	}
 	var all []choice
-	for _, f := range t.files {
-		if f.body != nil && f.links > 0 && f.rel != "" && len(f.unsaved) == 0 && !f.remark {
-			all = append(all, choice{f, f.unreadNow() > 0})
+	for _, o := range t.origins {
+		for _, g := range o.byInode {
+			if g.body != nil && g.Links > 0 && g.rel != "" && len(g.unsaved) == 0 && !g.stale {
+				all = append(all, choice{g, g.owed().unread > 0})
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b choice) int {
@@ -52,55 +58,27 @@ func (t *Tailer) relieve() {
 			}
 			return -1
 		}
-		return a.file.changed.Compare(b.file.changed)
+		return a.generation.changed.Compare(b.generation.changed)
 	})
 	for _, c := range all[:min(len(all), max(1, t.cfg.MaxOpen/8))] {
-		c.file.close()
+		c.generation.close()
 		t.counts.Closed++
 	}
 }
 
-// limit gives up the oldest of the files that were removed before they were read, while all of them together hold back
-// more of the disk than they may.
-func (t *Tailer) limit(now time.Time) {
-	var gone []*file
-	held := int64(0)
-	for f := range t.active {
-		if f.links == 0 && f.body != nil {
-			gone = append(gone, f)
-			held += f.blocks
-		}
-	}
-	t.counts.HeldBytes = held
-	if held <= t.cfg.MaxDeleted {
-		return
-	}
-	slices.SortFunc(gone, func(a, b *file) int { return a.since.Compare(b.since) })
-	for _, f := range gone {
-		if held <= t.cfg.MaxDeleted {
-			return
-		}
-		held -= f.blocks
-		t.lose(f, now, "removed, and more was held back than REMORA_MAX_DELETED_BYTES")
-	}
-}
-
 // openWithin opens a file, having closed others if there are too many.
-func (t *Tailer) openWithin(v *volume, rel string, now time.Time) (*os.File, stat, error) {
-	if v.root == nil {
-		return nil, stat{}, os.ErrNotExist
-	}
+func (t *Tailer) openWithin(tree *find.Tree, rel string) (*os.File, find.Stat, error) {
 	if t.opens++; t.opens >= t.cfg.MaxOpen {
-		if t.opens = t.opened(); t.opens >= t.cfg.MaxOpen {
-			t.saveAll() // a file that is not recorded yet can't be closed
-			t.relieve()
-			t.opens = t.opened()
+		if t.opens = t.countOpen(); t.opens >= t.cfg.MaxOpen {
+			t.record() // a file that is not recorded yet can't be closed
+			t.closeIdle()
+			t.opens = t.countOpen()
 		}
 	}
-	h, s, err := t.open(v, rel)
+	h, s, err := t.openFile(tree, rel)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		t.relieve()
-		h, s, err = t.open(v, rel)
+		t.closeIdle()
+		h, s, err = t.openFile(tree, rel)
 	}
 	return h, s, err
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // inodes are numbers, and births, that a test gives to files in the place of those of the file system, which gives some
@@ -21,24 +23,24 @@ type inodes struct {
 }
 
 type identity struct {
-	inode
-	btime int64
+	find.Inode
+	birth int64
 }
 
 // newInodes is in force until restore is called. births says that the file system knows when a file was made, as most do.
 func newInodes(births bool) (n *inodes, restore func()) {
 	n = &inodes{given: map[uint64]identity{}}
-	before := amend
-	amend = func(s *stat) {
-		own, ok := n.given[s.ino]
+	before := find.TestStat
+	find.TestStat = func(s *find.Stat) {
+		own, ok := n.given[s.Ino]
 		if !ok {
 			return
 		}
-		if s.inode, s.btime = own.inode, 0; births {
-			s.btime = own.btime
+		if s.Inode, s.Birth = own.Inode, 0; births {
+			s.Birth = own.birth
 		}
 	}
-	return n, func() { amend = before }
+	return n, func() { find.TestStat = before }
 }
 
 // useInodes is newInodes until the test ends.
@@ -52,16 +54,16 @@ func useInodes(t testing.TB, births bool) *inodes {
 const firstBirth = 1_700_000_000_000_000_000
 
 // give gives the file at path, which was just made, a number that no file has.
-func (n *inodes) give(t tb, path string) inode {
+func (n *inodes) give(t tb, path string) find.Inode {
 	t.Helper()
 	n.next++
-	id := inode{dev: 1, ino: n.next}
+	id := find.Inode{Dev: 1, Ino: n.next}
 	n.giveAgain(t, path, id)
 	return id
 }
 
 // giveAgain gives the file at path, which was just made, a number that another file had.
-func (n *inodes) giveAgain(t tb, path string, id inode) {
+func (n *inodes) giveAgain(t tb, path string, id find.Inode) {
 	t.Helper()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
@@ -71,10 +73,10 @@ func (n *inodes) giveAgain(t tb, path string, id inode) {
 
 // born gives a file that was just made a number: a new one, or one that no file has any more.
 func (m *model) born(t *rapid.T, name string) {
-	used := map[inode]bool{}
+	used := map[find.Inode]bool{}
 	for other := range m.files {
 		if s, err := statPath(m.path(other)); err == nil && other != name {
-			used[s.inode] = true
+			used[s.Inode] = true
 		}
 	}
 	if m.up {
@@ -82,13 +84,13 @@ func (m *model) born(t *rapid.T, name string) {
 			used[id] = true
 		}
 	}
-	free := []inode{{}}
+	free := []find.Inode{{}}
 	for i := range m.inodes.next {
-		if id := (inode{dev: 1, ino: i + 1}); !used[id] {
+		if id := (find.Inode{Dev: 1, Ino: i + 1}); !used[id] {
 			free = append(free, id)
 		}
 	}
-	if id := rapid.SampledFrom(free).Draw(t, "inode"); id != (inode{}) {
+	if id := rapid.SampledFrom(free).Draw(t, "inode"); id != (find.Inode{}) {
 		m.inodes.giveAgain(t, m.path(name), id)
 	} else {
 		m.inodes.give(t, m.path(name))
@@ -96,17 +98,29 @@ func (m *model) born(t *rapid.T, name string) {
 }
 
 // handles are the inodes that stay what they are because they are open.
-func (t *Tailer) handles() map[inode]bool {
-	open := map[inode]bool{}
-	for f := range t.all() {
-		if f.body != nil {
-			open[f.inode] = true
+func (t *Tailer) handles() map[find.Inode]bool {
+	open := map[find.Inode]bool{}
+	for _, o := range t.origins {
+		for g := range o.all() {
+			if g.body != nil {
+				open[g.Inode] = true
+			}
+		}
+		for id := range o.pending {
+			open[id] = true
 		}
 	}
-	for id := range t.held {
-		open[id] = true
-	}
 	return open
+}
+
+// statPath asks for the file at p.
+func statPath(p string) (find.Stat, error) {
+	f, err := os.Open(p)
+	if err != nil {
+		return find.Stat{}, err
+	}
+	defer f.Close()
+	return find.StatFile(f)
 }
 
 // The model told this story: both of two rotated files were compressed, the one whose handle was closed first, so that
@@ -124,7 +138,7 @@ func TestCompressedAndItsInodeGivenToTheNextCompressedFile(t *testing.T) {
 	r.rename("access.log.1", "access.log.2")
 	r.rename("access.log", "access.log.1")
 	r.pass(time.Minute)
-	r.tailer.relieve()
+	r.tailer.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.compress("access.log.1")
 	inodes.give(t, r.path("access.log.1.gz"))
@@ -151,7 +165,7 @@ func TestInodeOfAnEmptyFileGivenToAnother(t *testing.T) {
 			if down {
 				r.kill()
 			} else {
-				r.tailer.relieve()
+				r.tailer.closeIdle()
 			}
 			r.remove("access.log.1")
 			r.write("access.log", "")
@@ -181,7 +195,7 @@ func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
 			r.write("access.log", "one\n")
 			one := inodes.give(t, r.path("access.log"))
 			r.pass(time.Minute)
-			r.tailer.relieve()
+			r.tailer.closeIdle()
 			require.Zero(t, r.tailer.Counts().Open)
 			r.remove("access.log")
 			r.write("private.txt", "nobody's business\n")
@@ -206,11 +220,11 @@ func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
 // A file whose inode was given to another one must not become a file of the declarations that select the other.
 func TestInodeGivenToAFileOfAnotherDeclaration(t *testing.T) {
 	inodes := useInodes(t, false)
-	r := newRig(t, access, Watch{Name: "other", Pattern: "other.log"}).start()
+	r := newRig(t, access, Selection{Name: "other", Pattern: "other.log"}).start()
 	r.write("access.log", "one\n")
 	one := inodes.give(t, r.path("access.log"))
 	r.pass(time.Minute)
-	r.tailer.relieve()
+	r.tailer.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.remove("access.log")
 	r.write("other.log", "of other\n")

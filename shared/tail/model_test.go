@@ -133,7 +133,7 @@ func (m *model) tell(what string) {
 	fmt.Fprintf(&m.log, "%s:", what)
 	for _, name := range slices.Sorted(maps.Keys(m.files)) {
 		if s, err := statPath(m.path(name)); err == nil {
-			fmt.Fprintf(&m.log, " %s=%d/%d", strings.TrimPrefix(name, liveName), s.ino%1000, s.size)
+			fmt.Fprintf(&m.log, " %s=%d/%d", strings.TrimPrefix(name, liveName), s.Ino%1000, s.Size)
 		}
 	}
 	for _, a := range m.arrived[m.told:] {
@@ -224,7 +224,7 @@ func (m *model) writeTo(t *rapid.T, name string) {
 	}
 	add := func() *mline {
 		l := &mline{excused: f.strange, text: fmt.Sprintf("%08x line %06d %s", uint32(len(m.written)+1)*2654435769, len(m.written), strings.Repeat("x", len(m.written)*37%200)),
-			allowed: len(m.watches[0].Outputs)}
+			allowed: len(m.selections[0].Outputs)}
 		m.written = append(m.written, l)
 		m.byText[l.text] = l
 		f.lines = append(f.lines, l)

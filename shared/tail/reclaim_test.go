@@ -37,8 +37,8 @@ func TestCapOnBytesOfDeletedFiles(t *testing.T) {
 }
 
 func TestDeleteAfter(t *testing.T) {
-	r := newRig(t, access, Watch{Name: "b", Pattern: "b.log*"})
-	r.cfg.DeleteAfter = time.Minute
+	r := newRig(t, access, Selection{Name: "b", Pattern: "b.log*"})
+	r.deleteAfter = time.Minute
 	r.start()
 	for _, f := range []string{"access.log", "b.log", "b.log.1", "b.log.old"} {
 		r.write(f, f+"\n")

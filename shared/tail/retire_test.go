@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/tail/fingerprint"
 )
 
 // days lets days pass: the sidecar is killed and started again each day, as Pods are.
@@ -25,7 +26,7 @@ func (r *rig) days(n int) {
 }
 
 func TestADeclarationThatComesBackGoesOn(t *testing.T) {
-	for name, w := range map[string]Watch{
+	for name, w := range map[string]Selection{
 		"declaration": {Name: "other", Pattern: "other.log"},
 		"output":      {Name: "a", Pattern: "x.log", Outputs: []string{"second"}},
 		"pattern":     {Name: "a", Pattern: "other.log"},
@@ -34,15 +35,15 @@ func TestADeclarationThatComesBackGoesOn(t *testing.T) {
 	} {
 		for _, restarts := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
-				r := newRig(t, Watch{Name: "a", Pattern: "x.log"})
-				before := r.watches
-				edited := newRigIn(t, r.dir, w).watches
+				r := newRig(t, Selection{Name: "a", Pattern: "x.log"})
+				before := r.selections
+				edited := newRigIn(t, r.dir, w).selections
 				edited[0].Version = "edited"
 				r.write("elsewhere/y.log", "")
 				r.write("x.log", "one\n")
 				r.start().pass(2 * time.Minute)
 				for range 3 { // back and forth
-					r.watches = edited
+					r.selections = edited
 					if restarts {
 						r.days(6)
 						r.pass(2 * time.Minute)
@@ -53,7 +54,7 @@ func TestADeclarationThatComesBackGoesOn(t *testing.T) {
 						r.pass(2 * time.Minute)
 					}
 					r.arrived = nil
-					r.watches = before
+					r.selections = before
 					if restarts {
 						r.days(1)
 					} else {
@@ -73,14 +74,14 @@ func TestADeclarationThatComesBackGoesOn(t *testing.T) {
 
 func TestADeclarationThatStaysAwayIsForgotten(t *testing.T) {
 	for _, restarts := range []bool{true, false} {
-		r := newRig(t, Watch{Name: "a", Pattern: "x.log", Outputs: []string{"out", "second"}}, Watch{Name: "b", Pattern: "[xy].log"}, Watch{Name: "c", Pattern: "y.log"})
-		all := r.watches
+		r := newRig(t, Selection{Name: "a", Pattern: "x.log", Outputs: []string{"out", "second"}}, Selection{Name: "b", Pattern: "[xy].log"}, Selection{Name: "c", Pattern: "y.log"})
+		all := r.selections
 		r.write("x.log", "one\n")
 		r.write("y.log", "two\n")
 		r.start().pass(2 * time.Minute)
 		require.Len(t, r.store.entries, 5)
-		away := func(watches []Watch) {
-			r.watches = watches
+		away := func(watches []Selection) {
+			r.selections = watches
 			if restarts {
 				r.days(9)
 				return
@@ -90,30 +91,30 @@ func TestADeclarationThatStaysAwayIsForgotten(t *testing.T) {
 			r.now = r.now.Add(9 * 24 * time.Hour)
 			r.pass(2 * time.Second)
 		}
-		one := append([]Watch{}, all[:2]...)
+		one := append([]Selection{}, all[:2]...)
 		one[0].Outputs, one[0].Version = []string{"out"}, "one output"
 		away(one)
 		require.Len(t, r.store.entries, 3, "of the output and the declaration that are gone nothing is left")
 		away(nil)
 		require.Empty(t, r.store.entries)
 		require.Zero(t, r.tailer.Counts().Files)
-		require.Empty(t, r.tailer.past.streams)
+		require.Empty(t, r.stored())
 		require.Zero(t, r.tailer.Counts().Lost)
 		r.arrived = nil
 		r.set(all...)
-		r.watches = all
+		r.selections = all
 		r.pass(2 * time.Second)
 		r.wants("one", "one", "one", "two", "two")
 	}
 }
 
 func TestWhatWasRemovedWhileNobodyDeclaredItIsForgotten(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "x.log"})
+	r := newRig(t, Selection{Name: "a", Pattern: "x.log"})
 	r.write("x.log", "one\n")
 	r.start().pass(time.Second)
 	r.kill()
 	r.remove("x.log")
-	r.watches = nil
+	r.selections = nil
 	r.start().pass(2 * time.Minute)
 	require.Len(t, r.store.entries, 1)
 	r.days(8)
@@ -142,7 +143,7 @@ func TestClockThatWasWrongWhenADeclarationWentAway(t *testing.T) {
 	r := newRig(t, access).start()
 	r.write("access.log", "one\n")
 	r.pass(time.Second)
-	r.watches = nil
+	r.selections = nil
 	r.set()
 	r.pass(time.Second)
 	right := r.now
@@ -159,22 +160,22 @@ func TestENOSPCWhenAPositionIsForgotten(t *testing.T) {
 	r := newRig(t, access).start()
 	r.write("access.log", "one\n")
 	r.pass(2 * time.Minute)
-	r.watches = nil
+	r.selections = nil
 	r.days(1)
 	r.store.err = &os.PathError{Op: "write", Path: "checkpoints.db", Err: unix.ENOSPC}
-	r.now = r.now.Add(keepFor)
+	r.now = r.now.Add(keepUnused)
 	r.pass(10 * time.Second)
 	require.Equal(t, 1, strings.Count(r.log.String(), "no space left"))
 	require.Len(t, r.store.entries, 1)
 	r.store.err = nil
 	r.pass(time.Second)
 	require.Empty(t, r.store.entries)
-	require.Empty(t, r.tailer.Troubles())
+	require.Empty(t, r.tailer.Problems())
 }
 
 func TestEntriesThatCantBeReadAreForgotten(t *testing.T) {
 	r := newRig(t, access)
-	for stream, mark := range map[string][]byte{"file:none": nil, "file:torn": {1, 0, 255}, "file:newer": {markVersion + 1, 7}, "docker:abc": nil} {
+	for stream, mark := range map[string][]byte{"file:none": nil, "file:torn": {1, 0, 255}, "file:newer": {fingerprint.Version + 1, 7}, "docker:abc": nil} {
 		r.store.entries[checkpoint.Key{Stream: stream, Declaration: "access", Output: "out"}] = checkpoint.Entry{Mark: mark}
 	}
 	r.start().pass(time.Second)

@@ -22,6 +22,7 @@ import (
 	"github.com/remora-logs/remora/shared/cut"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // tb is what tests and rapid's checks have in common.
@@ -43,35 +44,36 @@ type line struct {
 // rig is a tailer with all around it that it needs, and no clock, goroutine or backend of its own: a test moves each.
 type rig struct {
 	tb
-	dir     string
-	now     time.Time
-	log     bytes.Buffer
-	store   *memStore
-	watches []Watch
-	cfg     Config
-	tailer  *Tailer
-	feeds   []*feed
-	arrived []line
-	gaps    []*stream.Gap
-	blocked bool // the backend takes nothing, so nothing is read
-	deaf    bool // the backend takes records, and its answers are lost
-	batch   *record.Batch
-	maxLine int
-	chunk   int
-	broken  func(path string) error // of opening a file
+	dir         string
+	now         time.Time
+	log         bytes.Buffer
+	store       *memStore
+	selections  []Selection
+	deleteAfter time.Duration
+	cfg         Config
+	tailer      *Tailer
+	feeds       []*feed
+	arrived     []line
+	gaps        []*stream.Gap
+	blocked     bool // the backend takes nothing, so nothing is read
+	deaf        bool // the backend takes records, and its answers are lost
+	batch       *record.Batch
+	maxLine     int
+	chunk       int
+	broken      func(path string) error // of opening a file
 }
 
-func newRig(t testing.TB, watches ...Watch) *rig {
+func newRig(t testing.TB, selections ...Selection) *rig {
 	dir := t.TempDir()
-	r := newRigIn(t, dir, watches...)
+	r := newRigIn(t, dir, selections...)
 	t.Cleanup(r.kill)
 	return r
 }
 
-func newRigIn(t tb, dir string, watches ...Watch) *rig {
+func newRigIn(t tb, dir string, selections ...Selection) *rig {
 	r := &rig{tb: t, dir: dir, now: time.Now(), store: &memStore{entries: map[checkpoint.Key]checkpoint.Entry{}},
 		maxLine: 1 << 20, chunk: 2 << 20}
-	for _, w := range watches {
+	for _, w := range selections {
 		w.Pattern = filepath.Join(dir, w.Pattern)
 		for i, x := range w.Exclude {
 			if strings.Contains(x, "/") {
@@ -81,7 +83,7 @@ func newRigIn(t tb, dir string, watches ...Watch) *rig {
 		if len(w.Outputs) == 0 {
 			w.Outputs = []string{"out"}
 		}
-		r.watches = append(r.watches, w)
+		r.selections = append(r.selections, w)
 	}
 	return r
 }
@@ -90,35 +92,44 @@ func newRigIn(t tb, dir string, watches ...Watch) *rig {
 func (r *rig) start() *rig {
 	r.Helper()
 	cfg := r.cfg
-	cfg.Store = r.store
+	cfg.Store, cfg.Sink = r.store, r
 	cfg.Log = slog.New(slog.NewTextHandler(&r.log, nil))
 	cfg.Now = func() time.Time { return r.now }
 	t, err := New(cfg)
 	require.NoError(r, err)
-	t.open = func(v *volume, rel string) (*os.File, stat, error) {
+	t.openFile = func(tree *find.Tree, rel string) (*os.File, find.Stat, error) {
 		if r.broken != nil {
-			if err := r.broken(filepath.Join(v.base, rel)); err != nil {
-				return nil, stat{}, err
+			if err := r.broken(tree.Path(rel)); err != nil {
+				return nil, find.Stat{}, err
 			}
 		}
-		return v.openFile(rel)
+		return tree.Open(rel)
 	}
 	r.tailer = t
-	r.set(r.watches...)
+	r.set(r.selections...)
 	return r
 }
 
-func (r *rig) set(watches ...Watch) {
+func (r *rig) set(selections ...Selection) {
 	r.Helper()
-	ws := slices.Clone(watches)
-	for i := range ws {
-		name := ws[i].Name
-		ws[i].Attach = func(s stream.Stream, path, output string, done func()) (func(), error) {
-			return r.attach(s, name, path, output, done)
-		}
-	}
-	require.Empty(r, r.tailer.Set(ws))
+	require.Empty(r, r.tailer.Put(Origin{Root: find.Host(), Selections: selections, DeleteAfter: r.deleteAfter}))
 }
+
+// scan is one scan of the tailer, and nothing else of a step.
+func (r *rig) scan() {
+	r.tailer.takeRequests()
+	budget := scanBudget
+	require.True(r, r.tailer.scanOn(r.tailer.origins[""], r.now, &budget))
+}
+
+// settle is what a step does after its scan.
+func (r *rig) settle() { r.tailer.settle(r.now, true) }
+
+// stored are the streams that were not met yet.
+func (r *rig) stored() map[*storedStream]struct{} { return r.tailer.positions.of("").streams }
+
+// generations are those whose bytes are in place.
+func (r *rig) generations() map[find.Inode]*generation { return r.tailer.origins[""].byInode }
 
 // kill ends the sidecar as SIGKILL does: what is not in the store is gone.
 func (r *rig) kill() {
@@ -156,7 +167,9 @@ type feed struct {
 	done     func()
 }
 
-func (r *rig) attach(s stream.Stream, declaration, path, output string, done func()) (func(), error) {
+// Attach implements Sink.
+func (r *rig) Attach(s stream.Stream, _ *Origin, sel *Selection, path, output string, done func()) (func(), error) {
+	declaration := sel.Name
 	key := checkpoint.Key{Stream: s.Key(), Declaration: declaration, Output: output}
 	for _, f := range r.feeds {
 		if f.key == key {

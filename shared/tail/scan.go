@@ -4,7 +4,6 @@ package tail
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"path"
 	"slices"
@@ -12,169 +11,231 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// found is a file that no stream is known for yet.
-type found struct {
-	stat
-	volume  *volume
-	rel     string
-	watches []*Watch
-	// kin is set where no pattern selects the file, but it must be what a followed one was rotated or copied to.
-	kin bool
+const (
+	// scanBudget bounds what one step searches: about as many names are read or visited, or a tenth as many files asked for.
+	// A scan that is not complete then goes on in the next step.
+	scanBudget = 50_000
+	// statCost is what a question to the file system costs of that.
+	statCost = 10
+)
+
+// scan is one search of an origin for the files that its selections choose.
+type scan struct {
+	searches []*search
+	begun    []*selection // that were searched for the first time
 }
 
-func (d *found) path() string { return path.Join(d.volume.base, d.rel) }
+// search is one selection's part of a scan.
+type search struct {
+	selection *selection
+	tree      *find.Tree
+	find      *find.Search
+}
 
-// scan looks for files: new ones, and those that have another name than before, or none.
-func (t *Tailer) scan(now time.Time) {
-	t.scans++
-	t.scanned = now
-	clear(t.fresh)
-	if t.scans%rereadEvery == 0 {
-		t.hints.reset()
+// beginScan begins to search for files: new ones, and those that have another name than before, or none.
+func (t *Tailer) beginScan(o *origin) {
+	o.scans++
+	o.hinted = false
+	o.scan = &scan{}
+	for id, c := range o.fresh { // could not be opened
+		o.unresolved[id] = c.first
 	}
-	for _, v := range t.volumes {
-		if err := v.reopen(); err != nil {
-			t.trouble.note(v.base, err)
-		} else {
-			t.trouble.clear(v.base)
-		}
+	clear(o.fresh)
+	missing := map[*find.Tree]bool{}
+	for base, tree := range o.trees {
+		err := tree.Begin()
+		t.problems.report(o.problem(base), err)
+		missing[tree] = err != nil
 	}
-	var begun []*Watch
-	for _, w := range t.watches {
-		v := t.volumes[w.glob.base]
-		if v.root == nil {
-			continue
+	for _, s := range o.selections {
+		tree := o.trees[s.pattern.Base()]
+		if tree == nil {
+			tree = o.tree(s)
+			err := tree.Begin()
+			t.problems.report(o.problem(tree.Base()), err)
+			missing[tree] = err != nil
 		}
-		err := v.walk(w, t.scans, func(c *candidate) { t.visit(w, v, c, now) }, func(rel string) { t.hints.watch(path.Join(v.base, rel)) })
-		var refused *errRefused
-		if err != nil && !errors.As(err, &refused) && errors.Is(err, unix.EMFILE) {
-			t.relieve()
+		if !missing[tree] {
+			o.scan.searches = append(o.scan.searches, &search{s, tree, tree.Search(s.pattern, s.exclude.ByPath())})
 		}
-		if err != nil {
-			t.trouble.note(w.String(), err)
-		} else {
-			t.trouble.clear(w.String())
-			if !w.started {
-				begun = append(begun, w)
-			}
-		}
-	}
-	t.rotations(now)
-	t.lookMoved(now)
-	for _, v := range t.volumes {
-		t.kin(v)
-	}
-	t.admit(now, begun)
-	for _, w := range begun {
-		w.started, w.began = true, now
 	}
 }
 
-// visit takes note of a name that w selects.
-func (t *Tailer) visit(w *Watch, v *volume, c *candidate, now time.Time) {
-	if f := c.file; f != nil && !c.pending && t.files[f.inode] == f {
-		t.sees(f, w, v, c.rel, now)
+// scanOn goes on with an origin's scan until the budget is used up, and reports whether it is complete.
+func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
+	if o.scan == nil {
+		t.beginScan(o)
+	}
+	for len(o.scan.searches) > 0 {
+		s := o.scan.searches[0]
+		done, err := s.find.Step(budget,
+			func(m *find.Match) { t.visit(o, s.selection, s.tree, m, now, budget) },
+			func(dir *os.File, id find.Inode) { t.hints.Watch(o.id(), dir, id) })
+		if !done {
+			return false
+		}
+		if errors.Is(err, unix.EMFILE) {
+			t.closeIdle()
+		}
+		t.problems.report(o.problem(s.selection.Name+"="+s.selection.Pattern), err)
+		if err == nil && !s.selection.started {
+			o.scan.begun = append(o.scan.begun, s.selection)
+		}
+		o.scan.searches = o.scan.searches[1:]
+	}
+	t.finishScan(o, now)
+	return true
+}
+
+func (t *Tailer) finishScan(o *origin, now time.Time) {
+	begun := o.scan.begun
+	t.findRotations(o, now)
+	t.confirmMoved(o, now)
+	o.findUnselected()
+	t.classifyAll(o, circumstances{now: now, hurried: t.draining || o.phase == ending, begun: begun, scan: o.scans})
+	for _, s := range begun {
+		s.started, s.began = true, now
+	}
+	if len(begun) > 0 {
+		o.setDeadlines()
+	}
+	o.noteStrangers()
+	t.hints.Round(o.id())
+	clear(o.unresolved)
+	o.scan, o.scanned = nil, now
+}
+
+// problem is what a problem of the origin is reported about.
+func (o *origin) problem(path string) subject { return subject{o.id(), path} }
+
+// visit takes note of a name that a selection chooses.
+func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, now time.Time, budget *int) {
+	if g := o.byInode[m.Known]; g != nil && !m.Pending {
+		o.choose(g, s, tree, m.Rel, now)
 		return
 	}
-	c.file, c.pending = nil, true
-	name := path.Join(v.base, c.rel)
-	if excluded(w.Exclude, name) {
+	m.Known, m.Pending = find.Inode{}, true
+	name := tree.Path(m.Rel)
+	if s.exclude.Matches(name) {
+		m.Pending = false
 		return
 	}
-	s, err := v.lstat(c.rel)
-	if errors.Is(err, os.ErrNotExist) {
-		return
-	}
-	link := err == nil && s.symlink()
+	*budget -= statCost
+	stat, err := tree.Lstat(m.Rel)
+	link := err == nil && stat.Symlink()
 	if link {
-		s, err = v.follow(c.rel)
+		stat, err = tree.Stat(m.Rel)
 	}
+	if link && errors.Is(err, os.ErrNotExist) {
+		return // it leads nowhere, for now
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		o.missed(s, tree, m.Rel)
+		return
+	}
+	problem := o.problem(name)
 	switch {
-	case link && errors.Is(err, os.ErrNotExist):
-		return // leads nowhere, for now
 	case err != nil:
-		t.trouble.note(name, err)
+	case stat.Dir():
 		return
-	case s.mode&unix.S_IFMT == unix.S_IFDIR:
-		return
-	case !s.regular():
-		t.trouble.note(name, &errRefused{"it is " + s.kind()})
+	case !stat.Regular():
+		err = &find.Refused{Why: "it is " + stat.Kind()}
+	case t.cfg.Owned != nil && t.cfg.Owned(name, stat.Dev, stat.Ino):
+		err = &find.Refused{Why: "this process writes it"}
+	}
+	if err != nil {
+		t.problems.report(problem, err)
 		return
 	}
-	if f := t.files[s.inode]; f != nil {
-		t.trouble.clear(name)
-		c.file, c.pending = f, link
-		t.sees(f, w, v, c.rel, now)
+	if g := o.byInode[stat.Inode]; g != nil {
+		t.problems.report(problem, nil)
+		m.Known, m.Pending = stat.Inode, link
+		o.choose(g, s, tree, m.Rel, now)
 		return
 	}
-	d := t.fresh[s.inode]
-	if d == nil {
-		d = &found{stat: s, volume: v, rel: c.rel}
-		t.fresh[s.inode] = d
+	c := o.fresh[stat.Inode]
+	if c == nil {
+		c = &candidate{Stat: stat, tree: tree, rel: m.Rel, first: o.scans}
+		if first, ok := o.unresolved[stat.Inode]; ok {
+			c.first = first
+		}
+		o.fresh[stat.Inode] = c
 	}
-	if !slices.Contains(d.watches, w) {
-		d.watches = append(d.watches, w)
+	if !slices.Contains(c.selections, s) {
+		c.selections = append(c.selections, s)
 	}
 }
 
-// sees notes that w selects f under the name rel.
-func (t *Tailer) sees(f *file, w *Watch, v *volume, rel string, now time.Time) {
-	if f.seen != t.scans {
-		f.seen = t.scans
-		if f.rel != rel || f.volume != v {
-			f.movedTo(v, rel)
-		}
+// missed notes that a name was listed and then gone. It may have been rotated between the two, before anything was known
+// of it: what then bears the name of its rotation is looked at. Of the file itself it is only known that it was made since
+// the directory was read before.
+func (o *origin) missed(s *selection, tree *find.Tree, rel string) {
+	name := tree.Path(rel)
+	if dir, base := path.Split(name); o.latest[dir][base] == nil {
+		since := tree.NewSince(path.Dir(rel))
+		o.bear(name, &bearer{birth: since, modTime: since, selections: []*selection{s}, considered: true})
 	}
-	if f.state == rotated {
-		f.state, f.since = live, now
-		t.rouse(f)
-		for _, view := range f.views {
-			view.ending.Store(false)
-		}
-	}
-	if f.moved() {
-		f.claims = append(f.claims, w)
-		return
-	}
-	t.enroll(f, w, now)
 }
 
-// enroll makes f one of w's files. Each of w's views begins at the file's start, unless what is there is to be skipped.
-func (t *Tailer) enroll(f *file, w *Watch, now time.Time) {
-	if !slices.Contains(f.watches, w) {
-		f.watches = append(f.watches, w)
-	} else if len(f.views)+len(f.acked) >= len(w.Outputs)*len(f.watches) {
+// choose notes that a selection chooses a generation under the name rel.
+func (o *origin) choose(g *generation, s *selection, tree *find.Tree, rel string, now time.Time) {
+	if g.seen != o.scans {
+		g.seen = o.scans
+		if g.rel != rel || g.tree != tree {
+			g.movedTo(tree, rel)
+		}
+	}
+	if g.fire(Selected) {
+		g.since = now
+		o.activate(g)
+		g.setEnding(false)
+	}
+	if g.moved() {
+		g.claims = append(g.claims, s)
+		return
+	}
+	o.enroll(g, s, now)
+}
+
+// enroll gives a selection its readers of a generation. Each begins at the file's start, unless its present content is to
+// be skipped.
+func (o *origin) enroll(g *generation, s *selection, now time.Time) {
+	if !slices.Contains(g.selections, s) {
+		g.selections = append(g.selections, s)
+	} else if len(g.readers)+len(g.positions) >= len(s.Outputs)*len(g.selections) {
 		return // the usual case, at each scan for each file
 	}
-	for _, o := range w.Outputs {
-		id := viewID{w.Name, o}
-		if _, ok := f.ackedOf(id); ok || f.view(id) != nil {
+	for _, out := range s.Outputs {
+		id := readerID{s.Name, out}
+		if _, ok := g.position(id); ok || g.reader(id) != nil {
 			continue
 		}
-		old := w.IgnoreOlder > 0 && now.Sub(time.Unix(0, f.mtime)) > w.IgnoreOlder
+		old := s.IgnoreOlder > 0 && now.Sub(time.Unix(0, g.ModTime)) > s.IgnoreOlder
 		start := int64(0)
-		if old || w.FromEnd && w.newborn && !w.started {
-			start = lastLine(f)
+		if old || s.FromEnd && s.isNew && !s.started {
+			start = lastLine(g)
 		}
-		f.setAcked(acked{id: id, off: start})
-		f.unsaved = append(f.unsaved, id)
-		t.rouse(f)
+		g.setPosition(position{id: id, off: start})
+		g.unsaved = append(g.unsaved, id)
+		o.activate(g)
 	}
 }
 
 // lastLine is where the last line of the file begins that is not ended yet, the end of the file if all are. A line that
-// is longer than this looks back is skipped to the file's end.
-func lastLine(f *file) int64 {
-	const lookBack = 64 << 10
-	end := f.end.Load()
-	if f.packed || f.body == nil || end == 0 {
+// is longer than this reads back is skipped to the file's end.
+func lastLine(g *generation) int64 {
+	const readBack = 64 << 10
+	end := g.end.Load()
+	if g.packed || g.body == nil || end == 0 {
 		return end
 	}
-	from := max(end-lookBack, 0)
+	from := max(end-readBack, 0)
 	buf := make([]byte, end-from)
-	n, err := f.body.ReadAt(buf, from)
+	n, err := g.body.ReadAt(buf, from)
 	if n < len(buf) && err != nil {
 		return end
 	}
@@ -187,111 +248,174 @@ func lastLine(f *file) int64 {
 	return end
 }
 
-// rotations notices which files no pattern selects any more, and finds out where they are.
-func (t *Tailer) rotations(now time.Time) {
-	for _, f := range t.files {
-		if f.state == live && f.seen != t.scans {
-			f.state, f.since = rotated, now
+// findRotations notices which generations no selection chooses any more, and finds out where they are.
+func (t *Tailer) findRotations(o *origin, now time.Time) {
+	for _, g := range o.byInode {
+		if g.seen != o.scans && g.fire(Unselected) {
+			g.since = now
 			t.counts.Rotations++
-			t.rouse(f)
+			o.activate(g)
 		}
-		if f.state == rotated {
-			t.locate(f, now)
+		if g.state == Rotated || g.state == Held {
+			t.locate(o, g, now)
 		}
 	}
 }
 
-// lookMoved looks at files that were found under another name: it can be told now whether they still hold what they
-// did, and it has to be, before what may be their copies is judged.
-func (t *Tailer) lookMoved(now time.Time) {
-	for _, f := range slices.Collect(maps.Values(t.files)) {
-		if !f.moved() {
-			continue
-		}
-		if err := t.look(f, now); err != nil {
-			t.trouble.note(f.name(), err)
-		}
-		if !f.moved() {
-			continue // it was another file
-		}
-		if f.state == live {
-			inherit(f.volume, f.rel, f)
-		}
-		for _, w := range f.claims {
-			t.enroll(f, w, now)
-		}
-		f.was, f.claims = place{}, nil
-	}
-}
-
-// locate finds the name of a file that was renamed to one that no pattern selects. One that has neither a name nor an
-// open handle fades.
-func (t *Tailer) locate(f *file, now time.Time) {
-	if f.volume.root == nil || f.links == 0 || f.rel == "" {
+// locate finds the name of a generation that was renamed to one that no selection chooses. One that has neither a name nor
+// an open handle has left.
+func (t *Tailer) locate(o *origin, g *generation, now time.Time) {
+	if g.Links == 0 || g.rel == "" || hasName(g) {
 		return
 	}
-	if f.inPlace() {
+	dir := path.Dir(g.rel)
+	_, version, err := g.tree.Names(dir)
+	if err != nil && o.phase == ending && g.body == nil {
+		t.vacate(o, g, now, removed) // nobody will mount it again
+	}
+	if err != nil || g.located == version {
 		return
 	}
-	l, err := f.volume.list(path.Dir(f.rel), t.scans)
-	if err != nil || f.located == l.version {
-		return
-	}
-	f.located = l.version
-	for name, s := range t.census(f.volume, path.Dir(f.rel)) {
-		if s.inode == f.inode {
-			f.movedTo(f.volume, name)
+	g.located = version
+	for name, s := range g.tree.Files(dir) {
+		if s.Inode == g.Inode {
+			g.movedTo(g.tree, name)
 			return
 		}
 	}
-	if f.body == nil { // as far as can be told; it has to be known before what may be its copy is taken for a new file
-		t.fade(f, now, removed)
+	if g.body == nil { // as far as can be told; it must be known before what may be its copy is taken for a new file
+		t.vacate(o, g, now, removed)
 	}
 }
 
-// inPlace tells whether the name that f had last leads to it.
-func (f *file) inPlace() bool {
-	if f.volume.root == nil || f.rel == "" {
-		return false
+// confirmMoved looks at generations that were found under another name: it can be told now whether they still hold what
+// they did, and must be, before what may be their copies is judged.
+func (t *Tailer) confirmMoved(o *origin, now time.Time) {
+	var moved []*generation
+	for _, g := range o.byInode {
+		if g.moved() {
+			moved = append(moved, g)
+		}
 	}
-	s, err := f.volume.lstat(f.rel)
-	return err == nil && s.inode == f.inode
+	for _, g := range moved {
+		if err := t.observe(o, g, now); err != nil {
+			t.problems.report(o.problem(g.name()), err)
+		}
+		if !g.moved() {
+			continue // it was another file
+		}
+		if g.state == Active {
+			o.bear(g.name(), g.bearer())
+		}
+		for _, s := range g.claims {
+			o.enroll(g, s, now)
+		}
+		g.was, g.claims = place{}, nil
+	}
 }
 
-// census asks for every regular file in a directory, by its path below the volume's base.
-func (t *Tailer) census(v *volume, dir string) map[string]stat {
-	d, err := v.openDir(dir)
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	all := map[string]stat{}
-	entries, _ := d.ReadDir(-1) // as many as can be read
-	for _, e := range entries {
-		if !e.Type().IsRegular() {
-			continue
-		}
-		if s, err := statOf(int(d.Fd()), e.Name()); err == nil && s.regular() {
-			all[path.Join(dir, e.Name())] = s
-		}
-	}
-	return all
+func (g *generation) bearer() *bearer {
+	return &bearer{id: g.Inode, birth: g.Birth, modTime: g.ModTime, generation: g}
 }
 
-// censusBelow is census of dir and the directories in it.
-func (t *Tailer) censusBelow(v *volume, dir string) map[string]stat {
-	all := t.census(v, dir)
-	l, err := v.list(dir, t.scans)
-	if err != nil {
-		return all
-	}
-	for _, e := range l.entries {
-		if !e.mode.IsDir() {
-			continue
+// findUnselected finds files that came and went between two scans: they have the name of a rotation of one that was
+// followed, and are not older than that.
+func (o *origin) findUnselected() {
+	o.eachSibling(func(tree *find.Tree, rel string) {
+		b := o.rotationOf(tree.Path(rel))
+		if b == nil {
+			return
 		}
-		for rel, s := range t.census(v, path.Join(dir, e.name)) {
-			all[rel] = s
+		g := b.generation
+		if g != nil && g.state == Active && len(o.mislaid) == 0 {
+			return // nothing can have come between a file that still has its name and itself
+		}
+		s, err := tree.Lstat(rel)
+		if err != nil || o.byInode[s.Inode] != nil || o.fresh[s.Inode] != nil {
+			return
+		}
+		c := &candidate{Stat: s, tree: tree, rel: rel, selections: b.selectedBy(), unselected: true, first: o.scans}
+		if m, ok := o.mislaid[s.Inode]; ok {
+			c.selections = m.selections
+		} else if g != nil && g.state == Active || !b.precedes(s, rel) {
+			return
+		}
+		delete(o.mislaid, s.Inode)
+		o.fresh[s.Inode] = c
+	})
+	for id, m := range o.mislaid {
+		if m.scan < o.scans-mislaidScans {
+			delete(o.mislaid, id)
 		}
 	}
-	return all
+}
+
+// mislaid is a file that a selection chose, and that had been rotated when it was opened.
+type mislaid struct {
+	selections []*selection
+	scan       int
+}
+
+// mislaidScans is for how many scans such a file is searched for.
+const mislaidScans = 10
+
+// noteStrangers notes which files were there, under the names of rotations, when a file was followed for the first time:
+// of those that come later and are as old, by a clock of a few milliseconds, it is known that they are younger.
+func (o *origin) noteStrangers() {
+	fresh := false
+	for _, names := range o.latest {
+		for _, b := range names {
+			fresh = fresh || !b.considered
+		}
+	}
+	if !fresh {
+		return
+	}
+	o.eachSibling(func(tree *find.Tree, rel string) {
+		b := o.rotationOf(tree.Path(rel))
+		if b == nil || b.considered {
+			return
+		}
+		if s, err := tree.Lstat(rel); err == nil && s.Birth == b.birth {
+			if b.strangers == nil {
+				b.strangers = map[stranger]bool{}
+			}
+			b.strangers[stranger{s.Inode, s.Birth}] = true
+		}
+	})
+	for _, names := range o.latest {
+		for _, b := range names {
+			b.considered = true
+		}
+	}
+}
+
+// eachSibling calls do for each regular file in the directories of files that were followed.
+func (o *origin) eachSibling(do func(tree *find.Tree, rel string)) {
+	for dir := range o.latest {
+		for _, tree := range o.trees {
+			rel, ok := relDir(tree, dir)
+			if !ok {
+				continue
+			}
+			entries, _, err := tree.Names(rel)
+			if err != nil {
+				continue
+			}
+			for _, e := range entries {
+				if e.Type.IsRegular() {
+					do(tree, path.Join(rel, e.Name))
+				}
+			}
+		}
+	}
+}
+
+// relDir returns the name of a directory, whose path ends with a slash, if it is in the tree.
+func relDir(tree *find.Tree, dir string) (string, bool) {
+	dir = path.Clean(dir)
+	if dir == tree.Base() {
+		return ".", true
+	}
+	return tree.Rel(dir), tree.Covers(dir)
 }

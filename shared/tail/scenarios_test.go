@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var access = Watch{Name: "access", Pattern: "access.log"}
-var all = Watch{Name: "access", Pattern: "access.log*"}
+var access = Selection{Name: "access", Pattern: "access.log"}
+var all = Selection{Name: "access", Pattern: "access.log*"}
 
 func TestReadsAndFollows(t *testing.T) {
 	r := newRig(t, access).start()
@@ -71,7 +71,7 @@ func TestAppendToTheOldFile30SecondsAfterRename(t *testing.T) {
 }
 
 func TestCopytruncateCaughtUp(t *testing.T) {
-	for name, w := range map[string]Watch{"one file": access, "copies match": all} {
+	for name, w := range map[string]Selection{"one file": access, "copies match": all} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, w).start()
 			r.write("access.log", "one\ntwo\n")
@@ -91,12 +91,12 @@ func TestCopytruncateCaughtUp(t *testing.T) {
 }
 
 func TestCopiedAndRemovedWhileItsHandleWasClosed(t *testing.T) {
-	for name, w := range map[string]Watch{"one file": access, "copies match": all} {
+	for name, w := range map[string]Selection{"one file": access, "copies match": all} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, w).start()
 			r.write("access.log", "one\n")
 			r.pass(time.Minute)
-			r.tailer.relieve()
+			r.tailer.closeIdle()
 			require.Zero(t, r.tailer.Counts().Open)
 			r.write("access.log", "two\n")
 			r.copy("access.log", "access.log.1")
@@ -110,7 +110,7 @@ func TestCopiedAndRemovedWhileItsHandleWasClosed(t *testing.T) {
 }
 
 func TestCopytruncateWithUnreadBytesInACopyThatMatches(t *testing.T) {
-	for name, w := range map[string]Watch{"one file": access, "copies match": all} {
+	for name, w := range map[string]Selection{"one file": access, "copies match": all} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, w).start()
 			r.write("access.log", "one\n")
@@ -322,7 +322,7 @@ func TestDeleteAndCreateOnTheSameInode(t *testing.T) {
 				if down {
 					r.kill()
 				} else {
-					r.tailer.relieve() // while it is open the number is not given again
+					r.tailer.closeIdle() // while it is open the number is not given again
 				}
 				r.remove("access.log")
 				r.write("access.log", "two\nsame\nmore\n")
@@ -350,7 +350,7 @@ func TestCheckpointBeyondTheEnd(t *testing.T) {
 }
 
 func TestTwoFilesWithTheSameFirst4KiB(t *testing.T) {
-	r := newRig(t, Watch{Name: "a", Pattern: "*.log"}).start()
+	r := newRig(t, Selection{Name: "a", Pattern: "*.log"}).start()
 	head, lines := numbered("head", 0, 400)
 	r.write("a.log", head+"a\n")
 	r.pass(time.Second)
@@ -381,5 +381,5 @@ func TestUnlinkedWhileUnread(t *testing.T) {
 	r.wants("one", "two")
 	require.Zero(t, r.tailer.Counts().Open)
 	require.Empty(t, r.store.entries)
-	require.Empty(t, r.tailer.faded)
+	require.Empty(t, r.tailer.origins[""].left)
 }

@@ -3,8 +3,8 @@
 package tail
 
 import (
-	"cmp"
-	"slices"
+	"context"
+	"fmt"
 )
 
 // Counts is what the tailer has met since it started, and what it holds now.
@@ -23,97 +23,116 @@ type Counts struct {
 	Files, Open int
 }
 
-// Status is a file as it is now.
-type Status struct {
-	Stream, Path string
-	// Name is where it is now; empty once it is removed.
-	Name, State string
-	Size        int64
-	// Released is up to where every declaration and output has it acknowledged.
-	Released int64
-	Open     bool
-	// Lost is how many of its bytes nobody could read.
-	Lost         int64
-	Declarations []string
+// status is what a step leaves for the other methods.
+type status struct {
+	counts    Counts
+	leftFiles int
+	leftBytes int64
+	drained   bool // the streams end where their files ended at Drain
 }
 
-// Counts returns what was counted.
-func (t *Tailer) Counts() Counts {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.counts
-	c.Files, c.Open = len(t.files), t.opened()
-	return c
-}
-
-// Troubles returns what is wrong at present, by path.
-func (t *Tailer) Troubles() []Trouble {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.trouble.list()
-}
-
-// Status returns all files, by path.
-func (t *Tailer) Status() []Status {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var all []Status
-	for f := range t.all() {
-		s := Status{Stream: f.key, Path: f.path, State: f.state.String(), Size: f.end.Load(),
-			Released: max(0, f.release()), Open: f.body != nil, Lost: f.counted}
-		if f.links > 0 && f.state != fading {
-			s.Name = f.name()
+// publish leaves what is known now for the other methods.
+func (t *Tailer) publish() {
+	s := status{counts: t.counts, drained: t.draining}
+	for _, o := range t.origins {
+		s.counts.Files += len(o.byInode)
+		for g := range o.activeAndLeft() { // of the others all is acknowledged
+			if left := g.owed(); left.unacked > 0 && len(g.selections) > 0 {
+				s.leftFiles++
+				s.leftBytes += left.unacked
+			}
 		}
-		for _, w := range f.watches {
-			s.Declarations = append(s.Declarations, w.Name)
-		}
-		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Stream, b.Stream)) })
-	return all
+	s.counts.Open = t.countOpen()
+	t.mu.Lock()
+	t.status = s
+	t.mu.Unlock()
 }
 
-// Drain looks once more for everything that is there, and then lets every stream end where its file ends now: an
-// unterminated last line becomes a record. It returns when that is arranged; Run has to go on until the pipeline has
-// read and sent it, and the files stay open until Close. What is written afterwards is left to the next start.
-func (t *Tailer) Drain() {
+// refresh publishes unless a step is being made.
+func (t *Tailer) refresh() {
+	if t.stepping.TryLock() {
+		t.collectDone()
+		t.publish()
+		t.stepping.Unlock()
+	}
+}
+
+// Counts returns what was counted, as of the last step.
+func (t *Tailer) Counts() Counts {
+	t.refresh()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.status.counts
+}
+
+// Problems returns what is wrong at present, by path.
+func (t *Tailer) Problems() []Problem { return t.problems.list() }
+
+// Drain searches once more for all files, and then lets every stream end where its file ends now: an unterminated last line
+// becomes a record. It returns when that is arranged, or with an error when ctx ends before that: a file system may not
+// answer. Run must go on until the pipeline has read and sent it, and the files stay open until Close. What is written
+// afterwards is left to the next start.
+func (t *Tailer) Drain(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- t.drain(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("searching files was not complete: %w", ctx.Err())
+	}
+}
+
+func (t *Tailer) drain(ctx context.Context) error {
+	t.stepping.Lock()
+	defer t.stepping.Unlock()
 	t.draining = true
 	now := t.cfg.Now()
-	t.reap()
-	t.lookAll(now, true)
-	t.scan(now)
-	t.lookAll(now, true)
-	t.settle(now)
-	for f := range t.all() {
-		f.setEnding(true)
+	t.takeRequests()
+	t.collectDone()
+	for _, o := range t.byTurn() {
+		t.observeAll(o, now, true)
+		o.scan = nil
+		for complete := o.phase == withdrawing || o.over(); !complete; {
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("searching files was not complete: %w", err)
+			}
+			budget := scanBudget
+			complete = t.scanOn(o, now, &budget)
+		}
+		t.observeAll(o, now, true)
+		o.release()
 	}
+	t.settle(now, true)
+	for _, o := range t.origins {
+		for g := range o.all() {
+			g.setEnding(true)
+		}
+	}
+	t.publish()
+	return nil
 }
 
 // Resume follows the files again after Drain, as if it had not been called. What was taken to be the end of a line stays
 // one.
 func (t *Tailer) Resume() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.stepping.Lock()
+	defer t.stepping.Unlock()
 	t.draining = false
-	for f := range t.all() {
-		if f.state == live {
-			f.setEnding(false)
+	for _, o := range t.origins {
+		for g := range o.all() {
+			if g.state == Active {
+				g.setEnding(false)
+			}
 		}
 	}
 }
 
-// Left says what a drain has left: files of which something is not acknowledged, and how many bytes that is.
+// Left returns what a drain has left: files of which something is not acknowledged, and how many bytes that is.
 func (t *Tailer) Left() (files int, bytes int64) {
+	t.refresh()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reap()
-	for f := range t.all() {
-		if left := f.end.Load() - max(0, f.release()); left > 0 && len(f.watches) > 0 {
-			files++
-			bytes += left
-		}
-	}
-	return files, bytes
+	return t.status.leftFiles, t.status.leftBytes
 }

@@ -207,17 +207,94 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestItemsThatAreNoFaultOfTheRecordAreSentAgain(t *testing.T) {
+func TestAnItemsErrorIsTheRecordsItsIndexsOrTheClusters(t *testing.T) {
 	for _, test := range []struct {
-		status    int
-		kind      string
-		permanent bool
+		status       int
+		kind, reason string
+		want         class
 	}{
-		{400, "mapper_parsing_exception", true}, {400, "validation_exception", false}, {403, "security_exception", false},
-		{403, "cluster_block_exception", false}, {404, "index_not_found_exception", false}, {413, "too_large", true},
-		{429, "es_rejected_execution_exception", false}, {503, "unavailable_shards_exception", false},
+		{400, "mapper_parsing_exception", "failed to parse field [a]", refused},
+		{400, "document_parsing_exception", "[1:2] failed to parse", refused},
+		{400, "strict_dynamic_mapping_exception", "mapping set to strict", refused},
+		{400, "illegal_argument_exception", "Document contains at least one immense term in field=\"m\"", refused},
+		{413, "too_large", "", refused},
+		{401, "security_exception", "missing authentication credentials", blocked},
+		{403, "security_exception", "action [indices:data/write/bulk[s]] is unauthorized for API key", blocked},
+		{403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)];", blocked},
+		{429, "cluster_block_exception", "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark];", blocked},
+		{404, "index_not_found_exception", "no such index [x] and [action.auto_create_index] is [false]", blocked},
+		{400, "index_closed_exception", "closed", blocked},
+		{400, "illegal_argument_exception", "no write index is defined for alias [logs]. The write index may be explicitly disabled", blocked},
+		{400, "illegal_argument_exception", "pipeline with id [geo] does not exist", blocked},
+		{400, "illegal_argument_exception", "only write ops with an op_type of create are allowed in data streams", blocked},
+		{400, "illegal_argument_exception", "Rejecting mapping update to [x] as the final mapping would have more than 1 type: [_doc, doc]", blocked},
+		{400, "validation_exception", "this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum normal shards open", blocked},
+		{400, "invalid_index_name_exception", "Invalid index name [.], must not be '.' or '..'", blocked},
+		{429, "index_rate_limit", "this index has a limit", blocked},
+		{429, "es_rejected_execution_exception", "rejected execution", busy},
+		{429, "circuit_breaking_exception", "Data too large", busy},
+		{503, "unavailable_shards_exception", "primary shard is not active", busy},
+		{400, "resource_already_exists_exception", "index already exists", busy},
+		{408, "timeout", "", busy}, {500, "exception", "", busy},
 	} {
-		require.Equal(t, test.permanent, permanent(test.status, test.kind), "%d %s", test.status, test.kind)
+		require.Equal(t, test.want, classify(test.status, test.kind, test.reason), "%d %s: %s", test.status, test.kind, test.reason)
+	}
+}
+
+// One closed index among others blocks its own records, and is named as it is for records to come.
+func TestABlockedIndexIsNamed(t *testing.T) {
+	f := &fake{version: "es-8.17", limit: 1 << 20, bulk: func(ids []string) (int, string) {
+		items := make([]string, len(ids))
+		for i := range ids {
+			items[i] = `{"create":{"status":201}}`
+			if i%2 == 1 {
+				items[i] = `{"create":{"status":403,"error":{"type":"cluster_block_exception","reason":"index [evil] blocked"}}}`
+			}
+		}
+		return 200, `{"errors":true,"items":[` + strings.Join(items, ",") + `]}`
+	}}
+	server := httptest.NewServer(f)
+	defer server.Close()
+	for _, size := range []string{"0", "3"} {
+		o := open(t, "ELASTICSEARCH_HOSTS", server.URL, "ELASTICSEARCH_BULK_MAX_SIZE", size)
+		b := sample.Batch(0, 4, sample.Source(1), record.NewSource("x", "d", "stdout", "evil", nil, nil))
+		var partial *output.Partial
+		require.ErrorAs(t, o.Write(t.Context(), b), &partial)
+		require.Empty(t, partial.Retry)
+		require.Empty(t, partial.Refused)
+		require.NotEmpty(t, partial.Blocked)
+		for _, blockage := range partial.Blocked {
+			require.Equal(t, string(o.AppendDestination(nil, &b.Records[blockage.Index])), blockage.Destination)
+			require.Contains(t, blockage.Reason, "403 cluster_block_exception")
+		}
+	}
+}
+
+// An error of the whole request is about the index in its URL alone.
+func TestTheIndexInTheURLIsBlockedAlone(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"error":{"type":"index_closed_exception","reason":"closed"},"status":400}`:                                  true,
+		`{"error":{"type":"invalid_index_name_exception","reason":"Invalid index name"},"status":400}`:                true,
+		`{"error":{"type":"security_exception","reason":"unauthorized for indices [web]"},"status":403}`:              true,
+		`{"error":{"type":"illegal_argument_exception","reason":"pipeline with id [p] does not exist"},"status":400}`: true,
+		`{"error":{"type":"parse_exception","reason":"request body is required"},"status":400}`:                       false,
+		`<html>403 Forbidden</html>`: false,
+	} {
+		status := 403
+		if strings.Contains(body, "400") {
+			status = 400
+		}
+		f := &fake{version: "es-8.17", limit: 1 << 20, bulk: func([]string) (int, string) { return status, body }}
+		server := httptest.NewServer(f)
+		o := open(t, "ELASTICSEARCH_HOSTS", server.URL)
+		b := sample.Batch(0, 2, sample.Source(1))
+		err := o.Write(t.Context(), b)
+		server.Close()
+		var all *output.Blocked
+		require.Equal(t, want, errors.As(err, &all), "%s: %v", body, err)
+		if want {
+			require.Equal(t, string(o.AppendDestination(nil, &b.Records[0])), all.Destination)
+		}
 	}
 }
 
@@ -255,6 +332,14 @@ func TestBulkMaxSize(t *testing.T) {
 	require.Equal(t, 5, partial.Refused[0].Index)
 	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 10, sample.Source(1))))
 	require.Len(t, f.paths, 3+4)
+
+	f.bulk = func([]string) (int, string) {
+		return 400, `{"error":{"type":"index_closed_exception","reason":"closed"},"status":400}`
+	}
+	err = o.Write(t.Context(), sample.Batch(0, 10, sample.Source(1)))
+	require.ErrorAs(t, err, &partial)
+	require.Len(t, partial.Blocked, 10)
+	require.Equal(t, 9, partial.Blocked[9].Index)
 }
 
 func TestIndexNames(t *testing.T) {
@@ -328,7 +413,8 @@ func FuzzVerdict(f *testing.F) {
 	f.Add(`{"errors":true,"items":[{},{"create":{"status":500,"error":"old"}}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		const sent = 4
-		err := verdict(&web.Response{Status: 200, Body: io.NopCloser(strings.NewReader(body))}, sent, true)
+		err := verdict(&web.Response{Status: 200, Body: io.NopCloser(strings.NewReader(body))}, sent, true,
+			func(i int) string { return make([]string, sent)[i] })
 		var partial *output.Partial
 		if errors.As(err, &partial) {
 			for _, i := range partial.Retry {

@@ -75,9 +75,17 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 		part := record.Batch{Records: b.Records[at:min(at+size, len(b.Records))]}
 		err := o.write(ctx, &part)
 		var partial *output.Partial
+		var blocked *output.Blocked
 		switch {
 		case errors.As(err, &partial):
 			merge(&all, partial, at)
+		case errors.As(err, &blocked):
+			of := &output.Partial{Cause: err}
+			for i := range part.Records {
+				of.Blocked = append(of.Blocked, output.Blockage{Index: i, Destination: blocked.Destination, Reason: err.Error(),
+					After: blocked.After})
+			}
+			merge(&all, of, at)
 		case err != nil && at == 0:
 			return err
 		case err != nil: // what went before was taken
@@ -102,6 +110,10 @@ func merge(all, part *output.Partial, at int) {
 	}
 	for _, r := range part.Refused {
 		all.Refused = append(all.Refused, output.Refusal{Index: at + r.Index, Reason: r.Reason})
+	}
+	for _, b := range part.Blocked {
+		b.Index += at
+		all.Blocked = append(all.Blocked, b)
 	}
 	if all.Cause == nil {
 		all.Cause = part.Cause
@@ -145,11 +157,20 @@ func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) e
 		return err
 	}
 	if answer.Status != http.StatusOK {
-		return o.reject(node, answer)
+		return o.reject(node, answer, index)
 	}
 	o.nodes.Worked(node)
-	return verdict(answer, len(b.Records), o.config.Dedup)
+	x := indexer{pattern: &o.pattern}
+	return verdict(answer, len(b.Records), o.config.Dedup, func(i int) string { return destination(x.index(&b.Records[i])) })
 }
+
+// AppendDestination implements output.Addressed.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	return append(dst, destination(o.pattern.name(r.Source, r.Time))...)
+}
+
+// destination is the name of an index as a destination.
+func destination(index string) string { return "index " + index }
 
 // bulk is the URL of the bulk API for index, or for all of them.
 func bulk(node *web.Node, index string, typed bool) *url.URL {
@@ -176,12 +197,15 @@ func (o *Output) failed(ctx context.Context, node *web.Node) {
 }
 
 // reject is the verdict on the whole request. Only Elasticsearch's own 400 means that it does not like what is in it; a
-// proxy's says nothing of the records.
-func (o *Output) reject(node *web.Node, r *web.Response) error {
+// proxy's says nothing of the records. What is wrong with the index that stands in the URL concerns its records alone.
+func (o *Output) reject(node *web.Node, r *web.Response, index string) error {
 	if r.Status >= 500 || r.Status == http.StatusTooManyRequests {
 		o.nodes.Failed(node, now())
 	} else {
 		o.nodes.Worked(node)
+	}
+	if err := blockedAsWhole(r, index); err != nil {
+		return err
 	}
 	if r.Status != http.StatusBadRequest {
 		return r.Verdict()
@@ -192,6 +216,23 @@ func (o *Output) reject(node *web.Node, r *web.Response) error {
 		return r.Verdict(http.StatusBadRequest)
 	}
 	return r.Verdict()
+}
+
+// blockedAsWhole returns a verdict if the request was answered with an error about the one index that it is for. index is
+// empty where it is for several.
+func blockedAsWhole(r *web.Response, index string) error {
+	if index == "" || r.Status < 400 || r.Status == http.StatusUnauthorized || r.Status == http.StatusTooManyRequests {
+		return nil
+	}
+	var answer struct{ Error reason }
+	if json.Unmarshal(r.Peek(4096), &answer) != nil || answer.Error.Type == "" ||
+		classify(r.Status, answer.Error.Type, answer.Error.Reason) != blocked {
+		return nil
+	}
+	err := &output.Blocked{Destination: destination(index), Cause: r.Errorf("%s", answer.Error.text(r.Status)),
+		After: web.RetryAfter(r.Header, now())}
+	r.Discard()
+	return err
 }
 
 // about asks the server what it is, once. One that does not say, or not to us, is taken for a recent one.

@@ -32,9 +32,9 @@ type reason struct {
 	} `json:"caused_by"`
 }
 
-// verdict reads the answer to a bulk request of n records. Mostly it says near its beginning that there were no errors,
-// and then the items need not be looked at.
-func verdict(r *web.Response, n int, dedup bool) error {
+// verdict reads the answer to a bulk request of n records. It usually says near its beginning that there were no
+// errors, and then the items need not be read.
+func verdict(r *web.Response, n int, dedup bool, destination func(i int) string) error {
 	defer r.Discard()
 	body := io.LimitReader(r.Body, maxAnswer)
 	head := make([]byte, 512)
@@ -50,7 +50,7 @@ func verdict(r *web.Response, n int, dedup bool) error {
 		}
 		return nil
 	}
-	return judge(r, io.MultiReader(bytes.NewReader(head), body), n, dedup)
+	return judge(r, io.MultiReader(bytes.NewReader(head), body), n, &judgement{n: n, dedup: dedup, destination: destination})
 }
 
 // errorless reports whether an answer that begins with head says that there were no errors, before its items.
@@ -78,15 +78,14 @@ func errorless(head []byte) bool {
 }
 
 // judge reads the items one by one, so that an answer of many megabytes takes no memory.
-func judge(r *web.Response, body io.Reader, n int, dedup bool) error {
+func judge(r *web.Response, body io.Reader, n int, j *judgement) error {
 	d := json.NewDecoder(body)
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return r.Errorf("the answer is not one of the bulk API")
 	}
 	var (
-		partial output.Partial
-		errs    = true // until it says otherwise
-		items   = -1
+		errs  = true // until it says otherwise
+		items = -1
 	)
 	for d.More() {
 		key, err := d.Token()
@@ -97,7 +96,7 @@ func judge(r *web.Response, body io.Reader, n int, dedup bool) error {
 		case "errors":
 			err = d.Decode(&errs)
 		case "items":
-			items, err = judgeItems(d, &partial, dedup)
+			items, err = j.items(d)
 		default:
 			var skip json.RawMessage
 			err = d.Decode(&skip)
@@ -114,15 +113,24 @@ func judge(r *web.Response, body io.Reader, n int, dedup bool) error {
 		return nil
 	case items != n:
 		return r.Errorf("the answer has verdicts on %d of %d records", max(items, 0), n)
-	case len(partial.Retry) == 0 && len(partial.Refused) == 0:
+	case len(j.partial.Retry)+len(j.partial.Refused)+len(j.partial.Blocked) == 0:
 		return nil
 	}
+	partial := &j.partial
 	partial.Cause = r.Errorf("%w", partial.Cause)
 	partial.After = web.RetryAfter(r.Header, now())
-	return &partial
+	return partial
 }
 
-func judgeItems(d *json.Decoder, partial *output.Partial, dedup bool) (n int, err error) {
+// judgement collects the verdicts on the records of a request.
+type judgement struct {
+	partial     output.Partial
+	n           int // records
+	dedup       bool
+	destination func(i int) string // of record i
+}
+
+func (j *judgement) items(d *json.Decoder) (n int, err error) {
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return 0, errors.New("items are no list")
 	}
@@ -132,45 +140,42 @@ func judgeItems(d *json.Decoder, partial *output.Partial, dedup bool) (n int, er
 			return n, err
 		}
 		for _, it := range entry { // exactly one
-			it.judge(n, partial, dedup)
+			if n < j.n {
+				j.add(n, &it)
+			}
 		}
 	}
 	_, err = d.Token()
 	return n, err
 }
 
-// judge adds the verdict on record i.
-func (it *item) judge(i int, partial *output.Partial, dedup bool) {
-	if it.Status >= 200 && it.Status < 300 && len(it.Error) == 0 || it.Status == http.StatusConflict && dedup {
+// add adds the verdict on record i.
+func (j *judgement) add(i int, it *item) {
+	if it.Status >= 200 && it.Status < 300 && len(it.Error) == 0 || it.Status == http.StatusConflict && j.dedup {
 		return // a conflict means that the record is there since it was sent before
 	}
 	var why reason
 	if json.Unmarshal(it.Error, &why) != nil {
 		why.Reason = string(it.Error)
 	}
-	text := fmt.Sprintf("%d %s: %s", it.Status, why.Type, why.Reason)
-	if why.Cause.Reason != "" {
-		text += ": " + why.Cause.Reason
+	text := why.text(it.Status)
+	if j.partial.Cause == nil {
+		j.partial.Cause = errors.New(text)
 	}
-	text = web.Quote([]byte(text))
-	if partial.Cause == nil {
-		partial.Cause = errors.New(text)
-	}
-	if permanent(it.Status, why.Type) {
-		partial.Refused = append(partial.Refused, output.Refusal{Index: i, Reason: text})
-	} else {
-		partial.Retry = append(partial.Retry, i)
+	switch classify(it.Status, why.Type, why.Reason+" "+why.Cause.Reason) {
+	case refused:
+		j.partial.Refused = append(j.partial.Refused, output.Refusal{Index: i, Reason: text})
+	case blocked:
+		j.partial.Blocked = append(j.partial.Blocked, output.Blockage{Index: i, Destination: j.destination(i), Reason: text})
+	default:
+		j.partial.Retry = append(j.partial.Retry, i)
 	}
 }
 
-// permanent reports whether the fault lies in the record. Of what is 4xx, rights that are missing (401, 403), an index
-// that may not be made (404) or is blocked for want of disk (403), and a cluster that has no room for a further shard
-// (400, validation_exception) can be mended by somebody, and nothing shall be lost until then.
-func permanent(status int, kind string) bool {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout,
-		http.StatusTooManyRequests:
-		return false
+func (why *reason) text(status int) string {
+	text := fmt.Sprintf("%d %s: %s", status, why.Type, why.Reason)
+	if why.Cause.Reason != "" {
+		text += ": " + why.Cause.Reason
 	}
-	return status >= 400 && status < 500 && kind != "validation_exception" && kind != "cluster_block_exception"
+	return web.Quote([]byte(text))
 }

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tail
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/tail/find"
+)
+
+// verdict says what a candidate is.
+type verdict struct {
+	kind   verdictKind
+	reason string
+	// generation is the one that the candidate is, or holds the bytes of; stored is the stored stream that it is, or holds
+	// the bytes of. Both are nil where there is none.
+	generation *generation
+	stored     *storedStream
+	// replaced are stored streams that had the candidate's inode and are not what it holds now: what they held may be in a
+	// copy.
+	replaced []*storedStream
+	err      error // why something could not be told; it is tried again
+}
+
+// verdictKind is what is to be done with a candidate.
+type verdictKind uint8
+
+const (
+	undecided    verdictKind = iota // not by the rules that were asked
+	isNew                           // a new generation begins
+	isStored                        // it is the file of a stored stream: resume
+	isStoredCopy                    // it holds what the file of a stored stream held: resume there
+	isMoved                         // it holds the bytes of a known generation: read on there
+	isDuplicate                     // it holds what a known generation holds: nothing of it is to be read
+	isStranger                      // nobody wants it
+	isUnclear                       // it can't be told yet: ask again
+)
+
+func (k verdictKind) String() string {
+	return [...]string{"undecided", "new", "stored", "stored copy", "moved", "duplicate", "stranger", "unclear"}[k]
+}
+
+// circumstances are what a verdict depends on besides the registry and the candidate.
+type circumstances struct {
+	now time.Time
+	// hurried says that there will be no time to ask again: the process drains, or the origin has ended.
+	hurried bool
+	// begun are the selections whose files are searched for for the first time.
+	begun []*selection
+	// scan is the number of the scan that found the candidate, or asks for it again.
+	scan int
+}
+
+const (
+	// copyPause is after which time without growth something that was being copied or compressed is complete.
+	copyPause = 2 * time.Second
+	// tornPause is for how long a compressed file that ends too early may still grow.
+	tornPause = 30 * time.Second
+)
+
+// classify tells what an open candidate is. It changes nothing: the same registry and candidate give the same verdict.
+// What may have been truncated must have been looked at before.
+func classify(r *registry, c *candidate, now circumstances) verdict {
+	for _, rule := range [...]func(*registry, *candidate, circumstances) verdict{
+		classifyStored, classifyRemounted, classifyLeft, classifyStoredCopy, classifyCompressed, classifyIncomplete,
+	} {
+		if v := rule(r, c, now); v.kind != undecided {
+			return v
+		}
+	}
+	if original := r.originalOf(c); c.unselected && original != nil && begins(original, c) {
+		return verdict{kind: isStranger, reason: "it is a copy that no selection chooses", generation: original}
+	}
+	return verdict{kind: isNew, reason: "nothing that is known has its bytes"}
+}
+
+// classifyStored finds the stored stream that the candidate's file had. Of two generations of one inode the younger is
+// tried first.
+func classifyStored(r *registry, c *candidate, _ circumstances) verdict {
+	v := verdict{}
+	for _, m := range r.stored.withNumber(c.Ino) {
+		if !m.mayBeAt(c) {
+			continue
+		}
+		if v.stored == nil && m.mark.Packed == c.packed {
+			same, err := m.holds(c)
+			if err != nil {
+				return verdict{kind: isUnclear, reason: "it can't be read", err: err}
+			}
+			if same {
+				v.kind, v.stored, v.reason = isStored, m, "it has a stored stream's inode and bytes"
+				continue
+			}
+		}
+		if m.mark.Dev == c.Dev {
+			v.replaced = append(v.replaced, m)
+		}
+	}
+	if v.kind == undecided && c.byNumber && !slices.ContainsFunc(v.replaced, func(m *storedStream) bool { return m.renamedTo(c) }) {
+		v.kind, v.reason = isStranger, "it only has the inode number of a stored stream"
+	}
+	return v
+}
+
+// classifyRemounted finds the generation that the candidate is where its file system was mounted anew, and has another
+// device number since.
+func classifyRemounted(r *registry, c *candidate, now circumstances) verdict {
+	for _, g := range r.withNumber(c.Ino) {
+		if g.Dev == c.Dev || g.seen == now.scan || g.Birth != c.Birth || g.packed != c.packed ||
+			g.tree != c.tree || g.rel != c.rel {
+			continue
+		}
+		if same, err := g.provenBy(c.body, c.expanded); err == nil && same && g.head.N > 0 {
+			return verdict{kind: isMoved, generation: g, reason: "its file system was mounted anew"}
+		}
+	}
+	return verdict{}
+}
+
+// classifyLeft finds the generation whose bytes have left their inode for the candidate's.
+func classifyLeft(r *registry, c *candidate, now circumstances) verdict {
+	if c.packed && !complete(c, now) {
+		return verdict{}
+	}
+	for _, g := range r.left {
+		if g.tree == c.tree && mayBeCopy(g, c) && copied(g, c) {
+			return verdict{kind: isMoved, generation: g, reason: "it holds what a known file held"}
+		}
+	}
+	return verdict{}
+}
+
+// mayBeCopy reports whether the candidate may be a copy of a generation that left its inode, apart from its content.
+//
+// Where something of the generation is owed, each file that begins with all that was read of it is its copy. Where nothing
+// is, a copy is only recognised so as not to be read again, and a new file that only begins alike must not be taken for
+// it: a copy was there before the bytes left, and bears the name of one or is no longer than what it was made of.
+func mayBeCopy(g *generation, c *candidate) bool {
+	if g.packed && (!c.packed || c.Size != g.Size) || !c.mayHold(g.name(), g.why == truncated) {
+		return false
+	}
+	if g.state == Searching {
+		return true
+	}
+	if c.first > g.leftScan {
+		return false
+	}
+	return c.packed || c.expanded == g.end.Load() || find.CopyName(path.Base(g.name()), path.Base(c.rel))
+}
+
+// copied reports whether the candidate begins with all that was read of a generation. What nothing is known of has no
+// copy.
+func copied(g *generation, c *candidate) bool {
+	if g.head.N == 0 {
+		return false
+	}
+	same, err := g.provenBy(c.body, c.expanded)
+	return err == nil && same
+}
+
+// classifyStoredCopy finds the stored stream whose bytes are in the candidate.
+func classifyStoredCopy(r *registry, c *candidate, now circumstances) verdict {
+	if c.packed && !complete(c, now) {
+		return verdict{}
+	}
+	for _, m := range r.stored.related(c.rel) {
+		if m.copiedTo(c) {
+			return verdict{kind: isStoredCopy, stored: m, reason: "it holds what the file of a stored stream held"}
+		}
+	}
+	return verdict{}
+}
+
+// classifyCompressed finds the generation that the candidate was compressed from.
+func classifyCompressed(r *registry, c *candidate, now circumstances) verdict {
+	if !c.packed || !complete(c, now) {
+		return verdict{}
+	}
+	for _, g := range r.byInode {
+		if g.packed || g.end.Load() != c.expanded || g.tree != c.tree || !find.Related(g.rel, c.rel) || !copied(g, c) {
+			continue
+		}
+		switch {
+		case g.body == nil && !hasName(g): // only this is left of it
+			return verdict{kind: isMoved, generation: g, reason: "a file that is gone was compressed to it"}
+		case !g.owed().done(): // it will be needed if this process is killed before all of g is acknowledged
+			return verdict{kind: isUnclear, generation: g, reason: "it holds what is not acknowledged yet"}
+		}
+		return verdict{kind: isDuplicate, generation: g, reason: "it was compressed from a file that is read"}
+	}
+	return verdict{}
+}
+
+// classifyIncomplete tells whether the candidate must be left alone for now, because it may be a copy that somebody is
+// making of a file that is followed.
+func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
+	original := r.originalOf(c)
+	if now.hurried {
+		return verdict{}
+	}
+	since := now.now.Sub(c.grew)
+	if since < 0 {
+		return verdict{}
+	}
+	if strings.HasSuffix(c.rel, ".gz") {
+		if since < copyPause {
+			return verdict{kind: isUnclear, reason: "it may be being compressed"}
+		}
+		if since < tornPause && original != nil && compressing(original, c) {
+			return verdict{kind: isUnclear, generation: original, reason: "a file that is still there is being compressed to it"}
+		}
+		return verdict{}
+	}
+	if since >= copyPause || slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(now.begun, s) }) {
+		return verdict{}
+	}
+	if original != nil && begins(original, c) {
+		return verdict{kind: isUnclear, generation: original, reason: "it may be a copy that is being made"}
+	}
+	return verdict{}
+}
+
+// complete reports whether a compressed candidate has stopped growing.
+func complete(c *candidate, now circumstances) bool {
+	return now.hurried || now.now.Sub(c.grew) >= copyPause
+}
+
+// compressing reports whether a compressed candidate begins as a plain generation that is in place does, and is shorter.
+func compressing(g *generation, c *candidate) bool {
+	if g.packed || !g.inPlace() || g.head.N == 0 || g.end.Load() == 0 {
+		return false
+	}
+	same, err := g.head.Holds(c.body)
+	if err != nil || !same {
+		return false
+	}
+	last := make([]byte, 1)
+	n, _ := c.body.ReadAt(last, g.end.Load()-1) // a complete one has that byte
+	return n == 0
+}
+
+// hasName reports whether the name that the generation had last leads to it.
+func hasName(g *generation) bool {
+	if g.rel == "" {
+		return false
+	}
+	s, err := g.tree.Lstat(g.rel)
+	return err == nil && s.Inode == g.Inode
+}
+
+// begins reports whether all of a candidate is the beginning of a generation.
+func begins(g *generation, c *candidate) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.packed || g.body == nil || c.Size == 0 || c.Size > g.end.Load() {
+		return false
+	}
+	const part = 32 << 10
+	var p, q [part]byte
+	for _, at := range [...]int64{0, max(0, c.Size-part)} {
+		n, _ := c.body.ReadAt(p[:], at) // what can't be read is no copy
+		m, _ := g.body.ReadAt(q[:n], at)
+		if n == 0 || !bytes.Equal(p[:n], q[:m]) {
+			return false
+		}
+	}
+	return true
+}

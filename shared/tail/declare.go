@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tail
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Put begins to follow an origin, or changes what is followed of it. Other origins are not touched. An unchanged selection
+// goes on, also if the origin had ended or been withdrawn. An error is of one selection; the others are followed. It does
+// not wait for the file system: the next step of Run does what was put.
+func (t *Tailer) Put(o Origin) []*SelectionError {
+	var errs []*SelectionError
+	declared := o
+	declared.Selections = slices.Clone(o.Selections)
+	var selections []*selection
+	seen := map[string]bool{}
+	for i, s := range declared.Selections {
+		compiled, err := compile(s)
+		switch {
+		case len(o.ID) > maxID:
+			err = fmt.Errorf("the origin's ID has %d bytes, more than %d", len(o.ID), maxID)
+		case i >= MaxSelections:
+			err = fmt.Errorf("more than %d selections", MaxSelections)
+		case seen[s.Name]:
+			err = errors.New("a selection of this name is there already")
+		}
+		if err != nil {
+			errs = append(errs, &SelectionError{o.ID, s.Name, s.Pattern, err})
+			continue
+		}
+		seen[s.Name] = true
+		selections = append(selections, compiled)
+	}
+	t.request(request{o.ID, following, &declared, selections})
+	return errs
+}
+
+// End says that an origin's writer is gone: its files are searched once more and read to their ends, where a last line
+// without an end is a record. Then the origin is forgotten. The positions of files that are still there are kept for a
+// week, so that an origin that comes back resumes; those of files that are gone are not.
+func (t *Tailer) End(id string) { t.request(request{id: id, phase: ending}) }
+
+// Withdraw says that nobody wants an origin's files any more. Their positions are kept for a week.
+func (t *Tailer) Withdraw(id string) { t.request(request{id: id, phase: withdrawing}) }
+
+func (t *Tailer) request(r request) {
+	t.mu.Lock()
+	t.requests = append(t.requests, r)
+	t.mu.Unlock()
+	t.wake()
+}
+
+// takeRequests does what was asked for since the last step.
+func (t *Tailer) takeRequests() {
+	t.mu.Lock()
+	requests, hinted := t.requests, t.hinted
+	t.requests, t.hinted = nil, map[string]bool{}
+	t.mu.Unlock()
+	for _, r := range requests {
+		o := t.origins[r.id]
+		switch {
+		case r.phase == following:
+			t.put(r)
+		case o == nil:
+		case r.phase == ending:
+			if o.phase == following {
+				o.phase, o.hinted, o.scan = ending, true, nil
+			}
+		default:
+			o.phase, o.scan = withdrawing, nil
+			for g := range o.all() {
+				g.detachAll()
+			}
+		}
+		t.positions.changed = true
+	}
+	for id := range hinted {
+		if o := t.origins[id]; o != nil {
+			o.hinted = true
+		}
+	}
+}
+
+func (t *Tailer) put(r request) {
+	for _, s := range r.selections {
+		s.isNew = !t.positions.known[declaration{r.id, s.Name}]
+	}
+	o := t.origins[r.id]
+	if o == nil {
+		o = newOrigin(r.declared, t.positions.of(r.id))
+		t.origins[r.id] = o
+	}
+	o.ended = false
+	o.declare(r.declared, r.selections)
+	o.setDeadlines()
+}
+
+// leaveOrigins lets go of origins that have ended, or were withdrawn, once nothing of them is read any more.
+func (t *Tailer) leaveOrigins() {
+	for id, o := range maps.Clone(t.origins) {
+		if o.phase == following || o.phase == ending && !o.ended || !o.quiet() {
+			continue
+		}
+		for _, g := range o.byInode {
+			o.park(g)
+		}
+		for _, c := range o.pending {
+			_ = c.body.Close() // opened for reading
+		}
+		o.release()
+		t.hints.Forget(id)
+		t.problems.forget(id)
+		delete(t.origins, id)
+		t.positions.changed = true
+		t.log.Debug("origin left", "origin", id, "stored", len(o.stored.streams))
+	}
+}
+
+// quiet reports whether nothing of an origin is read, and nothing is still to be found out.
+func (o *origin) quiet() bool {
+	for g := range o.all() {
+		if len(g.readers) > 0 || o.phase == ending && (g.state == Searching || g.state != Remembered && !g.owed().done()) {
+			return false
+		}
+	}
+	return o.phase == withdrawing || len(o.pending) == 0 && len(o.left) == 0
+}
+
+// park makes a stored stream of a generation that nobody reads. Without a stored position it is as if it had not been met.
+func (o *origin) park(g *generation) {
+	m := &storedStream{key: g.key}
+	for _, p := range g.positions {
+		if slices.Contains(g.unsaved, p.id) || len(p.mark) == 0 {
+			continue
+		}
+		m.add(p)
+	}
+	g.close()
+	g.fire(Parked)
+	delete(o.byInode, g.Inode)
+	if len(m.positions) > 0 {
+		o.stored.add(m)
+	}
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package find
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxWatches and maxWatchesEach bound the directories that are watched, in all and for one owner. In others files
+	// are found by searching only.
+	maxWatches, maxWatchesEach = 4096, 256
+	// watchShare is which part of the user's inotify watches may be taken: the limit is shared by all processes of the
+	// host that run as this user.
+	watchShare = 4
+)
+
+// Hints reports that something was created, renamed or removed in a directory, so that a file that lives shorter than the
+// time between two searches is seen. It is no more than a hint: whatever it misses is found by the next search.
+//
+// It uses inotify itself and not fsnotify, which always asks for writes too: that would cost a wake-up for each write to
+// each log, here and in the application.
+type Hints struct {
+	notify func(owner string)
+	log    *slog.Logger
+	max    int
+
+	mu      sync.Mutex
+	file    *os.File // nil where there is no inotify, and after Close
+	byID    map[Inode]*watch
+	byWatch map[int32]*watch
+	owners  map[string]*ownerWatches
+}
+
+// watch is one directory that is watched.
+type watch struct {
+	id     Inode
+	number int32
+	owners map[string]int // the round in which each asked for it last
+}
+
+type ownerWatches struct{ round, watches int }
+
+// NewHints calls notify, from a goroutine of its own, with each owner of a directory in which something has changed.
+func NewHints(notify func(owner string), log *slog.Logger) *Hints {
+	h := &Hints{notify: notify, log: log, max: min(maxWatches, userWatches()/watchShare),
+		byID: map[Inode]*watch{}, byWatch: map[int32]*watch{}, owners: map[string]*ownerWatches{}}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		log.Info("inotify is not available: new files are found by searching only, within two seconds", "error", err)
+		return h
+	}
+	h.file = os.NewFile(uintptr(fd), "inotify")
+	go h.listen(h.file)
+	return h
+}
+
+// userWatches is the limit of the host, or what Linux sets at least where it can't be read.
+func userWatches() int {
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
+	if err != nil {
+		return 8192
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 8192
+	}
+	return n
+}
+
+// listen notifies owners until the file is closed. What exactly happened makes no difference.
+func (h *Hints) listen(file *os.File) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := file.Read(buf)
+		if err != nil {
+			return // closed
+		}
+		for _, owner := range h.concerned(buf[:n]) {
+			h.notify(owner)
+		}
+	}
+}
+
+// concerned returns the owners of the directories that events are about; all of them where events were lost.
+func (h *Hints) concerned(events []byte) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	set := map[string]bool{}
+	for len(events) >= unix.SizeofInotifyEvent {
+		number := int32(binary.NativeEndian.Uint32(events)) // struct inotify_event of inotify(7): wd, mask, cookie, len
+		mask := binary.NativeEndian.Uint32(events[4:])
+		name := int(binary.NativeEndian.Uint32(events[12:]))
+		events = events[min(len(events), unix.SizeofInotifyEvent+name):]
+		if mask&unix.IN_Q_OVERFLOW != 0 {
+			for owner := range h.owners {
+				set[owner] = true
+			}
+		}
+		w := h.byWatch[number]
+		if w == nil {
+			continue
+		}
+		for owner := range w.owners {
+			set[owner] = true
+		}
+		if mask&unix.IN_IGNORED != 0 { // the directory is gone
+			h.drop(w)
+		}
+	}
+	var all []string
+	for owner := range set {
+		all = append(all, owner)
+	}
+	return all
+}
+
+// Watch asks for hints about an open directory. It is called again in each round, at the cost of a look-up.
+func (h *Hints) Watch(owner string, dir *os.File, id Inode) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.owners[owner]
+	if o == nil {
+		o = &ownerWatches{}
+		h.owners[owner] = o
+	}
+	w := h.byID[id]
+	if w == nil {
+		if h.file == nil || len(h.byID) >= h.max || o.watches >= maxWatchesEach {
+			return
+		}
+		number, err := h.add(dir)
+		if err != nil {
+			if !errors.Is(err, unix.ENOENT) {
+				h.log.Info("cannot watch directory: its new files are found by searching only, within two seconds",
+					"directory", dir.Name(), "error", err)
+			}
+			return
+		}
+		if w = h.byWatch[number]; w != nil { // the same directory through another device number
+			delete(h.byID, w.id)
+		} else {
+			w = &watch{number: number, owners: map[string]int{}}
+		}
+		w.id = id
+		h.byID[id], h.byWatch[number] = w, w
+	}
+	if _, ok := w.owners[owner]; !ok {
+		o.watches++
+	}
+	w.owners[owner] = o.round
+}
+
+func (h *Hints) add(dir *os.File) (int32, error) {
+	const events = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ONLYDIR
+	n, err := unix.InotifyAddWatch(int(h.file.Fd()), fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), events)
+	return int32(n), err
+}
+
+// Round ends a round of an owner: directories that it did not ask for are not watched for it any more.
+func (h *Hints) Round(owner string) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.owners[owner]
+	if o == nil {
+		return
+	}
+	for _, w := range h.byID {
+		if round, ok := w.owners[owner]; ok && round != o.round {
+			h.release(w, owner)
+		}
+	}
+	o.round++
+}
+
+// Forget ends all watches of an owner.
+func (h *Hints) Forget(owner string) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.byID {
+		if _, ok := w.owners[owner]; ok {
+			h.release(w, owner)
+		}
+	}
+	delete(h.owners, owner)
+}
+
+func (h *Hints) release(w *watch, owner string) {
+	delete(w.owners, owner)
+	if o := h.owners[owner]; o != nil {
+		o.watches--
+	}
+	if len(w.owners) == 0 {
+		if h.file != nil {
+			_, _ = unix.InotifyRmWatch(int(h.file.Fd()), uint32(w.number)) // it may be gone by now
+		}
+		h.drop(w)
+	}
+}
+
+func (h *Hints) drop(w *watch) {
+	for owner := range w.owners {
+		if o := h.owners[owner]; o != nil {
+			o.watches--
+		}
+	}
+	delete(h.byID, w.id)
+	delete(h.byWatch, w.number)
+}
+
+// Close ends all hints.
+func (h *Hints) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.file != nil {
+		_ = h.file.Close()
+		h.file = nil
+	}
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package find looks up the files that patterns select, in the paths that their writer knows. It knows names, directories
+// and inodes only: what a file is, and what was read of it, is not its business.
+package find
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Root says where on this host the paths that a writer knows lie. It holds no resources.
+type Root struct {
+	// mounts are sorted by the length of their paths, the longest first.
+	mounts []mount
+	// host says that paths are this host's own, and that each Tree is confined to its base.
+	host bool
+}
+
+// mount is a directory that the writer sees at a path: one directory of this host, or the layers of an overlay, the
+// uppermost first.
+type mount struct {
+	at     string
+	layers []string
+}
+
+// Host is the root of a writer whose paths are this host's own, as with volumes that a Pod's containers share. A link that
+// leads out of the directory that a pattern begins with is refused.
+func Host() Root { return Root{host: true} }
+
+// Directory is the root of a writer whose files all lie below dir. Nothing outside of dir is found.
+func Directory(dir string) Root {
+	dir = path.Clean(dir)
+	return Root{mounts: []mount{{dir, []string{dir}}}}
+}
+
+// Container is the root of a container: the layers of its overlay, upper first and lower from top to bottom, and what is
+// mounted into it: directories of this host by their path in the container. A path belongs to the longest mount that
+// holds it. Links are resolved as the container resolves them, never outside of it. Without upper and lower only the
+// mounts can be searched.
+func Container(upper string, lower []string, mounts map[string]string) Root {
+	var r Root
+	for at, dir := range mounts {
+		r.mounts = append(r.mounts, mount{path.Clean("/" + at), []string{dir}})
+	}
+	layers := slices.Clone(lower)
+	if upper != "" {
+		layers = slices.Insert(layers, 0, upper)
+	}
+	if len(layers) > 0 {
+		r.mounts = append(r.mounts, mount{"/", layers})
+	}
+	slices.SortFunc(r.mounts, func(a, b mount) int { return len(b.at) - len(a.at) })
+	return r
+}
+
+// Equal reports whether two roots lead to the same directories.
+func (r Root) Equal(o Root) bool {
+	return r.host == o.host && slices.EqualFunc(r.mounts, o.mounts, func(a, b mount) bool {
+		return a.at == b.at && slices.Equal(a.layers, b.layers)
+	})
+}
+
+// Tree returns what lies below base, a clean absolute path as the writer knows it.
+func (r Root) Tree(base string) *Tree {
+	t := &Tree{base: base, mounts: r.mounts, listings: map[string]*listing{}, open: map[string]*dir{}}
+	if r.host {
+		t.mounts = []mount{{base, []string{base}}}
+	}
+	return t
+}
+
+// Refused is the error of a path that is selected but is not read: it leads out of the tree, or is not a regular file.
+type Refused struct{ Why string }
+
+func (e *Refused) Error() string { return e.Why }
+
+// dir is an open directory: one handle for each layer that has it, the uppermost first.
+type dir struct {
+	at     string // its path without links, as the writer knows it
+	layers []*os.File
+	deep   bool // it is part of an overlay, so names may be whited out
+}
+
+func (d *dir) close() {
+	for _, f := range d.layers {
+		_ = f.Close() // opened for reading
+	}
+}
+
+// stat asks for the directory itself. Of several layers it is the uppermost one's: the lower ones never change.
+func (d *dir) stat() (Stat, error) { return StatFile(d.layers[0]) }
+
+// lstat asks for a name in the directory and does not follow a link.
+func (d *dir) lstat(name string) (Stat, error) {
+	s, _, err := d.find(name)
+	return s, err
+}
+
+// find returns the uppermost layer that has name.
+func (d *dir) find(name string) (Stat, *os.File, error) {
+	for _, layer := range d.layers {
+		s, err := statAt(int(layer.Fd()), name)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			continue
+		case err == nil && d.deep && s.whiteout():
+			return Stat{}, nil, os.ErrNotExist
+		}
+		return s, layer, err
+	}
+	return Stat{}, nil, os.ErrNotExist
+}
+
+const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+
+// sub opens the directory name in d. It returns unix.ENOTDIR for anything else, a link included.
+func (d *dir) sub(name string) (*dir, error) {
+	n := &dir{at: path.Join(d.at, name), deep: d.deep}
+	for _, layer := range d.layers {
+		fd, err := openAt(int(layer.Fd()), name, dirFlags)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrNotExist):
+			continue
+		case len(n.layers) > 0: // a file of a lower layer is hidden by the directory above it
+			return n, nil
+		default: // a link, a whiteout, a file
+			if s, statErr := statAt(int(layer.Fd()), name); statErr == nil && d.deep && s.whiteout() {
+				return nil, os.ErrNotExist
+			}
+			return nil, err
+		}
+		n.layers = append(n.layers, os.NewFile(uintptr(fd), name))
+		if d.deep && opaque(fd) {
+			return n, nil
+		}
+	}
+	if len(n.layers) == 0 {
+		return nil, os.ErrNotExist
+	}
+	return n, nil
+}
+
+// opaque reports whether a directory hides those of the same path in the layers below it. Without CAP_SYS_ADMIN the kernel
+// does not tell, and files of the image may be seen that the container does not see.
+func opaque(fd int) bool {
+	var value [1]byte
+	for _, name := range [...]string{"trusted.overlay.opaque", "user.overlay.opaque"} {
+		if n, err := unix.Fgetxattr(fd, name, value[:]); err == nil && n == 1 && value[0] == 'y' {
+			return true
+		}
+	}
+	return false
+}
+
+// readlink returns where the link name leads, as a path of the writer.
+func (d *dir) readlink(name string) (string, error) {
+	_, layer, err := d.find(name)
+	if err != nil {
+		return "", err
+	}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(int(layer.Fd()), name, buf)
+	if err != nil {
+		return "", fmt.Errorf("readlink: %w", err)
+	}
+	target := string(buf[:n])
+	if !path.IsAbs(target) {
+		target = path.Join(d.at, target)
+	}
+	return path.Clean(target), nil
+}
+
+func openAt(dirfd int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dirfd, name, flags, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// openMount opens the directories of a mount. Layers that are missing are left out; without any the error is
+// os.ErrNotExist.
+func openMount(m mount) (*dir, error) {
+	d := &dir{at: m.at, deep: len(m.layers) > 1 || m.at == "/"}
+	var missing error
+	for _, layer := range m.layers {
+		f, err := openBase(layer)
+		if errors.Is(err, os.ErrNotExist) {
+			missing = err
+			continue
+		}
+		if err != nil {
+			d.close()
+			return nil, err
+		}
+		d.layers = append(d.layers, f)
+		if d.deep && opaque(int(f.Fd())) {
+			break
+		}
+	}
+	if len(d.layers) == 0 {
+		return nil, missing
+	}
+	return d, nil
+}
+
+// openBase opens a directory of this host. Where it lies in a mounted volume, links in the part of its path below the
+// mount point are kept in that volume: whoever writes to the volume could have made them.
+func openBase(base string) (*os.File, error) {
+	mountPoint := mountOf(base)
+	if mountPoint == "/" || mountPoint == base {
+		return openDirectory(base)
+	}
+	outer, err := os.OpenRoot(mountPoint)
+	if err != nil {
+		return nil, err
+	}
+	defer outer.Close()
+	return outer.OpenFile(strings.TrimPrefix(base, mountPoint+"/"), unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+}
+
+func openDirectory(base string) (*os.File, error) {
+	f, err := os.OpenFile(base, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%s is not a directory", base)
+	}
+	return f, err
+}

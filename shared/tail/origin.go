@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tail
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/tail/find"
+)
+
+// Origin is one writer of files: the Pod of a sidecar, or one container of a node.
+type Origin struct {
+	// ID is the same after a restart of this process. It is part of the key of each stream, so that two origins never share
+	// a position. The empty ID adds nothing to keys.
+	ID string
+	// Root is where the paths that the writer knows lie on this host.
+	Root find.Root
+	// Selections are what is followed, at most MaxSelections. Their names differ from each other.
+	Selections []Selection
+	// DeleteAfter, if not 0, removes rotated files that are acknowledged and were quiet for that long.
+	DeleteAfter time.Duration
+}
+
+const (
+	// MaxSelections bounds the selections of one origin.
+	MaxSelections = 256
+	// maxID bounds an origin's ID in bytes: it is in the key of each position.
+	maxID = 512
+)
+
+// Selection is which files of an origin one declaration wants, and for whom.
+type Selection struct {
+	// Name is the declaration's. Pattern is an absolute path, as the writer knows it, with * ? [] ** {a,b}.
+	Name, Pattern string
+	// Version is anything that changes with the declaration: a selection that is put again with the same one is left as
+	// it is.
+	Version string
+	// Exclude are patterns of paths, or, without a slash, of names that are not read.
+	Exclude []string
+	// IgnoreOlder, if not 0, skips the present content of a file that was not written for that long when first seen.
+	IgnoreOlder time.Duration
+	// FromEnd skips the present content of files when the declaration is seen for the first time.
+	FromEnd bool
+	// Outputs are the names of those that it goes to. Each has a reader of its own.
+	Outputs []string
+}
+
+// Sink delivers the streams of files.
+type Sink interface {
+	// Attach begins to deliver a file's stream, for one selection of an origin, to one output. path is the one that the
+	// writer knows; records name it as their source. done must be called once, when the stream has ended or detach was
+	// called, and all that was read of it is acknowledged; from any goroutine. The stream's checkpoint must be kept then,
+	// with the key {s.Key(), sel.Name, output}: the same stream may be attached again when the file has grown. origin
+	// and sel are not to be changed. Attach must not call the Tailer.
+	Attach(s stream.Stream, origin *Origin, sel *Selection, path, output string, done func()) (detach func(), err error)
+}
+
+// SelectionError is a selection that can't be followed.
+type SelectionError struct {
+	Origin, Selection, Pattern string
+	Err                        error
+}
+
+func (e *SelectionError) Error() string {
+	return fmt.Sprintf("declaration %s: %.200s: %v", e.Selection, e.Pattern, e.Err)
+}
+
+func (e *SelectionError) Unwrap() error { return e.Err }
+
+// selection is a Selection that is followed.
+type selection struct {
+	Selection
+	pattern *find.Pattern
+	exclude find.Exclude
+	started bool      // its files were searched for once
+	began   time.Time // when that was
+	isNew   bool      // no position of it is stored
+}
+
+func compile(s Selection) (*selection, error) {
+	p, err := find.Compile(s.Pattern)
+	if err != nil {
+		return nil, err
+	}
+	x, err := find.CompileExclude(s.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	return &selection{Selection: s, pattern: p, exclude: x}, nil
+}
+
+// selects reports whether the selection stands for the file with this path.
+func (s *selection) selects(name string) bool {
+	return s.pattern.Selects(name) && !s.exclude.Matches(name)
+}
+
+// wants reports whether the selection asks for a reader.
+func (s *selection) wants(id readerID) bool {
+	return s.Name == id.declaration && slices.Contains(s.Outputs, id.output)
+}
+
+// phase is how long an origin is followed.
+type phase uint8
+
+const (
+	following phase = iota
+	// ending: its writer is gone. Its files are searched once more, and read to their ends.
+	ending
+	// withdrawing: nobody wants its files. It is dropped as soon as nothing reads them.
+	withdrawing
+)
+
+// origin is an Origin that is followed. Only a step uses it.
+type origin struct {
+	declared   *Origin
+	selections []*selection
+	trees      map[string]*find.Tree // by base
+	registry
+	phase   phase
+	ended   bool // it is ending, and its last scan is complete
+	hinted  bool // something was created, renamed or removed
+	scans   int  // number of the scan that was begun last
+	scanned time.Time
+	scan    *scan // that is not complete yet
+	// fresh are candidates that were found in this scan, pending those that are open because it can't be told yet what
+	// they are.
+	fresh, pending map[find.Inode]*candidate
+	// unresolved are candidates that could not be opened, with the scan that found them first.
+	unresolved map[find.Inode]int
+	// mislaid are files that were chosen, and had another name when they were opened.
+	mislaid map[find.Inode]mislaid
+	// nextDeadline is the first of the stored streams' deadlines.
+	nextDeadline time.Time
+}
+
+func newOrigin(declared *Origin, stored *storedSet) *origin {
+	return &origin{
+		declared: declared, trees: map[string]*find.Tree{}, registry: newRegistry(stored), fresh: map[find.Inode]*candidate{},
+		pending: map[find.Inode]*candidate{}, unresolved: map[find.Inode]int{}, mislaid: map[find.Inode]mislaid{},
+	}
+}
+
+func (o *origin) id() string { return o.declared.ID }
+
+// tree returns the tree that a selection's files lie in.
+func (o *origin) tree(s *selection) *find.Tree {
+	base := s.pattern.Base()
+	tree := o.trees[base]
+	if tree == nil {
+		tree = o.declared.Root.Tree(base)
+		o.trees[base] = tree
+	}
+	return tree
+}
+
+// declare makes selections the ones that are followed. What an unchanged selection has begun goes on; readers of those that
+// are gone are detached, and their positions are kept.
+func (o *origin) declare(declared *Origin, selections []*selection) {
+	sameRoot := o.declared.Root.Equal(declared.Root)
+	byName := map[string]*selection{}
+	for i, s := range selections {
+		if before := o.named(s.Name); before != nil {
+			if before.Version == s.Version && before.Pattern == s.Pattern && sameRoot {
+				s = before
+				selections[i] = s
+			} else {
+				s.started, s.began, s.isNew = before.started, before.began, before.isNew
+			}
+		}
+		byName[s.Name] = s
+	}
+	o.phase, o.hinted = following, true
+	for g := range o.all() {
+		g.reselect(byName)
+		o.activate(g)
+		if g.state == Held {
+			g.fire(Returned)
+		}
+	}
+	o.declared, o.selections, o.scan = declared, selections, nil
+	if !sameRoot {
+		for _, t := range o.trees {
+			t.Release()
+		}
+		o.reroot()
+	}
+	bases := map[string]bool{}
+	for _, s := range selections {
+		bases[s.pattern.Base()] = true
+	}
+	for base, t := range o.trees {
+		if !bases[base] && !o.uses(t) {
+			t.Release()
+			delete(o.trees, base)
+		}
+	}
+}
+
+// reroot looks up all files in the new root from now on.
+func (o *origin) reroot() {
+	fresh := map[string]*find.Tree{}
+	for base := range o.trees {
+		fresh[base] = o.declared.Root.Tree(base)
+	}
+	o.trees = fresh
+	for g := range o.all() {
+		if g.tree != nil {
+			g.tree = fresh[g.tree.Base()]
+			g.was = place{}
+		}
+	}
+	clear(o.fresh)
+}
+
+func (o *origin) uses(t *find.Tree) bool {
+	for g := range o.all() {
+		if g.tree == t {
+			return true
+		}
+	}
+	for _, c := range o.pending {
+		if c.tree == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *origin) named(name string) *selection {
+	for _, s := range o.selections {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// release closes the directories that a step has opened.
+func (o *origin) release() {
+	for _, t := range o.trees {
+		t.Release()
+	}
+}
+
+// keyPrefix begins the keys of this package's streams in the checkpoint store.
+const keyPrefix = "file"
+
+// streamKey makes the key of a stream.
+func streamKey(origin string, id find.Inode, generation int64) string {
+	key := keyPrefix
+	if origin != "" {
+		key += "[" + origin + "]"
+	}
+	return key + ":" + strconv.FormatUint(id.Dev, 10) + ":" + strconv.FormatUint(id.Ino, 10) + ":" + strconv.FormatInt(generation, 36)
+}
+
+// originOf returns the ID of the origin that a stream is of; ok is false for the key of another kind of stream.
+func originOf(key string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(key, keyPrefix)
+	switch {
+	case !ok:
+		return "", false
+	case strings.HasPrefix(rest, ":"):
+		return "", true
+	case strings.HasPrefix(rest, "["):
+		end := strings.LastIndex(rest, "]:") // what follows the ID has no bracket
+		if end < 0 {
+			return "", false
+		}
+		return rest[1:end], true
+	}
+	return "", false
+}

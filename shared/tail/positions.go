@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tail
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/tail/find"
+	"github.com/remora-logs/remora/shared/tail/fingerprint"
+	"github.com/remora-logs/remora/shared/tail/gunzip"
+)
+
+// Store remembers, across restarts, which file is which stream, and how far each was acknowledged.
+type Store interface {
+	Each(func(checkpoint.Key, checkpoint.Entry)) error
+	Load(checkpoint.Key) (checkpoint.Entry, bool, error)
+	Commit(put map[checkpoint.Key]checkpoint.Entry, forget []checkpoint.Key) error
+}
+
+const (
+	// keepUnused is how long a position is kept that no declaration asks for: declarations are edited back and forth, and
+	// what was turned off on a Friday may be wanted again on Monday.
+	keepUnused = 7 * 24 * time.Hour
+	// expireEvery is between two searches for such positions, besides the one at each change of declarations.
+	expireEvery = time.Hour
+)
+
+// positions is the only writer of the store besides the pipeline, which moves the positions of readers that are attached.
+type positions struct {
+	store Store
+	// known are the declarations of each origin that have a position.
+	known map[declaration]bool
+	// useless are entries that no file can be found again by. Those that a newer version wrote are not among them.
+	useless []checkpoint.Key
+	// stored are the streams of each origin that were not met yet.
+	stored  map[string]*storedSet
+	changed bool      // the declarations, since expired
+	expired time.Time // when unused positions were last searched for
+}
+
+// declaration names a selection of an origin.
+type declaration struct{ origin, name string }
+
+// storedStream is a generation in the state Stored: what the store knows of it.
+type storedStream struct {
+	key       string
+	mark      fingerprint.Mark // of the position that reaches furthest
+	positions []position
+	// replaced says that its file is there, but was truncated since: what it held may be in a copy.
+	replaced bool
+	// deadline is when a selection that searches for it gives up; zero while none does.
+	deadline time.Time
+}
+
+// storedSet is the stored streams of one origin.
+type storedSet struct {
+	streams map[*storedStream]struct{}
+	numbers map[uint64][]*storedStream // by inode number, the youngest generation first
+	stems   map[string][]*storedStream // by the stem of the name
+}
+
+func newStoredSet() *storedSet {
+	return &storedSet{streams: map[*storedStream]struct{}{}, numbers: map[uint64][]*storedStream{}, stems: map[string][]*storedStream{}}
+}
+
+func (s *storedSet) withNumber(ino uint64) []*storedStream { return s.numbers[ino] }
+
+// related returns the streams that a file may be a copy of, by its name.
+func (s *storedSet) related(rel string) []*storedStream { return s.stems[find.Stem(rel)] }
+
+func (s *storedSet) add(m *storedStream) {
+	s.streams[m] = struct{}{}
+	stem := find.Stem(m.mark.Path)
+	s.stems[stem] = append(s.stems[stem], m)
+	s.numbers[m.mark.Ino] = append(s.numbers[m.mark.Ino], m)
+	slices.SortFunc(s.numbers[m.mark.Ino], func(a, b *storedStream) int { // keys of equal length sort by generation
+		if len(a.key) != len(b.key) {
+			return len(b.key) - len(a.key)
+		}
+		return strings.Compare(b.key, a.key)
+	})
+}
+
+func (s *storedSet) remove(m *storedStream) {
+	delete(s.streams, m)
+	without(s.numbers, m.mark.Ino, m)
+	without(s.stems, find.Stem(m.mark.Path), m)
+}
+
+func without[K comparable](index map[K][]*storedStream, k K, m *storedStream) {
+	// A copy: the caller may be in the midst of the list.
+	rest := slices.DeleteFunc(slices.Clone(index[k]), func(o *storedStream) bool { return o == m })
+	if index[k] = rest; len(rest) == 0 {
+		delete(index, k)
+	}
+}
+
+// add adds a position, and reports whether its mark can be read.
+func (m *storedStream) add(p position) bool {
+	mark, err := fingerprint.Decode(p.mark)
+	if err != nil {
+		return false
+	}
+	if len(m.positions) == 0 || mark.Off > m.mark.Off {
+		m.mark = mark
+	}
+	m.positions = append(m.positions, p)
+	return true
+}
+
+// mayBeAt reports whether the stream's file may be the candidate's, apart from its content.
+func (m *storedStream) mayBeAt(c *candidate) bool {
+	if m.mark.Birth != 0 && c.Birth != 0 && m.mark.Birth != c.Birth {
+		return false // the inode was given to another file
+	}
+	if m.mark.Dev != c.Dev {
+		return m.remounted(c)
+	}
+	// Of an empty file only its birth, or its name, says that it is the same.
+	return m.mark.Head.N > 0 || m.mark.Birth != 0 || c.Size == 0 && find.MayBecome(m.mark.Path, c.path())
+}
+
+// remounted reports whether the stream's file may be the candidate's although its device has another number. That is so
+// after a reboot, and wherever a volume is mounted anew: the number is that of the mount, the inode's is of the file
+// system. The old device must not be mounted any more where the file was.
+func (m *storedStream) remounted(c *candidate) bool {
+	if m.mark.Head.N == 0 || m.mark.Birth != c.Birth || !find.MayBecome(m.mark.Path, c.path()) || !c.tree.Covers(m.mark.Path) {
+		return false
+	}
+	device, err := c.tree.DeviceAt(m.mark.Path)
+	return err == nil && device == c.Dev
+}
+
+// holds reports whether the candidate holds what is known of the stream.
+func (m *storedStream) holds(c *candidate) (bool, error) {
+	if !m.mark.Packed {
+		if c.Size < m.mark.Off {
+			return false, nil
+		}
+		return m.mark.Holds(c.body)
+	}
+	return m.holdsPacked(c)
+}
+
+func (m *storedStream) holdsPacked(c *candidate) (bool, error) {
+	z, ok := c.body.(*gunzip.Reader)
+	switch {
+	case !ok || c.Size < m.mark.Size:
+		return false, nil
+	case m.mark.Tail == 0 && c.Size != m.mark.Size: // an earlier version did not store what proves growth
+		return false, nil
+	case m.mark.Tail != 0:
+		p, err := fingerprint.ProofAt(z.File(), m.mark.Size)
+		if err != nil || !p.Whole() || p.Hash() != m.mark.Tail {
+			return false, err
+		}
+	}
+	return m.mark.Head.Holds(sound{c.body})
+}
+
+// copiedTo reports whether the candidate holds what the stream's file held.
+func (m *storedStream) copiedTo(c *candidate) bool {
+	if m.mark.Packed || m.mark.Head.N == 0 || c.expanded < m.mark.Off || !c.mayHold(m.mark.Path, m.replaced) {
+		return false
+	}
+	same, err := m.mark.Holds(c.body)
+	return err == nil && same
+}
+
+// renamedTo reports whether the candidate, which has the stream's inode, is its file still, rather than one that was given
+// the number later: by its birth, or where that is not known, by its name.
+func (m *storedStream) renamedTo(c *candidate) bool {
+	return m.mark.Birth != 0 && m.mark.Birth == c.Birth || find.MayBecome(m.mark.Path, c.path())
+}
+
+func (m *storedStream) keys() []checkpoint.Key {
+	var keys []checkpoint.Key
+	for _, p := range m.positions {
+		keys = append(keys, p.key(m.key))
+	}
+	return keys
+}
+
+func (p *position) key(stream string) checkpoint.Key {
+	return checkpoint.Key{Stream: stream, Declaration: p.id.declaration, Output: p.id.output}
+}
+
+// loadPositions reads the store.
+func loadPositions(store Store) (*positions, error) {
+	p := &positions{store: store, known: map[declaration]bool{}, stored: map[string]*storedSet{}}
+	streams := map[string]*storedStream{}
+	err := store.Each(func(k checkpoint.Key, e checkpoint.Entry) {
+		origin, ok := originOf(k.Stream)
+		if !ok {
+			return
+		}
+		p.known[declaration{origin, k.Declaration}] = true
+		m := streams[k.Stream]
+		if m == nil {
+			m = &storedStream{key: k.Stream}
+		}
+		if m.add(position{readerID{k.Declaration, k.Output}, e.Low, e.Mark}) {
+			streams[k.Stream] = m
+		} else if len(e.Mark) == 0 || e.Mark[0] <= fingerprint.Version {
+			p.useless = append(p.useless, k)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the checkpoints: %w", err)
+	}
+	for key, m := range streams {
+		origin, _ := originOf(key)
+		p.of(origin).add(m)
+	}
+	return p, nil
+}
+
+// of returns the stored streams of an origin.
+func (p *positions) of(origin string) *storedSet {
+	s := p.stored[origin]
+	if s == nil {
+		s = newStoredSet()
+		p.stored[origin] = s
+	}
+	return s
+}
+
+// record stores, before a byte of them is delivered, which files are which streams. It is one commit however many they are.
+// While the store can't be written, or a file not be read, the files are read all the same: after a restart they would be
+// delivered again, but not lost. It is tried again until it succeeds.
+func (t *Tailer) record() {
+	put := map[checkpoint.Key]checkpoint.Entry{}
+	recorded := map[*generation][]readerID{} // and what could not be recorded of each
+	var failed error
+	for _, o := range t.origins {
+		for g := range o.active {
+			all := g.stale && len(g.readers) == 0
+			if !g.inPlace() || len(g.unsaved) == 0 && !all {
+				continue
+			}
+			var missed []readerID
+			for _, p := range slices.Clone(g.positions) {
+				if !all && !slices.Contains(g.unsaved, p.id) {
+					continue
+				}
+				if g.body == nil {
+					g.wanted.Store(true) // the mark is made of its bytes
+					missed = append(missed, p.id)
+				} else if err := t.positions.put(put, g, p); err != nil {
+					missed = append(missed, p.id)
+					if failed == nil || err.Error() < failed.Error() { // always the same one of several
+						failed = err
+					}
+				}
+			}
+			recorded[g] = missed
+		}
+	}
+	if len(recorded) == 0 {
+		return
+	}
+	err := t.positions.store.Commit(put, nil)
+	t.problems.report(checkpoints, firstError(err, failed))
+	if err != nil {
+		return
+	}
+	for g, missed := range recorded {
+		g.stale = g.stale && len(g.readers)+len(missed) > 0
+		g.unsaved = missed
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put adds the entry of a reader that is not attached: nobody else writes it. A position that is stored already stays.
+func (p *positions) put(put map[checkpoint.Key]checkpoint.Entry, g *generation, at position) error {
+	key := at.key(g.key)
+	e, ok, err := p.store.Load(key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		e.Position = checkpoint.Position{Low: at.off, Done: at.off}
+	}
+	g.mu.RLock()
+	m, err := g.mark(e.Low)
+	g.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	e.Mark = m.Encode()
+	put[key] = e
+	at.mark = e.Mark
+	g.setPosition(at)
+	return nil
+}
+
+// forget deletes the positions of what is gone for long enough: generations that were remembered, and stored streams that
+// were searched for.
+func (t *Tailer) forget(now time.Time) {
+	var keys []checkpoint.Key
+	for _, o := range t.origins {
+		for _, g := range o.left {
+			if g.state != Remembered || len(g.readers) > 0 || now.Sub(g.since) < rememberFor && o.phase != ending {
+				continue
+			}
+			for _, p := range g.positions {
+				keys = append(keys, p.key(g.key))
+			}
+		}
+		for _, m := range o.overdue(now) {
+			keys = append(keys, m.keys()...)
+		}
+	}
+	t.forgetGone(now, keys)
+}
+
+func (t *Tailer) forgetGone(now time.Time, keys []checkpoint.Key) {
+	if len(keys) > 0 {
+		err := t.positions.store.Commit(nil, keys)
+		t.problems.report(checkpoints, err)
+		if err != nil {
+			return
+		}
+	}
+	for _, o := range t.origins {
+		gone := map[*generation]bool{}
+		for _, g := range slices.Clone(o.left) {
+			if g.state == Remembered && len(g.readers) == 0 && (now.Sub(g.since) >= rememberFor || o.phase == ending) {
+				gone[g] = g.fire(Expired)
+				o.remove(g)
+			}
+		}
+		if len(gone) > 0 {
+			o.forgetNames(gone)
+		}
+		for _, m := range o.overdue(now) {
+			o.stored.remove(m)
+			if lost := m.mark.Size - m.mark.Off; lost > 0 && !m.mark.Packed {
+				t.lost(m.mark.Path, lost, "truncated or removed while this process was not running")
+			}
+		}
+	}
+}
+
+// overdue returns the stored streams that were searched for long enough: a volume may be mounted late. It costs nothing
+// while none is due.
+func (o *origin) overdue(now time.Time) (all []*storedStream) {
+	if o.nextDeadline.IsZero() || now.Before(o.nextDeadline) {
+		return nil
+	}
+	for m := range o.stored.streams {
+		if !m.deadline.IsZero() && !now.Before(m.deadline) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// setDeadlines says by when the stored streams must be met that the selections ask for. It is called when selections have
+// changed or were searched for the first time.
+func (o *origin) setDeadlines() {
+	o.nextDeadline = time.Time{}
+	for m := range o.stored.streams {
+		m.deadline = time.Time{}
+		for _, s := range o.selections {
+			if !s.started || !slices.ContainsFunc(m.positions, func(p position) bool { return p.id.declaration == s.Name }) || !s.selects(m.mark.Path) {
+				continue
+			}
+			if at := s.began.Add(rememberFor); m.deadline.IsZero() || at.Before(m.deadline) {
+				m.deadline = at
+			}
+		}
+		if !m.deadline.IsZero() && (o.nextDeadline.IsZero() || m.deadline.Before(o.nextDeadline)) {
+			o.nextDeadline = m.deadline
+		}
+	}
+}

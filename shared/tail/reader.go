@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tail
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/tail/fingerprint"
+	"github.com/remora-logs/remora/shared/tail/gunzip"
+)
+
+// reader is a generation as one declaration reads it on its way to one output. It implements stream.Stream.
+type reader struct {
+	generation *generation
+	id         readerID
+	// proof is what was read last. Only ReadAt changes it, holding generation.mu for reading, so that a step may look at
+	// it while it holds generation.mu for writing.
+	proof    fingerprint.Proof
+	from     int64 // where it began
+	read     atomic.Int64
+	released atomic.Int64
+	ended    atomic.Int64 // where it was told that nothing follows, or -1
+	gap      *stream.Gap  // of a torn compressed file; guarded as proof is
+	// ending says that what is there now is all there will be, detached that the pipeline was asked to let go of it, done
+	// that it has.
+	ending, detached, done atomic.Bool
+	last                   []byte // the mark that was made last; generation.mu guards it
+	detach                 func()
+}
+
+var _ stream.Stream = (*reader)(nil)
+
+// Key implements stream.Stream.
+func (r *reader) Key() string { return r.generation.key }
+
+// End implements stream.Stream.
+func (r *reader) End() int64 { return r.generation.end.Load() }
+
+// Ended implements stream.Stream.
+func (r *reader) Ended() bool { return r.ending.Load() || r.generation.gone.Load() }
+
+// ReadAt implements stream.Stream. It reads up to End and no further: so much of the file was found to be of one piece.
+// After each read it makes sure that the bytes read before are still where they were. If they are not, the file was
+// truncated and written anew, and those just read belong to another stream.
+func (r *reader) ReadAt(p []byte, off int64) (int, error) {
+	g := r.generation
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	end := g.end.Load()
+	switch {
+	case g.searching:
+		return 0, nil
+	case g.lost != "" && off < end:
+		return 0, &stream.Gap{From: off, To: end, Records: -1, Bytes: end - off, Reason: g.lost}
+	case off >= end:
+		return r.atEnd(off)
+	case g.body == nil:
+		g.ask(&g.wanted)
+		return 0, nil
+	case g.packed:
+		return r.readPacked(p, off)
+	}
+	p = p[:min(int64(len(p)), end-off)]
+	n, err := g.body.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read %s at offset %d: %w", g, off, err)
+	}
+	same, err := r.proof.Holds(g.body)
+	if err != nil {
+		return 0, fmt.Errorf("read %s at offset %d: %w", g, off, err)
+	}
+	if !same || n == 0 {
+		g.ask(&g.suspect)
+		return 0, nil
+	}
+	r.proof.Extend(p[:n], off)
+	r.advance(off + int64(n))
+	if off+int64(n) == end && r.ending.Load() {
+		r.ended.Store(end)
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (r *reader) atEnd(off int64) (int, error) {
+	if r.generation.lost != "" || r.ending.Load() {
+		r.ended.Store(off)
+		return 0, io.EOF
+	}
+	return 0, nil
+}
+
+func (r *reader) advance(to int64) {
+	if to > r.read.Load() {
+		r.read.Store(to)
+	}
+}
+
+// readPacked is ReadAt for a compressed file: how much it expands to is known at its end only, and a file that ends
+// within a compressed member may still grow.
+func (r *reader) readPacked(p []byte, off int64) (int, error) {
+	g := r.generation
+	before := r.read.Load()
+	n, err := g.body.ReadAt(p, off)
+	to := off + int64(n)
+	if n > 0 {
+		r.advance(to)
+	}
+	switch {
+	case err == nil:
+		if end := g.end.Load(); to >= end {
+			g.end.CompareAndSwap(end, to+1) // there is more than was estimated
+		}
+		return n, nil
+	case errors.Is(err, io.EOF):
+		g.end.Store(to)
+		if r.ending.Load() {
+			r.ended.Store(to)
+			return n, io.EOF
+		}
+		return n, nil
+	case to > before: // what could be expanded is read first
+		r.gap = nil
+		g.ask(&g.suspect)
+		return n, nil
+	}
+	return r.torn(off, max(to, before), err)
+}
+
+// torn is a read where a compressed file can't be expanded beyond at. While the file may still grow nothing follows for
+// now. Once it is given up, what was expanded of a last line that has no end, and all that follows, is a gap.
+func (r *reader) torn(off, at int64, err error) (int, error) {
+	g := r.generation
+	if !errors.Is(err, gunzip.ErrTorn) && g.torn == "" {
+		g.ask(&g.suspect)
+		return 0, fmt.Errorf("read %s at offset %d: %w", g, off, err)
+	}
+	switch {
+	case g.torn == "":
+		g.ask(&g.suspect)
+		return 0, nil
+	case r.gap != nil && off < r.gap.To:
+		return 0, r.gap
+	case r.gap != nil || at > 0 && off == at && r.from == at: // it was told already, before a restart perhaps
+		g.end.Store(off)
+		return r.atEnd(off)
+	}
+	r.gap = &stream.Gap{From: off, To: max(at, off+1), Records: -1, Bytes: max(at-off, 1), Reason: g.torn}
+	g.end.Store(max(g.end.Load(), r.gap.To))
+	return 0, r.gap
+}
+
+// Mark implements stream.Stream. A mark is only made of bytes that are known to be the stream's: while that is in doubt,
+// or they can't be read, the mark before is returned, which does not hold for what has replaced them.
+func (r *reader) Mark(off int64) ([]byte, error) {
+	g := r.generation
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.body == nil || g.searching || g.lost != "" {
+		return r.last, nil
+	}
+	m, err := g.mark(off)
+	same := g.packed
+	if err == nil && !g.packed {
+		same, err = g.holds(g.body, g.end.Load())
+	}
+	if err == nil && same {
+		r.last = m.Encode()
+	}
+	if r.last != nil {
+		return r.last, nil
+	}
+	return nil, err
+}
+
+// Release implements stream.Stream.
+func (r *reader) Release(off int64) { r.released.Store(off) }
