@@ -86,7 +86,7 @@ func run(t *testing.T, p protocol, how behaviour) {
 	}
 	s.behave(how)
 	timeout := "10000"
-	if how == mute {
+	if how == mute || how == trickling {
 		timeout = "1500"
 	}
 	rig := newRig(t, p.name, p.environ(s.address, ca, timeout), streams)
@@ -196,6 +196,18 @@ func (r *rig) misbehave(s *server, how behaviour, streams []*lines) {
 				l.count.Add(100)
 			}
 		}
+	case hangingUp:
+		before, started := s.connections(), time.Now()
+		r.until(func() bool { return r.log.has("does not take") && s.connections() >= before+3 })
+		time.Sleep(300 * time.Millisecond)
+		// Two batches, each with a pause of 100 ms at most between two attempts, of two connections each at most.
+		require.LessOrEqual(r.t, s.connections()-before, 20+int(time.Since(started)/(10*time.Millisecond)))
+	case zipping:
+		r.until(func() bool { return s.tried() >= 4 })
+		require.Contains(r.t, r.log.String(), "the disk is full")
+	case redirecting:
+		r.until(func() bool { return s.tried() >= 4 })
+		require.Contains(r.t, r.log.String(), "https://elsewhere.example/ingest")
 	case refusing, wrongCert:
 		r.until(func() bool { return r.log.has("output failed") })
 		time.Sleep(300 * time.Millisecond) // for further attempts, which nobody can count
@@ -225,6 +237,8 @@ func (r *rig) checkLog(t *testing.T, how behaviour) {
 	case restarting:
 		// Of two batches that were on their way one may have been answered just before, so that it looks up once more.
 		require.LessOrEqual(t, down, 8, "%s", r.log)
+	case zipping:
+		// One of two batches may never be told that the disk is full.
 	case half:
 		// Of two batches one may hold nothing that is refused.
 		require.NotZero(t, down, "%s", r.log)

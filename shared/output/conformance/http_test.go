@@ -117,6 +117,21 @@ func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
 		s.commit(entries)
 		reset(c)
 		return false
+	case trickling:
+		_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nX-Trickle: "))
+		s.trickle(c, changed)
+		return false
+	case proxyPage:
+		return answer(c, 400, "text/html", []byte("<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>"))
+	case redirecting:
+		return answer(c, 302, "text/plain", []byte("elsewhere"), "Location", "https://elsewhere.example/ingest?secret="+secret)
+	case zipping:
+		if s.tried()%2 == 0 {
+			return answer(c, 500, "text/plain", zipped([]byte("the disk is full")), "Content-Encoding", "gzip")
+		}
+		s.commit(entries)
+		status, kind, content := d.success(len(entries))
+		return answer(c, status, kind, zipped(content), "Content-Encoding", "gzip")
 	case slow:
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -152,6 +167,14 @@ func answer(c net.Conn, status int, kind string, body []byte, header ...string) 
 		r.Header.Set(header[i], header[i+1])
 	}
 	return r.Write(c) == nil
+}
+
+func zipped(content []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(content)
+	_ = z.Close()
+	return b.Bytes()
 }
 
 func scheme(ca string) string {

@@ -18,6 +18,7 @@ import (
 var kafka = protocol{
 	name: "kafka",
 	once: true,
+	not:  onlyHTTP,
 	environ: func(address, ca, timeout string) map[string]string {
 		environ := map[string]string{
 			"KAFKA_BROKERS": address, "KAFKA_USERNAME": "remora", "KAFKA_PASSWORD": secret, "KAFKA_TIMEOUT": timeout + "ms",
@@ -156,6 +157,10 @@ func (b *broker) serve(c net.Conn) {
 				case how == forgetful:
 					reset(c)
 					return
+				case how == trickling:
+					_, _ = c.Write(put32(nil, 1<<19))
+					b.trickle(c, changed)
+					return
 				case how == garbage:
 					_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 					return
@@ -281,7 +286,7 @@ func (b *broker) append(partition int32, w *wire, how behaviour) int {
 		return quotaExceeded
 	case how == half && partition%2 == 0:
 		return notEnoughReplicas
-	case how == mute, how == garbage:
+	case how == mute, how == garbage, how == trickling:
 		return 0 // nobody will hear of it
 	}
 	l := b.logs[partition]

@@ -40,12 +40,20 @@ const (
 	wrongCert    behaviour = "TLS with a wrong certificate"
 	unauthorized behaviour = "credentials that stop working"
 	restarting   behaviour = "restarts in between"
+	hangingUp    behaviour = "closes each connection at once"
+	trickling    behaviour = "answers without an end"
+	proxyPage    behaviour = "400 with a page of a proxy"
+	redirecting  behaviour = "302"
+	zipping      behaviour = "compresses answers unasked"
 )
 
 var behaviours = []behaviour{
 	healthy, slow, refusing, mute, resetting, garbage, throttling, tooLarge, failing, unavailable, half, forgetful,
-	wrongCert, unauthorized, restarting,
+	wrongCert, unauthorized, restarting, hangingUp, trickling, proxyPage, redirecting, zipping,
 }
+
+// onlyHTTP is what can happen only where HTTP is spoken.
+var onlyHTTP = []behaviour{proxyPage, redirecting, zipping}
 
 // few is how many records a server takes at once when it says that a request is too large.
 const few = 50
@@ -64,6 +72,7 @@ type server struct {
 	tls      *tls.Config
 	ledger   *ledger
 	attempts int             // requests with records
+	accepted int             // connections
 	dead     map[string]bool // identities refused for good
 	handlers sync.WaitGroup
 }
@@ -103,7 +112,8 @@ func (s *server) open() {
 				c = tls.Server(c, secure)
 			}
 			s.mu.Lock()
-			if s.listener != l {
+			s.accepted++
+			if s.listener != l || s.how == hangingUp {
 				_ = c.Close()
 			}
 			s.conns[c] = struct{}{}
@@ -203,6 +213,26 @@ func (s *server) verdicts(entries []entry) []int {
 		}
 	}
 	return all
+}
+
+// trickle writes bytes of an answer that never ends, until how changes.
+func (s *server) trickle(c net.Conn, changed <-chan struct{}) {
+	for {
+		if _, err := c.Write([]byte("x")); err != nil {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-changed:
+			return
+		}
+	}
+}
+
+func (s *server) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted
 }
 
 func (s *server) missing(streams []*lines) int {
