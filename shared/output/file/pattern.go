@@ -4,10 +4,10 @@ package file
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"strings"
 
+	"github.com/remora-logs/remora/shared/output/internal/template"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -15,58 +15,19 @@ import (
 // stands around it and for what rotation appends.
 const maxName = 128
 
-// pattern is FILE_NAME taken apart: texts and the placeholders between them, len(texts) == len(keys)+1.
-type pattern struct{ texts, keys []string }
+// pattern is FILE_NAME taken apart.
+type pattern struct{ template.Template }
 
-func parsePattern(s string) (pattern, error) {
-	var p pattern
+func parsePattern(s string) (p pattern, err error) {
 	if s == "" || path.IsAbs(s) || strings.HasSuffix(s, "/") || path.Clean("/"+s) != "/"+s {
 		return p, errors.New("it must be the name of a file below FILE_PATH, without .. and double slashes")
 	}
-	rest := s
-	for {
-		text, after, open := strings.Cut(rest, "{")
-		if strings.Contains(text, "}") {
-			return p, errors.New("a } without a {")
-		}
-		p.texts = append(p.texts, text)
-		if !open {
-			return p, nil
-		}
-		key, after, closed := strings.Cut(after, "}")
-		if !closed || key == "" || strings.Contains(key, "{") {
-			return p, fmt.Errorf("a { without the name of a tag and a } after it")
-		}
-		p.keys = append(p.keys, key)
-		rest = after
-	}
+	p.Template, err = template.Parse(s)
+	return p, err
 }
 
 // appendName appends the name for records of s, relative to FILE_PATH.
-func (p pattern) appendName(dst []byte, s *record.Source) []byte {
-	for i, text := range p.texts {
-		dst = append(dst, text...)
-		if i < len(p.keys) {
-			dst = appendPart(dst, value(s, p.keys[i]))
-		}
-	}
-	return dst
-}
-
-func value(s *record.Source, key string) string {
-	switch key {
-	case "target":
-		return s.Target
-	case "declaration":
-		return s.Declaration
-	}
-	for _, t := range s.Tags {
-		if t.Key == key {
-			return t.Value
-		}
-	}
-	return ""
-}
+func (p pattern) appendName(dst []byte, s *record.Source) []byte { return p.Append(dst, s, appendPart) }
 
 // appendPart makes of a tag's value, which whoever starts a container chooses, a piece of a file name that leads nowhere
 // else: no slash, no dot in front, not empty.

@@ -20,6 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/null"
 	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/output/syslog"
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
@@ -40,6 +41,7 @@ var Backends = []Backend{
 	backend("loki", loki.Open),
 	backend("otlp", otlp.Open),
 	backend("http", http.Open),
+	backend("syslog", syslog.Open),
 	backend("null", null.Open),
 }
 

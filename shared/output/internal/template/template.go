@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package template makes names (of files, keys, tags) from a text with placeholders that stand for what is known of a
+// record's source: {target}, {declaration}, and {KEY} for each of its tags.
+package template
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Template is a text and its placeholders: len(texts) == len(keys)+1.
+type Template struct{ texts, keys []string }
+
+// Parse reads a template. An error says what is wrong with the braces.
+func Parse(s string) (Template, error) {
+	var t Template
+	for {
+		text, after, open := strings.Cut(s, "{")
+		if strings.Contains(text, "}") {
+			return t, errors.New("a } without a {")
+		}
+		t.texts = append(t.texts, text)
+		if !open {
+			return t, nil
+		}
+		key, after, closed := strings.Cut(after, "}")
+		if !closed || key == "" || strings.Contains(key, "{") {
+			return t, errors.New("a { without the name of a tag and a } after it")
+		}
+		t.keys = append(t.keys, key)
+		s = after
+	}
+}
+
+// Append appends what the template makes of s. part appends the value of a placeholder, which whoever starts a container
+// may have chosen, in a form that does no harm; nil appends it as it is.
+func (t Template) Append(dst []byte, s *record.Source, part func(dst []byte, value string) []byte) []byte {
+	for i, text := range t.texts {
+		dst = append(dst, text...)
+		switch {
+		case i == len(t.keys):
+		case part == nil:
+			dst = append(dst, Value(s, t.keys[i])...)
+		default:
+			dst = part(dst, Value(s, t.keys[i]))
+		}
+	}
+	return dst
+}
+
+// Value is what the placeholder {key} stands for; empty where s has nothing of that name.
+func Value(s *record.Source, key string) string {
+	switch key {
+	case "target":
+		return s.Target
+	case "declaration":
+		return s.Declaration
+	}
+	for _, t := range s.Tags {
+		if t.Key == key {
+			return t.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syslog
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/wire"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Output sends syslog messages.
+type Output struct {
+	transport transport
+	works     sync.Pool // of *work
+}
+
+// transport sends records as messages. It returns how many it has delivered, counted from the first, and why not all.
+type transport interface {
+	send(ctx context.Context, w *work, records []record.Record) (delivered int, err error)
+	Close() error
+}
+
+// work is what one Write needs.
+type work struct {
+	*encoder
+	buffer []byte
+}
+
+// Open makes the output. It asks nothing of the server.
+func Open(c Config) (*Output, error) {
+	o := new(Output)
+	if _, err := newEncoder(&c); err != nil {
+		return nil, err
+	}
+	o.works.New = func() any {
+		e, _ := newEncoder(&c) // it was made before
+		return &work{encoder: e}
+	}
+	options := wire.Options{Addresses: []string{c.address()}, Timeout: c.Timeout}
+	if c.Protocol == "tls" || c.Protocol == "relp+tls" {
+		var err error
+		if options.TLS, err = c.Open("SYSLOG_"); err != nil {
+			return nil, err
+		}
+	} else if c.Settings != (secure.Settings{Verify: true}) {
+		return nil, errPlain
+	}
+	switch {
+	case c.Protocol == "udp":
+		o.transport = &udp{address: c.address(), max: c.MaxSize}
+	case strings.HasPrefix(c.Protocol, "relp"):
+		o.transport = newRELP(options, c.MaxSize)
+	default:
+		o.transport = &stream{oneway: wire.NewOneway(options, c.Resend), max: c.MaxSize, octets: c.Framing == "octets"}
+	}
+	return o, nil
+}
+
+// Write sends b and returns when the server has it, as far as the protocol can tell.
+func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	if len(b.Records) == 0 {
+		return ctx.Err()
+	}
+	w := o.works.Get().(*work)
+	defer o.works.Put(w)
+	delivered, err := o.transport.send(ctx, w, b.Records)
+	switch {
+	case delivered == len(b.Records):
+		return nil
+	case delivered == 0:
+		return err
+	}
+	rest := &output.Partial{Cause: err}
+	for i := delivered; i < len(b.Records); i++ {
+		rest.Retry = append(rest.Retry, i)
+	}
+	return rest
+}
+
+// Close closes the connections.
+func (o *Output) Close() error { return o.transport.Close() }
+
+// stream sends messages over TCP, plain or secured.
+type stream struct {
+	oneway *wire.Oneway
+	max    int
+	octets bool
+}
+
+// chunk is how many bytes are sent at a time.
+const chunk = 256 << 10
+
+func (s *stream) send(ctx context.Context, w *work, records []record.Record) (delivered int, err error) {
+	w.buffer = w.buffer[:0]
+	for i := range records {
+		w.buffer = s.append(w.buffer, w.encoder, &records[i])
+		if len(w.buffer) >= chunk || i == len(records)-1 {
+			if err := s.oneway.Send(ctx, w.buffer); err != nil {
+				return delivered, err
+			}
+			delivered, w.buffer = i+1, w.buffer[:0]
+		}
+	}
+	return delivered, nil
+}
+
+// append appends r with its framing (RFC 6587, 3.4).
+func (s *stream) append(dst []byte, e *encoder, r *record.Record) []byte {
+	if !s.octets {
+		return append(append(dst, e.encode(r, s.max-1)...), '\n')
+	}
+	message := e.encode(r, s.max-len("12345678 "))
+	dst = strconv.AppendInt(dst, int64(len(message)), 10)
+	return append(append(dst, ' '), message...)
+}
+
+func (s *stream) Close() error { return s.oneway.Close() }
