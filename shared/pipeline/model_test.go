@@ -33,6 +33,11 @@ type life struct {
 	dead atomic.Bool
 }
 
+// AppendDestination says that lines go to two places, by their offset.
+func (l *life) AppendDestination(dst []byte, r *record.Record) []byte {
+	return append(dst, "index "+string(rune('a'+r.Offset/3%2))...)
+}
+
 func (l *life) Write(ctx context.Context, b *record.Batch) error {
 	if l.dead.Load() {
 		<-ctx.Done()
@@ -147,7 +152,7 @@ func drawPlan(t *rapid.T) plan {
 			Lines: rapid.SliceOfN(pieces, 1, 5).Draw(t, "lines"),
 		}
 	})
-	verdicts := rapid.SampledFrom([]string{"ok", "ok", "ok", "fail", "half", "lost answer", "slow"})
+	verdicts := rapid.SampledFrom([]string{"ok", "ok", "ok", "fail", "half", "lost answer", "slow", "index a", "index b", "busy"})
 	return plan{
 		BatchRecords: rapid.IntRange(1, 20).Draw(t, "records a batch"),
 		Verdicts:     rapid.SliceOfN(verdicts, 1, 40).Draw(t, "verdicts"),
@@ -182,7 +187,7 @@ func TestModel(t *testing.T) {
 
 func model(t require.TestingT, dir string, p plan) {
 	cfg := config
-	cfg.BatchRecords = p.BatchRecords
+	cfg.BatchRecords, cfg.ParkedBytes = p.BatchRecords, 1<<20
 	w := &world{t: t, dir: dir, stream: &memory{key: "s"}, out: &backend{}}
 	w.start(cfg)
 	defer func() { w.stop() }()
@@ -208,6 +213,22 @@ func model(t require.TestingT, dir string, p plan) {
 			}
 			w.out.mu.Unlock()
 			return errors.New("connection reset")
+		case "index a", "index b":
+			p := &output.Partial{Cause: errors.New("403")}
+			for i := range b.Records {
+				if name := string(w.life.AppendDestination(nil, &b.Records[i])); name == verdict {
+					p.Blocked = append(p.Blocked, output.Blockage{Index: i, Destination: name, Reason: "403"})
+				}
+			}
+			if len(p.Blocked) > 0 {
+				return p
+			}
+		case "busy":
+			p := &output.Partial{Cause: errors.New("429"), After: 2 * time.Second}
+			for i := 0; i < len(b.Records); i += 2 {
+				p.Retry = append(p.Retry, i)
+			}
+			return p
 		case "slow":
 			time.Sleep(700 * time.Millisecond)
 		}
@@ -227,7 +248,7 @@ func model(t require.TestingT, dir string, p plan) {
 			}
 		}
 		s := w.feed.Status(time.Now())
-		require.Equal(t, s.ReadRecords, s.SentRecords+s.QueuedRecords+s.DroppedRecords+s.RefusedRecords)
+		require.Equal(t, s.ReadRecords, s.SentRecords+s.QueuedRecords+s.DroppedRecords+s.RefusedRecords+s.ParkedRecords)
 		require.GreaterOrEqual(t, s.QueuedRecords, int64(0))
 	}
 	w.out.say(nil)
@@ -238,7 +259,7 @@ func model(t require.TestingT, dir string, p plan) {
 			w.want = append(w.want, w.open[std])
 		}
 	}
-	time.Sleep(time.Minute)
+	time.Sleep(3 * time.Minute)
 	arrived := map[string]bool{}
 	for _, line := range w.out.got() {
 		arrived[line] = true
