@@ -108,6 +108,10 @@ type Status struct {
 	// Waiting is set while the stream waits at its checkpoint because its destination blocks its records, Parking while
 	// records of it are parked.
 	Waiting, Parking *Waiting
+	// CPU is the time that formats and filters have taken; Deferred since when the stream waits for its share of it,
+	// because they take more than others', zero if it does not.
+	CPU      time.Duration
+	Deferred time.Time
 }
 
 // Status returns the feed as it is now.
@@ -116,11 +120,14 @@ func (f *Feed) Status(now time.Time) Status {
 	l := &f.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{Key: f.key, Source: f.route.Source, Counts: l.counts, Prior: l.carried, Acked: l.acked,
+	s := Status{CPU: time.Duration(f.cpu.Load()), Key: f.key, Source: f.route.Source, Counts: l.counts, Prior: l.carried, Acked: l.acked,
 		Backlog: max(0, end-l.acked.Low), Losses: l.losses}
 	s.settle()
 	if s.Backlog > 0 {
 		s.Lag = max(0, now.Sub(time.Unix(0, max(l.newest, l.caughtUpAt))))
+	}
+	if since := f.deferred.Load(); since != 0 {
+		s.Deferred = time.Unix(0, since)
 	}
 	if l.waiting != nil {
 		w := l.waiting.Waiting

@@ -45,7 +45,12 @@ type Feed struct {
 	// epoch counts the returns to the checkpoint that the send loop has ordered; the reader follows.
 	epoch atomic.Uint32
 	// hold is until when the feed is not read, in ns since 1970: 0 for no hold, or forever.
-	hold     atomic.Int64
+	hold atomic.Int64
+	// share is the CPU time of the feed's container; deferred since when the feed is served behind lighter ones and has
+	// not come to the end of its stream, in ns since 1970, or 0.
+	share    *share
+	deferred atomic.Int64
+	cpu      atomic.Int64 // of the chains, in ns
 	detached atomic.Bool
 
 	markFailed bool // of commit: it is logged that no mark can be made

@@ -28,20 +28,25 @@ type shard struct {
 
 	added chan struct{} // a feed was, and the shard may have been without any
 
-	mu    sync.Mutex
-	feeds []*Feed
-	paths map[pathKey]int // of the feeds
-	next  int             // whose turn it is
+	mu     sync.Mutex
+	feeds  []*Feed
+	paths  map[pathKey]int   // of the feeds
+	shares map[string]*share // by ownerOf
+	next   int               // whose turn it is
 
-	turn []*Feed   // feeds, as of the present round
-	last time.Time // when something came
+	turn      []*Feed // feeds, as of the present round
+	heavy     []*Feed // those of them whose containers are heavy, and that have something
+	nextHeavy int     // which of these is served first
+	// heavyFirst means that the last batch was full before they had their turn.
+	heavyFirst bool
+	last       time.Time // when something came
 
 	memoryReleased bool // the batchesPerShard' memory was given back
 }
 
 func newShard(p *Pipeline, l *sink, cfg Config) *shard {
 	s := &shard{pipeline: p, sink: l, cfg: cfg, idle: make(chan *inflightBatch, batchesPerShard), ready: make(chan *inflightBatch, batchesPerShard),
-		added: make(chan struct{}, 1), paths: map[pathKey]int{}}
+		added: make(chan struct{}, 1), paths: map[pathKey]int{}, shares: map[string]*share{}}
 	for range batchesPerShard {
 		s.idle <- newInflightBatch(cfg.BatchBytes)
 	}
@@ -54,6 +59,12 @@ func (s *shard) add(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeds = append(s.feeds, f)
+	owner := ownerOf(f.route.Source)
+	if s.shares[owner] == nil {
+		s.shares[owner] = new(share)
+	}
+	f.share = s.shares[owner]
+	f.share.feeds++
 	s.paths[pathKey{f.route.Source.Declaration, f.route.Source.Path}]++
 	select {
 	case s.added <- struct{}{}:
@@ -69,6 +80,9 @@ func (s *shard) remove(f *Feed) {
 		key := pathKey{f.route.Source.Declaration, f.route.Source.Path}
 		if s.paths[key]--; s.paths[key] == 0 {
 			delete(s.paths, key)
+		}
+		if f.share.feeds--; f.share.feeds == 0 {
+			delete(s.shares, ownerOf(f.route.Source))
 		}
 	}
 }
@@ -172,30 +186,51 @@ func (s *shard) releaseMemory(f *inflightBatch) {
 	}
 }
 
-// round gives each feed its turn, beginning where the last round ended, until the batch is full. It returns how many
-// bytes of streams were consumed, and whether one of them had more to give in its turn.
+// round gives each feed its turn, beginning where the last round ended, until the batch is full: those of light containers,
+// and then those of heavy ones as far as their share goes. It returns how many bytes of streams were consumed, and whether
+// one of them had more to give in its turn.
 func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	s.mu.Lock()
-	s.turn = append(s.turn[:0], s.feeds...)
+	s.turn, s.heavy = append(s.turn[:0], s.feeds...), s.heavy[:0]
 	first := s.next
 	s.mu.Unlock()
 	now := time.Now()
+	if s.heavyFirst {
+		s.heavyFirst = false
+		if got, more = s.serveHeavy(f, now); f.full {
+			return got, more
+		}
+	}
 	for i := range s.turn {
 		s.next = (first + i) % len(s.turn)
 		feed := s.turn[s.next]
 		if !feed.ready(now) {
 			continue
 		}
-		got += feed.read(f, now)
-		more = more || feed.reader.full
-		if f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords || len(f.batch.Free()) < s.cfg.BatchBytes/4 {
-			f.full = true // the last quarter is for a long line that ends then, which else takes memory of its own
+		if feed.share.isHeavy(now) {
+			s.heavy = append(s.heavy, feed)
+			continue
 		}
-		if f.full {
+		read, _ := s.serve(f, feed, now)
+		got += read
+		more = more || feed.reader.full
+		if s.checkFull(f); f.full {
 			s.next++ // the feed that filled it has had its turn
+			s.heavyFirst = true
 			return got, more
 		}
 	}
 	s.next = 0 // all had their turn: begin with those that were there first, a rotated file before what follows it
+	if len(s.heavy) > 0 {
+		read, rest := s.serveHeavy(f, now)
+		got, more = got+read, more || rest
+	}
 	return got, more
+}
+
+// checkFull notes if the batch is worth sending. The last quarter of its memory is for a long line that ends then, which
+// would else take memory of its own.
+func (s *shard) checkFull(f *inflightBatch) {
+	f.full = f.full || f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords ||
+		len(f.batch.Free()) < s.cfg.BatchBytes/4
 }

@@ -104,6 +104,10 @@ func (l *Log) lastError(now time.Time) string {
 	if p := l.Parked; p != nil {
 		return fmt.Sprintf("records parked for %v: %s: %s", now.Sub(p.Since).Round(time.Second), p.Destination, p.Reason)
 	}
+	if s := l.CPUWaitSince; s != nil {
+		return fmt.Sprintf("formats and filters have used %.1fs of CPU time, waiting for more for %v", l.CPUSeconds,
+			now.Sub(*s).Round(time.Second))
+	}
 	if l.Error == "" || l.ErrorSince == nil {
 		return l.Error
 	}

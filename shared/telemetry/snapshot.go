@@ -61,6 +61,10 @@ type Log struct {
 	// parked on disk for that reason.
 	Waiting *Blocked `json:"waiting,omitempty"`
 	Parked  *Blocked `json:"parked,omitempty"`
+	// CPUSeconds is what formats and filters have taken. CPUWaitSince is set while the log waits for its share of CPU time,
+	// because they take more than those of others.
+	CPUSeconds   float64    `json:"cpu_seconds"`
+	CPUWaitSince *time.Time `json:"cpu_wait_since,omitempty"`
 	// Error is why the stream could not be read or a record was refused the last time, ErrorSince when that was.
 	Error      string     `json:"error,omitempty"`
 	ErrorSince *time.Time `json:"error_since,omitempty"`
@@ -143,6 +147,10 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		}
 		if l.Error != "" {
 			l.ErrorSince = &losses.Since
+		}
+		l.CPUSeconds = f.CPU.Seconds()
+		if !f.Deferred.IsZero() {
+			l.CPUWaitSince = &f.Deferred
 		}
 		l.Waiting, l.Parked = blocked(f.Waiting), blocked(f.Parking)
 		s.Logs = append(s.Logs, l)
