@@ -50,10 +50,11 @@ func (s *sessions) manifestOf(file string, info plugin.Info) (*manifest.Manifest
 	m := &manifest.Manifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
 	m.WhenFull, m.BlockTimeout = found.policy(info.Config)
 	for _, d := range set.Declarations {
-		if d.Source == declare.Stdout {
+		if d.HasStdout() {
 			m.Declarations = append(m.Declarations, d)
-		} else {
-			found.add(d.Name, d.Source+" is a file in the container; the plugin collects stdout and stderr only; the node agent and the sidecar collect files", true)
+		}
+		for _, path := range d.Paths() {
+			found.add(d.Name, path+" is a file in the container; the plugin collects stdout and stderr only; the node agent and the sidecar collect files", true)
 		}
 	}
 	for _, p := range found.all {

@@ -29,18 +29,17 @@ func (c *sidecar) declared(set declare.Set) {
 	var selections []tail.Selection
 	wanted := map[string]delivered{}
 	for _, d := range set.Declarations {
-		if d.Source == declare.Stdout {
-			problems = append(problems, telemetry.Problem{Key: d.Name,
-				Message: "a sidecar can't collect stdout: have the application write a file, or use the log driver"})
-			continue
+		if d.HasStdout() {
+			problems = append(problems, telemetry.Problem{Key: d.Name, Warning: len(d.Paths()) > 0,
+				Message: "a sidecar can't collect stdout: have the application write a file, or use the log driver or the node agent"})
 		}
-		s, err := c.selectionOf(d, labels)
+		more, err := c.selectionsOf(d, labels)
 		if err != nil {
 			problems = append(problems, telemetry.Problem{Key: d.Name, Message: err.Error()})
 			continue
 		}
-		selections = append(selections, s)
-		wanted[s.Name] = delivered{d, labels}
+		selections = append(selections, more...)
+		wanted[d.Name] = delivered{d, labels}
 	}
 	c.mu.Lock()
 	c.wanted = wanted
@@ -99,17 +98,18 @@ type delivered struct {
 	labels      []record.Tag
 }
 
-// selectionOf returns what the tailer must follow for a declaration. labels are tags for all of them.
-func (c *sidecar) selectionOf(d declare.Declaration, labels []record.Tag) (tail.Selection, error) {
+// selectionsOf returns what the tailer must follow for a declaration, one for each of its paths. labels are tags for all
+// of them.
+func (c *sidecar) selectionsOf(d declare.Declaration, labels []record.Tag) (all []tail.Selection, err error) {
 	version, err := json.Marshal(struct {
 		Declaration declare.Declaration
 		Labels      []record.Tag
 	}{d, labels})
 	if err != nil {
-		return tail.Selection{}, err
+		return nil, err
 	}
 	s := tail.Selection{
-		Name: d.Name, Pattern: d.Source, Version: string(version), Exclude: declare.SplitList(d.Files["exclude"]),
+		Name: d.Name, Version: string(version), Exclude: declare.SplitList(d.Files["exclude"]),
 		IgnoreOlder: c.settings.IgnoreOlder, FromEnd: c.settings.ReadFrom == "end", Outputs: c.delivery.Outputs(d),
 	}
 	if from, ok := d.Files["read_from"]; ok {
@@ -117,10 +117,13 @@ func (c *sidecar) selectionOf(d declare.Declaration, labels []record.Tag) (tail.
 	}
 	if text, ok := d.Files["ignore_older"]; ok {
 		if s.IgnoreOlder, err = time.ParseDuration(text); err != nil {
-			return s, fmt.Errorf("ignore_older: %s", err)
+			return nil, fmt.Errorf("ignore_older: %w", err)
 		}
 	}
-	return s, nil
+	for _, s.Pattern = range d.Paths() {
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 // Attach implements tail.Sink.

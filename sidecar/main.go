@@ -39,6 +39,7 @@ wrong; 3 something was left to deliver, which the next start goes on with.`
 func main() {
 	var c cli
 	c.Explain.Outputs = deliver.OutputNames()
+	c.Explain.Protected = deliver.Protected()
 	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
 

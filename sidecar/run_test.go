@@ -139,6 +139,18 @@ func TestFilesOfOtherEncodings(t *testing.T) {
 	require.Equal(t, []string{"你好"}, p.messages())
 }
 
+func TestSeveralPaths(t *testing.T) {
+	p := newPod(t)
+	other := t.TempDir()
+	p.environ["aliyun_logs_web"] = p.logs + "/*.log," + other + "/*.txt," + p.logs + "/a.*"
+	p.environ["aliyun_logs_web_tags_from"] = "POD_NAME:pod"
+	p.write("a.log", "one\n")
+	require.NoError(t, os.WriteFile(filepath.Join(other, "b.txt"), []byte("two\n"), 0o644))
+	require.NoError(t, p.run()())
+	require.Equal(t, []string{"one", "two"}, p.messages())
+	require.Equal(t, "web-1", p.records()[0]["pod"])
+}
+
 func TestLabelsBecomeTags(t *testing.T) {
 	p := newPod(t)
 	labels := filepath.Join(t.TempDir(), "labels")

@@ -20,14 +20,15 @@ import (
 
 // Common is what both modes can be set to.
 type Common struct {
-	Prefix         string `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
-	MaxRecordBytes int    `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
-	Workers        int    `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
-	Host           string `env:"REMORA_HOST" doc:"Value of the tag host; by default the machine's name"`
-	Listen         string `env:"REMORA_LISTEN" doc:"Address that serves /metrics, /healthz, /readyz and /status: host:port or unix:PATH; by default only the socket status.sock in the state directory"`
-	Pprof          bool   `env:"REMORA_PPROF" envDefault:"false" doc:"Serve Go's profiles under /debug/pprof/ too"`
-	LogLevel       string `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"Level of Remora's own log: debug, info, warn or error"`
-	LogFormat      string `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"Format of Remora's own log: text or json"`
+	Prefix         string   `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
+	TagsFrom       []string `env:"REMORA_TAGS_FROM" envDefault:"POD_*,NODE_NAME,HOST_IP" doc:"Variables of the environment that annotations may use as tags; names with *, separated by commas"`
+	MaxRecordBytes int      `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
+	Workers        int      `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
+	Host           string   `env:"REMORA_HOST" doc:"Value of the tag host; by default the machine's name"`
+	Listen         string   `env:"REMORA_LISTEN" doc:"Address that serves /metrics, /healthz, /readyz and /status: host:port or unix:PATH; by default only the socket status.sock in the state directory"`
+	Pprof          bool     `env:"REMORA_PPROF" envDefault:"false" doc:"Serve Go's profiles under /debug/pprof/ too"`
+	LogLevel       string   `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"Level of Remora's own log: debug, info, warn or error"`
+	LogFormat      string   `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"Format of Remora's own log: text or json"`
 }
 
 // Driver is what the plugin can be set to beside that.

@@ -19,6 +19,8 @@ type acceptance struct {
 	Env       []string          `json:"env"`
 	Want      []Declaration     `json:"want"`
 	ErrorKeys []string          `json:"error_keys"`
+	// WarningKeys are compared where a case has them.
+	WarningKeys []string `json:"warning_keys"`
 }
 
 func load(t testing.TB, path string) []acceptance {
@@ -40,8 +42,17 @@ func TestAcceptance(t *testing.T) {
 				for _, p := range set.Errors {
 					keys = append(keys, p.Key)
 					assert.NotEmpty(t, p.Message)
+					assert.NotContains(t, p.Message, "hunter2")
 				}
 				assert.ElementsMatch(t, c.ErrorKeys, keys, "%v", set.Errors)
+				warned := []string{}
+				for _, p := range set.Warnings {
+					warned = append(warned, p.Key)
+					assert.NotContains(t, p.Message, "hunter2")
+				}
+				if c.WarningKeys != nil {
+					assert.ElementsMatch(t, c.WarningKeys, warned, "%v", set.Warnings)
+				}
 			})
 		}
 	}

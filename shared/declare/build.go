@@ -25,12 +25,17 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 	if err := d.setSource(source.value); err != nil {
 		dr.refuse(source, err.Error()+r.misspelt(source.key))
 	}
+	d.showSource(source.shown())
+	for _, u := range dr.unknown {
+		dr.warn(u.entry, u.message()+"; the log is collected without it")
+	}
 	dr.setFormat(&d)
 	for _, e := range dr.entries {
 		if err := d.set(r.d, e); err != nil {
 			dr.refuse(e, err.Error())
 		}
 	}
+	dr.tagsFrom(&d, &r.vars)
 	dr.checkTags(&d)
 	dr.checkFormat(&d)
 	dr.checkMultiline(&d)
@@ -49,6 +54,17 @@ func (dr *draft) undeclared(r *reader) {
 		}
 		dr.refuse(e, message)
 	}
+	for _, u := range dr.unknown {
+		dr.refuse(u.entry, u.message())
+	}
+}
+
+// message is what is wrong with u.
+func (u *unknownEntry) message() string {
+	if looksLikeSource(u.value) {
+		return unknownKey(u.path) + "; the name of a log can't hold a dot"
+	}
+	return unknownKey(u.path)
 }
 
 // declared are the names of the logs that have a source, to propose one of them; none where they are so many that comparing
@@ -92,10 +108,10 @@ func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 	switch group {
 	case "":
 	case "tags":
-		err = d.setTags(rest, e.value)
+		err = d.setTags(rest, e.shown())
 	case "target":
-		if d.Target = strings.TrimSpace(e.value); hasControl(d.Target) {
-			err = fmt.Errorf("%s holds a control character", quote(e.value))
+		if d.Target = strings.TrimSpace(e.shown()); hasControl(d.Target) {
+			err = fmt.Errorf("%s holds a control character", quote(e.shown()))
 		}
 	case "format":
 		if rest != "" {
@@ -104,6 +120,9 @@ func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 	case "multiline":
 		put(&d.Multiline, rest, e.value)
 		err = new(Multiline).set(rest, e.value)
+	case "streams":
+		err = d.setStreams(e.value)
+	case "tags_from": // below, when all tags are known
 	case "output":
 		d.Outputs, err = dialect.outputNames(e.value)
 	case "container":
@@ -233,8 +252,12 @@ func (dr *draft) checkUse(d *Declaration) {
 				dr.warnOfTag(e, pairs[i].Key)
 			}
 		case "exclude", "encoding", "ignore_older", "read_from", "container":
-			if d.Source == Stdout {
+			if len(d.Paths()) == 0 {
 				dr.warn(e, "has no effect on stdout")
+			}
+		case "streams":
+			if !d.HasStdout() {
+				dr.warn(e, "has no effect on files")
 			}
 		}
 	}

@@ -8,6 +8,8 @@
 // keys that are not of this dialect are neither kept nor shown: an environment holds secrets.
 package declare
 
+import "slices"
+
 // Stdout as a Declaration's Source means the container's own output instead of a file.
 const Stdout = "stdout"
 
@@ -16,8 +18,13 @@ const Stdout = "stdout"
 type Declaration struct {
 	// Name is [0-9a-zA-Z_-]+, unique among a container's declarations.
 	Name string `json:"name"`
-	// Source is Stdout, or an absolute pattern of paths without .. in it.
+	// Source is Stdout, or an absolute pattern of paths without .. in it; where several are declared, it is as written.
+	// HasStdout and Paths read it.
 	Source string `json:"source"`
+	// Sources are Stdout and patterns, each once, where several are declared; else nil.
+	Sources []string `json:"sources,omitempty"`
+	// Streams is "stdout" or "stderr" where only that one of a container's output is wanted; empty for both.
+	Streams string `json:"streams,omitempty"`
 	// Format is one of none, json, csv, nginx, apache2, apache_error, regexp; FormatOptions are what that format takes.
 	Format        string            `json:"format"`
 	FormatOptions map[string]string `json:"format_options"`
@@ -37,6 +44,21 @@ type Declaration struct {
 	Outputs []string `json:"outputs,omitempty"`
 	// Container names the container of the Pod that writes the file; empty where not declared.
 	Container string `json:"container,omitempty"`
+}
+
+// HasStdout reports whether the container's own output is wanted.
+func (d *Declaration) HasStdout() bool { return slices.Contains(d.sources(), Stdout) }
+
+// Paths are the patterns of files that are wanted. A file that several of them match is one log.
+func (d *Declaration) Paths() []string {
+	return slices.DeleteFunc(slices.Clone(d.sources()), func(s string) bool { return s == Stdout })
+}
+
+func (d *Declaration) sources() []string {
+	if len(d.Sources) > 0 {
+		return d.Sources
+	}
+	return []string{d.Source}
 }
 
 // Set is what one container (or Pod) declares.

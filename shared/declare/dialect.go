@@ -17,6 +17,9 @@ const DefaultPrefix = "aliyun"
 type Dialect struct {
 	prefixes []prefix // the longest first, so that of two that match a key the one that says more counts
 	outputs  []string
+
+	protected map[string]bool // variables that are never used
+	allowed   []string        // patterns of the variables that annotations may use
 }
 
 // prefix is one of PILOT_LOG_PREFIX, as it begins labels and environment variables.
@@ -28,7 +31,7 @@ type prefix struct {
 // New makes the dialect of the prefixes that are named in list, comma-separated, as PILOT_LOG_PREFIX has them; the default
 // one where it names none. outputs are the outputs that a declaration may name; any, where there are none.
 func New(list string, outputs ...string) *Dialect {
-	d := &Dialect{outputs: outputs}
+	d := &Dialect{outputs: outputs, allowed: DefaultTagsFrom}
 	var names []string
 	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -64,19 +67,25 @@ type Input struct {
 	Annotations, Labels map[string]string
 	// Env is the environment as NAME=value. The last of equal names counts.
 	Env []string
+	// HideValues leaves $(NAME) in place of the values of the environment's variables, for who shows what is declared.
+	HideValues bool
 }
 
 // Read makes declarations of what in says. It never fails: what is wrong is in the Set, which shares no memory with in
 // that could be changed.
 func (d *Dialect) Read(in Input) Set {
 	r := reader{d: d, drafts: make(map[string]*draft), set: Set{Errors: []Problem{}, Warnings: []Problem{}}}
+	r.vars = variables{dialect: d, env: in.Env, hide: in.HideValues}
 	r.rules(in.Rules)
 	r.file(in.File)
+	r.annotated = true
 	r.labels(in.Annotations)
+	r.annotated = false
 	r.labels(in.Labels)
 	r.env(in.Env)
 	r.open()
 	r.custom()
+	r.metaTags(in.Env)
 	defaults := r.defaults(in.Options, in.Others)
 	r.build(defaults)
 	if in.DefaultTarget != "" {
@@ -94,6 +103,9 @@ type reader struct {
 	drafts  map[string]*draft // by the log's name
 	opened  []opened
 	configs []entry // values of PREFIX_logs_custom_config
+	vars    variables
+
+	annotated bool // annotations are being read
 }
 
 // opened is an entry whose key reads two ways, which can be told apart only when all logs are known.
@@ -148,11 +160,11 @@ func (r *reader) key(key, value string) {
 	for i := range r.d.prefixes {
 		p := &r.d.prefixes[i]
 		if rest, ok := strings.CutPrefix(key, p.label); ok {
-			r.dotted(rest, entry{prefix: p.name, key: key, value: value})
+			r.dotted(rest, entry{prefix: p.name, key: key, value: value, annotation: r.annotated})
 			return
 		}
 		if rest, ok := strings.CutPrefix(key, p.env); ok {
-			r.underscored(rest, entry{prefix: p.name, key: key, value: value})
+			r.underscored(rest, entry{prefix: p.name, key: key, value: value, annotation: r.annotated})
 			return
 		}
 	}
@@ -181,12 +193,10 @@ func (r *reader) dotted(rest string, e entry) {
 		r.configs = append(r.configs, e)
 	case !isName(name):
 		r.badName(name, e)
-	case below && !isKnown(path):
-		message := unknownKey(path)
-		if looksLikeSource(e.value) {
-			message += "; the name of a log can't hold a dot"
-		}
-		r.draft(name).refuse(e, message)
+	case below && !isKnown(path) && !slices.Contains(foreign, path):
+		r.draft(name).unknown = append(r.draft(name).unknown, unknownEntry{e, path})
+	case !below && isNameless(rest) && !looksLikeSource(e.value):
+		r.nameless(e)
 	default:
 		e.path = path
 		r.draft(name).add(e)
@@ -209,7 +219,10 @@ func (r *reader) underscored(rest string, e entry) {
 		r.draft(name).add(e)
 		return
 	}
-	if _, _, ok := splitOpen(rest, func(string) bool { return true }); ok {
+	anyLog := func(string) bool { return true }
+	_, _, isOpen := splitOpen(rest, anyLog)
+	_, _, isRecent := splitRecent(rest, anyLog)
+	if isOpen || isRecent {
 		r.opened = append(r.opened, opened{rest, e})
 		return
 	}
@@ -218,6 +231,10 @@ func (r *reader) underscored(rest string, e entry) {
 
 // whole takes all of rest for a name.
 func (r *reader) whole(rest string, e entry) {
+	if isNameless(rest) && !looksLikeSource(e.value) {
+		r.nameless(e)
+		return
+	}
 	if !isName(rest) {
 		r.badName(rest, e)
 		return
@@ -229,11 +246,21 @@ func (r *reader) whole(rest string, e entry) {
 // Shorter keys come first, because a log may be declared by one of these.
 func (r *reader) open() {
 	slices.SortStableFunc(r.opened, func(a, b opened) int { return cmp.Compare(len(a.rest), len(b.rest)) })
+	isLog := func(name string) bool {
+		dr := r.drafts[name]
+		return dr != nil && dr.has("")
+	}
 	for _, o := range r.opened {
-		name, path, ok := splitOpen(o.rest, func(name string) bool {
-			dr := r.drafts[name]
-			return dr != nil && dr.has("")
-		})
+		if name, path, ok := splitRecent(o.rest, isLog); ok {
+			if looksLikeSource(o.entry.value) {
+				r.whole(o.rest, o.entry)
+				continue
+			}
+			o.entry.path = path
+			r.draft(name).add(o.entry)
+			continue
+		}
+		name, path, ok := splitOpen(o.rest, isLog)
 		if !ok {
 			r.whole(o.rest, o.entry)
 			continue
@@ -269,10 +296,13 @@ func (r *reader) draft(name string) *draft {
 // build makes declarations of the drafts, those of stdout with the defaults of the log-opts.
 func (r *reader) build(defaults []group) {
 	r.set.Declarations = make([]Declaration, 0, len(r.drafts))
+	r.tagAll()
 	sources := 0
 	for _, name := range slices.Sorted(maps.Keys(r.drafts)) {
 		dr := r.drafts[name]
 		dr.resolve()
+		dr.translate()
+		dr.expandEntries(&r.vars)
 		if source, ok := dr.get(""); ok {
 			if sources++; sources > maxDeclarations {
 				r.error(source.key, fmt.Sprintf("the log %s is refused: at most %d logs may be declared", name, maxDeclarations))
@@ -332,7 +362,7 @@ func inOrder(problems []Problem) []Problem {
 // looksLikeSource reports whether value could only be the source of a log.
 func looksLikeSource(value string) bool {
 	value = strings.TrimSpace(value)
-	return value == Stdout || strings.HasPrefix(value, "/")
+	return value == Stdout || value == stdoutOnly || value == stderrOnly || strings.HasPrefix(value, "/")
 }
 
 // unknownKey is what is wrong with a path that the dialect does not have.

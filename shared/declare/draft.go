@@ -15,6 +15,18 @@ type entry struct {
 	key    string // as it was written
 	prefix string // which of the prefixes it began with; empty in a file
 	place  string // where in a file it stands, as a beginning of messages; empty elsewhere
+
+	written string // the value before variables were expanded, where it is to be shown in place of value
+
+	annotation bool // it is a Pod's annotation, which others than the Pod's author may have written
+}
+
+// shown is the value for who shows what is declared.
+func (e *entry) shown() string {
+	if e.written != "" {
+		return e.written
+	}
+	return e.value
 }
 
 // sub is the key of what stands below e, whose path is one word, spelled as e is.
@@ -30,8 +42,15 @@ type draft struct {
 	name     string
 	entries  []entry
 	fields   []Pair // tags of the least weight: of custom_config, and of log-opts
+	unknown  []unknownEntry
 	errors   []Problem
 	warnings []Problem
+}
+
+// unknownEntry is an entry with a path that the dialect does not have.
+type unknownEntry struct {
+	entry
+	path string
 }
 
 func (dr *draft) add(e entry) { dr.entries = append(dr.entries, e) }
@@ -72,7 +91,7 @@ func (dr *draft) below(path string) bool {
 
 func (dr *draft) stdout() bool {
 	e, ok := dr.get("")
-	return ok && strings.TrimSpace(e.value) == Stdout
+	return ok && slices.ContainsFunc(splitSources(e.value), func(s string) bool { return s == Stdout || s == stdoutOnly || s == stderrOnly })
 }
 
 // resolve leaves one entry a path, the one that counts, in the order of the paths. An empty value says nothing, save at

@@ -127,7 +127,7 @@ func (dr *draft) applyTags(g group) {
 // undeclared adds the declaration of a stdout that nothing declares, or only what had to be refused: no container that
 // chose this driver goes without. Its name is the target's, as far as that can be one.
 func (r *reader) undeclared(target string, defaults []group) {
-	if slices.ContainsFunc(r.set.Declarations, func(d Declaration) bool { return d.Source == Stdout }) {
+	if slices.ContainsFunc(r.set.Declarations, func(d Declaration) bool { return d.HasStdout() }) {
 		return
 	}
 	name := strings.Map(func(c rune) rune {

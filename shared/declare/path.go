@@ -6,15 +6,115 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// setSource checks and sets the source.
+// stdoutOnly and stderrOnly are sources of SLS' environment mode: one stream of the container's output.
+const stdoutOnly, stderrOnly = "stdout-only", "stderr-only"
+
+// maxSources is how many sources a declaration may have.
+const maxSources = 64
+
+// splitSources takes the sources in value apart. Only a comma outside of {} and [] that a source follows separates two, so
+// that a path may hold commas.
+func splitSources(value string) (sources []string) {
+	depth, start := 0, 0
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '\\':
+			i++
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth = max(0, depth-1)
+		case ',':
+			if depth == 0 && beginsSource(value[i+1:]) {
+				sources = append(sources, strings.TrimSpace(value[start:i]))
+				start = i + 1
+			}
+		}
+	}
+	return append(sources, strings.TrimSpace(value[start:]))
+}
+
+func beginsSource(s string) bool {
+	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, "/") {
+		return true
+	}
+	word, _, _ := strings.Cut(s, ",")
+	word = strings.TrimSpace(word)
+	return word == Stdout || word == stdoutOnly || word == stderrOnly
+}
+
+// setSource checks and sets the sources.
 func (d *Declaration) setSource(value string) error {
-	value = strings.TrimSpace(value)
-	d.Source = value
+	d.Source = strings.TrimSpace(value)
+	all := splitSources(value)
+	if len(all) > maxSources {
+		return fmt.Errorf("names %d sources; at most %d are allowed", len(all), maxSources)
+	}
+	for i, s := range all {
+		if s == stdoutOnly || s == stderrOnly {
+			if err := d.setStreams(strings.TrimSuffix(s, "-only")); err != nil {
+				return err
+			}
+			all[i] = Stdout
+		} else if err := checkSource(s); err != nil {
+			return err
+		}
+	}
+	if len(all) == 1 {
+		d.Source = all[0]
+		return nil
+	}
+	for _, s := range all {
+		if !slices.Contains(d.Sources, s) {
+			d.Sources = append(d.Sources, s)
+		}
+	}
+	return nil
+}
+
+// showSource puts the source as it is to be shown in place of what was checked.
+func (d *Declaration) showSource(shown string) {
+	switch all := splitSources(shown); {
+	case len(d.Sources) > 0:
+		d.Source = strings.TrimSpace(shown)
+		if len(all) == len(d.Sources) {
+			d.Sources = all
+		}
+	case d.Source != Stdout:
+		d.Source = all[0]
+	}
+}
+
+// setStreams sets which of a container's streams are wanted.
+func (d *Declaration) setStreams(value string) error {
+	wanted := ""
+	for _, s := range SplitList(value) {
+		switch s = strings.ToLower(s); {
+		case s != "stdout" && s != "stderr":
+			return fmt.Errorf("%s is neither stdout nor stderr", quote(s))
+		case wanted == "" || wanted == s:
+			wanted = s
+		default:
+			wanted = "both"
+		}
+	}
+	if d.Streams != "" && wanted != d.Streams {
+		wanted = "both" // stdout-only,stderr-only
+	}
+	if d.Streams = wanted; wanted == "both" {
+		d.Streams = ""
+	}
+	return nil
+}
+
+func checkSource(value string) error {
 	switch {
 	case value == Stdout:
 		return nil
@@ -23,7 +123,7 @@ func (d *Declaration) setSource(value string) error {
 	case strings.EqualFold(value, Stdout):
 		return fmt.Errorf("%s is neither stdout nor an absolute path; did you mean stdout?", quote(value))
 	case value == "stderr":
-		return errors.New("stderr can't be collected apart; stdout means both, and each record says which in its field stream")
+		return errors.New("stderr can't be collected apart; stdout means both, and each record says which in its field stream; stderr-only is the one alone")
 	case value[0] != '/':
 		return fmt.Errorf("%s is neither stdout nor an absolute path", quote(value))
 	case hasControl(value):

@@ -48,6 +48,15 @@ var fixed = []string{
 	"exclude", "encoding", "ignore_older", "read_from",
 }
 
+// recent are paths that were added after logs had been named by everything else. In a variable they are keys only where a
+// log of the name before them is declared and the value is no source; else they belong to the name, as they always did:
+// aliyun_logs_my_streams=/x.log declares my_streams. New words go here, not into fixed.
+var recent = []string{"streams", "tags_from"}
+
+// foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent, but not in our own files,
+// and translated into ours; see foreign.go.
+var foreign = []string{"configs", "detail", "logstore", "machinegroup", "product", "project", "shard", "ttl"}
+
 // open are the paths below which the user chooses a word: an ID, so that there can be several, or a key, so that a value
 // may hold commas.
 var open = []string{"keep", "drop", "mask", "add", "rename", "tags"}
@@ -69,6 +78,9 @@ var underscored = slices.Sorted(maps.Keys(byUnderscores))
 
 // isKnown reports whether path is one of the dialect's.
 func isKnown(path string) bool {
+	if slices.Contains(recent, path) {
+		return true
+	}
 	if p, ok := byUnderscores[strings.ReplaceAll(path, ".", "_")]; ok {
 		return p == path
 	}
@@ -106,6 +118,18 @@ func splitOpen(rest string, isLog func(name string) bool) (name, path string, ok
 		for _, word := range open {
 			if id, ok := strings.CutPrefix(rest[i+1:], word); ok && len(id) > 1 && (id[0] == '_' || id[0] == '.') && isLog(rest[:i]) {
 				return rest[:i], word + "." + id[1:], true
+			}
+		}
+	}
+	return rest, "", false
+}
+
+// splitRecent is splitPath for recent and foreign words.
+func splitRecent(rest string, isLog func(name string) bool) (name, path string, ok bool) {
+	for _, words := range [][]string{recent, foreign} {
+		for _, word := range words {
+			if name, ok := strings.CutSuffix(rest, "_"+word); ok && isLog(name) {
+				return name, word, true
 			}
 		}
 	}

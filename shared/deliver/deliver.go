@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	berrors "go.etcd.io/bbolt/errors"
-
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
@@ -85,7 +83,7 @@ func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, err)
 	}
-	store, err := openStore(o.StateDir)
+	store, err := checkpoint.Open(filepath.Join(o.StateDir, "checkpoints.db"))
 	if err != nil {
 		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, errors.Join(err, lock.Release()))
 	}
@@ -133,18 +131,6 @@ func OpenAnyway(o Options) (*Delivery, error) {
 	}
 	d.faults, d.idle = faults, wrong != nil
 	return d, nil
-}
-
-func openStore(dir string) (*checkpoint.Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, "checkpoints.db")
-	store, err := checkpoint.Open(path)
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("in use by %s", lockHolder(path))
-	}
-	return store, err
 }
 
 // Idle reports whether nothing is delivered because settings are wrong.

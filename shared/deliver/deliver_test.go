@@ -91,7 +91,7 @@ func TestSecondProcessIsToldOfTheFirst(t *testing.T) {
 	first, err := deliver.Open(o)
 	require.NoError(t, err)
 	_, err = deliver.Open(o)
-	require.ErrorContains(t, err, fmt.Sprintf("REMORA_STATE_DIR %s: in use by process %d", o.StateDir, os.Getpid()))
+	require.ErrorContains(t, err, fmt.Sprintf("%s is in use by process %d", o.StateDir, os.Getpid()))
 	require.NoError(t, first.Close())
 }
 

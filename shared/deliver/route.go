@@ -60,7 +60,7 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("declaration %s: %w", r.Declaration.Name, err)
 		}
-		return cutter, chain, nil
+		return onlyStream(cutter, r.Declaration.Streams), chain, nil
 	}
 	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Keep: r.Keep, Done: r.Done})
 }
@@ -113,10 +113,11 @@ func (d *Delivery) Outputs(of declare.Declaration) []string {
 
 // Dialect reads the declarations that this process can carry out.
 func (d *Delivery) Dialect() *declare.Dialect {
+	outputs := d.options.Outputs
 	if d.idle {
-		return declare.New(d.options.Common.Prefix) // which outputs there will be is not known
+		outputs = nil // which outputs there will be is not known
 	}
-	return declare.New(d.options.Common.Prefix, d.options.Outputs...)
+	return declare.New(d.options.Common.Prefix, outputs...).WithVariables(Protected(), d.options.Common.TagsFrom)
 }
 
 // Tags lists a declaration's tags, or a Set's metadata, in the order of their keys.

@@ -51,6 +51,17 @@ func Sections(title string, parts ...any) []settings.Section {
 	return append([]settings.Section{own, common}, registry.Sections()...)
 }
 
+// Protected are the variables that no declaration may use, because they are settings of Remora's or of an output.
+func Protected() []string {
+	var names []string
+	for _, section := range Sections("", new(config.Driver), new(config.Sidecar)) {
+		for _, s := range section.Settings {
+			names = append(names, s.Name, s.Name+"_FILE")
+		}
+	}
+	return names
+}
+
 // WarnOfUnknown logs a warning for each variable that looks like a setting and is none of sections.
 func WarnOfUnknown(log *slog.Logger, environ map[string]string, sections []settings.Section) {
 	for _, u := range config.Unknown(environ, sections) {

@@ -33,6 +33,8 @@ type Command struct {
 
 	// Outputs are the outputs that a declaration may name; any, where there are none.
 	Outputs []string `kong:"-"`
+	// Protected are variables that no declaration may use.
+	Protected []string `kong:"-"`
 	// Options are log-opts that are not declarations, but mean something to the driver.
 	Options []string `kong:"-"`
 	// CheckOptions returns what is wrong with Options; nil where there are none.
@@ -153,6 +155,7 @@ func (c *Command) report(units []unit) report {
 	r := report{Declarations: []declare.Declaration{}, Errors: []problem{}, Warnings: []problem{}}
 	dialects := make(map[string]*declare.Dialect)
 	for _, u := range units {
+		u.input.HideValues = true
 		if u.driver {
 			u.input.Others, u.input.DefaultTarget = slices.Concat(declare.DockerOptions, c.Options), c.targetOf(u)
 		}
@@ -161,7 +164,7 @@ func (c *Command) report(units []unit) report {
 			outputs = u.plugin.outputs
 		}
 		if dialects[list] == nil {
-			dialects[list] = declare.New(list, outputs...)
+			dialects[list] = declare.New(list, outputs...).WithVariables(c.Protected, declare.DefaultTagsFrom)
 		}
 		set := dialects[list].Read(u.input)
 		if u.live {

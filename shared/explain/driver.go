@@ -57,8 +57,8 @@ func (c *Command) driverWarnings(u unit, set declare.Set) []declare.Problem {
 		warnings = append(warnings, c.CheckOptions(u.input.Options)...)
 	}
 	for _, d := range set.Declarations {
-		if d.Source != declare.Stdout {
-			warnings = append(warnings, declare.Problem{Key: d.Name, Message: escape.Word(d.Source) + " is a file: the log driver collects stdout and stderr only, files are collected by a sidecar or a node agent"})
+		for _, path := range d.Paths() {
+			warnings = append(warnings, declare.Problem{Key: d.Name, Message: escape.Word(path) + " is a file: the log driver collects stdout and stderr only, files are collected by a sidecar or a node agent"})
 		}
 	}
 	_, errs := u.container.Attributes(u.input.Options)
@@ -70,7 +70,7 @@ func (c *Command) driverWarnings(u unit, set declare.Set) []declare.Problem {
 
 // driverNotes is what the log driver does beyond what is declared.
 func driverNotes(u unit, set declare.Set, dialect *declare.Dialect) (notes []string) {
-	isStdout := func(d declare.Declaration) bool { return d.Source == declare.Stdout }
+	isStdout := func(d declare.Declaration) bool { return d.HasStdout() }
 	u.input.DefaultTarget = ""
 	if !slices.ContainsFunc(dialect.Read(u.input).Declarations, isStdout) && slices.ContainsFunc(set.Declarations, isStdout) {
 		notes = append(notes, "stdout and stderr are collected because the container uses this log driver; nothing declares them")

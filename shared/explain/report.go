@@ -114,6 +114,9 @@ func (r *report) table(b *strings.Builder) {
 // more is what the other columns don't tell of a declaration.
 func more(d declare.Declaration) string {
 	var parts []string
+	if d.Streams != "" {
+		parts = append(parts, "streams="+d.Streams)
+	}
 	if len(d.Outputs) > 0 {
 		parts = append(parts, "output="+escape.Word(strings.Join(d.Outputs, ",")))
 	}

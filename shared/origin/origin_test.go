@@ -134,6 +134,8 @@ func TestPodTags(t *testing.T) {
 	p := origin.Pod{Name: "p", Namespace: "ns", UID: "u", Node: "n", Container: "app"}
 	require.Equal(t, map[string]string{"k8s_pod": "p", "k8s_pod_namespace": "ns", "k8s_pod_uid": "u", "k8s_node_name": "n",
 		"k8s_container_name": "app", "host": "n"}, asMap(p.Tags("", "h")))
+	p.IP, p.HostIP = "10.0.0.1", "192.0.2.1"
+	require.Equal(t, "10.0.0.1 192.0.2.1", asMap(p.Tags("", ""))["k8s_pod_ip"]+" "+asMap(p.Tags("", ""))["host_ip"])
 	require.Equal(t, "other", asMap(p.Tags("other", "h"))["k8s_container_name"])
 	require.Equal(t, map[string]string{"host": "h"}, asMap(origin.Pod{}.Tags("", "h")))
 }

@@ -17,7 +17,7 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 	declared := o
 	declared.Selections = slices.Clone(o.Selections)
 	var selections []*selection
-	seen := map[string]bool{}
+	seen := map[selectionKey]bool{}
 	for i, s := range declared.Selections {
 		compiled, err := compile(s)
 		switch {
@@ -25,14 +25,14 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 			err = fmt.Errorf("the origin's ID has %d bytes, more than %d", len(o.ID), maxID)
 		case i >= MaxSelections:
 			err = fmt.Errorf("more than %d selections", MaxSelections)
-		case seen[s.Name]:
-			err = errors.New("a selection of this name is there already")
+		case seen[s.key()]:
+			err = errors.New("a selection of this name and pattern is there already")
 		}
 		if err != nil {
 			errs = append(errs, &SelectionError{o.ID, s.Name, s.Pattern, err})
 			continue
 		}
-		seen[s.Name] = true
+		seen[s.key()] = true
 		selections = append(selections, compiled)
 	}
 	t.request(request{o.ID, following, &declared, selections})

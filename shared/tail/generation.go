@@ -248,10 +248,10 @@ func (g *generation) wants(id readerID) bool {
 }
 
 // reselect replaces selections by those of the same name and pattern, and detaches the readers of the others.
-func (g *generation) reselect(byName map[string]*selection) {
+func (g *generation) reselect(byKey map[selectionKey]*selection) {
 	var kept []*selection
 	for _, s := range g.selections {
-		if n := byName[s.Name]; n == s || n != nil && n.Pattern == s.Pattern {
+		if n := byKey[s.key()]; n != nil {
 			kept = append(kept, n)
 		}
 	}

@@ -20,7 +20,7 @@ type Origin struct {
 	ID string
 	// Root is where the paths that the writer knows lie on this host.
 	Root find.Root
-	// Selections are what is followed, at most MaxSelections. Their names differ from each other.
+	// Selections are what is followed, at most MaxSelections. No two have the same name and pattern.
 	Selections []Selection
 	// DeleteAfter, if not 0, removes rotated files that are acknowledged and were quiet for that long.
 	DeleteAfter time.Duration
@@ -33,7 +33,8 @@ const (
 	maxID = 512
 )
 
-// Selection is which files of an origin one declaration wants, and for whom.
+// Selection is which files of an origin one declaration wants, and for whom. A declaration of several patterns is as many
+// selections of one name: a file that several of them choose is read once for each output.
 type Selection struct {
 	// Name is the declaration's. Pattern is an absolute path, as the writer knows it, with * ? [] ** {a,b}.
 	Name, Pattern string
@@ -71,6 +72,11 @@ func (e *SelectionError) Error() string {
 }
 
 func (e *SelectionError) Unwrap() error { return e.Err }
+
+// selectionKey tells the selections of an origin apart.
+type selectionKey struct{ name, pattern string }
+
+func (s *Selection) key() selectionKey { return selectionKey{s.Name, s.Pattern} }
 
 // selection is a Selection that is followed.
 type selection struct {
@@ -162,9 +168,9 @@ func (o *origin) tree(s *selection) *find.Tree {
 // are gone are detached, and their positions are kept.
 func (o *origin) declare(declared *Origin, selections []*selection) {
 	sameRoot := o.declared.Root.Equal(declared.Root)
-	byName := map[string]*selection{}
+	byKey := map[selectionKey]*selection{}
 	for i, s := range selections {
-		if before := o.named(s.Name); before != nil {
+		if before := o.before(s); before != nil {
 			if before.Version == s.Version && before.Pattern == s.Pattern && sameRoot {
 				s = before
 				selections[i] = s
@@ -172,11 +178,11 @@ func (o *origin) declare(declared *Origin, selections []*selection) {
 				s.started, s.began, s.isNew = before.started, before.began, before.isNew
 			}
 		}
-		byName[s.Name] = s
+		byKey[s.key()] = s
 	}
 	o.phase, o.hinted = following, true
 	for g := range o.all() {
-		g.reselect(byName)
+		g.reselect(byKey)
 		o.activate(g)
 		if g.state == Held {
 			g.fire(Returned)
@@ -231,13 +237,17 @@ func (o *origin) uses(t *find.Tree) bool {
 	return false
 }
 
-func (o *origin) named(name string) *selection {
-	for _, s := range o.selections {
-		if s.Name == name {
-			return s
+// before returns the selection that s replaces: that of its name and pattern, else one of its name.
+func (o *origin) before(s *selection) (found *selection) {
+	for _, b := range o.selections {
+		if b.key() == s.key() {
+			return b
+		}
+		if b.Name == s.Name {
+			found = b
 		}
 	}
-	return nil
+	return found
 }
 
 // release closes the directories that a step has opened.

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package declare
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// isNameless reports whether what follows the prefix is a setting of SLS for the whole container, which elastic container
+// instances set (aliyun_logs_project, aliyun_logs_machinegroup), rather than the name of a log.
+func isNameless(rest string) bool { return rest == "project" || rest == "machinegroup" }
+
+func (r *reader) nameless(e entry) {
+	r.warning(e.key, "is a setting of SLS for the whole container, which has no counterpart here; it is ignored")
+}
+
+// translate replaces the entries in SLS' words and those of log-pilot's forks by ours, and warns about those that have no
+// counterpart. A key in our words counts more than one in theirs.
+func (dr *draft) translate() {
+	var add []entry
+	dr.entries = slices.DeleteFunc(dr.entries, func(e entry) bool {
+		switch e.path {
+		case "logstore":
+			if !dr.has("target") {
+				e.path = "target"
+				add = append(add, e)
+			}
+		case "machinegroup":
+			dr.warn(e, "is ignored: Remora has no machine groups")
+		case "project", "shard", "ttl":
+			dr.warn(e, "is ignored: it is a setting of SLS; the project and its stores are set up for the whole output")
+		case "product":
+			dr.warn(e, "is ignored: declare the format of the log instead, such as format=nginx or format=regexp")
+		case "detail":
+			dr.refuse(e, "SLS' JSON of a whole collection is not read: declare path, format and multiline by keys of their own")
+		default:
+			return false
+		}
+		return true
+	})
+	dr.entries = append(dr.entries, add...)
+}
+
+// tagAll spreads tags of a log that nobody declares to all logs of the container: SLS documents its tags so,
+// aliyun_logs_mytag1_tags=tag1=v1. Where the container declares no log they stay an error.
+func (r *reader) tagAll() {
+	declared := r.declared()
+	if len(declared) == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.drafts)) {
+		dr := r.drafts[name]
+		if dr.has("") || len(dr.unknown) > 0 || len(dr.errors) > 0 || len(dr.entries) == 0 || !dr.onlyTags() {
+			continue
+		}
+		var tags []Pair
+		for _, e := range dr.entries {
+			pairs, err := parsePairs(e.value)
+			if err != nil {
+				dr.refuse(e, err.Error())
+			}
+			tags = append(tags, pairs...)
+		}
+		if len(dr.errors) > 0 {
+			continue
+		}
+		if near := nearest(name, declared); near != "" {
+			r.warning(dr.entries[0].key, "tags all logs of the container, because none is named "+name+"; did you mean "+near+"?")
+		}
+		for _, other := range declared {
+			o := r.drafts[other]
+			o.fields = slices.Concat(tags, o.fields)
+		}
+		delete(r.drafts, name)
+	}
+}
+
+// onlyTags reports whether nothing but tags is said, by keys that are variables or labels.
+func (dr *draft) onlyTags() bool {
+	return !slices.ContainsFunc(dr.entries, func(e entry) bool { return e.path != "tags" || strings.HasPrefix(e.key, "logs.") || e.prefix == "" })
+}
