@@ -17,6 +17,11 @@ func (t *Tailer) expire(now time.Time) {
 	if since := now.Sub(p.expired); !p.changed && since >= 0 && since < expireEvery {
 		return
 	}
+	for _, o := range t.origins {
+		if o.reselected {
+			return // which selections want which file is known when it was searched for
+		}
+	}
 	r := review{
 		store: p.store, now: now, put: map[checkpoint.Key]checkpoint.Entry{}, forget: slices.Clone(p.useless), known: map[declaration]bool{},
 	}

@@ -47,6 +47,7 @@ func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	s.Inode = g.Inode // it can't change while the file is open
 	if g.packed {
 		return t.observePacked(o, g, s, suspect, now)
 	}
@@ -244,7 +245,7 @@ func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	unread := g.owed().unread
 	body := g.takeBody()
 	t.counts.Truncations++
-	c := &candidate{tree: g.tree, rel: g.rel, selections: g.selections, unselected: g.state != Active, first: o.scans + 1}
+	c := &candidate{tree: g.tree, rel: g.rel, selections: g.selections, unselected: g.state != Active, first: o.current()}
 	if g.moved() && !c.unselected {
 		c.selections = g.claims
 	}

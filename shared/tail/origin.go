@@ -127,12 +127,13 @@ type origin struct {
 	selections []*selection
 	trees      map[string]*find.Tree // by base
 	registry
-	phase   phase
-	ended   bool // it is ending, and its last scan is complete
-	hinted  bool // something was created, renamed or removed
-	scans   int  // number of the scan that was begun last
-	scanned time.Time
-	scan    *scan // that is not complete yet
+	phase      phase
+	ended      bool // it is ending, and its last scan is complete
+	reselected bool // selections have changed since the last scan
+	hinted     bool // something was created, renamed or removed
+	scans      int  // number of the scan that was begun last
+	scanned    time.Time
+	scan       *scan // that is not complete yet
 	// fresh are candidates that were found in this scan, pending those that are open because it can't be told yet what
 	// they are.
 	fresh, pending map[find.Inode]*candidate
@@ -180,7 +181,7 @@ func (o *origin) declare(declared *Origin, selections []*selection) {
 		}
 		byKey[s.key()] = s
 	}
-	o.phase, o.hinted = following, true
+	o.phase, o.hinted, o.reselected = following, true, true
 	for g := range o.all() {
 		g.reselect(byKey)
 		o.activate(g)
@@ -205,6 +206,14 @@ func (o *origin) declare(declared *Origin, selections []*selection) {
 			delete(o.trees, base)
 		}
 	}
+}
+
+// current is the number of the scan that is being made, or is made next.
+func (o *origin) current() int {
+	if o.scan != nil {
+		return o.scans
+	}
+	return o.scans + 1
 }
 
 // reroot looks up all files in the new root from now on.

@@ -110,11 +110,11 @@ func (r *reader) readPacked(p []byte, off int64) (int, error) {
 	if n > 0 {
 		r.advance(to)
 	}
+	if end := g.end.Load(); to >= end && !errors.Is(err, io.EOF) {
+		g.end.CompareAndSwap(end, to+1) // there is more than was estimated
+	}
 	switch {
 	case err == nil:
-		if end := g.end.Load(); to >= end {
-			g.end.CompareAndSwap(end, to+1) // there is more than was estimated
-		}
 		return n, nil
 	case errors.Is(err, io.EOF):
 		g.end.Store(to)

@@ -106,7 +106,9 @@ func (r *rig) start() *rig {
 		return tree.Open(rel)
 	}
 	r.tailer = t
-	r.set(r.selections...)
+	if len(r.selections) > 0 {
+		r.set(r.selections...)
+	}
 	return r
 }
 
@@ -123,7 +125,7 @@ func (r *rig) scan() {
 }
 
 // settle is what a step does after its scan.
-func (r *rig) settle() { r.tailer.settle(r.now, true) }
+func (r *rig) settle() { r.tailer.settle(r.now) }
 
 // stored are the streams that were not met yet.
 func (r *rig) stored() map[*storedStream]struct{} { return r.tailer.positions.of("").streams }

@@ -106,7 +106,7 @@ func (t *Tailer) finishScan(o *origin, now time.Time) {
 	o.noteStrangers()
 	t.hints.Round(o.id())
 	clear(o.unresolved)
-	o.scan, o.scanned = nil, now
+	o.scan, o.scanned, o.reselected = nil, now, false
 }
 
 // problem is what a problem of the origin is reported about.

@@ -34,12 +34,10 @@ func (t *Tailer) collectDone() {
 	}
 }
 
-// settle takes each generation one step further through its life. scanned says that a scan was completed.
-func (t *Tailer) settle(now time.Time, scanned bool) {
+// settle takes each generation one step further through its life.
+func (t *Tailer) settle(now time.Time) {
 	t.record()
-	if scanned {
-		t.expire(now)
-	}
+	t.expire(now)
 	for _, o := range t.origins {
 		if o.phase == withdrawing {
 			continue

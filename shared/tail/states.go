@@ -33,7 +33,6 @@ const (
 	Left                    // its bytes are no longer in its inode, and nothing of them is owed
 	Copied                  // a file was found that holds its bytes
 	GivenUp                 // what is owed of it can't be read any more: a gap
-	Delivered               // all readers have its end acknowledged, and it has no name
 	Ended                   // its origin has ended
 	Returned                // its origin is back
 	Parked                  // nobody reads it any more, its positions are kept
@@ -41,7 +40,7 @@ const (
 )
 
 func (e Event) String() string {
-	return [...]string{"Selected", "Unselected", "Unlinked", "Vanished", "Left", "Copied", "GivenUp", "Delivered", "Ended",
+	return [...]string{"Selected", "Unselected", "Unlinked", "Vanished", "Left", "Copied", "GivenUp", "Ended",
 		"Returned", "Parked", "Expired"}[e]
 }
 
@@ -50,7 +49,7 @@ var transitions = map[State]map[Event]State{
 	Stored:     {Selected: Active, Copied: Rotated, Expired: Forgotten},
 	Active:     {Unselected: Rotated, Vanished: Searching, Left: Remembered, GivenUp: Remembered, Ended: Held, Parked: Stored},
 	Rotated:    {Selected: Active, Unlinked: Held, Vanished: Searching, Left: Remembered, GivenUp: Remembered, Ended: Held, Parked: Stored},
-	Held:       {Selected: Active, Vanished: Searching, Left: Remembered, GivenUp: Remembered, Delivered: Remembered, Returned: Rotated, Parked: Stored},
+	Held:       {Selected: Active, Vanished: Searching, Left: Remembered, GivenUp: Remembered, Returned: Rotated, Parked: Stored},
 	Searching:  {Copied: Rotated, GivenUp: Remembered},
 	Remembered: {Copied: Rotated, Expired: Forgotten},
 }

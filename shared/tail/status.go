@@ -104,7 +104,7 @@ func (t *Tailer) drain(ctx context.Context) error {
 		t.observeAll(o, now, true)
 		o.release()
 	}
-	t.settle(now, true)
+	t.settle(now)
 	for _, o := range t.origins {
 		for g := range o.all() {
 			g.setEnding(true)

@@ -171,16 +171,15 @@ func (t *Tailer) stepWithin(budget *int, now time.Time, all bool) time.Duration 
 		t.observed = now
 	}
 	t.reopens = 0
-	scanned := false
 	for _, o := range t.byTurn() {
 		due := all || o.scanDue(now)
 		t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
 		if o.phase != withdrawing && (due || o.hinted) && *budget > 0 && !o.over() {
-			scanned = t.scanOn(o, now, budget) || scanned
+			t.scanOn(o, now, budget)
 		}
 		o.release()
 	}
-	t.settle(now, scanned)
+	t.settle(now)
 	t.publish()
 	return t.pause(now)
 }
