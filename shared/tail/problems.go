@@ -5,68 +5,128 @@ package tail
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// maxProblems bounds what is remembered to be wrong at a time. Of more than that the oldest are dropped, and are logged again
-// if they last.
-const maxProblems = 1000
+const (
+	// maxProblems bounds the problems that are listed, maxNoted those of which it is only known that they were logged.
+	maxProblems, maxNoted = 1000, 16_384
+	// problemLasts is after which time a problem is forgotten that was not confirmed: its path is gone, or not asked for.
+	problemLasts = time.Minute
+)
 
 // problems logs once what is wrong with a path, and once that it is not any more.
 type problems struct {
-	log   *slog.Logger
-	mu    sync.Mutex
-	now   map[subject]problem
-	count uint64 // of reports
+	log *slog.Logger
+
+	mu   sync.Mutex
+	now  time.Time
+	list map[subject]problem
+	// noted are problems that are not listed because there are too many, by a hash, and when each was confirmed last.
+	noted   map[uint64]time.Time
+	expired time.Time
+	full    bool // that there are more than can be noted was logged
+	seed    maphash.Seed
 }
 
 // subject is what a problem is about: a path, a declaration or "checkpoints", of an origin.
 type subject struct{ origin, path string }
 
 type problem struct {
-	text  string
-	since uint64 // the report that brought it
-	last  uint64 // the report that confirmed it last
+	text string
+	last time.Time // when it was confirmed last
 }
 
 // report notes what is wrong with a subject; nothing if err is nil.
 func (p *problems) report(about subject, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.count++
-	before, known := p.now[about]
-	switch {
-	case err == nil && !known:
-		return
-	case err == nil:
-		delete(p.now, about)
-		p.logger(about).Info("path readable again", "path", about.path)
-		return
-	case before.text == err.Error():
-		before.last = p.count
-		p.now[about] = before
+	before, listed := p.list[about]
+	if err == nil {
+		if listed {
+			delete(p.list, about)
+			p.logger(about).Info("path readable again", "path", about.path)
+		}
 		return
 	}
-	if p.now == nil {
-		p.now = map[subject]problem{}
+	text := err.Error()
+	if listed || len(p.list) < maxProblems {
+		if p.list == nil {
+			p.list = map[subject]problem{}
+		}
+		p.list[about] = problem{text, p.now}
+		if before.text == text || p.takeNoted(about, text) {
+			return
+		}
+	} else if !p.note(about, text) {
+		return
 	}
-	if !known && len(p.now) >= maxProblems {
-		p.dropOldest()
-	}
-	p.now[about] = problem{err.Error(), p.count, p.count}
 	var refused *find.Refused
 	if errors.As(err, &refused) {
 		p.logger(about).Warn("path is not read", "path", about.path, "reason", err)
 		return
 	}
 	p.logger(about).Warn("cannot read path, retrying", "path", about.path, "error", err)
+}
+
+// note reports whether a problem that can't be listed is to be logged: it is new, and it can be noted that it was.
+func (p *problems) note(about subject, text string) bool {
+	h := p.hash(about, text)
+	_, known := p.noted[h]
+	if !known && len(p.noted) >= maxNoted {
+		if !p.full {
+			p.full = true
+			p.log.Warn("too many paths cannot be read, the others are not logged", "logged", len(p.list)+len(p.noted))
+		}
+		return false
+	}
+	if p.noted == nil {
+		p.noted = map[uint64]time.Time{}
+	}
+	p.noted[h] = p.now
+	return !known
+}
+
+// takeNoted reports whether a problem that is listed now was logged before.
+func (p *problems) takeNoted(about subject, text string) bool {
+	if len(p.noted) == 0 {
+		return false
+	}
+	h := p.hash(about, text)
+	_, known := p.noted[h]
+	delete(p.noted, h)
+	return known
+}
+
+func (p *problems) hash(about subject, text string) uint64 {
+	if p.seed == (maphash.Seed{}) {
+		p.seed = maphash.MakeSeed()
+	}
+	return maphash.String(p.seed, about.origin+"\x00"+about.path+"\x00"+text)
+}
+
+// tick forgets problems that were not confirmed for a while.
+func (p *problems) tick(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = now
+	if since := now.Sub(p.expired); since >= 0 && since < problemLasts/4 {
+		return
+	}
+	p.expired = now
+	old := func(last time.Time) bool { return now.Sub(last) >= problemLasts }
+	maps.DeleteFunc(p.list, func(_ subject, o problem) bool { return old(o.last) })
+	maps.DeleteFunc(p.noted, func(_ uint64, last time.Time) bool { return old(last) })
+	p.full = p.full && len(p.noted) >= maxNoted
 }
 
 // logger names the origin, where there are several.
@@ -77,23 +137,11 @@ func (p *problems) logger(about subject) *slog.Logger {
 	return p.log.With("origin", about.origin)
 }
 
-// dropOldest drops the problem that was confirmed the longest ago: its path is probably gone.
-func (p *problems) dropOldest() {
-	var oldest subject
-	last := uint64(math.MaxUint64)
-	for about, o := range p.now {
-		if o.last < last {
-			oldest, last = about, o.last
-		}
-	}
-	delete(p.now, oldest)
-}
-
 // forget drops what is wrong with an origin.
 func (p *problems) forget(origin string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.now, func(about subject, _ problem) bool { return about.origin == origin && about != checkpoints })
+	maps.DeleteFunc(p.list, func(about subject, _ problem) bool { return about.origin == origin && about != checkpoints })
 }
 
 // checkpoints is the subject of problems with the store.
@@ -102,15 +150,18 @@ var checkpoints = subject{"", "checkpoints"}
 // Problem is what is wrong with a path, or another subject, of an origin at present.
 type Problem struct{ Origin, Path, Error string }
 
-func (p *problems) list() []Problem {
+func (p *problems) all() []Problem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]Problem, 0, len(p.now))
-	for about, o := range p.now {
+	all := make([]Problem, 0, len(p.list)+1)
+	for about, o := range p.list {
 		all = append(all, Problem{about.origin, about.path, o.text})
 	}
 	slices.SortFunc(all, func(a, b Problem) int {
 		return cmp.Or(strings.Compare(a.Origin, b.Origin), strings.Compare(a.Path, b.Path))
 	})
+	if n := len(p.noted); n > 0 {
+		all = append(all, Problem{Path: "and more", Error: fmt.Sprintf("%d more paths cannot be read", n)})
+	}
 	return all
 }

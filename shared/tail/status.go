@@ -67,7 +67,7 @@ func (t *Tailer) Counts() Counts {
 }
 
 // Problems returns what is wrong at present, by path.
-func (t *Tailer) Problems() []Problem { return t.problems.list() }
+func (t *Tailer) Problems() []Problem { return t.problems.all() }
 
 // Drain searches once more for all files, and then lets every stream end where its file ends now: an unterminated last line
 // becomes a record. It returns when that is arranged, or with an error when ctx ends before that: a file system may not

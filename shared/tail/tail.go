@@ -164,6 +164,7 @@ func (t *Tailer) step(all bool) time.Duration {
 }
 
 func (t *Tailer) stepWithin(budget *int, now time.Time, all bool) time.Duration {
+	t.problems.tick(now)
 	t.collectDone()
 	since := now.Sub(t.observed)
 	observeAll := all || since >= t.quietEvery() || since < 0

@@ -223,14 +223,15 @@ func MayBecome(before, now string) bool {
 }
 
 // CopyName reports whether name is what a rotation calls a file that was called live, or its copy: as RotatedName, or with
-// the number or date before the extension of live.
+// a date before the extension of live.
 func CopyName(live, name string) bool {
 	if RotatedName(live, name) {
 		return true
 	}
 	ext := path.Ext(live)
-	name = strings.TrimSuffix(name, ".gz")
-	return ext != "" && strings.HasSuffix(name, ext) && RotatedName(strings.TrimSuffix(live, ext), strings.TrimSuffix(name, ext))
+	stem, ok := strings.CutSuffix(strings.TrimSuffix(name, ".gz"), ext)
+	live = strings.TrimSuffix(live, ext)
+	return ok && ext != "" && RotatedName(live, stem) && len(strings.TrimPrefix(stem, live)) > len("-060102")
 }
 
 // Related reports whether two files may be one log at two times, by their names alone: their stems are the same.
