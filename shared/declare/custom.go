@@ -7,16 +7,19 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// custom reads PREFIX_logs_custom_config: lines of NAME.fields.KEY=VALUE, which are tags, and of NAME.multiline.OPTION=…,
-// in our words or in Filebeat's. Names are compared whole: a's lines say nothing about ab. All errors name the variable.
+// custom reads options in Filebeat's words: PREFIX_logs_custom_config, lines of NAME.OPTION=VALUE, and the key configs of
+// a fork of log-pilot, OPTION=VALUE,OPTION=VALUE. log-pilot pastes them into Filebeat's YAML, so a value is read as YAML.
+// Names are compared whole: a's lines say nothing about ab. All errors name the key.
 func (r *reader) custom() {
 	for i, config := range r.configs {
 		if slices.ContainsFunc(r.configs[i+1:], func(later entry) bool { return later.prefix == config.prefix }) {
 			continue // the environment overrides a label
 		}
-		translate := make(map[string]*filebeat)
+		read := map[string]*filebeatLog{}
 		number := 0
 		for line := range strings.Lines(config.value) {
 			number++
@@ -26,24 +29,68 @@ func (r *reader) custom() {
 			}
 			e := config
 			e.place += fmt.Sprintf("line %d: ", number)
-			r.customLine(e, line, translate)
+			r.customLine(e, line, read)
 		}
-		for _, name := range slices.Sorted(maps.Keys(translate)) {
-			path, expr, err := translate[name].translate()
-			if err != nil {
-				r.drafts[name].refuse(config, name+"."+err.Error())
-				continue
-			}
-			e := config
-			e.path, e.value, e.place = path, expr, config.place+name+".multiline.pattern: "
-			r.customKey(name, e)
-		}
+		r.finishCustom(config, read)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.drafts)) {
+		r.customConfigs(name, r.drafts[name])
 	}
 }
 
-func (r *reader) customLine(e entry, line string, translate map[string]*filebeat) {
+// customConfigs reads the key configs of one log.
+func (r *reader) customConfigs(name string, dr *draft) {
+	e, ok := dr.get("configs")
+	if !ok || !dr.has("") {
+		return
+	}
+	dr.entries = slices.DeleteFunc(dr.entries, func(e entry) bool { return e.path == "configs" })
+	read := map[string]*filebeatLog{}
+	for _, element := range splitOutsideBrackets(e.value) {
+		option, value, ok := strings.Cut(element, "=")
+		if !ok {
+			dr.warn(e, quote(element)+" is not of the form OPTION=VALUE; it is ignored")
+			continue
+		}
+		r.customOption(name, strings.TrimSpace(option), yamlValues(value), e, read)
+	}
+	r.finishCustom(e, read)
+}
+
+// splitOutsideBrackets splits at commas outside of [] and quotes.
+func splitOutsideBrackets(s string) (parts []string) {
+	depth, start, quoted := 0, 0, byte(0)
+	for i := 0; i <= len(s); i++ {
+		switch {
+		case i == len(s) || s[i] == ',' && depth == 0 && quoted == 0:
+			if part := strings.TrimSpace(s[start:i]); part != "" {
+				parts = append(parts, part)
+			}
+			start = i + 1
+		case quoted != 0:
+			if s[i] == quoted {
+				quoted = 0
+			}
+		case s[i] == '\'' || s[i] == '"':
+			quoted = s[i]
+		case s[i] == '[':
+			depth++
+		case s[i] == ']':
+			depth = max(0, depth-1)
+		}
+	}
+	return parts
+}
+
+// filebeatLog is what is gathered of one log's options, to be translated together.
+type filebeatLog struct {
+	multiline *filebeat
+	needless  []string // options that need no counterpart
+}
+
+func (r *reader) customLine(e entry, line string, read map[string]*filebeatLog) {
 	key, value, ok := strings.Cut(line, "=")
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	key = strings.TrimSpace(key)
 	name, path, dotted := strings.Cut(key, ".")
 	if !ok || !dotted || !isName(name) {
 		r.error(e.key, e.place+quote(line)+" is not of the form NAME.fields.KEY=VALUE or NAME.multiline.OPTION=VALUE")
@@ -54,32 +101,60 @@ func (r *reader) customLine(e entry, line string, translate map[string]*filebeat
 		r.error(e.key, e.place+"the log "+name+", which "+quote(key)+" describes, is not declared")
 		return
 	}
-	group, option, _ := strings.Cut(path, ".")
-	switch {
-	case group == "fields" && option != "" && value != "":
-		dr.fields = append(dr.fields, Pair{option, value})
-	case group == "fields":
-		dr.refuse(e, quote(line)+" needs a key behind fields. and a value")
-	case path == "multiline.pattern", path == "multiline.negate", path == "multiline.match":
-		f := translate[name]
-		if f == nil {
-			f = &filebeat{}
-			translate[name] = f
+	r.customOption(name, path, yamlValues(value), e, read)
+}
+
+// finishCustom translates what must be seen together.
+func (r *reader) finishCustom(config entry, read map[string]*filebeatLog) {
+	for _, name := range slices.Sorted(maps.Keys(read)) {
+		log := read[name]
+		if len(log.needless) > 0 {
+			slices.Sort(log.needless)
+			r.warning(config.key, config.place+name+": "+strings.Join(slices.Compact(log.needless), ", ")+": no counterpart is needed")
 		}
-		f.set(option, value)
-	case group == "multiline" && isKnown(path):
-		e.path, e.value, e.place = path, value, e.place+key+": "
+		if log.multiline == nil {
+			continue
+		}
+		path, expr, err := log.multiline.translate()
+		if err != nil {
+			r.drafts[name].refuse(config, name+"."+err.Error())
+			continue
+		}
+		e := config
+		e.path, e.value, e.place = path, expr, config.place+name+".multiline.pattern: "
 		r.customKey(name, e)
-	default:
-		r.warning(e.key, e.place+quote(key)+" is ignored: of custom options only fields and multiline are taken over")
 	}
 }
 
-// customKey adds e where nothing else says the same: a key of its own is more explicit than a line of custom_config.
+// customKey adds e where nothing else says the same: a key of its own is more explicit than an option of Filebeat's.
 func (r *reader) customKey(name string, e entry) {
 	if dr := r.drafts[name]; !dr.has(e.path) {
 		dr.add(e)
 	}
+}
+
+// yamlValues reads a value as YAML reads what follows a key: quotes are undone, a flow sequence is a list. What is no
+// YAML, or a mapping, stands for itself.
+func yamlValues(value string) []string {
+	value = strings.TrimSpace(value)
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(value), &document); err != nil || len(document.Content) != 1 {
+		return []string{value}
+	}
+	switch node := document.Content[0]; node.Kind {
+	case yaml.ScalarNode:
+		return []string{node.Value}
+	case yaml.SequenceNode:
+		var list []string
+		for _, element := range node.Content {
+			if element.Kind != yaml.ScalarNode {
+				return []string{value}
+			}
+			list = append(list, element.Value)
+		}
+		return list
+	}
+	return []string{value}
 }
 
 func (f *filebeat) set(option, value string) {

@@ -66,7 +66,7 @@ func TestWarnings(t *testing.T) {
 		{"aliyun.logs.a.multiline.max_lines", "5", "no effect without multiline.start"},
 		{"aliyun.logs.a.tags", "x=1,offset=2", `the tag "offset" is left out`},
 		{"aliyun.logs.a.tags.message", "hello", `the tag "message" is left out`},
-		{"aliyun_logs_custom_config", "a.tail_files=true", `line 1: "a.tail_files" is ignored`},
+		{"aliyun_logs_custom_config", "a.nonsense=true", `line 1: "a.nonsense" is ignored`},
 		{"aliyun.logs.a.formt", "json", "unknown key; did you mean format?; the log is collected without it"},
 		{"aliyun.logs.a.tag", "x=1", "did you mean tags?"},
 		{"aliyun.logs.a.format.timekey", "x", "did you mean format.time_key?"},
