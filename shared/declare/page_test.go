@@ -5,6 +5,7 @@ package declare
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	text := string(data)
 	var words []string
-	for _, list := range [][]string{fixed, formatNames, MaskPresets, MultilinePresets} {
+	for _, list := range [][]string{fixed, recent, foreign, formatNames, MaskPresets, MultilinePresets} {
 		words = append(words, list...)
 	}
 	for _, name := range encodings {
@@ -32,7 +33,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(text, -1) {
 		for key := range strings.SplitSeq(m[1], ", ") {
-			assert.Contains(t, fixed, strings.Trim(key, "`"))
+			assert.Contains(t, slices.Concat(fixed, recent), strings.Trim(key, "`"))
 		}
 	}
 

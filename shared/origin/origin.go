@@ -73,8 +73,8 @@ type Pod struct {
 	Namespace string `env:"POD_NAMESPACE" doc:"Namespace of the Pod; becomes the tag k8s_pod_namespace"`
 	UID       string `env:"POD_UID" doc:"UID of the Pod; becomes the tag k8s_pod_uid"`
 	Node      string `env:"NODE_NAME" doc:"Node of the Pod; becomes the tags k8s_node_name and host"`
-	IP        string `env:"POD_IP" doc:"IP address of the Pod: tag k8s_pod_ip"`
-	HostIP    string `env:"HOST_IP" doc:"IP address of the node: tag host_ip"`
+	IP        string `env:"POD_IP" doc:"IP address of the Pod; becomes the tag k8s_pod_ip"`
+	HostIP    string `env:"HOST_IP" doc:"IP address of the node; becomes the tag host_ip"`
 	Container string `env:"CONTAINER_NAME" doc:"Container that writes the files, unless a declaration names another; becomes the tag k8s_container_name"`
 }
 

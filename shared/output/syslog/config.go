@@ -21,18 +21,18 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Host            string        `env:"SYSLOG_HOST" doc:"the server's name or address"`
-	Port            int           `env:"SYSLOG_PORT" envDefault:"0" doc:"the server's port; 0 is 514, 6514 for tls, 20514 for relp"`
-	Protocol        string        `env:"SYSLOG_PROTOCOL" envDefault:"udp" doc:"udp, tcp, tls, relp or relp+tls. Only RELP has acknowledgements"`
-	Format          string        `env:"SYSLOG_FORMAT" envDefault:"rfc5424" doc:"rfc5424, with fields and tags as structured data, or rfc3164, with the line alone"`
-	Framing         string        `env:"SYSLOG_FRAMING" envDefault:"octets" doc:"for tcp and tls: octets counts bytes and keeps lines together (rsyslog, syslog-ng's syslog()); lf ends messages with a newline, and those in a record become #012 (syslog-ng's network(), Logstash, Graylog). The wrong one destroys records"`
-	Facility        string        `env:"SYSLOG_FACILITY" envDefault:"user" doc:"facility, as kern, user, daemon, local0 to local7"`
-	Severity        string        `env:"SYSLOG_SEVERITY" envDefault:"auto" doc:"severity, as err, warning, notice, info; auto takes it of the record's field level or severity, else err for stderr and info for the rest"`
-	Tag             string        `env:"SYSLOG_TAG" envDefault:"{target}" doc:"APP-NAME, at most 48 characters; {target}, {declaration} and {any tag} stand for the record's"`
-	MaxSize         int           `env:"SYSLOG_MAX_SIZE" envDefault:"0" doc:"bytes of a message with all that belongs to it; longer ones are cut and marked as truncated. 0 is 65536, or 8192 over UDP. rsyslog takes 8192 unless its maxMessageSize is set"`
-	Resend          time.Duration `env:"SYSLOG_RESEND" envDefault:"2s" doc:"over tcp and tls, what was written so long before a connection broke is sent again, because nobody acknowledged it; 0s sends nothing twice"`
+	Host            string        `env:"SYSLOG_HOST" doc:"Name or address of the server"`
+	Port            int           `env:"SYSLOG_PORT" envDefault:"0" doc:"Port of the server; 0 is 514, 6514 for tls, 20514 for relp"`
+	Protocol        string        `env:"SYSLOG_PROTOCOL" envDefault:"udp" doc:"Protocol: udp, tcp, tls, relp or relp+tls. Only RELP has acknowledgements"`
+	Format          string        `env:"SYSLOG_FORMAT" envDefault:"rfc5424" doc:"Format: rfc5424, with fields and tags as structured data, or rfc3164, with the line alone"`
+	Framing         string        `env:"SYSLOG_FRAMING" envDefault:"octets" doc:"Framing for tcp and tls: octets counts bytes and keeps lines together (rsyslog, syslog-ng's syslog()); lf ends messages with a newline, and newlines within a record become #012 (syslog-ng's network(), Logstash, Graylog). The wrong one destroys records"`
+	Facility        string        `env:"SYSLOG_FACILITY" envDefault:"user" doc:"Facility, such as kern, user, daemon, local0 to local7"`
+	Severity        string        `env:"SYSLOG_SEVERITY" envDefault:"auto" doc:"Severity, such as err, warning, notice, info; auto takes it from the record's field level or severity, else err for stderr and info for the rest"`
+	Tag             string        `env:"SYSLOG_TAG" envDefault:"{target}" doc:"APP-NAME, at most 48 characters; {target}, {declaration} and {TAG} stand for the record's values"`
+	MaxSize         int           `env:"SYSLOG_MAX_SIZE" envDefault:"0" doc:"Maximum size of a whole message in bytes; longer ones are cut and marked as truncated. 0 is 65536, or 8192 over UDP. rsyslog accepts 8192 unless its maxMessageSize is set"`
+	Resend          time.Duration `env:"SYSLOG_RESEND" envDefault:"2s" doc:"Over tcp and tls, resend what was written within this time before a connection broke, because nobody acknowledged it; 0s sends nothing twice"`
 	secure.Settings `envPrefix:"SYSLOG_"`
-	Timeout         time.Duration `env:"SYSLOG_TIMEOUT" envDefault:"30s" doc:"how long the server may take"`
+	Timeout         time.Duration `env:"SYSLOG_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to the server"`
 }
 
 var (
