@@ -3,6 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PLUGIN  ?= remora:latest
 IMAGE   ?= remora-sidecar:latest
+NODE_IMAGE ?= remora-node:latest
 # Certificate authorities that the images trust: those of the build machine.
 CA_CERTIFICATES ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 FUZZTIME ?= 30s
@@ -22,14 +23,14 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image demo test lint unit integration test-long test-model test-kubernetes fuzz bench bench-peers bench-code clean FORCE
+.PHONY: help build plugin image image-node demo test lint unit integration test-long test-model test-kubernetes fuzz bench bench-peers bench-code clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: bin/remora-driver bin/remora-sidecar ## build the static binaries in bin/
+build: bin/remora-driver bin/remora-sidecar bin/remora-node ## build the static binaries in bin/
 
-bin/remora-driver bin/remora-sidecar: bin/remora-%: FORCE
+bin/remora-driver bin/remora-sidecar bin/remora-node: bin/remora-%: FORCE
 	$(GOBUILD) -o $@ ./$*
 
 plugin: bin/plugin ## create the plugin remora:latest in the reachable engine; PLUGIN= names it, REPLACE=1 replaces it
@@ -55,6 +56,15 @@ bin/image: bin/remora-sidecar ca-certificates FORCE
 	cp $(CA_CERTIFICATES) $@/ca-certificates.crt
 	cp bin/remora-sidecar $@/
 
+image-node: bin/image-node ## build the node agent's image remora-node:latest in the reachable engine; NODE_IMAGE= names it
+	docker build -t $(NODE_IMAGE) -f deploy/docker/node.Dockerfile bin/image-node
+
+bin/image-node: bin/remora-node ca-certificates FORCE
+	rm -rf $@ && mkdir -p $@/state $@/pilot
+	cp $(CA_CERTIFICATES) $@/ca-certificates.crt
+	cp bin/remora-node $@/
+	ln -s ../remora-node $@/pilot/healthz
+
 .PHONY: ca-certificates
 ca-certificates:
 	@test -n "$(CA_CERTIFICATES)" || { echo "no CA certificates found: install the package ca-certificates, or set CA_CERTIFICATES= to a PEM file" >&2; exit 1; }
@@ -72,16 +82,15 @@ unit: ## run the tests that need nothing but Go, with the race detector
 	$(NEED_CC)
 	go test -race ./...
 
-integration: bin/plugin bin/image ## run the tests on a real engine and against real backends
+integration: bin/plugin bin/image bin/image-node ## run the tests on a real engine and against real backends
 	hack/need kcat kcat
 	hack/need rsyslogd rsyslog rsyslog-relp rsyslog-gnutls
-	hack/need redis-server redis-server
 	hack/need docker-registry docker-registry
 	$(ENGINE) go test -C integration -count=1 -p 1 -timeout 20m $$(cd integration && go list ./... | grep -v /kubernetes)
 
-test-long: bin/plugin bin/image ## run the long proofs: hundreds of kills, thousands of containers
+test-long: bin/plugin bin/image bin/remora-node ## run the long proofs: hundreds of kills, thousands of containers
 	hack/need docker-registry docker-registry
-	$(ENGINE) go test -C integration -tags long -count=1 -p 1 -timeout 60m -v -run Long ./driver ./sidecar
+	$(ENGINE) go test -C integration -tags long -count=1 -p 1 -timeout 60m -v -run Long ./driver ./sidecar ./node
 
 test-model: ## run the model test of the tailer with CHECKS=100000 seeds
 	go test ./shared/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)

@@ -135,3 +135,14 @@ func Eventually(t testing.TB, limit time.Duration, done func() (ok bool, state s
 		time.Sleep(100 * time.Millisecond)
 	}
 }
+
+// Host is where the engine answers, as in DOCKER_HOST.
+func (e *Engine) Host() string {
+	if e.host != "" {
+		return e.host
+	}
+	if host := os.Getenv("DOCKER_HOST"); host != "" {
+		return host
+	}
+	return "unix:///var/run/docker.sock"
+}

@@ -32,9 +32,6 @@ func NewPrivate(t testing.TB, flags ...string) *Private {
 	return p
 }
 
-// Host is where the engine answers, as in DOCKER_HOST.
-func (p *Private) Host() string { return p.host }
-
 // Start starts dockerd and waits until it answers.
 func (p *Private) Start(t testing.TB, flags ...string) { t.Helper(); p.script(t, "start", flags...) }
 

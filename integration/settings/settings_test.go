@@ -55,6 +55,8 @@ func sidecarSections() []settings.Section {
 	return deliver.Sections("Sidecar", new(config.Sidecar), new(origin.Pod))
 }
 
+func nodeSections() []settings.Section { return deliver.Sections("Node agent", new(config.Node)) }
+
 // Docker refuses to set a variable that the manifest does not name.
 func TestManifestNamesEverySetting(t *testing.T) {
 	path := filepath.Join(engine.Root(t), "config.json")
@@ -130,8 +132,8 @@ func TestPageListsEverySetting(t *testing.T) {
 
 // tables is one table for each section: settings of all ways in first, then those of each, then those of each output.
 func tables() string {
-	driver, sidecar := driverSections(), sidecarSections()
-	sections := slices.Concat(sidecar[1:2], driver[:1], sidecar[:1], driver[2:])
+	driver, sidecar, node := driverSections(), sidecarSections(), nodeSections()
+	sections := slices.Concat(sidecar[1:2], driver[:1], sidecar[:1], node[:1], driver[2:])
 	var out strings.Builder
 	for _, section := range sections {
 		fmt.Fprintf(&out, "\n## %s\n\n| variable | default | meaning |\n|---|---|---|\n", heading(section.Title))

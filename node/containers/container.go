@@ -7,6 +7,7 @@ package containers
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Container is one container as an inventory knows it: data only. What an inventory does not know is empty. Paths are the
@@ -24,6 +25,7 @@ type Container struct {
 	// Detailed says that the inventory was able to tell labels and environment, so that declarations can be read.
 	Detailed bool
 	Running  bool
+	Created  time.Time
 	Pod      Pod
 	Log      Log
 	Files    Files

@@ -25,9 +25,19 @@ func TestOverlay(t *testing.T) {
 		"what is no mounts": {"hello - \n - - \n\n", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upper, lower := overlay(strings.NewReader(c.mounts))
+			upper, lower := overlay(strings.NewReader(c.mounts), func(at string) bool { return at == "/" })
 			require.Equal(t, c.upper, upper)
 			require.Equal(t, c.lower, lower)
 		})
+	}
+}
+
+func TestTheRuntimesOwnMount(t *testing.T) {
+	const mounts = `1 0 0:5 / /host/run/containerd/io.containerd.runtime.v2.task/k8s.io/abc/rootfs rw master:1 - overlay overlay rw,upperdir=/abc
+2 0 0:6 / /host/run/containerd/io.containerd.runtime.v2.task/k8s.io/abcd/rootfs rw master:1 - overlay overlay rw,upperdir=/abcd
+3 0 0:7 / /var/lib/docker/rootfs/overlayfs/docker1 rw - overlay overlay rw,upperdir=/docker1`
+	for id, want := range map[string]string{"abc": "/abc", "abcd": "/abcd", "docker1": "/docker1", "ab": "", "": ""} {
+		upper, _ := overlay(strings.NewReader(mounts), func(at string) bool { return holds(at, id) })
+		require.Equal(t, want, upper, id)
 	}
 }

@@ -51,8 +51,9 @@ func Unknown(environ map[string]string, sections []settings.Section) []Misspelt 
 	return unknown
 }
 
-// others are variables that are read by somebody else in the process: Go's HTTP client.
-var others = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+// others are variables that are read by somebody else: Go's HTTP client; REMORA_IMAGE, which an image of ours sets, by the
+// node agent.
+var others = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REMORA_IMAGE"}
 
 // isDeclaration reports whether a variable declares a log rather than sets something.
 func isDeclaration(name string) bool { return strings.Contains(name, "_logs_") }

@@ -281,6 +281,6 @@ func TestChosen(t *testing.T) {
 		"remora": true, "remora:latest": true, "registry:5000/team/remora:1": true,
 		"": false, "json-file": false, "remora-x": false, "remora/x": false,
 	} {
-		assert.Equal(t, want, chosen(driver), driver)
+		assert.Equal(t, want, IsRemora(driver), driver)
 	}
 }

@@ -89,7 +89,7 @@ func driverNotes(u unit, set declare.Set, dialect *declare.Dialect) (notes []str
 // liveUnit is a container as the engine describes it.
 func liveUnit(i inspection, plugin pluginSettings) unit {
 	u := unit{
-		logDriver: i.HostConfig.LogConfig.Type, driver: chosen(i.HostConfig.LogConfig.Type), live: true, plugin: plugin, prefix: plugin.prefix,
+		logDriver: i.HostConfig.LogConfig.Type, driver: IsRemora(i.HostConfig.LogConfig.Type), live: true, plugin: plugin, prefix: plugin.prefix,
 		input: declare.Input{Labels: i.Config.Labels, Env: i.Config.Env},
 	}
 	if u.driver {

@@ -53,14 +53,14 @@ func (c *Command) inspect(ctx context.Context) ([]unit, error) {
 		return nil, fmt.Errorf("container %s: %w", escape.Word(c.Container), err)
 	}
 	var plugin pluginSettings
-	if driver := i.HostConfig.LogConfig.Type; chosen(driver) {
+	if driver := i.HostConfig.LogConfig.Type; IsRemora(driver) {
 		plugin = askPlugin(ctx, host, driver)
 	}
 	return []unit{liveUnit(i, plugin)}, nil
 }
 
-// chosen reports whether a log driver's name is that of this plugin: remora, remora:latest, registry/remora:1.
-func chosen(driver string) bool {
+// IsRemora reports whether a log driver's name is that of this plugin: remora, remora:latest, registry/remora:1.
+func IsRemora(driver string) bool {
 	name := driver[strings.LastIndexByte(driver, '/')+1:]
 	name, _, _ = strings.Cut(name, ":")
 	return name == "remora"

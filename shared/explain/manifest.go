@@ -163,7 +163,7 @@ func (s *service) unit(name string) unit {
 	for _, v := range s.Environment {
 		u.input.Env = append(u.input.Env, v.Key+"="+v.Value)
 	}
-	if u.driver = chosen(s.Logging.Driver); u.driver {
+	if u.driver = IsRemora(s.Logging.Driver); u.driver {
 		u.input.Options = s.Logging.Options
 	}
 	for _, label := range s.Deploy.Labels {

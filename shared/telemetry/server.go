@@ -28,7 +28,7 @@ type Server struct {
 // Listen opens the address and serves what take returns on /metrics, /healthz, /readyz and /status, and Go's profiles
 // below /debug/pprof/ where profiles is true. A socket file that a dead process left behind is replaced.
 //
-// /healthz answers as long as the process does. /readyz is 503 until everything that was there at the start is being
+// /healthz answers as long as the process does, and is 503 where the snapshot says that a loop stands still. /readyz is 503 until everything that was there at the start is being
 // collected, and while there is a Fault. An output that is down is not one: nothing is gained by taking a Pod out of
 // service for that.
 func Listen(network, address string, profiles bool, take func() Snapshot) (*Server, error) {
@@ -63,7 +63,13 @@ func (s *Server) Close() error {
 
 func handler(profiles bool, take func() Snapshot) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if s := take(); s.Stalled != "" {
+			http.Error(w, s.Stalled, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		s := take()
 		s.writeReady(w)

@@ -141,7 +141,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 		return containers.Container{}, fmt.Errorf("container %s: %w", id, err)
 	}
 	c := s.container(pod)
-	if upper, lower := containers.Overlay(i.procfs, c.Files.Process); upper != "" {
+	if upper, lower := containers.Overlay(i.procfs, c.ID, c.Files.Process); upper != "" {
 		c.Files.Upper, c.Files.Lower = upper, lower
 	}
 	return i.cache.Put(c), nil
@@ -175,6 +175,7 @@ func (i *Inventory) sandbox(ctx context.Context, id string) (sandbox, error) {
 func (s *status) container(pod sandbox) containers.Container {
 	c := containers.Container{
 		Runtime: Name, ID: s.id, Name: s.name, Image: s.image, ImageID: s.imageID, Labels: s.labels, Running: s.running,
+		Created: time.Unix(0, int64(s.created)),
 		Pod: containers.Pod{Namespace: s.labels["io.kubernetes.pod.namespace"], Name: s.labels["io.kubernetes.pod.name"],
 			UID: s.labels["io.kubernetes.pod.uid"], Container: s.labels["io.kubernetes.container.name"],
 			Labels: pod.labels, Annotations: pod.annotations},

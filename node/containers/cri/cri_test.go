@@ -85,7 +85,7 @@ func serve(t *testing.T, handler http.Handler) *Inventory {
 // list, web and pod are answers of containerd about one container.
 var (
 	list = message(nil).text(1, string(message(nil).text(1, "web1").text(2, "box").number(6, 1).number(99, 7)))
-	web  = message(nil).text(1, string(message(nil).text(1, "web1").text(2, string(message(nil).text(1, "web").number(2, 3))).number(3, 1).
+	web  = message(nil).text(1, string(message(nil).text(1, "web1").text(2, string(message(nil).text(1, "web").number(2, 3))).number(3, 1).number(4, 17).
 		text(8, string(message(nil).text(1, "sha256:abc").text(18, "nginx:1"))).
 		pair(12, "io.kubernetes.pod.name", "web-0").pair(12, "io.kubernetes.pod.namespace", "shop").
 		pair(12, "io.kubernetes.pod.uid", "uid").pair(12, "io.kubernetes.container.name", "web").
@@ -112,7 +112,7 @@ func TestContainer(t *testing.T) {
 			Runtime: "cri", ID: "web1", Name: "k8s_web_web-0_shop_uid_3", Image: "nginx:1", ImageID: "sha256:abc",
 			Labels: map[string]string{"io.kubernetes.pod.name": "web-0", "io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": "uid",
 				"io.kubernetes.container.name": "web"},
-			Env: []string{"PATH=/bin", "X=1"}, Detailed: true, Running: true,
+			Env: []string{"PATH=/bin", "X=1"}, Detailed: true, Running: true, Created: time.Unix(0, 17),
 			Pod: containers.Pod{Namespace: "shop", Name: "web-0", UID: "uid", Container: "web", Labels: map[string]string{"tier": "web"},
 				Annotations: map[string]string{"aliyun.logs.app": "/logs/*.log"}},
 			Log: containers.Log{Driver: "cri", Form: containers.CRI, Dir: "/var/log/pods/shop_web-0_uid/web", Pattern: "*.log{,.*}"},

@@ -97,7 +97,7 @@ func decodeList(message []byte) (all []listed, err error) {
 // status is a ContainerStatus, and what of the verbose information is of use.
 type status struct {
 	id, name, image, imageID, logPath string
-	attempt                           uint64
+	attempt, created                  uint64
 	running                           bool
 	labels                            map[string]string
 	mounts                            map[string]string
@@ -158,6 +158,8 @@ func (s *status) decode(message []byte) error {
 			})
 		case 3:
 			s.running = number == running
+		case 4:
+			s.created = number
 		case 8: // image
 			return s.decodeImage(bytes)
 		case 12:

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/remora-logs/remora/node/containers"
 )
@@ -60,6 +61,7 @@ func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 // is absent from version 1.52 on where containerd stores the images.
 type inspection struct {
 	ID, Name, Image, LogPath string
+	Created                  time.Time
 	Config                   struct {
 		Image  string
 		Labels map[string]string
@@ -95,12 +97,12 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	}
 	c := containers.Container{
 		Runtime: Name, ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Image: in.Config.Image, ImageID: in.Image,
-		Labels: in.Config.Labels, Env: in.Config.Env, Detailed: true, Running: in.State.Running, Pod: podOf(in.Config.Labels),
+		Labels: in.Config.Labels, Env: in.Config.Env, Detailed: true, Running: in.State.Running, Created: in.Created, Pod: podOf(in.Config.Labels),
 		Files: in.files(),
 	}
 	c.Log = i.log(ctx, &in)
-	if c.Files.Upper == "" && c.Files.Process > 0 { // the engine does not tell, the kernel does
-		c.Files.Upper, c.Files.Lower = containers.Overlay(i.procfs, c.Files.Process)
+	if c.Files.Upper == "" && c.Running { // the engine does not tell, the kernel does
+		c.Files.Upper, c.Files.Lower = containers.Overlay(i.procfs, c.ID, c.Files.Process)
 	}
 	return i.cache.Put(c), nil
 }

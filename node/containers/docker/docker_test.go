@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -92,7 +93,7 @@ func serve(t *testing.T, e *engine) *docker.Inventory {
 	return i
 }
 
-const web = `{"Id":"web1","Name":"/web","Image":"sha256:1","LogPath":"/var/lib/docker/containers/web1/web1-json.log",
+const web = `{"Id":"web1","Name":"/web","Image":"sha256:1","Created":"2026-01-02T03:04:05.5Z","LogPath":"/var/lib/docker/containers/web1/web1-json.log",
 	"Config":{"Image":"nginx:1","Labels":{"a":"b"},"Env":["X=1"]},"HostConfig":{"LogConfig":{"Type":"json-file"},"Tmpfs":{"/run/":""}},
 	"State":{"Running":true,"Pid":77},"GraphDriver":{"Name":"overlay2","Data":{"UpperDir":"/u","LowerDir":"/l1:/l2"}},
 	"Mounts":[{"Type":"volume","Source":"/v/_data","Destination":"/logs"},{"Type":"tmpfs","Destination":"/tmp"}]}`
@@ -104,7 +105,8 @@ func TestInspection(t *testing.T) {
 	require.Equal(t, []containers.Container{{
 		Runtime: "docker", ID: "web1", Name: "web", Image: "nginx:1", ImageID: "sha256:1", Labels: map[string]string{"a": "b"},
 		Env: []string{"X=1"}, Detailed: true, Running: true,
-		Log: containers.Log{Driver: "json-file", Form: containers.JSONFile, Dir: "/var/lib/docker/containers/web1", Pattern: "web1-json.log{,.*}"},
+		Created: time.Date(2026, 1, 2, 3, 4, 5, 5e8, time.UTC),
+		Log:     containers.Log{Driver: "json-file", Form: containers.JSONFile, Dir: "/var/lib/docker/containers/web1", Pattern: "web1-json.log{,.*}"},
 		Files: containers.Files{Upper: "/u", Lower: []string{"/l1", "/l2"}, Mounts: map[string]string{"/logs": "/v/_data"}, Process: 77,
 			Hidden: []string{"/tmp", "/run"}},
 	}}, all)

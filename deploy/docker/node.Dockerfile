@@ -1,0 +1,10 @@
+# The node agent's image. `make image-node` fills the build context: the static binary, the build machine's CA certificates,
+# an empty state directory, and /pilot/healthz, a link to the binary that log-pilot's manifests use as liveness probe.
+FROM scratch
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY state /var/lib/remora
+COPY pilot /pilot
+COPY remora-node /remora-node
+# By this an agent knows Remora's own containers: it does not collect what they collect already.
+ENV REMORA_IMAGE=node
+ENTRYPOINT ["/remora-node"]

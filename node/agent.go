@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/tail"
+)
+
+const (
+	// answerTime is how long a container whose logs are there waits for somebody who knows its declarations.
+	answerTime = 2 * time.Second
+	// routeTime is how long it is known how to deliver the files of a container that is gone: until the tailer has found
+	// the last of them.
+	routeTime = time.Minute
+)
+
+// tailer is what the agent needs of a tail.Tailer.
+type tailer interface {
+	Put(tail.Origin) []*tail.SelectionError
+	End(id string)
+	Withdraw(id string)
+}
+
+// agent decides what is collected of which container, and tells the tailer. It is a containers.Sink. Its methods are safe
+// for concurrent use.
+type agent struct {
+	settings config.Node
+	host     host
+	hostName string
+	self     string // the ID of the agent's own container
+	dialect  *declare.Dialect
+	outputs  func(declare.Declaration) []string
+	log      *slog.Logger
+	now      func() time.Time
+	tailer   tailer
+	routes   routes
+	// shows says that what is declared is shown to people: values of variables are left out of it then.
+	shows bool
+
+	mu           sync.Mutex
+	subjects     map[string]*subject
+	subjectOf    map[report]string
+	rules        []*declare.Rule
+	ruleProblems []declare.Problem
+	hostRules    map[string]put
+	inventories  map[string]error       // by name, as of the last list
+	listed       func(map[string]error) // is told of them
+	turned       time.Time              // when watch did last
+}
+
+func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
+	return &agent{
+		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, log: log, now: time.Now,
+		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{},
+		inventories: map[string]error{},
+	}
+}
+
+// Found implements containers.Sink.
+func (a *agent) Found(c containers.Container) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, key := report{c.Runtime, c.ID}, keyOf(&c)
+	if before, ok := a.subjectOf[r]; ok && before != key { // it has another name now
+		a.drop(r, before)
+	}
+	s := a.subjects[key]
+	if s == nil {
+		s = &subject{key: key, since: a.now(), reports: map[report]containers.Container{}, put: map[string]put{}}
+		a.subjects[key] = s
+	}
+	s.reports[r] = c
+	a.subjectOf[r] = key
+	a.judge(s)
+}
+
+// Removed implements containers.Sink.
+func (a *agent) Removed(runtime, id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := report{runtime, id}
+	if key, ok := a.subjectOf[r]; ok {
+		a.drop(r, key)
+	}
+}
+
+// drop takes away what somebody reported of a subject. When nobody reports it, it is gone.
+func (a *agent) drop(r report, key string) {
+	s := a.subjects[key]
+	delete(a.subjectOf, r)
+	delete(s.reports, r)
+	if len(s.reports) > 0 {
+		a.judge(s)
+		return
+	}
+	for id := range s.put {
+		a.end(id)
+	}
+	delete(a.subjects, key)
+}
+
+func (a *agent) end(id string) {
+	a.tailer.End(id)
+	time.AfterFunc(routeTime, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, s := range a.subjects { // it may have come back
+			if _, ok := s.put[id]; ok {
+				return
+			}
+		}
+		a.routes.forget(id)
+	})
+}
+
+// Listed implements containers.Sink.
+func (a *agent) Listed(inventory string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inventories[inventory] = err
+	if a.listed != nil {
+		a.listed(a.inventories)
+	}
+}
+
+// setRules puts the rules of the file into effect.
+func (a *agent) setRules(rules []*declare.Rule, problems []declare.Problem) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rules, a.ruleProblems = rules, problems
+	for _, p := range problems {
+		a.log.Error("rules", "key", p.Key, "problem", p.Message)
+	}
+	a.judgeHost()
+	for _, s := range a.subjects {
+		a.judge(s)
+	}
+}
+
+// judgeHost follows the files of the machine that rules ask for.
+func (a *agent) judgeHost() {
+	now := map[string]put{}
+	for _, r := range a.rules {
+		if !r.Host {
+			continue
+		}
+		set := a.dialect.Read(declare.Input{Rules: []*declare.Rule{r}})
+		p := a.hostFiles(r.Name, set.Declarations)
+		now[p.origin.ID] = p
+	}
+	a.ruleProblems = append(a.ruleProblems, a.replace(a.hostRules, now)...)
+	a.hostRules = now
+}
+
+// watch looks, until ctx ends, after containers about which nobody has answered.
+func (a *agent) watch(ctx context.Context) {
+	every := time.NewTicker(answerTime / 4)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		a.mu.Lock()
+		a.turned = a.now()
+		for _, s := range a.subjects {
+			if !s.judged {
+				a.judge(s)
+			}
+		}
+		a.mu.Unlock()
+	}
+}
+
+// judge decides what is collected of a subject, and tells the tailer what is new about that.
+func (a *agent) judge(s *subject) {
+	v := s.view()
+	if !v.Detailed && !s.judged && a.now().Sub(s.since) < answerTime {
+		return
+	}
+	s.judged = true
+	before := s.problems
+	s.problems, s.warnings = nil, nil
+	if s.left = v.leftOut(a.self); s.left != "" {
+		a.replace(s.put, nil)
+		s.put = nil
+		return
+	}
+	set := a.declared(&v)
+	s.problems, s.warnings = set.Errors, set.Warnings
+	now := a.puts(s, &v, &set)
+	s.problems = append(s.problems, a.replace(s.put, now)...)
+	s.put = now
+	for _, p := range s.problems {
+		if !slices.Contains(before, p) {
+			a.log.Warn("container declares what can't be followed", "container", v.name(), "key", p.Key, "problem", p.Message)
+		}
+	}
+}
+
+// declared reads what a container, its Pod and the rules declare.
+func (a *agent) declared(v *view) declare.Set {
+	in := declare.Input{Annotations: v.Pod.Annotations, HideValues: a.shows}
+	subject := v.subject()
+	for _, r := range a.rules {
+		if r.Match(&subject) {
+			in.Rules = append(in.Rules, r)
+		}
+	}
+	if v.ownDeclarations() {
+		in.Labels, in.Env = v.Labels, v.Env
+	}
+	if a.settings.DefaultCollect == declare.Stdout {
+		in.DefaultTarget = a.settings.DefaultTarget
+	}
+	set := a.dialect.Read(in)
+	for _, name := range v.Unresolved {
+		if a.dialect.Concerns(name) {
+			set.Errors = append(set.Errors, declare.Problem{Key: name, Message: "its value is in a Secret or ConfigMap that may not be read: write the value, or a rule"})
+		}
+	}
+	// A Pod's annotations stand for all of its containers, unless they name one.
+	set.Declarations = slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool {
+		return d.Container != "" && v.Pod.Container != "" && d.Container != v.Pod.Container
+	})
+	return set
+}
+
+// puts makes what the tailer is to follow of a subject.
+func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
+	var output, files []declare.Declaration
+	for _, d := range set.Declarations {
+		if d.HasStdout() {
+			output = append(output, d)
+		}
+		if len(d.Paths()) > 0 {
+			files = append(files, d)
+		}
+	}
+	tags := append(a.labelTags(v), deliver.Tags(set.Metadata)...)
+	now := map[string]put{}
+	if len(output) > 0 {
+		for _, l := range v.logs {
+			p := a.output(s, v, l, output, tags)
+			now[p.origin.ID] = p
+		}
+		if why := v.noStdout(); why != "" {
+			s.problems = append(s.problems, declare.Problem{Key: output[0].Name, Message: why})
+		}
+	}
+	if len(files) > 0 && v.Detailed {
+		p, problems := a.files(s, v, files, tags)
+		s.problems = append(s.problems, problems...)
+		now[p.origin.ID] = p
+	}
+	return now
+}
+
+// replace tells the tailer of the origins that are new or changed, and of those that nobody wants any more.
+func (a *agent) replace(before, now map[string]put) (problems []declare.Problem) {
+	for id := range before {
+		if _, ok := now[id]; !ok {
+			a.tailer.Withdraw(id)
+			a.routes.forget(id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		p := now[id]
+		if old, ok := before[id]; ok && old.version == p.version {
+			continue
+		}
+		a.routes.set(id, p.route)
+		for _, err := range a.tailer.Put(p.origin) {
+			problems = append(problems, declare.Problem{Key: err.Selection, Message: err.Pattern + ": " + err.Err.Error()})
+		}
+	}
+	return problems
+}
+
+// labelTags are the labels that were chosen to be tags, and the Pod's owner.
+func (a *agent) labelTags(v *view) (tags []record.Tag) {
+	for _, name := range a.settings.LabelTags {
+		if value, ok := v.Labels[name]; ok {
+			tags = append(tags, record.Tag{Key: name, Value: value})
+		} else if value, ok := v.Pod.Labels[name]; ok {
+			tags = append(tags, record.Tag{Key: name, Value: value})
+		}
+	}
+	return tags
+}
+
+// writer are the tags that say who wrote a record.
+func (a *agent) writer(v *view) []record.Tag {
+	labels := v.Labels
+	if v.Pod.Name != "" {
+		labels = maps.Clone(labels)
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels["io.kubernetes.pod.name"], labels["io.kubernetes.pod.namespace"] = v.Pod.Name, v.Pod.Namespace
+		labels["io.kubernetes.pod.uid"], labels["io.kubernetes.container.name"] = v.Pod.UID, v.Pod.Container
+	}
+	c := origin.Container{Name: v.Name, ImageName: v.Image, Labels: labels}
+	if v.Runtime == "docker" || v.Runtime == "cri" { // the others have IDs of their own
+		c.ID = v.ID
+	}
+	tags := c.Tags(a.hostName, a.settings.NodeName)
+	if o := v.Pod.Owner; o.Name != "" {
+		tags = append(tags, record.Tag{Key: "k8s_owner_kind", Value: o.Kind}, record.Tag{Key: "k8s_owner_name", Value: o.Name})
+	}
+	return tags
+}

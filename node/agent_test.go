@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/tail"
+)
+
+// told is a tailer that keeps what it is told.
+type told struct {
+	origins map[string]tail.Origin
+	calls   []string
+}
+
+func (f *told) Put(o tail.Origin) []*tail.SelectionError {
+	f.origins[o.ID] = o
+	f.calls = append(f.calls, "put "+o.ID)
+	return nil
+}
+
+func (f *told) End(id string) {
+	delete(f.origins, id)
+	f.calls = append(f.calls, "end "+id)
+}
+
+func (f *told) Withdraw(id string) {
+	delete(f.origins, id)
+	f.calls = append(f.calls, "withdraw "+id)
+}
+
+// take returns the calls since the last time.
+func (f *told) take() []string {
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+// newTestAgent makes an agent with the settings of environ, whose host lies in a directory of the test.
+func newTestAgent(t *testing.T, environ map[string]string) (*agent, *told, *time.Time) {
+	var s config.Node
+	require.NoError(t, config.Load(environ, &s))
+	now := time.Unix(1e9, 0)
+	a := newAgent(s, host{t.TempDir()}, "node-1", declare.New(environ["PILOT_LOG_PREFIX"]), func(d declare.Declaration) []string { return d.Outputs },
+		slog.New(slog.DiscardHandler))
+	f := &told{origins: map[string]tail.Origin{}}
+	a.tailer, a.self, a.now = f, "", func() time.Time { return now }
+	return a, f, &now
+}
+
+// web is a container of Docker.
+func web() containers.Container {
+	return containers.Container{
+		Runtime: "docker", ID: "web1", Name: "web", Image: "nginx:1", Detailed: true, Running: true,
+		Labels: map[string]string{"aliyun.logs.out": "stdout", "aliyun.logs.app": "/logs/*.log"},
+		Log:    containers.Log{Driver: "json-file", Form: containers.JSONFile, Dir: "/var/lib/docker/containers/web1", Pattern: "web1-json.log{,.*}"},
+		Files:  containers.Files{Upper: "/overlay/u", Mounts: map[string]string{"/logs": "/volumes/logs", "/etc/hosts": "/hosts"}},
+	}
+}
+
+// pod is a container of a Pod, as a runtime reports it.
+func pod() containers.Container {
+	return containers.Container{
+		Runtime: "cri", ID: "c1", Name: "k8s_app_web-0_shop_uid_0", Image: "shop:1", Detailed: true, Running: true, Created: time.Unix(1, 0),
+		Env: []string{"aliyun_logs_out=stdout"},
+		Pod: containers.Pod{Namespace: "shop", Name: "web-0", UID: "uid", Container: "app"},
+		Log: containers.Log{Driver: "cri", Form: containers.CRI, Dir: "/var/log/pods/shop_web-0_uid/app", Pattern: containers.PodLogs},
+	}
+}
+
+// listed is the same container as the kubelet's directory tells of it.
+func listed() containers.Container {
+	c := pod()
+	return containers.Container{Runtime: "podlogs", ID: "shop_web-0_uid/app", Running: true, Pod: c.Pod, Log: c.Log}
+}
+
+func tags(all []record.Tag) map[string]string {
+	m := map[string]string{}
+	for _, t := range all {
+		m[t.Key] = t.Value
+	}
+	return m
+}
+
+func TestAContainerOfDocker(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "volumes/logs"), 0o755))
+	a.Found(web())
+	require.Equal(t, []string{"put files/docker/web", "put log/json-file/web1"}, f.take())
+	out := f.origins["log/json-file/web1"]
+	require.Len(t, out.Selections, 1)
+	require.Equal(t, filepath.Join(a.host.root, "var/lib/docker/containers/web1/web1-json.log{,.*}"), out.Selections[0].Pattern)
+	require.Equal(t, map[string]string{"docker_container": "web", "container_id": "web1", "image": "nginx:1", "host": "node-1"},
+		tags(a.routes.get("log/json-file/web1").writer))
+	require.Equal(t, "/logs/*.log", f.origins["files/docker/web"].Selections[0].Pattern)
+	require.Equal(t, "/ at /overlay/u, /logs at /volumes/logs", a.subjects["docker/web"].put["files/docker/web"].way)
+
+	a.Found(web())
+	require.Empty(t, f.take(), "nothing has changed")
+	changed := web()
+	changed.Labels = map[string]string{"aliyun.logs.out": "stdout"}
+	a.Found(changed)
+	require.Equal(t, []string{"withdraw files/docker/web"}, f.take())
+	a.Removed("docker", "web1")
+	require.Equal(t, []string{"end log/json-file/web1"}, f.take())
+	require.Empty(t, a.subjects)
+	require.Empty(t, a.subjectOf)
+}
+
+// The directory alone tells enough for rules; who knows the declarations has two seconds.
+func TestNobodyIsWaitedForLong(t *testing.T) {
+	a, f, now := newTestAgent(t, map[string]string{"REMORA_DEFAULT_COLLECT": "stdout"})
+	a.Found(listed())
+	require.Empty(t, f.take())
+	*now = now.Add(answerTime)
+	a.Found(listed())
+	require.Equal(t, []string{"put log/uid/app"}, f.take())
+	require.Equal(t, "stdout", f.origins["log/uid/app"].Selections[0].Name)
+	require.Equal(t, map[string]string{"k8s_pod": "web-0", "k8s_pod_namespace": "shop", "k8s_pod_uid": "uid", "k8s_container_name": "app",
+		"k8s_node_name": "node-1", "host": "node-1"}, tags(a.routes.get("log/uid/app").writer))
+	// The answer comes late: the same files go on, under what it declares.
+	a.Found(pod())
+	require.Equal(t, []string{"put log/uid/app"}, f.take())
+	require.Equal(t, "out", f.origins["log/uid/app"].Selections[0].Name)
+}
+
+// The runtime forgets a container, and the directory is still there; then it is not.
+func TestAPodEndsWhenNobodyKnowsIt(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	a.Found(listed())
+	a.Found(pod())
+	require.Equal(t, []string{"put log/uid/app"}, f.take())
+	a.Removed("podlogs", "shop_web-0_uid/app")
+	require.Empty(t, f.take())
+	a.Removed("cri", "c1")
+	require.Equal(t, []string{"end log/uid/app"}, f.take())
+	a.Removed("cri", "c1")
+	a.Removed("docker", "nobody")
+	require.Empty(t, f.take())
+}
+
+// A container that is restarted in its Pod is the same subject: positions in its volumes stand.
+func TestARestartInThePod(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	first := pod()
+	first.Env = []string{"aliyun_logs_app=/logs/*.log"}
+	first.Files = containers.Files{Upper: "/overlay/1"}
+	a.Found(first)
+	require.Equal(t, []string{"put files/uid/app"}, f.take())
+	second := first
+	second.ID, second.Created, second.Files = "c2", time.Unix(2, 0), containers.Files{Upper: "/overlay/2"}
+	first.Running = false
+	a.Found(first)
+	require.Empty(t, f.take())
+	a.Found(second)
+	require.Equal(t, []string{"put files/uid/app"}, f.take())
+	require.Equal(t, "/ at /overlay/2", a.subjects["uid/app"].put["files/uid/app"].way)
+	a.Removed("cri", "c1")
+	require.Empty(t, f.take())
+}
+
+func TestWhatIsLeftOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*containers.Container)
+		want   string
+	}{
+		"this agent":           {func(c *containers.Container) { c.ID = "me" }, "it is this agent"},
+		"another agent":        {func(c *containers.Container) { c.Env = append(c.Env, "REMORA_IMAGE=node") }, "it is an agent of Remora"},
+		"an agent by its name": {func(c *containers.Container) { c.Image = "registry:5000/x/remora-node:1.2@sha256:0" }, "it is an agent of Remora"},
+		"an annotation":        {func(c *containers.Container) { c.Pod.Annotations = map[string]string{excludeKey: "true"} }, "its Pod is annotated remora.io/exclude: \"true\""},
+		"a label":              {func(c *containers.Container) { c.Labels = map[string]string{excludeKey: "true"} }, "it is labelled remora.io/exclude=true"},
+		"not so":               {func(c *containers.Container) { c.Labels = map[string]string{excludeKey: "false"} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, f, _ := newTestAgent(t, nil)
+			a.self = "me"
+			of := pod()
+			c.change(&of)
+			a.Found(of)
+			require.Equal(t, c.want, a.subjects["uid/app"].left)
+			require.Equal(t, c.want == "", len(f.origins) == 1)
+		})
+	}
+}
+
+// What a sidecar's environment declares is the sidecar's; a rule that chooses it is the operator's.
+func TestASidecarsDeclarationsAreItsOwn(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	of := pod()
+	of.Env = append(of.Env, "REMORA_IMAGE=sidecar")
+	a.Found(of)
+	require.Empty(t, f.origins)
+	all, problems := a.dialect.Rules(declare.ReadFile("r", []byte("collect: [{name: r, match: {}, logs: {console: stdout}}]")))
+	a.setRules(all, problems)
+	require.Equal(t, "console", f.origins["log/uid/app"].Selections[0].Name)
+}
+
+func TestRulesChooseContainers(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	quiet := pod()
+	quiet.Env = nil
+	quiet.Pod.Labels = map[string]string{"tier": "web"}
+	a.Found(quiet)
+	require.Empty(t, f.take())
+	set := func(text string) {
+		rules, problems := a.dialect.Rules(declare.ReadFile("r", []byte(text)))
+		require.Empty(t, problems)
+		a.setRules(rules, problems)
+	}
+	set("collect: [{name: r, match: {namespace: shop, label: {tier: web}}, logs: {console: stdout}}, {name: h, host: true, logs: {syslog: /var/log/syslog}}]")
+	require.Equal(t, []string{"put host/h", "put log/uid/app"}, f.take())
+	require.Equal(t, map[string]string{"host": "node-1"}, tags(a.routes.get("host/h").writer))
+	set("collect: [{name: r, match: {namespace: other}, logs: {console: stdout}}]")
+	require.Equal(t, []string{"withdraw host/h", "withdraw log/uid/app"}, f.take())
+}
+
+func TestProblemsOfOneContainer(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*containers.Container)
+		want   string
+	}{
+		"journald":        {func(c *containers.Container) { c.Log = containers.Log{Driver: "journald"} }, "out its log driver journald stores nothing that can be read"},
+		"our own driver":  {func(c *containers.Container) { c.Log = containers.Log{Driver: "x/remora:1"} }, "out its log driver x/remora:1 delivers its output already"},
+		"no volume":       {func(c *containers.Container) { c.Files = containers.Files{} }, "app /logs/*.log lies in the container's root file system"},
+		"hidden volume":   {func(c *containers.Container) { c.Files.Mounts = map[string]string{"/logs": "/nowhere"} }, "/logs the volume is not visible here"},
+		"wrong format":    {func(c *containers.Container) { c.Labels["aliyun.logs.app.format"] = "yaml" }, "aliyun.logs.app.format "},
+		"value of Secret": {func(c *containers.Container) { c.Unresolved = []string{"aliyun_logs_x", "PASSWORD"} }, "aliyun_logs_x its value is in a Secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, f, _ := newTestAgent(t, nil)
+			of := web()
+			c.change(&of)
+			a.Found(of)
+			var text []string
+			for _, p := range a.subjects["docker/web"].problems {
+				text = append(text, p.Key+" "+p.Message)
+			}
+			all := strings.Join(text, "\n")
+			require.Contains(t, all, c.want)
+			require.NotContains(t, all, "PASSWORD")
+			require.NotEmpty(t, f.origins, "what is right is collected")
+		})
+	}
+}
+
+// A container that is renamed is another subject; nothing of the first is left.
+func TestRename(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	a.Found(web())
+	f.take()
+	renamed := web()
+	renamed.Name = "shop"
+	a.Found(renamed)
+	require.ElementsMatch(t, []string{"end files/docker/web", "end log/json-file/web1", "put files/docker/shop", "put log/json-file/web1"}, f.take())
+	require.Equal(t, []string{"docker/shop"}, slices.Collect(maps.Keys(a.subjects)))
+}
+
+// Ten thousand containers that were created and removed leave nothing.
+func TestContainersThatAreGoneLeaveNothing(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	for n := range 10_000 {
+		c := web()
+		c.ID, c.Name = fmt.Sprint("id", n), fmt.Sprint("name", n)
+		c.Log.Dir = "/var/lib/docker/containers/" + c.ID
+		a.Found(c)
+		a.Removed("docker", c.ID)
+	}
+	require.Empty(t, a.subjects)
+	require.Empty(t, a.subjectOf)
+	require.Empty(t, f.origins)
+}
+
+func TestPodUnderCRIDockerd(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	a.Found(listed())
+	d := web()
+	d.Labels = map[string]string{"aliyun.logs.out": "stdout"}
+	d.Pod = listed().Pod
+	a.Found(d)
+	require.Equal(t, []string{"put log/json-file/web1"}, f.take(), "the files of the Pod's directory are links to Docker's")
+}
+
+func TestLabelsAndOwnerBecomeTags(t *testing.T) {
+	a, _, _ := newTestAgent(t, map[string]string{"REMORA_LABEL_TAGS": "tier,team", "NODE_NAME": "n7"})
+	a.Found(pod())
+	k := pod()
+	k.Runtime, k.ID, k.Pod.Labels, k.Pod.Owner = "kubernetes", "uid/app", map[string]string{"tier": "web"}, containers.Owner{Kind: "Deployment", Name: "web"}
+	a.Found(k)
+	r := a.routes.get("log/uid/app")
+	require.Equal(t, map[string]string{"tier": "web"}, tags(r.tags))
+	w := tags(r.writer)
+	require.Equal(t, "Deployment web n7 c1 k8s_app_web-0_shop_uid_0", strings.Join([]string{w["k8s_owner_kind"], w["k8s_owner_name"], w["k8s_node_name"],
+		w["container_id"], w["docker_container"]}, " "))
+}
+
+func TestAnnotationsNameTheirContainer(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	of := pod()
+	of.Env, of.Pod.Annotations = nil, map[string]string{"aliyun.logs.a": "stdout", "aliyun.logs.a.container": "other", "aliyun.logs.b": "stdout"}
+	a.Found(of)
+	require.Len(t, f.origins["log/uid/app"].Selections, 1)
+	require.Equal(t, "b", f.origins["log/uid/app"].Selections[0].Name)
+}
+
+func TestConcerns(t *testing.T) {
+	of := func(pattern string) []declare.Declaration { return []declare.Declaration{{Source: pattern}} }
+	for _, c := range []struct {
+		pattern, mount string
+		want           bool
+	}{
+		{"/logs/*.log", "/logs", true}, {"/logs/a/*.log", "/logs", true}, {"/logs/*.log", "/log", false}, {"/a/**/*.log", "/a/b", true},
+		{"/a/*/x.log", "/a/b", true}, {"/a/x.log", "/a/b", false}, {"/*.log", "/etc/hosts", false}, {"/a{b,c}/x.log", "/ab", true},
+	} {
+		require.Equal(t, c.want, concerns(of(c.pattern), c.mount), "%s in %s", c.pattern, c.mount)
+	}
+}
+
+func TestOwnContainer(t *testing.T) {
+	id := strings.Repeat("0123456789abcdef", 4)
+	require.Equal(t, id, containerID("1 2 8:1 /var/lib/docker/containers/"+id+"/hostname /etc/hostname rw - ext4 /dev/sda rw\n"))
+	require.Empty(t, containerID("1 2 8:1 / /etc/hostname rw - ext4 /dev/sda rw\n1 2"))
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command remora-node collects what the containers of a machine write: their output, from the files that the runtime
+// stores it in, and files inside of them.
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/remora-logs/remora/shared/command"
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+var version = "devel" // set by the linker
+
+// cli is the command line. All settings come from the environment, as a DaemonSet or a service sets it.
+type cli struct {
+	Run     runCommand            `cmd:"" default:"1" help:"Run the node agent (default)."`
+	Status  deliver.StatusCommand `cmd:"" help:"Show what the running agent collects, sends and drops, and its errors."`
+	Explain explainCommand        `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
+	Healthz healthzCommand        `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
+	Version kong.VersionFlag      `help:"Print the version."`
+}
+
+const description = `Remora, the node agent: collects what all containers of a machine write, and delivers it.
+
+Containers declare what to collect by labels, variables or annotations (aliyun.logs.NAME=stdout, aliyun_logs_NAME=/PATH);
+rules in a file (REMORA_CONFIG) declare it for them. explain shows what comes of it.
+
+Exit status: 0 success; 1 the command failed; 2 the command line or a setting is wrong.`
+
+func main() {
+	if filepath.Base(os.Args[0]) == "healthz" { // log-pilot's liveness probe: /pilot/healthz
+		os.Args = []string{os.Args[0], "healthz"}
+	}
+	ofPilot := adopt()
+	var c cli
+	c.Run.warnings = append(ofPilot, unusedFiles()...)
+	c.Explain.Outputs = deliver.OutputNames()
+	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)
+}
+
+func settingsTable() []settings.Section { return deliver.Sections("Node agent", new(config.Node)) }
+
+type runCommand struct {
+	warnings []string // about settings of log-pilot's
+}
+
+// Run collects until SIGTERM or SIGINT.
+func (r *runCommand) Run() error {
+	ctx, stop := command.Signals()
+	defer stop()
+	return run(ctx, config.Environ(), r.warnings...)
+}

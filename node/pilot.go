@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/config"
+)
+
+// What makes a DaemonSet of log-pilot work in which only the image was changed: its settings become ours, for every command
+// of this binary. Names and defaults are those of log-pilot's entrypoint, config.filebeat and config.fluentd.
+
+// pilotState is the directory in which log-pilot's manifests keep Filebeat's registry on the host.
+const pilotState = "/var/lib/filebeat"
+
+// renamed are log-pilot's variables that mean the same as one of ours.
+var renamed = map[string]string{
+	"KAFKA_BROKER_TIMEOUT": "KAFKA_TIMEOUT", "KAFKA_REQUIRED_ACKS": "KAFKA_REQUIRE_ACKS", "KAFKA_MAX_SEND_LIMIT_BYTES": "KAFKA_MAX_MESSAGE_BYTES",
+}
+
+// needless are log-pilot's variables that need no counterpart: what they set does not exist here, or sets itself.
+var needless = []string{
+	"PILOT_TYPE", "DOCKER_API_VERSION", "FILEBEAT_MAX_PROCS", "FILEBEAT_METRICS_ENABLED", "FILEBEAT_SHUTDOWN_TIMEOUT", "FLUENTD_WORKER",
+	"FLUENTD_ENABLE_MONITOR",
+}
+
+// credentials are log-pilot's secrets: the file, and the variables that its two parts, with a colon between them, are for.
+var credentials = []struct{ file, user, password string }{
+	{"es_credential", "ELASTICSEARCH_USER", "ELASTICSEARCH_PASSWORD"},
+	{"aliyun_access_key", "ALIYUNSLS_ACCESS_KEY_ID", "ALIYUNSLS_ACCESS_KEY_SECRET"},
+}
+
+// files are where things of log-pilot's may be mounted.
+type pilotFiles struct{ state, secrets string }
+
+var pilotPlaces = pilotFiles{state: pilotState, secrets: "/run/secrets"}
+
+// fromPilot returns the variables that log-pilot's settings in environ stand for, and what is to be said of the rest.
+func fromPilot(environ map[string]string, at pilotFiles) (set map[string]string, warnings []string) {
+	set = map[string]string{}
+	if environ["REMORA_STATE_DIR"] == "" {
+		if info, err := os.Stat(at.state); err == nil && info.IsDir() {
+			set["REMORA_STATE_DIR"] = filepath.Join(at.state, "remora")
+		}
+	}
+	for _, name := range []string{"FLUENTD_OUTPUT", "FILEBEAT_OUTPUT"} { // either overrides LOGGING_OUTPUT, where it is for the type
+		kind, _, _ := strings.Cut(strings.ToLower(name), "_")
+		if output := environ[name]; output != "" && (environ["PILOT_TYPE"] == "" || environ["PILOT_TYPE"] == kind) {
+			set["LOGGING_OUTPUT"] = output
+		}
+	}
+	for theirs, ours := range renamed {
+		if environ[theirs] != "" && environ[ours] == "" {
+			set[ours] = environ[theirs]
+		}
+	}
+	for _, c := range credentials {
+		content, err := os.ReadFile(filepath.Join(at.secrets, c.file))
+		if err != nil {
+			continue
+		}
+		user, password, ok := strings.Cut(strings.TrimSpace(string(content)), ":")
+		if !ok {
+			warnings = append(warnings, filepath.Join(at.secrets, c.file)+" is not of the form user:password and not used")
+			continue
+		}
+		set[c.user], set[c.password] = user, password
+	}
+	return set, append(warnings, unusedOfPilot(environ)...)
+}
+
+// unusedOfPilot names the variables of log-pilot's that have no effect.
+func unusedOfPilot(environ map[string]string) (warnings []string) {
+	for _, name := range slices.Sorted(maps.Keys(environ)) {
+		switch {
+		case environ[name] == "", slices.Contains(needless, name), name == "FILEBEAT_OUTPUT", name == "FLUENTD_OUTPUT":
+		case name == "FILEBEAT_LOG_LEVEL" || name == "FLUENTD_LOG_LEVEL":
+			warnings = append(warnings, name+" has no effect: set REMORA_LOG_LEVEL")
+		case strings.HasPrefix(name, "FLUENTD_BUFFER_"), strings.HasPrefix(name, "FLUENTD_FLUSH_"), strings.HasPrefix(name, "FLUENTD_RETRY_"):
+			warnings = append(warnings, name+" has no effect: nothing is buffered but what is in flight, and retries never end")
+		case name == "PILOT_CREATE_SYMLINK":
+			warnings = append(warnings, name+" has no effect: no links to volumes are made below /acs/log")
+		case strings.HasPrefix(name, "FILEBEAT_"), strings.HasPrefix(name, "FLUENTD_"):
+			warnings = append(warnings, name+" has no effect")
+		}
+	}
+	return warnings
+}
+
+// adopt puts log-pilot's settings into the process's environment, where every command reads them, and returns what is to be
+// said of them.
+func adopt() (warnings []string) {
+	set, warnings := fromPilot(config.Environ(), pilotPlaces)
+	for name, value := range set {
+		if err := os.Setenv(name, value); err != nil { // a value with a NUL byte, as no environment can hold
+			warnings = append(warnings, fmt.Sprintf("%s: %v", name, err))
+		}
+	}
+	return warnings
+}
+
+// mounted are files of log-pilot's configuration that people mount over its own. None of them is used.
+var mounted = []string{"/etc/filebeat/filebeat.yml", "/etc/fluentd/fluentd.conf", "/pilot/filebeat.tpl", "/pilot/fluentd.tpl",
+	"/pilot/config.filebeat", "/pilot/config.fluentd"}
+
+// unusedFiles names those that are there.
+func unusedFiles() (warnings []string) {
+	for _, path := range mounted {
+		if _, err := os.Stat(path); err == nil {
+			warnings = append(warnings, path+" is mounted and not used: write settings as variables, rules into REMORA_CONFIG")
+		}
+	}
+	return warnings
+}

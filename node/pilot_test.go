@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The DaemonSet of log-pilot's documentation, with the image alone changed.
+func TestSettingsOfLogPilot(t *testing.T) {
+	at := pilotFiles{state: t.TempDir(), secrets: t.TempDir()}
+	require.NoError(t, os.WriteFile(filepath.Join(at.secrets, "es_credential"), []byte("elastic:pass:word\n"), 0o600))
+	set, warnings := fromPilot(map[string]string{
+		"LOGGING_OUTPUT": "kafka", "FILEBEAT_OUTPUT": "elasticsearch", "ELASTICSEARCH_HOSTS": "a:9200", "PILOT_TYPE": "filebeat",
+		"FLUENTD_OUTPUT": "file", "KAFKA_REQUIRED_ACKS": "1", "FILEBEAT_MAX_PROCS": "1",
+	}, at)
+	require.Empty(t, warnings)
+	require.Equal(t, map[string]string{
+		"REMORA_STATE_DIR": at.state + "/remora", "LOGGING_OUTPUT": "elasticsearch", "ELASTICSEARCH_USER": "elastic",
+		"ELASTICSEARCH_PASSWORD": "pass:word", "KAFKA_REQUIRE_ACKS": "1",
+	}, set)
+}
+
+func TestWhatOfLogPilotHasNoEffectIsNamed(t *testing.T) {
+	at := pilotFiles{state: "/nowhere", secrets: t.TempDir()}
+	require.NoError(t, os.WriteFile(filepath.Join(at.secrets, "es_credential"), []byte("secret"), 0o600))
+	set, warnings := fromPilot(map[string]string{"FLUENTD_BUFFER_TYPE": "file", "FILEBEAT_INDEX": "x", "PILOT_CREATE_SYMLINK": "true",
+		"FILEBEAT_LOG_LEVEL": "debug", "FILEBEAT_EMPTY": ""}, at)
+	require.Empty(t, set)
+	text := strings.Join(warnings, "\n")
+	for _, want := range []string{"es_credential is not of the form", "FLUENTD_BUFFER_TYPE", "FILEBEAT_INDEX", "PILOT_CREATE_SYMLINK",
+		"FILEBEAT_LOG_LEVEL has no effect: set REMORA_LOG_LEVEL"} {
+		require.Contains(t, text, want)
+	}
+	require.Len(t, warnings, 5)
+	require.NotContains(t, text, "secret:")
+}
+
+func TestOurOwnSettingsStand(t *testing.T) {
+	set, _ := fromPilot(map[string]string{"REMORA_STATE_DIR": "/state", "KAFKA_TIMEOUT": "5s", "KAFKA_BROKER_TIMEOUT": "9s"},
+		pilotFiles{state: t.TempDir(), secrets: "/nowhere"})
+	require.Empty(t, set)
+}

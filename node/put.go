@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/tail"
+	"github.com/remora-logs/remora/shared/tail/find"
+)
+
+// put is one origin of files as it is given to the tailer, and what is needed to deliver what it finds.
+type put struct {
+	origin tail.Origin
+	route  *route
+	// version changes with anything that the tailer has to be told.
+	version string
+	// way says, for explain, where the files are looked for.
+	way string
+}
+
+// route is how the files of an origin are delivered. It is immutable.
+type route struct {
+	declarations  map[string]declare.Declaration
+	kind          deliver.Kind
+	tags, writer  []record.Tag
+	path          func(path string) string // the path that records name, of the one that the tailer knows
+	partialsAfter time.Duration
+}
+
+// kinds are the forms of log files as the cutters call them.
+var kinds = map[containers.Form]deliver.Kind{containers.CRI: deliver.CRI, containers.JSONFile: deliver.JSONFile, containers.Local: deliver.Local}
+
+// output makes the origin of a container's output, which the runtime stores in l.
+func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Declaration, tags []record.Tag) put {
+	dir := a.host.see(l.Dir)
+	id := "log/" + s.key
+	if l.Form != containers.CRI { // each container has its own directory
+		id = "log/" + l.Driver + path.Dir(l.Dir)
+		if l.Form == containers.JSONFile {
+			id = "log/" + l.Driver + "/" + filepath.Base(l.Dir)
+		}
+	}
+	p := put{
+		origin: tail.Origin{ID: id, Root: find.Directory(dir)},
+		route: &route{declarations: byName(of), kind: kinds[l.Form], tags: tags, writer: a.writer(v), path: a.host.path,
+			partialsAfter: a.settings.PartialTimeout},
+		way: l.Driver + " in " + l.Dir,
+	}
+	for _, d := range of {
+		s := a.selection(d, []string{"*.tmp"}, &p)
+		s.Pattern = filepath.Join(escapePattern(dir), l.Pattern)
+		p.origin.Selections = append(p.origin.Selections, s)
+	}
+	p.seal(dir)
+	return p
+}
+
+// files makes the origin of the files inside of a container.
+func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (put, []declare.Problem) {
+	root, place, problems := a.root(v, of)
+	p := put{
+		origin: tail.Origin{ID: "files/" + s.key, Root: root},
+		route:  &route{declarations: byName(of), tags: tags, writer: a.writer(v), path: func(path string) string { return path }},
+		way:    place,
+	}
+	for _, d := range of {
+		s := a.selection(d, declare.SplitList(d.Files["exclude"]), &p)
+		for _, s.Pattern = range d.Paths() {
+			p.origin.Selections = append(p.origin.Selections, s)
+		}
+	}
+	p.seal(place)
+	return p, problems
+}
+
+// hostFiles makes the origin of a rule's files of the machine.
+func (a *agent) hostFiles(rule string, of []declare.Declaration) put {
+	root := "/" + strings.TrimPrefix(a.host.root, "/")
+	tags := []record.Tag{{Key: "host", Value: a.hostName}}
+	if a.settings.NodeName != "" {
+		tags = append([]record.Tag{{Key: "k8s_node_name", Value: a.settings.NodeName}}, tags...)
+	}
+	p := put{
+		origin: tail.Origin{ID: "host/" + rule, Root: find.Container(root, nil, nil)},
+		route:  &route{declarations: byName(of), writer: tags, path: func(path string) string { return path }},
+		way:    "the machine's own files",
+	}
+	for _, d := range of {
+		s := a.selection(d, declare.SplitList(d.Files["exclude"]), &p)
+		for _, s.Pattern = range d.Paths() {
+			p.origin.Selections = append(p.origin.Selections, s)
+		}
+	}
+	p.seal("")
+	return p
+}
+
+// seal makes the version of all that the tailer is told. place stands for the root.
+func (p *put) seal(place string) {
+	h := fnv.New64a()
+	for _, s := range p.origin.Selections {
+		fmt.Fprintf(h, "%q%q%q%q", s.Name, s.Pattern, s.Version, s.Outputs)
+	}
+	fmt.Fprintf(h, "%q", place)
+	p.version = strconv.FormatUint(h.Sum64(), 36)
+}
+
+// selection is what one declaration selects, without its pattern. What it is a version of must not be more than a hash: it
+// is kept for each container.
+func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.Selection {
+	text, err := json.Marshal(struct {
+		Declaration declare.Declaration
+		Tags        [2][]record.Tag
+	}{d, [2][]record.Tag{p.route.tags, p.route.writer}})
+	if err != nil { // there is nothing in it that could be the cause
+		text = []byte(err.Error())
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(text)
+	s := tail.Selection{
+		Name: d.Name, Version: strconv.FormatUint(h.Sum64(), 36), Exclude: exclude,
+		Outputs: a.outputs(d), IgnoreOlder: a.settings.IgnoreOlder, FromEnd: a.settings.ReadFrom == "end",
+	}
+	if from, ok := d.Files["read_from"]; ok {
+		s.FromEnd = from == "end"
+	}
+	if text, ok := d.Files["ignore_older"]; ok {
+		s.IgnoreOlder, _ = time.ParseDuration(text) // checked when the declaration was read
+	}
+	return s
+}
+
+// root is where a container's files lie on this machine: its overlay, and those of its mounts that the declared patterns
+// can lead into. place names it, for explain.
+func (a *agent) root(v *view, of []declare.Declaration) (root find.Root, place string, problems []declare.Problem) {
+	mounts, places := map[string]string{}, []string{}
+	add := func(at, dir string) {
+		mounts[at] = dir
+		places = append(places, at+" at "+a.host.path(dir))
+	}
+	for at, source := range v.Files.Mounts {
+		if !concerns(of, at) {
+			continue
+		}
+		dir := a.host.see(source)
+		info, err := os.Stat(dir)
+		switch {
+		case err != nil:
+			problems = append(problems, declare.Problem{Key: at, Message: a.invisible(source, err)})
+		case info.IsDir():
+			add(at, dir)
+		}
+	}
+	process := a.process(v)
+	for _, at := range v.Files.Hidden {
+		if process != "" && concerns(of, at) {
+			add(at, filepath.Join(process, at))
+		}
+	}
+	upper, lower := v.Files.Upper, v.Files.Lower
+	switch {
+	case upper != "":
+		upper = a.host.see(upper)
+		for i := range lower {
+			lower = slices.Clone(lower)
+			lower[i] = a.host.see(lower[i])
+		}
+		places = append(places, "/ at "+v.Files.Upper)
+	case process != "":
+		upper = process
+		places = append(places, "/ at "+a.host.path(process))
+	default:
+		problems = append(problems, outside(of, mounts)...)
+	}
+	slices.Sort(places)
+	return find.Container(upper, lower, mounts), strings.Join(places, ", "), problems
+}
+
+// invisible says why a volume can't be read, and what to do.
+func (a *agent) invisible(source string, err error) string {
+	message := "the volume is not visible here: " + err.Error()
+	if a.host.root != "" {
+		message += "; mount " + source + ", or the host's root, with mountPropagation: HostToContainer"
+	}
+	return message
+}
+
+// outside are the declarations that no mount holds, where the root file system can't be reached.
+func outside(of []declare.Declaration, mounts map[string]string) (problems []declare.Problem) {
+	for _, d := range of {
+		for _, pattern := range d.Paths() {
+			held := false
+			for at := range mounts {
+				held = held || within(fixed(pattern), at)
+			}
+			if !held {
+				problems = append(problems, declare.Problem{Key: d.Name, Message: pattern + " lies in the container's root file system, " +
+					"which can't be reached from here: mount a volume there"})
+			}
+		}
+	}
+	return problems
+}
+
+// process is the root of a container's first process as the kernel shows it, for what has no other place on the machine;
+// empty where it does not run, or another process has its number by now.
+func (a *agent) process(v *view) string {
+	if v.Files.Process <= 0 || !v.Running {
+		return ""
+	}
+	dir := filepath.Join(a.host.proc(), strconv.Itoa(v.Files.Process))
+	groups, err := os.ReadFile(filepath.Join(dir, "cgroup"))
+	if err != nil || !strings.Contains(string(groups), v.ID) {
+		return ""
+	}
+	return filepath.Join(dir, "root")
+}
+
+// concerns reports whether any of the declared patterns can lead into a mount.
+func concerns(of []declare.Declaration, at string) bool {
+	return slices.ContainsFunc(of, func(d declare.Declaration) bool {
+		return slices.ContainsFunc(d.Paths(), func(pattern string) bool {
+			dir := fixed(pattern)
+			return within(dir, at) || within(at, dir) && dir != path.Dir(pattern)
+		})
+	})
+}
+
+// fixed is the directory in which a pattern begins to choose.
+func fixed(pattern string) string {
+	if i := strings.IndexAny(pattern, `*?[{\`); i >= 0 {
+		pattern = pattern[:i] + "x"
+	}
+	return path.Dir(pattern)
+}
+
+// within reports whether p is dir or lies below it.
+func within(p, dir string) bool {
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+}
+
+// escapePattern makes a pattern that selects dir alone.
+func escapePattern(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `{`, `\{`).Replace(dir)
+}
+
+func byName(of []declare.Declaration) map[string]declare.Declaration {
+	m := make(map[string]declare.Declaration, len(of))
+	for _, d := range of {
+		m[d.Name] = d
+	}
+	return m
+}

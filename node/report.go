@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/remora-logs/remora/shared/command"
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+// stalled is after how long a loop that has not turned makes /healthz fail. Nothing that somebody else does, or does not
+// do, holds a loop up for so long.
+const stalled = time.Minute
+
+// report adds to a snapshot what the agent knows.
+func (n *node) report(s *telemetry.Snapshot) {
+	n.agent.report(s)
+	if tried := n.sources.tried(); tried != "" {
+		s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: "no container runtime was found; tried " + tried +
+			": mount one of them, or the host's root at /host"})
+	}
+	for _, p := range n.tailer.Problems() {
+		s.Problems = append(s.Problems, telemetry.Problem{Key: p.Path, Message: p.Error})
+	}
+	c := n.tailer.Counts()
+	for _, m := range []struct {
+		name  string
+		kind  telemetry.Kind
+		help  string
+		value int64
+	}{
+		{"files", telemetry.Gauge, "Number of files that are followed.", int64(c.Files)},
+		{"files_open", telemetry.Gauge, "Number of files that are open.", int64(c.Open)},
+		{"files_held_bytes", telemetry.Gauge, "Bytes on disk of deleted files that are not read to their end.", c.HeldBytes},
+		{"files_lost_bytes", telemetry.Counter, "Number of bytes truncated or deleted before they were read.", c.Lost},
+		{"files_started", telemetry.Counter, "Number of files started, again after each truncation.", c.Generations},
+		{"files_rotated", telemetry.Counter, "Number of rotations.", c.Rotations},
+		{"files_copied", telemetry.Counter, "Number of files found to be copies of others, which are not read twice.", c.Copies},
+	} {
+		s.Metrics = append(s.Metrics, telemetry.Metric{Name: m.name, Kind: m.kind, Help: m.help, Value: float64(m.value)})
+	}
+}
+
+// report adds what the agent knows of containers.
+func (a *agent) report(s *telemetry.Snapshot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if late := a.now().Sub(a.turned); !a.turned.IsZero() && late > stalled {
+		s.Stalled = fmt.Sprintf("the loop over containers has not turned for %v", late.Round(time.Second))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.inventories)) {
+		if err := a.inventories[name]; err != nil {
+			s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: name + ": " + err.Error()})
+		}
+	}
+	add := func(container string, problems []declare.Problem, warning bool) {
+		for _, p := range problems {
+			s.Problems = append(s.Problems, telemetry.Problem{Container: container, Key: p.Key, Message: p.Message, Warning: warning})
+		}
+	}
+	add("", a.ruleProblems, false)
+	collected := 0
+	for _, key := range slices.Sorted(maps.Keys(a.subjects)) {
+		of := a.subjects[key]
+		if len(of.problems)+len(of.warnings) > 0 {
+			v := of.view()
+			add(v.name(), of.problems, false)
+			add(v.name(), of.warnings, true)
+		}
+		if len(of.put) > 0 {
+			collected++
+		}
+	}
+	for name, value := range map[string]int{"containers": len(a.subjects), "containers_collected": collected} {
+		help := map[string]string{"containers": "Number of containers that are known.",
+			"containers_collected": "Number of containers of which something is collected."}[name]
+		s.Metrics = append(s.Metrics, telemetry.Metric{Name: name, Kind: telemetry.Gauge, Help: help, Value: float64(value)})
+	}
+	slices.SortFunc(s.Metrics, func(a, b telemetry.Metric) int { return compareText(a.Name, b.Name) })
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+type healthzCommand struct{}
+
+// Run asks the running agent. It fails where a loop of the agent's own stands still, and where nobody answers.
+func (*healthzCommand) Run(k *kong.Context) error {
+	var at config.Status
+	if err := command.Load(config.Environ(), &at); err != nil {
+		return err
+	}
+	network, address := at.ListenAddress()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	answer, err := telemetry.Fetch(ctx, "/healthz", telemetry.Address{Network: "unix", Address: at.Socket()},
+		telemetry.Address{Network: network, Address: address})
+	if err != nil {
+		return errors.New("not healthy: " + err.Error())
+	}
+	_, err = k.Stdout.Write(answer)
+	return err
+}

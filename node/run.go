@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/command"
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/pipeline"
+	"github.com/remora-logs/remora/shared/tail"
+)
+
+// processSettings is what the process was set to.
+type processSettings struct {
+	config.Common
+	config.Node
+}
+
+// node is the process, wired.
+type node struct {
+	settings processSettings
+	log      *slog.Logger
+	delivery *deliver.Delivery
+	tailer   *tail.Tailer
+	agent    *agent
+	sources  *sources
+	running  sync.WaitGroup
+}
+
+// run collects until ctx ends. Nothing of it waits for a backend, a runtime or the API server. warnings are logged.
+func run(ctx context.Context, environ map[string]string, warnings ...string) error {
+	n, err := open(environ)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		n.log.Warn("settings of log-pilot", "warning", w)
+	}
+	defer command.Settle(environ, n.log)()
+	n.delivery.Serve(n.report)
+	n.log.Info("remora-node is running", "version", version, "outputs", n.settings.Outputs, "state", n.settings.StateDir,
+		"host_root", n.agent.host.root)
+	n.checkMounts()
+
+	n.delivery.Start()
+	finding, stopFinding := context.WithCancel(context.Background())
+	tailing, stopTailing := context.WithCancel(context.Background())
+	n.running.Go(func() { n.watchRules(finding) })
+	n.running.Go(func() { n.agent.watch(finding) })
+	n.running.Go(func() { n.sources.follow(finding, n.agent) })
+	var tailer sync.WaitGroup
+	tailer.Go(func() { n.tailer.Run(tailing) })
+	<-ctx.Done()
+	stopFinding()
+	n.running.Wait()
+	n.deliverRemoved()
+	stopTailing()
+	tailer.Wait()
+	n.delivery.Stop()
+	n.tailer.Close()
+	return n.delivery.Close()
+}
+
+// open reads the settings and opens what the process keeps on disk.
+func open(environ map[string]string) (*node, error) {
+	var s processSettings
+	var batching pipeline.Config
+	if err := deliver.Load(environ, &s.Common, &s.Node, &batching); err != nil {
+		return nil, err
+	}
+	n := &node{settings: s, log: command.Logger(&s.Common, os.Stderr, os.Stderr)}
+	deliver.WarnOfUnknown(n.log, environ, settingsTable())
+	h, err := findHost(s.HostRoot)
+	if err != nil {
+		return nil, command.WithCode(err, command.ExitUsage)
+	}
+	if n.sources, err = newSources(s.Node, h, environ, n.log); err != nil {
+		return nil, command.WithCode(err, command.ExitUsage)
+	}
+	if n.delivery, err = deliver.Open(deliver.Options{
+		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: n.log,
+	}); err != nil {
+		return nil, err
+	}
+	n.agent = newAgent(s.Node, h, s.HostName(), n.delivery.Dialect(), n.delivery.Outputs, n.log)
+	if n.tailer, err = tail.New(tail.Config{
+		Store: n.delivery.Store, Sink: &sink{&n.agent.routes, n.delivery}, Log: n.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted,
+		DropPageCache: s.DropPageCache,
+	}); err != nil {
+		return nil, errors.Join(err, n.delivery.Close())
+	}
+	n.agent.tailer = n.tailer
+	n.agent.listed = func(all map[string]error) {
+		if n.sources.answered(all) {
+			n.delivery.Ready()
+		}
+	}
+	return n, nil
+}
+
+// checkMounts names at the start what is missing for anything to be found, with what to write.
+func (n *node) checkMounts() {
+	if n.agent.host.hidesNewMounts() {
+		n.log.Warn("volumes that are mounted from now on will not be seen: add mountPropagation: HostToContainer to the mount of the host's root",
+			"mount", n.agent.host.root)
+	}
+}
+
+// watchRules follows the rules' file.
+func (n *node) watchRules(ctx context.Context) {
+	if path := n.settings.ConfigFile; path != "" {
+		n.agent.dialect.WatchRules(ctx, path, n.agent.setRules)
+	}
+}
+
+// deliverRemoved waits until files that were removed are delivered, or the time for it is over: after a restart they can't
+// be read again. All others are resumed by the next process.
+func (n *node) deliverRemoved() {
+	if n.tailer.Counts().HeldBytes == 0 {
+		return
+	}
+	n.log.Info("stopping: delivering files that were removed", "timeout", n.settings.DrainTimeout)
+	end := time.After(n.settings.DrainTimeout)
+	every := time.NewTicker(100 * time.Millisecond)
+	defer every.Stop()
+	for n.tailer.Counts().HeldBytes > 0 {
+		select {
+		case <-every.C:
+		case <-end:
+			n.log.Warn("files that were removed could not be delivered in time", "bytes", n.tailer.Counts().HeldBytes)
+			return
+		}
+	}
+}
+
+// dialectOf is the dialect of the settings, for a process that delivers nothing.
+func dialectOf(s *processSettings) *declare.Dialect {
+	return declare.New(s.Prefix, s.Outputs...).WithVariables(deliver.Protected(), s.TagsFrom)
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/stream"
+	"github.com/remora-logs/remora/shared/tail"
+)
+
+// routes knows how to deliver the files of each origin. It has a lock of its own: the tailer asks it while the agent may
+// be telling the tailer something.
+type routes struct {
+	mu  sync.Mutex
+	now map[string]*route
+}
+
+func (r *routes) set(id string, to *route) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now[id] = to
+}
+
+func (r *routes) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.now, id)
+}
+
+func (r *routes) get(id string) *route {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now[id]
+}
+
+// sink is a tail.Sink.
+type sink struct {
+	routes   *routes
+	delivery *deliver.Delivery
+}
+
+// Attach implements tail.Sink.
+func (s *sink) Attach(from stream.Stream, origin *tail.Origin, sel *tail.Selection, path, output string, done func()) (func(), error) {
+	r := s.routes.get(origin.ID)
+	if r == nil {
+		return nil, fmt.Errorf("nobody asks for files of %s any more", origin.ID)
+	}
+	d, ok := r.declarations[sel.Name]
+	if !ok {
+		return nil, fmt.Errorf("%s does not declare %s any more", origin.ID, sel.Name)
+	}
+	feed, err := s.delivery.Attach(deliver.Request{
+		Declaration: d, Stream: from, Kind: r.kind, PartialTimeout: r.partialsAfter, Path: r.path(path), Tags: r.tags, Origin: r.writer,
+		Output: output, Keep: true, Done: done,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return feed.Detach, nil
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/node/containers/cri"
+	"github.com/remora-logs/remora/node/containers/docker"
+	"github.com/remora-logs/remora/node/containers/kubernetes"
+	"github.com/remora-logs/remora/node/containers/podlogs"
+	"github.com/remora-logs/remora/shared/config"
+)
+
+// criSockets are where runtimes listen, those of distributions first: there, the general ones serve something else.
+var criSockets = []string{
+	"/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock",
+	"/run/crio/crio.sock", "/run/cri-dockerd.sock", "/run/containerd/containerd.sock",
+}
+
+// lookEvery is how often it is looked whether a runtime that was not there at the start is.
+const lookEvery = 5 * time.Second
+
+// source is an inventory that may be there or not.
+type source struct {
+	name string
+	at   []string // what has to be there: one of these paths; none for always
+	// asked says that it was asked for by name, so that it is an error where it is not there.
+	asked bool
+	open  func(at string) (containers.Inventory, error)
+}
+
+// sources are the inventories that containers are looked for in.
+type sources struct {
+	host host
+	log  *slog.Logger
+	all  []source
+
+	mu    sync.Mutex
+	there map[string]string // by name, where it was found
+}
+
+// newSources makes the sources that REMORA_RUNTIME names.
+func newSources(s config.Node, h host, environ map[string]string, log *slog.Logger) (*sources, error) {
+	f := &sources{host: h, log: log, there: map[string]string{}}
+	auto := slices.Contains(s.Runtime, "auto")
+	wants := func(name string) bool { return auto || slices.Contains(s.Runtime, name) }
+	f.all = append(f.all, source{name: podlogs.Name, at: []string{s.PodLogs}, open: func(string) (containers.Inventory, error) {
+		return podlogs.New(s.PodLogs, h.see), nil
+	}})
+	if wants(docker.Name) {
+		var at []string
+		if socket, ok := strings.CutPrefix(s.DockerHost, "unix://"); ok {
+			at = []string{socket}
+		}
+		f.all = append(f.all, source{name: docker.Name, at: at, asked: !auto, open: func(at string) (containers.Inventory, error) {
+			address := s.DockerHost
+			if at != "" {
+				address = "unix://" + at
+			}
+			return docker.New(address, s.DockerVerify != "", s.DockerCerts, h.proc())
+		}})
+	}
+	if wants(cri.Name) {
+		at := criSockets
+		if s.CRISocket != "" {
+			at = []string{strings.TrimPrefix(s.CRISocket, "unix://")}
+		}
+		f.all = append(f.all, source{name: cri.Name, at: at, asked: !auto, open: func(at string) (containers.Inventory, error) {
+			return cri.New(at, h.proc()), nil
+		}})
+	}
+	server, inCluster := kubernetes.InCluster(environ, version)
+	if wants(kubernetes.Name) && (inCluster && s.NodeName != "" || !auto) {
+		if !inCluster {
+			return nil, errors.New("REMORA_RUNTIME names kubernetes, but this is no Pod: KUBERNETES_SERVICE_HOST is not set")
+		}
+		f.all = append(f.all, source{name: kubernetes.Name, asked: !auto, open: func(string) (containers.Inventory, error) {
+			return kubernetes.New(kubernetes.Options{Server: server, Node: s.NodeName, PodLogs: s.PodLogs, Kubelet: s.Kubelet, See: h.see})
+		}})
+	}
+	return f, nil
+}
+
+// find returns where a source is: as it stands, because a socket may be mounted alone, or below the host's root.
+func (f *sources) find(s *source) (at string, ok bool) {
+	if len(s.at) == 0 {
+		return "", true
+	}
+	for _, path := range s.at {
+		for _, seen := range []string{path, f.host.see(path)} {
+			if _, err := os.Stat(seen); err == nil {
+				return seen, true
+			}
+		}
+	}
+	return "", false
+}
+
+// follow follows all sources that are there, and those that come to be there, until ctx ends.
+func (f *sources) follow(ctx context.Context, sink containers.Sink) {
+	var all sync.WaitGroup
+	for i := range f.all {
+		all.Go(func() { f.followOne(ctx, &f.all[i], sink) })
+	}
+	all.Wait()
+}
+
+func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink) {
+	every := time.NewTicker(lookEvery)
+	defer every.Stop()
+	for said := false; ; {
+		at, ok := f.find(s)
+		if ok {
+			inv, err := s.open(at)
+			if err == nil && !s.asked {
+				err = f.try(ctx, inv)
+			}
+			if err == nil {
+				f.found(s, at)
+				containers.Follow(ctx, inv, sink, f.log)
+				return
+			}
+			if !said {
+				f.log.Info("not asked for containers", "inventory", s.name, "at", at, "error", err)
+			}
+			if s.asked {
+				sink.Listed(s.name, err)
+			}
+			said = true
+		} else if s.asked {
+			sink.Listed(s.name, errors.New("nothing is there; tried "+strings.Join(s.at, ", ")))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// try finds out whether what listens there is what it was taken for. Docker's own containerd serves no CRI.
+func (f *sources) try(ctx context.Context, inv containers.Inventory) error {
+	if inv.Name() != cri.Name {
+		return nil
+	}
+	if _, err := inv.List(ctx); errors.Is(err, cri.ErrNone) {
+		return err
+	}
+	return nil
+}
+
+func (f *sources) found(s *source, at string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.there[s.name] = at
+	f.log.Info("following containers", "inventory", s.name, "at", at)
+}
+
+// answered reports whether each source that is there was listed. all is what the last lists gave.
+func (f *sources) answered(all map[string]error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name := range f.there {
+		if err, ok := all[name]; !ok || err != nil {
+			return false
+		}
+	}
+	return len(f.there) > 0
+}
+
+// tried is what was looked for where nothing was found; empty where something was.
+func (f *sources) tried() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.there) > 0 {
+		return ""
+	}
+	var all []string
+	for _, s := range f.all {
+		all = append(all, s.at...)
+	}
+	return strings.Join(all, ", ")
+}

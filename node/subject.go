@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/declare"
+)
+
+// subject is one container as people mean it: that of a name in a Pod, however often it was restarted, or that of a name
+// on an engine. Several inventories may report it, and a runtime may have several attempts of it.
+type subject struct {
+	key     string // the same after a restart of the agent
+	since   time.Time
+	reports map[report]containers.Container
+	put     map[string]put // what is being tailed of it, by the origin's ID
+	// problems are those of its declarations, left why nothing of it is collected.
+	problems []declare.Problem
+	warnings []declare.Problem
+	left     string
+	judged   bool
+}
+
+// report is who told of a container.
+type report struct{ inventory, id string }
+
+// keyOf names the subject of a container.
+func keyOf(c *containers.Container) string {
+	if c.Pod.UID != "" && c.Pod.Container != "" {
+		return c.Pod.UID + "/" + c.Pod.Container
+	}
+	return c.Runtime + "/" + cmp.Or(c.Name, c.ID)
+}
+
+// rank orders inventories by how much they know of a container's inside.
+var rank = map[string]int{"cri": 3, "docker": 3, "kubernetes": 2, "podlogs": 1}
+
+// view is what is known of a subject, put together.
+type view struct {
+	containers.Container
+	logs []containers.Log // each file of its output once
+}
+
+// view puts the reports together. Of several attempts the latest counts, and all their output is collected.
+func (s *subject) view() view {
+	all := slices.Collect(maps.Values(s.reports))
+	slices.SortFunc(all, func(a, b containers.Container) int {
+		return cmp.Or(compare(b.Detailed, a.Detailed), compare(b.Running, a.Running), cmp.Compare(rank[b.Runtime], rank[a.Runtime]),
+			b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+	})
+	v := view{Container: all[0]}
+	for _, c := range all {
+		v.addPod(c)
+		if c.Log.Form != containers.NoFile && !slices.ContainsFunc(v.logs, func(l containers.Log) bool { return l.Dir == c.Log.Dir }) {
+			v.logs = append(v.logs, c.Log)
+		}
+	}
+	// Under cri-dockerd the files in the Pod's directory are links to Docker's own.
+	if slices.ContainsFunc(v.logs, func(l containers.Log) bool { return l.Form != containers.CRI }) {
+		v.logs = slices.DeleteFunc(v.logs, func(l containers.Log) bool { return l.Form == containers.CRI })
+	}
+	slices.SortFunc(v.logs, func(a, b containers.Log) int { return cmp.Compare(a.Dir, b.Dir) })
+	return v
+}
+
+// addPod adds what another report knows of the Pod. The API server knows its labels as they are now, a runtime as they
+// were when it was started.
+func (v *view) addPod(c containers.Container) {
+	if c.Runtime == "kubernetes" {
+		v.Pod.Labels, v.Pod.Annotations, v.Pod.Owner = c.Pod.Labels, c.Pod.Annotations, c.Pod.Owner
+		if v.Detailed && v.Runtime != c.Runtime { // a runtime has resolved everything
+			v.Unresolved = nil
+		}
+	}
+	if v.Pod.Labels == nil {
+		v.Pod.Labels = c.Pod.Labels
+	}
+	if v.Pod.Annotations == nil {
+		v.Pod.Annotations = c.Pod.Annotations
+	}
+	v.Name, v.Image = cmp.Or(v.Name, c.Name), cmp.Or(v.Image, c.Image)
+}
+
+// name is how messages call the container.
+func (v *view) name() string {
+	if v.Pod.Name != "" {
+		return v.Pod.Namespace + "/" + v.Pod.Name + "/" + v.Pod.Container
+	}
+	return cmp.Or(v.Name, v.ID)
+}
+
+// subject is the container as rules see it.
+func (v *view) subject() declare.Subject {
+	return declare.Subject{
+		Runtime: v.Runtime, Namespace: v.Pod.Namespace, Pod: v.Pod.Name, Container: cmp.Or(v.Pod.Container, v.Name), Image: v.Image,
+		Labels: v.Labels, PodLabels: v.Pod.Labels, Annotations: v.Pod.Annotations, Env: v.Env,
+	}
+}
+
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
