@@ -27,10 +27,11 @@ const defaultTarget = "docker"
 
 // cli is the command line. All settings come from the environment, since that is what an engine can set of a plugin.
 type cli struct {
-	Run     runCommand            `cmd:"" default:"1" help:"Run the log driver (default)."`
-	Status  deliver.StatusCommand `cmd:"" help:"Show what the running driver collects, sends and drops, and its errors."`
-	Explain explain.Command       `cmd:"" help:"Show what would be collected from a container, and errors in its declarations."`
-	Version kong.VersionFlag      `help:"Print the version."`
+	Run     runCommand             `cmd:"" default:"1" help:"Run the log driver (default)."`
+	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running driver collects, sends and drops, and its errors."`
+	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
+	Explain explain.Command        `cmd:"" help:"Show what would be collected from a container, and errors in its declarations."`
+	Version kong.VersionFlag       `help:"Print the version."`
 }
 
 const description = `Remora, the log driver: collects what containers write to stdout and stderr, and delivers it.
@@ -45,6 +46,7 @@ func main() {
 	c.Explain.CheckOptions, c.Explain.Protected = checkOptions, deliver.Protected()
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
 	c.Status.Sockets = []string{filepath.Join(filepath.Dir(plugin.Socket), statusSocket)}
+	c.Support = deliver.SupportCommand{Sockets: c.Status.Sockets, Settings: settingsTable, Version: version}
 	command.Program{
 		Name: "remora-driver", Description: description, Version: version, Settings: settingsTable,
 		Vars: kong.Vars{"socket": plugin.Socket},

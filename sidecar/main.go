@@ -20,11 +20,12 @@ var version = "devel" // set by the linker
 
 // cli is the command line. All settings come from the environment, since that is what a Pod says of its containers.
 type cli struct {
-	Run     runCommand            `cmd:"" default:"1" help:"Run the sidecar (default)."`
-	Drain   drainCommand          `cmd:"" help:"Flush the running sidecar, including unterminated lines, and wait (for preStop hooks)."`
-	Status  deliver.StatusCommand `cmd:"" help:"Show what the running sidecar reads, sends and drops, and its errors."`
-	Explain explain.Command       `cmd:"" help:"Show what would be collected, and errors in the declarations."`
-	Version kong.VersionFlag      `help:"Print the version."`
+	Run     runCommand             `cmd:"" default:"1" help:"Run the sidecar (default)."`
+	Drain   drainCommand           `cmd:"" help:"Flush the running sidecar, including unterminated lines, and wait (for preStop hooks)."`
+	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running sidecar reads, sends and drops, and its errors."`
+	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
+	Explain explain.Command        `cmd:"" help:"Show what would be collected, and errors in the declarations."`
+	Version kong.VersionFlag       `help:"Print the version."`
 }
 
 const description = `Remora, the sidecar: tails the files that the applications of a Pod write to a shared volume, and delivers them.
@@ -40,6 +41,7 @@ func main() {
 	var c cli
 	c.Explain.Outputs = deliver.OutputNames()
 	c.Explain.Protected = deliver.Protected()
+	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
 
