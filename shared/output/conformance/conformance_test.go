@@ -198,7 +198,7 @@ func (r *rig) misbehave(s *server, how behaviour, streams []*lines) {
 		}
 	case hangingUp:
 		before, started := s.connections(), time.Now()
-		r.until(func() bool { return r.log.has("does not take") && s.connections() >= before+3 })
+		r.until(func() bool { return r.log.has("output failed") && s.connections() >= before+3 })
 		time.Sleep(300 * time.Millisecond)
 		// Two batches, each with a pause of 100 ms at most between two attempts, of two connections each at most.
 		require.LessOrEqual(r.t, s.connections()-before, 20+int(time.Since(started)/(10*time.Millisecond)))

@@ -19,6 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/loki"
 	"github.com/remora-logs/remora/shared/output/null"
 	"github.com/remora-logs/remora/shared/output/otlp"
+	"github.com/remora-logs/remora/shared/output/redis"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/output/syslog"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -42,6 +43,7 @@ var Backends = []Backend{
 	backend("otlp", otlp.Open),
 	backend("http", http.Open),
 	backend("syslog", syslog.Open),
+	backend("redis", redis.Open),
 	backend("null", null.Open),
 }
 

@@ -36,3 +36,14 @@ func (f Format) Append(dst []byte, e *record.Encoder, r *record.Record) []byte {
 	}
 	return append(dst, '\n')
 }
+
+// AppendIdentified appends r as JSON with its identity as the member remora, so that whoever stores it can leave out what
+// was sent twice. A record that Remora wrote itself says in that member what it is.
+func AppendIdentified(dst []byte, e *record.Encoder, r *record.Record) []byte {
+	dst = e.AppendRecord(dst, r)
+	if r.Marker {
+		return dst
+	}
+	dst = append(dst[:len(dst)-1], `,"remora":"`...)
+	return append(r.AppendID(dst), `"}`...)
+}

@@ -31,6 +31,8 @@ const RenewAfter = 5 * time.Minute
 type Options struct {
 	// Addresses are host:port of servers that can stand for each other. Connections are spread over them.
 	Addresses []string
+	// Resolve, where it is not nil, finds the addresses for each new connection.
+	Resolve func(ctx context.Context) ([]string, error)
 	// TLS secures the connections; nil leaves them plain.
 	TLS *secure.Source
 	// Timeout is how long it may take to connect and to say hello, and how long an exchange may take by default.
@@ -157,10 +159,17 @@ func (p *Pool) Close() error {
 
 // dial connects to the next of the addresses that can be connected to.
 func (p *Pool) dial(ctx context.Context) (*Conn, error) {
+	addresses := p.options.Addresses
+	if p.options.Resolve != nil {
+		var err error
+		if addresses, err = p.options.Resolve(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var errs []error
 	first := int(p.next.Add(1) - 1)
-	for i := range p.options.Addresses {
-		address := p.options.Addresses[(first+i)%len(p.options.Addresses)]
+	for i := range addresses {
+		address := addresses[(first+i)%len(addresses)]
 		c, err := p.dialOne(ctx, address)
 		if err == nil {
 			return c, nil
