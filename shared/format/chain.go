@@ -44,6 +44,9 @@ type Chain struct {
 	backlog  backlog
 	turn     turn
 
+	at      *int64 // see Watch
+	suspect func(*record.Record, int64) bool
+
 	spent                 atomic.Int64 // CPU time in ns
 	out                   int          // where the next record goes in the batch, while Apply or Expire run
 	filtered, parseErrors atomic.Int64
@@ -192,13 +195,41 @@ func (c *Chain) all(b *record.Batch, from int, now int64) {
 	}
 }
 
+// Watch makes the chain write to *at which record it works on: one more than its Mark. The caller sets *at to 0 after each
+// call. suspect, where it is not nil, is called before each record; it returns false for one that is to be left out.
+func (c *Chain) Watch(at *int64, suspect func(r *record.Record, mark int64) bool) {
+	c.at, c.suspect = at, suspect
+}
+
+// A mark names a record by its offset, and what is done with it: a line that is joined to others, and what they have become,
+// begin at the same offset.
+func markOf(r *record.Record, joining int64) int64 { return r.Offset<<1 | joining }
+
+// OffsetOf is the offset of the record that a mark names.
+func OffsetOf(mark int64) int64 { return mark >> 1 }
+
+// begin marks r, and reports whether it is to be worked on.
+func (c *Chain) begin(r *record.Record, joining int64) bool {
+	if c.at == nil {
+		return true
+	}
+	mark := markOf(r, joining)
+	if c.suspect != nil && !c.suspect(r, mark) {
+		return false
+	}
+	*c.at = mark + 1
+	return true
+}
+
 // take passes one record on to what comes first in the chain.
 func (c *Chain) take(b *record.Batch, r *record.Record, now int64) {
 	switch {
 	case r.Marker:
 		c.deliver(b, r)
 	case c.groups != nil:
-		c.groups.add(c, b, *r, now)
+		if c.begin(r, 1) {
+			c.groups.add(c, b, *r, now)
+		}
 	default:
 		c.emit(b, r, now)
 	}
@@ -228,6 +259,9 @@ func (c *Chain) truncate(b *record.Batch) {
 
 // emit is the chain behind multiline. r may lie in the batch, at or behind where it is delivered to.
 func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
+	if !c.begin(r, 0) {
+		return
+	}
 	if !passes(c.lines, b, r) {
 		c.filtered.Add(1)
 		return

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,7 @@ func TestABlockedStreamIsTriedWithLittleAndLessOften(t *testing.T) {
 		m.write(strings.Repeat(strings.Repeat("x", 99)+"\n", 100_000))
 		f, _ := b.attach(m)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		before := len(o.sizes)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -381,11 +383,12 @@ func TestABusyPartOfABackendHoldsUpItsOwnStreamsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blocking)
 		defer b.stop()
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		b.out.say(func(_ context.Context, batch *record.Batch) error {
 			var p output.Partial
 			for i := range batch.Records {
-				if slow && batch.Records[i].Source.Stream == "evil" {
+				if slow.Load() && batch.Records[i].Source.Stream == "evil" {
 					p.Retry = append(p.Retry, i)
 				}
 			}
@@ -418,7 +421,7 @@ func TestABusyPartOfABackendHoldsUpItsOwnStreamsAlone(t *testing.T) {
 		}
 		require.Less(t, worst, 2500*time.Millisecond)
 		require.Contains(t, f.Status(time.Now()).Waiting.Reason, "429")
-		slow = false
+		slow.Store(false)
 		time.Sleep(time.Minute)
 		require.Len(t, b.out.of("evil"), strings.Count(string(evil.data), "\n"))
 		require.Empty(t, b.out.twice())
@@ -533,6 +536,7 @@ func TestAStreamThatIsReadAgainIsCountedOnce(t *testing.T) {
 			m.write(fmt.Sprintf("line %d\ndrop me %d\n", i, i))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Greater(t, opened, 3)
 		s := f.Status(time.Now())
 		accountsAgree(t, s.Counts)

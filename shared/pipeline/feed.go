@@ -39,6 +39,7 @@ type Feed struct {
 	route    Route
 	overhead int // bytes a record beside line and fields
 
+	shard  *shard
 	reader reader
 	ledger ledger
 
@@ -155,6 +156,7 @@ func (f *Feed) restart(epoch uint32, now time.Time) bool {
 		f.hold.Store(now.Add(readAgain).UnixNano())
 		return false
 	}
+	f.watch()
 	if s, ok := f.route.Stream.(rewinder); ok {
 		s.Rewind(pos.Low)
 	}
@@ -192,13 +194,13 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		r.full, last = false, false // the same bytes hold more, after a pause
 	}
 	if c := r.chain; c != nil {
-		c.Apply(b, from, ns, last)
+		f.apply(b, from, ns, last)
 		for replay && c.Pending() {
 			b.Rollback(mark)
-			c.Apply(b, from, ns, last)
+			f.apply(b, from, ns, last)
 		}
 		if !replay && !failed {
-			c.Expire(b, ns)
+			f.expire(b, ns)
 		}
 		r.ending, last = last && c.Pending(), last && !c.Pending()
 	}
@@ -222,7 +224,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 func (f *Feed) drain(fl *inflightBatch, now time.Time) {
 	r := &f.reader
 	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
-	r.chain.Apply(b, from, now.UnixNano(), false)
+	f.apply(b, from, now.UnixNano(), false)
 	last := r.ending && !r.pending()
 	if len(b.Records) > from || !r.pending() {
 		f.book(fl, from, 0, b.Added(mark), last, now)
@@ -282,6 +284,11 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		s.read.records = int64(size)
 	}
 	s.read.bytes = n
+	if r.suspects != nil {
+		s.read.records += r.suspects.aside.records
+		s.refused, s.refusedBytes = r.suspects.aside.records, min(n, r.suspects.aside.bytes)
+		r.suspects.aside = tally{}
+	}
 	l.mu.Lock()
 	if l.settled != nil {
 		fl.batch.Records = fl.batch.Records[:from+len(l.settled.remove(fl.batch.Records[from:], &s))]

@@ -26,7 +26,7 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 	f.noteSkipped(now)
 	f.noteError(failed, now)
 	if r.chain != nil {
-		r.chain.Apply(b, from, now.UnixNano(), failed == nil)
+		f.apply(b, from, now.UnixNano(), failed == nil)
 	}
 	if failed != nil || r.pending() { // the gap is met again behind what is pending
 		r.cursor += int64(n)

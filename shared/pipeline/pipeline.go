@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/park"
+	"github.com/remora-logs/remora/shared/poison"
 )
 
 // Config bounds how records are batched and sent.
@@ -79,6 +80,12 @@ type Pipeline struct {
 	sinks map[string]*sink
 	store *checkpoint.Store
 	dead  *deadLetters
+	aside *deadLetters // of records that killed the process
+	// watch marks what is parsed and filtered; nil if that can't be. Chains run under alone where isolating is set: a
+	// suspect has it for itself.
+	watch     *poison.Watch
+	isolating bool
+	alone     sync.RWMutex
 	// parked is nil if the store of parked records can't be used: then streams wait instead.
 	parked *park.Store
 
@@ -105,6 +112,7 @@ func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.L
 	for name, l := range sinks {
 		p.sinks[name] = newSink(p, name, l, cfg)
 	}
+	p.watchRecords(store.Dir(), cfg)
 	p.openParked(filepath.Join(store.Dir(), "parked"), cfg)
 	return p
 }
@@ -161,6 +169,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 	}
 	p.dead.close()
 	p.closeParked()
+	p.closeWatch()
 }
 
 // Drain waits until all feeds are done, which they become when their streams have ended, or until ctx ends. It reports

@@ -27,6 +27,8 @@ type reader struct {
 	tailTorn  bool  // what follows scannedTo did not come, so that nothing whole can: it may be gone
 	finished  bool  // nothing more is to be read
 
+	suspects *suspects // nil where no record of the stream is one
+
 	retryAt time.Time // after an error
 	failing bool
 

@@ -87,6 +87,7 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 		var all *output.Blocked
 		var tooLarge *output.TooLarge
 		var no *output.Refused
+		longest := time.Duration(forever)
 		switch {
 		case err == nil:
 			s.sink.state.accepted(s, time.Now())
@@ -103,7 +104,8 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 			if busySince.IsZero() {
 				busySince = now
 			}
-			if len(p.records) > 0 && now.Sub(busySince)+partial.After > busyInPlace {
+			longest = busyInPlace - now.Sub(busySince)
+			if len(p.records) > 0 && partial.After >= longest {
 				s.leaveBusy(f, p, partial)
 				p.records = nil
 			}
@@ -132,7 +134,7 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 			continue
 		}
 		s.sink.state.failed(s, err, time.Now())
-		if err := s.wait(ctx, err); err != nil {
+		if err := s.wait(ctx, err, longest); err != nil {
 			return err
 		}
 	}
@@ -171,9 +173,10 @@ func (s *shard) leaveBusy(f *inflightBatch, p portion, partial *output.Partial) 
 	}
 }
 
-// wait pauses before the next attempt: as long as the backend asked for, and at least as long as the back-off requires.
-func (s *shard) wait(ctx context.Context, err error) error {
-	pause := s.pause.NextBackOff()
+// wait pauses before the next attempt: as long as the backend asked for, and as long as the back-off requires if longest
+// allows it.
+func (s *shard) wait(ctx context.Context, err error, longest time.Duration) error {
+	pause := min(s.pause.NextBackOff(), longest)
 	var throttled *output.Throttled
 	var partial *output.Partial
 	if errors.As(err, &throttled) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/remora-logs/remora/shared/poison"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -25,6 +26,7 @@ type shard struct {
 	idle     chan *inflightBatch
 	ready    chan *inflightBatch
 	pause    *backoff.ExponentialBackOff
+	slot     poison.Slot // where it marks the record that is parsed and filtered
 
 	added chan struct{} // a feed was, and the shard may have been without any
 
@@ -59,6 +61,8 @@ func (s *shard) add(f *Feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeds = append(s.feeds, f)
+	f.shard = s
+	f.watch()
 	owner := ownerOf(f.route.Source)
 	if s.shares[owner] == nil {
 		s.shares[owner] = new(share)

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/remora-logs/remora/shared/poison"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// setAsideBytes bounds the file of records that killed the process, where there is no file of dead letters; as these it is
+// renamed to FILE.1 then.
+const setAsideBytes = 16 << 20
+
+// watchRecords begins to mark which records are parsed and filtered, one slot for each shard.
+func (p *Pipeline) watchRecords(dir string, cfg Config) {
+	p.aside = p.dead
+	if cfg.DeadLetter == "" {
+		p.aside = &deadLetters{path: filepath.Join(dir, "set-aside.jsonl"), limit: setAsideBytes}
+	}
+	shards := 0
+	for _, l := range p.sinks {
+		shards += len(l.shards)
+	}
+	w, err := poison.Open(dir, shards, p.log)
+	if err != nil {
+		p.log.Warn("a record that kills the process while it is parsed will not be found", "error", err)
+		return
+	}
+	p.watch, p.isolating = w, w.Any()
+	slot := 0
+	for _, l := range p.sinks {
+		for _, s := range l.shards {
+			s.slot = w.Slot(slot)
+			slot++
+		}
+	}
+}
+
+func (p *Pipeline) closeWatch() {
+	if p.watch != nil {
+		_ = p.watch.Close()
+	}
+	if p.aside != p.dead {
+		p.aside.close()
+	}
+}
+
+// suspects is what a reader knows of records that may kill the process.
+type suspects struct {
+	deaths map[int64]int // by mark
+	alone  int64         // mark of the record that is worked on with all other chains standing still, or -1
+	aside  tally         // records that were set aside in this turn
+}
+
+// watch makes the reader's chain mark its records. It is called when the reader has a new chain.
+func (f *Feed) watch() {
+	w := f.pipeline.watch
+	if w == nil || f.reader.chain == nil {
+		return
+	}
+	var suspect func(*record.Record, int64) bool
+	if of := w.Of(f.route.Source.ID, f.key.Output); of != nil {
+		f.reader.suspects = &suspects{deaths: of, alone: -1}
+		suspect = f.suspect
+	}
+	f.reader.chain.Watch(f.shard.slot.At(), suspect)
+}
+
+// apply gives the batch's records from index from to the chain. Only meanwhile is one of them marked.
+func (f *Feed) apply(b *record.Batch, from int, now int64, last bool) {
+	f.enterChain()
+	f.reader.chain.Apply(b, from, now, last)
+	f.leaveChain()
+}
+
+// expire ends the chain's old groups of lines.
+func (f *Feed) expire(b *record.Batch, now int64) {
+	f.enterChain()
+	f.reader.chain.Expire(b, now)
+	f.leaveChain()
+}
+
+// enterChain names the feed in its shard's slot.
+func (f *Feed) enterChain() {
+	p := f.pipeline
+	if p.isolating {
+		p.alone.RLock()
+	}
+	if p.watch != nil {
+		f.shard.slot.Enter(f.route.Source.ID, f.key.Output)
+	}
+}
+
+// leaveChain empties the slot.
+func (f *Feed) leaveChain() {
+	p := f.pipeline
+	if p.watch != nil {
+		*f.shard.slot.At() = 0
+	}
+	if p.isolating {
+		f.survived()
+		p.alone.RUnlock()
+	}
+}
+
+// suspect is asked by the chain before it works on a record. It returns false for one that is set aside.
+func (f *Feed) suspect(r *record.Record, mark int64) bool {
+	*f.shard.slot.At() = 0 // the record before it is done
+	f.survived()
+	s, p := f.reader.suspects, f.pipeline
+	deaths := s.deaths[mark]
+	switch {
+	case deaths >= poison.AsideAfter:
+		f.setAside(r, deaths)
+		return false
+	case deaths >= poison.AloneAfter && p.isolating:
+		p.alone.RUnlock()
+		p.alone.Lock()
+		s.alone = mark
+	}
+	return true
+}
+
+// survived ends the time that a record has for itself.
+func (f *Feed) survived() {
+	s, p := f.reader.suspects, f.pipeline
+	if s == nil || s.alone < 0 {
+		return
+	}
+	p.watch.Clear(f.route.Source.ID, f.key.Output, s.alone)
+	delete(s.deaths, s.alone)
+	s.alone = -1
+	p.alone.Unlock()
+	p.alone.RLock()
+}
+
+// setAside keeps a record that has killed the process too often. It is never sent, because it could not be filtered.
+func (f *Feed) setAside(r *record.Record, deaths int) {
+	reason := fmt.Sprintf("the process died %d times while this record was parsed or filtered", deaths)
+	if err := f.pipeline.aside.put(f.key.Output, r, reason); err != nil {
+		f.log().Error("a record that killed the process can't be kept, only counted", "error", err)
+	}
+	f.log().Error("set aside a record: the process died while it was parsed or filtered", "offset", r.Offset, "deaths", deaths,
+		"path", f.pipeline.aside.path)
+	l := &f.ledger
+	l.mu.Lock()
+	l.losses.Error, l.losses.Since = reason, time.Now()
+	l.mu.Unlock()
+	f.reader.suspects.aside.add(tally{records: 1, bytes: sizeOf(r)})
+}

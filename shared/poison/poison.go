@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package poison finds records that kill the process while they are parsed or filtered, so that it does not die of them
+// for ever: it would read them again after each restart.
+//
+// Each worker has a slot in a mapped file, and writes to it which record it works on. The kernel keeps what was written
+// when the process dies, so the next one finds the records that were being worked on. A slot is empty while nothing is
+// parsed or filtered: a process that is killed while a backend is down leaves no mark.
+package poison
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A record is processed alone after AloneAfter deaths with its mark, so that no other can be to blame for the next one,
+// and set aside after AsideAfter.
+const AloneAfter, AsideAfter = 2, 3
+
+// maxSuspects bounds how many records are remembered. Most of them were only worked on when something else killed the
+// process; the oldest are forgotten first.
+const maxSuspects = 1024
+
+// A slot: the record's mark plus one, or 0; the source's identity; the output's name. All of it is in one cache line.
+const (
+	slotSize           = 64
+	idAt, idSize       = 8, 24
+	outputAt, nameSize = 32, 32
+)
+
+// Suspect is a record that was worked on when a process died.
+type Suspect struct {
+	Source string `json:"source"` // record.Source.ID
+	Output string `json:"output"`
+	Mark   int64  `json:"mark"` // names the record in its source: see format.Chain.Watch
+	Deaths int    `json:"deaths"`
+}
+
+// Watch is the marks of this process and the suspects of those before it.
+type Watch struct {
+	path string // of the suspects
+	log  *slog.Logger
+	mem  []byte // the mapped file
+
+	mu       sync.Mutex
+	suspects []Suspect // the oldest first
+}
+
+// Open reads which records earlier processes died of, and maps slots for workers in dir. It fails where the file can't be
+// had or mapped; then nothing is watched.
+func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
+	w := &Watch{path: filepath.Join(dir, "suspects.json"), log: log}
+	if text, err := os.ReadFile(w.path); err == nil {
+		if err := json.Unmarshal(text, &w.suspects); err != nil {
+			log.Warn("suspects can't be read; they are forgotten", "path", w.path, "error", err)
+			w.suspects = nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("suspects: %w", err)
+	}
+	marks := filepath.Join(dir, "processing")
+	old, err := os.ReadFile(marks)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("marks: %w", err)
+	}
+	died := w.accuse(old)
+	if w.mem, err = mapped(marks, slots*slotSize); err != nil {
+		return nil, fmt.Errorf("marks %s: %w", marks, err)
+	}
+	if died {
+		if err := w.save(); err != nil { // before anything is worked on: it may kill us
+			log.Error("suspects can't be stored", "error", err)
+		}
+	}
+	clear(w.mem)
+	return w, nil
+}
+
+// accuse counts a death for each mark in old, and reports whether there is one.
+func (w *Watch) accuse(old []byte) (died bool) {
+	for ; len(old) >= slotSize; old = old[slotSize:] {
+		at := int64(binary.NativeEndian.Uint64(old))
+		if at <= 0 {
+			continue
+		}
+		died = true
+		s := Suspect{Source: text(old[idAt : idAt+idSize]), Output: text(old[outputAt : outputAt+nameSize]), Mark: at - 1}
+		if i := w.find(s.Source, s.Output, s.Mark); i >= 0 {
+			s = w.suspects[i]
+			w.suspects = slices.Delete(w.suspects, i, i+1)
+		}
+		s.Deaths++
+		w.suspects = append(w.suspects, s)
+		w.log.Warn("the process died while this record was parsed or filtered", "source", s.Source, "output", s.Output,
+			"mark", s.Mark, "deaths", s.Deaths)
+	}
+	w.suspects = w.suspects[max(0, len(w.suspects)-maxSuspects):]
+	return died
+}
+
+func text(p []byte) string {
+	p, _, _ = bytes.Cut(p, []byte{0})
+	return string(p)
+}
+
+func (w *Watch) find(source, output string, mark int64) int {
+	return slices.IndexFunc(w.suspects, func(s Suspect) bool {
+		return s.Source == source && s.Output == output && s.Mark == mark
+	})
+}
+
+// mapped maps a file of size bytes that are allocated: where a disk is full, a write to memory would end the process.
+func mapped(path string, size int) ([]byte, error) {
+	size = max(size, os.Getpagesize())
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(size)); err != nil {
+		if _, err := f.WriteAt(make([]byte, size), 0); err != nil { // a file system that can't allocate
+			return nil, err
+		}
+	}
+	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+// save stores the suspects. Under mu, or before the watch is shared.
+func (w *Watch) save() error {
+	p, err := json.Marshal(w.suspects)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(w.path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(p)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(w.path+".tmp", w.path)
+}
+
+// Of returns how many deaths each mark of a source on its way to an output is suspected of; only those that are to be
+// processed alone or set aside.
+func (w *Watch) Of(source, output string) map[int64]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var of map[int64]int
+	for _, s := range w.suspects {
+		if s.Source == source && s.Output == output && s.Deaths >= AloneAfter {
+			if of == nil {
+				of = map[int64]int{}
+			}
+			of[s.Mark] = s.Deaths
+		}
+	}
+	return of
+}
+
+// Any reports whether there is a record that is to be processed alone.
+func (w *Watch) Any() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.suspects, func(s Suspect) bool { return s.Deaths >= AloneAfter && s.Deaths < AsideAfter })
+}
+
+// Clear forgets a suspect: it was processed, alone, and the process lives.
+func (w *Watch) Clear(source, output string, mark int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := w.find(source, output, mark)
+	if i < 0 {
+		return
+	}
+	w.suspects = slices.Delete(w.suspects, i, i+1)
+	if err := w.save(); err != nil {
+		w.log.Error("suspects can't be stored", "error", err)
+	}
+}
+
+// Slot is where one worker writes what it works on.
+type Slot struct{ mem *[slotSize]byte }
+
+// Slot returns the slot of worker i.
+func (w *Watch) Slot(i int) Slot {
+	return Slot{(*[slotSize]byte)(w.mem[i*slotSize:])}
+}
+
+// At is where the worker writes the mark plus one of the record that it works on, and 0 when it has ended. It is plain
+// memory: only this worker writes it, and only another process reads it.
+func (s Slot) At() *int64 { return (*int64)(unsafe.Pointer(s.mem)) }
+
+// Enter names the source and the output of the records that follow.
+func (s Slot) Enter(source, output string) {
+	clear(s.mem[idAt:])
+	copy(s.mem[idAt:idAt+idSize], source)
+	copy(s.mem[outputAt:outputAt+nameSize], output)
+}
+
+// Close gives the memory back. Slots are not used after it.
+func (w *Watch) Close() error { return unix.Munmap(w.mem) }
