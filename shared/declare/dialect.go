@@ -371,5 +371,5 @@ func unknownKey(path string) string {
 	case "index", "topic":
 		return "unknown key; it is a tag: write " + path + "=… into the key tags"
 	}
-	return "unknown key" + didYouMean(path, fixed)
+	return "unknown key" + didYouMean(path, slices.Concat(fixed, recent))
 }

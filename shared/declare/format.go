@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/remora-logs/remora/shared/logformat"
 	"github.com/remora-logs/remora/shared/pattern"
 	"github.com/remora-logs/remora/shared/timefmt"
 )
@@ -61,6 +62,10 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 		_, err = timefmt.New("", value)
 	case "time_key":
 		value = strings.TrimSpace(value)
+	case "log_format":
+		if d.Format == "nginx" || d.Format == "apache2" { // else the option is refused
+			_, err = logformat.Compile(d.Format, value, "")
+		}
 	case "keys":
 		if len(SplitList(value)) == 0 {
 			err = fmt.Errorf("%s names no column", quote(value))

@@ -57,7 +57,7 @@ func (r *reader) defaults(options map[string]string, others []string) []group {
 		}
 		path, ok := optionPath(key)
 		if !ok {
-			r.warning(key, "unknown option, it is ignored"+didYouMean(key, fixed))
+			r.warning(key, "unknown option, it is ignored"+didYouMean(key, slices.Concat(fixed, recent)))
 			continue
 		}
 		if strings.TrimSpace(options[key]) == "" {

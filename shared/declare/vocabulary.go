@@ -15,9 +15,10 @@ var formatOptions = map[string][]string{
 	"none":         {},
 	"json":         {"keep_message", "time_format", "time_key", "time_zone"},
 	"csv":          {"keep_message", "keys", "time_format", "time_key", "time_zone"},
-	"nginx":        {"keep_message"},
-	"apache2":      {"keep_message"},
+	"nginx":        {"keep_message", "log_format", "time_zone"},
+	"apache2":      {"keep_message", "log_format", "time_zone"},
 	"apache_error": {"keep_message", "time_zone"},
+	"nginx_error":  {"keep_message", "time_zone"},
 	"regexp":       {"keep_message", "pattern", "time_format", "time_key", "time_zone"},
 }
 
@@ -41,7 +42,7 @@ var encodings = map[string]string{
 // fixed are all paths but the source and those with a part of the user's own choice.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
-	"format.keep_message", "format.keys", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
+	"format.keep_message", "format.keys", "format.log_format", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
 	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset",
 	"multiline.max_lines", "multiline.max_bytes", "multiline.timeout",
 	"keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit",
@@ -50,7 +51,8 @@ var fixed = []string{
 
 // recent are paths that were added after logs had been named by everything else. In a variable they are keys only where a
 // log of the name before them is declared and the value is no source; else they belong to the name, as they always did:
-// aliyun_logs_my_streams=/x.log declares my_streams. New words go here, not into fixed.
+// aliyun_logs_my_streams=/x.log declares my_streams. New words go here; into fixed go only those of two parts, like
+// format.schema, that end no name.
 var recent = []string{"streams", "tags_from"}
 
 // foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent, but not in our own files,

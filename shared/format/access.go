@@ -15,13 +15,14 @@ import (
 //
 //	common     addr ident user [time] "request" status bytes
 //	combined   … "referer" "agent"
-//	vhost      host:port before either of them (Apache's vhost_combined)
+//	before     a virtual host, or a list of forwarders, before either of them: see head
 //	appended   behind combined: see tail
+//	ssl        [time] addr protocol cipher "request" bytes (Apache's ssl_request_log)
 //
 // Fields have the names of nginx's variables. What is written as - is absent.
 //
 //	field                  what                                        JSON
-//	vhost                  host:port of the server, where logged       string
+//	vhost                  the server, with a port where logged        string
 //	remote_addr            the peer                                    string
 //	remote_ident           by RFC 1413                                 string
 //	remote_user            by basic authentication                     string
@@ -31,31 +32,37 @@ import (
 //	body_bytes_sent                                                    number
 //	http_referer                                                       string
 //	http_user_agent                                                    string
+//	ssl_protocol, ssl_cipher  of ssl_request_log                       string
+//	extra                  what can't be told, as it stands            string
 //
-// The time becomes the record's. \xHH and the other escapes that servers write within quotes are resolved, unless that
-// makes something that is not text: then they stay as they are.
+// The time becomes the record's. A column is a field only where there is no doubt which it is: everything else is in
+// extra, because a wrong value is worse than none. Bytes stay as the server escaped them, but for \" and \\.
 type access struct {
 	time, iso *timefmt.Parser
 	names     accessNames
 	scratch   []byte
+
+	// Of the line at hand: the columns that can't be told, and the size of the body.
+	extra []byte
+	size  int64
 }
 
 type accessNames struct {
-	vhost, addr, ident, user, method, path, protocol, request, status, size, referer, agent member
-	tail                                                                                    tailNames
+	vhost, addr, ident, user, method, path, protocol, request, status, size, referer, agent, sslProtocol, sslCipher, extra member
+	tail                                                                                                                   tailNames
 }
 
-func newAccess(n *names) (*access, error) {
+func newAccess(name func(key string) member) (*access, error) {
 	clf, err := timefmt.New("%d/%b/%Y:%H:%M:%S %z", "")
 	if err != nil {
 		return nil, err
 	}
 	iso, err := timefmt.New("rfc3339", "")
-	name := n.member
 	return &access{time: clf, iso: iso, names: accessNames{
 		vhost: name("vhost"), addr: name("remote_addr"), ident: name("remote_ident"), user: name("remote_user"),
 		method: name("method"), path: name("path"), protocol: name("protocol"), request: name("request"),
 		status: name("status"), size: name("body_bytes_sent"), referer: name("http_referer"), agent: name("http_user_agent"),
+		sslProtocol: name("ssl_protocol"), sslCipher: name("ssl_cipher"), extra: name("extra"),
 		tail: newTailNames(name),
 	}}, err
 }
@@ -63,6 +70,9 @@ func newAccess(n *names) (*access, error) {
 // parse implements parser.
 func (f *access) parse(b *record.Batch, r *record.Record) problem {
 	p := r.Line
+	if len(p) > 0 && p[0] == '[' {
+		return f.parseSSL(b, r)
+	}
 	open, end := f.findTime(p)
 	if open < 0 {
 		return unparsed("no time in brackets was found", 0)
@@ -73,34 +83,45 @@ func (f *access) parse(b *record.Batch, r *record.Record) problem {
 	}
 	b.Arena = slices.Grow(b.Arena, 2*len(p)+256)
 	at, a := len(b.Arena), b.Arena
-	if a, ok = f.who(a, p[:open-1]); !ok {
+	f.extra = f.extra[:0]
+	if a, ok = f.head(a, p[:open-1]); !ok {
 		return unparsed("address, identity and user were expected", 0)
 	}
-	i := end + 1
-	a, i = f.request(a, p, i+1)
+	request, i, plain := quotes(p, end+2)
 	if i < 0 {
 		return unparsed("no request in quotes was found", end+1)
 	}
-	start := i
-	if a, i = f.numbers(a, p, i); i < 0 {
-		return unparsed("status and bytes were expected", start)
-	}
-	for _, name := range [...]member{f.names.referer, f.names.agent} {
-		if i == len(p) {
-			break
-		}
-		start = i
-		if a, i = f.quoted(a, name, p, i+1); i < 0 {
-			return unparsed("referer and agent in quotes were expected", start)
-		}
+	a = f.request(a, request, plain)
+	if a, i, ok = f.numbers(a, p, i); ok {
+		a, i = f.refererAndAgent(a, p, i)
 	}
 	if i < len(p) {
-		a = f.tail(a, p[i:])
+		a = f.tail(a, p, i, len(request))
 	}
 	r.Time = ns
-	f.scratch = trimmed(f.scratch)
+	a = f.rest(a)
 	finish(b, r, a, at)
 	return problem{}
+}
+
+// rest appends what could not be told, and ends the line.
+func (f *access) rest(a []byte) []byte {
+	if len(f.extra) > 0 {
+		a = f.names.extra.appendText(a, f.extra)
+	}
+	f.scratch, f.extra = trimmed(f.scratch), trimmed(f.extra)
+	return a
+}
+
+// unknown notes columns that can't be told.
+func (f *access) unknown(p []byte) {
+	if p = bytes.Trim(p, " "); len(p) == 0 {
+		return
+	}
+	if len(f.extra) > 0 {
+		f.extra = append(f.extra, ' ')
+	}
+	f.extra = append(f.extra, p...)
 }
 
 // maxTime is how long a time in brackets can be, at most. It bounds the search for the second bracket, so that a line of
@@ -137,111 +158,155 @@ func (f *access) parseTime(text []byte, ref int64) (int64, bool) {
 	return f.time.Parse(text, ref)
 }
 
-// who takes apart what stands before the time: addr ident user. addr may be a list with commas, where it was taken from
-// X-Forwarded-For, and user may hold blanks.
-func (f *access) who(a, p []byte) ([]byte, bool) {
-	addr, rest, ok := cutList(p)
-	ident, user, ok2 := bytes.Cut(rest, blank)
-	if !ok || !ok2 || len(addr) == 0 {
-		return a, false
+// parseSSL takes a line of Apache's ssl_request_log apart.
+func (f *access) parseSSL(b *record.Batch, r *record.Record) problem {
+	text, rest, ok := bracketed(r.Line)
+	if !ok {
+		return unparsed("no time in brackets was found", 0)
 	}
-	if next, rest, ok := bytes.Cut(user, blank); ok && string(ident) != "-" && string(next) == "-" && isVhost(addr) {
-		a = f.names.vhost.appendText(a, addr)
-		addr, ident, user = ident, next, rest
+	ns, ok := f.parseTime(text, r.Time)
+	if !ok {
+		return unparsed("the time was not understood", 1)
 	}
-	a = f.names.addr.appendText(a, addr)
-	if string(ident) != "-" {
-		a = f.names.ident.appendText(a, ident)
+	quote := bytes.Index(rest, []byte(` "`))
+	if quote < 0 {
+		return unparsed("no request in quotes was found", len(text)+2)
 	}
-	if string(user) != "-" && len(user) > 0 {
-		a = f.names.user.appendText(a, user)
+	columns := rest[:quote]
+	request, i, plain := quotes(rest, quote+1)
+	if i < 0 {
+		return unparsed("no request in quotes was found", len(text)+2)
 	}
-	return a, true
+	at, a := len(b.Arena), b.Arena
+	f.extra = f.extra[:0]
+	addr, columns, _ := bytes.Cut(columns, blank)
+	protocol, cipher, three := bytes.Cut(columns, blank)
+	if three && bytes.IndexByte(cipher, ' ') < 0 && (isAddress(addr) || isHost(addr)) && isTLS(protocol) {
+		a = f.names.addr.appendText(a, addr)
+		a = f.text(a, f.names.sslProtocol, protocol, true)
+		a = f.text(a, f.names.sslCipher, cipher, true)
+	} else {
+		f.unknown(rest[:quote])
+	}
+	a = f.request(a, request, plain)
+	end := i + 1
+	if end < len(rest) {
+		end = digits(rest, end)
+	}
+	switch {
+	case end > i+1 && end == len(rest):
+		a = f.names.size.appendNumber(a, rest[i+1:end])
+	case i < len(rest) && string(rest[i:]) != " -":
+		f.unknown(rest[i:])
+	}
+	r.Time = ns
+	a = f.rest(a)
+	finish(b, r, a, at)
+	return problem{}
 }
 
-var blank = []byte(" ")
+// isTLS reports whether p is what servers call a version of TLS, or a dash for a connection without.
+func isTLS(p []byte) bool { return starts(p, "TLSv", "SSLv", "DTLSv") || string(p) == "-" }
 
-// cutList cuts p behind its first word, to which what follows a comma belongs.
-func cutList(p []byte) (word, rest []byte, ok bool) {
-	for i := 0; i < len(p); i++ {
-		if p[i] == ' ' && (i == 0 || p[i-1] != ',') {
-			return p[:i], p[i+1:], true
-		}
-	}
-	return p, nil, false
-}
-
-// isVhost reports whether word is host:port.
-func isVhost(word []byte) bool {
-	i := bytes.LastIndexByte(word, ':')
-	return i > 0 && i+1 < len(word) && digits(word, i+1) == len(word)
-}
-
-// numbers reads status and bytes, each with a blank before it.
-func (f *access) numbers(a, p []byte, i int) ([]byte, int) {
+// numbers reads status and bytes, each with a blank before it. ok says that these are there, and not something else: then
+// i is behind them.
+func (f *access) numbers(a, p []byte, i int) (_ []byte, end int, ok bool) {
+	start, before := i, a
+	f.size = 0
 	for _, name := range [...]member{f.names.status, f.names.size} {
+		if i == len(p) {
+			break // the bytes need not be logged
+		}
 		if i+1 >= len(p) || p[i] != ' ' {
-			return a, -1
+			return before, start, false
 		}
 		i++
 		end := digits(p, i)
 		switch {
 		case end > i:
 			a = name.appendNumber(a, p[i:end])
+			f.size, _ = integer(p[i:end]) // of the second, in the end
 		case p[i] == '-':
 			end++
+			f.size = 0
 		default:
-			return a, -1
+			return before, start, false
+		}
+		if end < len(p) && p[end] != ' ' || i == start+1 && end-i != 3 && p[i] != '-' { // a status has three digits
+			return before, start, false
 		}
 		i = end
 	}
-	if i < len(p) && p[i] != ' ' {
-		return a, -1
-	}
-	return a, i
+	return a, i, true
 }
 
-// request reads the request in its quotes, which begin at i. What is no request line stays whole: servers log whatever
-// was sent to them.
-func (f *access) request(a, p []byte, i int) ([]byte, int) {
-	inside, end, plain := quotes(p, i)
-	if end < 0 {
-		return a, -1
+// refererAndAgent reads these, if both are there: in quotes, or as dashes without. A single one may be either.
+func (f *access) refererAndAgent(a, p []byte, i int) (_ []byte, end int) {
+	if i == len(p) {
+		return a, i
 	}
-	n := 0
-	for n < len(inside) && isMethod(inside[n]) {
+	referer, second, plainReferer := column(p, i)
+	if second < 0 {
+		return a, i
+	}
+	agent, end, plainAgent := column(p, second)
+	if end < 0 {
+		if second == len(p) && string(referer) == "-" {
+			return a, second
+		}
+		return a, i
+	}
+	a = f.text(a, f.names.referer, referer, plainReferer)
+	return f.text(a, f.names.agent, agent, plainAgent), end
+}
+
+// column reads a blank and behind it a string in quotes or a dash, from i; end is -1 if there is no such thing.
+func column(p []byte, i int) (inside []byte, end int, plain bool) {
+	if i+1 < len(p) && p[i] == ' ' && p[i+1] == '-' && (i+2 == len(p) || p[i+2] == ' ') {
+		return p[i+1 : i+2], i + 2, true
+	}
+	if i >= len(p) || p[i] != ' ' {
+		return nil, -1, false
+	}
+	return quotes(p, i+1)
+}
+
+// request takes the request apart. What is no request line stays whole: servers log whatever was sent to them. Any token
+// is a method (RFC 9110); without a protocol only one in capitals, because HTTP/0.9 had no others.
+func (f *access) request(a, inside []byte, plain bool) []byte {
+	n, capitals := 0, true
+	for n < len(inside) && isToken[inside[n]] {
+		capitals = capitals && (inside[n] >= 'A' && inside[n] <= 'Z' || inside[n] == '-' || inside[n] == '_')
 		n++
 	}
 	if n == 0 || n == len(inside) || inside[n] != ' ' {
-		return f.text(a, f.names.request, inside, plain), end
+		return f.text(a, f.names.request, inside, plain)
 	}
 	path, protocol := inside[n+1:], []byte(nil)
 	if last := bytes.LastIndexByte(path, ' '); last >= 0 {
-		if path, protocol = path[:last], path[last+1:]; !bytes.HasPrefix(protocol, []byte("HTTP/")) {
-			return f.text(a, f.names.request, inside, plain), end
-		}
+		path, protocol = path[:last], path[last+1:]
+	}
+	if protocol == nil && !capitals || protocol != nil && !starts(protocol, "HTTP/") {
+		return f.text(a, f.names.request, inside, plain)
 	}
 	a = f.names.method.appendText(a, inside[:n])
 	a = f.text(a, f.names.path, path, plain)
 	if protocol != nil {
 		a = f.text(a, f.names.protocol, protocol, plain)
 	}
-	return a, end
+	return a
 }
 
-func isMethod(c byte) bool { return c >= 'A' && c <= 'Z' || c == '-' || c == '_' }
-
-// quoted reads a blank and a string in quotes, which begin at i.
-func (f *access) quoted(a []byte, name member, p []byte, i int) ([]byte, int) {
-	if p[i-1] != ' ' {
-		return a, -1
+// isToken has the characters of a token (RFC 9110, 5.6.2).
+var isToken = func() (set [256]bool) {
+	for c := range set {
+		set[c] = isAlnum(byte(c))
 	}
-	inside, end, plain := quotes(p, i)
-	if end < 0 {
-		return a, -1
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		set[c] = true
 	}
-	return f.text(a, name, inside, plain), end
-}
+	return set
+}()
 
 // text appends what was in quotes; nothing if that is - or nothing.
 func (f *access) text(a []byte, name member, inside []byte, plain bool) []byte {
@@ -253,6 +318,18 @@ func (f *access) text(a []byte, name member, inside []byte, plain bool) []byte {
 		inside = f.scratch
 	}
 	return name.appendText(a, inside)
+}
+
+// appendUnquoted appends what was in quotes, without the backslashes that servers put before quotes and backslashes. All
+// else stays as it was escaped: \x16 may be a byte that is no text, and C:\path is no escape at all.
+func appendUnquoted(dst, s []byte) []byte {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\') {
+			i++
+		}
+		dst = append(dst, s[i])
+	}
+	return dst
 }
 
 // quotes finds the string in quotes that begins at i: its inside, and the index behind it, which is the end of p or a

@@ -12,11 +12,12 @@ import "bytes"
 //	upstream_connect_time, upstream_header_time      number of seconds; a list where several upstreams were asked
 //	request_length, bytes_received, bytes_sent       number
 //	proxy_upstream_name, upstream_addr, req_id, …    what ingress-nginx appends
-//	extra                                            whatever else is there, as it stands
+//
+// In a list, null stands for an upstream that has no number, so that it goes with the list of addresses.
 type tailNames struct {
-	forwarded, extra, received, sent member
-	times                            [4]member // by timeNames
-	ingress                          [9]ingressName
+	forwarded, received, sent member
+	times                     [4]member // by timeNames
+	ingress                   [9]ingressName
 }
 
 // Indices of tailNames.times.
@@ -37,7 +38,7 @@ type ingressName struct {
 
 func newTailNames(name func(key string) member) tailNames {
 	n := tailNames{
-		forwarded: name("http_x_forwarded_for"), extra: name("extra"), received: name("bytes_received"), sent: name("bytes_sent"),
+		forwarded: name("http_x_forwarded_for"), received: name("bytes_received"), sent: name("bytes_sent"),
 		ingress: [9]ingressName{
 			{name("request_length"), true}, {name("request_time"), true}, {name("proxy_upstream_name"), false},
 			{name("proxy_alternative_upstream_name"), false}, {name("upstream_addr"), false},
@@ -59,44 +60,59 @@ type token struct {
 	start int
 }
 
-// tail reads what follows the combined format. Which of the usual fields a token is, is told by what it looks like and by
-// which ones came before; with the first that can't be told the rest of the line becomes the field extra.
-func (f *access) tail(a, p []byte) []byte {
+// tail reads what follows the combined format in p from i on. Tokens are recognised by their form, where it leaves no
+// doubt, and by what came before: forwarders are the first, then a time of the request, then one of the upstream. With
+// the first token that can't be told, the rest of the line is unknown.
+func (f *access) tail(a, p []byte, i, request int) []byte {
 	names := &f.names.tail
-	forwarded, seen := false, [len(timeNames)]bool{}
-	for i := 0; ; {
+	seen := [len(timeNames)]bool{}
+	var took []byte         // the time of the request, if it was told by its form
+	before, at := len(a), i // what there was of a before it, and where it stands
+	for first := true; ; first = false {
 		t, end := nextToken(p, i)
 		if end < 0 {
-			break
+			return a
 		}
-		if i == 0 && isInteger(&t) {
-			if out, ok := f.wholeTail(a, p); ok {
+		if first {
+			if out, ok := f.wholeTail(a, p, i, request); ok {
 				return out
 			}
 		}
-		if t.kind == '"' && !forwarded && isForwarded(t.text) {
-			forwarded = true
-			a = f.text(a, names.forwarded, t.text, t.plain)
-		} else if which, value, ok := timeToken(&t, &seen); ok {
+		which, value, known := timeToken(&t, &seen)
+		switch {
+		case first && t.kind == '"' && string(t.text) == "-":
+		case first && t.kind == '"' && isForwarded(t.text):
+			a = names.forwarded.appendText(a, t.text)
+		case known && which == responseTime && took != nil && !within(value, took):
+			// An upstream can't take longer than the request: these two are something else, and the first is taken back.
+			f.unknown(p[at:])
+			return a[:before]
+		case known:
 			seen[which] = true
+			if which == requestTime && t.kind != '=' {
+				took, before, at = value, len(a), t.start
+			}
 			a = appendNumbers(a, names.times[which], value)
-		} else {
-			return names.extra.appendText(a, p[t.start:])
+		default:
+			f.unknown(p[t.start:])
+			return a
 		}
 		i = end
 	}
-	return a
 }
 
 // wholeTail reads those tails that have a form as a whole: Apache's combinedio and what ingress-nginx appends.
-func (f *access) wholeTail(a, p []byte) ([]byte, bool) {
+func (f *access) wholeTail(a, p []byte, from, request int) ([]byte, bool) {
 	var space [9]token
 	tokens := space[:0]
-	end := 0
+	end := from
 	for len(tokens) < cap(tokens) {
 		t, next := nextToken(p, end)
 		if next < 0 {
 			break
+		}
+		if len(tokens) == 0 && !isInteger(&t) {
+			return a, false
 		}
 		tokens, end = append(tokens, t), next
 	}
@@ -106,11 +122,34 @@ func (f *access) wholeTail(a, p []byte) ([]byte, bool) {
 		return a, false
 	case isIngress(tokens):
 		return f.ingress(a, tokens), true
-	case len(tokens) == 2 && isInteger(&tokens[1]):
+	case len(tokens) == 2 && f.isInOut(&tokens[0], &tokens[1], request):
 		a = names.received.appendNumber(a, tokens[0].text)
 		return names.sent.appendNumber(a, tokens[1].text), true
 	}
 	return a, false
+}
+
+// isInOut reports whether two numbers are %I %O: a request has at least its line, two ends of line and the protocol, and
+// what was sent has at least the body. %T %D of a slow request, 1 1051234, is not taken for it: there the second number's
+// whole millions are the first.
+func (f *access) isInOut(in, out *token, request int) bool {
+	if !isInteger(in) || !isInteger(out) {
+		return false
+	}
+	received, ok1 := integer(in.text)
+	sent, ok2 := integer(out.text)
+	return ok1 && ok2 && received >= int64(request)+4 && sent >= f.size && sent/1e6 != received
+}
+
+// integer is the value of digits; not ok beyond 10^18.
+func integer(p []byte) (v int64, ok bool) {
+	if len(p) > 18 {
+		return 0, false
+	}
+	for _, c := range p {
+		v = v*10 + int64(c-'0')
+	}
+	return v, true
 }
 
 // nextToken reads the token behind i; end is where it ends, -1 if there is none. What can't be read as one is one to the
@@ -127,26 +166,26 @@ func nextToken(p []byte, i int) (t token, end int) {
 		if inside, end, plain := quotes(p, i); end >= 0 {
 			return token{'"', inside, plain, i}, end
 		}
+		return token{'?', p[i:], true, i}, len(p)
 	case '[':
-		if n := bytes.IndexByte(p[i:], ']'); n >= 0 {
+		n := bytes.IndexByte(p[i:], ']')
+		if n >= 0 && (i+n+1 == len(p) || p[i+n+1] == ' ') {
 			return token{'[', p[i+1 : i+n], true, i}, i + n + 1
 		}
-	default:
-		end = bareEnd(p, i)
-		return token{' ', p[i:end], true, i}, end
 	}
-	return token{'?', p[i:], true, i}, len(p)
+	end = bareEnd(p, i)
+	return token{' ', p[i:end], true, i}, end
 }
 
 // bareEnd is the end of the bare token that begins at i: a blank that is not part of a list, and not in a value's quotes.
 func bareEnd(p []byte, i int) int {
-	for ; i < len(p); i++ {
+	for start := i; i < len(p); i++ {
 		switch {
-		case p[i] == '"' && p[i-1] == '=':
+		case p[i] == '"' && i > start && p[i-1] == '=':
 			if end := closing(p, i+1); end > 0 {
 				i = end
 			}
-		case p[i] == ' ' && p[i-1] != ',' && p[i-1] != ':' && !starts(p[i:], " : "):
+		case p[i] == ' ' && (i == start || p[i-1] != ',' && p[i-1] != ':') && !starts(p[i:], " : "):
 			return i
 		}
 	}
@@ -156,10 +195,12 @@ func bareEnd(p []byte, i int) int {
 // isIngress reports whether tokens are those of ingress-nginx: length, time, [upstream], [alternative], address, length,
 // time, status, id.
 func isIngress(tokens []token) bool {
-	if len(tokens) != 9 && len(tokens) != 8 {
+	n := len(tokens)
+	if n != 9 && n != 8 {
 		return false
 	}
-	return isInteger(&tokens[0]) && isNumbers(tokens[1].text) && tokens[2].kind == '[' && tokens[len(tokens)-1].kind == ' '
+	return isInteger(&tokens[0]) && isNumbers(tokens[1].text) && tokens[2].kind == '[' && (n == 8 || tokens[3].kind == '[') &&
+		isNumbers(tokens[n-4].text) && isNumbers(tokens[n-3].text) && isNumbers(tokens[n-2].text) && tokens[n-1].kind == ' '
 }
 
 // ingress appends the fields of tokens; older versions have no alternative upstream.
@@ -182,17 +223,17 @@ func (f *access) ingress(a []byte, tokens []token) []byte {
 }
 
 // timeToken tells which time t is, one that was not seen yet: rt=0.004 and urt="0.004" say so themselves; of mere numbers,
-// which nginx writes with their milliseconds, the first is the time of the request and the second that of the upstream. A
-// whole number may be anything: Apache's %D is in microseconds. value is a number, a list or a dash.
+// which nginx writes with their milliseconds, the first is the time of the request and the second that of the upstream.
+// value is a number, a list or a dash. A t that says so itself gets the kind =.
 func timeToken(t *token, seen *[len(timeNames)]bool) (which int, value []byte, ok bool) {
 	if t.kind != ' ' && t.kind != '"' {
 		return 0, nil, false
 	}
-	if isNumbers(t.text) {
-		if seen[requestTime] {
-			which = responseTime
-		}
-		return which, t.text, !seen[which] && (string(t.text) == "-" || bytes.IndexByte(t.text, '.') >= 0)
+	if seen[requestTime] {
+		which = responseTime
+	}
+	if !seen[which] && (which == requestTime && isSeconds(t.text) || which == responseTime && isSecondsList(t.text)) {
+		return which, t.text, true
 	}
 	name, value, found := bytes.Cut(t.text, []byte("="))
 	if t.kind != ' ' || !found {
@@ -203,40 +244,61 @@ func timeToken(t *token, seen *[len(timeNames)]bool) (which int, value []byte, o
 	}
 	for which, names := range timeNames {
 		if string(name) == names[0] || string(name) == names[1] {
+			t.kind = '='
 			return which, value, !seen[which] && isNumbers(value)
 		}
 	}
 	return 0, nil, false
 }
 
-func isInteger(t *token) bool {
-	return t.kind == ' ' && len(t.text) > 0 && digits(t.text, 0) == len(t.text)
+// isSeconds reports whether p is a time as nginx prints it: with exactly three decimals, and below 10^6, for the time of
+// day has ten digits before the point.
+func isSeconds(p []byte) bool {
+	n := len(p)
+	return n >= 5 && n <= 10 && p[n-4] == '.' && digits(p, 0) == n-4 && digits(p, n-3) == n
 }
 
-// isForwarded reports whether text can be X-Forwarded-For: addresses, what stands for hidden ones, or a dash for none. A
-// number is none.
-func isForwarded(text []byte) bool {
-	if isNumbers(text) {
-		return string(text) == "-"
-	}
-	for _, c := range text {
-		if !inAddress[c] {
-			return bytes.Contains(text, []byte("unknown"))
+// isSecondsList reports whether p is a list of such times, in which dashes may stand, or a dash alone.
+func isSecondsList(p []byte) bool {
+	for len(p) > 0 {
+		number, rest, ok := nextNumber(p)
+		if !ok || string(number) != "-" && !isSeconds(number) {
+			return false
 		}
+		if len(rest) == 0 {
+			return true
+		}
+		p = rest
+	}
+	return false
+}
+
+// within reports whether none of the times in list is longer than took, which is rounded as they are.
+func within(list, took []byte) bool {
+	limit := millis(took) + 1
+	for len(list) > 0 {
+		number, rest, _ := nextNumber(list)
+		if string(number) != "-" && millis(number) > limit {
+			return false
+		}
+		list = rest
 	}
 	return true
 }
 
-// inAddress has the characters of lists of addresses, with ports, zones and obfuscated identifiers (RFC 7239).
-var inAddress = func() (set [256]bool) {
-	for c := range set {
-		set[c] = isHex(byte(c))
+// millis is a time with three decimals in ms.
+func millis(p []byte) (v int64) {
+	for _, c := range p {
+		if c != '.' {
+			v = v*10 + int64(c-'0')
+		}
 	}
-	for _, c := range []byte(".:, []_%") {
-		set[c] = true
-	}
-	return set
-}()
+	return v
+}
+
+func isInteger(t *token) bool {
+	return t.kind == ' ' && len(t.text) > 0 && digits(t.text, 0) == len(t.text)
+}
 
 // nextNumber takes the first element off a list of numbers as nginx writes the times of its upstreams: between servers
 // stands a comma, between groups of servers a colon, and for one that was not asked a dash.
@@ -277,7 +339,7 @@ func isNumbers(p []byte) bool {
 	return false
 }
 
-// appendNumbers appends the member with a number, or a list of numbers without the dashes.
+// appendNumbers appends the member with a number, or a list of numbers.
 func appendNumbers(a []byte, name member, p []byte) []byte {
 	number, rest, _ := nextNumber(p)
 	if len(rest) == 0 {
@@ -290,16 +352,15 @@ func appendNumbers(a []byte, name member, p []byte) []byte {
 		return a
 	}
 	a = append(append(a, name...), '[')
-	empty := true
-	for len(p) > 0 {
-		number, p, _ = nextNumber(p)
-		if string(number) == "-" {
-			continue
-		}
-		if !empty {
+	for first := true; len(p) > 0; first = false {
+		if number, p, _ = nextNumber(p); !first {
 			a = append(a, ',')
 		}
-		a, empty = appendJSONNumber(a, number), false
+		if string(number) == "-" {
+			a = append(a, "null"...)
+		} else {
+			a = appendJSONNumber(a, number)
+		}
 	}
 	return append(a, ']')
 }

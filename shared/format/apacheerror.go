@@ -15,30 +15,33 @@ import (
 //	[Wed Oct 11 14:32:52 2000] [error] [client 127.0.0.1] text
 //	[Fri Sep 09 10:42:29.902022 2011] [core:error] [pid 35708:tid 4328636416] (13)Permission denied: [client [::1]:52341] AH00035: text, referer: http://…
 //
+// Before the client there may be the place in Apache's source, mod_ssl.c(820):, from the level debug on.
+//
 //	field               what                                         JSON
 //	module              2.4                                          string
 //	level                                                            string
 //	pid, tid            2.4                                          number
 //	client, client_port whose request it was about; the port in 2.4  string, number
 //	error_code          AH00035                                      string
+//	file, line          of Apache's source                           string, number
 //	http_referer                                                     string
 //	message             the text, with the system's error before it  string
 //
 // The time becomes the record's. It has no zone of its own: that is what time_zone is for.
 type apacheError struct {
-	time                                                          *timefmt.Parser
-	module, level, pid, tid, client, port, code, referer, message member
+	time, iso                                                                 *timefmt.Parser
+	module, level, pid, tid, client, port, code, file, line, referer, message member
 }
 
-func newApacheError(options map[string]string, n *names) (*apacheError, error) {
+func newApacheError(options map[string]string, name func(key string) member) (*apacheError, error) {
 	time, err := timefmt.New("%a %b %d %H:%M:%S %Y", options["time_zone"])
 	if err != nil {
 		return nil, fmt.Errorf("format.time_zone: %w", err)
 	}
-	name := n.member
-	return &apacheError{time: time, module: name("module"), level: name("level"), pid: name("pid"), tid: name("tid"),
-		client: name("client"), port: name("client_port"), code: name("error_code"), referer: name("http_referer"),
-		message: name("message")}, nil
+	iso, err := timefmt.New("rfc3339", options["time_zone"])
+	return &apacheError{time: time, iso: iso, module: name("module"), level: name("level"), pid: name("pid"),
+		tid: name("tid"), client: name("client"), port: name("client_port"), code: name("error_code"), file: name("file"),
+		line: name("line"), referer: name("http_referer"), message: name("message")}, err
 }
 
 // parse implements parser.
@@ -47,7 +50,11 @@ func (f *apacheError) parse(b *record.Batch, r *record.Record) problem {
 	if !ok {
 		return unparsed("no time in brackets was found", 0)
 	}
-	ns, ok := f.time.Parse(text, r.Time)
+	time := f.time
+	if len(text) > 4 && text[4] == '-' { // %{cu}t
+		time = f.iso
+	}
+	ns, ok := time.Parse(text, r.Time)
 	if !ok {
 		return unparsed("the time was not understood", 1)
 	}
@@ -123,6 +130,10 @@ func (f *apacheError) process(a, p []byte) []byte {
 // text appends what stands behind the brackets that each line has: the system's error, the client, a code, the message
 // and the referer, all of which may be missing but the message.
 func (f *apacheError) text(a, p []byte, ports bool) []byte {
+	if file, line, rest := sourceLine(p); file != nil {
+		a = f.file.appendText(a, file)
+		a, p = f.line.appendNumber(a, line), rest
+	}
 	system, p := systemError(p)
 	if client, rest, ok := prefixed(p, "client "); ok {
 		a, p = f.address(a, client, ports), rest
@@ -165,15 +176,29 @@ func systemError(p []byte) (system, rest []byte) {
 	return p[:end+n+1], p[end+n+2:]
 }
 
-// address appends the client: 127.0.0.1 or ::1, with ports 127.0.0.1:80 or ::1:80, which is how Apache writes it, or
-// [::1]:80.
+// sourceLine takes mod_ssl.c(820): off the beginning of p.
+func sourceLine(p []byte) (file, line, rest []byte) {
+	open := bytes.IndexByte(p[:min(len(p), 100)], '(')
+	if open < 3 || p[open-2] != '.' || p[open-1] != 'c' && p[open-1] != 'h' {
+		return nil, nil, p
+	}
+	for _, c := range p[:open] {
+		if !isAlnum(c) && c != '_' && c != '-' && c != '.' && c != '/' {
+			return nil, nil, p
+		}
+	}
+	end := digits(p, open+1)
+	if end == open+1 || !starts(p[end:], "): ") {
+		return nil, nil, p
+	}
+	return p[:open], p[open+1 : end], p[end+3:]
+}
+
+// address appends the client, without its port in 2.2 and with it in 2.4.
 func (f *apacheError) address(a, p []byte, ports bool) []byte {
 	host, port := p, []byte(nil)
-	if i := bytes.LastIndexByte(p, ':'); ports && i > 0 && digits(p, i+1) == len(p) {
-		host, port = p[:i], p[i+1:]
-	}
-	if n := len(host); n > 2 && host[0] == '[' && host[n-1] == ']' {
-		host = host[1 : n-1]
+	if ports {
+		host, port = splitPort(p)
 	}
 	a = f.client.appendText(a, host)
 	if len(port) > 0 {

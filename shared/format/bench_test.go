@@ -24,6 +24,8 @@ const (
 	errorLine = `[Fri Sep 09 10:42:29.902022 2011] [core:error] [pid 35708:tid 4328636416] [client 72.15.99.187:52341] AH00128: File does not exist: /usr/local/apache2/htdocs/favicon.ico, referer: http://shop.example.com`
 )
 
+const nginxErrorLine = `2026/11/21 07:41:07 [error] 29#31: *4711 open() "/usr/share/nginx/html/x" failed (2: No such file or directory), client: 192.0.2.7, server: localhost, request: "GET /x HTTP/1.1", host: "shop.example", referrer: "http://a.example/"`
+
 const regexpPattern = `^(?P<addr>\S+) - (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?P<request>[^"]*)" (?P<status>\d+) (?P<size>\d+)`
 
 // declared are the formats with a line for each.
@@ -37,6 +39,9 @@ var declared = map[string]struct {
 	"nginx-tail":   {declare.Declaration{Format: "nginx"}, nginxLine + ` "198.51.100.7, 10.0.0.1" 0.120 0.001, 0.119`},
 	"apache2":      {declare.Declaration{Format: "apache2"}, nginxLine},
 	"apache_error": {declare.Declaration{Format: "apache_error"}, errorLine},
+	"nginx_error":  {declare.Declaration{Format: "nginx_error"}, nginxErrorLine},
+	"log_format": {declare.Declaration{Format: "nginx", FormatOptions: map[string]string{
+		"log_format": `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`}}, nginxLine},
 	"csv": {declare.Declaration{Format: "csv", FormatOptions: map[string]string{
 		"keys": "time,level,service,message,order,customer,items,took,path,addr,pod,zone,agent"}}, csvLine},
 	"csv-time": {declare.Declaration{Format: "csv", FormatOptions: map[string]string{"time_key": "time",

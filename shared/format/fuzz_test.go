@@ -103,12 +103,42 @@ func decode(t *testing.T, text []byte) (v any) {
 
 func FuzzAccess(f *testing.F) {
 	addGolden(f, "nginx", "apache2")
+	f.Add([]byte(`shop "1.2.3.4, unknown" ::1 - - [21/Nov/2026:07:41:07 +0000] "x" 200 - - -`))
+	f.Add([]byte(`[21/Nov/2026:07:41:07 +0000] ::1 TLSv1.3 X "GET /" 5`))
 	fuzzLines(f, declare.Declaration{Format: "nginx"}, func(*testing.T, []byte, *record.Record) {})
 }
 
 func FuzzApacheError(f *testing.F) {
 	addGolden(f, "apache_error_22", "apache_error_24")
 	fuzzLines(f, declare.Declaration{Format: "apache_error"}, func(*testing.T, []byte, *record.Record) {})
+}
+
+func FuzzNginxError(f *testing.F) {
+	f.Add([]byte(nginxErrorLine))
+	f.Add([]byte(`2026/11/21 07:41:07 [notice] 1#1: start, client: "a", client: b, host: "c", host: "d`))
+	fuzzLines(f, declare.Declaration{Format: "nginx_error"}, func(*testing.T, []byte, *record.Record) {})
+}
+
+// Whatever the format and the line, what comes out is sound; and a format is compiled or refused.
+func FuzzLogFormat(f *testing.F) {
+	f.Add("nginx", `$remote_addr - $remote_user [$time_local] "$request" $status "$http_user_agent"`, []byte(nginxLine))
+	f.Add("apache2", `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %D %%`, []byte(nginxLine))
+	f.Add("nginx", `log_format x '$a' ",$upstream_addr:";`, []byte("0.1, 0.2:"))
+	f.Fuzz(func(t *testing.T, server, text string, line []byte) {
+		if server != "nginx" && server != "apache2" {
+			return
+		}
+		src := newSource()
+		c, err := New(declare.Declaration{Format: server, FormatOptions: map[string]string{"log_format": text}}, src, Options{Log: quiet})
+		if err != nil || text == "" {
+			return
+		}
+		b := record.NewBatch(0)
+		b.Records = append(b.Records, record.Record{Line: line, Source: src, Time: readAt})
+		applyAll(c, b, 0, readAt, true)
+		require.Len(t, b.Records, 1)
+		requireSound(t, &b.Records[0])
+	})
 }
 
 func FuzzCSV(f *testing.F) {

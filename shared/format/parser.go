@@ -31,13 +31,18 @@ func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error
 	case "csv":
 		return newCSV(d.FormatOptions, n)
 	case "nginx", "apache2":
-		return newAccess(n)
+		if text := d.FormatOptions["log_format"]; text != "" {
+			return newLogFormat(text, d.FormatOptions["time_zone"], d.Format, n.member)
+		}
+		return newAccess(n.member)
 	case "apache_error":
-		return newApacheError(d.FormatOptions, n)
+		return newApacheError(d.FormatOptions, n.member)
+	case "nginx_error":
+		return newNginxError(d.FormatOptions, n.member)
 	case "regexp":
 		return newRegexp(d.FormatOptions, n, log)
 	}
-	return nil, fmt.Errorf("format: %q is none of none, json, csv, nginx, apache2, apache_error and regexp", d.Format)
+	return nil, fmt.Errorf("format: %q is unknown", d.Format)
 }
 
 // timeKey is the field that has the time, empty where none is declared. A time_format alone means time, as log-pilot's

@@ -135,9 +135,7 @@ func TestEveryPresetIsThere(t *testing.T) {
 
 func TestAppendUnquoted(t *testing.T) {
 	for in, want := range map[string]string{
-		`plain`: "plain", `\x22q\x22`: `"q"`, `\"\\\/`: `"\/`, `a\tb\nc\rd\be\ff\vg`: "a\tb\nc\rd\be\ff\vg", `\xe4\xbd\xa0`: "你",
-		`\u4f60\ud83d\ude00`: "你😀", `\u4f60\u597d`: "你好", `\xE4`: `\xE4`, `a\xFFb\x22`: `a\xFFb\x22`, `\`: `\`, `\x2`: `\x2`, `\xzz`: `\xzz`, `\uzzzz`: `\uzzzz`, `\ud83d`: "\ufffd",
-		`\u12`: `\u12`, `x\`: `x\`,
+		`plain`: "plain", `\x22q\x22`: `\x22q\x22`, `\"\\\/`: `"\\/`, `a\tb`: `a\tb`, `C:\path`: `C:\path`, `\u4f60`: `\u4f60`, `\`: `\`, `x\`: `x\`, `\\\"`: `\"`,
 	} {
 		assert.Equal(t, want, string(appendUnquoted(nil, []byte(in))), in)
 	}
@@ -151,17 +149,28 @@ func TestTail(t *testing.T) {
 		` "-"`:                                 ``,
 		` "unknown, 10.0.0.1"`:                 `,"http_x_forwarded_for":"unknown, 10.0.0.1"`,
 		` "shop.example.com"`:                  `,"extra":"\"shop.example.com\""`,
-		` 0.1 0.2 0.3`:                         `,"request_time":0.1,"upstream_response_time":0.2,"extra":"0.3"`,
-		` "0.1" "-, 0.2"`:                      `,"request_time":0.1,"upstream_response_time":[0.2]`,
+		` 0.300 0.200 0.300`:                   `,"request_time":0.300,"upstream_response_time":0.200,"extra":"0.300"`,
+		` 0.100 0.200 0.300`:                   `,"extra":"0.100 0.200 0.300"`,
+		` 0.1 0.2`:                             `,"extra":"0.1 0.2"`,
+		` - 0.200`:                             `,"extra":"- 0.200"`,
+		` 1763712000.123`:                      `,"extra":"1763712000.123"`,
+		` "-" "198.51.100.7"`:                  `,"extra":"\"198.51.100.7\""`,
+		` "2001:db8::7, [2001:db8::8]:443,_a"`: `,"http_x_forwarded_for":"2001:db8::7, [2001:db8::8]:443,_a"`,
+		` "0.250" "-, 0.200"`:                  `,"request_time":0.250,"upstream_response_time":[null,0.200]`,
 		` request_time=1 rt=2`:                 `,"request_time":1,"extra":"rt=2"`,
 		` rt=1 urt=`:                           `,"request_time":1,"extra":"urt="`,
-		` rt=1 urt="0.1, 0.2 : -"`:             `,"request_time":1,"upstream_response_time":[0.1,0.2]`,
+		` rt=1 urt="0.1, 0.2 : -"`:             `,"request_time":1,"upstream_response_time":[0.1,0.2,null]`,
 		` "open`:                               `,"extra":"\"open"`,
 		` [a`:                                  `,"extra":"[a"`,
 		` 1234`:                                `,"extra":"1234"`,
-		` 7 8`:                                 `,"bytes_received":7,"bytes_sent":8`,
-		` a b c d e f g h i j k l m n o p q r`: `,"extra":"a b c d e f g h i j k l m n o p q r"`,
-		` 1 0.5 [up] 10.0.0.1:80 5 0.5 200 id`: `,"request_length":1,"request_time":0.5,"proxy_upstream_name":"up","upstream_addr":"10.0.0.1:80","upstream_response_length":5,"upstream_response_time":0.5,"upstream_status":200,"req_id":"id"`,
+		` 7 8`:                                 `,"extra":"7 8"`,
+		` 18 1`:                                `,"bytes_received":18,"bytes_sent":1`,
+		` 17 8`:                                `,"extra":"17 8"`,
+		` 312 0`:                               `,"extra":"312 0"`,
+		` 18 18051234`:                         `,"extra":"18 18051234"`,
+		` 5 0.010 [up] [] [::1]:80, [::2]:80 5, - 0.010, - 502, - id`: `,"request_length":5,"request_time":0.010,"proxy_upstream_name":"up","upstream_addr":"[::1]:80, [::2]:80","upstream_response_length":[5,null],"upstream_response_time":[0.010,null],"upstream_status":[502,null],"req_id":"id"`,
+		` a b c d e f g h i j k l m n o p q r`:                        `,"extra":"a b c d e f g h i j k l m n o p q r"`,
+		` 1 0.5 [up] 10.0.0.1:80 5 0.5 200 id`:                        `,"request_length":1,"request_time":0.5,"proxy_upstream_name":"up","upstream_addr":"10.0.0.1:80","upstream_response_length":5,"upstream_response_time":0.5,"upstream_status":200,"req_id":"id"`,
 	} {
 		assert.Equal(t, front+want, string(apply(t, declare.Declaration{Format: "nginx"}, line+tail).Fields), tail)
 	}
