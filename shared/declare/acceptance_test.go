@@ -33,7 +33,7 @@ func load(t testing.TB, path string) []acceptance {
 
 // declarations.json holds log-pilot's dialect; more.json what is ours, and the corners of both.
 func TestAcceptance(t *testing.T) {
-	for _, path := range []string{"testdata/declarations.json", "testdata/more.json"} {
+	for _, path := range []string{"testdata/declarations.json", "testdata/more.json", "testdata/formats.json"} {
 		for _, c := range load(t, path) {
 			t.Run(c.Name, func(t *testing.T) {
 				set := New(c.Prefix).Read(Input{Labels: c.Labels, Env: c.Env})

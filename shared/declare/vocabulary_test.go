@@ -43,7 +43,7 @@ func declaredPaths(want []Declaration, seen map[string]bool) {
 func TestEveryWordHasACase(t *testing.T) {
 	seen := map[string]bool{}
 	written := map[string]bool{} // paths of the keys of all cases, as they are spelled with dots
-	for _, path := range []string{"testdata/declarations.json", "testdata/more.json"} {
+	for _, path := range []string{"testdata/declarations.json", "testdata/more.json", "testdata/formats.json"} {
 		for _, c := range load(t, path) {
 			declaredPaths(c.Want, seen)
 			keys := slices.Collect(maps.Keys(c.Labels))
