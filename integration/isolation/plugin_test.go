@@ -20,7 +20,7 @@ func TestPluginServesInnocents(t *testing.T) {
 	p := &driver{plugin, plugin.PID(t)}
 
 	for _, s := range strangers {
-		options := append([]string{"--log-opt", "cache-disabled=true"}, s.options...)
+		options := append([]string{"--name", "isolation-" + s.name, "--log-opt", "cache-disabled=true"}, s.options...)
 		options = append(options, "--label", "aliyun.logs."+s.name+"=stdout")
 		for key, value := range s.keys {
 			options = append(options, "--label", "aliyun.logs."+s.name+"."+key+"="+value)

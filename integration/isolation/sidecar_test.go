@@ -305,7 +305,7 @@ func about(s telemetry.Snapshot, name string) string {
 		}
 	}
 	for _, p := range s.Problems {
-		if strings.Contains(p.Key, name) || strings.Contains(p.Message, name) {
+		if strings.Contains(p.Container+" "+p.Key+" "+p.Message, name) {
 			said.WriteString(p.Key + ": " + p.Message + "\n")
 		}
 	}
