@@ -296,28 +296,36 @@ func complaints(t *testing.T, s telemetry.Snapshot, strangers []stranger) {
 	}
 }
 
-// about is all that the status says is wrong with a declaration.
+// about is all that the status says is wrong with a declaration; empty for nothing.
 func about(s telemetry.Snapshot, name string) string {
-	var said strings.Builder
+	var said []string
 	for _, l := range s.Logs {
-		if l.Declaration == name {
-			said.WriteString(l.Error + "\n")
+		if l.Declaration != name {
+			continue
+		}
+		if l.Error != "" {
+			said = append(said, l.Error)
+		}
+		for _, b := range []*telemetry.Blocked{l.Waiting, l.Parked} {
+			if b != nil {
+				said = append(said, b.Destination+": "+b.Reason)
+			}
 		}
 	}
 	for _, p := range s.Problems {
 		if strings.Contains(p.Container+" "+p.Key+" "+p.Message, name) {
-			said.WriteString(p.Key + ": " + p.Message + "\n")
+			said = append(said, p.Key+": "+p.Message)
 		}
 	}
-	return said.String()
+	return strings.Join(said, "\n")
 }
 
 // clean asserts that no innocent's row shows an error, for none is theirs.
 func clean(t *testing.T, s telemetry.Snapshot) {
 	t.Helper()
 	for _, l := range s.Logs {
-		if strings.HasPrefix(l.Declaration, "innocent") && l.Error != "" {
-			t.Errorf("%s shows an error that is not its own: %s", l.Declaration, l.Error)
+		if said := about(s, l.Declaration); strings.HasPrefix(l.Declaration, "innocent") && said != "" {
+			t.Errorf("%s shows an error that is not its own: %s", l.Declaration, said)
 		}
 	}
 }
