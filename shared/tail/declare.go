@@ -41,7 +41,8 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 
 // End says that an origin's writer is gone: its files are searched once more and read to their ends, where a last line
 // without an end is a record. Then the origin is forgotten. The positions of files that are still there are kept for a
-// week, so that an origin that comes back resumes; those of files that are gone are not.
+// week, so that an origin that comes back resumes; those of files that are gone are not. What is copied, compressed or
+// truncated between End and the next Put is not followed.
 func (t *Tailer) End(id string) { t.request(request{id: id, phase: ending}) }
 
 // Withdraw says that nobody wants an origin's files any more. Their positions are kept for a week.
@@ -127,7 +128,7 @@ func (o *origin) quiet() bool {
 			return false
 		}
 	}
-	return o.phase == withdrawing || len(o.pending) == 0 && len(o.left) == 0
+	return o.phase == withdrawing || len(o.left) == 0
 }
 
 // park makes a stored stream of a generation that nobody reads. Without a stored position it is as if it had not been met.

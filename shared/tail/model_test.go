@@ -54,6 +54,7 @@ type model struct {
 	restore func() // the file system's inodes
 	all     bool   // the pattern selects rotated files too
 	up      bool
+	ended   bool // the origin has ended and is not back
 	files   map[string]*mfile // by name
 	removed []*mfile
 	written []*mline
@@ -105,7 +106,7 @@ func (m *model) run(t *rapid.T) {
 	actions := map[string]func(*rapid.T){
 		"write": m.write, "write again": m.write, "look": m.looks, "look again": m.looks, "rename": m.renames,
 		"copytruncate": m.copytruncates, "truncate": m.truncates, "remove": m.removes, "compress": m.compresses,
-		"restart": m.restarts, "block": m.blocks, "deafen": m.deafens, "late": m.late, "": func(*rapid.T) {},
+		"end": m.ends, "come back": m.comesBack, "remove root": m.removesRoot, "restart": m.restarts, "block": m.blocks, "deafen": m.deafens, "late": m.late, "": func(*rapid.T) {},
 	}
 	for name, act := range actions {
 		actions[name] = func(t *rapid.T) {
@@ -146,14 +147,46 @@ func (m *model) tell(what string) {
 // begin starts the sidecar, if it does not run.
 func (m *model) begin() {
 	if !m.up {
-		m.up = true
+		m.up, m.ended = true, false
 		m.start()
 	}
+}
+
+// ends says that the writer is gone, though the model goes on to write in its name.
+func (m *model) ends(*rapid.T) {
+	if !m.up || m.ended {
+		return
+	}
+	m.ended = true
+	m.tailer.End("")
+	for _, f := range m.files { // what is there is the end
+		f.tear()
+		f.open = false
+	}
+	for _, f := range m.removed {
+		f.tear()
+	}
+}
+
+func (m *model) comesBack(*rapid.T) {
+	if m.up && m.ended {
+		m.ended = false
+		m.set(m.selections...)
+	}
+}
+
+// removesRoot removes the directory that all files are in.
+func (m *model) removesRoot(*rapid.T) {
+	for name := range maps.Clone(m.files) {
+		m.take(name)
+	}
+	require.NoError(m, os.RemoveAll(m.dir))
 }
 
 // settle gives everything the time that it needs.
 func (m *model) settle() {
 	m.begin()
+	m.comesBack(nil)
 	for range 40 {
 		m.now = m.now.Add(time.Second)
 		m.look()
@@ -171,9 +204,8 @@ func (m *model) looks(t *rapid.T) {
 	m.tell("after the look")
 	m.check()
 	for name, f := range m.files {
-		if f.known = f.known || len(f.lines) > 0 && (name == liveName || m.all); f.known {
-			f.open = m.cfg.MaxOpen > 100
-		}
+		f.known = f.known || !m.ended && len(f.lines) > 0 && (name == liveName || m.all)
+		f.open = f.known && !m.ended && m.cfg.MaxOpen > 100
 	}
 }
 
@@ -270,6 +302,15 @@ func (m *model) lose(f *mfile) {
 	}
 }
 
+// forget says that nobody looks where what is in f goes: its writer is gone.
+func (m *model) forget(f *mfile) {
+	if m.ended {
+		for _, l := range f.lines {
+			l.excused = true
+		}
+	}
+}
+
 // shift makes room for one more rotated file.
 func (m *model) shift() {
 	for n := 3; n > 0; n-- {
@@ -295,7 +336,7 @@ func (m *model) take(name string) {
 	m.remove(name)
 	delete(m.files, name)
 	f.tear()
-	if !f.open || f.packed || !m.up {
+	if !f.open || f.packed || !m.up || m.ended {
 		m.lose(f)
 		return
 	}
@@ -323,6 +364,7 @@ func (m *model) copytruncates(t *rapid.T) {
 	if f == nil {
 		return
 	}
+	m.forget(f)
 	m.shift()
 	m.copy(liveName, rotation(1))
 	m.born(t, rotation(1))
@@ -361,6 +403,7 @@ func (m *model) compresses(t *rapid.T) {
 	if f == nil || m.files[name+".gz"] != nil {
 		return
 	}
+	m.forget(f)
 	m.compress(name)
 	m.born(t, name+".gz")
 	delete(m.files, name)

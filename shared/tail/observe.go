@@ -252,6 +252,10 @@ func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	g.moveBack() // for what may be its copy is judged by its own name
 	t.log.Info("file was truncated", "file", g.name(), "read", g.end.Load()-unread, "unread", unread)
 	t.vacate(o, g, now, truncated)
+	if o.over() { // its writer is gone, so what was written since is somebody else's
+		_ = body.Close() // opened for reading
+		return
+	}
 	s, err := statBody(body)
 	if err != nil { // the next scan finds it as a new file
 		t.problems.report(o.problem(g.name()), errors.Join(err, body.Close()))

@@ -312,7 +312,7 @@ func (t *Tailer) forget(now time.Time) {
 	var keys []checkpoint.Key
 	for _, o := range t.origins {
 		for _, g := range o.left {
-			if g.state != Remembered || len(g.readers) > 0 || now.Sub(g.since) < rememberFor && o.phase != ending {
+			if g.state != Remembered || len(g.readers) > 0 || now.Sub(g.since) < rememberFor {
 				continue
 			}
 			for _, p := range g.positions {
@@ -337,7 +337,7 @@ func (t *Tailer) forgetGone(now time.Time, keys []checkpoint.Key) {
 	for _, o := range t.origins {
 		gone := map[*generation]bool{}
 		for _, g := range slices.Clone(o.left) {
-			if g.state == Remembered && len(g.readers) == 0 && (now.Sub(g.since) >= rememberFor || o.phase == ending) {
+			if g.state == Remembered && len(g.readers) == 0 && now.Sub(g.since) >= rememberFor {
 				gone[g] = g.fire(Expired)
 				o.remove(g)
 			}
