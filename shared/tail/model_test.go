@@ -54,7 +54,7 @@ type model struct {
 	restore func() // the file system's inodes
 	all     bool   // the pattern selects rotated files too
 	up      bool
-	ended   bool // the origin has ended and is not back
+	ended   bool              // the origin has ended and is not back
 	files   map[string]*mfile // by name
 	removed []*mfile
 	written []*mline
@@ -268,7 +268,7 @@ func (m *model) writeTo(t *rapid.T, name string) {
 	if rapid.Bool().Draw(t, "unfinished") {
 		f.partial = add()
 		b.WriteString(f.partial.text[:len(f.partial.text)/2])
-		if name != liveName { // it may be taken for the end
+		if name != liveName || m.ended { // it may be taken for the end
 			f.partial.excused = true
 		}
 	}

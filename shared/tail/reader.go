@@ -24,7 +24,10 @@ type reader struct {
 	read     atomic.Int64
 	released atomic.Int64
 	ended    atomic.Int64 // where it was told that nothing follows, or -1
-	gap      *stream.Gap  // of a torn compressed file; guarded as proof is
+	// lastOff and lastTo are what ReadAt read last of a compressed file, and gap is where it ends too early; guarded as
+	// proof is.
+	lastOff, lastTo int64
+	gap             *stream.Gap
 	// ending says that what is there now is all there will be, detached that the pipeline was asked to let go of it, done
 	// that it has.
 	ending, detached, done atomic.Bool
@@ -104,9 +107,10 @@ func (r *reader) advance(to int64) {
 // within a compressed member may still grow.
 func (r *reader) readPacked(p []byte, off int64) (int, error) {
 	g := r.generation
-	before := r.read.Load()
 	n, err := g.body.ReadAt(p, off)
 	to := off + int64(n)
+	again := off == r.lastOff && to == r.lastTo
+	r.lastOff, r.lastTo = off, to
 	if n > 0 {
 		r.advance(to)
 	}
@@ -123,16 +127,18 @@ func (r *reader) readPacked(p []byte, off int64) (int, error) {
 			return n, io.EOF
 		}
 		return n, nil
-	case to > before: // what could be expanded is read first
-		r.gap = nil
+	case n > 0 && !again: // what could be expanded is read first
+		if r.gap != nil && to > r.gap.To {
+			r.gap = nil
+		}
 		g.ask(&g.suspect)
 		return n, nil
 	}
-	return r.torn(off, max(to, before), err)
+	return r.torn(off, to, err)
 }
 
-// torn is a read where a compressed file can't be expanded beyond at. While the file may still grow nothing follows for
-// now. Once it is given up, what was expanded of a last line that has no end, and all that follows, is a gap.
+// torn is a read where a compressed file can't be expanded beyond at, and nothing new was read. While the file may still
+// grow nothing follows for now. Once it is given up, what was expanded of a last line that has no end, and all that follows, is a gap.
 func (r *reader) torn(off, at int64, err error) (int, error) {
 	g := r.generation
 	if !errors.Is(err, gunzip.ErrTorn) && g.torn == "" {
@@ -143,9 +149,9 @@ func (r *reader) torn(off, at int64, err error) (int, error) {
 	case g.torn == "":
 		g.ask(&g.suspect)
 		return 0, nil
-	case r.gap != nil && off < r.gap.To:
+	case r.gap != nil && off >= r.gap.From && off < r.gap.To:
 		return 0, r.gap
-	case r.gap != nil || at > 0 && off == at && r.from == at: // it was told already, before a restart perhaps
+	case r.gap != nil && off >= r.gap.To || at > 0 && off == at && r.from == at: // it was told already, before a restart perhaps
 		g.end.Store(off)
 		return r.atEnd(off)
 	}

@@ -61,6 +61,7 @@ type rig struct {
 	maxLine     int
 	chunk       int
 	broken      func(path string) error // of opening a file
+	real        *realPipeline           // where it is used instead of the rig's own
 }
 
 func newRig(t testing.TB, selections ...Selection) *rig {
@@ -93,6 +94,9 @@ func (r *rig) start() *rig {
 	r.Helper()
 	cfg := r.cfg
 	cfg.Store, cfg.Sink = r.store, r
+	if r.real != nil {
+		cfg.Store, cfg.Sink = r.real.start(), r.real
+	}
 	cfg.Log = slog.New(slog.NewTextHandler(&r.log, nil))
 	cfg.Now = func() time.Time { return r.now }
 	t, err := New(cfg)
@@ -136,6 +140,9 @@ func (r *rig) generations() map[find.Inode]*generation { return r.tailer.origins
 // kill ends the sidecar as SIGKILL does: what is not in the store is gone.
 func (r *rig) kill() {
 	if r.tailer != nil {
+		if r.real != nil {
+			r.real.kill()
+		}
 		r.tailer.Close()
 		r.tailer, r.feeds = nil, nil
 	}
@@ -187,6 +194,10 @@ func (r *rig) Attach(s stream.Stream, _ *Origin, sel *Selection, path, output st
 // pump reads what there is, and commits what was read.
 func (r *rig) pump() {
 	r.Helper()
+	if r.real != nil {
+		r.real.pump()
+		return
+	}
 	for _, f := range slices.Clone(r.feeds) {
 		if !r.blocked {
 			r.read(f)
