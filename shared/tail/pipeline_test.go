@@ -140,7 +140,7 @@ func (p *realPipeline) kill() {
 }
 
 // pipelineShare is how many times fewer stories are told with the pipeline: each takes as many times longer.
-const pipelineShare = 20
+const pipelineShare = 10
 
 // TestModelWithThePipeline is TestModel with shared/pipeline in the place of the rig's own, which reads and commits in
 // the simplest way there is.
