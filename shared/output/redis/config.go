@@ -23,26 +23,26 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Host             string          `env:"REDIS_HOST" doc:"the server's name or address"`
-	Port             int             `env:"REDIS_PORT" envDefault:"6379" doc:"the port beside REDIS_HOST"`
-	Hosts            []string        `env:"REDIS_HOSTS" doc:"instead of REDIS_HOST: host:port of nodes of a cluster, or of the Sentinels, separated by commas"`
-	SentinelMaster   string          `env:"REDIS_SENTINEL_MASTER" doc:"name of the master to ask the Sentinels for, which REDIS_HOSTS then are"`
-	SentinelUser     string          `env:"REDIS_SENTINEL_USERNAME" doc:"user at the Sentinels"`
-	SentinelPassword settings.Secret `env:"REDIS_SENTINEL_PASSWORD" secret:"true" doc:"password at the Sentinels"`
-	Username         string          `env:"REDIS_USERNAME" doc:"user of the server's access list; default where not set. It needs the command of REDIS_DATATYPE, and no other but WAIT and SELECT where they are used"`
-	Password         settings.Secret `env:"REDIS_PASSWORD" secret:"true" doc:"the user's password"`
-	DB               int             `env:"REDIS_DB" envDefault:"0" doc:"number of the database"`
-	Datatype         string          `env:"REDIS_DATATYPE" envDefault:"list" doc:"list (RPUSH), stream (XADD, as the field record) or channel (PUBLISH)"`
-	Key              string          `env:"REDIS_KEY" envDefault:"{target}" doc:"key of the list or stream, or the channel; {target}, {declaration} and {any tag} stand for the record's. log-pilot's was filebeat"`
-	MaxLength        int64           `env:"REDIS_MAX_LENGTH" envDefault:"0" doc:"about how many entries a stream keeps; 0 keeps all. Lists are never trimmed"`
-	Idempotent       bool            `env:"REDIS_IDEMPOTENT" envDefault:"false" doc:"for streams on Redis 8.6 and later: entries have identities (IDMP), so that what is sent twice is stored once, as far as the stream's IDMP-MAXSIZE and IDMP-DURATION reach"`
-	WaitReplicas     int             `env:"REDIS_WAIT_REPLICAS" envDefault:"0" doc:"how many replicas have to have a batch before it is acknowledged"`
-	TLS              bool            `env:"REDIS_TLS" envDefault:"false" doc:"whether to speak TLS"`
-	CA               string          `env:"REDIS_SSL_CA" doc:"file with the authorities to trust, PEM; the system's where not set. It is read again when it changes, as are the two below"`
-	Cert             string          `env:"REDIS_SSL_CERT" doc:"file with the client's certificate, PEM"`
-	CertKey          string          `env:"REDIS_SSL_KEY" doc:"file with the key to it, PEM"`
-	Verify           bool            `env:"REDIS_SSL_VERIFY" envDefault:"true" doc:"whether the servers' certificates are checked"`
-	Timeout          time.Duration   `env:"REDIS_TIMEOUT" envDefault:"5s" doc:"how long the server may take for a mebibyte"`
+	Host             string          `env:"REDIS_HOST" doc:"Name or address of the server"`
+	Port             int             `env:"REDIS_PORT" envDefault:"6379" doc:"Port of REDIS_HOST"`
+	Hosts            []string        `env:"REDIS_HOSTS" doc:"Instead of REDIS_HOST: host:port of nodes of a cluster, or of the Sentinels, separated by commas"`
+	SentinelMaster   string          `env:"REDIS_SENTINEL_MASTER" doc:"Name of the master; REDIS_HOSTS then names the Sentinels"`
+	SentinelUser     string          `env:"REDIS_SENTINEL_USERNAME" doc:"User at the Sentinels"`
+	SentinelPassword settings.Secret `env:"REDIS_SENTINEL_PASSWORD" secret:"true" doc:"Password at the Sentinels"`
+	Username         string          `env:"REDIS_USERNAME" doc:"User of the server's access list; by default the user default. It needs the command of REDIS_DATATYPE, and WAIT and SELECT if they are used"`
+	Password         settings.Secret `env:"REDIS_PASSWORD" secret:"true" doc:"Password of the user"`
+	DB               int             `env:"REDIS_DB" envDefault:"0" doc:"Number of the database"`
+	Datatype         string          `env:"REDIS_DATATYPE" envDefault:"list" doc:"Type: list (RPUSH), stream (XADD, as the field record) or channel (PUBLISH)"`
+	Key              string          `env:"REDIS_KEY" envDefault:"{target}" doc:"Key of the list or stream, or the channel; {target}, {declaration} and {TAG} stand for the record's values. log-pilot's was filebeat"`
+	MaxLength        int64           `env:"REDIS_MAX_LENGTH" envDefault:"0" doc:"Approximate number of entries that a stream keeps; 0 keeps all. Lists are never trimmed"`
+	Idempotent       bool            `env:"REDIS_IDEMPOTENT" envDefault:"false" doc:"For streams on Redis 8.6 or later: give entries identities (IDMP), so that a resent record is stored once, as far as the stream's IDMP-MAXSIZE and IDMP-DURATION reach"`
+	WaitReplicas     int             `env:"REDIS_WAIT_REPLICAS" envDefault:"0" doc:"Number of replicas that must have a batch before it is acknowledged"`
+	TLS              bool            `env:"REDIS_TLS" envDefault:"false" doc:"Use TLS"`
+	CA               string          `env:"REDIS_SSL_CA" doc:"File with the certificate authorities to trust, PEM; by default the system's. Read again when it changes, like the two below"`
+	Cert             string          `env:"REDIS_SSL_CERT" doc:"File with the client certificate, PEM"`
+	CertKey          string          `env:"REDIS_SSL_KEY" doc:"File with the client certificate's key, PEM"`
+	Verify           bool            `env:"REDIS_SSL_VERIFY" envDefault:"true" doc:"Verify the servers' certificates"`
+	Timeout          time.Duration   `env:"REDIS_TIMEOUT" envDefault:"5s" doc:"Timeout of a request, per MiB"`
 }
 
 // Check reports values that can't be worked with.
