@@ -16,6 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/file"
 	"github.com/remora-logs/remora/shared/output/http"
 	"github.com/remora-logs/remora/shared/output/kafka"
+	"github.com/remora-logs/remora/shared/output/logstash"
 	"github.com/remora-logs/remora/shared/output/loki"
 	"github.com/remora-logs/remora/shared/output/null"
 	"github.com/remora-logs/remora/shared/output/otlp"
@@ -44,6 +45,7 @@ var Backends = []Backend{
 	backend("http", http.Open),
 	backend("syslog", syslog.Open),
 	backend("redis", redis.Open),
+	backend("logstash", logstash.Open),
 	backend("null", null.Open),
 }
 

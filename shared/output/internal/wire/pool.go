@@ -33,6 +33,8 @@ type Options struct {
 	Addresses []string
 	// Resolve, where it is not nil, finds the addresses for each new connection.
 	Resolve func(ctx context.Context) ([]string, error)
+	// InOrder prefers the first of the addresses that can be connected to, where others take turns.
+	InOrder bool
 	// TLS secures the connections; nil leaves them plain.
 	TLS *secure.Source
 	// Timeout is how long it may take to connect and to say hello, and how long an exchange may take by default.
@@ -167,7 +169,10 @@ func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 		}
 	}
 	var errs []error
-	first := int(p.next.Add(1) - 1)
+	first := 0
+	if !p.options.InOrder {
+		first = int(p.next.Add(1) - 1)
+	}
 	for i := range addresses {
 		address := addresses[(first+i)%len(addresses)]
 		c, err := p.dialOne(ctx, address)
