@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/pilot"
 )
 
 var version = "devel" // set by the linker
@@ -38,9 +39,9 @@ func main() {
 	if filepath.Base(os.Args[0]) == "healthz" { // log-pilot's liveness probe: /pilot/healthz
 		os.Args = []string{os.Args[0], "healthz"}
 	}
-	ofPilot := adopt()
+	ofPilot := pilot.Adopt()
 	var c cli
-	c.Run.warnings = append(ofPilot, unusedFiles()...)
+	c.Run.warnings = append(ofPilot, pilot.UnusedFiles()...)
 	c.Explain.Outputs = deliver.OutputNames()
 	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }

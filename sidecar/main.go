@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/explain"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/pilot"
 )
 
 var version = "devel" // set by the linker
@@ -38,9 +39,11 @@ Exit status: 0 success, and nothing was left to deliver; 1 it could not be done;
 wrong; 3 something was left to deliver, which the next start goes on with.`
 
 func main() {
+	ofPilot := append(pilot.Adopt(), pilot.UnusedFiles()...)
 	var c cli
+	c.Run.warnings = ofPilot
 	c.Explain.Outputs = deliver.OutputNames()
-	c.Explain.Protected = deliver.Protected()
+	c.Explain.Protected, c.Explain.Compat = deliver.Protected(), os.Getenv("REMORA_COMPAT")
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
@@ -49,13 +52,15 @@ func settingsTable() []settings.Section {
 	return deliver.Sections("Sidecar", new(config.Sidecar), new(origin.Pod))
 }
 
-type runCommand struct{}
+type runCommand struct {
+	warnings []string // about settings of log-pilot's
+}
 
 // Run tails until SIGTERM or SIGINT, and then drains.
-func (*runCommand) Run() error {
+func (r *runCommand) Run() error {
 	ctx, stop := command.Signals()
 	defer stop()
-	return run(ctx, config.Environ(), os.Environ())
+	return run(ctx, config.Environ(), os.Environ(), r.warnings...)
 }
 
 type drainCommand struct{}

@@ -42,11 +42,14 @@ type sidecar struct {
 }
 
 // run tails until ctx ends, and drains. variables are environ as the system gives it, with the order that declarations
-// have there. Nothing of it waits for a backend.
-func run(ctx context.Context, environ map[string]string, variables []string) error {
+// have there; warnings are logged. Nothing of it waits for a backend.
+func run(ctx context.Context, environ map[string]string, variables []string, warnings ...string) error {
 	c, err := open(environ)
 	if err != nil {
 		return err
+	}
+	for _, w := range warnings {
+		c.log.Warn("settings of log-pilot", "warning", w)
 	}
 	defer command.Settle(environ, c.log)()
 	c.delivery.Serve(c.report)

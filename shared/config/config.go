@@ -5,6 +5,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,6 +23,7 @@ import (
 type Common struct {
 	Prefix         string   `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
 	TagsFrom       []string `env:"REMORA_TAGS_FROM" envDefault:"POD_*,NODE_NAME,HOST_IP" doc:"Variables of the environment that annotations may use as tags; names with *, separated by commas"`
+	Compat         string   `env:"REMORA_COMPAT" doc:"Shape records as log-pilot did: filebeat or fluentd; PILOT_TYPE sets it too. Every record then has index and topic, the log's target"`
 	MaxRecordBytes int      `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
 	Workers        int      `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
 	Host           string   `env:"REMORA_HOST" doc:"Value of the tag host; by default the machine's name"`
@@ -154,6 +156,7 @@ func (c *Common) Check() error {
 	return errors.Join(
 		atLeast("REMORA_MAX_RECORD_BYTES", int64(c.MaxRecordBytes), 1024),
 		atLeast("REMORA_WORKERS", int64(c.Workers), 1),
+		oneOf("REMORA_COMPAT", cmp.Or(c.Compat, "filebeat"), "filebeat", "fluentd"),
 		oneOf("REMORA_LOG_FORMAT", c.LogFormat, "text", "json"),
 		oneOf("REMORA_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error"),
 	)

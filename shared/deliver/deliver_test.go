@@ -53,6 +53,31 @@ func TestDeclarationThatCannotBeCarriedOutIsNotDelivered(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// As log-pilot, but only where it is asked for: an application may have fields of these names.
+func TestRecordsInLogPilotsShape(t *testing.T) {
+	for mode, want := range map[string]map[string]string{
+		"": {"team": "a"}, "filebeat": {"team": "a", "index": "shop", "topic": "mine"}, "fluentd": {"team": "a", "index": "shop", "topic": "mine"},
+	} {
+		o := options(t, "null")
+		o.Common.Compat = mode
+		d, err := deliver.Open(o)
+		require.NoError(t, err)
+		declaration := declare.Declaration{Name: "web", Format: "none", Target: "shop", Tags: map[string]string{"team": "a"}}
+		if mode != "" {
+			declaration.Tags["topic"] = "mine"
+		}
+		_, err = d.Attach(deliver.Request{Declaration: declaration, Stream: empty{}, Output: "null"})
+		require.NoError(t, err)
+		feeds, _, _ := d.Pipeline.Status(time.Now())
+		got := map[string]string{}
+		for _, tag := range feeds[0].Source.Tags {
+			got[tag.Key] = tag.Value
+		}
+		require.Equal(t, want, got, mode)
+		require.NoError(t, d.Close())
+	}
+}
+
 func TestTemporaryStateStandsIn(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	o := options(t, "null")

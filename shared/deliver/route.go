@@ -48,7 +48,7 @@ type Request struct {
 // Attach begins to deliver. It fails where the declaration can't be carried out, so that nothing is delivered that a
 // filter should have masked or dropped.
 func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
-	tags := append(Tags(r.Declaration.Tags), r.Tags...)
+	tags := append(d.compatTags(r.Declaration), r.Tags...)
 	src := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
 	open := func() (cut.Cutter, *format.Chain, error) {
 		chain, err := format.New(r.Declaration, src, format.Options{Log: d.options.Log,
@@ -118,6 +118,21 @@ func (d *Delivery) Dialect() *declare.Dialect {
 		outputs = nil // which outputs there will be is not known
 	}
 	return declare.New(d.options.Common.Prefix, outputs...).WithVariables(Protected(), d.options.Common.TagsFrom)
+}
+
+// compatTags lists a declaration's tags, with index and topic where REMORA_COMPAT asks for them: log-pilot gave both to each
+// record, and pipelines behind it route by them.
+func (d *Delivery) compatTags(of declare.Declaration) []record.Tag {
+	tags := Tags(of.Tags)
+	if d.options.Common.Compat == "" {
+		return tags
+	}
+	for _, key := range []string{"index", "topic"} {
+		if _, declared := of.Tags[key]; !declared {
+			tags = append(tags, record.Tag{Key: key, Value: of.Target})
+		}
+	}
+	return tags
 }
 
 // Tags lists a declaration's tags, or a Set's metadata, in the order of their keys.

@@ -33,6 +33,8 @@ type Command struct {
 
 	// Outputs are the outputs that a declaration may name; any, where there are none.
 	Outputs []string `kong:"-"`
+	// Compat is REMORA_COMPAT.
+	Compat string `kong:"-"`
 	// Protected are variables that no declaration may use.
 	Protected []string `kong:"-"`
 	// Options are log-opts that are not declarations, but mean something to the driver.
@@ -153,6 +155,9 @@ func pairs(flag string, values []string) (map[string]string, error) {
 // report reads the declarations of all units.
 func (c *Command) report(units []unit) report {
 	r := report{Declarations: []declare.Declaration{}, Errors: []problem{}, Warnings: []problem{}}
+	if c.Compat != "" {
+		r.Notes = append(r.Notes, "REMORA_COMPAT="+c.Compat+": every record has index and topic, the log's target, unless tags of these names are declared")
+	}
 	dialects := make(map[string]*declare.Dialect)
 	for _, u := range units {
 		u.input.HideValues = true

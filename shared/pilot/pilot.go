@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package pilot makes manifests of log-pilot work in which only the image was changed: its settings become ours, for every
+// command of a binary. Names and defaults are those of log-pilot's entrypoint, config.filebeat and config.fluentd.
+package pilot
 
 import (
 	"fmt"
@@ -12,9 +14,6 @@ import (
 
 	"github.com/remora-logs/remora/shared/config"
 )
-
-// What makes a DaemonSet of log-pilot work in which only the image was changed: its settings become ours, for every command
-// of this binary. Names and defaults are those of log-pilot's entrypoint, config.filebeat and config.fluentd.
 
 // pilotState is the directory in which log-pilot's manifests keep Filebeat's registry on the host.
 const pilotState = "/var/lib/filebeat"
@@ -37,12 +36,22 @@ var credentials = []struct{ file, user, password string }{
 }
 
 // files are where things of log-pilot's may be mounted.
-type pilotFiles struct{ state, secrets string }
+type files struct{ state, secrets string }
 
-var pilotPlaces = pilotFiles{state: pilotState, secrets: "/run/secrets"}
+var places = files{state: pilotState, secrets: "/run/secrets"}
 
-// fromPilot returns the variables that log-pilot's settings in environ stand for, and what is to be said of the rest.
-func fromPilot(environ map[string]string, at pilotFiles) (set map[string]string, warnings []string) {
+// without are log-pilot's variables that have no counterpart, and what to use instead; empty for nothing.
+var without = map[string]string{
+	"CONSOLE_PRETTY": "CONSOLE_FORMAT", "KAFKA_WORKER": "REMORA_WORKERS", "KAFKA_BULK_MAX_SIZE": "REMORA_BATCH_RECORDS and REMORA_BATCH_BYTES",
+	"KAFKA_PARTITION": "KAFKA_PARTITION_KEY", "KAFKA_METADATA": "", "KAFKA_KEEP_ALIVE": "", "KAFKA_CHANNEL_BUFFER_SIZE": "", "KAFKA_OUTPUT_DATA_TYPE": "",
+	"FILEBEAT_INDEX": "ELASTICSEARCH_INDEX", "FILEBEAT_LOG_LEVEL": "REMORA_LOG_LEVEL", "FLUENTD_LOG_LEVEL": "REMORA_LOG_LEVEL",
+}
+
+// outputs are names in log-pilot's LOGGING_OUTPUT that are not ours, and the nearest of ours.
+var outputs = map[string]string{"stdout": "console", "count": "null", "flowcounter": "null"}
+
+// translate returns the variables that log-pilot's settings in environ stand for, and what is to be said of the rest.
+func translate(environ map[string]string, at files) (set map[string]string, warnings []string) {
 	set = map[string]string{}
 	if environ["REMORA_STATE_DIR"] == "" {
 		if info, err := os.Stat(at.state); err == nil && info.IsDir() {
@@ -54,6 +63,17 @@ func fromPilot(environ map[string]string, at pilotFiles) (set map[string]string,
 		if output := environ[name]; output != "" && (environ["PILOT_TYPE"] == "" || environ["PILOT_TYPE"] == kind) {
 			set["LOGGING_OUTPUT"] = output
 		}
+	}
+	output := environ["LOGGING_OUTPUT"]
+	if set["LOGGING_OUTPUT"] != "" {
+		output = set["LOGGING_OUTPUT"]
+	}
+	if ours, ok := outputs[output]; ok {
+		set["LOGGING_OUTPUT"] = ours
+		warnings = append(warnings, "the output "+output+" of log-pilot is not there: "+ours+" is used")
+	}
+	if mode := environ["PILOT_TYPE"]; environ["REMORA_COMPAT"] == "" && (mode == "filebeat" || mode == "fluentd") {
+		set["REMORA_COMPAT"] = mode
 	}
 	for theirs, ours := range renamed {
 		if environ[theirs] != "" && environ[ours] == "" {
@@ -72,16 +92,23 @@ func fromPilot(environ map[string]string, at pilotFiles) (set map[string]string,
 		}
 		set[c.user], set[c.password] = user, password
 	}
-	return set, append(warnings, unusedOfPilot(environ)...)
+	return set, append(warnings, unused(environ)...)
 }
 
-// unusedOfPilot names the variables of log-pilot's that have no effect.
-func unusedOfPilot(environ map[string]string) (warnings []string) {
+func hasNone(name string) bool {
+	_, known := without[name]
+	return known
+}
+
+// unused names the variables of log-pilot's that have no effect.
+func unused(environ map[string]string) (warnings []string) {
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
 		switch {
 		case environ[name] == "", slices.Contains(needless, name), name == "FILEBEAT_OUTPUT", name == "FLUENTD_OUTPUT":
-		case name == "FILEBEAT_LOG_LEVEL" || name == "FLUENTD_LOG_LEVEL":
-			warnings = append(warnings, name+" has no effect: set REMORA_LOG_LEVEL")
+		case without[name] != "":
+			warnings = append(warnings, name+" has no effect: set "+without[name])
+		case hasNone(name):
+			warnings = append(warnings, name+" has no effect")
 		case strings.HasPrefix(name, "FLUENTD_BUFFER_"), strings.HasPrefix(name, "FLUENTD_FLUSH_"), strings.HasPrefix(name, "FLUENTD_RETRY_"):
 			warnings = append(warnings, name+" has no effect: nothing is buffered but what is in flight, and retries never end")
 		case name == "PILOT_CREATE_SYMLINK":
@@ -93,10 +120,10 @@ func unusedOfPilot(environ map[string]string) (warnings []string) {
 	return warnings
 }
 
-// adopt puts log-pilot's settings into the process's environment, where every command reads them, and returns what is to be
+// Adopt puts log-pilot's settings into the process's environment, where every command reads them, and returns what is to be
 // said of them.
-func adopt() (warnings []string) {
-	set, warnings := fromPilot(config.Environ(), pilotPlaces)
+func Adopt() (warnings []string) {
+	set, warnings := translate(config.Environ(), places)
 	for name, value := range set {
 		if err := os.Setenv(name, value); err != nil { // a value with a NUL byte, as no environment can hold
 			warnings = append(warnings, fmt.Sprintf("%s: %v", name, err))
@@ -109,8 +136,8 @@ func adopt() (warnings []string) {
 var mounted = []string{"/etc/filebeat/filebeat.yml", "/etc/fluentd/fluentd.conf", "/pilot/filebeat.tpl", "/pilot/fluentd.tpl",
 	"/pilot/config.filebeat", "/pilot/config.fluentd"}
 
-// unusedFiles names those that are there.
-func unusedFiles() (warnings []string) {
+// UnusedFiles names the files of log-pilot's configuration that are mounted.
+func UnusedFiles() (warnings []string) {
 	for _, path := range mounted {
 		if _, err := os.Stat(path); err == nil {
 			warnings = append(warnings, path+" is mounted and not used: write settings as variables, rules into REMORA_CONFIG")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package pilot
 
 import (
 	"os"
@@ -13,23 +13,23 @@ import (
 
 // The DaemonSet of log-pilot's documentation, with the image alone changed.
 func TestSettingsOfLogPilot(t *testing.T) {
-	at := pilotFiles{state: t.TempDir(), secrets: t.TempDir()}
+	at := files{state: t.TempDir(), secrets: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(at.secrets, "es_credential"), []byte("elastic:pass:word\n"), 0o600))
-	set, warnings := fromPilot(map[string]string{
+	set, warnings := translate(map[string]string{
 		"LOGGING_OUTPUT": "kafka", "FILEBEAT_OUTPUT": "elasticsearch", "ELASTICSEARCH_HOSTS": "a:9200", "PILOT_TYPE": "filebeat",
 		"FLUENTD_OUTPUT": "file", "KAFKA_REQUIRED_ACKS": "1", "FILEBEAT_MAX_PROCS": "1",
 	}, at)
 	require.Empty(t, warnings)
 	require.Equal(t, map[string]string{
 		"REMORA_STATE_DIR": at.state + "/remora", "LOGGING_OUTPUT": "elasticsearch", "ELASTICSEARCH_USER": "elastic",
-		"ELASTICSEARCH_PASSWORD": "pass:word", "KAFKA_REQUIRE_ACKS": "1",
+		"ELASTICSEARCH_PASSWORD": "pass:word", "KAFKA_REQUIRE_ACKS": "1", "REMORA_COMPAT": "filebeat",
 	}, set)
 }
 
 func TestWhatOfLogPilotHasNoEffectIsNamed(t *testing.T) {
-	at := pilotFiles{state: "/nowhere", secrets: t.TempDir()}
+	at := files{state: "/nowhere", secrets: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(at.secrets, "es_credential"), []byte("secret"), 0o600))
-	set, warnings := fromPilot(map[string]string{"FLUENTD_BUFFER_TYPE": "file", "FILEBEAT_INDEX": "x", "PILOT_CREATE_SYMLINK": "true",
+	set, warnings := translate(map[string]string{"FLUENTD_BUFFER_TYPE": "file", "FILEBEAT_INDEX": "x", "PILOT_CREATE_SYMLINK": "true",
 		"FILEBEAT_LOG_LEVEL": "debug", "FILEBEAT_EMPTY": ""}, at)
 	require.Empty(t, set)
 	text := strings.Join(warnings, "\n")
@@ -42,7 +42,19 @@ func TestWhatOfLogPilotHasNoEffectIsNamed(t *testing.T) {
 }
 
 func TestOurOwnSettingsStand(t *testing.T) {
-	set, _ := fromPilot(map[string]string{"REMORA_STATE_DIR": "/state", "KAFKA_TIMEOUT": "5s", "KAFKA_BROKER_TIMEOUT": "9s"},
-		pilotFiles{state: t.TempDir(), secrets: "/nowhere"})
+	set, _ := translate(map[string]string{"REMORA_STATE_DIR": "/state", "KAFKA_TIMEOUT": "5s", "KAFKA_BROKER_TIMEOUT": "9s"},
+		files{state: t.TempDir(), secrets: "/nowhere"})
 	require.Empty(t, set)
+}
+
+func TestOutputsThatAreNotOurs(t *testing.T) {
+	for theirs, ours := range map[string]string{"stdout": "console", "count": "null", "flowcounter": "null"} {
+		set, warnings := translate(map[string]string{"LOGGING_OUTPUT": theirs}, files{state: "/nowhere", secrets: "/nowhere"})
+		require.Equal(t, map[string]string{"LOGGING_OUTPUT": ours}, set)
+		require.Len(t, warnings, 1)
+	}
+	set, warnings := translate(map[string]string{"LOGGING_OUTPUT": "kafka", "KAFKA_WORKER": "4", "KAFKA_METADATA": "x", "CONSOLE_PRETTY": "true"},
+		files{state: "/nowhere", secrets: "/nowhere"})
+	require.Empty(t, set)
+	require.Equal(t, []string{"CONSOLE_PRETTY has no effect: set CONSOLE_FORMAT", "KAFKA_METADATA has no effect", "KAFKA_WORKER has no effect: set REMORA_WORKERS"}, warnings)
 }
