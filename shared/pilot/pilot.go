@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,6 +51,11 @@ var without = map[string]string{
 // outputs are names in log-pilot's LOGGING_OUTPUT that are not ours, and the nearest of ours.
 var outputs = map[string]string{"stdout": "console", "count": "null", "flowcounter": "null"}
 
+// oldKafka are versions that Filebeat took and the Kafka output does not, oldestKafka is the oldest that it takes.
+var oldKafka = regexp.MustCompile(`^v?0\.([0-9]|10)(\.[0-9]+)*$`)
+
+const oldestKafka = "0.11.0"
+
 // translate returns the variables that log-pilot's settings in environ stand for, and what is to be said of the rest.
 func translate(environ map[string]string, at files) (set map[string]string, warnings []string) {
 	set = map[string]string{}
@@ -74,6 +80,10 @@ func translate(environ map[string]string, at files) (set map[string]string, warn
 	}
 	if mode := environ["PILOT_TYPE"]; environ["REMORA_COMPAT"] == "" && (mode == "filebeat" || mode == "fluentd") {
 		set["REMORA_COMPAT"] = mode
+	}
+	if oldKafka.MatchString(environ["KAFKA_VERSION"]) {
+		set["KAFKA_VERSION"] = oldestKafka
+		warnings = append(warnings, "KAFKA_VERSION "+environ["KAFKA_VERSION"]+" is only an upper bound of the protocol, as for Filebeat: "+oldestKafka+" is used; remove it to use what the brokers have")
 	}
 	for theirs, ours := range renamed {
 		if environ[theirs] != "" && environ[ours] == "" {

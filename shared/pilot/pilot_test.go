@@ -47,6 +47,14 @@ func TestOurOwnSettingsStand(t *testing.T) {
 	require.Empty(t, set)
 }
 
+func TestOldVersionsOfKafkaAreBounds(t *testing.T) {
+	for version, want := range map[string]string{"0.10.0": "0.11.0", "0.8.2.1": "0.11.0", "0.9": "0.11.0", "0.11.0.1": "", "1.0.0": "", "10.0": "", "x": ""} {
+		set, warnings := translate(map[string]string{"KAFKA_VERSION": version}, files{state: "/nowhere", secrets: "/nowhere"})
+		require.Equal(t, want, set["KAFKA_VERSION"], version)
+		require.Equal(t, want != "", len(warnings) == 1, version)
+	}
+}
+
 func TestOutputsThatAreNotOurs(t *testing.T) {
 	for theirs, ours := range map[string]string{"stdout": "console", "count": "null", "flowcounter": "null"} {
 		set, warnings := translate(map[string]string{"LOGGING_OUTPUT": theirs}, files{state: "/nowhere", secrets: "/nowhere"})

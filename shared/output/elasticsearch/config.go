@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +23,7 @@ import (
 type Config struct {
 	Hosts        []string `env:"ELASTICSEARCH_HOSTS" doc:"Hosts as host:port or URLs, separated by commas, used in turn; one that fails is skipped for a while. A URL's query is sent with each request"`
 	Host         string   `env:"ELASTICSEARCH_HOST" doc:"Host, if ELASTICSEARCH_HOSTS is not set"`
-	Port         int      `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"Port of ELASTICSEARCH_HOST"`
+	Port         int      `env:"ELASTICSEARCH_PORT" envDefault:"9200" doc:"Port of ELASTICSEARCH_HOST, and of ELASTICSEARCH_HOSTS that have none and are not URLs"`
 	Scheme       string   `env:"ELASTICSEARCH_SCHEME" envDefault:"http" doc:"Scheme of hosts that are not URLs: http or https"`
 	Path         string   `env:"ELASTICSEARCH_PATH" doc:"Path in front of the API's own, as a proxy may need"`
 	web.Settings `envPrefix:"ELASTICSEARCH_"`
@@ -75,7 +77,10 @@ func (c *Config) indexPattern() string {
 
 // nodes are the hosts, and the user that one of their URLs named.
 func (c *Config) nodes() (*web.Nodes, *url.Userinfo, error) {
-	hosts, variable := c.Hosts, "ELASTICSEARCH_HOSTS"
+	hosts, variable := make([]string, len(c.Hosts)), "ELASTICSEARCH_HOSTS"
+	for i, host := range c.Hosts {
+		hosts[i] = withPort(strings.TrimSpace(host), c.Port)
+	}
 	if len(hosts) == 0 {
 		hosts, variable = []string{fmt.Sprintf("%s:%d", c.Host, c.Port)}, "ELASTICSEARCH_HOST"
 	}
@@ -87,6 +92,25 @@ func (c *Config) nodes() (*web.Nodes, *url.Userinfo, error) {
 		return nil, nil, fmt.Errorf("%s names no host", variable)
 	}
 	return nodes, inURL, nil
+}
+
+// withPort returns a host that is neither a URL nor has a port with port: 9200, as for Filebeat, and not HTTP's 80.
+func withPort(host string, port int) string {
+	if host == "" || strings.Contains(host, "://") {
+		return host
+	}
+	user, address := "", host
+	if at := strings.LastIndexByte(host, '@'); at >= 0 {
+		user, address = host[:at+1], host[at+1:]
+	}
+	address, path, below := strings.Cut(address, "/")
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		address = net.JoinHostPort(strings.Trim(address, "[]"), strconv.Itoa(port))
+	}
+	if below {
+		path = "/" + path
+	}
+	return user + address + path
 }
 
 // client is what requests are sent with.
