@@ -22,7 +22,7 @@ import (
 // about to exit, short enough not to hang a start-up.
 const lockWait = 2 * time.Second
 
-// version is the first byte of each value. A value with another one was written by a newer Remora and is left alone.
+// version is the first byte of each value. A store with another one was written by a newer Remora.
 const version = 1
 
 // Losses has a bucket of its own, under the same keys and only where there is some: a Remora that does not know of it
@@ -33,31 +33,53 @@ var bucket, lossesBucket = []byte("checkpoints"), []byte("troubles")
 type Store struct {
 	db   *bbolt.DB
 	path string
-	// Moved is where an unreadable file was put aside by Open; empty where there was none.
+	// Moved is where Open put a file that can't be used, and Why what was wrong with it; empty and nil where there was none.
 	Moved string
+	Why   error
 }
 
-// Open opens the store at path and makes it where there is none. A file that can't be read as a store is put aside under
-// the same name with .bad behind it, and a new one is begun: every stream is then read from what it still holds, and
-// delivered again. An error means that no store could be had: the directory is missing or can't be written, or another
-// process holds the file.
+// Open opens the store at path and makes it where there is none. A file that can't be read as a store (damaged, emptied, or
+// written by a newer Remora) is put aside under the same name with .bad behind it, and a new one is begun: every stream
+// is then read from what it still holds, and delivered again. An error means that no store could be had: the directory is
+// missing or can't be written, or another process holds the file.
 func Open(path string) (*Store, error) {
 	db, err := open(path)
 	if err == nil {
 		return &Store{db: db, path: path}, nil
 	}
 	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) || errors.Is(err, berrors.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("checkpoint %s: another process uses it", path)
+	}
+	if errors.As(err, &pathErr) {
 		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
 	}
 	bad := path + ".bad"
 	if mvErr := os.Rename(path, bad); mvErr != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w, and it can't be put aside: %w", path, err, mvErr)
 	}
+	why := err
 	if db, err = open(path); err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
 	}
-	return &Store{db: db, path: path, Moved: bad}, nil
+	return &Store{db: db, path: path, Moved: bad, Why: why}, nil
+}
+
+// create makes an empty store at path under another name first, so that a file at path is whole from its first moment:
+// an empty one is damage.
+func create(path string) error {
+	db, err := bbolt.Open(path+".new", 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bucket)
+		return err
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // open opens the file and reads all of it once. bbolt trusts the pages of a file whose first two are sound, and panics,
@@ -73,6 +95,14 @@ func open(path string) (db *bbolt.DB, err error) {
 			db = nil
 		}
 	}()
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	case err == nil && info.Size() == 0:
+		return nil, errors.New("damaged: the file is empty")
+	}
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return nil, err
@@ -81,12 +111,12 @@ func open(path string) (db *bbolt.DB, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucket)
 		if empty = b == nil; !empty {
-			if err := walk(b); err != nil {
+			if err := walk(b, known); err != nil {
 				return err
 			}
 		}
 		if b := tx.Bucket(lossesBucket); b != nil {
-			if err := walk(b); err != nil {
+			if err := walk(b, func([]byte) error { return nil }); err != nil {
 				return err
 			}
 		}
@@ -106,13 +136,21 @@ func open(path string) (db *bbolt.DB, err error) {
 
 // walk looks every key up and reads its value to the end. bbolt's own check does so in a goroutine of its own, where a wrong
 // length that leads out of the file ends the process, and does not look at values at all.
-func walk(b *bbolt.Bucket) error {
+func walk(b *bbolt.Bucket, check func(value []byte) error) error {
 	return b.ForEach(func(k, v []byte) error {
 		if _, ok := parseKey(k); !ok || len(v) == 0 || !bytes.Equal(b.Get(k), bytes.Clone(v)) { // the clone is what reads
-			return errors.New("damaged: what stands there is no checkpoint")
+			return errors.New("damaged: a value is no checkpoint")
 		}
-		return nil
+		return check(v)
 	})
+}
+
+// known reports an error for a checkpoint that this version does not understand.
+func known(v []byte) error {
+	if v[0] != version {
+		return fmt.Errorf("written by a newer Remora (version %d of a checkpoint; this one knows %d)", v[0], version)
+	}
+	return nil
 }
 
 // closeDamaged closes what can still be closed: the file and its lock. bbolt waits for transactions that a panic left

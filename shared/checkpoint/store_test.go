@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 )
@@ -114,11 +115,36 @@ func TestADamagedFileIsPutAsideAndANewOneBegun(t *testing.T) {
 	}
 }
 
-func TestAnEmptyFileIsANewStore(t *testing.T) {
+// A store is never empty, not even when the process was killed while it made it.
+func TestAnEmptiedFileIsDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "checkpoints.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	s := open(t, path)
+	require.Equal(t, path+".bad", s.Moved)
+	require.ErrorContains(t, s.Why, "empty")
+}
+
+func TestAHalfMadeFileIsMadeAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoints.db")
+	require.NoError(t, os.WriteFile(path+".new", nil, 0o600))
+	s := open(t, path)
 	require.Empty(t, s.Moved)
+}
+
+// What a newer Remora wrote is not taken for no checkpoints at all: it is said, and kept.
+func TestAStoreOfANewerVersionIsPutAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoints.db")
+	s := open(t, path)
+	require.NoError(t, s.Close())
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("checkpoints")).Put([]byte("s\x00d\x00o"), []byte{2, 1, 2, 3})
+	}))
+	require.NoError(t, db.Close())
+	s = open(t, path)
+	require.Equal(t, path+".bad", s.Moved)
+	require.ErrorContains(t, s.Why, "newer Remora (version 2")
 }
 
 func TestADirectoryThatCannotHoldItIsNamed(t *testing.T) {

@@ -88,7 +88,7 @@ func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
 		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, errors.Join(err, lock.Release()))
 	}
 	if store.Moved != "" {
-		o.Log.Error("checkpoints were damaged and set aside; everything that is still there is delivered again", "moved_to", store.Moved)
+		o.Log.Error("checkpoints can't be used and were set aside; everything that is still there is delivered again", "reason", store.Why, "moved_to", store.Moved)
 	}
 	if sinks != nil {
 		if err := inheritCheckpoints(store, o.Outputs, o.Log); err != nil {
