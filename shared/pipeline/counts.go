@@ -114,6 +114,12 @@ type Status struct {
 	Deferred time.Time
 }
 
+// givesUp is a stream that knows what was given up at or above off, before its reader comes there: a backend that is down
+// keeps readers away for as long as records are lost.
+type givesUp interface {
+	GivenUp(off int64) (gaps, records, bytes int64)
+}
+
 // Status returns the feed as it is now.
 func (f *Feed) Status(now time.Time) Status {
 	end := f.route.Stream.End()
@@ -122,6 +128,11 @@ func (f *Feed) Status(now time.Time) Status {
 	defer l.mu.Unlock()
 	s := Status{CPU: time.Duration(f.cpu.Load()), Key: f.key, Source: f.route.Source, Counts: l.counts, Prior: l.carried, Acked: l.acked,
 		Backlog: max(0, end-l.acked.Low), Losses: l.losses}
+	if ahead, ok := f.route.Stream.(givesUp); ok {
+		gaps, records, bytes := ahead.GivenUp(max(l.cursor, l.dropsTo))
+		s.drop(records, bytes)
+		s.Gaps += gaps
+	}
 	s.settle()
 	if s.Backlog > 0 {
 		s.Lag = max(0, now.Sub(time.Unix(0, max(l.newest, l.caughtUpAt))))

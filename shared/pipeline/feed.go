@@ -67,6 +67,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 		return nil, err
 	}
 	f.ledger.acked, f.ledger.losses, f.ledger.newest = e.Position, e.Losses, time.Now().UnixNano()
+	f.ledger.cursor, f.ledger.scannedTo = e.Low, e.Low
 	return f, nil
 }
 

@@ -38,21 +38,22 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 		Offset: r.cursor, Marker: true})
 	r.cursor = max(r.cursor, g.To)
 	r.scannedTo, r.tailTorn = r.cursor, false
+	f.drop(g)
 	f.publish()
 	f.book(fl, from, int64(len(rest)), b.Added(mark), false, now)
-	f.drop(&fl.ranges[len(fl.ranges)-1], g)
+	s := &fl.ranges[len(fl.ranges)-1]
+	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
 	return 0
 }
 
-// drop counts the gap that s ends with, once: a feed that has returned to its checkpoint meets it again.
-func (f *Feed) drop(s *ackRange, g *stream.Gap) {
-	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
+// drop counts a gap, once: a feed that has returned to its checkpoint meets it again.
+func (f *Feed) drop(g *stream.Gap) {
 	l := &f.ledger
 	l.mu.Lock()
 	first := g.To > l.dropsTo
 	if first {
 		l.dropsTo = g.To
-		l.counts.drop(s.droppedRecords, s.droppedBytes)
+		l.counts.drop(max(0, g.Records), g.Bytes)
 		l.counts.Gaps++
 	}
 	l.mu.Unlock()

@@ -334,3 +334,50 @@ func TestAMarkThatCannotBeMadeIsMentionedOnce(t *testing.T) {
 		require.Equal(t, 1, strings.Count(b.log.String(), "mark can't be made"), b.log)
 	})
 }
+
+// losing is a stream that knows what is lost before its reader comes there.
+type losing struct{ *memory }
+
+func (l losing) GivenUp(off int64) (gaps, records, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gap == nil || l.gap.From < off {
+		return 0, 0, 0
+	}
+	return 1, l.gap.Records, l.gap.Bytes
+}
+
+// While a backend is down nobody reads on to what was dropped. It is counted all the same, at once and once.
+func TestWhatIsDroppedIsCountedWhileTheBackendIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := small
+		cfg.BatchRecords = 10
+		b := newBench(t, cfg)
+		defer b.stop()
+		b.out.say(func(context.Context, *record.Batch) error { return errors.New("down") })
+		m := &memory{key: "s"}
+		m.write(numbered(0, 100_000))
+		src := record.NewSource(m.key, "d", m.key, "target", nil, nil)
+		f, err := b.Attach(pipeline.Route{Stream: losing{m}, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }),
+			Source: src, Output: "test"})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		from := int64(strings.Index(string(m.data), "line 90000\n"))
+		m.mu.Lock()
+		m.gap = &stream.Gap{From: from, To: from + 11*5000, Records: 5000, Bytes: 11 * 5000, Reason: "spool full"}
+		m.mu.Unlock()
+		s := f.Status(time.Now())
+		accountsAgree(t, s.Counts)
+		require.EqualValues(t, 5000, s.DroppedRecords)
+		require.EqualValues(t, 1, s.Gaps)
+		b.out.say(nil)
+		for range 2000 {
+			time.Sleep(100 * time.Millisecond)
+			s = f.Status(time.Now())
+			require.EqualValues(t, 5000, s.DroppedRecords, "it does not fall, nor rise")
+		}
+		accountsAgree(t, s.Counts)
+		require.EqualValues(t, 95_000, s.SentRecords-1, "and the gap's marker")
+		require.EqualValues(t, 1, s.Gaps)
+	})
+}

@@ -22,7 +22,7 @@ type ledger struct {
 	logged  bool  // a refused record was logged
 	newest  int64 // time of the newest record that was acknowledged
 
-	cursor     int64 // the reader's, as of the last turn; it does not fall
+	cursor     int64 // the reader's, as of the last turn; it does not fall, and is the checkpoint at first
 	scannedTo  int64
 	caughtUpAt int64 // when last nothing but an unfinished record was behind the acknowledged position
 	dropsTo    int64 // gaps that end at or below it are counted

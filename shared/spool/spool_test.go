@@ -29,6 +29,38 @@ func TestDropOldestIsExact(t *testing.T) {
 	require.Equal(t, "spool full", gaps[0].Reason)
 }
 
+// What is dropped is counted at once, though its reader has not come there, and not any more when it has.
+func TestDroppedIsCountedBeforeItsReaderComesThere(t *testing.T) {
+	r := newRig(t, LogOptions{MaxBytes: 64 << 10})
+	for range 40 {
+		r.write(100)
+	}
+	v := r.log.View("v")
+	gaps, records, bytes := v.GivenUp(0)
+	require.EqualValues(t, 1, gaps)
+	frames, met, end := r.read("v", 0)
+	require.Equal(t, met[0].Records, records)
+	require.Equal(t, met[0].Bytes, bytes)
+	require.EqualValues(t, 4000, frames+records)
+	gaps, _, _ = v.GivenUp(end)
+	require.Zero(t, gaps)
+}
+
+// A reader that has returned to its checkpoint holds nothing back: what it had read may be dropped.
+func TestARewoundReaderHoldsNothingBack(t *testing.T) {
+	r := newRig(t, LogOptions{MaxBytes: 64 << 10})
+	r.write(50)
+	_, _, end := r.read("v", 0)
+	r.log.View("v").Rewind(0)
+	for range 20 {
+		r.write(100)
+	}
+	frames, gaps, _ := r.read("v", 0)
+	require.Len(t, gaps, 1)
+	require.Less(t, gaps[0].From, end)
+	require.EqualValues(t, 2050, frames+gaps[0].Records)
+}
+
 // What was read and not yet acknowledged is in flight: it is never dropped, since it will still be delivered.
 func TestDropSparesWhatIsInFlight(t *testing.T) {
 	r := newRig(t, LogOptions{MaxBytes: 64 << 10})

@@ -94,6 +94,43 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// GivenUp returns how much was given up at or above off, where the reader has not been: it is counted when it is lost, and
+// not only when the reader comes there. Records that are not known are not counted.
+func (v *View) GivenUp(off int64) (gaps, records, bytes int64) {
+	count := func(g *gap) {
+		if g.from >= off {
+			e := g.error()
+			gaps, records, bytes = gaps+1, records+max(0, e.Records), bytes+e.Bytes
+		}
+	}
+	open := v.log.published.Load() // first: it may become one of the others in between
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range v.gaps {
+		count(&v.gaps[i])
+	}
+	shared := *v.log.sharedGaps.Load()
+	for i := range shared {
+		if own, _ := findGap(v.gaps, shared[i].from); own == nil {
+			count(&shared[i])
+		}
+	}
+	if open != nil {
+		if closed, _ := findGap(shared, open.from); closed == nil {
+			count(open)
+		}
+	}
+	return gaps, records, bytes
+}
+
+// Rewind lets the view read from off again: what it read above it is in flight no more, and may be given up.
+func (v *View) Rewind(off int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.read = max(off, v.released.Load())
+	v.cursor.Store(v.read)
+}
+
 // Release implements stream.Stream.
 func (v *View) Release(off int64) {
 	if off <= v.released.Load() {
