@@ -93,7 +93,7 @@ func open(environ map[string]string) (*node, error) {
 	n.agent = newAgent(s.Node, h, s.HostName(), n.delivery.Dialect(), n.delivery.Outputs, n.log)
 	if n.tailer, err = tail.New(tail.Config{
 		Store: n.delivery.Store, Sink: &sink{&n.agent.routes, n.delivery}, Log: n.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted,
-		DropPageCache: s.DropPageCache,
+		DropPageCache: s.DropPageCache, Owned: n.delivery.Owns,
 	}); err != nil {
 		return nil, errors.Join(err, n.delivery.Close())
 	}

@@ -100,6 +100,7 @@ func (c *sidecar) newTailer() (*tail.Tailer, error) {
 	s := &c.settings
 	return tail.New(tail.Config{
 		Store: c.delivery.Store, Sink: c, Log: c.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted, DropPageCache: s.DropPageCache,
+		Owned: c.delivery.Owns,
 	})
 }
 

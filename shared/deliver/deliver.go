@@ -51,6 +51,7 @@ type Delivery struct {
 	StateDir string
 
 	options Options
+	files   []fileWriter // outputs that write files
 	rates   format.Rates
 	faults  []telemetry.Fault // since the start
 	idle    bool              // settings are wrong: nothing is delivered
@@ -97,7 +98,7 @@ func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	}
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
-		options: o, started: time.Now(), stop: func() {}, lock: lock,
+		options: o, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
 	}, nil
 }
 

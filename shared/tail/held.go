@@ -13,6 +13,8 @@ const (
 	// heldShare is which part of a file system removed files may hold, and heldFloor which part of it must stay free for
 	// the application. What an application removes, it removes to have the space.
 	heldShare, heldFloor = 4, 8
+	// heldFloorMost bounds that part: of a large disk so much is enough to act in time.
+	heldFloorMost = 1 << 30
 	// heldMemory bounds what removed files may hold of a tmpfs, in bytes: that is memory of the Pod, whose limit is not
 	// known here, and whose containers are killed over it.
 	heldMemory = 64 << 20
@@ -31,7 +33,7 @@ func (s space) limit(held int64) int64 {
 	if s.memory {
 		most = min(most, heldMemory)
 	}
-	if short := s.total/heldFloor - s.free; short > 0 {
+	if short := min(s.total/heldFloor, heldFloorMost) - s.free; short > 0 {
 		most = min(most, max(0, held-short))
 	}
 	return most

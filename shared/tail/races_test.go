@@ -3,6 +3,7 @@
 package tail
 
 import (
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -85,15 +86,8 @@ func TestListedAndGone(t *testing.T) {
 	r := newRig(t, access)
 	r.write("access.log.7", "of old, and not declared\n")
 	r.start().pass(time.Second)
+	r.nextTick("access.log.7")
 	r.write("access.log", "one\n")
-	time := find.TestStat
-	renamed := false
-	find.TestStat = func(s *find.Stat) {
-		if s.Dir() && !renamed { // the directory's time is asked for, and then it is read
-			renamed = true
-		}
-	}
-	defer func() { find.TestStat = time }()
 	o := r.tailer.origins[""]
 	tree := o.trees[r.dir]
 	require.NoError(t, tree.Begin())
@@ -102,8 +96,21 @@ func TestListedAndGone(t *testing.T) {
 	r.rename("access.log", "access.log.1")
 	o.missed(o.selections[0], tree, "access.log")
 	tree.Release()
-	r.pass(2e9)
+	r.pass(2 * time.Second)
 	r.wants("one")
+}
+
+// nextTick waits until the file system's clock shows another time than when the file at name was made.
+func (r *rig) nextTick(name string) {
+	r.Helper()
+	old, err := statPath(r.path(name))
+	require.NoError(r, err)
+	for now := old; now.Birth == old.Birth && old.Birth != 0; {
+		f, err := os.CreateTemp("", "tick")
+		require.NoError(r, err)
+		now, err = find.StatFile(f)
+		require.NoError(r, errors.Join(err, f.Close(), os.Remove(f.Name())))
+	}
 }
 
 // A file system's clock ticks every few milliseconds: files that are made within one tick are as old as each other.

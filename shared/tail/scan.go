@@ -144,7 +144,7 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 		return
 	case !stat.Regular():
 		err = &find.Refused{Why: "it is " + stat.Kind()}
-	case t.cfg.Owned != nil && t.cfg.Owned(name, stat.Dev, stat.Ino):
+	case o.byInode[stat.Inode] == nil && t.cfg.Owned != nil && t.cfg.Owned(o.declared.Root.HostPath(name), stat.Dev, stat.Ino):
 		err = &find.Refused{Why: "this process writes it"}
 	}
 	if err != nil {
@@ -177,7 +177,7 @@ func (o *origin) missed(s *selection, tree *find.Tree, rel string) {
 	name := tree.Path(rel)
 	if dir, base := path.Split(name); o.latest[dir][base] == nil {
 		since := tree.NewSince(path.Dir(rel))
-		o.bear(name, &bearer{birth: since, modTime: since, selections: []*selection{s}, considered: true})
+		o.bear(name, &bearer{birth: since, modTime: since, selections: []*selection{s}})
 	}
 }
 

@@ -5,29 +5,51 @@ package find
 import (
 	"bufio"
 	"os"
+	"path"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
-// mountOf returns the mount point that p lies in, "/" where that is unknown.
+// mountsLast is for how long the mount points that were read are taken for those that there are: a node has thousands.
+const mountsLast = 5 * time.Second
+
+// mountPoints are those of this process.
+var mountPoints struct {
+	sync.Mutex
+	read time.Time
+	all  map[string]bool
+}
+
+// mountOf returns the mount point that p, a clean absolute path, lies in; "/" where that is unknown.
 func mountOf(p string) string {
+	mountPoints.Lock()
+	defer mountPoints.Unlock()
+	if age := time.Since(mountPoints.read); mountPoints.all == nil || age >= mountsLast || age < 0 {
+		mountPoints.all, mountPoints.read = readMounts(), time.Now()
+	}
+	for p != "/" && p != "." && !mountPoints.all[p] {
+		p = path.Dir(p)
+	}
+	return p
+}
+
+func readMounts() map[string]bool {
+	all := map[string]bool{}
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return "/"
+		return all
 	}
 	defer f.Close()
-	best := "/"
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		fields := strings.Fields(lines.Text()) // proc(5): the fifth field is the mount point
-		if len(fields) < 5 {
-			continue
-		}
-		m := unescape(fields[4])
-		if len(m) > len(best) && (p == m || strings.HasPrefix(p, m+"/")) {
-			best = m
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20) // an overlay names all of its layers
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) >= 5 { // proc(5): the fifth field is the mount point
+			all[unescape(fields[4])] = true
 		}
 	}
-	return best
+	return all
 }
 
 // unescape decodes \ooo, octal, as which mountinfo writes spaces, tabs, newlines and backslashes.

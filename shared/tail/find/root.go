@@ -60,6 +60,19 @@ func Container(upper string, lower []string, mounts map[string]string) Root {
 	return r
 }
 
+// HostPath returns where p, a path of the writer, lies on this host if no link leads elsewhere; "" if it lies nowhere.
+func (r Root) HostPath(p string) string {
+	if r.host {
+		return p
+	}
+	for _, m := range r.mounts {
+		if within(p, m.at) {
+			return path.Join(m.layers[0], strings.TrimPrefix(p, m.at))
+		}
+	}
+	return ""
+}
+
 // Equal reports whether two roots lead to the same directories.
 func (r Root) Equal(o Root) bool {
 	return r.host == o.host && slices.EqualFunc(r.mounts, o.mounts, func(a, b mount) bool {

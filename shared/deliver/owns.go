@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/pipeline"
+)
+
+// fileWriter is an output that writes files on this host.
+type fileWriter interface {
+	Owns(path string, dev, ino uint64) bool
+}
+
+// fileWritersOf returns the outputs that write files.
+func fileWritersOf(sinks map[string]pipeline.Sink) (all []fileWriter) {
+	for _, s := range sinks {
+		if o, ok := s.Output.(fileWriter); ok {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// Owns reports whether this process writes the file at path, a path of this host: an output does, or it is part of the
+// state. Such a file must not be collected, for what is read of it would be written to it again.
+func (d *Delivery) Owns(path string, dev, ino uint64) bool {
+	if path != "" {
+		dead := d.options.Batching.DeadLetter
+		if strings.HasPrefix(path, filepath.Clean(d.StateDir)+"/") || dead != "" && (path == dead || path == dead+".1") {
+			return true
+		}
+	}
+	for _, o := range d.files {
+		if o.Owns(path, dev, ino) {
+			return true
+		}
+	}
+	return false
+}
