@@ -50,6 +50,32 @@ func TestDriverPageWorksAsPrinted(t *testing.T) {
 	p.run(t, "docker plugin rm", "")
 }
 
+// The command of docs/node.md that runs the agent on a Docker machine: a container's output arrives in its own.
+func TestNodePageWorksAsPrinted(t *testing.T) {
+	e := engine.NewPrivate(t)
+	e.Docker(t, "build", "--quiet", "--tag", "remora-node:latest", "--file", file(t, "docker", "node.Dockerfile"),
+		engine.Root(t)+"/bin/image-node")
+	p := &printed{e: e, blocks: commands(t, "node.md"), replacer: strings.NewReplacer(
+		"/var/run/docker.sock:/var/run", strings.TrimPrefix(e.Host(), "unix://")+":/var/run",
+		":ro,rslave", ":ro", // the root of the machine that tests run on is not shared
+	)}
+	p.run(t, "docker run -d --name remora-node", "")
+	e.Docker(t, "run", "--detach", "--name", "web", "--network", "none", "--label", "aliyun.logs.web=stdout",
+		"--label", "aliyun.logs.web.tags=team=shop", e.Generator(t), "-name", "page", "-lines", "100", "-hold")
+	engine.Eventually(t, 30*time.Second, func() (bool, string) {
+		n, err := verify.Count(strings.NewReader(e.Docker(t, "logs", "remora-node")), "page", "stdout")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Missing(100) == 0 && n.Twice == 0, "the agent's output lacks " + n.Holes(100)
+	})
+	p.run(t, "docker exec remora-node", "json-file in /")
+	if said := e.Docker(t, "exec", "remora-node", "/remora-node", "healthz"); strings.Contains(said, "error") {
+		t.Errorf("healthz says %s", said)
+	}
+	e.Docker(t, "rm", "--force", "web", "remora-node")
+}
+
 // printed runs commands that a page prints.
 type printed struct {
 	e        *engine.Private

@@ -17,6 +17,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/remora-logs/remora/integration/engine"
@@ -134,6 +135,63 @@ func project(t *testing.T, path string) *types.Project {
 	return p
 }
 
+// The agent's manifests hold several objects each. None has more rights than it needs.
+func TestNodeAgentsAreStrictlyDaemonSets(t *testing.T) {
+	for _, name := range []string{"containerd.yaml", "docker.yaml", "api.yaml"} {
+		content, err := os.ReadFile(file(t, "node", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		agents := 0
+		for _, document := range bytes.Split(content, []byte("\n---\n")) {
+			var kind struct{ Kind string }
+			if err := yaml.Unmarshal(document, &kind); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			object := map[string]any{
+				"Namespace": new(core.Namespace), "ServiceAccount": new(core.ServiceAccount), "ClusterRole": new(rbac.ClusterRole),
+				"ClusterRoleBinding": new(rbac.ClusterRoleBinding), "DaemonSet": new(apps.DaemonSet),
+			}[kind.Kind]
+			if object == nil {
+				t.Fatalf("%s: a %q was not expected", name, kind.Kind)
+			}
+			if err := yaml.UnmarshalStrict(document, object); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if d, ok := object.(*apps.DaemonSet); ok {
+				agents++
+				nodeAgent(t, name, &d.Spec.Template.Spec)
+			}
+		}
+		if agents != 1 {
+			t.Errorf("%s has %d DaemonSets", name, agents)
+		}
+	}
+}
+
+// nodeAgent checks what the node agent may do.
+func nodeAgent(t *testing.T, name string, spec *core.PodSpec) {
+	t.Helper()
+	if len(spec.Containers) != 1 {
+		t.Fatalf("%s: %d containers", name, len(spec.Containers))
+	}
+	c := spec.Containers[0]
+	s := c.SecurityContext
+	if s == nil || s.Privileged != nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+		s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || s.Capabilities == nil ||
+		!slices.Equal(s.Capabilities.Drop, []core.Capability{"ALL"}) || !slices.Equal(s.Capabilities.Add, []core.Capability{"DAC_READ_SEARCH"}) {
+		t.Errorf("%s: its security context is not the one that the page describes: %+v", name, s)
+	}
+	for _, m := range c.VolumeMounts {
+		if !m.ReadOnly && m.Name != "state" && m.Name != "docker" {
+			t.Errorf("%s: %s is mounted writable", name, m.MountPath)
+		}
+	}
+	if spec.EnableServiceLinks == nil || *spec.EnableServiceLinks {
+		t.Errorf("%s: variables of Services would be taken for settings", name)
+	}
+}
+
 func TestComposeFilesFitTheSchema(t *testing.T) {
 	for path, names := range map[string][2]string{
 		file(t, "compose", "compose.yml"):    {"web", "worker"},
@@ -151,6 +209,11 @@ func TestComposeFilesFitTheSchema(t *testing.T) {
 }
 
 func TestStacksFitTheSchema(t *testing.T) {
+	for _, path := range []string{file(t, "node", "compose.yml"), file(t, "node", "stack.yml")} {
+		if p := project(t, path); !slices.Equal(p.Services["node"].CapAdd, []string{"DAC_READ_SEARCH"}) {
+			t.Errorf("%s: the agent has other capabilities than the page describes", path)
+		}
+	}
 	for _, path := range []string{file(t, "swarm", "stack.yml"), example(t, "swarm", "stack.yml")} {
 		if got := project(t, path).Services["web"].Logging; got == nil || got.Driver != "remora" {
 			t.Errorf("%s: web logs with %+v", path, got)
