@@ -19,19 +19,19 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Host            string        `env:"LOGSTASH_HOST" doc:"the server's name or address"`
-	Port            int           `env:"LOGSTASH_PORT" envDefault:"5044" doc:"the port beside LOGSTASH_HOST"`
-	Hosts           []string      `env:"LOGSTASH_HOSTS" doc:"instead of LOGSTASH_HOST: host:port of several servers, separated by commas"`
-	LoadBalance     bool          `env:"LOGSTASH_LOADBALANCE" envDefault:"true" doc:"whether connections are spread over the servers; else the first that can be connected to is used"`
-	Worker          int           `env:"LOGSTASH_WORKER" envDefault:"0" doc:"how many batches are written at once; 0 leaves it to REMORA_WORKERS"`
-	BulkMaxSize     int           `env:"LOGSTASH_BULK_MAX_SIZE" envDefault:"2048" doc:"records in a window, of which two are under way on a connection; 1 to 2048"`
-	Level           int           `env:"LOGSTASH_COMPRESSION_LEVEL" envDefault:"3" doc:"compression, 0 (none) to 9"`
-	TTL             time.Duration `env:"LOGSTASH_TTL" envDefault:"5m" doc:"how long a connection is used, so that new servers behind a name get their share"`
-	Index           string        `env:"LOGSTASH_INDEX" doc:"what [@metadata][beat] says, which pipelines make the name of an index of; filebeat where not set"`
-	BeatIndex       string        `env:"FILEBEAT_INDEX" doc:"log-pilot's name for LOGSTASH_INDEX"`
-	TLS             bool          `env:"LOGSTASH_TLS" envDefault:"false" doc:"whether to speak TLS"`
+	Host            string        `env:"LOGSTASH_HOST" doc:"Name or address of the server"`
+	Port            int           `env:"LOGSTASH_PORT" envDefault:"5044" doc:"Port of LOGSTASH_HOST"`
+	Hosts           []string      `env:"LOGSTASH_HOSTS" doc:"Instead of LOGSTASH_HOST: host:port of several servers, separated by commas"`
+	LoadBalance     bool          `env:"LOGSTASH_LOADBALANCE" envDefault:"true" doc:"Spread connections over the servers; false uses the first that can be reached"`
+	Worker          int           `env:"LOGSTASH_WORKER" envDefault:"0" doc:"Maximum number of in-flight batches; 0 means REMORA_WORKERS"`
+	BulkMaxSize     int           `env:"LOGSTASH_BULK_MAX_SIZE" envDefault:"2048" doc:"Records per window, 1 to 2048; two windows are in flight on a connection"`
+	Level           int           `env:"LOGSTASH_COMPRESSION_LEVEL" envDefault:"3" doc:"Compression level, 0 (none) to 9"`
+	TTL             time.Duration `env:"LOGSTASH_TTL" envDefault:"5m" doc:"Lifetime of a connection, so that new servers behind a name get their share"`
+	Index           string        `env:"LOGSTASH_INDEX" doc:"Value of [@metadata][beat], from which pipelines make the name of an index; by default filebeat"`
+	BeatIndex       string        `env:"FILEBEAT_INDEX" doc:"log-pilot's name of LOGSTASH_INDEX"`
+	TLS             bool          `env:"LOGSTASH_TLS" envDefault:"false" doc:"Use TLS"`
 	secure.Settings `envPrefix:"LOGSTASH_"`
-	Timeout         time.Duration `env:"LOGSTASH_TIMEOUT" envDefault:"30s" doc:"how long the server may be silent; while its queue is full it says every few seconds that it lives"`
+	Timeout         time.Duration `env:"LOGSTASH_TIMEOUT" envDefault:"30s" doc:"Longest silence of the server. While its queue is full it reports every few seconds"`
 }
 
 // maxWindow is what servers take by default.
