@@ -109,6 +109,7 @@ func (a *agent) drop(r report, key string) {
 	for id := range s.put {
 		a.end(id)
 	}
+	s.leave()
 	delete(a.subjects, key)
 }
 
@@ -198,6 +199,7 @@ func (a *agent) judge(s *subject) {
 	if s.left = v.leftOut(a.self); s.left != "" {
 		a.replace(s.put, nil)
 		s.put = nil
+		s.leave()
 		return
 	}
 	set := a.declared(&v)
@@ -266,6 +268,8 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 		p, problems := a.files(s, v, files, tags)
 		s.problems = append(s.problems, problems...)
 		now[p.origin.ID] = p
+	} else {
+		s.leave()
 	}
 	return now
 }

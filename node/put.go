@@ -49,10 +49,11 @@ func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Decla
 	dir := a.host.see(l.Dir)
 	id := "log/" + s.key
 	if l.Form != containers.CRI { // each container has its own directory
-		id = "log/" + l.Driver + path.Dir(l.Dir)
-		if l.Form == containers.JSONFile {
-			id = "log/" + l.Driver + "/" + filepath.Base(l.Dir)
+		of := l.Dir
+		if l.Form == containers.Local {
+			of = filepath.Dir(of)
 		}
+		id = "log/" + l.Driver + "/" + filepath.Base(of)
 	}
 	p := put{
 		origin: tail.Origin{ID: id, Root: find.Directory(dir)},
@@ -71,7 +72,7 @@ func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Decla
 
 // files makes the origin of the files inside of a container.
 func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (put, []declare.Problem) {
-	root, place, problems := a.root(v, of)
+	root, place, problems := a.root(s, v, of)
 	p := put{
 		origin: tail.Origin{ID: "files/" + s.key, Root: root},
 		route:  &route{declarations: byName(of), tags: tags, writer: a.writer(v), path: func(path string) string { return path }},
@@ -146,11 +147,11 @@ func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.
 
 // root is where a container's files lie on this machine: its overlay, and those of its mounts that the declared patterns
 // can lead into. place names it, for explain.
-func (a *agent) root(v *view, of []declare.Declaration) (root find.Root, place string, problems []declare.Problem) {
+func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.Root, place string, problems []declare.Problem) {
 	mounts, places := map[string]string{}, []string{}
-	add := func(at, dir string) {
+	add := func(at, dir, place string) {
 		mounts[at] = dir
-		places = append(places, at+" at "+a.host.path(dir))
+		places = append(places, at+" at "+place)
 	}
 	for at, source := range v.Files.Mounts {
 		if !concerns(of, at) {
@@ -162,13 +163,19 @@ func (a *agent) root(v *view, of []declare.Declaration) (root find.Root, place s
 		case err != nil:
 			problems = append(problems, declare.Problem{Key: at, Message: a.invisible(source, err)})
 		case info.IsDir():
-			add(at, dir)
+			add(at, dir, a.host.path(dir))
 		}
 	}
-	process := a.process(v)
-	for _, at := range v.Files.Hidden {
-		if process != "" && concerns(of, at) {
-			add(at, filepath.Join(process, at))
+	process, shown := "", ""
+	hidden := slices.DeleteFunc(slices.Clone(v.Files.Hidden), func(at string) bool { return !concerns(of, at) })
+	if len(hidden) > 0 || v.Files.Upper == "" {
+		process, shown = s.enter(a.host, v)
+	} else {
+		s.leave()
+	}
+	for _, at := range hidden {
+		if process != "" {
+			add(at, filepath.Join(process, at), filepath.Join(shown, at))
 		}
 	}
 	upper, lower := v.Files.Upper, v.Files.Lower
@@ -182,7 +189,7 @@ func (a *agent) root(v *view, of []declare.Declaration) (root find.Root, place s
 		places = append(places, "/ at "+v.Files.Upper)
 	case process != "":
 		upper = process
-		places = append(places, "/ at "+a.host.path(process))
+		places = append(places, "/ at "+shown)
 	default:
 		problems = append(problems, outside(of, mounts)...)
 	}
@@ -214,20 +221,6 @@ func outside(of []declare.Declaration, mounts map[string]string) (problems []dec
 		}
 	}
 	return problems
-}
-
-// process is the root of a container's first process as the kernel shows it, for what has no other place on the machine;
-// empty where it does not run, or another process has its number by now.
-func (a *agent) process(v *view) string {
-	if v.Files.Process <= 0 || !v.Running {
-		return ""
-	}
-	dir := filepath.Join(a.host.proc(), strconv.Itoa(v.Files.Process))
-	groups, err := os.ReadFile(filepath.Join(dir, "cgroup"))
-	if err != nil || !strings.Contains(string(groups), v.ID) {
-		return ""
-	}
-	return filepath.Join(dir, "root")
 }
 
 // concerns reports whether any of the declared patterns can lead into a mount.

@@ -85,6 +85,7 @@ func open(environ map[string]string) (*node, error) {
 	if n.sources, err = newSources(s.Node, h, environ, n.log); err != nil {
 		return nil, command.WithCode(err, command.ExitUsage)
 	}
+	filebeat := takeOver(pilotPlaces.state, s.StateDir, time.Now(), n.log)
 	if n.delivery, err = deliver.Open(deliver.Options{
 		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: n.log,
 	}); err != nil {
@@ -93,7 +94,7 @@ func open(environ map[string]string) (*node, error) {
 	n.agent = newAgent(s.Node, h, s.HostName(), n.delivery.Dialect(), n.delivery.Outputs, n.log)
 	if n.tailer, err = tail.New(tail.Config{
 		Store: n.delivery.Store, Sink: &sink{&n.agent.routes, n.delivery}, Log: n.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted,
-		DropPageCache: s.DropPageCache, Owned: n.delivery.Owns,
+		DropPageCache: s.DropPageCache, Owned: n.delivery.Owns, Delivered: filebeat.delivered,
 	}); err != nil {
 		return nil, errors.Join(err, n.delivery.Close())
 	}

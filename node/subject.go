@@ -24,6 +24,7 @@ type subject struct {
 	warnings []declare.Problem
 	left     string
 	judged   bool
+	process  *process
 }
 
 // report is who told of a container.

@@ -93,6 +93,7 @@ func (t *Tailer) put(r request) {
 	o := t.origins[r.id]
 	if o == nil {
 		o = newOrigin(r.declared, t.positions.of(r.id))
+		o.delivered = t.cfg.Delivered
 		t.origins[r.id] = o
 	}
 	o.ended = false

@@ -140,7 +140,8 @@ type origin struct {
 	// unresolved are candidates that could not be opened, with the scan that found them first.
 	unresolved map[find.Inode]int
 	// mislaid are files that were chosen, and had another name when they were opened.
-	mislaid map[find.Inode]mislaid
+	mislaid   map[find.Inode]mislaid
+	delivered func(find.Inode) int64 // Config.Delivered
 	// nextDeadline is the first of the stored streams' deadlines.
 	nextDeadline time.Time
 }

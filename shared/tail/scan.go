@@ -219,6 +219,11 @@ func (o *origin) enroll(g *generation, s *selection, now time.Time) {
 		if old || s.FromEnd && s.isNew && !s.started {
 			start = lastLine(g)
 		}
+		if o.delivered != nil && !g.packed {
+			if off := o.delivered(g.Inode); off <= g.end.Load() { // else it is another file
+				start = max(start, off)
+			}
+		}
 		g.setPosition(position{id: id, off: start})
 		g.unsaved = append(g.unsaved, id)
 		o.activate(g)

@@ -29,6 +29,9 @@ type Config struct {
 	// Owned reports whether this process writes the file at path itself, with the inode number ino of the device dev: it
 	// is not read then. It is called for each file that is found, by one goroutine, and must not block.
 	Owned func(path string, dev, ino uint64) bool
+	// Delivered returns how many bytes of a file of which nothing is known were delivered by somebody else, whose work this
+	// process takes over; 0 where that is not known. It is called by one goroutine and must not block.
+	Delivered func(find.Inode) int64
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -226,9 +227,21 @@ func openMount(m mount) (*dir, error) {
 	return d, nil
 }
 
+// processPath is a path that begins with a link of the kernel's to a directory: the root of a process, or what this process
+// has open. No path leads there, and the links below it are those of whoever sees that directory as its root.
+var processPath = regexp.MustCompile(`^(.*/proc/(?:\d+/root|self/fd/\d+))(?:/(.*))?$`)
+
 // openBase opens a directory of this host. Where it lies in a mounted volume, links in the part of its path below the
 // mount point are kept in that volume: whoever writes to the volume could have made them.
 func openBase(base string) (*os.File, error) {
+	if m := processPath.FindStringSubmatch(base); m != nil {
+		outer, err := os.OpenRoot(m[1])
+		if err != nil {
+			return nil, err
+		}
+		defer outer.Close()
+		return outer.OpenFile(path.Join(".", m[2]), unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	}
 	mountPoint := mountOf(base)
 	if mountPoint == "/" || mountPoint == base {
 		return openDirectory(base)

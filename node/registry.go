@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/remora-logs/remora/shared/tail/find"
+)
+
+const (
+	// takeoverTime is how long after the very first start a file may be one that Filebeat has read. All that it has read is
+	// found within seconds; later, an inode of the registry may have been given to another file.
+	takeoverTime = 5 * time.Minute
+	// maxRegistry bounds what is read of the registry. One of log-pilot's that was never cleaned has some 100 MiB.
+	maxRegistry = 512 << 20
+)
+
+// registry is the places up to which Filebeat has delivered files, by their inodes.
+type registry struct {
+	offsets map[find.Inode]int64
+	until   time.Time
+}
+
+// takeOver reads Filebeat's registry (filebeat/input/file/state.go of 6.x, one JSON array) in the directory that log-pilot
+// keeps it in, if this is the first start of the agent: its own state directory is not there yet. nil means that there is
+// nothing to take over.
+func takeOver(dir, stateDir string, now time.Time, log *slog.Logger) *registry {
+	if _, err := os.Stat(filepath.Join(stateDir, "checkpoints.db")); err == nil {
+		return nil
+	}
+	r, err := readRegistry(filepath.Join(dir, "registry"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		log.Error("Filebeat's registry can't be taken over; files are delivered from their beginning", "error", err)
+		return nil
+	}
+	r.until = now.Add(takeoverTime)
+	log.Info("taking over from Filebeat", "registry", filepath.Join(dir, "registry"), "files", len(r.offsets))
+	return r
+}
+
+func readRegistry(path string) (*registry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	r := &registry{offsets: map[find.Inode]int64{}}
+	decoder := json.NewDecoder(io.LimitReader(f, maxRegistry))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return nil, fmt.Errorf("%s is no registry of Filebeat 6: %w", path, errors.Join(err, errors.New("it holds no array")))
+	}
+	for decoder.More() {
+		var state struct {
+			Offset      int64
+			FileStateOS struct{ Inode, Device uint64 }
+		}
+		if err := decoder.Decode(&state); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if state.FileStateOS.Inode != 0 && state.Offset > 0 {
+			id := find.Inode{Dev: state.FileStateOS.Device, Ino: state.FileStateOS.Inode}
+			r.offsets[id] = max(r.offsets[id], state.Offset)
+		}
+	}
+	return r, nil
+}
+
+// delivered is a tail.Config's Delivered.
+func (r *registry) delivered(id find.Inode) int64 {
+	if r == nil || time.Now().After(r.until) {
+		return 0
+	}
+	return r.offsets[id]
+}
