@@ -38,6 +38,8 @@ type Feed struct {
 	key      checkpoint.Key
 	route    Route
 	overhead int // bytes a record beside line and fields
+	// maxInFlight is how many bytes of the stream may be read and not acknowledged; 0 for as many as fit into batches.
+	maxInFlight int64
 
 	shard  *shard
 	reader reader
@@ -68,6 +70,9 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 	}
 	f.ledger.acked, f.ledger.losses, f.ledger.newest = e.Position, e.Losses, time.Now().UnixNano()
 	f.ledger.cursor, f.ledger.scannedTo = e.Low, e.Low
+	if s, ok := r.Stream.(bounded); ok {
+		f.maxInFlight = s.MaxInFlight()
+	}
 	return f, nil
 }
 
@@ -113,6 +118,14 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		fl.full = true
 		return 0
 	}
+	behind := false // acknowledgements, that is: there is more to be read, but not now
+	if f.maxInFlight > 0 {
+		var room int
+		if room, behind = f.room(); room == 0 {
+			return 0
+		}
+		want = min(want, room)
+	}
 	if r.tailTorn {
 		if gap := f.gapBehind(); gap != nil {
 			return f.skip(fl, gap, now)
@@ -131,7 +144,7 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		f.noteError(err, now)
 		return 0
 	}
-	r.full = n == want
+	r.full = n == want && !behind
 	consumed = f.cut(fl, free[:n], now, last)
 	f.noteError(r.cutter.Err(), now)
 	r.tailTorn = consumed == 0 && n > 0 && !last && !r.full && r.scannedTo < end
@@ -163,6 +176,24 @@ func (f *Feed) restart(epoch uint32, now time.Time) bool {
 	}
 	return true
 }
+
+// room returns how much may be read if that is bounded, and whether something is in flight. A record that is larger is
+// read when nothing is.
+func (f *Feed) room() (n int, inFlight bool) {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	ahead := f.reader.cursor - f.ledger.acked.Done
+	if ahead <= 0 {
+		return int(max(f.maxInFlight, f.reader.least)), false
+	}
+	if n = int(f.maxInFlight - ahead); n < int(f.maxInFlight/4) {
+		n = 0
+	}
+	return n, true
+}
+
+// bounded is a stream that may only be read so far ahead of its checkpoint.
+type bounded interface{ MaxInFlight() int64 }
 
 // rewinder is a stream that can use the bytes again that its reader has returned from: those at or above off are not in
 // flight any more.
@@ -271,7 +302,7 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 		}
 		fl.batch.Grow()
 	}
-	r.size *= 2
+	r.size, r.least = 2*r.size, 2*got
 }
 
 // book adds to the batch what was read: records from index from, made of n bytes of the stream and of held bytes of the
@@ -305,6 +336,7 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	}
 	l.mu.Unlock()
 	cost := max(n+int64(held), sizeAsSent(fl.batch.Records[from:])) + int64(s.records*f.overhead)
+	r.least = 0
 	if n > 0 {
 		// What a long record needed, the next one usually needs as well.
 		r.size = int(min(max(costPerTurn*n/cost, firstRead), int64(max(r.size/2, quantum))))

@@ -381,3 +381,29 @@ func TestWhatIsDroppedIsCountedWhileTheBackendIsDown(t *testing.T) {
 		require.EqualValues(t, 1, s.Gaps)
 	})
 }
+
+// narrow is a stream of which little may be in flight.
+type narrow struct{ *memory }
+
+func (narrow) MaxInFlight() int64 { return 1000 }
+
+func TestNoMoreThanAllowedIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config)
+		defer b.stop()
+		b.out.say(func(context.Context, *record.Batch) error { return errors.New("down") })
+		m := &memory{key: "s"}
+		long := strings.Repeat("x", 5000)
+		m.write(numbered(0, 1000) + long + "\n" + numbered(1000, 1010))
+		src := record.NewSource(m.key, "d", m.key, "target", nil, nil)
+		f, err := b.Attach(pipeline.Route{Stream: narrow{m}, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }),
+			Source: src, Output: "test"})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, f.Status(time.Now()).ReadBytes, int64(1000))
+		b.out.say(nil)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, split(string(m.data)), b.out.got())
+		accountsAgree(t, f.Status(time.Now()).Counts)
+	})
+}

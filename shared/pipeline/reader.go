@@ -23,6 +23,7 @@ type reader struct {
 	resumed   int64 // records complete at or before it were acknowledged in an earlier life
 	scannedTo int64 // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
 	size      int   // bytes to read at once
+	least     int64 // bytes without which the next record is not whole, as far as that is known
 	full      bool  // the last read brought as many: there is more
 	tailTorn  bool  // what follows scannedTo did not come, so that nothing whole can: it may be gone
 	finished  bool  // nothing more is to be read

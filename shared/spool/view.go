@@ -123,6 +123,12 @@ func (v *View) GivenUp(off int64) (gaps, records, bytes int64) {
 	return gaps, records, bytes
 }
 
+// MaxInFlight is how far the view may be read ahead of its checkpoint. What is in flight is never dropped, so that with a
+// budget smaller than a batch the newest would be dropped, and not the oldest.
+func (v *View) MaxInFlight() int64 {
+	return max(min(v.log.opt.MaxBytes, v.log.spool.opt.MaxBytes)/4, 64<<10)
+}
+
 // Rewind lets the view read from off again: what it read above it is in flight no more, and may be given up.
 func (v *View) Rewind(off int64) {
 	v.mu.Lock()
