@@ -11,7 +11,6 @@ import (
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
-	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -27,7 +26,7 @@ var ownOptions = []string{whenFullOption, blockTimeoutOption}
 
 // manifestOf keeps of what the engine tells about a container what is needed to collect it, and returns what is wrong with
 // the rest. No label, variable or option makes it refuse a container: daemon.json's options reach every one.
-func (s *sessions) manifestOf(file string, info plugin.Info) (*manifest.Manifest, []telemetry.Problem) {
+func (s *sessions) manifestOf(file string, info plugin.Info) (*containerManifest, []telemetry.Problem) {
 	set := s.dialect.Read(declare.Input{
 		Options: info.Config, Others: append(slices.Clone(declare.DockerOptions), ownOptions...),
 		DefaultTarget: s.settings.DefaultTarget, Labels: info.ContainerLabels, Env: info.ContainerEnv,
@@ -47,7 +46,7 @@ func (s *sessions) manifestOf(file string, info plugin.Info) (*manifest.Manifest
 		found.add("log-opt", err.Error(), true)
 	}
 	tags = append(tags, deliver.Tags(set.Metadata)...)
-	m := &manifest.Manifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
+	m := &containerManifest{File: file, Container: info.ContainerID, Started: time.Now(), Origin: c.Tags(s.host, ""), Tags: tags}
 	m.WhenFull, m.BlockTimeout = found.policy(info.Config)
 	for _, d := range set.Declarations {
 		if d.HasStdout() {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/spool"
 )
@@ -33,7 +32,7 @@ func (s *sessions) resume() {
 	checkpoints := s.allCheckpoints()
 	dir, lost := engineFIFOs, 0
 	for _, found := range stored {
-		m, err := manifest.Decode(found.Manifest)
+		m, err := decodeManifest(found.Manifest)
 		if err != nil {
 			m = s.standIn(found.Key)
 			lost++
@@ -52,7 +51,7 @@ func (s *sessions) resume() {
 	}
 }
 
-func (s *sessions) resumeOne(found spool.Stored, m *manifest.Manifest, checkpoints map[string]int64) error {
+func (s *sessions) resumeOne(found spool.Stored, m *containerManifest, checkpoints map[string]int64) error {
 	o := s.logOptions(m, checkpoints)
 	if m.File == "" { // a stand-in does not know the names of the declarations: nothing is delivered twice to any
 		if positions := slices.Collect(maps.Values(checkpoints)); len(positions) > 0 {
@@ -75,13 +74,13 @@ func (s *sessions) resumeOne(found spool.Stored, m *manifest.Manifest, checkpoin
 
 // resumeCapture reads a FIFO from where the earlier process stopped. Where it is gone, the container has ended
 // meanwhile, and what the FIFO held is lost.
-func (s *sessions) resumeCapture(l *spool.Log, m *manifest.Manifest) {
+func (s *sessions) resumeCapture(l *spool.Log, m *containerManifest) {
 	if m.File == "" {
 		l.Finish() // adopt captures its FIFO, into a stream of its own
 		return
 	}
 	name := filepath.Base(m.File)
-	one := &session{container: m.Name(), file: m.File, log: l, resumed: true}
+	one := &session{container: m.name(), file: m.File, log: l, resumed: true}
 	if !s.reserve(name, one) {
 		return
 	}
@@ -96,7 +95,7 @@ func (s *sessions) resumeCapture(l *spool.Log, m *manifest.Manifest) {
 
 // standIn is the manifest of a log whose own is damaged: its container is known by the beginning of its id, and collected
 // as if it declared nothing.
-func (s *sessions) standIn(key string) *manifest.Manifest {
+func (s *sessions) standIn(key string) *containerManifest {
 	id, started := key, time.Now()
 	if at := strings.LastIndexByte(key, '-'); at >= 0 {
 		id = key[:at]
@@ -106,7 +105,7 @@ func (s *sessions) standIn(key string) *manifest.Manifest {
 	}
 	set := s.dialect.Read(declare.Input{DefaultTarget: s.settings.DefaultTarget})
 	c := origin.Container{ID: id}
-	return &manifest.Manifest{Container: id, Started: started, Origin: c.Tags(s.host, ""), Declarations: set.Declarations}
+	return &containerManifest{Container: id, Started: started, Origin: c.Tags(s.host, ""), Declarations: set.Declarations}
 }
 
 // adopt captures the FIFOs in dir that belong to no manifest, because it is damaged: their containers would else stop

@@ -10,13 +10,12 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
-	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
 // eachRoute calls f for every declaration and every output that it goes to.
-func (s *sessions) eachRoute(m *manifest.Manifest, f func(d declare.Declaration, output string)) {
+func (s *sessions) eachRoute(m *containerManifest, f func(d declare.Declaration, output string)) {
 	for _, d := range m.Declarations {
 		for _, output := range s.delivery.Outputs(d) {
 			f(d, output)
@@ -32,7 +31,7 @@ func viewName(declaration, output string) string { return declaration + "/" + ou
 const noOutput = ""
 
 // logOptions is how the log of a container is kept. checkpoints are those of the log, by view; nil for a log that is new.
-func (s *sessions) logOptions(m *manifest.Manifest, checkpoints map[string]int64) spool.LogOptions {
+func (s *sessions) logOptions(m *containerManifest, checkpoints map[string]int64) spool.LogOptions {
 	o := spool.LogOptions{Views: map[string]int64{}, Former: map[string]int64{},
 		MaxBytes: s.settings.SpoolMaxEach, BlockTimeout: s.settings.BlockTimeout}
 	o.WhenFull, _ = spool.ParsePolicy(s.settings.WhenFull) // checked when settings were read
@@ -66,7 +65,7 @@ func (s *sessions) logOptions(m *manifest.Manifest, checkpoints map[string]int64
 }
 
 // attach begins delivery of a log. While settings are wrong it waits in the spool.
-func (s *sessions) attach(l *spool.Log, m *manifest.Manifest) {
+func (s *sessions) attach(l *spool.Log, m *containerManifest) {
 	if s.delivery.Idle() {
 		return
 	}

@@ -70,7 +70,7 @@ func (s *sessions) Start(file string, info plugin.Info) error {
 	if !s.reserve(name, one) {
 		return nil // the engine asks again when it did not get the answer
 	}
-	var m *manifest.Manifest
+	var m *containerManifest
 	m, one.problems = s.manifestOf(file, info)
 	if err := s.begin(name, one, m); err != nil {
 		s.unreserve(name, one)
@@ -113,8 +113,8 @@ func (s *sessions) disown(name string) {
 }
 
 // begin creates the log of a container and begins to fill and to deliver it.
-func (s *sessions) begin(name string, one *session, m *manifest.Manifest) error {
-	encoded, err := m.Encode()
+func (s *sessions) begin(name string, one *session, m *containerManifest) error {
+	encoded, err := m.encode()
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (s *sessions) begin(name string, one *session, m *manifest.Manifest) error 
 	if err != nil {
 		return err
 	}
-	one.container, one.log = m.Name(), l
+	one.container, one.log = m.name(), l
 	if err := s.capture(name, one); err != nil {
 		l.Finish()
 		return err

@@ -26,6 +26,7 @@ const (
 	CRI                  // lines of a container runtime for the kubelet
 	JSONFile             // of Docker's log driver json-file
 	Local                // of Docker's log driver local
+	Chunks               // a container's bytes as they came; the stream is a stream.Chunked
 )
 
 // Request is one stream under one declaration on its way to one output.
@@ -83,6 +84,12 @@ func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {
 		return cut.NewCRI(src, r.Stream, limit, timeout), nil
 	case r.Kind == JSONFile:
 		return cut.NewJSONFile(src, r.Stream, limit, timeout), nil
+	case r.Kind == Chunks:
+		chunked, ok := r.Stream.(stream.Chunked)
+		if !ok {
+			return nil, fmt.Errorf("stream %s has no index", r.Stream.Key())
+		}
+		return cut.NewChunks(src, chunked, limit, timeout), nil
 	case r.Kind == Local:
 		return cut.NewLocal(src, r.Stream, limit, timeout), nil
 	case encoding == "" || encoding == "utf-8":

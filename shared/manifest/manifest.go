@@ -1,58 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manifest holds what must be known of a captured stream after a restart: whose it is and what it declares.
+// Package manifest holds what must be known of a captured stream after a restart: how its log is called, and whose it is.
+// It knows nothing of what a declaration means, so that a process that only captures can use it.
 package manifest
 
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/remora-logs/remora/shared/declare"
-	"github.com/remora-logs/remora/shared/record"
 )
-
-// Manifest is what a restarted plugin has to know of a stream that it finds in its spool. It holds the tags that were
-// made of a container's labels and environment, and its declarations, never the labels and the environment themselves:
-// secrets are in them.
-type Manifest struct {
-	// File is the path of the FIFO, as the engine gave it.
-	File string `json:"file"`
-	// Container is the container's id.
-	Container string    `json:"container"`
-	Started   time.Time `json:"started"`
-	// Origin is who wrote it, Tags what else all records of the container are tagged with.
-	Origin       []record.Tag          `json:"origin"`
-	Tags         []record.Tag          `json:"tags"`
-	Declarations []declare.Declaration `json:"declarations"`
-	// WhenFull and BlockTimeout are what the container's log options ask for; empty and 0 where they don't.
-	WhenFull     string        `json:"when_full,omitempty"`
-	BlockTimeout time.Duration `json:"block_timeout,omitempty"`
-}
-
-// Name is what people call the container: its name, or its id where the name is not known.
-func (m *Manifest) Name() string {
-	for _, t := range m.Origin {
-		if t.Key == "docker_container" {
-			return t.Value
-		}
-	}
-	return m.Container
-}
-
-// Encode returns the manifest as it is stored.
-func (m *Manifest) Encode() ([]byte, error) { return json.Marshal(m) }
-
-// Decode understands what Encode wrote.
-func Decode(p []byte) (*Manifest, error) {
-	var m Manifest
-	if err := json.Unmarshal(p, &m); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	return &m, nil
-}
 
 // shortID is how many digits of a container's id people use.
 const shortID = 12
@@ -65,14 +24,65 @@ func Key(container string, started time.Time) string {
 
 // KeyPrefix is what the keys of a container's streams have in common, before the last dash.
 func KeyPrefix(container string) string {
-	id := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '_'
-	}, container)
+	id := clean(container)
 	if id == "" {
 		return "unknown"
 	}
 	return id[:min(len(id), shortID)]
+}
+
+// clean replaces what can't be part of a key.
+func clean(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// Container is what a logging binary knows of the container that it was started for. It holds declarations and identity,
+// never the rest of its environment: secrets are in it.
+type Container struct {
+	// Runtime is containerd.
+	Runtime   string    `json:"runtime"`
+	Namespace string    `json:"namespace"`
+	ID        string    `json:"id"`
+	Started   time.Time `json:"started"`
+	// Env are the variables that may be declarations, NAME=VALUE; Labels the annotations that may be, and those that tell
+	// who the container is.
+	Env    []string          `json:"env,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// Mounts are where directories of the container are on this host, by the path in the container.
+	Mounts map[string]string `json:"mounts,omitempty"`
+	// Options are the parameters of the logging URI.
+	Options map[string]string `json:"options,omitempty"`
+	// Problems is what of it could not be read.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// maxName is how much of a namespace or id a key holds; a checksum tells longer ones apart.
+const maxName = 40
+
+// Key names the container's stream: a container that is started again has a new one.
+func (c *Container) Key() string {
+	namespace, id := clean(c.Namespace), clean(c.ID)
+	sum := crc32.ChecksumIEEE([]byte(c.Namespace + "/" + c.ID))
+	return fmt.Sprintf("%s_%s_%08x-%s", namespace[:min(len(namespace), maxName)], id[:min(len(id), maxName)], sum,
+		strconv.FormatInt(c.Started.UnixNano(), 36))
+}
+
+// Encode returns the manifest as it is stored.
+func (c *Container) Encode() ([]byte, error) { return json.Marshal(c) }
+
+// DecodeContainer understands what Container.Encode wrote.
+func DecodeContainer(p []byte) (*Container, error) {
+	var c Container
+	if err := json.Unmarshal(p, &c); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if c.ID == "" {
+		return nil, fmt.Errorf("manifest: it names no container")
+	}
+	return &c, nil
 }

@@ -30,9 +30,12 @@ type openGap struct {
 // startDiscarding ends the log at its last whole frame and begins to discard what follows. Under writeMu.
 func (l *Log) startDiscarding(cause error) {
 	end := l.end.Load()
-	at, _, ok := l.skipFrames(l.knownBoundary(end), end, end)
+	at, ok := end, true
+	if !l.opt.Raw { // a reader of raw bytes finds its lines anywhere
+		at, _, ok = l.skipFrames(l.knownBoundary(end), end, end)
+	}
 	e := &openGap{gap: gap{from: at, to: end, reason: discardReason(cause)}, retry: l.spool.now().Add(retryPause)}
-	e.counter.lost = !ok
+	e.counter.lost, e.counter.lines = !ok, l.opt.Raw
 	if ok {
 		e.counter.count(l.unfinished(at, end))
 	} else {
@@ -42,7 +45,9 @@ func (l *Log) startDiscarding(cause error) {
 	e.to += int64(len(l.unstored))
 	l.unstored, l.unstoredCause, l.diskFullSince = nil, nil, time.Time{}
 	l.end.Store(e.from)
-	l.truncateTo(e.from)
+	if !l.opt.Raw {
+		l.truncateTo(e.from)
+	}
 	l.discarding = e
 	l.publishGap()
 	l.warn("write failed, discarding input", cause)
@@ -151,8 +156,12 @@ func (l *Log) publishGap() {
 	if g.records = l.discarding.counter.frames; l.discarding.counter.lost {
 		g.records = -1
 	}
-	if g.to > g.from {
-		l.published.Store(&g)
+	if g.to == g.from {
+		return
+	}
+	l.published.Store(&g)
+	if l.spool.opt.Role == Writer { // which has no maintenance; what fails is written with the next piece
+		_ = l.writeLosses()
 	}
 }
 

@@ -3,6 +3,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"sync"
 )
@@ -27,10 +28,11 @@ type frameCounter struct {
 	head   [frameHeader]byte
 	have   int  // bytes in head
 	lost   bool // a length made no sense; nothing is counted from then on
+	lines  bool // what is counted is the lines of a raw log
 }
 
-// boundary says that what was counted ends with a frame, or that there is no telling.
-func (c *frameCounter) boundary() bool { return c.lost || c.left == 0 && c.have == 0 }
+// boundary reports whether what was counted ends with a frame, or may end anywhere.
+func (c *frameCounter) boundary() bool { return c.lines || c.lost || c.left == 0 && c.have == 0 }
 
 // rest is how many bytes may follow without passing the end of the frame, or of its header.
 func (c *frameCounter) rest() int64 {
@@ -41,6 +43,10 @@ func (c *frameCounter) rest() int64 {
 }
 
 func (c *frameCounter) count(p []byte) {
+	if c.lines {
+		c.frames += int64(bytes.Count(p, newline))
+		return
+	}
 	for len(p) > 0 && !c.lost {
 		if c.left == 0 {
 			n := copy(c.head[c.have:], p)
@@ -67,6 +73,9 @@ func (c *frameCounter) count(p []byte) {
 // counts the frames on the way; bytes that were discarded before they were stored count with what is known of them. ok is
 // false where the bytes are not frames, or can't be read: at is then where they ceased to be.
 func (l *Log) skipFrames(from, target, end int64) (at, records int64, ok bool) {
+	if l.opt.Raw {
+		return l.skipLines(from, target, end)
+	}
 	mem := scratch.Get().(*[]byte)
 	defer scratch.Put(mem)
 	var window []byte // bytes of the log from offset start on
@@ -99,4 +108,54 @@ func (l *Log) skipFrames(from, target, end int64) (at, records int64, ok bool) {
 		at, records = at+frameHeader+size, records+1
 	}
 	return at, records, true
+}
+
+var newline = []byte("\n")
+
+// skipLines is skipFrames for a raw log: it walks up to behind the first newline at or after target, or to target where
+// there is none, and counts newlines. A line of the other stream that is unfinished there is cut.
+func (l *Log) skipLines(from, target, end int64) (at, records int64, ok bool) {
+	mem := scratch.Get().(*[]byte)
+	defer scratch.Put(mem)
+	target = min(target, end)
+	if from >= target {
+		return from, 0, true
+	}
+	for at = from; at < end; {
+		if g, found := l.sharedGapAt(at); found {
+			if g.records < 0 {
+				return at, records, false
+			}
+			at, records = g.to, records+g.records
+			if at >= target {
+				return at, records, true
+			}
+			continue
+		}
+		if at >= target && at > from && l.endsLine(at) {
+			return at, records, true
+		}
+		n, err := l.pread(*mem, at, end)
+		if err != nil || n == 0 {
+			return at, records, at >= target
+		}
+		p := (*mem)[:n]
+		if at+int64(n) > target {
+			before := max(target-at-1, 0)
+			if i := bytes.IndexByte(p[before:], '\n'); i >= 0 {
+				stop := before + int64(i) + 1
+				return at + stop, records + int64(bytes.Count(p[:stop], newline)), true
+			}
+		}
+		records += int64(bytes.Count(p, newline))
+		at += int64(n)
+	}
+	return max(min(at, target), from), records, true
+}
+
+// endsLine reports whether the byte before off is a newline.
+func (l *Log) endsLine(off int64) bool {
+	var b [1]byte
+	n, err := l.pread(b[:], off-1, off)
+	return err == nil && n == 1 && b[0] == '\n'
 }

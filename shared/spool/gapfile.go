@@ -154,6 +154,9 @@ func (l *Log) writeGapFile(planned []storedGap) error {
 			entries = append(entries, g.stored(v.name))
 		}
 	}
+	if l.followed.on { // what was never stored is in the writer's own file
+		return l.writeViewGaps(entries)
+	}
 	open := l.published.Load() // first: it may become one of the others in between
 	shared := *l.sharedGaps.Load()
 	if n := len(shared); open != nil && (n == 0 || shared[n-1].from < open.from) {
@@ -162,6 +165,10 @@ func (l *Log) writeGapFile(planned []storedGap) error {
 	for _, g := range shared {
 		entries = append(entries, g.stored(""))
 	}
+	return l.writeViewGaps(entries)
+}
+
+func (l *Log) writeViewGaps(entries []storedGap) error {
 	err := l.writeEntries(append(entries, l.otherGaps...))
 	if err != nil {
 		l.unwritten.Store(true)
@@ -169,8 +176,11 @@ func (l *Log) writeGapFile(planned []storedGap) error {
 	return err
 }
 
-func (l *Log) writeEntries(entries []storedGap) error {
-	name := filepath.Join(l.dir, gapFileName)
+func (l *Log) writeEntries(entries []storedGap) error { return l.writeGaps(gapFileName, entries) }
+
+// writeGaps writes entries into the file of that name, in place.
+func (l *Log) writeGaps(file string, entries []storedGap) error {
+	name := filepath.Join(l.dir, file)
 	text, err := encodeGaps(entries)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -59,6 +59,9 @@ type Log struct {
 	diskFullSince   time.Time // or since when there has been no descriptor
 	unstored        []byte    // out of the pipe and not on disk
 	unstoredCause   error
+	index           indexWriter
+	lockFile        *os.File // of a writer in a process of its own
+	measuredAt      time.Time
 	blockSpent      bool  // Block has waited its time
 	blockSpentAt    int64 // what all views had released then
 
@@ -75,6 +78,7 @@ type Log struct {
 	historyOnly bool
 	endedAt     time.Time
 	otherGaps   []storedGap // of readers that the log was opened without
+	followed    followed
 }
 
 // LogOptions is how one log is kept.
@@ -85,6 +89,9 @@ type LogOptions struct {
 	Views map[string]int64
 	// Former are the checkpoints of readers that the log is not opened with any more.
 	Former map[string]int64
+	// Raw is set for a log of a container's bytes as they came, with an index of which stream they are of, and when they
+	// were read. Else the log holds frames of the engine.
+	Raw bool
 	// MaxBytes is what the log may take up on disk.
 	MaxBytes int64
 	// WhenFull is what gives way where a budget is exceeded.
@@ -131,6 +138,9 @@ const (
 
 func (s *Spool) newLog(key string, o LogOptions) *Log {
 	l := &Log{key: key, dir: filepath.Join(s.opt.Dir, key), spool: s, opt: o, durableName: -1}
+	if o.WhenFull == DropOldest && s.opt.Role == Writer {
+		l.opt.BlockTimeout = 0 // only the reader can drop what is old
+	}
 	l.segments.Store(&[]*segment{})
 	l.sharedGaps.Store(&[]gap{})
 	l.dropAllowed.Store(o.WhenFull == DropOldest)
@@ -147,6 +157,9 @@ func (l *Log) Key() string { return l.key }
 // End is the offset just past the last byte that can be read. It may step back by the beginning of a frame whose end
 // could not be stored.
 func (l *Log) End() int64 { return l.end.Load() }
+
+// Ended reports whether nothing will be appended any more.
+func (l *Log) Ended() bool { return l.ended.Load() }
 
 // View is the reader of that name, nil where the log was opened without it.
 func (l *Log) View(name string) *View {

@@ -201,7 +201,7 @@ func (l *Log) Container() string { return l.key[:max(strings.LastIndexByte(l.key
 // free gives back the space of what no view needs and no history wants, and removes a log that has ended once all views
 // have all of it. It returns how many bytes that were. Under maintMu.
 func (l *Log) free() int64 {
-	if l.removed {
+	if l.removed || l.spool.opt.Role == Writer {
 		return 0
 	}
 	ended, end := l.ended.Load(), l.end.Load()
@@ -269,10 +269,7 @@ func (l *Log) remove() int64 {
 	l.removed = true
 	total := l.stored.Load()
 	l.addStored(-total)
-	l.spool.mu.Lock()
-	delete(l.spool.logs, l.key)
-	l.spool.mu.Unlock()
-	l.spool.stored.Add(-logOverhead)
+	l.spool.remove(l)
 	return total
 }
 

@@ -34,6 +34,8 @@ type segment struct {
 	file atomic.Pointer[os.File]
 	used atomic.Bool // since the maintenance goroutine looked last
 	gone atomic.Bool // removed: not to be opened again
+	// indexed is set for a segment of a raw log, which has an index beside it.
+	indexed bool
 }
 
 func (g *segment) end() int64 { return g.base + g.size.Load() }
@@ -114,6 +116,9 @@ func (g *segment) with(do func(f *os.File) error) error {
 // read-only; the file is then found and judged again when the log is opened next.
 func (g *segment) remove() {
 	os.Remove(g.name)
+	if g.indexed {
+		os.Remove(indexName(g.name))
+	}
 	g.gone.Store(true)
 	g.close()
 }

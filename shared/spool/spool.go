@@ -63,6 +63,8 @@ type Spool struct {
 type Options struct {
 	// Dir is created if it does not exist.
 	Dir string
+	// Role is this process's part in it.
+	Role Role
 	// MaxBytes is what all logs together may take up of the disk.
 	MaxBytes int64
 	// MinFree is how much of the disk must stay free, whoever fills it; at most a tenth of the disk is kept free.
@@ -90,6 +92,13 @@ type Evicted struct {
 // DefaultMaxEnded bounds what ended containers cost: one that is started again every second would else leave 86,400
 // directories a day, of four inodes and some KiB of memory each.
 const DefaultMaxEnded = 4096
+
+// OpenWriter opens a spool for a process that only writes, without goroutines of its own: Log.Tend does what is to be
+// done.
+func OpenWriter(o Options) *Spool {
+	o.Role = Writer
+	return newSpool(o)
+}
 
 // Open opens the spool in o.Dir. The logs that an earlier process left there wait for Resume. A directory that can't be
 // written is no error: it is reported once, and logs lose what they are given until it can.
@@ -159,7 +168,9 @@ func (s *Spool) Stored() ([]Stored, error) {
 		manifest, err := readManifest(dir)
 		if err != nil {
 			if segs, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix)); len(segs) == 0 {
-				errs = append(errs, os.RemoveAll(dir))
+				if s.opt.Role == Both || s.opt.Role == Reader && s.abandoned(e.Name()) {
+					errs = append(errs, os.RemoveAll(dir))
+				}
 				continue
 			}
 			errs = append(errs, fmt.Errorf("%s: unreadable manifest: %w", dir, err))
@@ -236,6 +247,13 @@ func checkKey(key string) error {
 
 // logOverhead is what a log costs of the disk beside its segments: its directory, manifest and gap file, a block each.
 const logOverhead = 3 * blockSize
+
+func (s *Spool) remove(l *Log) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.logs, l.key)
+	s.stored.Add(-logOverhead)
+}
 
 func (s *Spool) add(l *Log) error {
 	s.mu.Lock()

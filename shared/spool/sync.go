@@ -57,5 +57,14 @@ func (s *Spool) syncAll() error {
 	return errors.Join(errs...)
 }
 
-// unsynced says that Sync would have something to do.
-func (l *Log) unsynced() bool { return l.end.Load() > max(l.synced.Load(), l.lowestReleased()) }
+// unsynced reports whether Sync would have something to do. A writer does not know what its readers have released; they
+// leave syncing to it.
+func (l *Log) unsynced() bool {
+	switch {
+	case l.followed.on:
+		return false
+	case l.spool.opt.Role == Writer:
+		return l.end.Load() > l.synced.Load()
+	}
+	return l.end.Load() > max(l.synced.Load(), l.lowestReleased())
+}

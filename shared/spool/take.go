@@ -42,7 +42,11 @@ const (
 //
 // splice(2) leaves in the pipe what it did not write, so nothing is lost when the process is killed in between. One
 // goroutine calls Take at a time.
-func (l *Log) Take(pipe int) (int, error) {
+func (l *Log) Take(pipe int) (int, error) { return l.TakeFrom(pipe, Stdout) }
+
+// TakeFrom is Take for a raw log: the pipe is that of the container's stream std. It is called only where there is
+// something in the pipe.
+func (l *Log) TakeFrom(pipe int, std Std) (int, error) {
 	if l.spool.closed.Load() {
 		return 0, ErrClosed
 	}
@@ -52,7 +56,7 @@ func (l *Log) Take(pipe int) (int, error) {
 		err := l.refusal()
 		if err == nil {
 			var n int
-			if n, err = l.store(pipe); err == nil || err == ErrEmpty || err == io.EOF {
+			if n, err = l.store(pipe, std); err == nil || err == ErrEmpty || err == io.EOF {
 				l.diskFullSince = time.Time{}
 				return n, err
 			}
@@ -138,6 +142,9 @@ func (l *Log) rearmBlock(soft int64) {
 // overBudget is by how many bytes the tightest of the budgets is exceeded: soft where maintenance begins to make room,
 // hard where no more may be used.
 func (l *Log) overBudget() (soft, hard int64) {
+	if s := l.spool; s.opt.Role == Writer && l.stored.Load() > softLimit(l.opt.MaxBytes) {
+		l.remeasureSoon()
+	}
 	s, mine, all := l.spool, l.stored.Load(), l.spool.stored.Load()
 	soft = max(mine-softLimit(l.opt.MaxBytes), s.excess())
 	hard = max(mine-l.opt.MaxBytes, all-s.opt.MaxBytes, min(s.freeShortfall.Load(), all-alwaysAllowed))
@@ -161,7 +168,7 @@ func (l *Log) refusal() error {
 }
 
 // store moves a piece of what is in the pipe into the last segment.
-func (l *Log) store(pipe int) (int, error) {
+func (l *Log) store(pipe int, std Std) (int, error) {
 	g, err := l.lastSegment()
 	if err != nil {
 		return 0, err
@@ -170,12 +177,20 @@ func (l *Log) store(pipe int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	size := g.size.Load()
+	size, fresh := g.size.Load(), false
+	if l.opt.Raw {
+		if fresh, err = l.index.describe(&l.spool.disk, g, g.end(), std, l.spool.now().UnixNano()); err != nil {
+			return 0, err
+		}
+	}
 	n, err := l.move(pipe, f, size, int(l.segmentLimit()-size))
 	switch {
 	case n > 0:
 		g.size.Store(size + int64(n))
 		l.addStored(roundUp(size+int64(n)) - roundUp(size))
+		if fresh {
+			l.index.count()
+		}
 		l.end.Store(g.base + size + int64(n))
 		return n, nil
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
@@ -221,7 +236,7 @@ func (l *Log) copy(pipe int, f *os.File, at int64, max int) (int, error) {
 func (l *Log) lastSegment() (*segment, error) {
 	end := l.end.Load()
 	if segs := *l.segments.Load(); len(segs) > 0 {
-		if g := segs[len(segs)-1]; g.end() == end && g.size.Load() < l.segmentLimit() {
+		if g := segs[len(segs)-1]; g.end() == end && g.size.Load() < l.segmentLimit() && !l.index.full(g) {
 			return g, nil
 		}
 	}
@@ -243,7 +258,7 @@ func (l *Log) newSegment(base int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &segment{base: base, name: name, spool: l.spool}
+	g := &segment{base: base, name: name, spool: l.spool, indexed: l.opt.Raw}
 	g.attach(f)
 	return g, nil
 }

@@ -44,3 +44,29 @@ type Gap struct {
 func (g *Gap) Error() string {
 	return fmt.Sprintf("bytes %d to %d are gone (%s)", g.From, g.To, g.Reason)
 }
+
+// Std is which of a container's two streams bytes come from.
+type Std uint8
+
+// The streams. Bytes of which that is not known count as Stdout.
+const (
+	Stdout Std = 1
+	Stderr Std = 2
+)
+
+// Chunked is a Stream of a container's bytes as they came, in which those of both its streams are mixed.
+type Chunked interface {
+	Stream
+	// Chunk returns what is known of the byte at off, which is below End, and of those behind it up to Chunk.End. It is
+	// called by the goroutine that calls ReadAt.
+	Chunk(off int64) (Chunk, error)
+}
+
+// Chunk is bytes that were read from one stream of a container at one time.
+type Chunk struct {
+	Std Std
+	// Time is when they were read, in ns since 1970; 0 where that is not known.
+	Time int64
+	// End is where the next chunk begins, math.MaxInt64 where there is none yet.
+	End int64
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/capture"
+	"github.com/remora-logs/remora/shared/handover"
+	"github.com/remora-logs/remora/shared/spool"
+)
+
+const (
+	defaultSpool = "/var/lib/remora/containerd"
+	interval     = 2 * time.Millisecond
+	// lockInterval is how often a process that stands by tries to become the one that captures.
+	lockInterval = 50 * time.Millisecond
+)
+
+// captureContainer captures the container that the shim started this process for.
+func captureContainer(args []string, stop int) error {
+	unix.CloseOnExec(readyFD)
+	log := logger()
+	options, unknown := parseArguments(args)
+	m := describe(options, ".")
+	for _, name := range unknown {
+		m.Problems = append(m.Problems, fmt.Sprintf("parameter %q is not known", name))
+	}
+	dir := options.spool
+	encoded, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	key := m.Key()
+	p := pipes(stop, log)
+	p.Open = func() (*spool.Log, error) { return openLog(dir, key, encoded, options, log) }
+	p.Ready()
+	ready()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go handover.Offer(ctx, dir, key, [2]int{stdoutFD, stderrFD})
+	return p.Run()
+}
+
+// hold captures what another process captured that has died, or stands by while there is one.
+func hold(dir, key string, stop int) error {
+	if !isPipe(stdoutFD) || !isPipe(stderrFD) {
+		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams", errUsage)
+	}
+	log := logger()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go handover.Offer(ctx, dir, key, [2]int{stdoutFD, stderrFD})
+	l, err := takeOver(dir, key, log)
+	if l == nil || err != nil {
+		return err
+	}
+	p := pipes(stop, log)
+	p.Open = func() (*spool.Log, error) { return l, nil }
+	p.Ready()
+	return p.Run()
+}
+
+// takeOver waits until this process writes the log; nil once another process has ended it.
+func takeOver(dir, key string, log *slog.Logger) (*spool.Log, error) {
+	for {
+		if spool.Ended(dir, key) {
+			return nil, nil
+		}
+		l, err := openLog(dir, key, nil, options{}, log)
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, spool.ErrLocked) {
+			log.Error("failed to open the spool, retrying", "error", err)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(lockInterval)
+	}
+}
+
+func pipes(stop int, log *slog.Logger) *capture.Pipes {
+	return &capture.Pipes{
+		Pipes:    []capture.Pipe{{FD: stdoutFD, Std: spool.Stdout}, {FD: stderrFD, Std: spool.Stderr}},
+		Interval: interval, Stop: stop, Log: log,
+	}
+}
+
+// openLog opens the container's log, a new one where manifest is given.
+func openLog(dir, key string, manifest []byte, o options, log *slog.Logger) (*spool.Log, error) {
+	if err := prepare(dir); err != nil {
+		return nil, err
+	}
+	limits := spool.ReadLimits(dir)
+	s := spool.OpenWriter(spool.Options{Dir: dir, MaxBytes: limits.MaxBytes, MinFree: limits.MinFree, Log: log})
+	lo := spool.LogOptions{Raw: true, MaxBytes: limits.MaxBytesEach, BlockTimeout: limits.BlockTimeout}
+	lo.WhenFull, _ = spool.ParsePolicy(limits.WhenFull) // ReadLimits has checked it
+	if o.whenFull != "" {
+		lo.WhenFull, _ = spool.ParsePolicy(o.whenFull) // checked when it was parsed
+	}
+	if o.blockTimeout > 0 {
+		lo.BlockTimeout = o.blockTimeout
+	}
+	return s.Write(key, manifest, lo)
+}
+
+// prepare creates the spool's directory, and refuses one that others could have put there or may write to.
+func prepare(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: dir, Err: err}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("%s is not a directory", dir)
+	case int(st.Uid) != unix.Geteuid():
+		return fmt.Errorf("%s belongs to user %d", dir, st.Uid)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("%s can be written by others (mode %#o)", dir, st.Mode&0o777)
+	}
+	return nil
+}
+
+// ready tells the shim that the container may start: one byte for binary-v2, the end of the pipe for binary.
+func ready() {
+	_, _ = unix.Write(readyFD, []byte{0}) // the shim may have died; the streams tell
+	unix.Close(readyFD)
+}
+
+func logger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
+
+// check reports whether the spool in dir can be used.
+func check(dir string, out *os.File) error {
+	if err := prepare(dir); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".check-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(probe.Name())
+	_, err = probe.Write(make([]byte, 4096))
+	if err := errors.Join(err, probe.Sync(), probe.Close()); err != nil {
+		return err
+	}
+	limits := spool.ReadLimits(dir)
+	fmt.Fprintf(out, "%s can be used; at most %d bytes a container, %s when full\n", dir, limits.MaxBytesEach, limits.WhenFull)
+	return nil
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command remora-logger is a logging binary of containerd: its shim starts one process a container, with the container's
+// standard output on descriptor 3, its standard error on 4, and a pipe on 5 that is closed once the process is ready. The
+// process moves what comes to a spool and does nothing else; the node agent delivers it.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+var version = "devel" // set by the linker
+
+// Exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+const usage = `remora-logger captures the output of a containerd container into Remora's spool.
+
+It is not started by hand, but by containerd's shim:
+
+  ctr run --log-uri 'binary:///usr/local/bin/remora-logger' IMAGE ID
+  nerdctl run --detach --log-driver 'binary:///usr/local/bin/remora-logger' IMAGE
+
+Parameters of the URI (binary:///usr/local/bin/remora-logger?NAME=VALUE&...):
+  spool          directory of the spool, default ` + defaultSpool + `
+  when-full      drop-oldest, or block (the container waits)
+  block-timeout  longest time that block makes the container wait, default 8s
+  target, format, tags and the other log options of Remora's Docker driver: passed on to the node agent
+
+Commands:
+  remora-logger --check [DIRECTORY]  report whether the spool can be used
+  remora-logger --version            print the version
+`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "remora-logger:", err)
+		if errors.Is(err, errUsage) {
+			os.Exit(exitUsage)
+		}
+		os.Exit(exitFailure)
+	}
+}
+
+var errUsage = errors.New("wrong use")
+
+func run(args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "--version":
+			fmt.Println(version)
+			return nil
+		case "--help", "-h":
+			fmt.Print(usage)
+			return nil
+		case "--check":
+			return check(append(args[1:], defaultSpool)[0], os.Stdout)
+		case "--hold":
+			if len(args) != 3 {
+				return fmt.Errorf("%w: --hold needs a spool and the key of a stream", errUsage)
+			}
+			return hold(args[1], args[2], stopPipe())
+		}
+	}
+	if os.Getenv("CONTAINER_ID") == "" || !isPipe(stdoutFD) || !isPipe(stderrFD) {
+		fmt.Fprint(os.Stderr, usage)
+		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams, or CONTAINER_ID is not set", errUsage)
+	}
+	return captureContainer(args, stopPipe())
+}
+
+// The descriptors that the shim passes (containerd core/runtime/v2/logging).
+const (
+	stdoutFD = 3
+	stderrFD = 4
+	readyFD  = 5
+)
+
+func isPipe(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO
+}
+
+// stopPipe is a descriptor that becomes readable with SIGTERM, the shim's word that the container's streams are closed.
+func stopPipe() int {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return -1 // poll ignores it; the end of the streams is seen all the same
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
+	go func() {
+		<-signals
+		w.Close()
+	}()
+	return int(r.Fd())
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/spool"
+)
+
+// Pipe is the reading end of a container's stream.
+type Pipe struct {
+	FD  int
+	Std spool.Std
+}
+
+// Pipes captures the streams of one container to a raw log, in the goroutine that calls Run: a process that does nothing
+// else needs no other. The descriptors stay open, and stay as they are: other processes may hold them too.
+type Pipes struct {
+	// Open opens the log, as soon as that is possible: what is read before is counted and discarded, since a container
+	// must not wait for a disk.
+	Open func() (*spool.Log, error)
+	// Pipes are read in turn, so that the order in which they were written to is kept as well as can be known.
+	Pipes []Pipe
+	// Interval is the pause between two drains, as in Options.
+	Interval time.Duration
+	// Stop is readable once the streams are to end within finalPipes: their writer closes them about now.
+	Stop int
+	Log  *slog.Logger
+
+	log    *spool.Log
+	sizes  [2]int
+	lost   int64
+	lines  int64
+	reason string
+	tended time.Time
+	tried  time.Time
+	until  time.Time // zero before Stop
+	mem    []byte
+}
+
+const (
+	// finalPipes bounds how long the writer of a container's streams may take to close them once Stop is readable. The
+	// shim of containerd kills a logger after 12 s (cmd/containerd-shim-runc-v2/process/io.go, binaryIOProcTermTimeout).
+	finalPipes = 11 * time.Second
+	// tendInterval is how often limits are read and the log is synced, and how often a log that can't be opened is tried.
+	tendInterval = time.Second
+)
+
+// Run captures until every stream has ended, and ends the log. Its error is why not everything is on disk.
+func (p *Pipes) Run() error {
+	for len(p.Pipes) > 0 && (p.until.IsZero() || time.Now().Before(p.until)) {
+		p.tend()
+		if p.log != nil && p.until.IsZero() {
+			if pause := p.log.Backpressure(); pause > 0 {
+				time.Sleep(pause)
+				continue
+			}
+		}
+		moved, err := p.round()
+		if err != nil {
+			return errors.Join(err, p.end())
+		}
+		if moved > 0 && !p.full(moved) {
+			time.Sleep(p.pause(moved))
+		}
+	}
+	return p.end()
+}
+
+// pause lets bytes gather: each drain wakes a thread.
+func (p *Pipes) pause(moved int) time.Duration {
+	if moved >= minDrain || !p.until.IsZero() {
+		return p.Interval
+	}
+	return 2 * p.Interval
+}
+
+// full reports whether so much came that a writer may be waiting.
+func (p *Pipes) full(moved int) bool { return moved >= smallPipe/2 }
+
+// round waits until there is something in a pipe, and takes it from each that has something.
+func (p *Pipes) round() (moved int, err error) {
+	fds := make([]unix.PollFd, 0, 3)
+	for _, one := range p.Pipes {
+		fds = append(fds, unix.PollFd{Fd: int32(one.FD), Events: unix.POLLIN})
+	}
+	if p.until.IsZero() {
+		fds = append(fds, unix.PollFd{Fd: int32(p.Stop), Events: unix.POLLIN})
+	}
+	if _, err := unix.Poll(fds, int(tendInterval.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+		return 0, err
+	}
+	left := p.Pipes[:0:0]
+	for i, one := range p.Pipes {
+		n, ended := 0, false
+		switch {
+		case fds[i].Revents&unix.POLLIN != 0:
+			if n, ended, err = p.take(one); err != nil {
+				return moved, err
+			}
+		case fds[i].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0:
+			ended = true
+		}
+		moved += n
+		if !ended {
+			left = append(left, one)
+		}
+	}
+	if p.until.IsZero() && fds[len(fds)-1].Revents != 0 {
+		p.until = time.Now().Add(finalPipes)
+	}
+	p.Pipes = left
+	return moved, nil
+}
+
+// take takes a piece from a pipe that has something.
+func (p *Pipes) take(one Pipe) (n int, ended bool, err error) {
+	if p.log == nil {
+		return p.discard(one)
+	}
+	n, err = p.log.TakeFrom(one.FD, one.Std)
+	switch {
+	case err == nil:
+		p.enlarge(one, n)
+		return n, false, nil
+	case errors.Is(err, io.EOF):
+		return 0, true, nil
+	case errors.Is(err, spool.ErrEmpty):
+		return 0, false, nil
+	case errors.Is(err, spool.ErrFull):
+		time.Sleep(p.Interval)
+		return 0, false, nil
+	}
+	return 0, false, err
+}
+
+// enlarge gives a pipe that was half full more room.
+func (p *Pipes) enlarge(one Pipe, n int) {
+	size := &p.sizes[one.Std-1]
+	if *size == 0 {
+		*size = smallPipe
+	}
+	if n < *size/2 || *size >= largePipe {
+		return
+	}
+	if got, err := unix.FcntlInt(uintptr(one.FD), unix.F_SETPIPE_SZ, largePipe); err == nil {
+		*size = got
+	} else {
+		*size = largePipe // not to be tried again
+	}
+}
+
+// discard takes a piece from a pipe while there is no log.
+func (p *Pipes) discard(one Pipe) (n int, ended bool, err error) {
+	if p.mem == nil {
+		p.mem = make([]byte, smallPipe)
+	}
+	n, err = unix.Read(one.FD, p.mem)
+	switch {
+	case n > 0:
+		p.lost += int64(n)
+		p.lines += int64(bytes.Count(p.mem[:n], []byte{'\n'}))
+		return n, false, nil
+	case err == nil:
+		return 0, true, nil
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return 0, false, nil
+	}
+	return 0, false, err
+}
+
+// tend opens the log where there is none yet, and looks after it once a second.
+func (p *Pipes) tend() {
+	now := time.Now()
+	if p.log == nil {
+		if now.Sub(p.tried) < tendInterval {
+			return
+		}
+		p.tried = now
+		p.open()
+		return
+	}
+	if now.Sub(p.tended) < tendInterval {
+		return
+	}
+	p.tended = now
+	if err := p.log.Tend(); err != nil {
+		p.Log.Warn("fsync failed; a crash of the machine may lose what was written last", "error", err)
+	}
+}
+
+func (p *Pipes) open() {
+	l, err := p.Open()
+	if err != nil {
+		if p.reason == "" {
+			p.Log.Error("failed to open the spool, discarding input until it can be opened", "error", err)
+		}
+		p.reason = "spool could not be opened"
+		return
+	}
+	p.log = l
+	if p.lost > 0 {
+		if err := l.AddLoss(p.lost, p.lines, p.reason); err != nil {
+			p.Log.Warn("failed to persist a gap", "error", err)
+		}
+	}
+}
+
+// end ends the log.
+func (p *Pipes) end() error {
+	if p.log == nil {
+		p.open()
+	}
+	if p.log == nil {
+		return &LostError{Bytes: p.lost, Lines: p.lines}
+	}
+	return p.log.EndWriter()
+}
+
+// Ready opens the log now, if that is possible, so that whoever waits for its files knows them there.
+func (p *Pipes) Ready() {
+	p.tried = time.Now()
+	p.open()
+	p.tended = time.Now()
+}
+
+// LostError is the error of a Run that never had a log.
+type LostError struct{ Bytes, Lines int64 }
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("the spool could not be opened: %d lines (%d bytes) were discarded", e.Lines, e.Bytes)
+}

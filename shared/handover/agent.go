@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Agent holds the descriptors of all containers of a node. Where the process that captured one dies, it starts another
+// one with them.
+type Agent struct {
+	// Dir is the spool's directory.
+	Dir string
+	// Hold starts a process that captures the log of that key from the descriptors, stdout and stderr, in a session of its
+	// own. It does not keep the files.
+	Hold func(key string, files [2]*os.File) error
+	// Ended reports whether nothing will be appended to the log of that key any more.
+	Ended func(key string) bool
+	Log   *slog.Logger
+
+	mu   sync.Mutex // guards held
+	held map[string]*held
+	done sync.WaitGroup
+}
+
+// held is the descriptors of one container, and how often they were given: the newest giver captures.
+type held struct {
+	files [streams]*os.File
+	given int
+}
+
+// restartPause bounds how fast processes are started that die at once.
+const restartPause = 200 * time.Millisecond
+
+// Run serves the socket until ctx ends, and then closes what it holds: processes that capture go on alone.
+func (a *Agent) Run(ctx context.Context) error {
+	path := filepath.Join(a.Dir, socketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		conn, err := l.AcceptUnix()
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+				a.Log.Warn("failed to accept a logger's connection, retrying", "error", err)
+				time.Sleep(restartPause)
+				continue
+			}
+			a.done.Wait()
+			a.closeAll()
+			return nil
+		}
+		a.done.Go(func() { a.serve(ctx, conn) })
+	}
+}
+
+// serve takes what one process offers, waits for its end, and starts another one if the container has not ended.
+func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if err := trusted(conn); err != nil {
+		a.Log.Error("refused a logger", "error", err)
+		return
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	key, files, err := receive(conn)
+	if err != nil {
+		a.Log.Error("refused what a logger offers", "error", err)
+		return
+	}
+	given := a.take(key, files)
+	_ = conn.SetReadDeadline(time.Time{})
+	var b [1]byte
+	for err == nil {
+		_, err = conn.Read(b[:])
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	a.replace(key, given)
+}
+
+// take keeps the newest descriptors of a container.
+func (a *Agent) take(key string, files [streams]*os.File) (given int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h := a.held[key]
+	if a.held == nil {
+		a.held = map[string]*held{}
+	}
+	if h == nil {
+		h = &held{}
+		a.held[key] = h
+	} else {
+		closeFiles(h.files)
+	}
+	h.files = files
+	h.given++
+	return h.given
+}
+
+// replace starts another process for a container whose process has died.
+func (a *Agent) replace(key string, given int) {
+	if a.Ended(key) {
+		a.drop(key, given)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h := a.held[key]
+	if h == nil || h.given != given {
+		return // another one has offered since
+	}
+	if err := a.Hold(key, h.files); err != nil {
+		a.Log.Error("failed to start a process that captures a container whose logger has died, retrying", "stream", key, "error", err)
+		time.AfterFunc(5*restartPause, func() { a.replace(key, given) })
+		return
+	}
+	a.Log.Warn("a container's logger has died; another process captures it", "stream", key)
+}
+
+func (a *Agent) drop(key string, given int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if h := a.held[key]; h != nil && h.given == given {
+		closeFiles(h.files)
+		delete(a.held, key)
+	}
+}
+
+// Holds reports whether the descriptors of the container of that key are held.
+func (a *Agent) Holds(key string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held[key] != nil
+}
+
+// Held is how many containers' descriptors are held.
+func (a *Agent) Held() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.held)
+}
+
+func (a *Agent) closeAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, h := range a.held {
+		closeFiles(h.files)
+		delete(a.held, key)
+	}
+}
+
+func closeFiles(files [streams]*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// receive reads one message. Whatever is wrong with it, no descriptor stays open.
+func receive(conn *net.UnixConn) (key string, files [streams]*os.File, err error) {
+	text := make([]byte, maxKey+1)
+	rights := make([]byte, unix.CmsgSpace(4*4*streams)) // room for more than there may be, to see that there are more
+	n, oobn, flags, _, err := conn.ReadMsgUnix(text, rights)
+	if err != nil {
+		return "", files, err
+	}
+	fds, err := descriptors(rights[:oobn])
+	defer func() {
+		if err != nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+		}
+	}()
+	key = string(text[:n])
+	switch {
+	case err != nil:
+		return "", files, err
+	case flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0:
+		err = errors.New("message is cut short")
+	case len(fds) != streams:
+		err = fmt.Errorf("message has %d descriptors, not %d", len(fds), streams)
+	case !validKey(key):
+		err = fmt.Errorf("%q can't be the key of a stream", key)
+	}
+	for _, fd := range fds {
+		var st unix.Stat_t
+		if err == nil {
+			err = unix.Fstat(fd, &st)
+		}
+		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFIFO {
+			err = errors.New("descriptor is not a pipe's")
+		}
+	}
+	if err != nil {
+		return "", files, err
+	}
+	for i, fd := range fds {
+		files[i] = os.NewFile(uintptr(fd), key)
+	}
+	return key, files, nil
+}
+
+func descriptors(rights []byte) (fds []int, err error) {
+	messages, err := unix.ParseSocketControlMessage(rights)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range messages {
+		got, parse := unix.ParseUnixRights(&m)
+		fds = append(fds, got...)
+		err = errors.Join(err, parse)
+	}
+	return fds, err
+}
+
+// validKey reports whether key is one path element of the characters that a key has.
+func validKey(key string) bool {
+	return key != "" && len(key) <= maxKey &&
+		strings.Trim(key, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-") == ""
+}

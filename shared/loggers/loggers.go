@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package loggers is the node agent's side of logging binaries: it reads the spool that they write, gives back its space,
+// tells them how much they may take up, and holds the descriptors of their containers.
+package loggers
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/remora-logs/remora/shared/handover"
+	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/spool"
+)
+
+const (
+	// refreshInterval is how often each log is looked at for new bytes, scanInterval how often new logs are looked for.
+	refreshInterval = 50 * time.Millisecond
+	scanInterval    = 500 * time.Millisecond
+	// orphanAfter is how long nobody writes a log before it is taken to have ended: a process that takes over needs less.
+	orphanAfter = 5 * time.Second
+)
+
+// Options is what a Source is made of.
+type Options struct {
+	// Dir is the spool's directory.
+	Dir string
+	// Logger is the path of the logging binary, which captures a container whose process has died.
+	Logger string
+	// Limits are published; Limits.Stored is filled in.
+	Limits spool.Limits
+	// History is as in spool.LogOptions.
+	History int64
+	// Views returns the readers of a container's log and where each begins, as spool.LogOptions has them. It may return
+	// none, for a container of which nothing is collected.
+	Views func(key string, c *manifest.Container) (views, former map[string]int64)
+	// Attach begins to deliver a log. c is a stand-in that holds no more than the key where the manifest is damaged.
+	Attach func(l *spool.Log, c *manifest.Container)
+	// Evicted is as in spool.Options.
+	Evicted func(l *spool.Log, lost spool.Evicted)
+	Log     *slog.Logger
+}
+
+// Source is the spool of a node's logging binaries.
+type Source struct {
+	opt   Options
+	spool *spool.Spool
+	agent handover.Agent
+
+	// Of the goroutine that runs Run.
+	failed  map[string]bool      // logs that can't be opened, which was logged
+	silents map[string]time.Time // since when nobody writes a log that has not ended
+}
+
+// Open opens the spool, which it creates if it does not exist.
+func Open(o Options) (*Source, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	s := &Source{opt: o, failed: map[string]bool{}, silents: map[string]time.Time{}}
+	s.spool = spool.Open(spool.Options{Dir: o.Dir, Role: spool.Reader, MaxBytes: o.Limits.MaxBytes, MinFree: o.Limits.MinFree,
+		SyncInterval: time.Second, Log: o.Log, Evicted: o.Evicted})
+	s.agent = handover.Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) }}
+	return s, nil
+}
+
+// Spool is the spool, for status and for reading what a container wrote.
+func (s *Source) Spool() *spool.Spool { return s.spool }
+
+// Held is how many containers would survive the death of the process that captures them.
+func (s *Source) Held() int { return s.agent.Held() }
+
+// Run follows the spool until ctx ends.
+func (s *Source) Run(ctx context.Context) error {
+	var agent sync.WaitGroup
+	agent.Go(func() {
+		if err := s.agent.Run(ctx); err != nil {
+			s.opt.Log.Error("failed to serve loggers: a container dies with its logger", "error", err)
+		}
+	})
+	refresh, scan := time.NewTicker(refreshInterval), time.NewTicker(scanInterval)
+	defer refresh.Stop()
+	defer scan.Stop()
+	s.scan()
+	for {
+		select {
+		case <-ctx.Done():
+			agent.Wait()
+			return s.spool.Close(context.WithoutCancel(ctx))
+		case <-scan.C:
+			s.scan()
+		case <-refresh.C:
+			s.refresh()
+		}
+	}
+}
+
+// refresh finds what was appended.
+func (s *Source) refresh() {
+	for _, l := range s.spool.Logs() {
+		if err := l.Refresh(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.opt.Log.Debug("failed to read a log, retrying", "stream", l.Key(), "error", err)
+		}
+	}
+}
+
+// scan finds new logs, ends those that nobody will write any more, and publishes limits.
+func (s *Source) scan() {
+	stored, err := s.spool.Stored()
+	if err != nil {
+		s.opt.Log.Debug("part of the spool can't be read", "error", err)
+	}
+	for _, found := range stored {
+		s.follow(found)
+	}
+	for _, l := range s.spool.Logs() {
+		s.endOrphan(l)
+	}
+	limits := s.opt.Limits
+	limits.Stored = s.spool.StoredBytes()
+	if err := spool.PublishLimits(s.opt.Dir, limits); err != nil {
+		s.opt.Log.Debug("failed to publish limits", "error", err)
+	}
+}
+
+func (s *Source) follow(found spool.Stored) {
+	c, err := manifest.DecodeContainer(found.Manifest)
+	if err != nil {
+		c = &manifest.Container{Runtime: "containerd", ID: found.Key, Problems: []string{err.Error()}}
+	}
+	views, former := s.opt.Views(found.Key, c)
+	l, err := s.spool.Follow(found.Key, spool.LogOptions{Raw: true, Views: views, Former: former,
+		MaxBytes: s.opt.Limits.MaxBytesEach, History: s.opt.History})
+	if err != nil {
+		if !s.failed[found.Key] {
+			s.opt.Log.Error("failed to read a container's log, retrying", "stream", found.Key, "error", err)
+		}
+		s.failed[found.Key] = true
+		return
+	}
+	delete(s.failed, found.Key)
+	s.opt.Attach(l, c)
+}
+
+// endOrphan ends a log that nobody writes: every process that had the container's descriptors was killed, or the machine
+// was. What the pipes held is lost.
+func (s *Source) endOrphan(l *spool.Log) {
+	if l.Ended() || s.agent.Holds(l.Key()) || s.spool.Written(l.Key()) {
+		delete(s.silents, l.Key())
+		return
+	}
+	since, ok := s.silents[l.Key()]
+	if !ok {
+		s.silents[l.Key()] = time.Now()
+		return
+	}
+	if time.Since(since) < orphanAfter {
+		return
+	}
+	delete(s.silents, l.Key())
+	w, err := spool.OpenWriter(spool.Options{Dir: s.opt.Dir, MaxBytes: s.opt.Limits.MaxBytes, Log: s.opt.Log}).
+		Write(l.Key(), nil, spool.LogOptions{Raw: true, MaxBytes: s.opt.Limits.MaxBytesEach})
+	if err == nil {
+		err = errors.Join(w.AddLoss(0, 0, "logger was killed"), w.EndWriter())
+	}
+	if err != nil {
+		s.opt.Log.Warn("failed to end the log of a container whose logger was killed", "stream", l.Key(), "error", err)
+	}
+}
+
+// hold starts a logging binary that captures a container from descriptors that this process holds. It is in a session of
+// its own, so that it outlives this process.
+func (s *Source) hold(key string, files [2]*os.File) error {
+	cmd := exec.Command(s.opt.Logger, "--hold", s.opt.Dir, key)
+	cmd.Env, cmd.ExtraFiles = []string{}, files[:]
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // how it ends shows in the log's lock
+	return nil
+}

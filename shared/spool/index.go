@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"math"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/stream"
+)
+
+// Std is which of a container's two streams bytes come from.
+type Std = stream.Std
+
+// The streams.
+const (
+	Stdout = stream.Stdout
+	Stderr = stream.Stderr
+)
+
+// A raw log has an index beside each segment, SEGMENT.idx: an entry for each chunk,
+//
+//	offset   uint64  of the chunk's first byte in the log
+//	time     int64   when it was read, in ns since 1970
+//	std      uint8   and three zero bytes
+//	checksum uint32  CRC-32 of what precedes it
+//
+// in little-endian order. An entry is written before the bytes that it describes, and overwritten while none have come: so
+// bytes never lack one, whenever the process is killed. An entry whose checksum is wrong, which only a crash of the
+// machine leaves, counts for the chunk before it.
+const (
+	indexSuffix  = ".idx"
+	indexEntry   = 24
+	checkedBytes = indexEntry - 4
+	// chunkTime is for how long bytes of one stream belong to one chunk: so exact is the time of a record.
+	chunkTime = 10 * time.Millisecond
+	// maxChunks bounds the index of a segment: one byte of each stream in turn would else make an index of 96 MiB.
+	maxChunks = 1 << 16
+)
+
+// indexWriter appends to the index of the last segment. It belongs to the goroutine that captures.
+type indexWriter struct {
+	file   *os.File
+	base   int64        // of the segment
+	chunks int64        // entries that describe bytes
+	last   stream.Chunk // the last of them; End is not set
+	next   stream.Chunk // the entry behind it, which describes no bytes yet
+}
+
+func indexName(segment string) string {
+	return strings.TrimSuffix(segment, segmentSuffix) + indexSuffix
+}
+
+// describe makes the index say of bytes at offset at that they come from std now. fresh reports whether that took an
+// entry, which count is called for once bytes have come.
+func (w *indexWriter) describe(d *disk, g *segment, at int64, std Std, now int64) (fresh bool, err error) {
+	if w.file == nil || w.base != g.base {
+		if err := w.open(g); err != nil {
+			return false, err
+		}
+	}
+	if w.chunks > 0 && w.last.Std == std && now-w.last.Time < int64(chunkTime) && now >= w.last.Time {
+		return false, nil
+	}
+	var e [indexEntry]byte
+	binary.LittleEndian.PutUint64(e[:], uint64(at))
+	binary.LittleEndian.PutUint64(e[8:], uint64(now))
+	e[16] = byte(std)
+	binary.LittleEndian.PutUint32(e[checkedBytes:], crc32.ChecksumIEEE(e[:checkedBytes]))
+	if _, err := d.write(w.file, e[:], w.chunks*indexEntry); err != nil {
+		return false, fmt.Errorf("%s: %w", w.file.Name(), err)
+	}
+	w.next = stream.Chunk{Std: std, Time: now}
+	return true, nil
+}
+
+// count keeps the entry that describe wrote: bytes have come.
+func (w *indexWriter) count() {
+	w.chunks++
+	w.last = w.next
+}
+
+// open opens the index of g. Entries that an earlier process wrote and whose bytes never came are overwritten.
+func (w *indexWriter) open(g *segment) error {
+	w.close()
+	f, err := os.OpenFile(indexName(g.name), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	w.file, w.base, w.chunks = f, g.base, st.Size()/indexEntry
+	for w.chunks > 0 {
+		off, _, ok := readEntry(f, w.chunks-1)
+		if ok && off < g.end() {
+			break
+		}
+		w.chunks--
+	}
+	w.last = stream.Chunk{} // the next bytes are a chunk of their own
+	return nil
+}
+
+// full reports whether the index of g has as many entries as it may have.
+func (w *indexWriter) full(g *segment) bool {
+	return w.file != nil && w.base == g.base && w.chunks >= maxChunks
+}
+
+func (w *indexWriter) close() {
+	if w.file != nil {
+		w.file.Close()
+		w.file = nil
+	}
+}
+
+// readEntry reads entry i; not ok where it is damaged.
+func readEntry(f *os.File, i int64) (off int64, c stream.Chunk, ok bool) {
+	var e [indexEntry]byte
+	if _, err := f.ReadAt(e[:], i*indexEntry); err != nil {
+		return 0, c, false
+	}
+	off = int64(binary.LittleEndian.Uint64(e[:]))
+	c = stream.Chunk{Std: Std(e[16]), Time: int64(binary.LittleEndian.Uint64(e[8:]))}
+	ok = binary.LittleEndian.Uint32(e[checkedBytes:]) == crc32.ChecksumIEEE(e[:checkedBytes]) && off >= 0 &&
+		(c.Std == Stdout || c.Std == Stderr)
+	return off, c, ok
+}
+
+// Chunk implements stream.Chunked for a raw log.
+func (v *View) Chunk(off int64) (stream.Chunk, error) { return v.log.chunk(off) }
+
+func (l *Log) chunk(off int64) (stream.Chunk, error) {
+	segs := *l.segments.Load()
+	i := segmentAt(segs, off)
+	if i < 0 || off >= segs[i].end() {
+		return stream.Chunk{}, fmt.Errorf("%s: bytes at %d are in no segment", l.dir, off)
+	}
+	unknown := stream.Chunk{Std: Stdout, End: segs[i].end()}
+	f, err := os.Open(indexName(segs[i].name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return unknown, nil
+	}
+	if err != nil {
+		return stream.Chunk{}, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return stream.Chunk{}, err
+	}
+	c, ok := findChunk(f, st.Size()/indexEntry, off)
+	if !ok {
+		return unknown, nil
+	}
+	if i+1 < len(segs) {
+		c.End = min(c.End, segs[i+1].base)
+	}
+	return c, nil
+}
+
+// findChunk finds the chunk among n entries in which off lies. Damaged entries count for the one before them.
+func findChunk(f *os.File, n, off int64) (found stream.Chunk, ok bool) {
+	after := int64(sort.Search(int(n), func(i int) bool {
+		for at := int64(i); at >= 0; at-- {
+			if start, _, ok := readEntry(f, at); ok {
+				return start > off
+			}
+		}
+		return false
+	}))
+	for at := after - 1; at >= 0; at-- {
+		if _, c, ok := readEntry(f, at); ok {
+			c.End = math.MaxInt64
+			for next := after; next < n; next++ {
+				if start, _, ok := readEntry(f, next); ok && start > off {
+					c.End = start
+					break
+				}
+			}
+			return c, true
+		}
+	}
+	return stream.Chunk{}, false
+}
