@@ -28,10 +28,13 @@ NEED_CC := hack/need gcc gcc libc6-dev
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: bin/remora-driver bin/remora-sidecar bin/remora-node ## build the static binaries in bin/
+build: bin/remora-driver bin/remora-sidecar bin/remora-node bin/remora-logger ## build the static binaries in bin/
 
 bin/remora-driver bin/remora-sidecar bin/remora-node: bin/remora-%: FORCE
 	$(GOBUILD) -o $@ ./$*
+
+bin/remora-logger: FORCE
+	$(GOBUILD) -o $@ ./containerd
 
 plugin: bin/plugin ## create the plugin remora:latest in the reachable engine; PLUGIN= names it, REPLACE=1 replaces it
 ifdef REPLACE

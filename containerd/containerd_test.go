@@ -88,6 +88,12 @@ func start(t *testing.T, id string, args ...string) *shim {
 	return s
 }
 
+// drained waits until the logger has read all that is in a pipe.
+func (s *shim) drained(w *os.File) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { return unread(s.t, w) == 0 }, 5*time.Second, time.Millisecond)
+}
+
 // delete is what the shim does when the task is deleted.
 func (s *shim) delete() error {
 	s.t.Helper()
@@ -158,9 +164,9 @@ func TestCapture(t *testing.T) {
 	s := start(t, "c1", "spool", dir, "target", "orders", "no-such", "x")
 	began := time.Now()
 	fmt.Fprintf(s.stdout, "out 1\nout ")
-	time.Sleep(50 * time.Millisecond) // the time of a record is that of its reading: the pieces must be read apart
+	s.drained(s.stdout) // so that the pieces are read apart
 	fmt.Fprintf(s.stderr, "err 1\n")
-	time.Sleep(50 * time.Millisecond)
+	s.drained(s.stderr)
 	fmt.Fprintf(s.stdout, "2\nlast words")
 	require.NoError(t, s.delete())
 	all := records(t, dir)
@@ -236,7 +242,7 @@ func TestSpoolThatIsThereLater(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o777))
 	s := start(t, "c1", "spool", dir)
 	fmt.Fprintf(s.stdout, "lost\nlost\n")
-	require.Eventually(t, func() bool { return unread(t, s.stdout) == 0 }, 5*time.Second, 5*time.Millisecond)
+	s.drained(s.stdout)
 	require.NoError(t, os.Chmod(dir, 0o700))
 	fmt.Fprintf(s.stdout, "and")
 	require.Eventually(t, func() bool { return len(entries(dir)) > 0 }, 5*time.Second, 5*time.Millisecond)
@@ -277,22 +283,25 @@ func TestAnyOneMayDie(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	s := start(t, "c1", "spool", dir)
 	a := startAgent(t, dir)
-	const lines = 60_000
-	written := make(chan error, 1)
-	go func() {
+	var lines int
+	written, enough := make(chan error, 1), make(chan struct{})
+	go func() { // it writes throughout the kills
 		var failed error
-		for i := range lines {
+		for i := 0; ; i++ {
+			select {
+			case <-enough:
+				lines = i
+				written <- failed
+				return
+			default:
+			}
 			if _, err := fmt.Fprintf(s.stdout, "line %06d\n", i); err != nil {
 				failed = err
 			}
 			if _, err := fmt.Fprintf(s.stderr, "line %06d\n", i); err != nil {
 				failed = err
 			}
-			if i%50 == 0 {
-				time.Sleep(time.Millisecond) // it writes throughout the kills
-			}
 		}
-		written <- failed
 	}()
 	require.Eventually(t, func() bool { return a.agent.Held() == 1 }, 5*time.Second, time.Millisecond)
 	require.NoError(t, s.logger.Process.Kill())
@@ -305,7 +314,9 @@ func TestAnyOneMayDie(t *testing.T) {
 		require.NoError(t, holder.Kill())
 		holder = a.holder(t)
 	}
+	close(enough)
 	require.NoError(t, <-written)
+	require.Positive(t, lines)
 	require.NoError(t, s.stdout.Close())
 	require.NoError(t, s.stderr.Close())
 	require.Eventually(t, func() bool { return spool.Ended(dir, entries(dir)[keyAt(dir)].Name()) }, 10*time.Second, 5*time.Millisecond)
@@ -498,7 +509,7 @@ func TestLoggerIsKilledWithoutAnAgent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	s := start(t, "c1", "spool", dir)
 	fmt.Fprintln(s.stdout, "stored")
-	require.Eventually(t, func() bool { return unread(t, s.stdout) == 0 }, 5*time.Second, time.Millisecond)
+	s.drained(s.stdout)
 	require.NoError(t, s.logger.Process.Kill())
 	_ = s.logger.Wait()
 	a := startSource(t, dir, spool.DefaultLimits)
