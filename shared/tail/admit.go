@@ -19,7 +19,7 @@ import (
 // tells what others may be copies of.
 func (t *Tailer) classifyAll(o *origin, now circumstances) {
 	t.resumeStored(o, now)
-	if len(now.begun) > 0 {
+	if len(now.started) > 0 {
 		t.resumeRenamed(o, now)
 	}
 	for id, c := range maps.Clone(o.pending) {
@@ -265,7 +265,7 @@ func (t *Tailer) resumeStored(o *origin, now circumstances) {
 func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 	seen := map[string]bool{}
 	for m := range o.stored.streams {
-		tree, rel, selections := o.placeOf(m, now.begun)
+		tree, rel, selections := o.placeOf(m, now.started)
 		if tree == nil {
 			continue
 		}
@@ -292,10 +292,10 @@ func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 	o.findUnselected() // successors of those may have been rotated too
 }
 
-// placeOf is where a stored stream's file was last: its tree and name there, and those of begun that follow it. tree is nil
+// placeOf is where a stored stream's file was last: its tree and name there, and those of started that follow it. tree is nil
 // if that is none of theirs.
-func (o *origin) placeOf(m *storedStream, begun []*selection) (tree *find.Tree, rel string, selections []*selection) {
-	for _, s := range begun {
+func (o *origin) placeOf(m *storedStream, started []*selection) (tree *find.Tree, rel string, selections []*selection) {
+	for _, s := range started {
 		if !slices.ContainsFunc(m.positions, func(p position) bool { return p.id.declaration == s.Name }) {
 			continue
 		}
@@ -324,11 +324,11 @@ func (t *Tailer) searchCopies(o *origin, now circumstances) {
 			t.searchIn(o, g.tree, path.Dir(g.rel), g.selections, now, is)
 		}
 	}
-	if len(now.begun) == 0 {
+	if len(now.started) == 0 {
 		return
 	}
 	for m := range o.stored.streams {
-		tree, rel, selections := o.placeOf(m, now.begun)
+		tree, rel, selections := o.placeOf(m, now.started)
 		if tree == nil || m.mark.Head.N == 0 {
 			continue
 		}

@@ -49,8 +49,8 @@ type circumstances struct {
 	now time.Time
 	// hurried says that there will be no time to ask again: the process drains, or the origin has ended.
 	hurried bool
-	// begun are the selections whose files are searched for for the first time.
-	begun []*selection
+	// started are the selections whose files are searched for the first time.
+	started []*selection
 	// scan is the number of the scan that found the candidate, or asks for it again.
 	scan int
 }
@@ -63,7 +63,7 @@ const (
 )
 
 // classify tells what an open candidate is. It changes nothing: the same registry and candidate give the same verdict.
-// What may have been truncated must have been looked at before.
+// Generations that may have been truncated must have been observed before.
 func classify(r *registry, c *candidate, now circumstances) verdict {
 	for _, rule := range [...]func(*registry, *candidate, circumstances) verdict{
 		classifyStored, classifyRemounted, classifyLeft, classifyStoredCopy, classifyCompressed, classifyIncomplete,
@@ -106,7 +106,7 @@ func classifyStored(r *registry, c *candidate, _ circumstances) verdict {
 	return v
 }
 
-// classifyRemounted finds the generation that the candidate is where its file system was mounted anew, and has another
+// classifyRemounted finds the generation that the candidate is where its file system was mounted again, and has another
 // device number since.
 func classifyRemounted(r *registry, c *candidate, now circumstances) verdict {
 	for _, g := range r.withNumber(c.Ino) {
@@ -115,7 +115,7 @@ func classifyRemounted(r *registry, c *candidate, now circumstances) verdict {
 			continue
 		}
 		if same, err := g.provenBy(c.body, c.expanded); err == nil && same && g.head.N > 0 {
-			return verdict{kind: isMoved, generation: g, reason: "its file system was mounted anew"}
+			return verdict{kind: isMoved, generation: g, reason: "its file system was mounted again"}
 		}
 	}
 	return verdict{}
@@ -215,7 +215,7 @@ func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 		}
 		return verdict{}
 	}
-	if since >= copyPause || slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(now.begun, s) }) {
+	if since >= copyPause || slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(now.started, s) }) {
 		return verdict{}
 	}
 	if original != nil && begins(original, c) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Put begins to follow an origin, or changes what is followed of it. Other origins are not touched. An unchanged selection
-// goes on, also if the origin had ended or been withdrawn. An error is of one selection; the others are followed. It does
+// continues, also if the origin had ended or been withdrawn. An error is of one selection; the others are followed. It does
 // not wait for the file system: the next step of Run does what was put.
 func (t *Tailer) Put(o Origin) []*SelectionError {
 	var errs []*SelectionError

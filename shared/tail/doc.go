@@ -6,7 +6,7 @@
 // # Origins
 //
 // Files belong to an origin: the Pod of a sidecar, or one container of a node. An origin has a root, in which the paths
-// that its writer knows are looked up, and selections, one for each declaration. It is put, and put again when it
+// that its writer knows are resolved, and selections, one for each declaration. It is put, and put again when it
 // changes; it ends when its writer is gone; or it is withdrawn when nobody wants it. What happens to one origin touches
 // no other.
 //

@@ -28,7 +28,7 @@ type content interface {
 type generation struct {
 	key       string // of the stream
 	path      string // where it was first seen, as the writer knows it: the source of its records
-	find.Stat        // as of the last look
+	find.Stat        // as observed last
 
 	tree       *find.Tree
 	rel        string // where it is now, as far as is known; empty once it is removed
@@ -46,9 +46,9 @@ type generation struct {
 	leftScan int       // the scan that began after its bytes had left
 	why      string    // its bytes left, or were given up
 	stale    bool      // its stored marks name another inode, or do not know how it begins
-	was      place     // where it was before its inode was found under another name; empty once a look has confirmed that
+	was      place     // where it was before its inode was found under another name; empty once that was confirmed
 	claims   []*selection
-	located  int   // the version of its directory's listing in which its name was looked for
+	located  int   // the version of its directory's listing in which its name was searched for
 	dropped  int64 // below this the page cache was given back
 
 	end     atomic.Int64 // bytes that are known to be there
@@ -65,7 +65,7 @@ type generation struct {
 	torn      string // of a compressed file: why nothing can be read after what was expanded; empty while something can
 }
 
-// Why bytes are lost, in a word: it is part of the record that stands for them.
+// Why bytes are lost, in a word: it is part of the record that reports them.
 const (
 	truncated = "truncated"
 	removed   = "removed"
@@ -106,7 +106,7 @@ func (g *generation) inPlace() bool {
 }
 
 // movedTo notes that the inode was found under another name. Without a handle the number may have been given to another
-// file, so the name before is kept until a look has told.
+// file, so the previous name is kept until observe has confirmed it.
 func (g *generation) movedTo(tree *find.Tree, rel string) {
 	if !g.moved() {
 		g.was = place{g.tree, g.rel}
@@ -272,7 +272,7 @@ func (g *generation) detach(some func(*reader) bool) {
 
 func (g *generation) detachAll() { g.detach(func(*reader) bool { return true }) }
 
-// setEnding tells the readers whether what is there is all there will be.
+// setEnding tells the readers whether the file ends where it ends now.
 func (g *generation) setEnding(ending bool) {
 	for _, r := range g.readers {
 		r.ending.Store(ending)

@@ -100,7 +100,7 @@ func compile(s Selection) (*selection, error) {
 	return &selection{Selection: s, pattern: p, exclude: x}, nil
 }
 
-// selects reports whether the selection stands for the file with this path.
+// selects reports whether the selection chooses the file with this path.
 func (s *selection) selects(name string) bool {
 	return s.pattern.Selects(name) && !s.exclude.Matches(name)
 }
@@ -131,7 +131,7 @@ type origin struct {
 	ended      bool // it is ending, and its last scan is complete
 	reselected bool // selections have changed since the last scan
 	hinted     bool // something was created, renamed or removed
-	scans      int  // number of the scan that was begun last
+	scans      int  // number of the scan that was started last
 	scanned    time.Time
 	scan       *scan // that is not complete yet
 	// fresh are candidates that were found in this scan, pending those that are open because it can't be told yet what
@@ -166,7 +166,7 @@ func (o *origin) tree(s *selection) *find.Tree {
 	return tree
 }
 
-// declare makes selections the ones that are followed. What an unchanged selection has begun goes on; readers of those that
+// declare makes selections the ones that are followed. An unchanged selection continues; readers of those that
 // are gone are detached, and their positions are kept.
 func (o *origin) declare(declared *Origin, selections []*selection) {
 	sameRoot := o.declared.Root.Equal(declared.Root)
@@ -217,7 +217,7 @@ func (o *origin) current() int {
 	return o.scans + 1
 }
 
-// reroot looks up all files in the new root from now on.
+// reroot makes all files be looked up in the new root.
 func (o *origin) reroot() {
 	fresh := map[string]*find.Tree{}
 	for base := range o.trees {

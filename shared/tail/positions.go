@@ -125,7 +125,7 @@ func (m *storedStream) mayBeAt(c *candidate) bool {
 }
 
 // remounted reports whether the stream's file may be the candidate's although its device has another number. That is so
-// after a reboot, and wherever a volume is mounted anew: the number is that of the mount, the inode's is of the file
+// after a reboot, and wherever a volume is mounted again: the number is that of the mount, the inode's is of the file
 // system. The old device must not be mounted any more where the file was.
 func (m *storedStream) remounted(c *candidate) bool {
 	if m.mark.Head.N == 0 || m.mark.Birth != c.Birth || !find.MayBecome(m.mark.Path, c.path()) || !c.tree.Covers(m.mark.Path) {

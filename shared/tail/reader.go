@@ -17,7 +17,7 @@ import (
 type reader struct {
 	generation *generation
 	id         readerID
-	// proof is what was read last. Only ReadAt changes it, holding generation.mu for reading, so that a step may look at
+	// proof is what was read last. Only ReadAt changes it, holding generation.mu for reading, so that a step may read
 	// it while it holds generation.mu for writing.
 	proof    fingerprint.Proof
 	from     int64 // where it began
@@ -28,7 +28,7 @@ type reader struct {
 	// proof is.
 	lastOff, lastTo int64
 	gap             *stream.Gap
-	// ending says that what is there now is all there will be, detached that the pipeline was asked to let go of it, done
+	// ending says that the file ends where it ends now, detached that the pipeline was asked to let go of it, done
 	// that it has.
 	ending, detached, done atomic.Bool
 	last                   []byte // the mark that was made last; generation.mu guards it
@@ -48,7 +48,7 @@ func (r *reader) Ended() bool { return r.ending.Load() || r.generation.gone.Load
 
 // ReadAt implements stream.Stream. It reads up to End and no further: so much of the file was found to be of one piece.
 // After each read it makes sure that the bytes read before are still where they were. If they are not, the file was
-// truncated and written anew, and those just read belong to another stream.
+// truncated and written again, and those just read belong to another stream.
 func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 	g := r.generation
 	g.mu.RLock()

@@ -16,7 +16,7 @@ type registry struct {
 	left    []*generation              // that are Searching or Remembered
 	numbers map[uint64][]*generation   // all of them, by inode number
 	// active are those of byInode that something is to be done about, or was lately: the others, of which there may be
-	// thousands, are looked at now and then only.
+	// thousands, are observed less often.
 	active map[*generation]struct{}
 	// latest is, by directory and name as the writer knows them, the youngest file that bore a name.
 	latest map[string]map[string]*bearer
@@ -42,7 +42,7 @@ func (b *bearer) selectedBy() []*selection {
 	return b.selections
 }
 
-// precedes reports whether the file at rel was begun after the one that bore the name: by its birth where that is known,
+// precedes reports whether the file at rel was made after the one that bore the name: by its birth where that is known,
 // else by what was written last. gzip keeps the latter when it compresses, so for a compressed file that is the one to ask.
 func (b *bearer) precedes(s find.Stat, rel string) bool {
 	if b.birth == 0 || s.Birth == 0 || strings.HasSuffix(rel, ".gz") {

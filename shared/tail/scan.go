@@ -17,7 +17,7 @@ import (
 
 const (
 	// scanBudget bounds what one step searches: about as many names are read or visited, or a tenth as many files asked for.
-	// A scan that is not complete then goes on in the next step.
+	// A scan that is not complete then continues in the next step.
 	scanBudget = 50_000
 	// statCost is what a question to the file system costs of that.
 	statCost = 10
@@ -26,7 +26,7 @@ const (
 // scan is one search of an origin for the files that its selections choose.
 type scan struct {
 	searches []*search
-	begun    []*selection // that were searched for the first time
+	started  []*selection // that were searched for the first time
 }
 
 // search is one selection's part of a scan.
@@ -36,8 +36,8 @@ type search struct {
 	find      *find.Search
 }
 
-// beginScan begins to search for files: new ones, and those that have another name than before, or none.
-func (t *Tailer) beginScan(o *origin) {
+// startScan begins to search for files: new ones, and those that have another name than before, or none.
+func (t *Tailer) startScan(o *origin) {
 	o.scans++
 	o.hinted = false
 	o.scan = &scan{}
@@ -65,10 +65,10 @@ func (t *Tailer) beginScan(o *origin) {
 	}
 }
 
-// scanOn goes on with an origin's scan until the budget is used up, and reports whether it is complete.
+// scanOn continues an origin's scan until the budget is used up, and reports whether it is complete.
 func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 	if o.scan == nil {
-		t.beginScan(o)
+		t.startScan(o)
 	}
 	for len(o.scan.searches) > 0 {
 		s := o.scan.searches[0]
@@ -83,7 +83,7 @@ func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 		}
 		t.problems.report(o.problem(s.selection.Name+"="+s.selection.Pattern), err)
 		if err == nil && !s.selection.started {
-			o.scan.begun = append(o.scan.begun, s.selection)
+			o.scan.started = append(o.scan.started, s.selection)
 		}
 		o.scan.searches = o.scan.searches[1:]
 	}
@@ -92,15 +92,15 @@ func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 }
 
 func (t *Tailer) finishScan(o *origin, now time.Time) {
-	begun := o.scan.begun
+	started := o.scan.started
 	t.findRotations(o, now)
 	t.confirmMoved(o, now)
 	o.findUnselected()
-	t.classifyAll(o, circumstances{now: now, hurried: t.draining || o.phase == ending, begun: begun, scan: o.scans})
-	for _, s := range begun {
+	t.classifyAll(o, circumstances{now: now, hurried: t.draining || o.phase == ending, started: started, scan: o.scans})
+	for _, s := range started {
 		s.started, s.began = true, now
 	}
-	if len(begun) > 0 {
+	if len(started) > 0 {
 		o.setDeadlines()
 	}
 	o.noteStrangers()
@@ -171,7 +171,7 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 }
 
 // missed notes that a name was listed and then gone. It may have been rotated between the two, before anything was known
-// of it: what then bears the name of its rotation is looked at. Of the file itself it is only known that it was made since
+// of it: a file that then bears the name of its rotation is considered. Of the file itself it is only known that it was made since
 // the directory was read before.
 func (o *origin) missed(s *selection, tree *find.Tree, rel string) {
 	name := tree.Path(rel)
@@ -293,7 +293,7 @@ func (t *Tailer) locate(o *origin, g *generation, now time.Time) {
 	}
 }
 
-// confirmMoved looks at generations that were found under another name: it can be told now whether they still hold what
+// confirmMoved observes generations that were found under another name: it can be told now whether they still hold what
 // they did, and must be, before what may be their copies is judged.
 func (t *Tailer) confirmMoved(o *origin, now time.Time) {
 	var moved []*generation

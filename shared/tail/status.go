@@ -9,7 +9,7 @@ import (
 
 // Counts is what the tailer has met since it started, and what it holds now.
 type Counts struct {
-	// Generations counts streams that were begun, Truncations those among them that a truncation began.
+	// Generations counts streams that were started, Truncations those among them that a truncation started.
 	Generations, Truncations, Rotations int64
 	// Copies counts files that hold what another one held: the copies of copytruncate, and compressed ones.
 	Copies int64

@@ -124,7 +124,7 @@ func (h *Hints) concerned(events []byte) []string {
 	return all
 }
 
-// Watch asks for hints about an open directory. It is called again in each round, at the cost of a look-up.
+// Watch asks for hints about an open directory. It is called again in each round, at the cost of a map access.
 func (h *Hints) Watch(owner string, dir *os.File, id Inode) {
 	if h == nil {
 		return

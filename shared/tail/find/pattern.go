@@ -30,7 +30,7 @@ type Pattern struct {
 }
 
 // Compile takes a pattern apart: * ? [] within a segment, ** for any number of directories, {a,b} for alternatives, a
-// backslash before a character that stands for itself. Its error says what is wrong, without naming the pattern.
+// backslash before a literal character. Its error says what is wrong, without naming the pattern.
 func Compile(pattern string) (*Pattern, error) {
 	if !strings.HasPrefix(pattern, "/") {
 		return nil, errors.New("the path is not absolute")
@@ -70,7 +70,7 @@ func Check(pattern string) error {
 // Base is the directory, as the writer knows it, that all selected files lie below.
 func (p *Pattern) Base() string { return p.base }
 
-// Selects reports whether the pattern stands for name, an absolute path.
+// Selects reports whether the pattern selects name, an absolute path.
 func (p *Pattern) Selects(name string) bool {
 	rel, inside := strings.CutPrefix(name, strings.TrimSuffix(p.base, "/")+"/")
 	return inside && slices.ContainsFunc(p.alternatives, func(segments []string) bool {
@@ -97,7 +97,7 @@ func CompileExclude(patterns []string) (Exclude, error) {
 			x.names = append(x.names, all...)
 		}
 		if len(x.paths)+len(x.names) > maxAlternatives {
-			return Exclude{}, fmt.Errorf("exclude stands for more than %d patterns", maxAlternatives)
+			return Exclude{}, fmt.Errorf("the braces of exclude expand to more than %d patterns", maxAlternatives)
 		}
 	}
 	return x, nil
@@ -120,7 +120,7 @@ func (x *Exclude) Matches(file string) bool {
 // ByPath reports whether some files are excluded by their path, so that it matters under which name a file is found.
 func (x *Exclude) ByPath() bool { return len(x.paths) > 0 }
 
-// expand validates a pattern and returns the patterns without braces that it stands for.
+// expand validates a pattern and returns the patterns without braces that it expands to.
 func expand(pattern string) ([]string, error) {
 	if len(pattern) > maxPattern {
 		return nil, fmt.Errorf("the pattern has %d bytes, more than %d", len(pattern), maxPattern)
@@ -140,7 +140,7 @@ func literalBase(pattern string) string {
 	return path.Clean("/" + pattern[:strings.LastIndexByte(pattern[:end], '/')+1])
 }
 
-// expandBraces returns the patterns without braces that pattern stands for.
+// expandBraces returns the patterns without braces that pattern expands to.
 func expandBraces(pattern string) ([]string, error) {
 	open, parts, rest, found := firstBraces(pattern)
 	if !found {
@@ -153,7 +153,7 @@ func expandBraces(pattern string) ([]string, error) {
 			return nil, err
 		}
 		if all = append(all, more...); len(all) > maxAlternatives {
-			return nil, fmt.Errorf("the braces stand for more than %d paths", maxAlternatives)
+			return nil, fmt.Errorf("the braces expand to more than %d paths", maxAlternatives)
 		}
 	}
 	return all, nil
@@ -188,7 +188,7 @@ func firstBraces(pattern string) (open int, parts []string, rest string, found b
 	return -1, nil, "", false
 }
 
-// matches reports whether name is one that segment stands for. Both are without a slash; segment is no "**".
+// matches reports whether segment matches name. Both are without a slash; segment is no "**".
 func matches(segment, name string) bool {
 	return segment == name || doublestar.MatchUnvalidated(segment, name)
 }

@@ -24,9 +24,9 @@ const (
 // Match is a name that a pattern selects.
 type Match struct {
 	Rel string // below the tree's base
-	// Known is what the name led to when the caller looked at it last; the caller sets it.
+	// Known is the inode that the name led to last; the caller sets it.
 	Known Inode
-	// Pending says that the name must be looked at again although its directory is unchanged.
+	// Pending says that the caller must ask for the name again although its directory is unchanged.
 	Pending bool
 }
 
@@ -75,7 +75,7 @@ type visit struct {
 	rest string
 }
 
-// Search begins to search the tree for what p selects. everyName says that a directory is searched under each of its
+// Search starts to search the tree for what p selects. everyName says that a directory is searched under each of its
 // names; loops are not followed even then.
 func (t *Tree) Search(p *Pattern, everyName bool) *Search {
 	s := &Search{tree: t, pattern: p}
@@ -165,7 +165,7 @@ func (s *Search) enter(d descent, id Inode) bool {
 	return true
 }
 
-// selectedBy finds what a pattern selects in l. Names that were known keep what they led to, but are looked at again.
+// selectedBy finds what a pattern selects in l. Names that were known keep what they led to, but are Pending again.
 func (l *listing) selectedBy(key selection, d descent) *selected {
 	before := l.selected[key]
 	if before != nil && before.version == l.version {

@@ -190,7 +190,7 @@ func (p *Proof) Extend(data []byte, off int64) {
 	p.n, p.At = kept+fresh, end
 }
 
-// hash is half of a SHA-256: an application can't choose what it writes to look like what it wrote before.
+// hash is half of a SHA-256: an application can't construct bytes that have the hash of what it wrote before.
 func hash(p []byte) uint64 {
 	sum := sha256.Sum256(p)
 	return binary.LittleEndian.Uint64(sum[:])

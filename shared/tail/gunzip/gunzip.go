@@ -50,7 +50,7 @@ type File interface {
 	io.Closer
 }
 
-// Reader is the content of a compressed file. Reading forward is cheap, reading backward beyond the window begins anew.
+// Reader is the content of a compressed file. Reading forward is cheap, reading backward beyond the window expands a member again.
 // It is safe for concurrent use.
 type Reader struct {
 	file    File
@@ -87,7 +87,7 @@ func New(file File, size int64) (*Reader, error) {
 // File is the compressed file.
 func (r *Reader) File() File { return r.file }
 
-// Grow tells the reader the file's size after it has grown: reading goes on where the file had ended.
+// Grow tells the reader the file's size after it has grown: reading continues where the file had ended.
 func (r *Reader) Grow(size int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
