@@ -16,6 +16,9 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
+// filebeatDir is where log-pilot's manifests keep Filebeat's registry, on the host.
+var filebeatDir = "/var/lib/filebeat"
+
 const (
 	// takeoverTime is how long after the very first start a file may be one that Filebeat has read. All that it has read is
 	// found within seconds; later, an inode of the registry may have been given to another file.

@@ -39,8 +39,9 @@ func TestTakeOverFromFilebeat(t *testing.T) {
 	two, _ := inodeOf(t, m.root+dir+"2.log")
 	registry := "[" + fmt.Sprintf(entry, "/host"+dir+"0.log", len(first), one, device) + "," + fmt.Sprintf(entry, "/x", 5000, two, device) + "]"
 	require.NoError(t, os.WriteFile(filepath.Join(pilot, "registry"), []byte(registry), 0o600))
-	pilotPlaces.state = pilot
-	t.Cleanup(func() { pilotPlaces.state = pilotState })
+	before := filebeatDir
+	filebeatDir = pilot
+	t.Cleanup(func() { filebeatDir = before })
 	stop := m.run()
 	require.Equal(t, []string{"while both were down", "while both were down", "while both were down"}, messages(m.await(3)))
 	stop()

@@ -85,7 +85,7 @@ func open(environ map[string]string) (*node, error) {
 	if n.sources, err = newSources(s.Node, h, environ, n.log); err != nil {
 		return nil, command.WithCode(err, command.ExitUsage)
 	}
-	filebeat := takeOver(pilotPlaces.state, s.StateDir, time.Now(), n.log)
+	filebeat := takeOver(filebeatDir, s.StateDir, time.Now(), n.log)
 	if n.delivery, err = deliver.Open(deliver.Options{
 		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: n.log,
 	}); err != nil {
