@@ -19,9 +19,10 @@ import (
 // perRecord is about what a record costs on the wire beside its line, fields and tags: names, time, offset, identity.
 const perRecord = 160
 
-// A turn reads at first, and at least, firstRead bytes. What a turn's bytes become, as sent, is kept to about costPerTurn,
-// so that empty lines, a hundred times larger when they are records, make no batch much larger than another.
-const firstRead, costPerTurn = 16 << 10, 4 * quantum
+// A turn reads firstRead bytes at first, less where each record has much metadata, and leastRead at least. What a turn's
+// bytes become, as sent, is kept to about costPerTurn, so that empty lines, a thousand times larger when they are records
+// with many tags, make no batch much larger than another.
+const firstRead, leastRead, costPerTurn = 16 << 10, 1 << 10, 4 * quantum
 
 // readAgain is the pause after a stream could not be read.
 const readAgain = time.Second
@@ -34,10 +35,11 @@ const forever = math.MaxInt64
 
 // Feed is a route under delivery. One shard reads it (reader) and acknowledges what it gave (ledger).
 type Feed struct {
-	pipeline *Pipeline
-	key      checkpoint.Key
-	route    Route
-	overhead int // bytes a record beside line and fields
+	pipeline  *Pipeline
+	key       checkpoint.Key
+	route     Route
+	overhead  int // bytes a record beside line and fields
+	firstRead int
 	// maxInFlight is how many bytes of the stream may be read and not acknowledged; 0 for as many as fit into batches.
 	maxInFlight int64
 
@@ -64,8 +66,8 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 	for _, t := range r.Source.Tags {
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
-	f := &Feed{pipeline: p, key: key, route: r, overhead: overhead}
-	if err := f.reader.begin(&r, e.Position, 0); err != nil {
+	f := &Feed{pipeline: p, key: key, route: r, overhead: overhead, firstRead: min(firstRead, max(leastRead, 8*costPerTurn/overhead))}
+	if err := f.reader.begin(f, e.Position, 0); err != nil {
 		return nil, err
 	}
 	f.ledger.acked, f.ledger.losses, f.ledger.newest = e.Position, e.Losses, time.Now().UnixNano()
@@ -165,7 +167,7 @@ func (f *Feed) restart(epoch uint32, now time.Time) bool {
 	f.ledger.mu.Lock()
 	pos := f.ledger.acked
 	f.ledger.mu.Unlock()
-	if err := f.reader.begin(&f.route, pos, epoch); err != nil {
+	if err := f.reader.begin(f, pos, epoch); err != nil {
 		f.noteError(err, now)
 		f.hold.Store(now.Add(readAgain).UnixNano())
 		return false
@@ -339,7 +341,7 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	r.least = 0
 	if n > 0 {
 		// What a long record needed, the next one usually needs as well.
-		r.size = int(min(max(costPerTurn*n/cost, firstRead), int64(max(r.size/2, quantum))))
+		r.size = int(min(max(costPerTurn*n/cost, leastRead), int64(max(r.size/2, quantum))))
 	}
 	fl.add(s, int(cost), now)
 }

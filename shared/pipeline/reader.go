@@ -42,8 +42,8 @@ type reader struct {
 }
 
 // begin makes the reader read from pos with a new cutter and chain.
-func (r *reader) begin(route *Route, pos checkpoint.Position, epoch uint32) error {
-	cutter, chain, err := route.Open()
+func (r *reader) begin(f *Feed, pos checkpoint.Position, epoch uint32) error {
+	cutter, chain, err := f.route.Open()
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (r *reader) begin(route *Route, pos checkpoint.Position, epoch uint32) erro
 	}
 	logged, last := r.skipLogged, r.lastSkipLog
 	*r = reader{cutter: cutter, chain: chain, epoch: epoch, cursor: pos.Low, passed: pos.Done, resumed: pos.Done, scannedTo: pos.Low,
-		size: firstRead, skipLogged: logged, lastSkipLog: last}
+		size: f.firstRead, skipLogged: logged, lastSkipLog: last}
 	return nil
 }
 
