@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package park
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+var (
+	source = record.NewSource("docker:abc/1", "access", "/var/log/a.log", "web",
+		[]record.Tag{{Key: "index", Value: "shop"}, {Key: "team", Value: "a\x00b"}}, []record.Tag{{Key: "docker_container", Value: "shop-1"}})
+	start = time.Unix(1_700_000_000, 0)
+)
+
+func entry(i int) *Entry {
+	return &Entry{Destination: "index old", Reason: "403", Since: start,
+		Record: record.Record{Source: source, Offset: int64(i), Time: 7, SameTime: 3, Std: record.Stderr, Truncated: i%2 == 0,
+			Line: []byte(fmt.Sprintf("line %d", i)), Fields: []byte(`"a":1`)}}
+}
+
+func open(t *testing.T, dir string, limit int64) (*Store, []Entry) {
+	var all []Entry
+	s, err := Open(dir, limit, time.Minute, func(_ string, e *Entry) { all = append(all, *e) })
+	require.NoError(t, err)
+	return s, all
+}
+
+func never(string, []Entry) { panic("nothing is to be evicted") }
+
+// What is parked comes back with all that makes its JSON and its identity.
+func TestAnEntryComesBackWhole(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	plain := &Entry{Record: record.Record{Source: record.NewSource("s", "d", "stdout", "t", nil, nil), Marker: true, Offset: 1 << 40}}
+	for _, e := range []*Entry{entry(1), entry(2), plain} {
+		require.NoError(t, s.Append("es", e, start, never))
+	}
+	_, all := open(t, dir, 1<<20) // as after a kill: nothing was synced or closed
+	require.Len(t, all, 3)
+	var enc record.Encoder
+	for i, want := range []*Entry{entry(1), entry(2), plain} {
+		got := all[i]
+		require.Equal(t, string(enc.AppendRecord(nil, &want.Record)), string(enc.AppendRecord(nil, &got.Record)))
+		require.Equal(t, string(want.Record.AppendID(nil)), string(got.Record.AppendID(nil)))
+		require.Equal(t, want.Record.Source.Index, got.Record.Source.Index)
+		require.Equal(t, want.Record.Line == nil, got.Record.Line == nil)
+		require.Equal(t, want.Record.SameTime, got.Record.SameTime)
+		require.Equal(t, want.Destination+want.Reason, got.Destination+got.Reason)
+		require.True(t, want.Since.Equal(got.Since) || want.Since.IsZero())
+	}
+	require.Same(t, all[0].Record.Source, all[1].Record.Source)
+}
+
+// A file that ends in the midst of an entry, or is damaged there, gives what stands before.
+func TestADamagedEndIsLeftOut(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	for i := range 10 {
+		require.NoError(t, s.Append("es", entry(i), start, never))
+	}
+	require.NoError(t, s.Close())
+	names, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+	require.NoError(t, err)
+	require.Len(t, names, 1)
+	whole, err := os.ReadFile(names[0])
+	require.NoError(t, err)
+	each := len(whole) / 10
+	for at := 0; at < len(whole); at += 7 {
+		require.NoError(t, os.WriteFile(names[0], whole[:at], 0o600))
+		_, all := open(t, dir, 1<<20)
+		require.Equal(t, at/each, len(all), "cut at %d", at)
+		spoilt := append([]byte(nil), whole...)
+		spoilt[at] ^= 0x55
+		require.NoError(t, os.WriteFile(names[0], spoilt, 0o600))
+		_, all = open(t, dir, 1<<20)
+		require.Equal(t, at/each, len(all), "damaged at %d", at)
+	}
+}
+
+// The store is never larger than its limit, and what makes room is the oldest.
+func TestTheOldestMakeRoom(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	gone := 0
+	for i := range 20_000 {
+		require.NoError(t, s.Append("es", entry(i), start, func(output string, all []Entry) {
+			require.Equal(t, "es", output)
+			for _, e := range all {
+				require.EqualValues(t, gone, e.Record.Offset)
+				gone++
+			}
+		}))
+		require.LessOrEqual(t, s.Size(), int64(1<<20))
+	}
+	require.NotZero(t, gone)
+	require.NoError(t, s.Close())
+	s, all := open(t, dir, 1<<20)
+	require.Equal(t, 20_000-gone, len(all))
+	var onDisk int64
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, f := range files {
+		info, err := f.Info()
+		require.NoError(t, err)
+		onDisk += info.Size()
+	}
+	require.Equal(t, s.Size(), onDisk)
+	require.ErrorContains(t, s.Append("es", &Entry{Record: record.Record{Source: source, Line: make([]byte, 2<<20)}}, start, never), "larger")
+}
+
+// Retries come with growing pauses, of what is left alone, and survive a restart in between.
+func TestRetriesBackOffAndKeepWhatIsLeft(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	for i := range 10 {
+		require.NoError(t, s.Append("es", entry(i), start, never))
+	}
+	none, _, wait, err := s.Due("es", start)
+	require.NoError(t, err)
+	require.Nil(t, none)
+	require.Positive(t, wait)
+	none, _, _, err = s.Due("other", start.Add(time.Hour))
+	require.NoError(t, err)
+	require.Nil(t, none)
+
+	now, last := start, time.Duration(0)
+	for range 8 {
+		_, _, wait, _ := s.Due("es", now)
+		now = now.Add(wait)
+		seg, all, _, err := s.Due("es", now)
+		require.NoError(t, err)
+		require.Len(t, all, 10)
+		require.NoError(t, seg.Keep(all, all, now))
+		_, _, wait, _ = s.Due("es", now)
+		require.GreaterOrEqual(t, wait, last)
+		require.LessOrEqual(t, wait, time.Minute)
+		last = wait
+	}
+	require.Equal(t, time.Minute, last)
+	now = now.Add(time.Minute)
+	seg, all, _, err := s.Due("es", now)
+	require.NoError(t, err)
+	require.NoError(t, seg.Keep(all[5:], all, now))
+	_, all = open(t, dir, 1<<20)
+	require.Len(t, all, 5)
+	require.EqualValues(t, 5, all[0].Record.Offset)
+	seg, all, _, err = s.Due("es", now.Add(time.Minute))
+	require.NoError(t, err)
+	require.NoError(t, seg.Keep(nil, all, now))
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, files)
+	require.Zero(t, s.Size())
+}
+
+// A segment that is being retried is neither appended to nor evicted.
+func TestARetryIsLeftAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 64<<10)
+	require.NoError(t, s.Append("es", entry(0), start, never))
+	seg, all, _, err := s.Due("es", start.Add(time.Minute))
+	require.NoError(t, err)
+	for i := 1; i < 1000; i++ {
+		require.NoError(t, s.Append("es", entry(i), start, func(_ string, all []Entry) {
+			for _, e := range all {
+				require.NotZero(t, e.Record.Offset)
+			}
+		}))
+	}
+	require.NoError(t, seg.Keep(all, all, start))
+}
+
+func FuzzEntries(f *testing.F) {
+	whole := appendEntry(nil, entry(1))
+	f.Add(whole)
+	f.Add(whole[:len(whole)-3])
+	f.Add([]byte(strings.Repeat("\xff", 64)))
+	f.Fuzz(func(_ *testing.T, p []byte) {
+		var d decoder
+		_, _ = d.decode(p) // as if the checksum were right
+		for {
+			payload, rest, err := next(p)
+			if err != nil {
+				return
+			}
+			_, _ = d.decode(payload)
+			p = rest
+		}
+	})
+}
