@@ -82,5 +82,5 @@ func cleanUp() {
 	}
 	quiet("plugin", "disable", plugin)
 	quiet("plugin", "rm", "--force", plugin)
-	quiet("image", "rm", "--force", writer, sidecar)
+	quiet("image", "rm", "--force", writer, sidecar, node)
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The demo shows both ways of collecting at work on a real engine: a container that logs through the plugin, and the
-// sidecar of deploy/kubernetes/pod.yaml beside a program that writes a rotating file. It prints each command that it
-// runs, then what arrived, and leaves nothing behind.
+// The demo shows the ways in on a real engine: a container that logs through the plugin, the node agent with a container's
+// output and a file inside another, and the sidecar of deploy/kubernetes/pod.yaml beside a program that writes a rotating
+// file. It prints each command that it runs, then what arrived, and leaves nothing behind.
 //
 // `make demo` builds what it needs and runs it. Its plugin, images, containers and volumes have names of their own, so
 // that it does not touch a Remora that is already installed.
@@ -20,6 +20,7 @@ const (
 	plugin  = "remora-demo:latest"
 	writer  = "remora-demo-writer"
 	sidecar = "remora-demo-sidecar"
+	node    = "remora-demo-node"
 	prefix  = "remora-demo-"
 	lines   = 1000
 )
@@ -41,12 +42,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("\nBoth logs arrived complete and tagged, in %v. Next: docs/install.md.\n",
+	fmt.Printf("\nAll logs arrived complete and tagged, in %v. Next: docs/install.md.\n",
 		time.Since(began).Round(time.Second))
 }
 
 func demo() error {
-	for _, part := range []func() error{prepare, throughThePlugin, throughTheSidecar} {
+	for _, part := range []func() error{prepare, throughThePlugin, throughTheNodeAgent, throughTheSidecar} {
 		if err := part(); err != nil {
 			return err
 		}
