@@ -59,13 +59,15 @@ type agent struct {
 	inventories  map[string]error       // by name, as of the last list
 	listed       func(map[string]error) // is told of them
 	turned       time.Time              // when watch did last
+	recalled     map[report]bool        // known from the last run, and not confirmed by anybody
+	changed      bool                   // something that is remembered, since it was
 }
 
 func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
 	return &agent{
 		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, log: log, now: time.Now,
 		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{},
-		inventories: map[string]error{},
+		inventories: map[string]error{}, recalled: map[report]bool{},
 	}
 }
 
@@ -84,6 +86,8 @@ func (a *agent) Found(c containers.Container) {
 	}
 	s.reports[r] = c
 	a.subjectOf[r] = key
+	a.changed = true
+	delete(a.recalled, r)
 	a.judge(s)
 }
 
@@ -100,6 +104,7 @@ func (a *agent) Removed(runtime, id string) {
 // drop takes away what somebody reported of a subject. When nobody reports it, it is gone.
 func (a *agent) drop(r report, key string) {
 	s := a.subjects[key]
+	a.changed = true
 	delete(a.subjectOf, r)
 	delete(s.reports, r)
 	if len(s.reports) > 0 {
@@ -132,6 +137,9 @@ func (a *agent) Listed(inventory string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.inventories[inventory] = err
+	if err == nil {
+		a.confirm(inventory)
+	}
 	if a.listed != nil {
 		a.listed(a.inventories)
 	}
@@ -166,8 +174,9 @@ func (a *agent) judgeHost() {
 	a.hostRules = now
 }
 
-// watch looks, until ctx ends, after containers about which nobody has answered.
-func (a *agent) watch(ctx context.Context) {
+// watch looks, until ctx ends, after containers about which nobody has answered, and remembers those that are known in the
+// file at path.
+func (a *agent) watch(ctx context.Context, path string) {
 	every := time.NewTicker(answerTime / 4)
 	defer every.Stop()
 	for {
@@ -184,6 +193,7 @@ func (a *agent) watch(ctx context.Context) {
 			}
 		}
 		a.mu.Unlock()
+		a.remember(path)
 	}
 }
 

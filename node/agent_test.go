@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -334,4 +335,45 @@ func TestOwnContainer(t *testing.T) {
 	id := strings.Repeat("0123456789abcdef", 4)
 	require.Equal(t, id, containerID("1 2 8:1 /var/lib/docker/containers/"+id+"/hostname /etc/hostname rw - ext4 /dev/sda rw\n"))
 	require.Empty(t, containerID("1 2 8:1 / /etc/hostname rw - ext4 /dev/sda rw\n1 2"))
+}
+
+// A restart while the runtime is down stops no collection. What it then says counts.
+func TestContainersAreRemembered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "containers.json")
+	asked := []string{"docker", "cri"}
+	a, _, _ := newTestAgent(t, nil)
+	a.recall(path, asked)
+	c := web()
+	c.Env = []string{"PASSWORD=secret", "aliyun_logs_more=/logs/*.txt"}
+	a.Found(c)
+	a.Found(pod())
+	a.remember(path)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NotContains(t, string(content), "secret")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+
+	a, f, _ := newTestAgent(t, nil)
+	a.recall(path, nil)
+	require.Empty(t, f.take(), "of runtimes that are not asked any more")
+	a.recall(path, asked)
+	require.ElementsMatch(t, []string{"put files/docker/web", "put log/json-file/web1", "put log/uid/app"}, f.take())
+	a.Listed("docker", errors.New("connection refused"))
+	require.Empty(t, f.take())
+	a.Found(web())
+	a.Listed("docker", nil)
+	require.Equal(t, []string{"put files/docker/web"}, f.take(), "the environment is another")
+	a.Listed("cri", nil)
+	require.Equal(t, []string{"end log/uid/app"}, f.take())
+	a.Listed("cri", nil)
+	require.Empty(t, f.take())
+
+	for _, wrong := range []string{"", "{", "[7]"} {
+		require.NoError(t, os.WriteFile(path, []byte(wrong), 0o600))
+		a, f, _ = newTestAgent(t, nil)
+		a.recall(path, asked)
+		require.Empty(t, f.take())
+	}
 }

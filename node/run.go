@@ -53,8 +53,10 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 	n.delivery.Start()
 	finding, stopFinding := context.WithCancel(context.Background())
 	tailing, stopTailing := context.WithCancel(context.Background())
+	remembered := rememberedPath(n.delivery.StateDir)
+	n.agent.recall(remembered, n.sources.names())
 	n.running.Go(func() { n.watchRules(finding) })
-	n.running.Go(func() { n.agent.watch(finding) })
+	n.running.Go(func() { n.agent.watch(finding, remembered) })
 	n.running.Go(func() { n.sources.follow(finding, n.agent) })
 	var tailer sync.WaitGroup
 	tailer.Go(func() { n.tailer.Run(tailing) })

@@ -90,6 +90,14 @@ func newSources(s config.Node, h host, environ map[string]string, log *slog.Logg
 	return f, nil
 }
 
+// names are those of the inventories that are looked for.
+func (f *sources) names() (names []string) {
+	for _, s := range f.all {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 // find returns where a source is: as it stands, because a socket may be mounted alone, or below the host's root.
 func (f *sources) find(s *source) (at string, ok bool) {
 	if len(s.at) == 0 {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/node/containers"
+)
+
+// What the agent knew of containers is kept on disk, so that a restart while a runtime is down stops no collection: until
+// the runtime answers, its containers are taken to be there as they were.
+
+// maxRemembered bounds the file in bytes.
+const maxRemembered = 64 << 20
+
+func rememberedPath(stateDir string) string { return filepath.Join(stateDir, "containers.json") }
+
+// recall takes over what an earlier process has remembered of the containers of inventories, those that are asked now.
+func (a *agent) recall(path string, inventories []string) {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxRemembered {
+		err = fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), maxRemembered)
+	}
+	var all []containers.Container
+	if err == nil {
+		var content []byte
+		if content, err = os.ReadFile(path); err == nil {
+			err = json.Unmarshal(content, &all)
+		}
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			a.log.Warn("containers of the last run are not known", "error", err)
+		}
+		return
+	}
+	for _, c := range all {
+		if slices.Contains(inventories, c.Runtime) {
+			a.Found(c)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for r := range a.subjectOf {
+		a.recalled[r] = true
+	}
+	a.changed = false
+}
+
+// confirm forgets what was recalled of an inventory's containers and is not there any more: everything that is was told.
+func (a *agent) confirm(inventory string) {
+	for r := range a.recalled {
+		if r.inventory != inventory {
+			continue
+		}
+		delete(a.recalled, r)
+		if key, ok := a.subjectOf[r]; ok {
+			a.drop(r, key)
+		}
+	}
+}
+
+// remember writes what is known to disk, if it has changed. Of an environment only declarations are kept.
+func (a *agent) remember(path string) {
+	a.mu.Lock()
+	if !a.changed {
+		a.mu.Unlock()
+		return
+	}
+	a.changed = false
+	all := make([]containers.Container, 0, len(a.subjectOf))
+	for r, key := range a.subjectOf {
+		if c := a.subjects[key].reports[r]; c.Detailed {
+			c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
+				name, _, _ := strings.Cut(kv, "=")
+				return !a.dialect.Concerns(name) && name != imageVariable
+			})
+			all = append(all, c)
+		}
+	}
+	a.mu.Unlock()
+	if err := writeFile(path, all); err != nil {
+		a.log.Warn("containers can't be remembered across a restart", "error", err)
+	}
+}
+
+// writeFile replaces the file at path as a whole.
+func writeFile(path string, content any) error {
+	body, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", body, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
