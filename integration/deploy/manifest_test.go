@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/remora-logs/remora/integration/engine"
+	"github.com/remora-logs/remora/shared/declare"
 )
 
 // file is the path of a file below deploy/.
@@ -78,6 +79,9 @@ func TestDeploymentIsStrictlyADeployment(t *testing.T) {
 	if app := d.Spec.Template.Labels["app"]; d.Spec.Selector.MatchLabels["app"] != app {
 		t.Errorf("its selector does not match its Pods, which have app=%q", app)
 	}
+	var tomcat apps.Deployment
+	strict(t, example(t, "kubernetes", "tomcat.yaml"), &tomcat)
+
 	sidecar(t, &d.Spec.Template.Spec)
 	c := d.Spec.Template.Spec.InitContainers[0]
 	for name, p := range map[string]*core.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe} {
@@ -137,8 +141,11 @@ func project(t *testing.T, path string) *types.Project {
 
 // The agent's manifests hold several objects each. None has more rights than it needs.
 func TestNodeAgentsAreStrictlyDaemonSets(t *testing.T) {
-	for _, name := range []string{"containerd.yaml", "docker.yaml", "api.yaml"} {
-		content, err := os.ReadFile(file(t, "node", name))
+	for _, name := range []string{
+		file(t, "node", "containerd.yaml"), file(t, "node", "docker.yaml"), file(t, "node", "api.yaml"),
+		example(t, "kubernetes", "daemonset.yaml"),
+	} {
+		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +157,7 @@ func TestNodeAgentsAreStrictlyDaemonSets(t *testing.T) {
 			}
 			object := map[string]any{
 				"Namespace": new(core.Namespace), "ServiceAccount": new(core.ServiceAccount), "ClusterRole": new(rbac.ClusterRole),
-				"ClusterRoleBinding": new(rbac.ClusterRoleBinding), "DaemonSet": new(apps.DaemonSet),
+				"ClusterRoleBinding": new(rbac.ClusterRoleBinding), "DaemonSet": new(apps.DaemonSet), "ConfigMap": new(core.ConfigMap),
 			}[kind.Kind]
 			if object == nil {
 				t.Fatalf("%s: a %q was not expected", name, kind.Kind)
@@ -161,6 +168,12 @@ func TestNodeAgentsAreStrictlyDaemonSets(t *testing.T) {
 			if d, ok := object.(*apps.DaemonSet); ok {
 				agents++
 				nodeAgent(t, name, &d.Spec.Template.Spec)
+			}
+			if c, ok := object.(*core.ConfigMap); ok {
+				rules, problems := declare.New("").Rules(declare.ReadFile("rules.yaml", []byte(c.Data["rules.yaml"])))
+				if len(rules) != 3 || len(problems) > 0 {
+					t.Errorf("%s: of its rules %d can be followed: %v", name, len(rules), problems)
+				}
 			}
 		}
 		if agents != 1 {

@@ -116,6 +116,7 @@ func TestDeclarationsAreUnderstood(t *testing.T) {
 		"deploy/swarm/stack.yml":              {"remora-driver", []string{"web"}},
 		"examples/kubernetes/deployment.yaml": {"remora-sidecar", []string{"access", "errors"}},
 		"examples/kubernetes/job.yaml":        {"remora-sidecar", []string{"report"}},
+		"examples/kubernetes/tomcat.yaml":     {"remora-node", []string{"catalina", "access"}},
 		"examples/compose/compose.yml":        {"remora-driver", []string{"web", "jobs"}},
 		"examples/swarm/stack.yml":            {"remora-driver", []string{"shop-web"}},
 	} {
