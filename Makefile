@@ -89,6 +89,7 @@ integration: bin/plugin bin/image bin/image-node ## run the tests on a real engi
 	hack/need kcat kcat
 	hack/need rsyslogd rsyslog rsyslog-relp rsyslog-gnutls
 	hack/need redis-server redis-server
+	hack/need npm npm
 	hack/need docker-registry docker-registry
 	$(ENGINE) go test -C integration -count=1 -p 1 -timeout 20m $$(cd integration && go list ./... | grep -v /kubernetes)
 

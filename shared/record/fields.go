@@ -45,6 +45,17 @@ func NextField(fields []byte) (key, value, rest []byte, ok bool) {
 	return key, fields[i:end], fields[end:], end > i
 }
 
+// NextItem takes the first element off items, what stands between the brackets of a JSON array; ok is false where there is
+// none. It is to arrays what NextField is to objects.
+func NextItem(items []byte) (value, rest []byte, ok bool) {
+	i := skipSpace(items, 0)
+	if i < len(items) && items[i] == ',' {
+		i = skipSpace(items, i+1)
+	}
+	end := skipValue(items, i)
+	return items[i:end], items[end:], end > i
+}
+
 // AppendText appends a JSON value as plain text: of a string what it says, of anything else its JSON.
 func AppendText(dst, value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {

@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/console"
 	"github.com/remora-logs/remora/shared/output/elasticsearch"
 	"github.com/remora-logs/remora/shared/output/file"
+	"github.com/remora-logs/remora/shared/output/fluentd"
 	"github.com/remora-logs/remora/shared/output/http"
 	"github.com/remora-logs/remora/shared/output/kafka"
 	"github.com/remora-logs/remora/shared/output/logstash"
@@ -46,6 +47,7 @@ var Backends = []Backend{
 	backend("syslog", syslog.Open),
 	backend("redis", redis.Open),
 	backend("logstash", logstash.Open),
+	backend("fluentd", fluentd.Open),
 	backend("null", null.Open),
 }
 

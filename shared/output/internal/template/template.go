@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package template makes names (of files, keys, tags) from a text with placeholders that stand for what is known of a
-// record's source: {target}, {declaration}, and {KEY} for each of its tags.
+// record's source: {target}, {declaration}, {source}, and {KEY} for each of its tags.
 package template
 
 import (
@@ -35,6 +35,9 @@ func Parse(s string) (Template, error) {
 	}
 }
 
+// Fixed reports whether there are no placeholders, so that all records have the same.
+func (t Template) Fixed() bool { return len(t.keys) == 0 }
+
 // Append appends what the template makes of s. part appends the value of a placeholder, which whoever starts a container
 // may have chosen, in a form that does no harm; nil appends it as it is.
 func (t Template) Append(dst []byte, s *record.Source, part func(dst []byte, value string) []byte) []byte {
@@ -58,6 +61,8 @@ func Value(s *record.Source, key string) string {
 		return s.Target
 	case "declaration":
 		return s.Declaration
+	case "source":
+		return s.Path
 	}
 	for _, t := range s.Tags {
 		if t.Key == key {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,8 @@ type Options struct {
 	GRPC bool
 	// Timeout is how long an exchange may take as a whole.
 	Timeout time.Duration
+	// Cookies has cookies kept and sent, for servers behind a balancer that must be spoken to again.
+	Cookies bool
 }
 
 // Client posts bodies. It is safe for concurrent use.
@@ -48,6 +51,7 @@ type Client struct {
 	transport *http.Transport
 	tls       *tls.Config // that transport was made with
 	born      time.Time   // when transport was made
+	cookies   []*http.Cookie
 }
 
 // Response is an answer.
@@ -215,6 +219,7 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 		request.Header.Set("User-Agent", "remora")
 	}
 	request.Header.Set("Accept-Encoding", "identity")
+	c.addCookies(request)
 	var used net.Conn
 	ctx := context.WithValue(request.Context(), dialsKey{}, new(atomic.Int32))
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = i.Conn }})
@@ -232,10 +237,39 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 	r := &Response{
 		Status: answer.StatusCode, Header: answer.Header, Body: answer.Body, from: request.URL.Host, trailer: &answer.Trailer,
 	}
+	c.keepCookies(answer)
 	if c.options.GRPC {
 		r.Body = &dropping{answer.Body, used}
 	}
 	return r, r.plain()
+}
+
+// maxCookies is how many cookies are kept.
+const maxCookies = 16
+
+func (c *Client) addCookies(request *http.Request) {
+	if !c.options.Cookies {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cookie := range c.cookies {
+		request.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
+	}
+}
+
+func (c *Client) keepCookies(answer *http.Response) {
+	if !c.options.Cookies {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cookie := range answer.Cookies() {
+		c.cookies = slices.DeleteFunc(c.cookies, func(known *http.Cookie) bool { return known.Name == cookie.Name })
+		if cookie.MaxAge >= 0 && len(c.cookies) < maxCookies {
+			c.cookies = append(c.cookies, cookie)
+		}
+	}
 }
 
 // dropping is a body after whose time-out its connection is closed, as in do.

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -56,11 +57,13 @@ func (s *Settings) Login(prefix string, inURL *url.Userinfo) (*Login, error) {
 	return l, nil
 }
 
-// Login is how a server knows us: by user and password, by a bearer token, or by an API key of Elasticsearch's.
+// Login is how a server knows us: by user and password, by a bearer token, or by a key of the server's own kind.
 type Login struct {
 	User                     string
 	Password, Bearer, APIKey settings.Secret
 	Headers                  settings.Secret // name=value, separated by commas
+	// Scheme is what an APIKey is called in the header: ApiKey where it is empty.
+	Scheme string
 	// Credentials is a file with user:password, which goes before both; nil where there is none.
 	Credentials *live.File
 	// Decode treats the values of Headers before they are used; nil leaves them.
@@ -93,7 +96,7 @@ func (l *Login) Header() (http.Header, error) {
 	}
 	switch {
 	case l.APIKey.IsSet():
-		header.Set("Authorization", "ApiKey "+l.APIKey.Reveal())
+		header.Set("Authorization", cmp.Or(l.Scheme, "ApiKey")+" "+l.APIKey.Reveal())
 	case l.Bearer.IsSet():
 		header.Set("Authorization", "Bearer "+l.Bearer.Reveal())
 	case l.Credentials != nil:

@@ -183,11 +183,20 @@ func (w *Oneway) write(ctx context.Context, c *Conn, p []byte) error {
 	if _, err := c.Write(p); err != nil {
 		return err
 	}
-	r := c.State.(*recent)
+	return acknowledged(ctx, c.Conn, w.pool.options.Timeout, c.State.(*recent).broken.Load)
+}
+
+// Flush waits until the peer's kernel has all that was written: where a protocol has no acknowledgements, that is the most
+// that can be known.
+func (c *Conn) Flush(ctx context.Context) error {
+	return acknowledged(ctx, c.Conn, c.pool.options.Timeout, func() bool { return false })
+}
+
+func acknowledged(ctx context.Context, c net.Conn, timeout time.Duration, broken func() bool) error {
 	pause := 200 * time.Microsecond
-	for deadline := time.Now().Add(w.pool.options.Timeout); ; pause = min(2*pause, 20*time.Millisecond) {
-		left, ok := unacknowledged(c.Conn)
-		if r.broken.Load() {
+	for deadline := time.Now().Add(timeout); ; pause = min(2*pause, 20*time.Millisecond) {
+		left, ok := unacknowledged(c)
+		if broken() {
 			return errBroken
 		}
 		if !ok || left == 0 {

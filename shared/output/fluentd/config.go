@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fluentd is the output that speaks Fluentd's forward protocol, version 1: to Fluentd, Fluent Bit, and the
+// OpenTelemetry Collector.
+//
+// Delivered means: in the server's buffer, which is in memory unless it is set otherwise. Without FLUENTD_ACK it means no
+// more than that the server's kernel has it.
+package fluentd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/template"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// Config is what can be set.
+type Config struct {
+	Addresses       []string        `env:"FLUENTD_ADDRESS" doc:"where to forward to: host:port, tcp://host:port, tls://host:port or unix:///path; several, separated by commas, take turns. The port is 24224 where none is named"`
+	Tag             string          `env:"FLUENTD_TAG" envDefault:"{target}" doc:"tag of the records; {target}, {declaration} and {any tag} stand for the record's"`
+	Ack             bool            `env:"FLUENTD_ACK" envDefault:"true" doc:"whether the server has to acknowledge what it takes; without it what is under way when a server dies is lost"`
+	Timeout         time.Duration   `env:"FLUENTD_ACK_TIMEOUT" envDefault:"60s" doc:"how long the server may take"`
+	Compression     string          `env:"FLUENTD_COMPRESSION" envDefault:"none" doc:"none or gzip"`
+	SubSecond       bool            `env:"FLUENTD_SUB_SECOND" envDefault:"true" doc:"whether times have nanoseconds; false is for servers before Fluentd 0.14"`
+	SharedKey       settings.Secret `env:"FLUENTD_SHARED_KEY" secret:"true" doc:"the key that both sides have to know, where the server asks for one"`
+	Self            string          `env:"FLUENTD_SELF_HOSTNAME" doc:"our name beside the shared key; the host's where not set. It must not be the server's"`
+	Username        string          `env:"FLUENTD_USERNAME" doc:"user, where the server asks for one beside the shared key"`
+	Password        settings.Secret `env:"FLUENTD_PASSWORD" secret:"true" doc:"the user's password"`
+	TLS             bool            `env:"FLUENTD_TLS" envDefault:"false" doc:"whether to speak TLS; an address with tls:// says so, too"`
+	secure.Settings `envPrefix:"FLUENTD_"`
+}
+
+const defaultPort = "24224"
+
+// Check reports values that can't be worked with.
+func (c *Config) Check() error {
+	switch {
+	case len(c.Addresses) == 0:
+		return errors.New("FLUENTD_ADDRESS is not set; the output fluentd needs a server")
+	case c.Compression != "none" && c.Compression != "gzip":
+		return fmt.Errorf("FLUENTD_COMPRESSION is %q; it must be none or gzip", c.Compression)
+	case c.Timeout <= 0:
+		return fmt.Errorf("FLUENTD_ACK_TIMEOUT is %v; it must be more than nothing", c.Timeout)
+	case c.Username != "" && !c.SharedKey.IsSet():
+		return errors.New("FLUENTD_USERNAME is set, but FLUENTD_SHARED_KEY is not")
+	}
+	if _, err := template.Parse(c.Tag); err != nil || c.Tag == "" {
+		return fmt.Errorf("FLUENTD_TAG is %q; it must be a tag: %w", c.Tag, errors.Join(err))
+	}
+	for i, text := range c.Addresses {
+		address, err := c.parse(strings.TrimSpace(text))
+		if err != nil {
+			return err
+		}
+		c.Addresses[i] = address
+	}
+	if !c.TLS && c.Settings != (secure.Settings{Verify: true}) {
+		return errors.New("FLUENTD_CA, FLUENTD_CERT, FLUENTD_KEY or FLUENTD_SSL_VERIFY is set, but FLUENTD_TLS is not true")
+	}
+	if c.Self == "" {
+		c.Self, _ = os.Hostname()
+	}
+	return nil
+}
+
+// parse makes host:port, or unix: and a path, of an address as Docker's driver has it.
+func (c *Config) parse(text string) (string, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		scheme, rest = "tcp", text
+	}
+	switch scheme {
+	case "unix":
+		return "unix:" + rest, nil
+	case "tls":
+		c.TLS = true
+	case "tcp":
+	default:
+		return "", fmt.Errorf("FLUENTD_ADDRESS: %q is neither of tcp, nor tls, nor unix", scheme)
+	}
+	if host, port, err := net.SplitHostPort(rest); err == nil && host != "" && port != "" {
+		return rest, nil
+	}
+	if rest == "" || strings.Contains(rest, "/") {
+		return "", fmt.Errorf("FLUENTD_ADDRESS: %q is no address", text)
+	}
+	return net.JoinHostPort(strings.Trim(rest, "[]"), defaultPort), nil
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fluentd
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// maxSources is how many sources' members are kept; containers come and go.
+const maxSources = 10_000
+
+// encoder writes messages of the mode PackedForward (Forward Protocol Specification v1):
+//
+//	[tag, entries, {"size": n, "chunk": id, "compressed": "gzip"}]
+//
+// where entries are arrays of time and map, one behind the other. It is used by one goroutine at a time.
+type encoder struct {
+	subSecond, ack, gzip bool
+
+	sources map[*record.Source]*shared
+	entries []byte
+	out     []byte
+	text    []byte
+	id      []byte
+	packed  sink
+	zip     *gzip.Writer
+}
+
+// sink appends what is written.
+type sink []byte
+
+func (s *sink) Write(p []byte) (int, error) {
+	*s = append(*s, p...)
+	return len(p), nil
+}
+
+// shared is what the records of a source have in common: members of their maps, and how many.
+type shared struct {
+	members []byte
+	count   int
+}
+
+func newEncoder(c *Config) *encoder {
+	return &encoder{subSecond: c.SubSecond, ack: c.Ack, gzip: c.Compression == "gzip", sources: make(map[*record.Source]*shared)}
+}
+
+// appendEntry appends r as an entry: the members of its JSON but the time, which stands before them.
+func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
+	dst = append(dst, 0x92)
+	seconds, nanos := r.Time/1e9, r.Time%1e9
+	if nanos < 0 {
+		seconds, nanos = seconds-1, nanos+1e9
+	}
+	if e.subSecond {
+		dst = append(dst, 0xd7, 0) // EventTime
+		dst = binary.BigEndian.AppendUint32(dst, uint32(seconds))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(nanos))
+	} else {
+		dst = binary.BigEndian.AppendUint32(append(dst, 0xce), uint32(seconds))
+	}
+	dst, at := beginMap(dst)
+	n := 0
+	if r.Line != nil {
+		dst = appendText(appendString(dst, "message"), r.Line)
+		n++
+	}
+	dst = appendInt(appendString(dst, "offset"), r.Offset)
+	n++
+	if r.Truncated {
+		dst = appendBool(appendString(dst, "truncated"), true)
+		n++
+	}
+	for rest := r.Fields; ; n++ {
+		key, value, after, ok := record.NextField(rest)
+		if !ok {
+			break
+		}
+		rest = after
+		e.text = record.AppendUnescaped(e.text[:0], key)
+		dst = appendText(dst, e.text)
+		dst, e.text = appendJSON(dst, value, e.text, 0)
+	}
+	if r.Std != record.NoStd {
+		dst = appendString(appendString(dst, "stream"), r.Std.String())
+		n++
+	}
+	if !r.Marker {
+		e.id = r.AppendID(e.id[:0])
+		dst = appendString(appendString(dst, "remora"), e.id)
+		n++
+	}
+	s := e.source(r.Source)
+	dst = append(dst, s.members...)
+	end(dst, at, n+s.count)
+	return dst
+}
+
+// source is what the records of s share, made when it is first seen.
+func (e *encoder) source(s *record.Source) *shared {
+	if known := e.sources[s]; known != nil {
+		return known
+	}
+	if len(e.sources) >= maxSources {
+		clear(e.sources)
+	}
+	made := &shared{members: appendText(appendString(nil, "source"), []byte(s.Path)), count: 1}
+	for _, t := range s.Tags {
+		made.members = appendText(appendText(made.members, []byte(t.Key)), []byte(t.Value))
+		made.count++
+	}
+	e.sources[s] = made
+	return made
+}
+
+// message returns e.entries, which are n, as a message, and the id that the server acknowledges it by. Both are valid until
+// the next call.
+func (e *encoder) message(tag string, n int) (message []byte, chunk string, err error) {
+	entries := e.entries
+	if e.gzip {
+		e.packed = e.packed[:0]
+		if e.zip == nil {
+			e.zip, _ = gzip.NewWriterLevel(&e.packed, gzip.BestSpeed)
+		} else {
+			e.zip.Reset(&e.packed)
+		}
+		if _, err := e.zip.Write(entries); err != nil {
+			return nil, "", err
+		}
+		if err := e.zip.Close(); err != nil {
+			return nil, "", err
+		}
+		entries = e.packed
+	}
+	dst := appendString(appendArray(e.out[:0], 3), tag)
+	dst = binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(len(entries)))
+	dst = append(dst, entries...)
+	options := 1
+	if e.ack {
+		options++
+	}
+	if e.gzip {
+		options++
+	}
+	dst = appendInt(appendString(append(dst, 0x80|byte(options)), "size"), int64(n))
+	if e.gzip {
+		dst = appendString(appendString(dst, "compressed"), "gzip")
+	}
+	if e.ack {
+		chunk = newChunk()
+		dst = appendString(appendString(dst, "chunk"), chunk)
+	}
+	e.out = dst
+	return dst, chunk, nil
+}
+
+// newChunk makes an id that no other message under way has.
+func newChunk() string {
+	var raw [16]byte
+	binary.NativeEndian.PutUint64(raw[:], rand.Uint64())
+	binary.NativeEndian.PutUint64(raw[8:], rand.Uint64())
+	return base64.StdEncoding.EncodeToString(raw[:])
+}
