@@ -105,10 +105,11 @@ func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
 
 // place makes g the generation that is in c. Its stream is not touched.
 func (t *Tailer) place(o *origin, g *generation, c *candidate, now time.Time) *generation {
-	g.Stat, g.tree, g.rel, g.packed = c.Stat, c.tree, c.rel, c.packed
+	g.tree, g.rel = c.tree, c.rel
 	g.changed, g.since, g.wake = now, now, t.wake
 	g.mu.Lock()
 	old := g.body
+	g.Stat, g.packed = c.Stat, c.packed
 	g.body, g.searching, g.lost, g.torn = c.body, false, "", ""
 	g.gone.Store(false)
 	g.end.Store(c.Size)

@@ -69,7 +69,7 @@ func (t *Tailer) takeRequests() {
 		case o == nil:
 		case r.phase == ending:
 			if o.phase == following {
-				o.phase, o.hinted, o.scan = ending, true, nil
+				o.phase, o.urgent, o.scan = ending, true, nil
 			}
 		default:
 			o.phase, o.scan = withdrawing, nil

@@ -28,7 +28,7 @@ type content interface {
 type generation struct {
 	key       string // of the stream
 	path      string // where it was first seen, as the writer knows it: the source of its records
-	find.Stat        // as observed last
+	find.Stat        // as observed last; a step changes it holding mu
 
 	tree       *find.Tree
 	rel        string // where it is now, as far as is known; empty once it is removed
@@ -38,7 +38,7 @@ type generation struct {
 	positions  []position // of readers that are not attached
 	unsaved    []readerID // that the store does not know yet
 	known      fingerprint.Proof
-	packed     bool // it is compressed
+	packed     bool // it is compressed; a step changes it holding mu
 
 	state    State
 	changed  time.Time // when it last grew

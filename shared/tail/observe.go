@@ -76,9 +76,9 @@ func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 	if s.Size != end {
 		g.changed = now
 	}
-	g.Stat = s
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.Stat = s
 	g.end.Store(s.Size)
 	return g.growHead()
 }
@@ -115,16 +115,19 @@ func (t *Tailer) observePacked(o *origin, g *generation, s find.Stat, suspect bo
 		}
 	}
 	o.activate(g)
-	if s.Size > g.Size {
-		g.changed = now
-		g.mu.Lock()
+	grown := s.Size > g.Size
+	g.mu.Lock()
+	g.Stat = s
+	if grown {
 		z.Grow(s.Size)
 		g.torn = ""
 		g.end.Store(max(g.end.Load()+1, sizeNow(z, s.Size)))
-		g.mu.Unlock()
+	}
+	g.mu.Unlock()
+	if grown {
+		g.changed = now
 		g.setEnding(false)
 	}
-	g.Stat = s
 	quiet := now.Sub(g.changed)
 	if quiet >= copyPause {
 		z.Settle()
@@ -169,7 +172,10 @@ func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bo
 	}
 	s, err := g.tree.Stat(g.rel)
 	if errors.Is(err, os.ErrNotExist) || err == nil && s.Inode != g.Inode {
-		return false, nil // the scan finds where it is now, or settle that it is nowhere
+		if o.over() {
+			t.vacate(o, g, now, removed) // it is not searched for any more
+		}
+		return false, nil // the scan finds where it is now
 	}
 	if err != nil {
 		return false, err
@@ -264,7 +270,7 @@ func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	c.Stat, c.body, c.grew = s, body, now
 	c.probe()
 	o.pending[c.Inode] = c // until the scan has found where everything is now
-	o.hinted = true
+	o.urgent = true
 }
 
 // vacate ends a generation whose bytes are not where they were. It is still known by its content for a while; what is

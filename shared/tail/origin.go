@@ -131,6 +131,8 @@ type origin struct {
 	ended      bool // it is ending, and its last scan is complete
 	reselected bool // selections have changed since the last scan
 	hinted     bool // something was created, renamed or removed
+	urgent     bool // it must be scanned in this step
+	scanCost   int  // of the last scan, in units of scanBudget
 	scans      int  // number of the scan that was started last
 	scanned    time.Time
 	scan       *scan // that is not complete yet
@@ -182,7 +184,7 @@ func (o *origin) declare(declared *Origin, selections []*selection) {
 		}
 		byKey[s.key()] = s
 	}
-	o.phase, o.hinted, o.reselected = following, true, true
+	o.phase, o.urgent, o.reselected = following, true, true
 	for g := range o.all() {
 		g.reselect(byKey)
 		o.activate(g)

@@ -229,6 +229,48 @@ func TestAnOriginIsWithdrawn(t *testing.T) {
 	require.Equal(t, []string{"one", "two"}, r.of("a"))
 }
 
+func TestAnOriginThatEndedLosesItsFiles(t *testing.T) {
+	r := newRig(t).start()
+	r.put("a", logs)
+	r.write("a/app.log", "one\n")
+	r.pass(2 * time.Minute)
+	r.blocked = true
+	r.write("a/app.log", "two\n")
+	r.pass(time.Second)
+	r.tailer.End("a")
+	r.pass(time.Minute)
+	r.tailer.closeIdle()
+	require.Zero(t, r.tailer.Counts().Open)
+	require.NoError(t, os.RemoveAll(r.path("a")))
+	r.pass(time.Second)
+	r.blocked = false
+	r.pass(3 * time.Minute)
+	require.Len(t, r.gaps, 1)
+	require.Empty(t, r.tailer.origins)
+	require.Empty(t, r.store.entries)
+}
+
+// Whoever renames files all the time in a large directory must not keep this process searching it.
+func TestHintsOfALargeOriginAreFollowedLater(t *testing.T) {
+	r := newRig(t, Selection{Name: "a", Pattern: "*.log"})
+	for i := range 200 {
+		r.write(time.Duration(i).String()+".log", "x\n")
+	}
+	r.start().pass(2 * time.Second)
+	o := r.tailer.origins[""]
+	before := o.scans
+	for range 100 {
+		r.now = r.now.Add(time.Millisecond)
+		r.tailer.hint("")
+		r.tailer.step(false)
+	}
+	require.Less(t, o.scans-before, 10)
+	require.NotEqual(t, before, o.scans)
+	r.put("b", logs)
+	r.tailer.step(false)
+	require.EqualValues(t, 1, r.tailer.origins["b"].scans, "others are scanned at once")
+}
+
 func TestPutIsBounded(t *testing.T) {
 	r := newRig(t).start()
 	many := make([]Selection, MaxSelections+1)

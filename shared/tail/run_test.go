@@ -58,3 +58,31 @@ func TestRun(t *testing.T) {
 	require.Equal(t, 3, tailer.Counts().Files)
 	tailer.Close()
 }
+
+// A process must be able to stop although a file system does not answer.
+func TestRunEndsWhileAFileSystemDoesNotAnswer(t *testing.T) {
+	dir := t.TempDir()
+	tailer, err := New(Config{Store: &memStore{entries: map[checkpoint.Key]checkpoint.Entry{}}, Sink: make(attached, 1)})
+	require.NoError(t, err)
+	stuck, release := make(chan struct{}), make(chan struct{})
+	tailer.openFile = func(*find.Tree, string) (*os.File, find.Stat, error) {
+		close(stuck)
+		<-release
+		return nil, find.Stat{}, os.ErrPermission
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.log"), []byte("one"), 0o644))
+	require.Empty(t, tailer.Put(Origin{Root: find.Host(), Selections: []Selection{{Name: "a", Pattern: dir + "/*.log", Outputs: []string{"out"}}}}))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tailer.Run(ctx)
+	}()
+	<-stuck
+	cancel()
+	require.ErrorIs(t, tailer.Drain(ctx), context.Canceled)
+	<-ended
+	tailer.Close()
+	close(release)
+	tailer.stepping <- struct{}{} // the step ends
+}

@@ -39,7 +39,7 @@ type search struct {
 // startScan begins to search for files: new ones, and those that have another name than before, or none.
 func (t *Tailer) startScan(o *origin) {
 	o.scans++
-	o.hinted = false
+	o.hinted, o.urgent, o.scanCost = false, false, 0
 	o.scan = &scan{}
 	for id, c := range o.fresh { // could not be opened
 		o.unresolved[id] = c.first
@@ -70,6 +70,8 @@ func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 	if o.scan == nil {
 		t.startScan(o)
 	}
+	before := *budget
+	defer func() { o.scanCost += before - *budget }()
 	for len(o.scan.searches) > 0 {
 		s := o.scan.searches[0]
 		done, err := s.find.Step(budget,

@@ -99,7 +99,7 @@ func later(a, b time.Time) time.Time {
 // endOrigin makes the files of an origin whose writer is gone end where they are, once they were searched for the last
 // time.
 func (t *Tailer) endOrigin(o *origin, now time.Time) {
-	if o.phase != ending || o.scan != nil || o.hinted {
+	if o.phase != ending || o.scan != nil || o.urgent {
 		return
 	}
 	o.ended = true

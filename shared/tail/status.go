@@ -51,10 +51,12 @@ func (t *Tailer) publish() {
 
 // refresh publishes unless a step is being made.
 func (t *Tailer) refresh() {
-	if t.stepping.TryLock() {
+	select {
+	case t.stepping <- struct{}{}:
 		t.collectDone()
 		t.publish()
-		t.stepping.Unlock()
+		<-t.stepping
+	default:
 	}
 }
 
@@ -85,8 +87,12 @@ func (t *Tailer) Drain(ctx context.Context) error {
 }
 
 func (t *Tailer) drain(ctx context.Context) error {
-	t.stepping.Lock()
-	defer t.stepping.Unlock()
+	select {
+	case t.stepping <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("searching files was not complete: %w", ctx.Err())
+	}
+	defer func() { <-t.stepping }()
 	t.draining = true
 	now := t.cfg.Now()
 	t.takeRequests()
@@ -117,8 +123,8 @@ func (t *Tailer) drain(ctx context.Context) error {
 // Resume follows the files again after Drain, as if it had not been called. What was taken to be the end of a line stays
 // one.
 func (t *Tailer) Resume() {
-	t.stepping.Lock()
-	defer t.stepping.Unlock()
+	t.stepping <- struct{}{}
+	defer func() { <-t.stepping }()
 	t.draining = false
 	for _, o := range t.origins {
 		for g := range o.all() {

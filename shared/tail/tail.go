@@ -44,6 +44,7 @@ const (
 	quietFor    = 5 * time.Second        // after which a rotated file is taken to have ended
 	detachAfter = time.Minute            // after which a file that is read to its end costs the pipeline nothing
 	searchFor   = 5 * time.Second        // how long the bytes of a truncated file are searched for in a copy
+	closeWait   = time.Second            // how long Close waits for a step
 	rememberFor = time.Minute            // how long a removed file is known by its content, so that its copy is not read
 )
 
@@ -64,8 +65,8 @@ type Tailer struct {
 	status   status          // as of the end of the last step
 	problems problems        // it has a lock of its own
 
-	// stepping is held by who makes a step. It guards all that follows.
-	stepping  sync.Mutex
+	// stepping has an element while a step is made. Who puts it there may use all that follows.
+	stepping  chan struct{}
 	origins   map[string]*origin
 	positions *positions
 	observed  time.Time // when all files were observed
@@ -73,6 +74,7 @@ type Tailer struct {
 	opens     int // at least as many files are open
 	reopens   int // of this step
 	draining  bool
+	closed    bool
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
 }
@@ -105,22 +107,23 @@ func New(cfg Config) (*Tailer, error) {
 	}
 	t := &Tailer{
 		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), hinted: map[string]bool{}, origins: map[string]*origin{}, positions: p,
-		openFile: (*find.Tree).Open, space: spaceOf,
+		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf,
 	}
 	t.problems.log = cfg.Log
 	t.cleaner = newCleaner(cfg.Log)
 	return t, nil
 }
 
-// Run follows the files until ctx ends. Files stay open afterwards, so that what was attached can still be read, until
-// Close.
+// Run follows the files until ctx ends. It returns then also if a file system does not answer. Files stay open
+// afterwards, so that what was attached can still be read, until Close.
 func (t *Tailer) Run(ctx context.Context) {
 	hints := find.NewHints(t.hint, t.log)
-	t.stepping.Lock()
+	t.stepping <- struct{}{}
 	t.hints = hints
-	t.stepping.Unlock()
+	<-t.stepping
 	defer hints.Close()
 	go t.cleaner.run(ctx)
+	next := make(chan time.Duration, 1)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -136,7 +139,13 @@ func (t *Tailer) Run(ctx context.Context) {
 			case <-timer.C:
 			}
 		}
-		timer.Reset(t.step(false))
+		go func() { next <- t.step(false) }()
+		select {
+		case <-ctx.Done():
+			return
+		case pause := <-next:
+			timer.Reset(pause)
+		}
 	}
 }
 
@@ -158,8 +167,11 @@ func (t *Tailer) hint(origin string) {
 
 // step does what is due, and returns after how long the next thing is. all says that everything is.
 func (t *Tailer) step(all bool) time.Duration {
-	t.stepping.Lock()
-	defer t.stepping.Unlock()
+	t.stepping <- struct{}{}
+	defer func() { <-t.stepping }()
+	if t.closed {
+		return scanEvery
+	}
 	now := t.cfg.Now()
 	t.takeRequests()
 	budget := scanBudget
@@ -178,7 +190,7 @@ func (t *Tailer) stepWithin(budget *int, now time.Time, all bool) time.Duration 
 	for _, o := range t.byTurn() {
 		due := all || o.scanDue(now)
 		t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
-		if o.phase != withdrawing && (due || o.hinted) && *budget > 0 && !o.over() {
+		if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
 			t.scanOn(o, now, budget)
 		}
 		o.release()
@@ -188,10 +200,12 @@ func (t *Tailer) stepWithin(budget *int, now time.Time, all bool) time.Duration 
 	return t.pause(now)
 }
 
-// scanDue reports whether an origin is to be scanned, or its scan to be continued.
+// scanDue reports whether an origin is to be scanned, or its scan to be continued. A hint is followed at once, unless the
+// last scan was large: somebody who renames files all the time must not make this process search all the time.
 func (o *origin) scanDue(now time.Time) bool {
 	since := now.Sub(o.scanned)
-	return o.hinted || o.scan != nil || since >= scanEvery || since < 0
+	cooldown := time.Duration(o.scanCost) * scanEvery / scanBudget
+	return o.scan != nil || o.urgent || since >= scanEvery || since < 0 || o.hinted && since >= cooldown
 }
 
 // over reports whether the last scan of an origin that has ended is complete.
@@ -239,10 +253,17 @@ func (t *Tailer) quietEvery() time.Duration {
 	return min(max(scanEvery/2, time.Duration(files)*time.Millisecond), scanEvery)
 }
 
-// Close gives the handles back. Nothing attached may be read afterwards.
+// Close gives the handles back. Nothing attached may be read afterwards. Where a step waits for a file system that does
+// not answer, it returns without that.
 func (t *Tailer) Close() {
-	t.stepping.Lock()
-	defer t.stepping.Unlock()
+	select {
+	case t.stepping <- struct{}{}:
+	case <-time.After(closeWait):
+		t.log.Warn("a file system does not answer, leaving files open")
+		return
+	}
+	defer func() { <-t.stepping }()
+	t.closed = true
 	for _, o := range t.origins {
 		for g := range o.all() {
 			g.close()

@@ -166,13 +166,13 @@ func TestDamaged(t *testing.T) {
 }
 
 func TestReadersAtSeveralOffsets(t *testing.T) {
-	text := lines(0, 200_000)
+	text := lines(0, 60_000)
 	f := &growing{data: packed(t, text)}
 	r, err := New(f, int64(len(f.data)))
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
 	buf := make([]byte, 100)
-	for range 50 {
+	for range 20 {
 		off := rng.Int64N(int64(len(text) - len(buf)))
 		n, err := r.ReadAt(buf, off)
 		require.NoError(t, err)
