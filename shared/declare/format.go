@@ -52,7 +52,7 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 	var err error
 	switch option {
 	case "pattern":
-		err = checkExpr(value)
+		err = checkRuby(value)
 		return value, err
 	case "time_format":
 		_, err = timefmt.New(value, "")
@@ -67,10 +67,12 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 			_, err = logformat.Compile(d.Format, value, "")
 		}
 	case "keys":
-		if len(SplitList(value)) == 0 {
+		if strings.Join(SplitColumns(value), "") == "" {
 			err = fmt.Errorf("%s names no column", quote(value))
 		}
-	case "keep_message":
+	case "delimiter":
+		_, err = ParseDelimiter(value)
+	case "keep_message", "lazy_quotes":
 		var keep bool
 		if keep, err = strconv.ParseBool(strings.ToLower(strings.TrimSpace(value))); err != nil {
 			err = fmt.Errorf("%s is neither true nor false", quote(value))
@@ -86,16 +88,16 @@ func (dr *draft) checkFormat(d *Declaration) {
 	switch d.Format {
 	case "csv":
 		e, _ := dr.get("format.keys")
-		if fields = SplitList(e.value); len(fields) == 0 {
+		if fields = SplitColumns(e.value); strings.Join(fields, "") == "" {
 			return
 		}
 		for i, field := range fields {
-			if slices.Contains(fields[:i], field) {
+			if field != "" && slices.Contains(fields[:i], field) {
 				dr.refuse(e, "two columns have the name "+quote(field))
 			}
 		}
 	case "regexp":
-		p, err := pattern.Compile(d.FormatOptions["pattern"])
+		p, err := pattern.CompileRuby(d.FormatOptions["pattern"], false)
 		if err != nil {
 			return
 		}

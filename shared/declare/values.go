@@ -59,6 +59,35 @@ func SplitList(s string) []string {
 	return list
 }
 
+// SplitColumns takes a list of names apart, of which some may be empty. A comma at the end names no column.
+func SplitColumns(s string) []string {
+	names := strings.Split(strings.TrimSuffix(strings.TrimSpace(s), ","), ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	return names
+}
+
+// ParseDelimiter reads what separates the columns of a csv: one character of ASCII, \t, tab or space; a comma where s is
+// empty.
+func ParseDelimiter(s string) (byte, error) {
+	if s != "\t" && s != " " {
+		s = strings.TrimSpace(s)
+	}
+	switch s {
+	case "":
+		return ',', nil
+	case `\t`, "tab":
+		return '\t', nil
+	case "space":
+		return ' ', nil
+	}
+	if len(s) != 1 || s[0] >= 0x7f || s[0] < ' ' && s[0] != '\t' || s[0] == '"' {
+		return 0, fmt.Errorf("%s is not one character: write \\t or tab, space, or a character of ASCII but the quote", quote(s))
+	}
+	return s[0], nil
+}
+
 // parseDuration reads what time.ParseDuration reads, a number of days (7d), or a bare number, which is seconds.
 func parseDuration(s string) (time.Duration, error) {
 	s = strings.TrimSpace(s)
@@ -105,6 +134,14 @@ func parseCount(s string) (int, error) {
 		return 0, fmt.Errorf("%s is not a whole number above zero", quote(s))
 	}
 	return int(n), nil
+}
+
+// checkRuby checks the expression of a format, which is Ruby's.
+func checkRuby(expr string) error {
+	if _, err := pattern.CompileRuby(expr, false); err != nil {
+		return fmt.Errorf("%s is not an expression that can be used: %w", quote(expr), err)
+	}
+	return nil
 }
 
 // checkExpr checks a regular expression. What is compiled here is kept, for who uses it afterwards.

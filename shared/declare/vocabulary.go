@@ -14,7 +14,7 @@ import (
 var formatOptions = map[string][]string{
 	"none":         {},
 	"json":         {"keep_message", "time_format", "time_key", "time_zone"},
-	"csv":          {"keep_message", "keys", "time_format", "time_key", "time_zone"},
+	"csv":          {"delimiter", "keep_message", "keys", "lazy_quotes", "time_format", "time_key", "time_zone"},
 	"nginx":        {"keep_message", "log_format", "time_zone"},
 	"apache2":      {"keep_message", "log_format", "time_zone"},
 	"apache_error": {"keep_message", "time_zone"},
@@ -42,7 +42,7 @@ var encodings = map[string]string{
 // fixed are all paths but the source and those with a part of the user's own choice.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
-	"format.keep_message", "format.keys", "format.log_format", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
+	"format.delimiter", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
 	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset",
 	"multiline.max_lines", "multiline.max_bytes", "multiline.timeout",
 	"keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit",

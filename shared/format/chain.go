@@ -28,21 +28,23 @@ import (
 // and marked as truncated. A call of Apply ends when it has added maxGrowth bytes to the batch, or has taken maxTurn; the
 // records that are left wait in the backlog for the next call.
 type Chain struct {
-	groups   *groups  // nil where each line is a record
-	lines    []filter // keep and drop on the line
-	parser   parser   // nil where the format is none
-	keepLine bool     // the line stays beside its fields
-	fields   []filter // keep and drop on fields
-	masks    *masker
-	edits    *editor
-	names    names
-	sample   *sampler
-	limit    *limiter
-	max      int  // bytes of a record
-	slow     bool // there are declared expressions, which may take any time
-	costly   bool // the last call took long enough for the next to be measured
-	backlog  backlog
-	turn     turn
+	groups    *groups  // nil where each line is a record
+	csv       bool     // which it is here too, unless a quoted column goes over several
+	skipEmpty bool     // an empty line is no record
+	lines     []filter // keep and drop on the line
+	parser    parser   // nil where the format is none
+	keepLine  bool     // the line stays beside its fields
+	fields    []filter // keep and drop on fields
+	masks     *masker
+	edits     *editor
+	names     names
+	sample    *sampler
+	limit     *limiter
+	max       int  // bytes of a record
+	slow      bool // there are declared expressions, which may take any time
+	costly    bool // the last call took long enough for the next to be measured
+	backlog   backlog
+	turn      turn
 
 	at      *int64 // see Watch
 	suspect func(*record.Record, int64) bool
@@ -82,6 +84,15 @@ func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
 	c.names = names{src: src, keepLine: c.keepLine}
 	if c.parser, err = newParser(d, &c.names, log); err != nil {
 		return nil, err
+	}
+	if csv, ok := c.parser.(*csvParser); ok {
+		c.skipEmpty = true
+		if c.groups == nil {
+			c.groups, err = groupsOf(csvRule{csv}, d.Multiline)
+			if c.csv = true; err != nil {
+				return nil, err
+			}
+		}
 	}
 	filters, err := declare.ParseFilters(d.Filters)
 	if err != nil {
@@ -187,7 +198,7 @@ func (c *Chain) all(b *record.Batch, from int, now int64) {
 			c.postpone(b, in)
 			return
 		}
-		if r := &b.Records[in]; c.groups == nil && !r.Marker {
+		if r := &b.Records[in]; !r.Marker && (c.groups == nil || c.csv && isEven(r.Line) && c.groups.held() == 0) {
 			c.emit(b, r, now)
 		} else {
 			c.take(b, r, now)
@@ -259,6 +270,9 @@ func (c *Chain) truncate(b *record.Batch) {
 
 // emit is the chain behind multiline. r may lie in the batch, at or behind where it is delivered to.
 func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
+	if c.skipEmpty && len(r.Line) == 0 {
+		return
+	}
 	if !c.begin(r, 0) {
 		return
 	}

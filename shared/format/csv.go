@@ -7,41 +7,57 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// csvParser takes lines of RFC 4180 apart: columns between commas, in quotes where they hold a comma or a quote, which is
-// then doubled. All values are strings, because CSV knows no others.
+// csvParser takes records of RFC 4180 apart: columns between commas, or another delimiter, in quotes where they hold one, a
+// quote, which is then doubled, or a line break. All values are strings, because CSV knows no others. A column whose name is
+// empty is skipped.
+//
+// With lazy quotes, a quote stands for itself where it can't begin or end a column.
 //
 // A row with too few or too many columns says so in parse_error. It keeps its line as message, beside those columns that
 // have a name. Where it is not known where a column ends, there are no columns, and parse_error and message alone.
 type csvParser struct {
-	columns []member
-	// message is the column of that name, which has to go where the line stays; -1 if there is none.
-	message    int
-	timeColumn int // -1 if there is none
+	columns    []member // those without a name are empty
+	delimiter  byte
+	lazy       bool
+	timeColumn int  // -1 if there is none
+	timed      bool // it is declared
 	time       *timefmt.Parser
 	scratch    []byte
 }
 
 func newCSV(options map[string]string, n *names) (*csvParser, error) {
-	names := declare.SplitList(options["keys"])
-	if len(names) == 0 {
+	names := declare.SplitColumns(options["keys"])
+	if strings.Join(names, "") == "" {
 		return nil, errors.New("format.keys: csv needs the names of the columns")
 	}
-	p := &csvParser{message: slices.Index(names, "message")}
+	p := &csvParser{}
 	for i, name := range names {
-		if slices.Contains(names[:i], name) {
+		if name != "" && slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("format.keys: two columns have the name %q", name)
 		}
-		p.columns = append(p.columns, n.member(name))
+		if name == "" {
+			p.columns = append(p.columns, "")
+		} else {
+			p.columns = append(p.columns, n.member(name))
+		}
 	}
-	var err error
+	delimiter, err := declare.ParseDelimiter(options["delimiter"])
+	if err != nil {
+		return nil, fmt.Errorf("format.delimiter: %w", err)
+	}
+	p.delimiter, p.lazy = delimiter, options["lazy_quotes"] == "true"
 	if p.timeColumn, err = timeField(options, names); err != nil {
 		return nil, err
+	}
+	if p.timed = p.timeColumn >= 0; !p.timed {
+		p.timeColumn = slices.Index(names, "@timestamp")
 	}
 	p.time, err = newTime(options)
 	return p, err
@@ -51,13 +67,11 @@ func newCSV(options map[string]string, n *names) (*csvParser, error) {
 func (p *csvParser) parse(b *record.Batch, r *record.Record) problem {
 	b.Arena = slices.Grow(b.Arena, 2*len(r.Line)+256)
 	var (
-		line    = r.Line
-		found   problem
-		time    = r.Time
-		at, a   = len(b.Arena), b.Arena
-		column  = 0
-		message = at // where the member message begins and ends
-		end     = at
+		line   = r.Line
+		found  problem
+		time   = r.Time
+		at, a  = len(b.Arena), b.Arena
+		column = 0
 	)
 	for i := 0; ; column++ {
 		value, next, what := p.column(line, i)
@@ -71,13 +85,12 @@ func (p *csvParser) parse(b *record.Batch, r *record.Record) problem {
 				time = ns
 				break
 			}
-			found = badTime
+			if p.timed {
+				found = badTime
+			}
 			fallthrough
 		default:
-			before := len(a)
-			if a = p.columns[column].appendText(a, value); column == p.message {
-				message, end = before, len(a)
-			}
+			a = p.columns[column].appendText(a, value)
 		}
 		if next < 0 {
 			break
@@ -89,9 +102,6 @@ func (p *csvParser) parse(b *record.Batch, r *record.Record) problem {
 		found = unparsed("the row has fewer columns than there are keys", 0)
 	case columns > len(p.columns):
 		found = unparsed("the row has more columns than there are keys", 0)
-	}
-	if found.keepsLine {
-		a = slices.Delete(a, message, end)
 	}
 	r.Time = time
 	p.scratch = trimmed(p.scratch)
@@ -105,14 +115,16 @@ func (p *csvParser) column(line []byte, i int) (value []byte, next int, what str
 		return p.quoted(line, i+1)
 	}
 	value, next = line[i:], -1
-	if n := bytes.IndexByte(value, ','); n >= 0 {
+	if n := bytes.IndexByte(value, p.delimiter); n >= 0 {
 		value, next = value[:n], i+n+1
 	}
-	if bytes.IndexByte(value, '"') >= 0 {
+	if !p.lazy && bytes.IndexByte(value, '"') >= 0 {
 		return nil, 0, "a quote stands within a column that does not begin with one"
 	}
 	return value, next, ""
 }
+
+const openQuote = "a quote is not closed"
 
 // quoted reads a column whose inside begins at i.
 func (p *csvParser) quoted(line []byte, i int) (value []byte, next int, what string) {
@@ -120,10 +132,14 @@ func (p *csvParser) quoted(line []byte, i int) (value []byte, next int, what str
 	for start := i; ; {
 		n := bytes.IndexByte(line[i:], '"')
 		if n < 0 {
-			return nil, 0, "a quote is not closed"
+			return nil, 0, openQuote
 		}
 		i += n + 1
-		if i < len(line) && line[i] == '"' {
+		literal := i < len(line) && line[i] == '"'
+		if !literal && p.lazy && i < len(line) && line[i] != p.delimiter {
+			continue
+		}
+		if literal {
 			p.scratch = append(p.scratch, line[start:i]...)
 			i++
 			start = i
@@ -136,9 +152,51 @@ func (p *csvParser) quoted(line []byte, i int) (value []byte, next int, what str
 		switch {
 		case i == len(line):
 			return value, -1, ""
-		case line[i] == ',':
+		case line[i] == p.delimiter:
 			return value, i + 1, ""
 		}
 		return nil, 0, "something stands behind a closing quote"
+	}
+}
+
+// csvRule keeps the lines together that a quoted column goes over: a record has an even number of quotes.
+type csvRule struct{ *csvParser }
+
+func (c csvRule) begin(line []byte) state {
+	if isEven(line) || !c.endsInQuotes(line) {
+		return complete
+	}
+	return open
+}
+
+func (c csvRule) next(_ state, line []byte) (state, bool) {
+	if isEven(line) {
+		return open, true
+	}
+	return complete, true
+}
+
+// isEven reports whether line has an even number of quotes.
+func isEven(line []byte) bool { return bytes.Count(line, []byte{'"'})&1 == 0 }
+
+// endsInQuotes reports whether a record that begins with line goes on in the next one: its last column begins with a quote
+// and has no end. An odd quote within a column is none.
+func (c csvRule) endsInQuotes(line []byte) bool {
+	for i := 0; ; {
+		if i < len(line) && line[i] == '"' {
+			_, next, what := c.quoted(line, i+1)
+			if what != "" {
+				return what == openQuote
+			}
+			if i = next; next < 0 {
+				return false
+			}
+			continue
+		}
+		n := bytes.IndexByte(line[i:], c.delimiter)
+		if n < 0 {
+			return false
+		}
+		i += n + 1
 	}
 }

@@ -33,6 +33,9 @@ func addGolden(f *testing.F, names ...string) {
 func fuzzLines(f *testing.F, d declare.Declaration, check func(t *testing.T, line []byte, r *record.Record)) {
 	src := newSource(record.Tag{Key: "app", Value: "shop"}, record.Tag{Key: "status", Value: "tagged"})
 	f.Fuzz(func(t *testing.T, line []byte) {
+		if d.Format == "csv" && len(line) == 0 {
+			return // no record
+		}
 		chain, b := newChain(t, d, src), record.NewBatch(0)
 		before := bytes.Clone(line)
 		for range 2 { // the second time with what was learned from the first
@@ -60,15 +63,15 @@ func FuzzJSON(f *testing.F) {
 		got := map[string]json.RawMessage{}
 		require.NoError(t, json.Unmarshal([]byte("{"+string(r.Fields)+"}"), &got))
 		for key, value := range want {
-			if r.Source.Owns([]byte(key)) {
+			if key == "@timestamp" {
+				continue // maybe the record's time
+			}
+			for r.Source.Owns([]byte(key)) || got[key] == nil {
 				require.NotContains(t, got, key)
-				continue
+				key = "app_" + key
+				require.Less(t, len(key), len(line)+100)
 			}
-			if !utf8.Valid(value) || bytes.ContainsAny(value, "\r\n") {
-				require.Equal(t, decode(t, value), decode(t, got[key]))
-				continue
-			}
-			require.Equal(t, string(value), string(got[key]), "%q", key)
+			require.Equal(t, decode(t, value), decode(t, got[key]), "%q", key)
 		}
 	})
 }
@@ -93,12 +96,28 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
-// decode reads JSON with its numbers as they stand there.
+// decode reads JSON with its numbers as they stand there, as strings: those that backends do not take become some.
 func decode(t *testing.T, text []byte) (v any) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	require.NoError(t, decoder.Decode(&v))
-	return v
+	var texts func(v any) any
+	texts = func(v any) any {
+		switch v := v.(type) {
+		case json.Number:
+			return string(v)
+		case []any:
+			for i := range v {
+				v[i] = texts(v[i])
+			}
+		case map[string]any:
+			for key := range v {
+				v[key] = texts(v[key])
+			}
+		}
+		return v
+	}
+	return texts(v)
 }
 
 func FuzzAccess(f *testing.F) {

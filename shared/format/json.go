@@ -4,6 +4,7 @@ package format
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/timefmt"
@@ -16,7 +17,8 @@ import (
 // Without time_key that is @timestamp.
 type jsonParser struct {
 	time    *timefmt.Parser
-	timed   bool // the time is declared
+	timed   bool   // the time is declared
+	path    []byte // of a time within nested objects; nil where it is none
 	keys    keys
 	scratch []byte
 
@@ -25,6 +27,7 @@ type jsonParser struct {
 	gone    int
 	ns      int64
 	badTime bool
+	found   bool // a member of the time's name is there
 }
 
 // jsonMember is where a member stands in the line.
@@ -39,7 +42,11 @@ func newJSON(options map[string]string, n *names) (*jsonParser, error) {
 		key = "@timestamp"
 	}
 	time, err := newTime(options)
-	return &jsonParser{time: time, timed: timeKey(options) != "", keys: keys{names: n, timeKey: key}}, err
+	p := &jsonParser{time: time, timed: timeKey(options) != "", keys: keys{names: n, timeKey: key}}
+	if strings.Contains(key, ".") {
+		p.path = []byte(key)
+	}
+	return p, err
 }
 
 // parse implements parser.
@@ -49,7 +56,7 @@ func (p *jsonParser) parse(b *record.Batch, r *record.Record) problem {
 	if i == len(s.p) || s.p[i] != '{' {
 		return unparsed("the line is not a JSON object", i)
 	}
-	p.members, p.gone, p.ns, p.badTime = p.members[:0], 0, r.Time, false
+	p.members, p.gone, p.ns, p.badTime, p.found = p.members[:0], 0, r.Time, false, false
 	p.keys.begin()
 	if i = s.skip(i + 1); i < len(s.p) && s.p[i] == '}' {
 		i++
@@ -59,11 +66,15 @@ func (p *jsonParser) parse(b *record.Batch, r *record.Record) problem {
 	if end := s.skip(i); end < len(s.p) {
 		return unparsed("something follows the object", end)
 	}
+	ref := r.Time
 	r.Time = p.ns
 	p.collect(b, r, s.unclean || s.breaks)
 	p.keys.end()
 	if cap(p.members) > maxKeys {
 		p.members = nil
+	}
+	if p.path != nil && !p.found {
+		p.nestedTime(b, r, ref)
 	}
 	if p.badTime && p.timed {
 		return badTime
@@ -109,6 +120,7 @@ func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
 		p.keys.names.found = true
 	}
 	if k.time {
+		p.found = true
 		ns, ok := p.parseTime(value, ref)
 		if p.badTime = !ok; ok {
 			p.ns, m.gone = ns, true
@@ -118,6 +130,18 @@ func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
 		p.gone++
 	}
 	p.members = append(p.members, m)
+}
+
+// nestedTime reads a time from within an object, where it stays.
+func (p *jsonParser) nestedTime(b *record.Batch, r *record.Record, ref int64) {
+	value, ok := lookUp(b, r.Fields, p.path)
+	if !ok {
+		return
+	}
+	ns, ok := p.parseTime(value, ref)
+	if p.badTime = !ok; ok {
+		r.Time = ns
+	}
 }
 
 func (p *jsonParser) parseTime(value []byte, ref int64) (ns int64, ok bool) {

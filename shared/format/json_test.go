@@ -50,7 +50,9 @@ func TestJSONKeepsWhatIsNamedLikeRemoras(t *testing.T) {
 		"{\"a\":\r\n1 ,\n\"b\":[1,\n2]}":                               `"a":1,"b":[1,2]`,
 		"{\"a\":1,\n\"app\":2}":                                        `"a":1,"app_app":2`,
 		`{"stream":"x","source":"y","truncated":1,"remora":"z","c":1}`: `"app_stream":"x","app_source":"y","app_truncated":1,"app_remora":"z","c":1`,
-		`{"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890}`:  `"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890`,
+		`{"n":-0.0e-07,"m":1E400,"o":123456789012345678901234567890}`:  `"n":-0.0e-07,"m":"1E400","o":"123456789012345678901234567890"`,
+		`{"a":[1e9999,{"b":-9223372036854775809}],"c":9223372036854775807,"d":1e-9999,"e":12345678901234567890.5}`: `"a":["1e9999",{"b":"-9223372036854775809"}],"c":9223372036854775807,"d":1e-9999,"e":12345678901234567890.5`,
+		`{"a":"\ud83d\ude00 \ud83d x \ude00 \uD83D\u0041","\udc00":1}`:                                             `"a":"\ud83d\ude00 \ufffd x \ufffd \ufffd\u0041","\ufffd":1`,
 	} {
 		b := record.NewBatch(0)
 		b.Records = append(b.Records, record.Record{Line: []byte(line), Source: src})

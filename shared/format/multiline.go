@@ -86,6 +86,15 @@ func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
 	return &groups{rule: r, maxLines: ml.MaxLines, maxBytes: ml.MaxBytes, timeout: int64(ml.Timeout)}, nil
 }
 
+// groupsOf makes the groups of a format that has records of several lines itself. Only bounds are declared for them.
+func groupsOf(r rule, options map[string]string) (*groups, error) {
+	ml, err := declare.ParseMultiline(options)
+	if err != nil {
+		return nil, fmt.Errorf("multiline.%w", err)
+	}
+	return &groups{rule: r, maxLines: ml.MaxLines, maxBytes: ml.MaxBytes, timeout: int64(ml.Timeout)}, nil
+}
+
 // slow reports whether the rule runs declared expressions.
 func (g *groups) slow() bool {
 	_, ok := g.rule.(*expressions)

@@ -40,7 +40,7 @@ func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error
 	case "nginx_error":
 		return newNginxError(d.FormatOptions, n.member)
 	case "regexp":
-		return newRegexp(d.FormatOptions, n, log)
+		return newRegexp(d.FormatOptions, n, len(d.Multiline) > 0, log)
 	}
 	return nil, fmt.Errorf("format: %q is unknown", d.Format)
 }
@@ -56,8 +56,12 @@ func timeKey(options map[string]string) string {
 
 // timeField is the index of timeKey in fields, -1 if there is none. It is an error if a declared one is not there.
 func timeField(options map[string]string, fields []string) (int, error) {
-	i := slices.Index(fields, timeKey(options))
-	if key := options["time_key"]; i < 0 && key != "" {
+	key := timeKey(options)
+	if key == "" {
+		return -1, nil
+	}
+	i := slices.Index(fields, key)
+	if i < 0 && options["time_key"] != "" {
 		return -1, fmt.Errorf("format.time_key: %q is none of the fields %s", key, strings.Join(fields, ", "))
 	}
 	return i, nil
@@ -123,10 +127,14 @@ func (m member) appendText(dst, text []byte) []byte {
 	return record.AppendBytes(append(dst, m...), text)
 }
 
-// appendNumber appends the member with digits for its value, which may hold a point.
+// appendNumber appends the member with digits for its value, which may hold a point. As a text, where there are more than
+// backends take for a number.
 func (m member) appendNumber(dst, digits []byte) []byte {
 	if m == "" {
 		return dst
+	}
+	if len(digits) > maxDigits {
+		return m.appendText(dst, digits)
 	}
 	return appendJSONNumber(append(dst, m...), digits)
 }

@@ -4,7 +4,9 @@ package format
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/remora-logs/remora/shared/pattern"
 	"github.com/remora-logs/remora/shared/record"
@@ -17,26 +19,33 @@ type regexpParser struct {
 	pattern *guarded
 	groups  []member
 	time    *timefmt.Parser
-	timeAt  int // which group has the time, -1 if none
+	timeAt  int  // which group has the time, -1 if none
+	timed   bool // that is declared, so that it has to be one
 }
 
-func newRegexp(options map[string]string, n *names, log *slog.Logger) (*regexpParser, error) {
+func newRegexp(options map[string]string, n *names, severalLines bool, log *slog.Logger) (*regexpParser, error) {
 	expr := options["pattern"]
 	if expr == "" {
 		return nil, errors.New("format.pattern: regexp needs one")
 	}
-	g, err := newGuarded("format.pattern", expr, log)
+	compiled, err := pattern.CompileRuby(expr, severalLines)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("format.pattern: %w", err)
 	}
-	p := &regexpParser{pattern: g}
-	for _, name := range g.Groups() {
+	p := &regexpParser{pattern: &guarded{Pattern: compiled, key: "format.pattern", log: log}}
+	for _, name := range compiled.Groups() {
 		p.groups = append(p.groups, n.member(name))
 	}
-	if p.timeAt, err = timeField(options, g.Groups()); err != nil {
+	if p.timeAt, err = timeField(options, compiled.Groups()); err != nil {
 		return nil, err
 	}
-	p.time, err = newTime(options)
+	if p.timed = p.timeAt >= 0; p.timed {
+		p.time, err = newTime(options)
+		return p, err
+	}
+	// As log-pilot has it, a group of this name holds the time, if it holds one.
+	p.timeAt = slices.Index(compiled.Groups(), "time")
+	p.time, err = timefmt.NewDate(options["time_zone"])
 	return p, err
 }
 
@@ -68,7 +77,9 @@ func (p *regexpParser) parse(b *record.Batch, r *record.Record) (found problem) 
 				r.Time = ns
 				continue
 			}
-			found = badTime
+			if p.timed {
+				found = badTime
+			}
 		}
 		a = name.appendText(a, value)
 	}

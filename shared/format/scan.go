@@ -5,6 +5,8 @@ package format
 import (
 	"encoding/binary"
 	"math/bits"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/remora-logs/remora/shared/record"
@@ -19,8 +21,9 @@ type scanner struct {
 	p    []byte
 	what string
 	at   int
-	// unclean says that a string held bytes that are not UTF-8, breaks that there was a line break between tokens. Both
-	// have to go before the text can be part of a record.
+	// unclean says that a string held bytes that are not UTF-8 or half a surrogate pair, or that a number is larger than
+	// backends take, breaks that there was a line break between tokens. All of that has to go before the text can be part of
+	// a record.
 	unclean, breaks bool
 }
 
@@ -109,8 +112,26 @@ func (s *scanner) number(i int) int {
 			return s.fail("a number ends too soon", i)
 		}
 		i = digits(p, i)
+		s.unclean = s.unclean || isWide(p[start:i])
+	} else if i-start > maxDigits {
+		s.unclean = s.unclean || isWide(p[start:i])
 	}
 	return i
+}
+
+// maxDigits is how many digits fit into a long for certain.
+const maxDigits = 18
+
+// isWide reports whether a number, in JSON, is one that Elasticsearch refuses, and the record with it: an integer beyond a
+// long, or a value beyond a double.
+func isWide(number []byte) bool {
+	text := string(number)
+	if !strings.ContainsAny(text, ".eE") {
+		_, err := strconv.ParseInt(text, 10, 64)
+		return err != nil
+	}
+	_, err := strconv.ParseFloat(text, 64)
+	return err != nil
 }
 
 func digits(p []byte, i int) int {
@@ -163,10 +184,37 @@ func (s *scanner) escape(i int) int {
 					return s.fail("an escape is not complete", i)
 				}
 			}
+			if s.p[i+2]|0x20 == 'd' && s.p[i+3] >= '8' {
+				return s.surrogate(i)
+			}
 			return i + 6
 		}
 	}
 	return s.fail("a backslash escapes nothing", i)
+}
+
+// surrogate scans an escape of half a pair, and the other half behind it.
+func (s *scanner) surrogate(i int) int {
+	if pairLength(s.p[i:]) == 12 {
+		return i + 12
+	}
+	s.unclean = true
+	return i + 6
+}
+
+// pairLength is the length of the escape at the beginning of p, \uHHHH, with the other half of the pair that it may begin:
+// 6 or 12, and 0 where it is half a pair.
+func pairLength(p []byte) int {
+	switch high := p[3] | 0x20; {
+	case p[2]|0x20 != 'd' || p[3] < '8':
+		return 6
+	case high >= 'c': // the second half of a pair
+		return 0
+	}
+	if len(p) < 12 || p[6] != '\\' || p[7] != 'u' || p[8]|0x20 != 'd' || p[9]|0x20 < 'c' || p[9]|0x20 > 'f' || !isHex(p[10]) || !isHex(p[11]) {
+		return 0
+	}
+	return 12
 }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
@@ -240,8 +288,8 @@ func (s *scanner) array(i, depth int) int {
 	}
 }
 
-// appendClean appends valid JSON without white space between its tokens, and with U+FFFD for each byte of its strings
-// that is not part of valid UTF-8.
+// appendClean appends valid JSON without white space between its tokens, with U+FFFD for each byte of its strings that is
+// not part of valid UTF-8 and for each half of a surrogate pair, and with wide numbers as strings.
 func appendClean(dst, p []byte) []byte {
 	inside := false
 	for i := 0; i < len(p); {
@@ -252,9 +300,27 @@ func appendClean(dst, p []byte) []byte {
 			continue
 		case c == '"':
 			inside = !inside
+		case c == '\\' && p[i+1] == 'u':
+			n := pairLength(p[i:])
+			if n == 0 {
+				dst, n = append(dst, `\ufffd`...), 6
+			} else {
+				dst = append(dst, p[i:i+n]...)
+			}
+			i += n
+			continue
 		case c == '\\':
 			dst = append(dst, c, p[i+1])
 			i += 2
+			continue
+		case !inside && (c == '-' || isDigit(c)):
+			n := tokenLength(p[i:])
+			if number := p[i : i+n]; isWide(number) {
+				dst = append(append(append(dst, '"'), number...), '"')
+			} else {
+				dst = append(dst, number...)
+			}
+			i += n
 			continue
 		case c >= utf8.RuneSelf:
 			r, size := utf8.DecodeRune(p[i:])

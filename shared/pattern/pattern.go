@@ -62,11 +62,15 @@ type engine interface {
 // Compile makes a Pattern of expr. Patterns of equal expressions may be one: what many containers declare alike costs
 // its memory once. The error is the reason alone; who shows it adds the expression.
 func Compile(expr string) (*Pattern, error) {
-	if p := shared.get(expr); p != nil {
-		return p, nil
-	}
 	if len(expr) > MaxExpr {
 		return nil, fmt.Errorf("the expression is %d bytes long, at most %d are allowed", len(expr), MaxExpr)
+	}
+	return compileEither(expr)
+}
+
+func compileEither(expr string) (*Pattern, error) {
+	if p := shared.get(expr); p != nil {
+		return p, nil
 	}
 	p, err := compileLinear(expr)
 	if errors.Is(err, errSyntax) {

@@ -30,8 +30,12 @@ const (
 	hasEpoch
 )
 
-// slack is how far after ref, in seconds, a time without a date may lie: clocks differ, and zones are left out.
-const slack = 12 * 3600
+// A time without a year is the latest that is at most a day after ref, one without a date the nearest to it: clocks differ,
+// and zones are left out. Both in seconds.
+const (
+	yearSlack = 24 * 3600
+	daySlack  = 12 * 3600
+)
 
 // resolve is the time that the clock shows, in nanoseconds since 1970.
 func (c *clock) resolve(z *zone, ref int64) (int64, bool) {
@@ -73,17 +77,21 @@ func (c *clock) seconds(z *zone, ref int64) (int64, bool) {
 	if c.has&(hasMonth|hasDay|hasYearDay) == 0 { // the time of a day
 		c.month, c.day, c.has = int(today.Month()), today.Day(), c.has|hasMonth|hasDay
 		sec, ok := c.at(z)
-		if sec > now+slack { // of yesterday
+		switch {
+		case sec > now+daySlack: // of yesterday
 			sec -= 86400
+		case sec <= now-daySlack: // of tomorrow
+			sec += 86400
 		}
 		return sec, ok
 	}
-	sec, ok := c.at(z)
-	if !ok || sec > now+slack { // of last year; so is February 29 in a year that has none
-		c.year--
-		sec, ok = c.at(z)
+	// From next year's back to the last that had a February 29.
+	for c.year, today = c.year+1, today.AddDate(-8, 0, 0); c.year >= today.Year(); c.year-- {
+		if sec, ok := c.at(z); ok && sec <= now+yearSlack {
+			return sec, true
+		}
 	}
-	return sec, ok
+	return 0, false
 }
 
 // at is the seconds since 1970 of a clock with a year.

@@ -26,6 +26,9 @@ func takeName(text []byte, names []string) (i int, rest []byte) {
 		if name[0] != a || name[1] != b || name[2] != c {
 			continue
 		}
+		if name == "september" && len(text) > 3 && text[3]|0x20 == 't' && (len(text) == 4 || text[4]|0x20 != 'e') {
+			return i, text[4:] // Sept
+		}
 		if n := len(name); len(text) >= n && n > 3 && bytes.EqualFold(text[3:n], []byte(name[3:])) {
 			return i, text[n:]
 		}
@@ -52,6 +55,9 @@ func (c *clock) takeZoneName(text []byte) []byte {
 	}
 	if n == 0 {
 		return nil
+	}
+	if name := string(text[:n]); (name == "GMT" || name == "UTC") && n < len(text) && (text[n] == '+' || text[n] == '-') {
+		return c.takeOffset(text)
 	}
 	if hours, ok := zones[string(text[:n])]; ok {
 		if c.offset = hours * 3600; hours == 0 {

@@ -51,30 +51,60 @@ func number(text []byte, unit int64) (int64, bool) {
 	return ns, true
 }
 
-// exponential reads what number leaves: 1.7e9. Nobody writes it who cares for nanoseconds, so that 53 bits will do.
+// exponential reads what number leaves: 1.7e9. It is exact, as number is: 1.795246867123456789e9 has its nanoseconds.
 func exponential(text []byte, negative bool, unit int64) (int64, bool) {
-	if len(text) > 40 {
+	var (
+		digits      uint64 // without the point; those beyond 19 say nothing
+		scale, seen int    // the value is digits times ten to the power of scale
+		point       bool
+	)
+	i := 0
+	for ; i < len(text) && (isDigit(text[i]) || text[i] == '.' && !point); i++ {
+		switch {
+		case text[i] == '.':
+			point = true
+			continue
+		case digits < 1e18:
+			digits = digits*10 + uint64(text[i]-'0')
+			if point {
+				scale--
+			}
+		case !point:
+			scale++
+		}
+		seen++
+	}
+	if seen == 0 || i == len(text) || text[i]|0x20 != 'e' || len(text) > 40 {
 		return 0, false
 	}
-	for _, c := range text { // ParseFloat knows hexadecimal, infinities and underscores, too
-		if !isDigit(c) && c != '.' && c != 'e' && c != 'E' && c != '+' && c != '-' {
+	exponent, err := strconv.Atoi(string(text[i+1:]))
+	if err != nil || exponent > 40 || exponent < -40 {
+		return 0, false
+	}
+	scale += exponent
+	if unit == 0 {
+		unit = likelyUnit(int64(min(float64(digits)*math.Pow10(scale), math.MaxInt64/2)))
+	}
+	for ; unit > 1; unit /= 10 {
+		scale++
+	}
+	for ; scale < 0; scale++ {
+		digits /= 10
+	}
+	for ; scale > 0 && digits > 0; scale-- {
+		if digits > math.MaxInt64/10 {
 			return 0, false
 		}
+		digits *= 10
 	}
-	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || v > math.MaxInt64/2 {
+	if digits > math.MaxInt64 {
 		return 0, false
 	}
-	if unit == 0 {
-		unit = likelyUnit(int64(v))
-	}
-	if v *= float64(unit); v >= math.MaxInt64 {
-		return 0, false
-	}
+	ns := int64(digits)
 	if negative {
-		v = -v
+		ns = -ns
 	}
-	return int64(v), true
+	return ns, true
 }
 
 func likelyUnit(v int64) int64 {

@@ -237,7 +237,7 @@ func (c *clock) takeHalfDay(text []byte) []byte {
 	return text[2:]
 }
 
-// takeOffset reads Z, UTC, GMT, ±hh, ±hhmm, ±hh:mm or ±hh:mm:ss.
+// takeOffset reads Z, UTC, GMT, ±hh, ±hhmm, ±hh:mm or ±hh:mm:ss, and GMT+8.
 func (c *clock) takeOffset(text []byte) []byte {
 	if len(text) == 0 {
 		return nil
@@ -249,7 +249,10 @@ func (c *clock) takeOffset(text []byte) []byte {
 		return text[1:]
 	case bytes.HasPrefix(text, []byte("UTC")) || bytes.HasPrefix(text, []byte("GMT")):
 		c.offset = 0
-		return text[3:]
+		if text = text[3:]; len(text) > 1 && (text[0] == '+' || text[0] == '-') && isDigit(text[1]) {
+			return c.takeHours(text)
+		}
+		return text
 	case sign != '+' && sign != '-' || len(text) < 3:
 		return nil
 	}
@@ -276,4 +279,15 @@ func (c *clock) takeOffset(text []byte) []byte {
 		c.offset = -c.offset
 	}
 	return rest
+}
+
+// takeHours reads the +8 or -03:30 behind GMT.
+func (c *clock) takeHours(text []byte) []byte {
+	if len(text) > 2 && isDigit(text[2]) {
+		return c.takeOffset(text)
+	}
+	if c.offset = int(text[1]-'0') * 3600; text[0] == '-' {
+		c.offset = -c.offset
+	}
+	return text[2:]
 }

@@ -4,11 +4,13 @@
 // parsing allocates nothing.
 //
 // A layout is one of the names unix, unix_ms, unix_us, unix_ns and rfc3339, a strftime layout such as
-// %Y-%m-%dT%H:%M:%S.%L%z, or a layout of Go's package time. Without a layout, a time is RFC 3339 or a number of seconds,
-// milliseconds, microseconds or nanoseconds since 1970, whichever its magnitude makes likely.
+// %Y-%m-%dT%H:%M:%S.%L%z, or a layout of Go's package time. Without a layout, a time is of one of ISO 8601's forms, a
+// number of seconds, milliseconds, microseconds or nanoseconds since 1970, whichever its magnitude makes likely, or of
+// another form that needs no explanation.
 package timefmt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +27,10 @@ type Parser struct {
 	steps []step // of a layout
 	unit  int64  // of a number: nanoseconds in one
 	zone  zone
+	// others are tried in turn by a parser that was given no layout, the one that fitted last at first.
+	others []*Parser
+	fits   int
+	dates  bool // a number is a time only if it is of this century
 
 	last   [48]byte
 	length int
@@ -44,7 +50,14 @@ func New(layout, location string) (*Parser, error) {
 	switch strings.ToLower(strings.TrimSpace(layout)) {
 	case "":
 		p.read = (*Parser).guess
-	case "rfc3339":
+		for _, layout := range guesses {
+			other, err := New(layout, location)
+			if err != nil {
+				return nil, err
+			}
+			p.others = append(p.others, other)
+		}
+	case "rfc3339", "%iso8601", "iso8601":
 		p.read = (*Parser).rfc3339
 	case "unix":
 		p.read, p.unit = (*Parser).number, int64(time.Second)
@@ -66,6 +79,21 @@ func New(layout, location string) (*Parser, error) {
 		p.floats = !hasDate(p.steps)
 	}
 	return p, nil
+}
+
+// NewDate is New without a layout, for a text that need not be a time: a number is one only if it can hardly be another.
+func NewDate(location string) (*Parser, error) {
+	p, err := New("", location)
+	if err == nil {
+		p.dates = true
+	}
+	return p, err
+}
+
+// guesses are the layouts of times that people write without saying so, beside those of ISO 8601.
+var guesses = []string{
+	"%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z", "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%b %d %H:%M:%S",
+	"%d %b %Y %H:%M:%S", "%d-%b-%Y %H:%M:%S %Z", "%b %d, %Y %I:%M:%S %p",
 }
 
 func compile(layout string) ([]step, error) {
@@ -101,12 +129,25 @@ func trim(text []byte) []byte {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
-// guess reads what is a time to most people: RFC 3339, or a number since 1970.
+// guess reads what is a time to most people: ISO 8601's forms, a number since 1970, or what guesses has.
 func (p *Parser) guess(text []byte, ref int64) (int64, bool) {
-	if len(text) > 4 && text[4] == '-' {
-		return p.rfc3339(text, ref)
+	p.floats = false
+	if ns, ok := p.rfc3339(text, ref); ok {
+		return ns, true
 	}
-	return number(text, 0)
+	if n := len(text); n > 0 && (isDigit(text[0]) || text[0] == '-') {
+		if ns, ok := number(text, 0); ok && (!p.dates || ns >= 1e18 && text[0] != '-') { // September 2001
+			return ns, true
+		}
+	}
+	for i := range p.others {
+		n := (p.fits + i) % len(p.others)
+		if ns, ok := p.others[n].read(p.others[n], text, ref); ok {
+			p.fits, p.floats = n, p.others[n].floats
+			return ns, true
+		}
+	}
+	return 0, false
 }
 
 func (p *Parser) number(text []byte, _ int64) (int64, bool) { return number(text, p.unit) }
@@ -130,39 +171,108 @@ func RFC3339(text []byte) (ns int64, ok bool) {
 	return (&Parser{}).rfc3339(text, 0)
 }
 
-// rfc3339 reads 2006-01-02T15:04:05.999999999Z07:00, and what people write for it: a blank for the T, a comma for the
-// point, an offset without its colon, no offset at all.
+// rfc3339 reads 2006-01-02T15:04:05.999999999Z07:00, and what people write for it: slashes or points in the date, a blank
+// for the T, a comma for the point, an offset without its colon, no offset at all; 20060102T150405; a date alone; and
+// behind an offset what Go's Time.String adds.
 func (p *Parser) rfc3339(text []byte, _ int64) (int64, bool) {
-	if len(text) < len("2006-01-02T15:04:05") || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':' ||
-		text[10] != 'T' && text[10] != ' ' && text[10] != 't' {
-		return 0, false
-	}
-	century, ok0 := two(text)
-	year, ok1 := two(text[2:])
-	month, ok2 := two(text[5:])
-	day, ok3 := two(text[8:])
-	hour, ok4 := two(text[11:])
-	minute, ok5 := two(text[14:])
-	second, ok6 := two(text[17:])
-	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5 && ok6) {
-		return 0, false
-	}
 	c := clock{has: hasYear | hasMonth | hasDay}
-	c.year, c.month, c.day = century*100+year, month, day
-	c.hour, c.minute, c.second = hour, minute, second
-	text = text[19:]
-	if len(text) > 1 && (text[0] == '.' || text[0] == ',') && isDigit(text[1]) {
-		text = c.takeFraction(text[1:], 0)
+	rest, ok := c.takeDate(text)
+	if !ok {
+		return 0, false
 	}
-	for len(text) > 0 && text[0] == ' ' {
-		text = text[1:]
+	if len(rest) == 0 && len(p.others) == 0 { // a date alone is a guess
+		return 0, false
 	}
-	if len(text) > 0 {
-		if text = c.takeOffset(text); len(text) > 0 || text == nil {
+	if len(rest) > 0 {
+		if rest, ok = c.takeTime(rest, len(text)-len(rest) == len("20060102")); !ok {
+			return 0, false
+		}
+	}
+	for len(rest) > 0 && rest[0] == ' ' {
+		rest = rest[1:]
+	}
+	if len(rest) > 0 {
+		if rest = c.takeOffset(rest); rest == nil {
+			return 0, false
+		}
+		if len(rest) > 0 && !isGoSuffix(rest) {
 			return 0, false
 		}
 	}
 	return c.resolve(&p.zone, 0)
+}
+
+// takeDate reads 2006-01-02, 2006/01/02, 2006.01.02 or 20060102.
+func (c *clock) takeDate(text []byte) (rest []byte, ok bool) {
+	if len(text) < 8 {
+		return nil, false
+	}
+	century, ok0 := two(text)
+	year, ok1 := two(text[2:])
+	m, d, n := 4, 6, 8
+	if sep := text[4]; sep == '-' || sep == '/' || sep == '.' {
+		if m, d, n = 5, 8, 10; len(text) < n || text[7] != sep {
+			return nil, false
+		}
+	} else if len(text) > 8 && text[8] != 'T' {
+		return nil, false
+	}
+	month, ok2 := two(text[m:])
+	day, ok3 := two(text[d:])
+	c.year, c.month, c.day = century*100+year, month, day
+	return text[n:], ok0 && ok1 && ok2 && ok3 && (n == 10 || len(text) > 8)
+}
+
+// takeTime reads T15:04:05.999, T15:04, or T150405 where the date is packed, too.
+func (c *clock) takeTime(text []byte, packed bool) (rest []byte, ok bool) {
+	if text[0] != 'T' && text[0] != ' ' && text[0] != 't' || len(text) < 6 {
+		return nil, false
+	}
+	text = text[1:]
+	minutes := 2
+	if !packed {
+		if minutes = 3; text[2] != ':' {
+			return nil, false
+		}
+	}
+	var ok1, ok2, ok3 bool
+	if len(text) < minutes+2 {
+		return nil, false
+	}
+	c.hour, ok1 = two(text)
+	c.minute, ok2 = two(text[minutes:])
+	text, ok3 = text[minutes+2:], true
+	switch {
+	case packed && len(text) > 1 && isDigit(text[0]):
+		c.second, ok3 = two(text)
+		text = text[2:]
+	case !packed && len(text) > 2 && text[0] == ':':
+		c.second, ok3 = two(text[1:])
+		text = text[3:]
+	default:
+		return text, ok1 && ok2
+	}
+	if len(text) > 1 && (text[0] == '.' || text[0] == ',') && isDigit(text[1]) {
+		text = c.takeFraction(text[1:], 0)
+	}
+	return text, ok1 && ok2 && ok3
+}
+
+// isGoSuffix reports whether text is what Time.String of Go writes behind the offset: the zone's name, and the reading of
+// the monotonic clock.
+func isGoSuffix(text []byte) bool {
+	name, clock, more := bytes.Cut(trim(text), []byte(" m="))
+	for _, c := range name {
+		if !(c|0x20 >= 'a' && c|0x20 <= 'z') && c != '+' && c != '-' && !isDigit(c) {
+			return false
+		}
+	}
+	for _, c := range clock {
+		if !isDigit(c) && c != '.' && c != '+' && c != '-' {
+			return false
+		}
+	}
+	return text[0] == ' ' && len(name) > 0 && len(name) < 8 && (!more || len(clock) > 0)
 }
 
 // two reads two digits.
