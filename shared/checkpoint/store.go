@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -36,6 +37,13 @@ type Store struct {
 	// Moved is where Open put a file that can't be used, and Why what was wrong with it; empty and nil where there was none.
 	Moved string
 	Why   error
+	// Unslotted is why acknowledgements between two commits can't be recorded: a kill then delivers up to a second again.
+	Unslotted error
+
+	slots *slots
+
+	earlyMu sync.Mutex
+	early   map[[hashSize]byte]Position // of slots whose keys were never committed
 }
 
 // Open opens the store at path and makes it where there is none. A file that can't be read as a store (damaged, emptied, or
@@ -43,6 +51,18 @@ type Store struct {
 // is then read from what it still holds, and delivered again. An error means that no store could be had: the directory is
 // missing or can't be written, or another process holds the file.
 func Open(path string) (*Store, error) {
+	s, err := openOrReplace(path)
+	if err != nil {
+		return nil, err
+	}
+	if s.Moved != "" {
+		_ = os.Remove(path + ".slots") // it belongs to what was put aside
+	}
+	s.Unslotted = s.recoverSlots()
+	return s, nil
+}
+
+func openOrReplace(path string) (*Store, error) {
 	db, err := open(path)
 	if err == nil {
 		return &Store{db: db, path: path}, nil
@@ -176,9 +196,12 @@ func (s *Store) Load(key Key) (e Entry, ok bool, err error) {
 		return nil
 	})
 	if err != nil {
-		err = fmt.Errorf("checkpoint %s: %w", s.path, err)
+		return e, ok, fmt.Errorf("checkpoint %s: %w", s.path, err)
 	}
-	return e, ok, err
+	if pos, found := s.earlier(key); found && !ok {
+		e.Position, ok = pos, true
+	}
+	return e, ok, nil
 }
 
 // Each calls f for each entry, in the order of the streams' keys.
@@ -230,6 +253,7 @@ func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	if err != nil {
 		return fmt.Errorf("checkpoint %s: %w", s.path, err)
 	}
+	s.settleEarly(put, forget)
 	return nil
 }
 
@@ -257,7 +281,12 @@ func read(tx *bbolt.Tx, key, value []byte) (Entry, bool) {
 }
 
 // Close waits for what is being committed and gives the file back.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	if s.slots != nil {
+		return errors.Join(s.slots.close(), s.db.Close())
+	}
+	return s.db.Close()
+}
 
 // String is for messages.
 func (k Key) String() string { return k.Stream + "/" + k.Declaration + "/" + k.Output }

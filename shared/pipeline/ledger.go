@@ -15,7 +15,8 @@ import (
 type ledger struct {
 	mu      sync.Mutex
 	acked   checkpoint.Position
-	final   bool // the range behind which nothing follows was acknowledged
+	slot    *checkpoint.Slot // where acked is written at once
+	final   bool             // the range behind which nothing follows was acknowledged
 	counts  Counts
 	carried Counts // see Status.Prior
 	losses  checkpoint.Losses

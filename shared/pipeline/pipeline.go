@@ -112,6 +112,9 @@ func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.L
 	for name, l := range sinks {
 		p.sinks[name] = newSink(p, name, l, cfg)
 	}
+	if store.Unslotted != nil {
+		p.log.Warn("positions are recorded once a second only; a kill resends more", "error", store.Unslotted)
+	}
 	p.watchRecords(store.Dir(), cfg)
 	p.openParked(filepath.Join(store.Dir(), "parked"), cfg)
 	return p
@@ -143,6 +146,7 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	}
 	p.feeds[key] = f
 	p.claimParked(f)
+	f.ledger.slot = p.store.Slot(key)
 	l.add(f)
 	return f, nil
 }
@@ -195,6 +199,7 @@ func (p *Pipeline) done(f *Feed) {
 	p.mu.Lock()
 	delete(p.feeds, f.key)
 	delete(p.dirty, f)
+	p.releaseSlot(f)
 	p.carryCounts(f)
 	if !f.detached.Load() && !f.route.Keep {
 		p.forget = append(p.forget, f.key)
@@ -207,6 +212,14 @@ func (p *Pipeline) done(f *Feed) {
 	if f.route.Done != nil {
 		f.route.Done()
 	}
+}
+
+// releaseSlot gives the feed's slot back: its position is committed. Under mu.
+func (p *Pipeline) releaseSlot(f *Feed) {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	p.store.Release(f.ledger.slot)
+	f.ledger.slot = nil
 }
 
 // carryCounts adds what a feed that is done has counted to the totals, and to a feed that goes on where it ended. Under mu.

@@ -86,6 +86,9 @@ func child(dir, mode string) error {
 		cfg.DeadLetter = filepath.Join(dir, "dead.jsonl")
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if mode == "stream" {
+		return streamChild(store, cfg, out, log)
+	}
 	p := pipeline.New(cfg, map[string]pipeline.Sink{"test": {Output: out, Workers: 1}}, store, log)
 	if mode == "killer" || mode == "letters" {
 		go dieOf(filepath.Join(dir, "processing"))

@@ -156,6 +156,7 @@ func (f *Feed) acknowledge(s *ackRange) {
 	l := &f.ledger
 	l.mu.Lock()
 	l.acked = s.pos
+	l.slot.Set(s.pos)
 	l.final = l.final || s.end
 	l.inflight.subtract(s.read)
 	l.counts.SentRecords += s.read.records - s.refused - s.parked - s.booked

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checkpoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Positions are committed once a second at most. What was acknowledged since then would be delivered again after a kill,
+// so each acknowledgement is also written to a slot in a mapped file: the kernel keeps it when the process dies. That
+// costs a few stores to memory and no sync. After the death of the machine the slots mean nothing, because parked
+// records may not be on disk that they have passed; they bear the boot that they are of.
+//
+// The file is an array of slots; the first one holds the boot. A slot is the hash of its key and two positions that are
+// written in turn, each with a checksum, so that a kill between two stores leaves the other one.
+const (
+	slotSize      = 64
+	hashSize      = 16
+	positionSize  = 24 // Low, Done, checksum
+	slotsPerChunk = 64 * 1024 / slotSize
+	maxChunks     = 64 // 64 Ki feeds; those beyond have the commits alone
+)
+
+// slots is the file.
+type slots struct {
+	mu     sync.Mutex
+	file   *os.File
+	chunks [][]byte
+	free   []*Slot
+}
+
+// Slot is where a feed's position is written at each acknowledgement. A nil Slot writes nothing. It is used by one
+// goroutine at a time.
+type Slot struct {
+	mem []byte
+	odd bool // which of the two positions is written next
+}
+
+// Set writes the position.
+func (s *Slot) Set(p Position) {
+	if s == nil {
+		return
+	}
+	at := s.mem[hashSize:]
+	if s.odd {
+		at = at[positionSize:]
+	}
+	s.odd = !s.odd
+	binary.NativeEndian.PutUint64(at[16:], 0) // from here on it is not valid, until the checksum is back
+	binary.NativeEndian.PutUint64(at, uint64(p.Low))
+	binary.NativeEndian.PutUint64(at[8:], uint64(p.Done))
+	binary.NativeEndian.PutUint64(at[16:], checksum(s.mem[:hashSize], p))
+}
+
+// checksum is never 0.
+func checksum(hash []byte, p Position) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
+	sum := binary.NativeEndian.Uint64(hash)
+	for _, v := range [...]uint64{binary.NativeEndian.Uint64(hash[8:]), uint64(p.Low), uint64(p.Done)} {
+		sum = (sum ^ v) * odd
+		sum ^= sum >> 29
+	}
+	return sum | 1
+}
+
+func (k Key) hash() [hashSize]byte {
+	sum := sha256.Sum256(k.bytes())
+	return [hashSize]byte(sum[:hashSize])
+}
+
+// readSlots returns the positions in the file at path, by the hash of their keys; none where it is of another boot.
+func readSlots(path string, boot [hashSize]byte) (map[[hashSize]byte]Position, error) {
+	p, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(p) < slotSize || !bytes.Equal(p[:hashSize], boot[:]) {
+		return nil, nil
+	}
+	found := map[[hashSize]byte]Position{}
+	for p = p[slotSize:]; len(p) >= slotSize; p = p[slotSize:] {
+		hash := [hashSize]byte(p)
+		for _, at := range [][]byte{p[hashSize:], p[hashSize+positionSize:]} {
+			pos := Position{int64(binary.NativeEndian.Uint64(at)), int64(binary.NativeEndian.Uint64(at[8:]))}
+			valid := binary.NativeEndian.Uint64(at[16:]) == checksum(hash[:], pos) && pos.Low >= 0 && pos.Low <= pos.Done
+			if old, ok := found[hash]; valid && (!ok || pos.after(old)) {
+				found[hash] = pos
+			}
+		}
+	}
+	return found, nil
+}
+
+// after reports whether p is the later one of two positions of a feed.
+func (p Position) after(o Position) bool { return p.Done > o.Done || p.Done == o.Done && p.Low > o.Low }
+
+// openSlots makes an empty file at path.
+func openSlots(path string, boot [hashSize]byte) (*slots, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	s := &slots{file: f}
+	if err := s.grow(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+	}
+	copy(s.chunks[0], boot[:])
+	s.free = s.free[:len(s.free)-1] // the first slot, which is the last in the list
+	return s, nil
+}
+
+// grow maps another chunk. It is allocated first: where a disk is full, a write to memory would end the process.
+func (s *slots) grow() error {
+	const size = slotsPerChunk * slotSize
+	if len(s.chunks) >= maxChunks {
+		return errors.New("too many feeds")
+	}
+	at := int64(len(s.chunks)) * size
+	if err := unix.Fallocate(int(s.file.Fd()), 0, at, size); err != nil {
+		if _, err := s.file.WriteAt(make([]byte, size), at); err != nil { // a file system that can't allocate
+			return err
+		}
+	}
+	mem, err := unix.Mmap(int(s.file.Fd()), at, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	s.chunks = append(s.chunks, mem)
+	for i := slotsPerChunk - 1; i >= 0; i-- {
+		s.free = append(s.free, &Slot{mem: mem[i*slotSize : (i+1)*slotSize : (i+1)*slotSize]})
+	}
+	return nil
+}
+
+// take returns a free slot for key, nil where there is none.
+func (s *slots) take(key Key) *Slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) == 0 && s.grow() != nil {
+		return nil
+	}
+	slot := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	hash := key.hash()
+	copy(slot.mem, hash[:])
+	return slot
+}
+
+func (s *slots) release(slot *Slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(slot.mem)
+	s.free = append(s.free, slot)
+}
+
+func (s *slots) close() error {
+	var all []error
+	for _, mem := range s.chunks {
+		all = append(all, unix.Munmap(mem))
+	}
+	return errors.Join(append(all, s.file.Close())...)
+}
+
+// bootID is what this boot of the machine is known by.
+var bootID = sync.OnceValue(func() [hashSize]byte {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		text = []byte(fmt.Sprint(os.Getpid())) // a boot of its own: the slots are not used then
+	}
+	sum := sha256.Sum256(text)
+	return [hashSize]byte(sum[:hashSize])
+})
+
+// recoverSlots moves to the store what the slots of a process that was killed hold beyond it, and opens them anew.
+func (s *Store) recoverSlots() error {
+	path := s.path + ".slots"
+	found, err := readSlots(path, bootID())
+	if err != nil {
+		return err
+	}
+	put := map[Key]Entry{}
+	err = s.Each(func(k Key, e Entry) {
+		hash := k.hash()
+		if pos, ok := found[hash]; ok {
+			delete(found, hash)
+			if pos.after(e.Position) {
+				e.Position = pos
+				put[k] = e
+			}
+		}
+	})
+	if err == nil {
+		err = s.Commit(put, nil)
+	}
+	if err != nil {
+		return err
+	}
+	s.early = found
+	s.slots, err = openSlots(path, bootID())
+	return err
+}
+
+// Slot returns where the position at key is to be written at each acknowledgement, between the commits; nil where that
+// can't be. It goes back with Release.
+func (s *Store) Slot(key Key) *Slot {
+	if s.slots == nil {
+		return nil
+	}
+	return s.slots.take(key)
+}
+
+// Release gives a slot back whose position is committed, or not needed any more.
+func (s *Store) Release(slot *Slot) {
+	if slot != nil {
+		s.slots.release(slot)
+	}
+}
+
+// earlier is what a slot said of a key that was never committed.
+func (s *Store) earlier(key Key) (Position, bool) {
+	s.earlyMu.Lock()
+	defer s.earlyMu.Unlock()
+	if len(s.early) == 0 {
+		return Position{}, false
+	}
+	pos, ok := s.early[key.hash()]
+	return pos, ok
+}
+
+// settleEarly drops what slots said of keys that are committed, or forgotten, now.
+func (s *Store) settleEarly(put map[Key]Entry, forget []Key) {
+	s.earlyMu.Lock()
+	defer s.earlyMu.Unlock()
+	if len(s.early) == 0 {
+		return
+	}
+	for k := range put {
+		delete(s.early, k.hash())
+	}
+	for _, k := range forget {
+		delete(s.early, k.hash())
+	}
+}
