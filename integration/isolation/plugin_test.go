@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/integration/engine"
+	"github.com/remora-logs/remora/shared/telemetry"
 )
 
 // Twenty containers are served as if they were alone, whatever the others beside them declare and write.
@@ -34,9 +35,9 @@ func TestPluginServesInnocents(t *testing.T) {
 	time.Sleep(duration)
 	settle(t, p, b)
 	unharmed(t, b)
-	s := ask(t, plugin.Inside(t, "/var/lib/remora/status.sock"))
-	complaints(t, s, strangers)
-	clean(t, s)
+	snapshot := func() telemetry.Snapshot { return ask(t, plugin.Inside(t, "/var/lib/remora/status.sock")) }
+	complaints(t, snapshot, strangers)
+	clean(t, snapshot())
 
 	b.mend()
 	arrive(t, b, strangers)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,7 @@ func TestSidecarServesInnocents(t *testing.T) {
 	w.work.Wait()
 	settle(t, p, b)
 	unharmed(t, b)
-	complaints(t, p.snapshot(t), strangers)
+	complaints(t, func() telemetry.Snapshot { return p.snapshot(t) }, strangers)
 	clean(t, p.snapshot(t))
 
 	b.mend()
@@ -278,21 +279,18 @@ func verdicts(strangers []stranger) map[string]verdict {
 	return all
 }
 
-// complaints asserts that the status says of each stranger what is wrong with it.
-func complaints(t *testing.T, s telemetry.Snapshot, strangers []stranger) {
+// complaints asserts that the status says of each stranger what is wrong with it, within the time that an operator looks.
+func complaints(t *testing.T, snapshot func() telemetry.Snapshot, strangers []stranger) {
 	t.Helper()
 	for _, one := range strangers {
 		if len(one.says) == 0 {
 			continue
 		}
-		said := about(s, one.name)
-		found := false
-		for _, word := range one.says {
-			found = found || strings.Contains(said, word)
-		}
-		if !found {
-			t.Errorf("the status says nothing about %s of %q; it says: %.300q", one.name, one.says, said)
-		}
+		engine.Eventually(t, 10*time.Second, func() (bool, string) {
+			said := about(snapshot(), one.name)
+			found := slices.ContainsFunc(one.says, func(word string) bool { return strings.Contains(said, word) })
+			return found, fmt.Sprintf("the status says nothing about %s of %q; it says: %.300q", one.name, one.says, said)
+		})
 	}
 }
 
