@@ -7,6 +7,7 @@ package isolation
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -114,7 +115,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client has gone
 	}
-	items, failed, err := b.bulk(body, time.Now())
+	items, failed, err := b.bulk(strings.Trim(strings.TrimSuffix(r.URL.Path, "_bulk"), "/"), body, time.Now())
 	if err != nil {
 		b.mu.Lock()
 		b.errors = append(b.errors, err.Error())
@@ -125,8 +126,8 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"took":1,"errors":%t,"items":[%s]}`, failed, strings.Join(items, ","))
 }
 
-// bulk judges each document of a request.
-func (b *backend) bulk(body []byte, now time.Time) (items []string, failed bool, err error) {
+// bulk judges each document of a request. The index is that of the request's path, unless an action names its own.
+func (b *backend) bulk(index string, body []byte, now time.Time) (items []string, failed bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(body) > 0 {
@@ -143,6 +144,7 @@ func (b *backend) bulk(body []byte, now time.Time) (items []string, failed bool,
 			return nil, false, fmt.Errorf("action %.100q: %w", action, err)
 		}
 		for verb, a := range verbs {
+			a.Index = cmp.Or(a.Index, index)
 			if v, ok := b.verdict(a.Index); ok {
 				failed = true
 				items = append(items, fmt.Sprintf(`{%q:{"_index":%q,"status":%d,"error":{"type":%q,"reason":%q}}}`,
