@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/escape"
 )
@@ -42,35 +41,24 @@ func (c *sidecar) drain(timeout time.Duration) error {
 		return command.WithCode(fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %w; the next start resumes there", timeout, err),
 			command.ExitLeft)
 	}
-	ends := c.ends()
 	poll := time.NewTicker(drainPollInterval)
 	defer poll.Stop()
 	for {
-		left := c.behind(ends)
-		if len(left) == 0 {
+		files, bytes := c.tailer.Left()
+		if files == 0 {
 			break
 		}
 		if time.Since(began) >= timeout {
 			return command.WithCode(fmt.Errorf("not delivered within REMORA_DRAIN_TIMEOUT (%v): %s; the next start resumes there",
-				timeout, describe(left)), command.ExitLeft)
+				timeout, describe(files, bytes, c.unfinished())), command.ExitLeft)
 		}
 		<-poll.C
 	}
 	if unread := c.unreadable(); len(unread) > 0 {
-		return command.WithCode(fmt.Errorf("could not be read: %s", describe(unread)), command.ExitLeft)
+		return command.WithCode(fmt.Errorf("could not be read: %s", describe(len(unread), 0, unread)), command.ExitLeft)
 	}
 	c.log.Info("drained: nothing is left", "after", time.Since(began).Round(time.Millisecond))
 	return nil
-}
-
-// ends is where each log that is being delivered ends now.
-func (c *sidecar) ends() map[checkpoint.Key]int64 {
-	feeds, _, _ := c.delivery.Pipeline.Status(time.Now())
-	ends := make(map[checkpoint.Key]int64, len(feeds))
-	for _, f := range feeds {
-		ends[f.Key] = f.Acked.Low + f.Backlog
-	}
-	return ends
 }
 
 // remainder is a file of which something is left.
@@ -80,18 +68,10 @@ type remainder struct {
 	err   error
 }
 
-// behind lists the logs that are not acknowledged up to ends. One that is not delivered any more was acknowledged to its
-// end.
-func (c *sidecar) behind(ends map[checkpoint.Key]int64) (left []remainder) {
-	feeds, _, _ := c.delivery.Pipeline.Status(time.Now())
-	for _, f := range feeds {
-		end, ok := ends[f.Key]
-		if !ok {
-			continue // found later
-		}
-		if n := min(end, f.Acked.Low+f.Backlog) - f.Acked.Low; n > 0 { // it ends earlier where it was truncated
-			left = append(left, remainder{path: f.Source.Path, bytes: n})
-		}
+// unfinished lists some of the files that are not delivered.
+func (c *sidecar) unfinished() (left []remainder) {
+	for _, u := range c.tailer.Unfinished() {
+		left = append(left, remainder{path: u.Path, bytes: u.Bytes})
 	}
 	return left
 }
@@ -113,24 +93,20 @@ func (c *sidecar) unreadable() (left []remainder) {
 	return left
 }
 
-// describe names what is left, in one line.
-func describe(left []remainder) string {
-	bytes := int64(0)
+// describe names what is left, in one line: so many files and bytes, some of which are named.
+func describe(files int, bytes int64, some []remainder) string {
 	var names []string
-	for _, r := range left {
-		bytes += r.bytes
-		switch {
-		case len(names) >= maxNamed:
-		case r.err != nil:
+	for _, r := range some[:min(len(some), maxNamed)] {
+		if r.err != nil {
 			names = append(names, escape.Text(r.err.Error()))
-		default:
+		} else {
 			names = append(names, fmt.Sprintf("%s (%d bytes)", escape.Word(r.path), r.bytes))
 		}
 	}
-	if more := len(left) - len(names); more > 0 {
+	if more := files - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Sprintf("%d bytes of %d files: %s", bytes, len(left), strings.Join(names, ", "))
+	return fmt.Sprintf("%d bytes of %d files: %s", bytes, files, strings.Join(names, ", "))
 }
 
 // serveDrain answers the drain command. The sidecar follows its files as before when it has drained, until SIGTERM.

@@ -98,7 +98,7 @@ func TestUnreadableFileIsLeft(t *testing.T) {
 	require.NoError(t, sidecar.Process.Signal(syscall.SIGTERM))
 	err := sidecar.Wait()
 	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit, said.String())
+	require.ErrorAs(t, err, &exit, "%s", said.String())
 	require.Equal(t, command.ExitLeft, exit.ExitCode(), said.String())
 	require.Contains(t, said.String(), "could not be read: 0 bytes of 1 files: open "+filepath.Join(p.logs, "secret.log")+": permission denied")
 	require.Equal(t, []string{"one"}, p.messages())
@@ -120,7 +120,7 @@ func TestWhatIsLeftIsNamedInOneLine(t *testing.T) {
 	for i := range 7 {
 		left = append(left, remainder{path: fmt.Sprintf("/l/\x1b%d\n.log", i), bytes: 10})
 	}
-	text := describe(left)
+	text := describe(7, 70, left)
 	require.Equal(t, `70 bytes of 7 files: "/l/\x1b0\n.log" (10 bytes), "/l/\x1b1\n.log" (10 bytes), "/l/\x1b2\n.log" (10 bytes), `+
 		`"/l/\x1b3\n.log" (10 bytes), "/l/\x1b4\n.log" (10 bytes), and 2 more`, text)
 }

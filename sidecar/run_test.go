@@ -164,7 +164,7 @@ func TestLabelsBecomeTags(t *testing.T) {
 
 func TestWhatIsLeftIsSaid(t *testing.T) {
 	p := newPod(t)
-	maps.Copy(p.environ, map[string]string{"LOGGING_OUTPUT": "http", "HTTP_URL": "http://127.0.0.1:1/", "REMORA_DRAIN_TIMEOUT": "10ms"})
+	maps.Copy(p.environ, map[string]string{"LOGGING_OUTPUT": "http", "HTTP_URL": "http://127.0.0.1:1/", "REMORA_DRAIN_TIMEOUT": "500ms"})
 	p.write("a.log", "never sent\n")
 	err := p.run()()
 	require.ErrorContains(t, err, "11 bytes of 1 files")

@@ -10,13 +10,13 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// build makes the declaration of a resolved draft; false if there is none to make: dr.errors says why, unless nothing was
-// said but empty values.
+// build returns the declaration of a resolved draft. ok is false if the draft is refused, with the reasons in dr.errors, or
+// declares nothing.
 func (dr *draft) build(r *reader) (Declaration, bool) {
 	d := Declaration{Name: dr.name, Target: dr.name, FormatOptions: map[string]string{}, Tags: map[string]string{}}
 	source, ok := dr.get("")
 	if !ok {
-		dr.undeclared(r)
+		dr.refuseUndeclared(r)
 		return d, false
 	}
 	for _, pair := range dr.fields {
@@ -44,8 +44,8 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 	return d, len(dr.errors) == 0
 }
 
-// undeclared refuses what describes a log that nothing declares.
-func (dr *draft) undeclared(r *reader) {
+// refuseUndeclared refuses keys of a log that nothing declares.
+func (dr *draft) refuseUndeclared(r *reader) {
 	near := didYouMean(dr.name, r.declared())
 	for _, e := range dr.entries {
 		message := "describes the log " + dr.name + ", which is not declared" + near
@@ -59,7 +59,7 @@ func (dr *draft) undeclared(r *reader) {
 	}
 }
 
-// message is what is wrong with u.
+// message returns the error message of u.
 func (u *unknownEntry) message() string {
 	if looksLikeSource(u.value) {
 		return unknownKey(u.path) + "; the name of a log can't hold a dot"
@@ -67,8 +67,8 @@ func (u *unknownEntry) message() string {
 	return unknownKey(u.path)
 }
 
-// declared are the names of the logs that have a source, to propose one of them; none where they are so many that comparing
-// each with each would take its time.
+// declared returns the names of the logs that have a source, for proposals; none if there are so many that comparing each
+// with each would take long.
 func (r *reader) declared() []string {
 	if len(r.drafts) > 100 {
 		return nil
@@ -83,8 +83,8 @@ func (r *reader) declared() []string {
 	return names
 }
 
-// misspelt is a half sentence that proposes the right spelling of a variable whose key became a name, because what follows
-// the name of a declared log in it is not quite a known path.
+// misspelt returns "; did you mean …?" for a variable whose whole key was read as a name, because the part behind the name
+// of a declared log is a misspelt path.
 func (r *reader) misspelt(key string) string {
 	for _, p := range r.d.prefixes {
 		rest, ok := strings.CutPrefix(key, p.env)
@@ -102,7 +102,7 @@ func (r *reader) misspelt(key string) string {
 	return ""
 }
 
-// set checks e and sets what it says. Source and format are set already.
+// set validates e and applies it. Source and format are set before.
 func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 	group, rest, _ := strings.Cut(e.path, ".")
 	switch group {
@@ -127,7 +127,7 @@ func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 		d.Outputs, err = dialect.outputNames(e.value)
 	case "container":
 		if d.Container = strings.TrimSpace(e.value); strings.ContainsAny(d.Container, " ,/") || hasControl(d.Container) {
-			err = fmt.Errorf("%s is no name of a container", quote(e.value))
+			err = fmt.Errorf("%s is not a valid name of a container", quote(e.value))
 		}
 	case "exclude", "encoding", "ignore_older", "read_from":
 		var value string
@@ -159,7 +159,7 @@ func (d *Declaration) setTags(key, value string) error {
 	return err
 }
 
-// fileOption returns value in the form that Declaration.Files promises.
+// fileOption returns value in the canonical form that Declaration.Files documents.
 func fileOption(option, value string) (string, error) {
 	trimmed := strings.TrimSpace(value)
 	lower := strings.ToLower(trimmed)
@@ -193,7 +193,7 @@ func (d *Dialect) outputNames(value string) ([]string, error) {
 	return names, nil
 }
 
-// checkMultiline checks what keys of multiline say together.
+// checkMultiline checks the keys of multiline against each other.
 func (dr *draft) checkMultiline(d *Declaration) {
 	if len(d.Multiline) == 0 {
 		return
@@ -241,7 +241,7 @@ func (dr *draft) checkFilters(d *Declaration) {
 	}
 }
 
-// checkUse warns about what is right in itself, but has no effect.
+// checkUse warns about valid keys that have no effect.
 func (dr *draft) checkUse(d *Declaration) {
 	for _, e := range dr.entries {
 		switch group, key, _ := strings.Cut(e.path, "."); group {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package declare turns labels, environment variables, annotations and YAML into declarations of what to collect, in the
-// words of log-pilot, and says what is wrong with the rest.
+// Package declare reads declarations of logs in log-pilot's dialect from labels, environment variables, annotations and
+// YAML, and reports errors in them.
 //
 // A log is declared by the label PREFIX.logs.NAME=PATH|stdout or the environment variable PREFIX_logs_NAME, and described
-// by keys below its name: PREFIX.logs.NAME.format or PREFIX_logs_NAME_format. vocabulary.go lists them all. The values of
-// keys that are not of this dialect are neither kept nor shown: an environment holds secrets.
+// by keys below its name: PREFIX.logs.NAME.format or PREFIX_logs_NAME_format. vocabulary.go lists them. Values of keys
+// outside of the dialect are neither kept nor shown, because an environment holds secrets.
 package declare
 
 import "slices"
@@ -13,43 +13,43 @@ import "slices"
 // Stdout as a Declaration's Source means the container's own output instead of a file.
 const Stdout = "stdout"
 
-// Declaration is one log that a container wants collected. It is plain data: it is written to the journal as JSON. All
-// values were checked, and are in the form that the functions of this package which read them expect.
+// Declaration is one log to collect. It is plain data, stored as JSON in a stream's manifest. All values are valid and in
+// the form that the parsing functions of this package expect.
 type Declaration struct {
 	// Name is [0-9a-zA-Z_-]+, unique among a container's declarations.
 	Name string `json:"name"`
-	// Source is Stdout, or an absolute pattern of paths without .. in it; where several are declared, it is as written.
-	// HasStdout and Paths read it.
+	// Source is Stdout or an absolute path pattern without ..; if several are declared, the list as written. Use HasStdout
+	// and Paths to read it.
 	Source string `json:"source"`
-	// Sources are Stdout and patterns, each once, where several are declared; else nil.
+	// Sources are the sources without duplicates if several are declared; else nil.
 	Sources []string `json:"sources,omitempty"`
-	// Streams is "stdout" or "stderr" where only that one of a container's output is wanted; empty for both.
+	// Streams is "stdout" or "stderr" if only one of them is wanted; empty for both.
 	Streams string `json:"streams,omitempty"`
 	// Format is one of none, json, csv, nginx, apache2, apache_error, regexp; FormatOptions are what that format takes.
 	Format        string            `json:"format"`
 	FormatOptions map[string]string `json:"format_options"`
 	Tags          map[string]string `json:"tags"`
-	// Target is the topic, index or file it goes to; the name where none was declared.
+	// Target is the topic, index or file that records go to; by default the name.
 	Target string `json:"target"`
-	// Multiline holds what was declared under multiline.: start, end, continue, preset, max_lines, max_bytes, timeout.
+	// Multiline holds the keys below multiline.: start, end, continue, preset, max_lines, max_bytes, timeout.
 	// ParseMultiline reads it.
 	Multiline map[string]string `json:"multiline,omitempty"`
 	// Filters holds keep, drop, mask, add, remove, rename, sample, rate_limit, and keep.ID, drop.ID, mask.ID, add.FIELD,
 	// rename.FIELD. ParseFilters reads it.
 	Filters map[string]string `json:"filters,omitempty"`
-	// Files holds what concerns files alone: exclude (patterns, which SplitList takes apart), encoding (utf-8, utf-16,
+	// Files holds the keys for files: exclude (patterns, split by SplitList), encoding (utf-8, utf-16,
 	// utf-16le, utf-16be, gbk, gb18030, latin1), ignore_older (as time.ParseDuration reads it), read_from (beginning, end).
 	Files map[string]string `json:"files,omitempty"`
-	// Outputs names the outputs it goes to; empty means all that are configured.
+	// Outputs are the names of the outputs that records go to; empty means all.
 	Outputs []string `json:"outputs,omitempty"`
-	// Container names the container of the Pod that writes the file; empty where not declared.
+	// Container is the container of the Pod that writes the file; empty if not declared.
 	Container string `json:"container,omitempty"`
 }
 
 // HasStdout reports whether the container's own output is wanted.
 func (d *Declaration) HasStdout() bool { return slices.Contains(d.sources(), Stdout) }
 
-// Paths are the patterns of files that are wanted. A file that several of them match is one log.
+// Paths returns the patterns of files. A file that several of them match is collected once.
 func (d *Declaration) Paths() []string {
 	return slices.DeleteFunc(slices.Clone(d.sources()), func(s string) bool { return s == Stdout })
 }
@@ -61,20 +61,20 @@ func (d *Declaration) sources() []string {
 	return []string{d.Source}
 }
 
-// Set is what one container (or Pod) declares.
+// Set holds the declarations of one container or Pod.
 type Set struct {
-	// Declarations are in the order of their names. Those that something is wrong with are not among them.
+	// Declarations are sorted by name. Refused ones are left out.
 	Declarations []Declaration `json:"declarations"`
-	// Errors are why declarations were refused, Warnings what was ignored without harm; both in the order of their keys.
+	// Errors are the reasons why declarations were refused. Warnings are about what was ignored. Both are sorted by key.
 	Errors   []Problem `json:"errors"`
 	Warnings []Problem `json:"warnings"`
-	// Metadata are tags for all of the container's records, from its labels com.aliyun.access.*, dots as underscores.
+	// Metadata are tags of all records of the container, from its labels com.aliyun.access.*, with dots replaced by _.
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
-// Problem is something wrong with the value of a key.
+// Problem is an error in, or a warning about, one key.
 type Problem struct {
-	// Key is as it was written, or as it would have been where it is missing.
+	// Key is as it was written, or as it would be written if it is missing.
 	Key     string `json:"key"`
 	Message string `json:"message"`
 }

@@ -10,26 +10,26 @@ import (
 	"strings"
 )
 
-// DefaultPrefix is the prefix of keys where PILOT_LOG_PREFIX names none.
+// DefaultPrefix is the prefix of keys if PILOT_LOG_PREFIX is not set.
 const DefaultPrefix = "aliyun"
 
 // Dialect reads declarations. It is immutable and safe for concurrent use.
 type Dialect struct {
-	prefixes []prefix // the longest first, so that of two that match a key the one that says more counts
+	prefixes []prefix // longest first: if two match a key, the longer one counts
 	outputs  []string
 
 	protected map[string]bool // variables that are never used
 	allowed   []string        // patterns of the variables that annotations may use
 }
 
-// prefix is one of PILOT_LOG_PREFIX, as it begins labels and environment variables.
+// prefix is one element of PILOT_LOG_PREFIX, in the forms that begin labels and environment variables.
 type prefix struct {
 	name       string
 	label, env string // aliyun.logs. and aliyun_logs_
 }
 
-// New makes the dialect of the prefixes that are named in list, comma-separated, as PILOT_LOG_PREFIX has them; the default
-// one where it names none. outputs are the outputs that a declaration may name; any, where there are none.
+// New returns the dialect of the prefixes in list, separated by commas as in PILOT_LOG_PREFIX; an empty list means
+// DefaultPrefix. outputs are the outputs that a declaration may name; without any, every name is accepted.
 func New(list string, outputs ...string) *Dialect {
 	d := &Dialect{outputs: outputs, allowed: DefaultTagsFrom}
 	var names []string
@@ -49,30 +49,31 @@ func New(list string, outputs ...string) *Dialect {
 	return d
 }
 
-// Input is all that one container, or one sidecar, has to say about logs. Of two that set the same key, the one further
-// down counts: the environment overrides labels and annotations key by key, and these the file.
+// Input is everything that one container, or one sidecar, declares about logs. If two sources set the same key, the one
+// further down in this struct counts: the environment overrides labels and annotations key by key, and these override the
+// file.
 type Input struct {
-	// Options are of --log-opt. They are defaults for every declaration of stdout that does not say otherwise, and can't
-	// be in error: what is wrong with them is a warning, because daemon.json's reach every container.
+	// Options are those of --log-opt. They are defaults for every declaration of stdout. An invalid option is a warning,
+	// never an error, because the options in daemon.json reach every container.
 	Options map[string]string
-	// Others are options that are not the dialect's, but somebody's.
+	// Others are names of options that belong to others than this dialect and are skipped.
 	Others []string
-	// DefaultTarget is where stdout goes that nothing declares; not collected where it is empty.
+	// DefaultTarget is the target of stdout if no declaration wants it. If empty, such stdout is not collected.
 	DefaultTarget string
 	// Rules are those that choose the container, in the order of their file.
 	Rules []*Rule
-	// File is what ReadFile made of REMORA_CONFIG; nil for none.
+	// File is the parsed REMORA_CONFIG; nil for none.
 	File *File
-	// Annotations are a Pod's, Labels a container's. Keys that are not of the dialect are ignored in either.
+	// Annotations are a Pod's, Labels a container's. Keys outside of the dialect are ignored in both.
 	Annotations, Labels map[string]string
 	// Env is the environment as NAME=value. The last of equal names counts.
 	Env []string
-	// HideValues leaves $(NAME) in place of the values of the environment's variables, for who shows what is declared.
+	// HideValues keeps $(NAME) instead of the variable's value. explain sets it.
 	HideValues bool
 }
 
-// Read makes declarations of what in says. It never fails: what is wrong is in the Set, which shares no memory with in
-// that could be changed.
+// Read returns the declarations in in. It never fails: errors are part of the Set. The Set shares no mutable memory with
+// in.
 func (d *Dialect) Read(in Input) Set {
 	r := reader{d: d, drafts: make(map[string]*draft), set: Set{Errors: []Problem{}, Warnings: []Problem{}}}
 	r.vars = variables{dialect: d, env: in.Env, hide: in.HideValues}
@@ -83,13 +84,13 @@ func (d *Dialect) Read(in Input) Set {
 	r.annotated = false
 	r.labels(in.Labels)
 	r.env(in.Env)
-	r.open()
+	r.resolveAmbiguous()
 	r.custom()
 	r.metaTags(in.Env)
 	defaults := r.defaults(in.Options, in.Others)
 	r.build(defaults)
 	if in.DefaultTarget != "" {
-		r.undeclared(in.DefaultTarget, defaults)
+		r.addDefault(in.DefaultTarget, defaults)
 	}
 	r.metadata(in.Labels)
 	r.set.Errors, r.set.Warnings = bounded(inOrder(r.set.Errors)), bounded(inOrder(r.set.Warnings))
@@ -101,15 +102,15 @@ type reader struct {
 	d       *Dialect
 	set     Set
 	drafts  map[string]*draft // by the log's name
-	opened  []opened
+	unclear []ambiguous
 	configs []entry // values of PREFIX_logs_custom_config
 	vars    variables
 
 	annotated bool // annotations are being read
 }
 
-// opened is an entry whose key reads two ways, which can be told apart only when all logs are known.
-type opened struct {
+// ambiguous is an entry whose key has two meanings, which can be told apart only when all logs are known.
+type ambiguous struct {
 	rest  string
 	entry entry
 }
@@ -121,7 +122,7 @@ func (r *reader) warning(key, message string) {
 	r.set.Warnings = append(r.set.Warnings, Problem{key, message})
 }
 
-// labels reads labels or annotations, in the order of their keys, so that the result does not depend on a map's.
+// labels reads labels or annotations in the order of their keys, so that the result is deterministic.
 func (r *reader) labels(labels map[string]string) {
 	var keys []string
 	for key := range labels {
@@ -143,8 +144,8 @@ func (r *reader) env(env []string) {
 	}
 }
 
-// Concerns reports whether the key of a label or a variable may be one of the dialect's, or was meant to be. All others are
-// no business of Remora's.
+// Concerns reports whether the key of a label or variable belongs to the dialect, or was probably meant to. Remora looks at
+// no other keys.
 func (d *Dialect) Concerns(key string) bool {
 	for i := range d.prefixes {
 		if name := d.prefixes[i].name; len(key) > len(name) && key[:len(name)] == name && (key[len(name)] == '.' || key[len(name)] == '_') {
@@ -154,8 +155,7 @@ func (d *Dialect) Concerns(key string) bool {
 	return false
 }
 
-// key reads one key, whichever way it is spelled: with dots, as labels are, or with underscores, as variables are. Either
-// may come as the other.
+// key reads one key. Labels usually use dots and variables underscores, but both spellings are accepted in both.
 func (r *reader) key(key, value string) {
 	for i := range r.d.prefixes {
 		p := &r.d.prefixes[i]
@@ -169,19 +169,19 @@ func (r *reader) key(key, value string) {
 		}
 	}
 	for i := range r.d.prefixes {
-		r.almost(&r.d.prefixes[i], key)
+		r.warnOfNearMiss(&r.d.prefixes[i], key)
 	}
 }
 
-// almost warns about a key that lacks little to be one of the dialect's. Its value is not shown: it may be anybody's.
-func (r *reader) almost(p *prefix, key string) {
+// warnOfNearMiss warns about a key that is nearly one of the dialect's. It never shows the value, which may be a secret.
+func (r *reader) warnOfNearMiss(p *prefix, key string) {
 	rest, ok := strings.CutPrefix(key, p.name)
 	switch {
 	case !ok:
 	case rest == ".logs" || rest == "_logs":
-		r.error(key, "names no log: write "+quote(key+rest[:1]+"NAME"))
+		r.error(key, "names no log; write "+quote(key+rest[:1]+"NAME"))
 	case strings.HasPrefix(rest, ".log."), strings.HasPrefix(rest, "_log_"):
-		r.warning(key, "is not read; did you mean "+quote(p.name+rest[:4]+"s"+rest[4:])+"?")
+		r.warning(key, "is ignored; did you mean "+quote(p.name+rest[:4]+"s"+rest[4:])+"?")
 	}
 }
 
@@ -203,8 +203,8 @@ func (r *reader) dotted(rest string, e entry) {
 	}
 }
 
-// underscored reads NAME or NAME_path. The name may hold underscores: what follows it has to be a known path, else it
-// belongs to the name.
+// underscored reads NAME or NAME_path. The name may contain underscores: everything after the last known path's start that
+// is not a known path belongs to the name.
 func (r *reader) underscored(rest string, e entry) {
 	if rest == "custom_config" {
 		r.configs = append(r.configs, e)
@@ -223,13 +223,13 @@ func (r *reader) underscored(rest string, e entry) {
 	_, _, isOpen := splitOpen(rest, anyLog)
 	_, _, isRecent := splitRecent(rest, anyLog)
 	if isOpen || isRecent {
-		r.opened = append(r.opened, opened{rest, e})
+		r.unclear = append(r.unclear, ambiguous{rest, e})
 		return
 	}
 	r.whole(rest, e)
 }
 
-// whole takes all of rest for a name.
+// whole reads all of rest as a name.
 func (r *reader) whole(rest string, e entry) {
 	if isNameless(rest) && !looksLikeSource(e.value) {
 		r.nameless(e)
@@ -242,15 +242,15 @@ func (r *reader) whole(rest string, e entry) {
 	r.draft(rest).add(e)
 }
 
-// open reads the variables that may be add.team of the log a, or a log named a_add_team: the first, where there is an a.
-// Shorter keys come first, because a log may be declared by one of these.
-func (r *reader) open() {
-	slices.SortStableFunc(r.opened, func(a, b opened) int { return cmp.Compare(len(a.rest), len(b.rest)) })
+// resolveAmbiguous reads variables such as a_add_team, which are the key add.team of the log a if that is declared, and the
+// log a_add_team otherwise. Shorter keys come first, because they may declare the logs that longer ones belong to.
+func (r *reader) resolveAmbiguous() {
+	slices.SortStableFunc(r.unclear, func(a, b ambiguous) int { return cmp.Compare(len(a.rest), len(b.rest)) })
 	isLog := func(name string) bool {
 		dr := r.drafts[name]
 		return dr != nil && dr.has("")
 	}
-	for _, o := range r.opened {
+	for _, o := range r.unclear {
 		if name, path, ok := splitRecent(o.rest, isLog); ok {
 			if looksLikeSource(o.entry.value) {
 				r.whole(o.rest, o.entry)
@@ -266,7 +266,7 @@ func (r *reader) open() {
 			continue
 		}
 		if looksLikeSource(o.entry.value) {
-			r.warning(o.entry.key, "is read as "+quote(path)+" of the log "+name+"; declare a log named "+quote(o.rest)+" by a label, if that is what is meant")
+			r.warning(o.entry.key, "is read as the key "+quote(path)+" of the log "+name+"; to declare a log named "+quote(o.rest)+", use a label")
 		}
 		o.entry.path = path
 		r.draft(name).add(o.entry)
@@ -280,7 +280,7 @@ func (r *reader) badName(name string, e entry) {
 	case len(name) > maxName:
 		r.error(e.key, "has a name that is too long: at most 249 bytes are allowed")
 	default:
-		r.error(e.key, quote(name)+" is no name of a log: only letters, digits, _ and - may occur in it")
+		r.error(e.key, quote(name)+" is not a valid name of a log: only letters, digits, _ and - are allowed")
 	}
 }
 
@@ -293,7 +293,7 @@ func (r *reader) draft(name string) *draft {
 	return dr
 }
 
-// build makes declarations of the drafts, those of stdout with the defaults of the log-opts.
+// build turns the drafts into declarations. Log-opts are defaults for those of stdout.
 func (r *reader) build(defaults []group) {
 	r.set.Declarations = make([]Declaration, 0, len(r.drafts))
 	r.tagAll()
@@ -325,8 +325,8 @@ func (r *reader) finish(dr *draft) {
 	}
 }
 
-// metadata collects com.aliyun.access.* labels, which log-pilot adds to each record under a name with underscores. One
-// without a value adds nothing.
+// metadata collects the labels com.aliyun.access.*, which log-pilot adds to each record with dots replaced by underscores.
+// Empty labels are skipped.
 func (r *reader) metadata(labels map[string]string) {
 	var keys []string
 	for key, value := range labels {
@@ -337,7 +337,7 @@ func (r *reader) metadata(labels map[string]string) {
 	if len(keys) == 0 {
 		return
 	}
-	slices.Sort(keys) // of a.b and a_b, which become one, the same counts each time
+	slices.Sort(keys) // a.b and a_b become the same tag: the winner must not depend on the map's order
 	r.set.Metadata = make(map[string]string, len(keys))
 	size := 0
 	for _, key := range keys {
@@ -351,7 +351,7 @@ func (r *reader) metadata(labels map[string]string) {
 	}
 }
 
-// inOrder sorts problems by key, each once.
+// inOrder sorts problems by key and removes duplicates.
 func inOrder(problems []Problem) []Problem {
 	slices.SortFunc(problems, func(a, b Problem) int {
 		return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Message, b.Message))
@@ -359,13 +359,13 @@ func inOrder(problems []Problem) []Problem {
 	return slices.Compact(problems)
 }
 
-// looksLikeSource reports whether value could only be the source of a log.
+// looksLikeSource reports whether value can only be meant as a source.
 func looksLikeSource(value string) bool {
 	value = strings.TrimSpace(value)
 	return value == Stdout || value == stdoutOnly || value == stderrOnly || strings.HasPrefix(value, "/")
 }
 
-// unknownKey is what is wrong with a path that the dialect does not have.
+// unknownKey returns the message about an unknown path.
 func unknownKey(path string) string {
 	switch path {
 	case "index", "topic":

@@ -72,7 +72,7 @@ func TestWarnings(t *testing.T) {
 		{"aliyun.logs.a.format.timekey", "x", "did you mean format.time_key?"},
 		{"aliyun.logs.a.zzzzzzzz", "x", "unknown key"},
 		{"aliyun.logs.a.topic", "x", "it is a tag"},
-		{"aliyun_logs_a_drop_health", "/healthz", `is read as "drop.health" of the log a`},
+		{"aliyun_logs_a_drop_health", "/healthz", `is read as the key "drop.health" of the log a`},
 		{"com.aliyun.access.x", "1", ""},
 		{"PATH", "/bin", ""},
 	} {
@@ -145,7 +145,7 @@ func TestOptions(t *testing.T) {
 	assert.Equal(t, []Declaration{want}, set.Declarations)
 	assert.Empty(t, set.Errors)
 	require.Len(t, set.Warnings, 2)
-	assert.Equal(t, Problem{"fromat", "unknown option, it is ignored; did you mean format?"}, set.Warnings[0])
+	assert.Equal(t, Problem{"fromat", "unknown option, ignored; did you mean format?"}, set.Warnings[0])
 	assert.Equal(t, "sample", set.Warnings[1].Key)
 
 	in.Labels = map[string]string{

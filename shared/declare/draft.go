@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// entry is one key that was set, below the name of a log.
+// entry is one key that was set for a log.
 type entry struct {
 	path   string // "" is the source
 	value  string
 	key    string // as it was written
 	prefix string // which of the prefixes it began with; empty in a file
-	place  string // where in a file it stands, as a beginning of messages; empty elsewhere
+	place  string // its place in a file, as the beginning of messages; empty for labels and variables
 
-	written string // the value before variables were expanded, where it is to be shown in place of value
+	written string // the value before expansion, if that must be shown instead of value
 
-	annotation bool // it is a Pod's annotation, which others than the Pod's author may have written
+	annotation bool // from a Pod's annotation, which others than the Pod's author may have written
 }
 
-// shown is the value for who shows what is declared.
+// shown returns the value to show to users.
 func (e *entry) shown() string {
 	if e.written != "" {
 		return e.written
@@ -29,7 +29,7 @@ func (e *entry) shown() string {
 	return e.value
 }
 
-// sub is the key of what stands below e, whose path is one word, spelled as e is.
+// sub returns the key of word below e, in the spelling of e. e's path is a single word.
 func (e *entry) sub(word string) string {
 	if strings.HasSuffix(e.key, "_"+e.path) {
 		return e.key + "_" + word
@@ -37,11 +37,11 @@ func (e *entry) sub(word string) string {
 	return e.key + "." + word
 }
 
-// draft is all that was said about one log, in the order in which it counts: later entries override earlier ones.
+// draft collects the entries of one log. Later entries override earlier ones.
 type draft struct {
 	name     string
 	entries  []entry
-	fields   []Pair // tags of the least weight: of custom_config, and of log-opts
+	fields   []Pair // tags that others override: of custom_config and log-opts
 	unknown  []unknownEntry
 	errors   []Problem
 	warnings []Problem
@@ -55,7 +55,7 @@ type unknownEntry struct {
 
 func (dr *draft) add(e entry) { dr.entries = append(dr.entries, e) }
 
-// refuse says what is wrong with e, and thereby refuses the declaration.
+// refuse records an error in e. A declaration with errors is refused.
 func (dr *draft) refuse(e entry, message string) {
 	dr.errors = append(dr.errors, Problem{e.key, e.place + message})
 }
@@ -64,7 +64,7 @@ func (dr *draft) warn(e entry, message string) {
 	dr.warnings = append(dr.warnings, Problem{e.key, e.place + message})
 }
 
-// get is the entry of path.
+// get returns the entry of path.
 func (dr *draft) get(path string) (entry, bool) {
 	for i := range dr.entries {
 		if e := &dr.entries[i]; e.path == path {
@@ -79,7 +79,7 @@ func (dr *draft) has(path string) bool {
 	return ok
 }
 
-// below reports whether anything is said about path, or about what stands below it.
+// below reports whether there is an entry for path or for a path below it.
 func (dr *draft) below(path string) bool {
 	for i := range dr.entries {
 		if rest, ok := strings.CutPrefix(dr.entries[i].path, path); ok && (rest == "" || rest[0] == '.') {
@@ -94,8 +94,8 @@ func (dr *draft) stdout() bool {
 	return ok && slices.ContainsFunc(splitSources(e.value), func(s string) bool { return s == Stdout || s == stdoutOnly || s == stderrOnly })
 }
 
-// resolve leaves one entry a path, the one that counts, in the order of the paths. An empty value says nothing, save at
-// the source, but it overrides.
+// resolve leaves one entry per path, the one that counts, sorted by path. An empty value removes what it overrides, except
+// at the source.
 func (dr *draft) resolve() {
 	dr.onePrefix()
 	slices.SortStableFunc(dr.entries, func(a, b entry) int { return strings.Compare(a.path, b.path) })
@@ -109,9 +109,9 @@ func (dr *draft) resolve() {
 	dr.entries = kept
 }
 
-// onePrefix settles which prefix counts where several declare a log of this name: as for log-pilot, the last in
-// alphabetical order declares it, and nothing that others say about it is left. One that only describes what another
-// declares adds to it.
+// onePrefix chooses the prefix that counts if several declare a log of this name. As in log-pilot, the last in alphabetical
+// order wins, and the entries of the other declaring prefixes are removed. A prefix that only describes the log adds to
+// it.
 func (dr *draft) onePrefix() {
 	several, last := false, ""
 	for _, e := range dr.entries {
@@ -136,7 +136,7 @@ func (dr *draft) onePrefix() {
 		return loser[e.prefix]
 	})
 	slices.SortStableFunc(dr.entries, func(a, b entry) int {
-		if a.prefix == "" || b.prefix == "" { // a file's count least
+		if a.prefix == "" || b.prefix == "" { // entries of a file come first and are overridden
 			return cmp.Compare(len(a.prefix), len(b.prefix))
 		}
 		return strings.Compare(a.prefix+".", b.prefix+".")

@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// File is what a file in YAML declares: the vocabulary as a tree, in which path stands for the source.
+// File is a parsed YAML file of declarations: the vocabulary as a tree, in which path means the source.
 //
 //	logs:
 //	  access:
@@ -33,13 +33,13 @@ type File struct {
 // fileLog is one log in a file.
 type fileLog struct {
 	name    string
-	above   string // the key that it stands below: logs
+	above   string // the key above it: logs
 	entries []entry
 	errors  []Problem
 }
 
-// ReadFile reads data as YAML; path is what messages name it. It is strict: an unknown key, or one that stands twice, is
-// an error with its line.
+// ReadFile parses data as YAML; messages use path as its name. It is strict: unknown and duplicate keys are errors with
+// their line.
 func ReadFile(path string, data []byte) *File {
 	f := &File{path: path}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -79,21 +79,21 @@ func (f *File) place(at *yaml.Node) string {
 	return f.path + ", line " + strconv.Itoa(at.Line) + ": "
 }
 
-// each calls visit for each key of a mapping; a node that is empty has none.
+// each calls visit for each key of a mapping. An empty node has none.
 func (f *File) each(name string, node *yaml.Node, visit func(key, value *yaml.Node)) {
 	node = follow(node)
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
 		return
 	}
 	if node.Kind != yaml.MappingNode {
-		f.error(name, node, "has to be a mapping of keys to values")
+		f.error(name, node, "must be a mapping of keys to values")
 		return
 	}
 	seen := make(map[string]bool, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := follow(node.Content[i])
 		if key.Kind != yaml.ScalarNode || seen[key.Value] {
-			f.error(strings.TrimPrefix(name+"."+key.Value, f.path+"."), key, "stands here twice, or is no plain key")
+			f.error(strings.TrimPrefix(name+"."+key.Value, f.path+"."), key, "is a duplicate, or not a plain key")
 			continue
 		}
 		seen[key.Value] = true
@@ -101,7 +101,7 @@ func (f *File) each(name string, node *yaml.Node, visit func(key, value *yaml.No
 	}
 }
 
-// follow is what an alias stands for. YAML has no alias of an alias.
+// follow returns the node that an alias refers to. YAML has no alias of an alias.
 func follow(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode && node.Alias != nil {
 		return node.Alias
@@ -114,7 +114,7 @@ func (f *File) log(above string, key, value *yaml.Node) fileLog {
 	l := fileLog{name: key.Value, above: above}
 	name := above + "." + key.Value
 	if !isName(l.name) {
-		f.error(name, key, quote(l.name)+" is no name of a log: only letters, digits, _ and - may occur in it")
+		f.error(name, key, quote(l.name)+" is not a valid name of a log: only letters, digits, _ and - are allowed")
 		return l
 	}
 	if value.Kind == yaml.ScalarNode {
@@ -147,7 +147,7 @@ func (l *fileLog) key(f *File, above string, key, value *yaml.Node) {
 	case above == "" && (path == "format" || path == "multiline" || slices.Contains(open, path)):
 		f.each(full, value, func(key, value *yaml.Node) { l.key(f, path, key, value) })
 	default:
-		l.error(full, f.place(value)+"has to be a plain value")
+		l.error(full, f.place(value)+"must be a plain value")
 	}
 }
 
@@ -158,7 +158,7 @@ func (l *fileLog) sequence(f *File, path, full string, list *yaml.Node) {
 		element = follow(element)
 		switch {
 		case element.Kind != yaml.ScalarNode:
-			l.error(full, f.place(element)+"has to be a list of plain values")
+			l.error(full, f.place(element)+"must be a list of plain values")
 			return
 		case slices.Contains(numbered, path):
 			l.add(f, path+"."+strconv.Itoa(i+1), full, element)
@@ -171,7 +171,7 @@ func (l *fileLog) sequence(f *File, path, full string, list *yaml.Node) {
 		l.entries = append(l.entries, entry{path: path, value: strings.Join(values, ","), key: full, place: f.place(list)})
 	default:
 		if !slices.Contains(numbered, path) {
-			l.error(full, f.place(list)+"has to be a plain value, not a list")
+			l.error(full, f.place(list)+"must be a plain value, not a list")
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (l *fileLog) add(f *File, path, full string, value *yaml.Node) {
 
 func (l *fileLog) error(key, message string) { l.errors = append(l.errors, Problem{key, message}) }
 
-// file takes over what a file declares.
+// file adds the logs of a file.
 func (r *reader) file(f *File) {
 	if f == nil {
 		return
@@ -206,8 +206,8 @@ func (r *reader) logs(logs []fileLog) {
 	}
 }
 
-// ReadDownward reads a file that the Kubernetes downward API writes of annotations or labels: a line key="value" each,
-// the value escaped as Go's strconv.Quote does (pkg/fieldpath, FormatMap). The error names the line.
+// ReadDownward parses a file that the Kubernetes downward API writes for annotations or labels: lines of key="value", with
+// the value quoted as by strconv.Quote (pkg/fieldpath, FormatMap). The error names the line.
 func ReadDownward(data []byte) (map[string]string, error) {
 	m := make(map[string]string)
 	number := 0

@@ -40,15 +40,15 @@ func WarnOfCache(options map[string]string, readLogs bool) []Problem {
 	return problems
 }
 
-// group is what log-opts say about one thing: a key with all that stands below it. It is taken over whole, or not at all:
-// the keys of a csv say nothing about a json.
+// group is a log-opt and everything below it. It is applied as a whole or not at all: the keys of a csv format mean nothing
+// for json.
 type group struct {
 	path    string
 	entries []entry
 }
 
-// defaults reads log-opts: the paths of the dialect, also with dashes or underscores (rate-limit, format_time_key). What
-// is wrong with them is a warning, and they count as not set.
+// defaults reads log-opts: the dialect's paths, with dots, dashes or underscores (rate-limit, format_time_key). An invalid
+// option is ignored with a warning.
 func (r *reader) defaults(options map[string]string, others []string) []group {
 	var groups []group
 	for _, key := range slices.Sorted(maps.Keys(options)) {
@@ -57,7 +57,7 @@ func (r *reader) defaults(options map[string]string, others []string) []group {
 		}
 		path, ok := optionPath(key)
 		if !ok {
-			r.warning(key, "unknown option, it is ignored"+didYouMean(key, slices.Concat(fixed, recent)))
+			r.warning(key, "unknown option, ignored"+didYouMean(key, slices.Concat(fixed, recent)))
 			continue
 		}
 		if strings.TrimSpace(options[key]) == "" {
@@ -73,7 +73,7 @@ func (r *reader) defaults(options map[string]string, others []string) []group {
 	return slices.DeleteFunc(groups, func(g group) bool { return !r.sound(g) })
 }
 
-// optionPath is the path that an option's key means.
+// optionPath returns the path of an option.
 func optionPath(key string) (string, bool) {
 	if isKnown(key) {
 		return key, true
@@ -82,7 +82,7 @@ func optionPath(key string) (string, bool) {
 	return path, ok
 }
 
-// sound reports whether g could be declared, and warns of why not.
+// sound reports whether g is valid, and warns if not.
 func (r *reader) sound(g group) bool {
 	probe := draft{name: "options", entries: append([]entry{{value: Stdout}}, g.entries...)}
 	probe.resolve()
@@ -93,14 +93,14 @@ func (r *reader) sound(g group) bool {
 	if !ok {
 		for _, e := range g.entries {
 			if !slices.ContainsFunc(probe.errors, func(p Problem) bool { return p.Key == e.key }) {
-				r.warning(e.key, "is ignored, because another option of "+g.path+" is wrong")
+				r.warning(e.key, "is ignored because another option of "+g.path+" is invalid")
 			}
 		}
 	}
 	return ok
 }
 
-// apply adds what the defaults say and dr does not. Tags add up.
+// apply adds the defaults that dr does not set. Tags are merged.
 func (dr *draft) apply(defaults []group) {
 	for _, g := range defaults {
 		if g.path == "tags" {
@@ -118,15 +118,15 @@ func (dr *draft) applyTags(g group) {
 			tags = append(tags, Pair{key, e.value})
 			continue
 		}
-		pairs, _ := parsePairs(e.value) // it was found sound
+		pairs, _ := parsePairs(e.value) // validated by sound
 		tags = append(tags, pairs...)
 	}
 	dr.fields = append(tags, dr.fields...)
 }
 
-// undeclared adds the declaration of a stdout that nothing declares, or only what had to be refused: no container that
-// chose this driver goes without. Its name is the target's, as far as that can be one.
-func (r *reader) undeclared(target string, defaults []group) {
+// addDefault declares stdout if nothing valid declares it, so that every container that chose this driver is collected. The
+// log is named after the target as far as that is a valid name.
+func (r *reader) addDefault(target string, defaults []group) {
 	if slices.ContainsFunc(r.set.Declarations, func(d Declaration) bool { return d.HasStdout() }) {
 		return
 	}
@@ -137,7 +137,7 @@ func (r *reader) undeclared(target string, defaults []group) {
 		return '_'
 	}, target)
 	name = name[:min(len(name), maxName-8)]
-	for base, n := name, 2; r.drafts[name] != nil || name == ""; n++ { // a file may be declared under the same name
+	for base, n := name, 2; r.drafts[name] != nil || name == ""; n++ { // a file may be declared by the same name
 		name = base + "_" + strconv.Itoa(n)
 	}
 	dr := &draft{name: name, entries: []entry{{value: Stdout}, {path: "target", value: target}}}

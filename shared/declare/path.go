@@ -18,8 +18,7 @@ const stdoutOnly, stderrOnly = "stdout-only", "stderr-only"
 // maxSources is how many sources a declaration may have.
 const maxSources = 64
 
-// splitSources takes the sources in value apart. Only a comma outside of {} and [] that a source follows separates two, so
-// that a path may hold commas.
+// splitSources splits value at commas outside of {} and [] that a source follows. Other commas belong to a path.
 func splitSources(value string) (sources []string) {
 	depth, start := 0, 0
 	for i := 0; i < len(value); i++ {
@@ -50,7 +49,7 @@ func beginsSource(s string) bool {
 	return word == Stdout || word == stdoutOnly || word == stderrOnly
 }
 
-// setSource checks and sets the sources.
+// setSource validates and sets the sources.
 func (d *Declaration) setSource(value string) error {
 	d.Source = strings.TrimSpace(value)
 	all := splitSources(value)
@@ -79,7 +78,7 @@ func (d *Declaration) setSource(value string) error {
 	return nil
 }
 
-// showSource puts the source as it is to be shown in place of what was checked.
+// showSource replaces the validated source by the text to show to users.
 func (d *Declaration) showSource(shown string) {
 	switch all := splitSources(shown); {
 	case len(d.Sources) > 0:
@@ -92,7 +91,7 @@ func (d *Declaration) showSource(shown string) {
 	}
 }
 
-// setStreams sets which of a container's streams are wanted.
+// setStreams sets which of a container's output streams are wanted.
 func (d *Declaration) setStreams(value string) error {
 	wanted := ""
 	for _, s := range SplitList(value) {
@@ -132,8 +131,8 @@ func checkSource(value string) error {
 	return checkPattern(value)
 }
 
-// Bounds of a pattern. Matching a name takes time in proportion to its expansions, and to a power of its length with each
-// further double star; both are for each name in a directory, at each scan.
+// Bounds of a pattern. Matching takes time in proportion to the expansions, and grows by a power with each further double
+// star. It is done for each name in a directory at each scan.
 const (
 	maxPath       = 4096 // PATH_MAX, the longest path that Linux takes
 	maxExpansions = 256  // of {a,b}: the product over all braces, however they nest
@@ -141,7 +140,7 @@ const (
 	maxExcludes   = 64   // patterns in exclude
 )
 
-// checkPattern checks a pattern of paths.
+// checkPattern validates a path pattern.
 func checkPattern(p string) error {
 	if len(p) > maxPath {
 		return fmt.Errorf("%s is longer than the %d bytes of a path", quote(p), maxPath)
@@ -166,7 +165,7 @@ func checkPattern(p string) error {
 	return nil
 }
 
-// checkExcludes checks the patterns of exclude.
+// checkExcludes validates the patterns of exclude.
 func checkExcludes(value string) error {
 	patterns := SplitList(value)
 	if len(patterns) > maxExcludes {
@@ -180,11 +179,11 @@ func checkExcludes(value string) error {
 	return nil
 }
 
-// maxBraces is how deep braces may nest.
+// maxBraces is the maximum nesting of braces.
 const maxBraces = 8
 
-// expansions counts the patterns without braces that p, which is valid, stands for, up to where its enclosing brace ends,
-// and returns where that is. It stops counting above maxExpansions.
+// expansions counts the patterns without braces that the valid pattern p expands to, up to the end of the enclosing brace,
+// and returns that end. It stops counting above maxExpansions.
 func expansions(p string, depth int) (n, end int) {
 	if depth > maxBraces {
 		return maxExpansions + 1, len(p)

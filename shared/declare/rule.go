@@ -82,7 +82,7 @@ func (f *File) collect(list *yaml.Node) {
 		return
 	}
 	if list.Kind != yaml.SequenceNode {
-		f.error("collect", list, "has to be a list of rules")
+		f.error("collect", list, "must be a list of rules")
 		return
 	}
 	seen := map[string]bool{}

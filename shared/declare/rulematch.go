@@ -122,7 +122,7 @@ func (f *File) patterns(key string, node *yaml.Node) (any []valueTest) {
 	for _, n := range nodes {
 		n = follow(n)
 		if n.Kind != yaml.ScalarNode {
-			f.error(key, n, "has to be a plain value, or a list of such")
+			f.error(key, n, "must be a plain value, or a list of them")
 			return nil
 		}
 		if n.Value == "" || n.Tag == "!!null" {

@@ -16,8 +16,8 @@ import (
 // Pair is a key and its value.
 type Pair struct{ Key, Value string }
 
-// parsePairs reads k=v,k=v. A value may hold further equals signs, but no comma. Blanks around keys and values, and
-// elements with nothing in them, do not count.
+// parsePairs reads k=v,k=v. A value may contain equals signs, but no comma. Blanks around keys and values and empty elements
+// are ignored.
 func parsePairs(s string) ([]Pair, error) {
 	var pairs []Pair
 	for element := range strings.SplitSeq(s, ",") {
@@ -34,8 +34,7 @@ func parsePairs(s string) ([]Pair, error) {
 	return pairs, nil
 }
 
-// SplitList takes a comma-separated list apart. Commas within {} belong to a pattern; blanks around elements, and elements
-// with nothing in them, do not count.
+// SplitList splits a list at commas, except for those within {}. Blanks around elements and empty elements are ignored.
 func SplitList(s string) []string {
 	var list []string
 	depth, start := 0, 0
@@ -59,7 +58,7 @@ func SplitList(s string) []string {
 	return list
 }
 
-// SplitColumns takes a list of names apart, of which some may be empty. A comma at the end names no column.
+// SplitColumns splits a list of names, some of which may be empty. A comma at the end names no column.
 func SplitColumns(s string) []string {
 	names := strings.Split(strings.TrimSuffix(strings.TrimSpace(s), ","), ",")
 	for i := range names {
@@ -88,7 +87,7 @@ func ParseDelimiter(s string) (byte, error) {
 	return s[0], nil
 }
 
-// parseDuration reads what time.ParseDuration reads, a number of days (7d), or a bare number, which is seconds.
+// parseDuration accepts what time.ParseDuration does, a number of days (7d), and a bare number of seconds.
 func parseDuration(s string) (time.Duration, error) {
 	s = strings.TrimSpace(s)
 	unit := time.Second
@@ -98,7 +97,7 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	d := time.Duration(0)
 	if n, err := strconv.ParseFloat(number, 64); err == nil {
-		if n *= float64(unit); n < math.MaxInt64 { // what int64 can't hold, or is no number, converts to anything
+		if n *= float64(unit); n < math.MaxInt64 { // the conversion of anything else is undefined
 			d = time.Duration(n)
 		}
 	} else if d, err = time.ParseDuration(s); err != nil {
@@ -110,7 +109,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseSize reads a number of bytes, with a unit of 1024 or without: 65536, 64k, 64KiB, 1MB.
+// parseSize reads a number of bytes, optionally with a binary unit: 65536, 64k, 64KiB, 1MB.
 func parseSize(s string) (int, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "b"), "i")
@@ -144,7 +143,7 @@ func checkRuby(expr string) error {
 	return nil
 }
 
-// checkExpr checks a regular expression. What is compiled here is kept, for who uses it afterwards.
+// checkExpr validates a regular expression. Package pattern caches the compiled form for its later use.
 func checkExpr(expr string) error {
 	if _, err := pattern.Compile(expr); err != nil {
 		return fmt.Errorf("%s is not a regular expression: %w", quote(expr), err)
@@ -152,7 +151,7 @@ func checkExpr(expr string) error {
 	return nil
 }
 
-// quote shows a value of the dialect in a message: escaped, so that it stays on its line, and not at any length.
+// quote returns a value for a message: escaped, so that it stays on one line, and cut at 120 bytes.
 func quote(s string) string {
 	const most = 120
 	if len(s) <= most {
@@ -165,7 +164,7 @@ func quote(s string) string {
 	return strconv.Quote(s[:n]) + "…"
 }
 
-// hasControl reports whether s holds a control character, a newline or NUL among them.
+// hasControl reports whether s contains a control character, including newline and NUL.
 func hasControl(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
 }

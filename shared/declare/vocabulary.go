@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A path is what stands below a log's name, with dots: format.time_key. The empty path is the source.
+// A path is the part of a key below the log's name, with dots: format.time_key. The empty path is the source.
 
-// formatOptions are the formats, and the options that each of them takes.
+// formatOptions lists the formats and the options that each of them takes.
 var formatOptions = map[string][]string{
 	"none":         {},
 	"json":         {"keep_message", "time_format", "time_key", "time_zone"},
@@ -22,13 +22,13 @@ var formatOptions = map[string][]string{
 	"regexp":       {"keep_message", "pattern", "time_format", "time_key", "time_zone"},
 }
 
-// formatAliases are other names of formats: a misspelling that log-pilot's guides spread, and its inner name of none.
+// formatAliases are other names of formats: a misspelling in log-pilot's guides, and its internal name of none.
 var formatAliases = map[string]string{"regxp": "regexp", "nonex": "none"}
 
-// formatNames are the formats, in the order of their names.
+// formatNames are the formats, sorted.
 var formatNames = slices.Sorted(maps.Keys(formatOptions))
 
-// encodings are the values of encoding, and other names of the same.
+// encodings maps the accepted values of encoding to the canonical ones.
 var encodings = map[string]string{
 	"utf-8": "utf-8", "utf8": "utf-8",
 	"utf-16": "utf-16", "utf16": "utf-16",
@@ -39,7 +39,7 @@ var encodings = map[string]string{
 	"latin1":  "latin1", "latin-1": "latin1", "iso-8859-1": "latin1", "iso8859-1": "latin1",
 }
 
-// fixed are all paths but the source and those with a part of the user's own choice.
+// fixed are all paths except for the source and those with a part that users choose.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
 	"format.delimiter", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
@@ -49,24 +49,23 @@ var fixed = []string{
 	"exclude", "encoding", "ignore_older", "read_from",
 }
 
-// recent are paths that were added after logs had been named by everything else. In a variable they are keys only where a
-// log of the name before them is declared and the value is no source; else they belong to the name, as they always did:
-// aliyun_logs_my_streams=/x.log declares my_streams. New words go here; into fixed go only those of two parts, like
-// format.schema, that end no name.
+// recent are paths that were added later. In a variable they are keys only if a log of the name before them is declared and
+// the value is not a source. Otherwise they belong to the name, as they always did: aliyun_logs_my_streams=/x.log declares
+// my_streams. New words go here; only paths of two parts that no name ends with, like format.schema, go into fixed.
 var recent = []string{"streams", "tags_from"}
 
-// foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent, but not in our own files,
-// and translated into ours; see foreign.go.
+// foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent ones, except in our own
+// files, and translated to ours in foreign.go.
 var foreign = []string{"configs", "detail", "logstore", "machinegroup", "product", "project", "shard", "ttl"}
 
-// open are the paths below which the user chooses a word: an ID, so that there can be several, or a key, so that a value
-// may hold commas.
+// open are the paths below which users choose a word: an ID, so that there can be several, or a key, so that a value may
+// contain commas.
 var open = []string{"keep", "drop", "mask", "add", "rename", "tags"}
 
-// numbered are those of open below which a number in an environment variable can't be part of a log's name.
+// numbered are those of open that, followed by a number, can't end the name of a log in a variable.
 var numbered = []string{"keep", "drop", "mask"}
 
-// byUnderscores leads from a path as an environment variable spells it, format_time_key, to the path.
+// byUnderscores maps a path as variables spell it (format_time_key) to the path.
 var byUnderscores = func() map[string]string {
 	m := make(map[string]string, len(fixed))
 	for _, path := range fixed {
@@ -90,8 +89,8 @@ func isKnown(path string) bool {
 	return ok && id != "" && slices.Contains(open, word)
 }
 
-// splitPath takes the end of rest that is a known path, spelled with underscores, from the name before it. The longest
-// such path counts: a_format_time_key is format.time_key of a. ok is false where all of rest is a name.
+// splitPath splits rest into a name and the known path, spelled with underscores, that ends it. The longest path counts:
+// a_format_time_key is format.time_key of a. ok is false if all of rest is a name.
 func splitPath(rest string) (name, path string, ok bool) {
 	const longest = 24 // more than the longest of fixed; rest may be of any length
 	for i := max(1, len(rest)-1-longest); i < len(rest)-1; i++ {
@@ -111,7 +110,7 @@ func splitPath(rest string) (name, path string, ok bool) {
 	return rest, "", false
 }
 
-// splitOpen is splitPath for paths with a word of the user's choice: a_add_team is add.team of a, if isLog(a).
+// splitOpen is splitPath for open paths: a_add_team is add.team of a if isLog(a).
 func splitOpen(rest string, isLog func(name string) bool) (name, path string, ok bool) {
 	for i := 1; i < min(len(rest)-1, maxName+1); i++ {
 		if rest[i] != '_' && rest[i] != '.' {
@@ -140,10 +139,10 @@ func splitRecent(rest string, isLog func(name string) bool) (name, path string, 
 
 func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-// maxName is the longest name of a log in bytes: what a file may be named, or a topic.
+// maxName is the maximum length of a log's name in bytes: that of a file name or a topic.
 const maxName = 249
 
-// isName reports whether s can be the name of a log.
+// isName reports whether s is a valid name of a log.
 func isName(s string) bool {
 	for i := range len(s) {
 		if !isNameByte(s[i]) {

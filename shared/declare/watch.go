@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Sources are where a sidecar's declarations come from. A path that is empty names no file.
+// Sources are where a sidecar's declarations come from. An empty path means no file.
 type Sources struct {
 	Env             []string
 	ConfigFile      string // REMORA_CONFIG: YAML, as ReadFile takes it
@@ -21,20 +21,19 @@ type Sources struct {
 }
 
 const (
-	// pollInterval is how often the files are read. Comparing content finds every change, whether a file was written in
-	// place, renamed over, or is reached by a symlink that Kubernetes swapped.
+	// pollInterval is how often the files are read. Comparing contents finds every change: writes in place, renames, and
+	// the symlinks that Kubernetes swaps.
 	pollInterval = time.Second
-	// maxFile bounds what is read of a file: Kubernetes allows ConfigMaps and annotations of 1 MiB at most.
+	// maxFile is the maximum size of a file: Kubernetes allows ConfigMaps and annotations of at most 1 MiB.
 	maxFile = 1 << 20
 )
 
-// Watch calls onChange with what sources declare: once before anything else, then each time it has changed, until ctx is
-// done. Calls do not overlap. A change takes effect once two looks at the file, a second apart, found the same, so that
-// no half-written file does.
+// Watch calls onChange with the declarations of sources, once at the start and then after each change, until ctx is done.
+// Calls do not overlap. A change takes effect once two reads of the file, a second apart, are equal, so that a half-written
+// file never does.
 //
-// A file that became invalid, or that is gone, leaves in effect what it declared last, all of it: the Set then has the same
-// declarations as the one before and says in Errors what is wrong. A file that is invalid from the beginning loses
-// only the declarations that are.
+// If a file becomes invalid or is removed, its last valid declarations stay in effect as a whole, and the Set's Errors give
+// the reason. If a file is invalid at the start, only its invalid declarations are missing.
 func (d *Dialect) Watch(ctx context.Context, sources Sources, onChange func(Set)) {
 	w := watcher{dialect: d, env: sources.Env}
 	if sources.ConfigFile != "" {
@@ -59,7 +58,7 @@ func (d *Dialect) Watch(ctx context.Context, sources Sources, onChange func(Set)
 			return
 		case <-ticker.C:
 		}
-		if !w.look() {
+		if !w.poll() {
 			continue
 		}
 		if next := w.set(); !reflect.DeepEqual(next, set) {
@@ -74,20 +73,20 @@ type watcher struct {
 	dialect *Dialect
 	env     []string
 	files   []*watched
-	good    Input // what is in effect
+	good    Input // in effect
 }
 
-// watched is one file and what was found at the last look.
+// watched is one file and the result of its last read.
 type watched struct {
 	path  string
 	apply func(in *Input, data []byte) error
 	seen  content
-	// problems are why what was seen is not in effect.
+	// problems are why the last content is not in effect.
 	problems []Problem
-	settled  bool // what was seen has been dealt with
+	settled  bool // seen was handled
 }
 
-// content is what reading a file gave.
+// content is the result of reading a file.
 type content struct {
 	data []byte
 	err  string
@@ -95,7 +94,7 @@ type content struct {
 
 func (c content) equal(o content) bool { return c.err == o.err && bytes.Equal(c.data, o.data) }
 
-// first takes over what the files hold, as far as it is right.
+// first applies the files' contents as far as they are valid.
 func (w *watcher) first() Set {
 	w.good = Input{Env: w.env}
 	for _, f := range w.files {
@@ -109,21 +108,21 @@ func (w *watcher) first() Set {
 	return w.set()
 }
 
-// look looks at the files, takes over what has changed and settled, and reports whether anything has.
-func (w *watcher) look() (settled bool) {
+// poll reads the files, applies changes that have settled, and reports whether there were any.
+func (w *watcher) poll() (settled bool) {
 	for _, f := range w.files {
 		if now := read(f.path); !now.equal(f.seen) {
 			f.seen, f.settled = now, false
 		} else if !f.settled {
 			f.settled, settled = true, true
-			w.settle(f)
+			w.apply(f)
 		}
 	}
 	return settled
 }
 
-// settle takes over what f holds now, if nothing is wrong with it that was not before.
-func (w *watcher) settle(f *watched) {
+// apply puts the content of f into effect if it has no errors that the previous one did not have.
+func (w *watcher) apply(f *watched) {
 	f.problems = nil
 	candidate := w.good
 	if f.seen.err != "" {
@@ -139,13 +138,13 @@ func (w *watcher) settle(f *watched) {
 		}
 	}
 	if len(f.problems) > 0 {
-		f.problems = append(f.problems, Problem{f.path, "is invalid; what it declared before stays in effect"})
+		f.problems = append(f.problems, Problem{f.path, "is invalid; its previous declarations stay in effect"})
 		return
 	}
 	w.good = candidate
 }
 
-// set is what is in effect, and what is wrong with the files.
+// set returns the declarations in effect and the files' problems.
 func (w *watcher) set() Set {
 	set := w.dialect.Read(w.good)
 	for _, f := range w.files {
@@ -155,7 +154,7 @@ func (w *watcher) set() Set {
 	return set
 }
 
-// read reads a file, in bounds. Its errors are told without what changes from look to look.
+// read reads a file of at most maxFile bytes. Equal failures have equal errors.
 func read(path string) content {
 	// Before it is opened: opening a FIFO waits for somebody to write.
 	if info, err := os.Stat(path); err != nil {

@@ -89,7 +89,7 @@ Errors:
   aliyun_logs_worse: "x" is neither stdout nor an absolute path
 
 Warnings:
-  aliyun_log_x: is not read; did you mean "aliyun_logs_x"?
+  aliyun_log_x: is ignored; did you mean "aliyun_logs_x"?
 `, out)
 }
 
@@ -250,7 +250,7 @@ func TestContainerOfTheDriver(t *testing.T) {
 		"--log-opt: log option tag: ", "{{range 9}}{{end}}", "is not allowed",
 		"max-size: has no effect: the engine keeps no cache, because cache-disabled is set",
 		"when-full: explode",
-		"formt: unknown option, it is ignored; did you mean format?",
+		"formt: unknown option, ignored; did you mean format?",
 	} {
 		assert.Contains(t, out, part)
 	}

@@ -28,6 +28,7 @@ type status struct {
 	counts    Counts
 	leftFiles int
 	leftBytes int64
+	unread    []Unread
 	drained   bool // the streams end where their files ended at Drain
 }
 
@@ -37,9 +38,12 @@ func (t *Tailer) publish() {
 	for _, o := range t.origins {
 		s.counts.Files += len(o.byInode)
 		for g := range o.activeAndLeft() { // of the others all is acknowledged
-			if left := g.owed(); left.unacked > 0 && len(g.selections) > 0 {
+			if left := t.left(g); left > 0 && len(g.selections) > 0 {
 				s.leftFiles++
-				s.leftBytes += left.unacked
+				s.leftBytes += left
+				if len(s.unread) < maxUnread {
+					s.unread = append(s.unread, Unread{g.path, left})
+				}
 			}
 		}
 	}
@@ -47,6 +51,19 @@ func (t *Tailer) publish() {
 	t.mu.Lock()
 	t.status = s
 	t.mu.Unlock()
+}
+
+// left is how many bytes of a generation are not acknowledged; in a drain, of what was there when it began.
+func (t *Tailer) left(g *generation) int64 {
+	unacked := g.owed().unacked
+	if !t.draining {
+		return unacked
+	}
+	end, ok := t.drainEnds[g]
+	if !ok {
+		return 0 // found later
+	}
+	return unacked - max(0, g.end.Load()-end)
 }
 
 // refresh publishes unless a step is being made.
@@ -95,6 +112,7 @@ func (t *Tailer) drain(ctx context.Context) error {
 	defer func() { <-t.stepping }()
 	t.draining = true
 	now := t.cfg.Now()
+	t.problems.tick(now) // Run may not have made a step yet
 	t.takeRequests()
 	t.collectDone()
 	for _, o := range t.byTurn() {
@@ -111,9 +129,11 @@ func (t *Tailer) drain(ctx context.Context) error {
 		o.release()
 	}
 	t.settle(now)
+	t.drainEnds = map[*generation]int64{}
 	for _, o := range t.origins {
 		for g := range o.all() {
 			g.setEnding(true)
+			t.drainEnds[g] = g.end.Load()
 		}
 	}
 	t.publish()
@@ -125,7 +145,7 @@ func (t *Tailer) drain(ctx context.Context) error {
 func (t *Tailer) Resume() {
 	t.stepping <- struct{}{}
 	defer func() { <-t.stepping }()
-	t.draining = false
+	t.draining, t.drainEnds = false, nil
 	for _, o := range t.origins {
 		for g := range o.all() {
 			if g.state == Active {
@@ -135,7 +155,25 @@ func (t *Tailer) Resume() {
 	}
 }
 
-// Left returns what a drain has left: files of which something is not acknowledged, and how many bytes that is.
+// maxUnread bounds the files that Unfinished names.
+const maxUnread = 5
+
+// Unread is a file of which something is not acknowledged.
+type Unread struct {
+	Path  string // as its writer knows it
+	Bytes int64
+}
+
+// Unfinished names some of the files that Left counts.
+func (t *Tailer) Unfinished() []Unread {
+	t.refresh()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status.unread
+}
+
+// Left returns what a drain has left: files of which something is not acknowledged, and how many bytes that is. What was
+// written after Drain does not count, so that a drain ends while the files' writer runs on.
 func (t *Tailer) Left() (files int, bytes int64) {
 	t.refresh()
 	t.mu.Lock()

@@ -75,6 +75,7 @@ type Tailer struct {
 	reopens   int // of this step
 	draining  bool
 	closed    bool
+	drainEnds map[*generation]int64                                          // where Drain found the files' ends; nil unless draining
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
 }
