@@ -85,7 +85,7 @@ func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
 	}
 	s.attempt()
 	_, password, _ := r.BasicAuth()
-	if token := r.Header.Get("X-Token"); password != secret && token != secret {
+	if token := r.Header.Get("X-Token"); password != secret && token != secret && r.Header.Get("Authorization") != "Splunk "+secret {
 		s.t.Errorf("credentials are missing")
 	}
 	switch how {
@@ -271,6 +271,41 @@ var jsonLines = protocol{
 			return all, nil
 		},
 		success: func(int) (int, string, []byte) { return 202, "text/plain", []byte("thanks") },
+	}).serve,
+}
+
+var splunk = protocol{
+	name: "splunk",
+	not:  []behaviour{half},
+	environ: func(address, ca, timeout string) map[string]string {
+		return map[string]string{
+			"SPLUNK_URL": scheme(ca) + address, "SPLUNK_TOKEN": secret, "SPLUNK_TIMEOUT": timeout + "ms", "SPLUNK_CA": ca,
+		}
+	},
+	start: (&dialect{
+		strict: true,
+		entries: func(r *http.Request, body []byte) (all []entry, err error) {
+			if r.URL.Path != "/services/collector/event" {
+				return nil, errors.New(r.URL.Path)
+			}
+			for d := json.NewDecoder(bytes.NewReader(body)); ; {
+				var e struct {
+					Time  json.Number
+					Event json.RawMessage
+				}
+				if err := d.Decode(&e); errors.Is(err, io.EOF) {
+					return all, nil
+				} else if err != nil {
+					return nil, err
+				}
+				got, err := identified(e.Event)
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, got)
+			}
+		},
+		success: func(int) (int, string, []byte) { return 200, "application/json", []byte(`{"text":"Success","code":0}`) },
 	}).serve,
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/redis"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/output/splunk"
 	"github.com/remora-logs/remora/shared/output/syslog"
 	"github.com/remora-logs/remora/shared/pipeline"
 )
@@ -48,6 +49,7 @@ var Backends = []Backend{
 	backend("redis", redis.Open),
 	backend("logstash", logstash.Open),
 	backend("fluentd", fluentd.Open),
+	backend("splunk", splunk.Open),
 	backend("null", null.Open),
 }
 

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package splunk is the output that posts to Splunk's HTTP Event Collector.
+//
+// Delivered means: in the collector's queue, which is in memory; with SPLUNK_ACK, indexed.
+package splunk
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/template"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// Config is what can be set.
+type Config struct {
+	URL             string          `env:"SPLUNK_URL" doc:"the collector's address, as https://splunk:8088; /services/collector/event is added"`
+	Token           settings.Secret `env:"SPLUNK_TOKEN" secret:"true" doc:"the collector's token"`
+	Index           string          `env:"SPLUNK_INDEX" doc:"index; {target}, {declaration} and {any tag} stand for the record's. The token's default where not set"`
+	Source          string          `env:"SPLUNK_SOURCE" envDefault:"{source}" doc:"source, with the same placeholders and {source}, stdout or the path of the file"`
+	SourceType      string          `env:"SPLUNK_SOURCETYPE" doc:"source type, with the same placeholders; the token's default where not set"`
+	Format          string          `env:"SPLUNK_FORMAT" envDefault:"json" doc:"json makes an object of each record; raw the line alone, with tags as indexed fields"`
+	Gzip            bool            `env:"SPLUNK_GZIP" envDefault:"true" doc:"whether requests are compressed"`
+	Ack             bool            `env:"SPLUNK_ACK" envDefault:"false" doc:"wait until records are indexed, for tokens with indexer acknowledgement. It takes seconds a batch, and REMORA_WORKERS batches at a time"`
+	AckTimeout      time.Duration   `env:"SPLUNK_ACK_TIMEOUT" envDefault:"5m" doc:"how long that may take; then the batch is sent again"`
+	secure.Settings `envPrefix:"SPLUNK_"`
+	Timeout         time.Duration `env:"SPLUNK_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
+}
+
+// Check reports values that can't be worked with.
+func (c *Config) Check() error {
+	switch {
+	case c.URL == "":
+		return errors.New("SPLUNK_URL is not set; the output splunk needs the address of a collector")
+	case !c.Token.IsSet():
+		return errors.New("SPLUNK_TOKEN is not set; the collector takes nothing without a token")
+	case c.Format != "json" && c.Format != "raw":
+		return fmt.Errorf("SPLUNK_FORMAT is %q; it must be json or raw", c.Format)
+	case c.AckTimeout <= 0:
+		return fmt.Errorf("SPLUNK_ACK_TIMEOUT is %v; it must be more than nothing", c.AckTimeout)
+	case c.Timeout <= 0:
+		return fmt.Errorf("SPLUNK_TIMEOUT is %v; it must be more than nothing", c.Timeout)
+	}
+	for name, text := range map[string]string{"SPLUNK_INDEX": c.Index, "SPLUNK_SOURCE": c.Source, "SPLUNK_SOURCETYPE": c.SourceType} {
+		if _, err := template.Parse(text); err != nil {
+			return fmt.Errorf("%s is %q: %w", name, text, err)
+		}
+	}
+	return nil
+}
+
+// client is what requests are sent with, and to where.
+func (c *Config) client() (*web.Client, *url.URL, error) {
+	u, err := web.ParseURL(c.URL, "https")
+	if err != nil {
+		return nil, nil, fmt.Errorf("SPLUNK_URL: %w", err)
+	}
+	u.User, u.Path = nil, strings.TrimRight(u.Path, "/")
+	for _, known := range []string{"/services/collector/event", "/services/collector"} {
+		u.Path = strings.TrimSuffix(u.Path, known)
+	}
+	tls, err := c.Open("SPLUNK_")
+	if err != nil {
+		return nil, nil, err
+	}
+	codec := web.None
+	if c.Gzip {
+		codec = web.Gzip
+	}
+	login := &web.Login{APIKey: c.Token, Scheme: "Splunk"}
+	return web.NewClient(web.Options{TLS: tls, Login: login, Codec: codec, Timeout: c.Timeout, Cookies: c.Ack}), u, nil
+}
