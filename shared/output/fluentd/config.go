@@ -22,17 +22,17 @@ import (
 
 // Config is what can be set.
 type Config struct {
-	Addresses       []string        `env:"FLUENTD_ADDRESS" doc:"where to forward to: host:port, tcp://host:port, tls://host:port or unix:///path; several, separated by commas, take turns. The port is 24224 where none is named"`
-	Tag             string          `env:"FLUENTD_TAG" envDefault:"{target}" doc:"tag of the records; {target}, {declaration} and {any tag} stand for the record's"`
-	Ack             bool            `env:"FLUENTD_ACK" envDefault:"true" doc:"whether the server has to acknowledge what it takes; without it what is under way when a server dies is lost"`
-	Timeout         time.Duration   `env:"FLUENTD_ACK_TIMEOUT" envDefault:"60s" doc:"how long the server may take"`
-	Compression     string          `env:"FLUENTD_COMPRESSION" envDefault:"none" doc:"none or gzip"`
-	SubSecond       bool            `env:"FLUENTD_SUB_SECOND" envDefault:"true" doc:"whether times have nanoseconds; false is for servers before Fluentd 0.14"`
-	SharedKey       settings.Secret `env:"FLUENTD_SHARED_KEY" secret:"true" doc:"the key that both sides have to know, where the server asks for one"`
-	Self            string          `env:"FLUENTD_SELF_HOSTNAME" doc:"our name beside the shared key; the host's where not set. It must not be the server's"`
-	Username        string          `env:"FLUENTD_USERNAME" doc:"user, where the server asks for one beside the shared key"`
-	Password        settings.Secret `env:"FLUENTD_PASSWORD" secret:"true" doc:"the user's password"`
-	TLS             bool            `env:"FLUENTD_TLS" envDefault:"false" doc:"whether to speak TLS; an address with tls:// says so, too"`
+	Addresses       []string        `env:"FLUENTD_ADDRESS" doc:"Servers: host:port, tcp://host:port, tls://host:port or unix:///path; several, separated by commas, take turns. The default port is 24224"`
+	Tag             string          `env:"FLUENTD_TAG" envDefault:"{target}" doc:"Tag of the records; {target}, {declaration} and {TAG} stand for the record's values"`
+	Ack             bool            `env:"FLUENTD_ACK" envDefault:"true" doc:"Require acknowledgements. false loses what is in flight when a server dies"`
+	Timeout         time.Duration   `env:"FLUENTD_ACK_TIMEOUT" envDefault:"60s" doc:"Timeout of an acknowledgement"`
+	Compression     string          `env:"FLUENTD_COMPRESSION" envDefault:"none" doc:"Compression: none or gzip"`
+	SubSecond       bool            `env:"FLUENTD_SUB_SECOND" envDefault:"true" doc:"Send times with nanoseconds; false is for servers before Fluentd 0.14"`
+	SharedKey       settings.Secret `env:"FLUENTD_SHARED_KEY" secret:"true" doc:"Shared key, if the server asks for one"`
+	Self            string          `env:"FLUENTD_SELF_HOSTNAME" doc:"Own name beside the shared key; by default the host's. It must differ from the server's"`
+	Username        string          `env:"FLUENTD_USERNAME" doc:"User, if the server asks for one beside the shared key"`
+	Password        settings.Secret `env:"FLUENTD_PASSWORD" secret:"true" doc:"Password of the user"`
+	TLS             bool            `env:"FLUENTD_TLS" envDefault:"false" doc:"Use TLS; so does an address with tls://"`
 	secure.Settings `envPrefix:"FLUENTD_"`
 }
 
