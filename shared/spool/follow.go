@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -65,13 +66,14 @@ func (l *Log) Refresh() error {
 	if err != nil {
 		return err
 	}
+	last := max(len(*l.segments.Load())-1, 0)
 	if !dir.ModTime().Equal(l.followed.dirTime) || time.Since(dir.ModTime()) < racyTime || ended {
 		if err := l.list(); err != nil {
 			return err
 		}
 		l.followed.dirTime = dir.ModTime()
 	}
-	if err := l.grow(); err != nil {
+	if err := l.grow(last); err != nil {
 		return err
 	}
 	if err := l.refreshLosses(); err != nil {
@@ -113,21 +115,17 @@ func (l *Log) list() error {
 	return nil
 }
 
-// grow takes in what the writer has appended to segments. All but the last are full, but may not have been when they were
-// looked at last. Under maintMu.
-func (l *Log) grow() error {
-	segs := *l.segments.Load()
-	for i := len(segs) - 1; i >= 0; i-- {
-		st, err := os.Stat(segs[i].name)
+// grow takes in what the writer has appended to segments from the one with that index on, which was the last one when they
+// were looked at last: those before it were full. Under maintMu.
+func (l *Log) grow(from int) error {
+	for _, g := range (*l.segments.Load())[from:] {
+		st, err := os.Stat(g.name)
 		if err != nil {
 			return err
 		}
-		old := segs[i].size.Load()
-		if st.Size() > old {
+		if old := g.size.Load(); st.Size() > old {
 			l.addStored(roundUp(st.Size()) - roundUp(old))
-			segs[i].size.Store(st.Size())
-		} else if i < len(segs)-1 {
-			break
+			g.size.Store(st.Size())
 		}
 	}
 	return nil
@@ -146,6 +144,7 @@ func (l *Log) refreshLosses() error {
 	if st.ModTime().Equal(l.followed.lossed) && time.Since(st.ModTime()) >= racyTime && !l.hasMarker(endedName) {
 		return nil
 	}
+	known := *l.sharedGaps.Load()
 	if err := l.readLosses(); err != nil {
 		return err
 	}
@@ -154,8 +153,23 @@ func (l *Log) refreshLosses() error {
 	segs := *l.segments.Load()
 	if n := len(gaps); n > 0 && !l.hasMarker(endedName) && (len(segs) == 0 || segs[len(segs)-1].base < gaps[n-1].to) {
 		gaps = gaps[:n-1]
-		l.sharedGaps.Store(&gaps)
+		l.followed.lossed = time.Time{} // to be read again, though the file may not change
 	}
+	gaps = append(forgotten(known, gaps), gaps...)
+	l.sharedGaps.Store(&gaps)
 	l.dropPassedGaps()
 	return nil
+}
+
+// forgotten are the gaps that are known and that the writer does not list any more, because they lie before all that it
+// lists.
+func forgotten(known, listed []gap) []gap {
+	if len(listed) == 0 {
+		return slices.Clone(known)
+	}
+	n := 0
+	for n < len(known) && known[n].to <= listed[0].from {
+		n++
+	}
+	return slices.Clone(known[:n])
 }

@@ -340,8 +340,14 @@ func (l *Log) Sync() error {
 	return nil
 }
 
-// isGone reports whether a segment was given back in the meantime.
-func (l *Log) isGone(g *segment) bool { return !slices.Contains(*l.segments.Load(), g) }
+// isGone reports whether a segment was given back in the meantime, maybe by a reader in another process.
+func (l *Log) isGone(g *segment) bool {
+	if !slices.Contains(*l.segments.Load(), g) {
+		return true
+	}
+	_, err := os.Stat(g.name)
+	return l.spool.opt.Role == Writer && missing(err)
+}
 
 // storeManifest writes the manifest and makes the log's directory durable. Under maintMu.
 func (l *Log) storeManifest() error {

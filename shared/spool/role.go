@@ -250,12 +250,23 @@ func (l *Log) readLosses() error {
 	return nil
 }
 
-// maxLosses bounds the writer's list. Older losses become one, of which the size is not exact any more.
-const maxLosses = 24
+// maxLosses bounds the writer's list. A reader that is not running for so many losses finds the oldest as holes of unknown
+// size.
+const maxLosses = 1024
 
-// writeLosses persists what the writer could not store, also what it is losing now.
+// writeLosses persists what the writer could not store, also what it is losing now. Of what lies before the first segment
+// the reader has no need any more: it has removed what was behind it.
 func (l *Log) writeLosses() error {
 	gaps := *l.sharedGaps.Load()
+	if segs := *l.segments.Load(); len(segs) > 0 {
+		first := slices.IndexFunc(gaps, func(g gap) bool { return g.to >= segs[0].base })
+		if first < 0 {
+			first = len(gaps)
+		}
+		kept := gaps[first:]
+		l.sharedGaps.Store(&kept)
+		gaps = kept
+	}
 	if open := l.published.Load(); open != nil {
 		gaps = append(slices.Clip(gaps), *open)
 	}
