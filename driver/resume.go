@@ -5,10 +5,8 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +27,6 @@ func (s *sessions) resume() {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("part of the spool is damaged; what it holds is delivered without its tags", "error", err)
 	}
-	checkpoints := s.allCheckpoints()
 	dir, lost := engineFIFOs, 0
 	for _, found := range stored {
 		m, err := decodeManifest(found.Manifest)
@@ -39,7 +36,7 @@ func (s *sessions) resume() {
 		} else {
 			dir = filepath.Dir(m.File)
 		}
-		if err := s.resumeOne(found, m, checkpoints[found.Key]); err != nil {
+		if err := s.resumeOne(found, m); err != nil {
 			s.log.Error("failed to resume a stream of an earlier process", "stream", found.Key, "error", err)
 		}
 	}
@@ -51,20 +48,11 @@ func (s *sessions) resume() {
 	}
 }
 
-func (s *sessions) resumeOne(found spool.Stored, m *containerManifest, checkpoints map[string]int64) error {
-	o := s.logOptions(m, checkpoints)
-	if m.File == "" { // a stand-in does not know the names of the declarations: nothing is delivered twice to any
-		if positions := slices.Collect(maps.Values(checkpoints)); len(positions) > 0 {
-			for name := range o.Views {
-				o.Views[name] = slices.Min(positions)
-			}
-		}
-	}
-	l, err := s.spool.Resume(found.Key, o)
+func (s *sessions) resumeOne(found spool.Stored, m *containerManifest) error {
+	l, err := s.spool.Resume(found.Key, s.logOptions(found.Key, m))
 	if err != nil {
 		return err
 	}
-	s.storeTakenOver(l, o)
 	if !found.Ended {
 		s.resumeCapture(l, m)
 	}

@@ -98,7 +98,7 @@ func open(environ map[string]string, status string) (*driver, error) {
 	d.spool = spool.Open(spool.Options{
 		Dir: filepath.Join(d.delivery.StateDir, "streams"), MaxBytes: s.SpoolMaxBytes,
 		MinFree: s.SpoolMinFree, SyncInterval: s.SyncInterval, Log: d.log,
-		Evicted: func(l *spool.Log, _ spool.Evicted) { d.sessions.detach(l) },
+		Evicted: func(l *spool.Log, _ spool.Evicted) { d.sessions.routes.Detach(l) },
 	})
 	return d, nil
 }

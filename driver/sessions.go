@@ -17,8 +17,8 @@ import (
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/capture"
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/manifest"
-	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
@@ -34,14 +34,14 @@ const (
 // manifest, and ends with StopLogging, or when the FIFO's writer is gone.
 type sessions struct {
 	*driver
+	routes  *deliver.Spooled
 	dialect *declare.Dialect
 	host    string
 
 	resumed chan struct{} // closed once all that an earlier process left is under capture again
 
-	mu     sync.Mutex                           // guards the fields below, and the sessions in active
-	active map[string]*session                  // by the FIFO's name, which the engine makes at random
-	feeds  map[string]map[string]*pipeline.Feed // by the log's key and view; those that are not done
+	mu     sync.Mutex          // guards the fields below, and the sessions in active
+	active map[string]*session // by the FIFO's name, which the engine makes at random
 }
 
 // session is one FIFO. capture is nil before the FIFO is open, which it can't be while the process has no descriptor left.
@@ -58,8 +58,8 @@ type session struct {
 }
 
 func newSessions(d *driver) *sessions {
-	return &sessions{driver: d, dialect: d.delivery.Dialect(), host: d.settings.HostName(),
-		resumed: make(chan struct{}), active: map[string]*session{}, feeds: map[string]map[string]*pipeline.Feed{}}
+	return &sessions{driver: d, routes: d.delivery.Spooled(deliver.Frames, d.settings.PartialTimeout), dialect: d.delivery.Dialect(), host: d.settings.HostName(),
+		resumed: make(chan struct{}), active: map[string]*session{}}
 }
 
 // Start implements plugin.Logs. It is done when the manifest is durable and the FIFO is being read.
@@ -118,11 +118,12 @@ func (s *sessions) begin(name string, one *session, m *containerManifest) error 
 	if err != nil {
 		return err
 	}
-	options := s.logOptions(m, nil)
-	l, err := s.spool.Create(manifest.Key(m.Container, m.Started), encoded, options)
+	key := manifest.Key(m.Container, m.Started)
+	l, err := s.spool.Create(key, encoded, s.logOptions(key, m))
 	for errors.Is(err, spool.ErrExists) { // the clock was set back
 		m.Started = m.Started.Add(time.Nanosecond)
-		l, err = s.spool.Create(manifest.Key(m.Container, m.Started), encoded, options)
+		key = manifest.Key(m.Container, m.Started)
+		l, err = s.spool.Create(key, encoded, s.logOptions(key, m))
 	}
 	if err != nil {
 		return err

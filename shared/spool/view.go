@@ -259,5 +259,11 @@ func (v *View) fillHoles(segs []*segment, end int64) {
 	}
 }
 
+// TookOver reports whether the view had no checkpoint and begins where another reader of its group was, and where that is.
+func (v *View) TookOver() (at int64, ok bool) {
+	at = v.released.Load()
+	return at, v.fromStart() && at > 0
+}
+
 // fromStart reports whether the view was opened without a checkpoint.
 func (v *View) fromStart() bool { return v.log.opt.Views[v.name] < 0 }
