@@ -18,8 +18,8 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// declared puts a set of declarations into effect. What is wrong with some keeps none of the others from it.
-func (c *sidecar) declared(set declare.Set) {
+// applyDeclarations puts a set of declarations into effect. Errors in some do not affect the others.
+func (c *sidecar) applyDeclarations(set declare.Set) {
 	problems := deliver.Problems(set, "")
 	labels, err := c.labelTags()
 	if err != nil {
@@ -44,17 +44,17 @@ func (c *sidecar) declared(set declare.Set) {
 	c.mu.Lock()
 	c.wanted = wanted
 	c.mu.Unlock()
-	// The empty ID is that of earlier versions' positions.
+	// The empty ID keeps the positions of earlier versions valid.
 	pod := tail.Origin{Root: find.Host(), Selections: selections, DeleteAfter: c.settings.DeleteAfter}
 	for _, err := range c.tailer.Put(pod) {
 		problems = append(problems, telemetry.Problem{Key: err.Selection, Message: err.Pattern + ": " + err.Err.Error()})
 	}
-	c.note(problems)
-	c.log.Info("declarations are in effect", "declarations", len(selections), "problems", len(problems))
+	c.setProblems(problems)
+	c.log.Info("declarations applied", "selections", len(selections), "problems", len(problems))
 }
 
-// note keeps what is wrong for the status, and says what of it is new.
-func (c *sidecar) note(problems []telemetry.Problem) {
+// setProblems stores the problems for the status, and logs the new ones.
+func (c *sidecar) setProblems(problems []telemetry.Problem) {
 	c.mu.Lock()
 	before := c.problems
 	c.problems = problems
@@ -63,14 +63,14 @@ func (c *sidecar) note(problems []telemetry.Problem) {
 		switch {
 		case slices.Contains(before, p):
 		case p.Warning:
-			c.log.Warn("declaration", "key", p.Key, "warning", p.Message)
+			c.log.Warn("warning about a declaration", "key", p.Key, "reason", p.Message)
 		default:
-			c.log.Error("declaration is wrong", "key", p.Key, "error", p.Message)
+			c.log.Error("invalid declaration ignored", "key", p.Key, "error", p.Message)
 		}
 	}
 }
 
-// labelTags are the Pod's labels that were chosen to be tags.
+// labelTags returns the Pod's labels that REMORA_LABEL_TAGS selects.
 func (c *sidecar) labelTags() ([]record.Tag, error) {
 	if c.settings.Labels == "" || len(c.settings.LabelTags) == 0 {
 		return nil, nil
@@ -92,14 +92,14 @@ func (c *sidecar) labelTags() ([]record.Tag, error) {
 	return tags, nil
 }
 
-// delivered is a declaration, and the tags that all have in common.
+// delivered is a declaration, with the tags that all declarations share.
 type delivered struct {
 	declaration declare.Declaration
 	labels      []record.Tag
 }
 
-// selectionsOf returns what the tailer must follow for a declaration, one for each of its paths. labels are tags for all
-// of them.
+// selectionsOf returns the tailer's selections for a declaration, one for each of its paths. labels are tags that all
+// declarations share.
 func (c *sidecar) selectionsOf(d declare.Declaration, labels []record.Tag) (all []tail.Selection, err error) {
 	version, err := json.Marshal(struct {
 		Declaration declare.Declaration

@@ -28,9 +28,9 @@ const (
 	nothingLeft = "nothing is left"
 )
 
-// drain reads every file up to the end that it has now, an unterminated last line included, and waits for all of that to
-// be acknowledged, up to timeout. What an application that runs on writes meanwhile is left to the next start. The error
-// names what is left, in one line.
+// drain reads every file up to its present end, including an unterminated last line, and waits up to timeout until all of
+// it is acknowledged. What a running application writes meanwhile is left to the next start. The error names what is left,
+// in one line.
 func (c *sidecar) drain(timeout time.Duration) error {
 	c.draining.Lock()
 	defer c.draining.Unlock()
@@ -76,12 +76,12 @@ func (c *sidecar) unfinished() (left []remainder) {
 	return left
 }
 
-// unreadable lists files that are declared and can't be opened, so that it is not known what is in them.
+// unreadable returns declared files that can't be opened.
 func (c *sidecar) unreadable() (left []remainder) {
 	for _, t := range c.tailer.Problems() {
 		info, err := os.Lstat(t.Path)
 		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
-			continue // gone, or nothing that is read
+			continue // gone, or not a file that is ever read
 		}
 		f, err := os.Open(t.Path)
 		if err != nil {
@@ -93,7 +93,7 @@ func (c *sidecar) unreadable() (left []remainder) {
 	return left
 }
 
-// describe names what is left, in one line: so many files and bytes, some of which are named.
+// describe names what is left in one line: the number of bytes and files, and the names of some.
 func describe(files int, bytes int64, some []remainder) string {
 	var names []string
 	for _, r := range some[:min(len(some), maxNamed)] {
@@ -109,10 +109,10 @@ func describe(files int, bytes int64, some []remainder) string {
 	return fmt.Sprintf("%d bytes of %d files: %s", bytes, files, strings.Join(names, ", "))
 }
 
-// serveDrain answers the drain command. The sidecar follows its files as before when it has drained, until SIGTERM.
+// serveDrain answers the drain command. After a drain the sidecar follows its files again.
 func (c *sidecar) serveDrain() net.Listener {
 	path := filepath.Join(c.settings.StateDir, drainSocket)
-	_ = os.Remove(path) // left by a process that was killed: the checkpoints' lock says that there is no other
+	_ = os.Remove(path) // left by a killed process: the state directory's lock excludes a running one
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		c.log.Warn("failed to listen for the drain command; SIGTERM drains as well", "error", err)
@@ -137,7 +137,7 @@ func (c *sidecar) answerDrain(conn net.Conn) {
 		answer = err.Error()
 	}
 	c.tailer.Resume()
-	_, _ = fmt.Fprintln(conn, answer) // whoever asked may be gone
+	_, _ = fmt.Fprintln(conn, answer) // the client may be gone
 }
 
 // askDrain asks the running sidecar to drain, and waits.

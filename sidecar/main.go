@@ -19,7 +19,7 @@ import (
 
 var version = "devel" // set by the linker
 
-// cli is the command line. All settings come from the environment, since that is what a Pod says of its containers.
+// cli is the command line. All settings come from the environment, which a Pod sets for its containers.
 type cli struct {
 	Run     runCommand             `cmd:"" default:"1" help:"Run the sidecar (default)."`
 	Drain   drainCommand           `cmd:"" help:"Flush the running sidecar, including unterminated lines, and wait (for preStop hooks)."`
@@ -31,12 +31,12 @@ type cli struct {
 
 const description = `Remora, the sidecar: tails the files that the applications of a Pod write to a shared volume, and delivers them.
 
-What to collect is declared by variables, aliyun_logs_NAME=/logs/*.log, by a file in YAML (REMORA_CONFIG), or by
-annotations of the Pod (REMORA_ANNOTATIONS); explain tells what comes of them. SIGTERM makes it read every file to its
-end, deliver that within REMORA_DRAIN_TIMEOUT, and end.
+Declare what to collect by variables (aliyun_logs_NAME=/logs/*.log), a YAML file (REMORA_CONFIG), or annotations of the Pod
+(REMORA_ANNOTATIONS). The command explain shows the result. On SIGTERM the sidecar reads every file to its end, delivers
+that within REMORA_DRAIN_TIMEOUT, and exits.
 
-Exit status: 0 success, and nothing was left to deliver; 1 it could not be done; 2 the command line or a setting is
-wrong; 3 something was left to deliver, which the next start goes on with.`
+Exit status: 0 success, everything delivered; 1 the command failed; 2 the command line or a setting is wrong; 3 not
+everything was delivered in time, the next start resumes there.`
 
 func main() {
 	ofPilot := append(pilot.Adopt(), pilot.UnusedFiles()...)
@@ -65,7 +65,7 @@ func (r *runCommand) Run() error {
 
 type drainCommand struct{}
 
-// Run waits until the sidecar that shares the state directory has delivered what there is.
+// Run waits until the sidecar with the same state directory has drained.
 func (*drainCommand) Run(k *kong.Context) error {
 	var s processSettings
 	if err := deliver.Load(config.Environ(), &s.Common, &s.Sidecar, &s.Pod); err != nil {

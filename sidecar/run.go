@@ -20,29 +20,29 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// processSettings is what the process was set to.
+// processSettings are the settings of the process.
 type processSettings struct {
 	config.Common
 	config.Sidecar
 	Pod origin.Pod
 }
 
-// sidecar is the process, wired.
+// sidecar is the process.
 type sidecar struct {
 	settings processSettings
 	log      *slog.Logger
 	delivery *deliver.Delivery
 	tailer   *tail.Tailer
-	begun    atomic.Bool // the tailer runs
-	draining sync.Mutex  // one drain after the other
+	tailing  atomic.Bool // the tailer runs
+	draining sync.Mutex  // serialises drains
 
 	mu       sync.Mutex
 	problems []telemetry.Problem  // of the declarations
 	wanted   map[string]delivered // by declaration
 }
 
-// run tails until ctx ends, and drains. variables are environ as the system gives it, with the order that declarations
-// have there; warnings are logged. Nothing of it waits for a backend.
+// run tails until ctx ends, and drains. variables are environ in the system's order, which decides between equal names.
+// warnings are logged. It never waits for a backend.
 func run(ctx context.Context, environ map[string]string, variables []string, warnings ...string) error {
 	c, err := open(environ)
 	if err != nil {
@@ -60,10 +60,10 @@ func run(ctx context.Context, environ map[string]string, variables []string, war
 	var work sync.WaitGroup
 	declared := make(chan struct{})
 	work.Go(func() { c.watch(tailing, variables, declared) })
-	<-declared // so that even a sidecar that is to end, or to drain, at once knows what it has to deliver
+	<-declared // so that a sidecar that must stop or drain at once knows what to deliver
 	drains := c.serveDrain()
 	<-ctx.Done()
-	c.log.Info("stopping: delivering what is left", "timeout", c.settings.DrainTimeout)
+	c.log.Info("stopping, draining", "timeout", c.settings.DrainTimeout)
 	err = c.drain(c.settings.DrainTimeout)
 	stopTailing()
 	work.Wait()
@@ -75,7 +75,7 @@ func run(ctx context.Context, environ map[string]string, variables []string, war
 	return errors.Join(err, c.delivery.Close())
 }
 
-// open reads the settings and opens what the process keeps on disk.
+// open loads the settings and opens the process's state.
 func open(environ map[string]string) (*sidecar, error) {
 	var s processSettings
 	var batching pipeline.Config
@@ -104,15 +104,14 @@ func (c *sidecar) newTailer() (*tail.Tailer, error) {
 	})
 }
 
-// watch follows the files of what is declared, and the declarations. The tailer runs from the first set of them on, when
-// it closes declared.
+// watch applies the declarations and each change of them. The first time it starts the tailer and closes declared.
 func (c *sidecar) watch(ctx context.Context, variables []string, declared chan<- struct{}) {
 	var tailing sync.WaitGroup
 	defer tailing.Wait()
 	sources := declare.Sources{Env: variables, ConfigFile: c.settings.ConfigFile, AnnotationsFile: c.settings.Annotations}
 	c.delivery.Dialect().Watch(ctx, sources, func(set declare.Set) {
-		c.declared(set)
-		if !c.begun.Swap(true) {
+		c.applyDeclarations(set)
+		if !c.tailing.Swap(true) {
 			c.delivery.Ready()
 			tailing.Go(func() { c.tailer.Run(ctx) })
 			close(declared)
@@ -120,7 +119,7 @@ func (c *sidecar) watch(ctx context.Context, variables []string, declared chan<-
 	})
 }
 
-// report adds to a snapshot what the sidecar knows.
+// report adds the sidecar's part to a snapshot.
 func (c *sidecar) report(s *telemetry.Snapshot) {
 	c.mu.Lock()
 	s.Problems = append(s.Problems, c.problems...)

@@ -37,7 +37,7 @@ type exitError struct {
 func (e exitError) ExitCode() int { return e.code }
 func (e exitError) Unwrap() error { return e.error }
 
-// WithCode returns err with the exit code that Main ends the process with; nil stays nil.
+// WithCode returns err with an exit code for Main. A nil error stays nil.
 func WithCode(err error, code int) error {
 	if err == nil {
 		return nil
@@ -60,7 +60,7 @@ type Program struct {
 	Vars kong.Vars
 }
 
-// Main parses the process's arguments into cli, a kong struct, runs the command that they name and exits with its code.
+// Main parses the process's arguments into cli, a kong struct, runs the chosen command and exits with its code.
 func (p Program) Main(cli any) {
 	os.Exit(p.run(cli, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -75,7 +75,7 @@ func (p Program) run(cli any, args []string, stdout, stderr io.Writer) int {
 	return p.fail(ctx.Run(), stderr)
 }
 
-// fail prints err, if it is one, and returns its exit code.
+// fail prints err unless it is nil, and returns its exit code.
 func (p Program) fail(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
@@ -88,8 +88,8 @@ func (p Program) fail(err error, stderr io.Writer) int {
 	return ExitFailure
 }
 
-// Load fills each of parts, pointers to structs of settings, from environ. Its error names everything that is wrong, by
-// variable and reason, and exits with ExitUsage.
+// Load fills each of parts, pointers to structs of settings, from environ. Its error lists every invalid variable with the
+// reason, and exits with ExitUsage.
 func Load(environ map[string]string, parts ...any) error {
 	return WithCode(config.Load(environ, parts...), ExitUsage)
 }
@@ -99,8 +99,8 @@ func Signals() (ctx context.Context, stop context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 }
 
-// Settle tunes a process that will run for long: the garbage collector now, and the program's memory once the start is
-// over. stop calls the second off.
+// Settle tunes a long-running process: the garbage collector now, and the program's memory when the start is over. stop
+// cancels the latter.
 func Settle(environ map[string]string, log *slog.Logger) (stop func() bool) {
 	tuneMemory(environ, log)
 	return forgetStartup(log)

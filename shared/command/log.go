@@ -10,8 +10,8 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 )
 
-// Logger returns Remora's own log, in the level and format that c sets. Errors go to errors, everything else to others:
-// the engine takes all that a plugin writes to stderr for an error. Elsewhere both are stderr.
+// Logger returns Remora's own log with the level and format in c. Errors go to errors, everything else to others: the engine
+// logs whatever a plugin writes to stderr as an error. In other processes both are stderr.
 func Logger(c *config.Common, others, errors io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // checked by Check

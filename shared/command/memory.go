@@ -12,14 +12,12 @@ import (
 	"strings"
 )
 
-// gcPercent is how much garbage may gather, in percent of what is in use, before it is collected; Go's default is 100.
-// Batches are used again and records cost no allocation, so that there is little to collect, and the memory is better
-// left to the applications.
+// gcPercent is GOGC; Go's default is 100. Batches are reused and records cost no allocation, so there is little garbage,
+// and the memory is better left to the applications.
 const gcPercent = 50
 
-// tuneMemory sets the garbage collector for a process that is a guest on its machine, and makes it respect the cgroup's
-// limit, a tenth of which is left to what it does not see. What GOGC and GOMEMLIMIT say has been obeyed by the runtime
-// already and stands.
+// tuneMemory sets the garbage collector's target and a memory limit of nine tenths of the cgroup's; the rest is for memory
+// that Go does not count. It leaves GOGC and GOMEMLIMIT alone if they are set.
 func tuneMemory(environ map[string]string, log *slog.Logger) {
 	if environ["GOGC"] == "" {
 		debug.SetGCPercent(gcPercent)
@@ -37,7 +35,7 @@ func tuneMemory(environ map[string]string, log *slog.Logger) {
 	}
 }
 
-// cgroupLimit is the least memory limit of the process's cgroup and those above it, math.MaxInt64 where there is none.
+// cgroupLimit returns the smallest memory limit of the process's cgroup and its parents, math.MaxInt64 if there is none.
 // groups is /proc/self/cgroup: lines of number:controllers:path (cgroups(7)), with no controllers for version 2.
 func cgroupLimit(groups string, read func(string) ([]byte, error)) int64 {
 	least := int64(math.MaxInt64)
@@ -53,8 +51,8 @@ func cgroupLimit(groups string, read func(string) ([]byte, error)) int64 {
 			}
 			root, file = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
 		}
-		// Inside of a container the path may be the host's, while what is mounted begins at the container's own group:
-		// going up ends there.
+		// Inside a container the path may be the host's, while the mounted hierarchy begins at the container's own group:
+		// walking up finds it.
 		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
 			if text, err := read(path.Join(root, dir, file)); err == nil {
 				if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {

@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startup is how long after its start a process is taken to have done what it does only once.
+// startup is how long after its start a process has finished what it does only once.
 const startup = 10 * time.Second
 
-// forgetStartup unmaps, a while after the start, the program's own pages. Most of them only the start needed:
-// initialisers of packages, the command line, reflection over settings. Each page that is still in use comes back from
-// the page cache with a fault of a microsecond or less. stop calls it off.
+// forgetStartup unmaps the program's own pages a while after the start. Most were needed by the start only: package
+// initialisers, the command line, reflection over settings. A page that is still needed comes back from the page cache
+// with a fault of at most a microsecond. stop cancels it.
 func forgetStartup(log *slog.Logger) (stop func() bool) {
 	return time.AfterFunc(startup, func() {
 		if err := unmapProgram(); err != nil {
@@ -49,11 +49,11 @@ func unmapProgram() error {
 	return errors.Join(failed...)
 }
 
-// mapping is a range of addresses; to lies behind it.
+// mapping is the range of addresses [from, to).
 type mapping struct{ from, to uintptr }
 
-// unwritten finds those mappings of the file among smaps (proc_pid_smaps(5)) that can't be written to and never were:
-// a page that was, by a debugger or by relocation, is anonymous, and would be lost.
+// unwritten returns the mappings of the file in smaps (proc_pid_smaps(5)) that are read-only and were never written to. A
+// page that was, by a debugger or by relocation, is anonymous and would be lost.
 func unwritten(smaps, file string) (found []mapping) {
 	var m mapping
 	candidate := false

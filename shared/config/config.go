@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config holds what Remora can be set to by its environment: one struct a part, whose tags are the table of
-// settings in the README. Outputs have theirs beside their code.
+// Package config holds the settings of Remora's processes: structs whose tags name the variables and document them in
+// docs/settings.md. The outputs' settings are in their own packages.
 package config
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Common is what both modes can be set to.
+// Common are the settings of all ways in.
 type Common struct {
 	Prefix         string   `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
 	TagsFrom       []string `env:"REMORA_TAGS_FROM" envDefault:"POD_*,NODE_NAME,HOST_IP" doc:"Variables of the environment that annotations may use as tags; names with *, separated by commas"`
@@ -33,7 +33,7 @@ type Common struct {
 	LogFormat      string   `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"Format of Remora's own log: text or json"`
 }
 
-// Driver is what the plugin can be set to beside that.
+// Driver are the plugin's settings besides Common.
 type Driver struct {
 	Outputs         []string      `env:"LOGGING_OUTPUT" envDefault:"file" doc:"Outputs that records go to, separated by commas"`
 	DefaultTarget   string        `env:"REMORA_DEFAULT_TARGET" envDefault:"docker" doc:"Target of containers that declare none"`
@@ -50,7 +50,7 @@ type Driver struct {
 	HistoryBytes    int64         `env:"REMORA_HISTORY_BYTES" envDefault:"67108864" doc:"Delivered bytes kept per container for docker logs"`
 }
 
-// Sidecar is what the sidecar can be set to beside that.
+// Sidecar are the sidecar's settings besides Common.
 type Sidecar struct {
 	Outputs       []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"Outputs that records go to, separated by commas"`
 	StateDir      string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the checkpoints. Keep it on a volume to resume after a restart"`
@@ -67,14 +67,14 @@ type Sidecar struct {
 	DrainTimeout  time.Duration `env:"REMORA_DRAIN_TIMEOUT" envDefault:"25s" doc:"How long SIGTERM waits until everything is acknowledged"`
 }
 
-// Status is what finds a running process's status: a part of what the process itself was set to.
+// Status are the settings that tell where a running process serves its status.
 type Status struct {
 	Listen   string `env:"REMORA_LISTEN"`
 	StateDir string `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora"`
 }
 
-// Load fills each of parts, pointers to the structs of this package or others like them, from environ. Everything that is
-// wrong is reported at once, by variable and reason.
+// Load fills each of parts, pointers to structs of settings, from environ. Its error lists every invalid variable with the
+// reason.
 func Load(environ map[string]string, parts ...any) error {
 	var wrong []error
 	for _, p := range parts {
@@ -83,8 +83,8 @@ func Load(environ map[string]string, parts ...any) error {
 	return errors.Join(wrong...)
 }
 
-// LoadValid fills parts as Load does, and where something is wrong as if what is wrong were not set: a process that must
-// stay up runs with defaults in its place. It returns the error of Load.
+// LoadValid fills parts like Load, with defaults in place of invalid values, for a process that must stay up. It returns
+// the error of Load.
 func LoadValid(environ map[string]string, parts ...any) error {
 	err := Load(environ, parts...)
 	if err == nil {
@@ -96,8 +96,7 @@ func LoadValid(environ map[string]string, parts ...any) error {
 	return err
 }
 
-// loadValid tries each variable of part by itself, so that it depends on no wording of errors. Where those that are right
-// by themselves don't fit together, all of them are left out.
+// loadValid validates each variable of part by itself. If the valid ones don't fit together, it uses defaults for all.
 func loadValid(environ map[string]string, part any) {
 	kind := reflect.TypeOf(part).Elem()
 	valid := maps.Clone(environ)
@@ -116,7 +115,7 @@ func loadValid(environ map[string]string, part any) {
 	reflect.ValueOf(part).Elem().Set(fresh.Elem())
 }
 
-// Environ is the process's environment as a map.
+// Environ returns the process's environment as a map.
 func Environ() map[string]string {
 	all := map[string]string{}
 	for _, kv := range os.Environ() {
@@ -127,14 +126,13 @@ func Environ() map[string]string {
 	return all
 }
 
-// OutputNames are the names in LOGGING_OUTPUT. Which names are known is for the caller of Load to say, so that this
-// package links no backend.
+// OutputNames returns the names in LOGGING_OUTPUT. Callers of Load validate them, so that this package links no backend.
 func (d *Driver) OutputNames() []string { return d.Outputs }
 
-// OutputNames are the names in LOGGING_OUTPUT.
+// OutputNames returns the names in LOGGING_OUTPUT.
 func (s *Sidecar) OutputNames() []string { return s.Outputs }
 
-// CheckOutputs trims the names in place, and refuses those that are not among known and those that come twice.
+// CheckOutputs trims the names in place, and returns an error for unknown and repeated ones.
 func CheckOutputs(names, known []string) error {
 	seen := map[string]bool{}
 	for i, name := range names {
@@ -206,11 +204,10 @@ func oneOf(name, value string, known ...string) error {
 	return nil
 }
 
-// Socket is the Unix socket on which the process serves its status in any case.
+// Socket is the Unix socket on which the process always serves its status.
 func (s *Status) Socket() string { return filepath.Join(s.StateDir, "status.sock") }
 
-// ListenAddress is where the process serves its status beside Socket: a network and an address, as net.Listen takes them.
-// It is Socket itself where nothing else is set.
+// ListenAddress is the network and address of REMORA_LISTEN, as for net.Listen; Socket if that is not set.
 func (s *Status) ListenAddress() (network, address string) {
 	if path, ok := strings.CutPrefix(s.Listen, "unix:"); ok {
 		return "unix", path
@@ -221,7 +218,7 @@ func (s *Status) ListenAddress() (network, address string) {
 	return "unix", s.Socket()
 }
 
-// HostName is the tag host.
+// HostName returns the value of the tag host.
 func (c *Common) HostName() string {
 	if c.Host != "" {
 		return c.Host

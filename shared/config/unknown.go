@@ -17,9 +17,9 @@ type Misspelt struct {
 	Near string // the setting that was probably meant; empty if none is near
 }
 
-// Unknown returns the variables in environ that are no settings of sections though they look like it: all others that
-// begin with REMORA_ or LOGGING_, and those that begin like an output's settings (KAFKA_…) and differ little from one of
-// them. What Kubernetes derives of Services is not among them, nor are variables without a value.
+// Unknown returns the variables in environ that look like settings but are not in sections: those that begin with REMORA_
+// or LOGGING_, and near misses that begin like an output's settings (KAFKA_…). It skips empty variables and those that
+// Kubernetes derives from Services.
 func Unknown(environ map[string]string, sections []settings.Section) []Misspelt {
 	known, prefixes := map[string]bool{}, map[string]bool{}
 	for _, section := range sections {
@@ -51,8 +51,7 @@ func Unknown(environ map[string]string, sections []settings.Section) []Misspelt 
 	return unknown
 }
 
-// others are variables that are read by somebody else: Go's HTTP client; REMORA_IMAGE, which an image of ours sets, by the
-// node agent.
+// others are variables with other readers: Go's HTTP client, and the node agent for REMORA_IMAGE, which its image sets.
 var others = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REMORA_IMAGE"}
 
 // isDeclaration reports whether a variable declares a log rather than sets something.

@@ -166,7 +166,7 @@ func (d *Delivery) Start() {
 	d.running.Go(func() { d.Pipeline.Run(ctx) })
 }
 
-// Ready reports to /readyz that all that was there at the start is being collected.
+// Ready makes /readyz answer that everything that existed at the start is being collected.
 func (d *Delivery) Ready() { d.ready.Store(true) }
 
 // Stop ends delivery: batches in flight have a moment to be acknowledged, and checkpoints are stored.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package explain tells what would be collected of a container, a Pod or a Compose file, and what is wrong with what it
-// declares, without collecting anything. It is one command of both binaries.
+// Package explain shows what would be collected from a container, a Pod or a Compose file, and errors in its declarations.
+// It collects nothing. Driver and sidecar have it as a command.
 package explain
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/remora-logs/remora/shared/origin"
 )
 
-// Command is the command's interface. Its Run returns an error that knows its exit status: 1 where a declaration is
-// refused, 2 where the call is wrong or what it names can't be read.
+// Command is the command line. The error of Run has an exit code: 1 if a declaration is refused, 2 if the command line is
+// wrong or its input can't be read.
 type Command struct {
 	Label      []string `placeholder:"KEY=VALUE" sep:"none" help:"A label of the container. Can be repeated."`
 	Env        []string `placeholder:"KEY=VALUE" sep:"none" help:"A variable of the container's or the sidecar's environment. Can be repeated."`
@@ -31,19 +31,19 @@ type Command struct {
 	Prefix     string   `placeholder:"LIST" env:"PILOT_LOG_PREFIX" help:"Prefixes of labels and variables, comma-separated (default: aliyun)."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
 
-	// Outputs are the outputs that a declaration may name; any, where there are none.
+	// Outputs are the outputs that a declaration may name; without any, every name is accepted.
 	Outputs []string `kong:"-"`
 	// Compat is REMORA_COMPAT.
 	Compat string `kong:"-"`
 	// Protected are variables that no declaration may use.
 	Protected []string `kong:"-"`
-	// Options are log-opts that are not declarations, but mean something to the driver.
+	// Options are log-opts of the driver's own, which are not declarations.
 	Options []string `kong:"-"`
-	// CheckOptions returns what is wrong with Options; nil where there are none.
+	// CheckOptions returns the problems of Options; it may be nil.
 	CheckOptions func(options map[string]string) []declare.Problem `kong:"-"`
-	// DefaultTarget is where a container's stdout goes that chose this driver and declares nothing.
+	// DefaultTarget is the target of stdout of a container that chose this driver and declares nothing.
 	DefaultTarget string `kong:"-"`
-	// Host is the engine's address, as DOCKER_HOST has it; empty means DOCKER_HOST itself.
+	// Host is the engine's address in the form of DOCKER_HOST; empty means DOCKER_HOST.
 	Host string `kong:"-"`
 }
 
@@ -52,10 +52,10 @@ func (c *Command) Help() string {
 	return `Example:
   explain --label aliyun.logs.web=stdout --env 'aliyun_logs_access=/logs/*.log'
 
-Nothing is collected. The exit status is 0 where all is well, 1 where a declaration is refused, 2 for a wrong call.`
+Nothing is collected. Exit status: 0 no errors; 1 a declaration is refused; 2 the command line is wrong.`
 }
 
-// status is an error with an exit status.
+// status is an error with an exit code.
 type status struct {
 	error
 	code int
@@ -92,21 +92,21 @@ func (c *Command) Explain(w io.Writer) error {
 	}
 }
 
-// unit is what is read together: one container, or one sidecar.
+// unit is one container or one sidecar, which is read as a whole.
 type unit struct {
-	name     string // the container's, where several are explained
-	prefix   string // what its own environment, or the plugin's settings, have as PILOT_LOG_PREFIX
-	driver   bool   // it chose this log driver: its options count, and its stdout is collected in any case
+	name     string // the container's, if several are explained
+	prefix   string // PILOT_LOG_PREFIX of its own environment or of the plugin
+	driver   bool   // it uses this log driver: its options count, and its stdout is collected in any case
 	input    declare.Input
 	warnings []declare.Problem
 
-	live      bool // of a container that the engine knows: all its options are known
+	live      bool // the engine described it, so that all its options are known
 	logDriver string
 	plugin    pluginSettings
 	container origin.Container
 }
 
-// units reads what the flags name.
+// units reads the containers that the flags name.
 func (c *Command) units() ([]unit, error) {
 	direct := len(c.Label)+len(c.Env)+len(c.Annotation) > 0
 	switch {
@@ -139,7 +139,7 @@ func (c *Command) units() ([]unit, error) {
 	return []unit{u}, err
 }
 
-// pairs reads the values of a repeated flag. As for docker run, the last of equal keys counts.
+// pairs parses the values of a repeated flag. The last of equal keys counts, as for docker run.
 func pairs(flag string, values []string) (map[string]string, error) {
 	m := make(map[string]string, len(values))
 	for _, v := range values {

@@ -15,14 +15,14 @@ import (
 	"github.com/remora-logs/remora/shared/origin"
 )
 
-// pluginSettings is what the engine's plugin was set to, as far as it changes what is collected.
+// pluginSettings are the plugin's settings that change what is collected.
 type pluginSettings struct {
 	prefix, target string
 	outputs        []string
 	readLogs       bool
 }
 
-// askPlugin asks the engine for the settings of the plugin by its name. They are defaults where it can't tell.
+// askPlugin asks the engine for the settings of a plugin. It returns defaults if the engine does not know it.
 func askPlugin(ctx context.Context, host, name string) (s pluginSettings) {
 	var plugin struct{ Settings struct{ Env []string } }
 	if get(ctx, host, (&url.URL{Path: "/plugins/" + name + "/json"}).EscapedPath(), &plugin) != nil {
@@ -44,7 +44,7 @@ func askPlugin(ctx context.Context, host, name string) (s pluginSettings) {
 	return s
 }
 
-// driverWarnings are what the log driver does differently from what is declared for a running container.
+// driverWarnings returns what the log driver does not do of what the container declares.
 func (c *Command) driverWarnings(u unit, set declare.Set) []declare.Problem {
 	if !u.driver {
 		if u.logDriver != "" && len(set.Declarations) > 0 {
@@ -68,7 +68,7 @@ func (c *Command) driverWarnings(u unit, set declare.Set) []declare.Problem {
 	return warnings
 }
 
-// driverNotes is what the log driver does beyond what is declared.
+// driverNotes returns what the log driver does beyond the declarations.
 func driverNotes(u unit, set declare.Set, dialect *declare.Dialect) (notes []string) {
 	isStdout := func(d declare.Declaration) bool { return d.HasStdout() }
 	u.input.DefaultTarget = ""
@@ -86,7 +86,7 @@ func driverNotes(u unit, set declare.Set, dialect *declare.Dialect) (notes []str
 	return notes
 }
 
-// liveUnit is a container as the engine describes it.
+// liveUnit returns the unit of a container that the engine described.
 func liveUnit(i inspection, plugin pluginSettings) unit {
 	u := unit{
 		logDriver: i.HostConfig.LogConfig.Type, driver: IsRemora(i.HostConfig.LogConfig.Type), live: true, plugin: plugin, prefix: plugin.prefix,
@@ -102,5 +102,5 @@ func liveUnit(i inspection, plugin pluginSettings) unit {
 	return u
 }
 
-// targetOf is where undeclared stdout goes.
+// targetOf returns the target of undeclared stdout.
 func (c *Command) targetOf(u unit) string { return cmp.Or(u.plugin.target, c.DefaultTarget) }

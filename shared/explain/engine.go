@@ -19,11 +19,11 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// defaultHost is where Docker's engine listens.
+// defaultHost is the default address of the Docker engine.
 const defaultHost = "unix:///var/run/docker.sock"
 
-// inspection is the part of the engine's answer that is of use (moby, api/types/container, InspectResponse). The rest,
-// with all it may hold, is not even decoded.
+// inspection is the part of the engine's answer that is used (moby, api/types/container, InspectResponse). The rest, which
+// may contain secrets, is not decoded.
 type inspection struct {
 	ID     string `json:"Id"`
 	Name   string
@@ -66,7 +66,7 @@ func IsRemora(driver string) bool {
 	return name == "remora"
 }
 
-// get decodes what the engine answers on its socket.
+// get decodes the engine's answer to a request on its socket.
 func get(ctx context.Context, host, path string, into any) error {
 	socket, ok := strings.CutPrefix(host, "unix://")
 	if !ok {

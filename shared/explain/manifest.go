@@ -14,11 +14,11 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 )
 
-// maxManifest bounds what is read of a file.
+// maxManifest is how much of a file is read.
 const maxManifest = 16 << 20
 
-// readUnits reads the containers of a file: of every Pod and Pod template in its documents, whatever kind holds them, and
-// of every service of a Compose file. A file for REMORA_CONFIG is read as the sidecar would.
+// readUnits reads the containers of a file: those of every Pod and Pod template in its documents, of any kind, and of every
+// service of a Compose file. It reads a file for REMORA_CONFIG as the sidecar does.
 func readUnits(path string, r io.Reader) ([]unit, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxManifest))
 	if err != nil {
@@ -48,7 +48,7 @@ func readUnits(path string, r io.Reader) ([]unit, error) {
 	return units, nil
 }
 
-// collect looks for Pods and services in node. Aliases are left to the decoder, which bounds what they may grow to.
+// collect finds Pods and services in node. The decoder expands aliases, within its own bounds.
 func collect(node *yaml.Node, units *[]unit) error {
 	if node.Kind == yaml.MappingNode {
 		if services := member(node, "services"); services != nil && services.Kind == yaml.MappingNode {
@@ -71,7 +71,7 @@ func collect(node *yaml.Node, units *[]unit) error {
 	return nil
 }
 
-// member is the value of a mapping's key; nil where there is none.
+// member returns the value of a mapping's key, or nil.
 func member(node *yaml.Node, key string) *yaml.Node {
 	if node.Kind != yaml.MappingNode {
 		return nil
@@ -84,7 +84,7 @@ func member(node *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// pod is a Pod or a Pod template (k8s.io/api/core/v1), as far as it declares logs.
+// pod is the part of a Pod or Pod template (k8s.io/api/core/v1) that declares logs.
 type pod struct {
 	Metadata struct {
 		Annotations map[string]string
@@ -103,8 +103,8 @@ type podContainer struct {
 	}
 }
 
-// units are the Pod's containers. Its annotations are read with the environment of the sidecar, as the sidecar does; alone,
-// where there is none.
+// units returns the Pod's containers. Annotations are read together with the environment of the sidecar, as the sidecar
+// does, or alone if there is no sidecar.
 func (p *pod) units() []unit {
 	var units []unit
 	annotations := p.Metadata.Annotations
@@ -133,7 +133,7 @@ func (p *pod) units() []unit {
 	return units
 }
 
-// service is a service of a Compose file, as far as it declares logs.
+// service is the part of a Compose service that declares logs.
 type service struct {
 	Labels, Environment settings
 	Logging             struct {
@@ -173,10 +173,10 @@ func (s *service) unit(name string) unit {
 	return u
 }
 
-// settings are keys and values that Compose takes as a mapping or as a list of key=value.
+// settings are keys and values, which Compose accepts as a mapping or as a list of key=value.
 type settings []declare.Pair
 
-// UnmarshalYAML implements yaml.Unmarshaler. Two dollar signs stand for one, as Compose writes them.
+// UnmarshalYAML implements yaml.Unmarshaler. As in Compose, $$ stands for $.
 func (s *settings) UnmarshalYAML(node *yaml.Node) error {
 	var m map[string]string
 	var list []string

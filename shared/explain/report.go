@@ -16,24 +16,24 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// report is what is explained; its JSON is part of the interface.
+// report is the result. Its JSON form is an interface for programs.
 type report struct {
 	Declarations []declare.Declaration `json:"declarations"`
 	Errors       []problem             `json:"errors"`
 	Warnings     []problem             `json:"warnings"`
-	// Metadata are tags that each record of the container gets.
+	// Metadata are tags of all records of the container.
 	Metadata map[string]string `json:"metadata,omitempty"`
-	// Notes are what is done beyond what is declared.
+	// Notes are what is done beyond the declarations.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// problem is a declare.Problem and where it is, if several containers are explained.
+// problem is a declare.Problem, with its container if several are explained.
 type problem struct {
 	declare.Problem
 	Container string `json:"container,omitempty"`
 }
 
-// add adds set, which is what u declares.
+// add adds set, the declarations of u.
 func (r *report) add(u unit, set declare.Set, dialect *declare.Dialect) {
 	for _, d := range set.Declarations {
 		if d.Container == "" {
@@ -69,7 +69,7 @@ func (r *report) writeJSON(w io.Writer) error {
 	return err
 }
 
-// writeTable writes a table of what is collected, what is done to each log beyond that, and what is wrong.
+// writeTable writes a table of the declarations, and the problems below it.
 func (r *report) writeTable(w io.Writer) error {
 	var b strings.Builder
 	if len(r.Declarations) == 0 {
@@ -96,7 +96,7 @@ func (r *report) table(b *strings.Builder) {
 		if several {
 			cells = slices.Insert(cells, 1, container)
 		}
-		// tabwriter pads the last cell too, where it ends with a tab; a cell that stays empty shows as a dash.
+		// An empty cell is shown as a dash. The last cell has no tab, because tabwriter would pad it.
 		for i, c := range cells {
 			if c == "" {
 				cells[i] = "-"
@@ -111,7 +111,7 @@ func (r *report) table(b *strings.Builder) {
 	t.Flush() // b does not fail
 }
 
-// more is what the other columns don't tell of a declaration.
+// more returns the members of a declaration that have no column.
 func more(d declare.Declaration) string {
 	var parts []string
 	if d.Streams != "" {
@@ -128,7 +128,7 @@ func more(d declare.Declaration) string {
 	return strings.Join(parts, " ")
 }
 
-// list is k=v k=v in the order of the keys, each behind prefix; a blank prefix stands before all of them.
+// list returns k=v k=v, sorted by key, with prefix before each pair. A blank as prefix separates the pairs and comes first.
 func list(prefix string, m map[string]string) string {
 	var b strings.Builder
 	for i, key := range slices.Sorted(maps.Keys(m)) {

@@ -5,7 +5,7 @@ package near
 
 import "strings"
 
-// DidYouMean is a half sentence that proposes the nearest of words, or nothing where none is near.
+// DidYouMean returns "; did you mean WORD?" for the nearest of words, or "" if none is near.
 func DidYouMean(word string, words []string) string {
 	if w := Nearest(word, words); w != "" {
 		return "; did you mean " + w + "?"
@@ -13,8 +13,8 @@ func DidYouMean(word string, words []string) string {
 	return ""
 }
 
-// Nearest is the one of words that differs least from word, case aside: by a third of its letters at most, and by three at
-// the very most. It is empty where none is so near.
+// Nearest returns the one of words with the least distance from word, ignoring case: at most a third of its letters, and at
+// most three. It returns "" if none is so near.
 func Nearest(word string, words []string) string {
 	word = strings.ToLower(word)
 	if len(word) > 64 {
@@ -32,7 +32,7 @@ func Nearest(word string, words []string) string {
 	return best
 }
 
-// distance is how many letters have to be added, removed, changed or swapped with a neighbour to make b of a (optimal
+// distance returns how many letters must be added, removed, changed or swapped with a neighbour to turn a into b (optimal
 // string alignment).
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)

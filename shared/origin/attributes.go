@@ -11,16 +11,16 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// MaxAttribute is how many bytes the value of one tag may have.
+// MaxAttribute is the maximum size of a tag's value in bytes.
 const MaxAttribute = 8 << 10
 
-// maxAttributes is how many tags Docker's log options may choose.
+// maxAttributes is the maximum number of tags that Docker's log options can select.
 const maxAttributes = 256
 
-// Attributes returns the tags that Docker's own log options ask for: labels, labels-regex, env, env-regex and tag, which
-// mean what they mean for the drivers that are built into the engine (moby daemon/logger/loginfo.go, ExtraAttributes, and
-// daemon/logger/loggerutils/log_tag.go). An option that is wrong is returned as an error that names it, never its
-// container's values; the other options still count. Sorted by key, at most 256, each of at most MaxAttribute bytes.
+// Attributes returns the tags that Docker's own log options select: labels, labels-regex, env, env-regex and tag, as for
+// the engine's built-in drivers (moby daemon/logger/loginfo.go, ExtraAttributes, and daemon/logger/loggerutils/log_tag.go).
+// It returns at most 256 tags, sorted by key, with values of at most MaxAttribute bytes. For each invalid option it returns
+// an error that names the option and never a value of the container; the other options are applied.
 func (c Container) Attributes(options map[string]string) (found []record.Tag, problems []error) {
 	values, problems := c.extra(options)
 	for key, value := range values {
@@ -46,8 +46,8 @@ func (c Container) Attributes(options map[string]string) (found []record.Tag, pr
 	return found, problems
 }
 
-// extra returns what labels, labels-regex, env and env-regex choose. Of a label and a variable of the same name the
-// variable counts.
+// extra returns the labels and variables that labels, labels-regex, env and env-regex select. A variable overrides a label
+// of the same name.
 func (c Container) extra(options map[string]string) (values map[string]string, problems []error) {
 	values = map[string]string{}
 	err := pick(values, "labels", options, func(yield func(string, string)) {
@@ -71,7 +71,7 @@ func (c Container) extra(options map[string]string) (values map[string]string, p
 	return values, problems
 }
 
-// pick puts into values those of all that the options NAME (keys, separated by commas) and NAME-regex choose.
+// pick adds to values those of all that the options NAME (keys, separated by commas) and NAME-regex select.
 func pick(values map[string]string, name string, options map[string]string, all func(func(k, v string))) error {
 	var keys []string
 	for key := range strings.SplitSeq(options[name], ",") {

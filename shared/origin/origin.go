@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package origin says who wrote a record: it turns what an engine or Kubernetes tells of a container into tags.
+// Package origin makes tags that say which container wrote a record, from what an engine or Kubernetes knows about it.
 package origin
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Container is what the engine tells a log driver about the container whose log it gives it. Labels and Env may hold
-// secrets: nothing of them may be kept but what the functions of this package return.
+// Container is what the engine tells a log driver about a container. Labels and Env may hold secrets: only what the
+// functions of this package return may be kept.
 type Container struct {
 	ID        string
 	Name      string // as the engine gives it, with a slash in front
@@ -25,8 +25,7 @@ type Container struct {
 	Env       []string
 }
 
-// table gives for each tag the labels that it is taken from, the first that is set. docker_* and k8s_* are log-pilot's
-// names. Swarm's labels are set by moby daemon/cluster/executor/container/container.go, Kubernetes' by cri-dockerd, as
+// table lists the labels that each tag is taken from; the first one set counts. docker_* and k8s_* are log-pilot's names. Swarm's labels are set by moby daemon/cluster/executor/container/container.go, Kubernetes' by cri-dockerd, as
 // dockershim did.
 var table = []struct {
 	tag    string
@@ -43,8 +42,8 @@ var table = []struct {
 	{"k8s_container_name", []string{"io.kubernetes.container.name"}},
 }
 
-// Tags returns the container's tags. host is the name of the machine; it is Kubernetes' name of the node too, unless
-// node is set.
+// Tags returns the container's tags. host is the name of the machine, and node that of the Kubernetes node; host is used if
+// node is empty.
 func (c Container) Tags(host, node string) []record.Tag {
 	var t tags
 	for _, row := range table {
@@ -67,7 +66,7 @@ func (c Container) Tags(host, node string) []record.Tag {
 	return t
 }
 
-// Pod is what the downward API tells a sidecar.
+// Pod is what a sidecar knows from the downward API.
 type Pod struct {
 	Name      string `env:"POD_NAME" doc:"Name of the Pod, from the downward API; becomes the tag k8s_pod"`
 	Namespace string `env:"POD_NAMESPACE" doc:"Namespace of the Pod; becomes the tag k8s_pod_namespace"`
@@ -78,8 +77,8 @@ type Pod struct {
 	Container string `env:"CONTAINER_NAME" doc:"Container that writes the files, unless a declaration names another; becomes the tag k8s_container_name"`
 }
 
-// Tags returns the Pod's tags, for files that container writes; where that is empty, Pod.Container's. host is used where
-// the node isn't known.
+// Tags returns the Pod's tags for files that container writes, by default p.Container. host is used if the node is not
+// known.
 func (p Pod) Tags(container, host string) []record.Tag {
 	var t tags
 	t.add("k8s_pod", p.Name)
@@ -97,7 +96,7 @@ func (p Pod) Tags(container, host string) []record.Tag {
 	return t
 }
 
-// tags leaves out what is not known.
+// tags is a list without empty values.
 type tags []record.Tag
 
 func (t *tags) add(key, value string) bool {

@@ -13,15 +13,14 @@ import (
 	"time"
 )
 
-// A tag template is somebody else's program, and its execution can't be interrupted. So only templates run whose tree was
-// checked: text, fields, and functions that make little more than they are given. Nothing repeats, and nothing calls
-// itself.
+// A tag template comes from the container's author, and its execution can't be interrupted. So its tree is checked first:
+// only text, fields, and functions with bounded results are allowed; loops and templates that call others are not.
 const (
 	maxTemplate = 4 << 10 // bytes of the template's text
 	maxNodes    = 256     // of its tree
 )
 
-// templateFunctions are those of the engine (moby daemon/logger/templates) that a template may call, beside the
+// templateFunctions are the engine's functions (moby daemon/logger/templates) that a template may call, besides the
 // built-in index and slice.
 var templateFunctions = template.FuncMap{
 	"join":  join,
@@ -40,7 +39,8 @@ const templateHelp = "a template may use fields such as .Name and .ID, (.ExtraAt
 
 var errLong = fmt.Errorf("the result has more than %d bytes", MaxAttribute)
 
-// tag fills in a template as the engine does, except that a label or variable that is not there is empty. extra are the container's ExtraAttributes.
+// tag executes a template as the engine does, except that a missing label or variable is empty. extra are the container's
+// ExtraAttributes.
 func (c Container) tag(text string, extra map[string]string) (string, error) {
 	if len(text) > maxTemplate {
 		return "", fmt.Errorf("the template has %d bytes; at most %d are allowed", len(text), maxTemplate)
@@ -66,7 +66,7 @@ func (c Container) tag(text string, extra map[string]string) (string, error) {
 	return b.String(), nil
 }
 
-// reasonOf leaves out of an error of a template what it may hold of the container's values.
+// reasonOf returns an error of a template without the container's values in it.
 func reasonOf(err error) error {
 	if errors.Is(err, errLong) {
 		return errLong
@@ -74,7 +74,7 @@ func reasonOf(err error) error {
 	return errors.New("it fails for this container: an index is out of range, or a function has an argument that does not fit")
 }
 
-// checkNode allows node and what is below it, or says what is not allowed.
+// checkNode returns an error if node, or a node below it, is not allowed.
 func checkNode(node parse.Node, nodes *int) error {
 	if *nodes++; *nodes > maxNodes {
 		return fmt.Errorf("the template has more than %d elements", maxNodes)
@@ -126,7 +126,7 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// join is strings.Join, bounded: a join whose separator is a join would multiply.
+// join is strings.Join with a bounded result: nested joins multiply.
 func join(list []string, separator string) (string, error) {
 	size := len(separator) * max(0, len(list)-1)
 	for _, s := range list {
@@ -138,10 +138,10 @@ func join(list []string, separator string) (string, error) {
 	return strings.Join(list, separator), nil
 }
 
-// shortID is how many digits of a container's id people use.
+// shortID is the number of digits in the short form of an ID.
 const shortID = 12
 
-// labelled offers a container to templates under the names that the engine's documentation gives.
+// labelled gives templates access to a container by the names in the engine's documentation.
 type labelled struct {
 	c     Container
 	extra map[string]string
@@ -163,8 +163,8 @@ func (l labelled) Command() string {
 	return strings.TrimSpace(l.c.Entry + " " + strings.Join(l.c.Args, " "))
 }
 
-// ExtraAttributes are what the options labels and env choose. Its argument changes the names in the engine's own drivers;
-// a template can only pass nil.
+// ExtraAttributes returns what the options labels and env select. The argument, which renames keys in the engine's own
+// drivers, can only be nil in a template.
 func (l labelled) ExtraAttributes(func(string) string) map[string]string { return l.extra }
 
 func (l labelled) ContainerArgs() []string            { return l.c.Args }

@@ -17,7 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// Address is where a process may serve its status, as net.Dial takes it.
+// Address is a network and an address, as for net.Dial, at which a process may serve its status.
 type Address struct{ Network, Address string }
 
 // Command is the subcommand that shows a running Remora's status.
@@ -25,7 +25,7 @@ type Command struct {
 	JSON bool `help:"Print JSON, as /status serves it."`
 }
 
-// Run asks the first of the addresses that answers and prints its status.
+// Run prints the status of the first address that answers.
 func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -44,11 +44,10 @@ func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) er
 	return s.Print(w)
 }
 
-// maxAnswer bounds what is read of an answer: five thousand logs make some MiB.
+// maxAnswer is the maximum size of an answer: five thousand logs need a few MiB.
 const maxAnswer = 64 << 20
 
-// Fetch returns what the first of the addresses that answers serves at path. The error tells for each of the others why
-// it did not.
+// Fetch returns the answer at path of the first address that answers. If none does, the error gives the reason for each.
 func Fetch(ctx context.Context, path string, addresses ...Address) ([]byte, error) {
 	failed := []error{errors.New("no running Remora answers")}
 	for _, a := range addresses {
@@ -86,7 +85,7 @@ func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 }
 
-// reason says what an error of connecting means for a status.
+// reason explains an error of connecting.
 func reason(err error) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

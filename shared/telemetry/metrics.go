@@ -27,14 +27,14 @@ type series struct {
 	lagSeconds                     float64
 }
 
-// family is a metric of which each series has a value, and the process a total.
+// family is a metric with a value per series and a total for the process.
 type family struct {
 	name, help string // without prefix and suffix; the beginning of a sentence
 	kind       Kind
 	value      func(*pipeline.Counts) int64
 }
 
-// families are in the order in which they are written: the same at each scrape.
+// families are in the order in which they are written.
 var families = []family{
 	{"records_read", "Number of records to be delivered", Counter, func(c *pipeline.Counts) int64 { return c.ReadRecords }},
 	{"bytes_read", "Number of bytes of records to be delivered", Counter, func(c *pipeline.Counts) int64 { return c.ReadBytes }},
@@ -50,7 +50,7 @@ var families = []family{
 	{"bytes_refused", "Number of bytes of records that the output refused for good", Counter, func(c *pipeline.Counts) int64 { return c.RefusedBytes }},
 }
 
-// WriteMetrics writes the snapshot in Prometheus' text format, and what the Go process uses.
+// WriteMetrics writes the snapshot and the metrics of the Go process in Prometheus' text format.
 func (s *Snapshot) WriteMetrics(w io.Writer) {
 	all := s.series()
 	for _, f := range families {
@@ -66,7 +66,7 @@ func (s *Snapshot) WriteMetrics(w io.Writer) {
 	metrics.WriteProcessMetrics(w)
 }
 
-// writeLogs writes what is known of logs and outputs beside the counts of records.
+// writeLogs writes the other metrics of logs and outputs.
 func (s *Snapshot) writeLogs(w io.Writer, all []series) {
 	name := header(w, "lag_bytes", Gauge, "Number of bytes of the log that the output has not acknowledged.")
 	for i := range all {
@@ -94,7 +94,7 @@ func (s *Snapshot) writeLogs(w io.Writer, all []series) {
 	}
 }
 
-// writeProcess writes what is known of the process.
+// writeProcess writes the metrics of the process.
 func (s *Snapshot) writeProcess(w io.Writer) {
 	metrics.WriteGaugeUint64(w, header(w, "logs", Gauge, "Number of logs being collected."), uint64(len(s.Logs)))
 	metrics.WriteGaugeUint64(w, header(w, "problems", Gauge, "Number of errors and warnings about what containers declare."), uint64(len(s.Problems)))
@@ -157,8 +157,8 @@ func (s *series) labels() string {
 	return labels("container", s.container, "declaration", s.declaration, "output", s.output)
 }
 
-// labels writes names and values as Prometheus' text format wants them. Invalid UTF-8 in a container's name would make
-// the whole scrape invalid.
+// labels formats names and values for Prometheus' text format. It replaces invalid UTF-8, which would invalidate the whole
+// scrape.
 func labels(pairs ...string) string {
 	var b strings.Builder
 	for i := 0; i < len(pairs); i += 2 {
@@ -170,7 +170,7 @@ func labels(pairs ...string) string {
 	return b.String()
 }
 
-// header writes what precedes the values of a metric, and returns its full name.
+// header writes the HELP and TYPE lines of a metric and returns its full name.
 func header(w io.Writer, name string, kind Kind, help string) string {
 	name = "remora_" + name
 	if kind == Counter {

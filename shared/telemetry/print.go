@@ -76,7 +76,7 @@ func (l *Log) print(t table, now time.Time) {
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now))
 }
 
-// table writes rows whose cells can't break out of them.
+// table writes rows. Its cells are escaped, so that none can forge another row.
 type table struct{ *tabwriter.Writer }
 
 func (t table) row(cells ...string) {
@@ -88,7 +88,7 @@ func (t table) row(cells ...string) {
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// withEver writes what was counted since the process started, and since the stream began where that is more.
+// withEver formats a count since the process started, and since the stream began if that is more.
 func withEver(now, ever int64) string {
 	if ever <= now {
 		return number(now)
@@ -114,7 +114,7 @@ func (l *Log) lastError(now time.Time) string {
 	return fmt.Sprintf("%s (%v ago)", l.Error, now.Sub(*l.ErrorSince).Round(time.Second))
 }
 
-// size writes bytes as people read them.
+// size formats a number of bytes.
 func size(n int64) string {
 	const k = 1024
 	switch {

@@ -25,12 +25,12 @@ type Server struct {
 	listener net.Listener
 }
 
-// Listen opens the address and serves what take returns on /metrics, /healthz, /readyz and /status, and Go's profiles
-// below /debug/pprof/ where profiles is true. A socket file that a dead process left behind is replaced.
+// Listen serves the snapshots that take returns on /metrics, /healthz, /readyz and /status, and, if profiles is true, Go's
+// profiles below /debug/pprof/. It replaces a socket file that a dead process left behind.
 //
-// /healthz answers as long as the process does, and is 503 where the snapshot says that a loop stands still. /readyz is 503 until everything that was there at the start is being
-// collected, and while there is a Fault. An output that is down is not one: nothing is gained by taking a Pod out of
-// service for that.
+// /healthz is 200 unless the snapshot reports a stalled loop. /readyz is 503 until everything that existed at the start is
+// being collected, and while there is a Fault. An output that is down is not a Fault: taking a Pod out of service would not
+// help.
 func Listen(network, address string, profiles bool, take func() Snapshot) (*Server, error) {
 	if network == "unix" {
 		path, done := short(address)
@@ -47,7 +47,7 @@ func Listen(network, address string, profiles bool, take func() Snapshot) (*Serv
 		return nil, fmt.Errorf("failed to listen for status requests: %w", err)
 	}
 	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // the path may be one that only works now; who comes next replaces the socket
+		u.SetUnlinkOnClose(false) // the path may be temporary; the next process replaces the socket
 	}
 	s := &Server{listener: l, http: &http.Server{Handler: handler(profiles, take), ReadHeaderTimeout: 5 * time.Second}}
 	go func() { _ = s.http.Serve(l) }()
@@ -96,7 +96,7 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 	return mux
 }
 
-// writeReady answers /readyz: its body tells a person why.
+// writeReady answers /readyz, with the reasons in the body.
 func (s *Snapshot) writeReady(w http.ResponseWriter) {
 	var body strings.Builder
 	status := http.StatusOK
@@ -133,7 +133,7 @@ func short(address string) (path string, done func()) {
 	}
 	dir, err := os.Open(filepath.Dir(address))
 	if err != nil {
-		return address, func() {} // what is wrong with it shows when it is used
+		return address, func() {} // using it will fail with the reason
 	}
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(address)), func() { _ = dir.Close() }
 }

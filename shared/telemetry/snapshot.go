@@ -90,7 +90,7 @@ func blocked(w *pipeline.Waiting) *Blocked {
 	return &Blocked{w.Destination, w.Reason, w.Since}
 }
 
-// Ever is what a log has lost over all restarts of Remora.
+// Ever is what a log has lost since it began, over all restarts of Remora.
 type Ever struct {
 	Gaps           int64 `json:"gaps"`
 	DroppedRecords int64 `json:"dropped_records"`
@@ -98,7 +98,7 @@ type Ever struct {
 	RefusedRecords int64 `json:"refused_records"`
 }
 
-// Problem is an error, or what was ignored without harm, in what a container declares.
+// Problem is an error in, or a warning about, what a container declares.
 type Problem struct {
 	Container string `json:"container,omitempty"`
 	Key       string `json:"key"`
@@ -106,7 +106,7 @@ type Problem struct {
 	Warning   bool   `json:"warning,omitempty"`
 }
 
-// Kind is what a number may do, in Prometheus' words.
+// Kind is the type of a metric, in Prometheus' terms.
 type Kind string
 
 const (
@@ -114,7 +114,7 @@ const (
 	Counter Kind = "counter" // only goes up, and starts at 0 with the process
 )
 
-// Metric is a number of the way in's own.
+// Metric is a number that the way in counts.
 type Metric struct {
 	// Name is without the prefix remora_ and without the suffix _total, which a counter gets.
 	Name  string  `json:"name"`
@@ -123,7 +123,7 @@ type Metric struct {
 	Value float64 `json:"value"`
 }
 
-// Take fills a snapshot with what the pipeline knows; the rest is the caller's.
+// Take returns a snapshot of the pipeline. The caller fills in the rest.
 func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	feeds, sinks, total := p.Status(now)
 	s := Snapshot{Now: now, Total: total, Faults: []Fault{}, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)),
