@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docker/docker/api/types/plugins/logdriver"
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/internal/logdriver"
 	"github.com/remora-logs/remora/shared/record"
 )
 

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/plugins/logdriver"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/internal/logdriver"
 	"github.com/remora-logs/remora/shared/record"
 )
 

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/plugins/logdriver"
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/cut"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/internal/logdriver"
 	"github.com/remora-logs/remora/shared/record"
 )
 

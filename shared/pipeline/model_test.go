@@ -16,12 +16,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/docker/docker/api/types/plugins/logdriver"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/internal/logdriver"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/record"
