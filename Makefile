@@ -100,7 +100,7 @@ test-long: bin/plugin bin/image bin/remora-node ## run the long proofs: hundreds
 test-model: ## run the model test of the tailer with CHECKS=100000 seeds
 	go test ./shared/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)
 
-test-kubernetes: bin/image $(KUBERNETES) ## run the tests on a real Kubernetes, which is built first; RUN= selects tests
+test-kubernetes: bin/image bin/remora-node $(KUBERNETES) ## run the tests on a real Kubernetes, which is built first; RUN= selects tests
 	hack/need etcd etcd-server
 	hack/need containerd containerd
 	hack/need runc runc

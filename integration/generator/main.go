@@ -29,6 +29,7 @@ var (
 	text    = flag.String("text", "", "write this text instead of numbered lines; \\n is a newline")
 	hold    = flag.Bool("hold", false, "stay after the last line, until SIGTERM")
 	file    = flag.String("file", "", "write to this file instead of standard output")
+	also    = flag.Bool("also", false, "write each line to standard output as well as to the file")
 	rotate  = flag.Int("rotate", 0, "rename the file to FILE.1 and begin a new one after that many lines")
 	show    = flag.String("show", "", "print this file to standard output and end")
 	stamp   = flag.Bool("stamp", false, "put the time of writing behind each number, in ns since 1970")
@@ -142,7 +143,11 @@ func open() ([]*sink, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []*sink{{w: bufio.NewWriterSize(f, 64<<10), f: f, path: *file}}, nil
+		sinks := []*sink{{w: bufio.NewWriterSize(f, 64<<10), f: f, path: *file}}
+		if *also {
+			sinks = append(sinks, &sink{w: bufio.NewWriterSize(os.Stdout, 64<<10), f: os.Stdout})
+		}
+		return sinks, nil
 	}
 	var sinks []*sink
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {

@@ -101,6 +101,14 @@ func images(dir string) []cluster.Image {
 			"-file", "/var/log/nginx/access.log", "-rotate", "7000", "-hold"),
 		application(reportImage, "-name", "report", "-lines", fmt.Sprint(reportLines), "-rate", fmt.Sprint(reportLines),
 			"-file", "/var/log/report/report.log"),
+		{ // as deploy/docker/node.Dockerfile says
+			Name: nodeImage, Entrypoint: []string{"/remora-node"},
+			Files: []cluster.File{
+				{Path: "etc/ssl/certs/ca-certificates.crt", Source: filepath.Join(context, "ca-certificates.crt"), Mode: 0o644},
+				{Path: "var/lib/remora/", Mode: 0o755},
+				{Path: "remora-node", Source: filepath.Join(root, "bin", "remora-node"), Mode: 0o755},
+			},
+		},
 		{ // as deploy/docker/sidecar.Dockerfile says
 			Name: "docker.io/library/remora-sidecar:latest", User: "65532:65532", Entrypoint: []string{"/remora-sidecar"},
 			Files: []cluster.File{

@@ -73,6 +73,14 @@ func (c *Cluster) Stop() {
 	}
 }
 
+// Socket is the runtime's, Kubelet the kubelet's directory, PodLogs that of the Pods' logs, Runtime and State are those of the
+// runtime.
+func (c *Cluster) Socket() string  { return c.socket() }
+func (c *Cluster) Kubelet() string { return c.path("kubelet") }
+func (c *Cluster) PodLogs() string { return c.path("logs") }
+func (c *Cluster) Runtime() string { return c.path("containerd") }
+func (c *Cluster) State() string   { return c.path("containerd-state") }
+
 // Volume is the path of a Pod's emptyDir, as the node sees it.
 func (c *Cluster) Volume(pod, name string) string {
 	return c.path("kubelet", "pods", pod, "volumes", "kubernetes.io~empty-dir", name)

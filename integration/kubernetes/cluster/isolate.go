@@ -34,6 +34,10 @@ func (c *Cluster) isolate(context.Context) error {
 			return err
 		}
 	}
+	// As on any node, what is mounted from now on is seen in Pods that ask for it.
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("sharing mounts with Pods: %w", err)
+	}
 	// containerd's shims have their sockets in /run, whatever its configuration says, and the kubelet links logs in /var/log.
 	for _, dir := range []string{"/run", "/var/log"} {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"); err != nil {
