@@ -20,17 +20,17 @@ import (
 
 // Config is what can be set.
 type Config struct {
-	URL             string          `env:"SPLUNK_URL" doc:"the collector's address, as https://splunk:8088; /services/collector/event is added"`
-	Token           settings.Secret `env:"SPLUNK_TOKEN" secret:"true" doc:"the collector's token"`
-	Index           string          `env:"SPLUNK_INDEX" doc:"index; {target}, {declaration} and {any tag} stand for the record's. The token's default where not set"`
-	Source          string          `env:"SPLUNK_SOURCE" envDefault:"{source}" doc:"source, with the same placeholders and {source}, stdout or the path of the file"`
-	SourceType      string          `env:"SPLUNK_SOURCETYPE" doc:"source type, with the same placeholders; the token's default where not set"`
-	Format          string          `env:"SPLUNK_FORMAT" envDefault:"json" doc:"json makes an object of each record; raw the line alone, with tags as indexed fields"`
-	Gzip            bool            `env:"SPLUNK_GZIP" envDefault:"true" doc:"whether requests are compressed"`
-	Ack             bool            `env:"SPLUNK_ACK" envDefault:"false" doc:"wait until records are indexed, for tokens with indexer acknowledgement. It takes seconds a batch, and REMORA_WORKERS batches at a time"`
-	AckTimeout      time.Duration   `env:"SPLUNK_ACK_TIMEOUT" envDefault:"5m" doc:"how long that may take; then the batch is sent again"`
+	URL             string          `env:"SPLUNK_URL" doc:"Address of the collector, such as https://splunk:8088; /services/collector/event is added"`
+	Token           settings.Secret `env:"SPLUNK_TOKEN" secret:"true" doc:"Token of the collector"`
+	Index           string          `env:"SPLUNK_INDEX" doc:"Index; {target}, {declaration} and {TAG} stand for the record's values. By default the token's"`
+	Source          string          `env:"SPLUNK_SOURCE" envDefault:"{source}" doc:"Source, with the same placeholders and {source}, which is stdout or the path of the file"`
+	SourceType      string          `env:"SPLUNK_SOURCETYPE" doc:"Source type, with the same placeholders; by default the token's"`
+	Format          string          `env:"SPLUNK_FORMAT" envDefault:"json" doc:"Format: json makes an object of each record; raw sends the line alone, with tags as indexed fields"`
+	Gzip            bool            `env:"SPLUNK_GZIP" envDefault:"true" doc:"Compress requests"`
+	Ack             bool            `env:"SPLUNK_ACK" envDefault:"false" doc:"Wait until records are indexed, for tokens with indexer acknowledgement. It takes seconds a batch, and REMORA_WORKERS batches at a time"`
+	AckTimeout      time.Duration   `env:"SPLUNK_ACK_TIMEOUT" envDefault:"5m" doc:"Timeout of an acknowledgement; then the batch is resent"`
 	secure.Settings `envPrefix:"SPLUNK_"`
-	Timeout         time.Duration `env:"SPLUNK_TIMEOUT" envDefault:"60s" doc:"how long a request may take"`
+	Timeout         time.Duration `env:"SPLUNK_TIMEOUT" envDefault:"60s" doc:"Timeout of a request"`
 }
 
 // Check reports values that can't be worked with.
