@@ -46,7 +46,9 @@ func main() {
 	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
 
-func settingsTable() []settings.Section { return deliver.Sections("Node agent", new(config.Node)) }
+func settingsTable() []settings.Section {
+	return deliver.Sections("Node agent", new(config.Node), new(config.Loggers))
+}
 
 type runCommand struct {
 	warnings []string // about settings of log-pilot's

@@ -25,6 +25,7 @@ const stalled = time.Minute
 // report adds to a snapshot what the agent knows.
 func (n *node) report(s *telemetry.Snapshot) {
 	n.agent.report(s)
+	n.loggers.report(s)
 	if tried := n.sources.tried(); tried != "" {
 		s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: "no container runtime was found; tried " + tried +
 			": mount one of them, or the host's root at /host"})

@@ -22,6 +22,7 @@ import (
 type processSettings struct {
 	config.Common
 	config.Node
+	config.Loggers
 }
 
 // node is the process, wired.
@@ -32,6 +33,7 @@ type node struct {
 	tailer   *tail.Tailer
 	agent    *agent
 	sources  *sources
+	loggers  *loggerSpool
 	running  sync.WaitGroup
 }
 
@@ -56,6 +58,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 	remembered := rememberedPath(n.delivery.StateDir)
 	n.agent.recall(remembered, n.sources.names())
 	n.running.Go(func() { n.watchRules(finding) })
+	n.running.Go(func() { n.loggers.run(finding) })
 	n.running.Go(func() { n.agent.watch(finding, remembered) })
 	n.running.Go(func() { n.sources.follow(finding, n.agent) })
 	var tailer sync.WaitGroup
@@ -75,7 +78,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 func open(environ map[string]string) (*node, error) {
 	var s processSettings
 	var batching pipeline.Config
-	if err := deliver.Load(environ, &s.Common, &s.Node, &batching); err != nil {
+	if err := deliver.Load(environ, &s.Common, &s.Node, &s.Loggers, &batching); err != nil {
 		return nil, err
 	}
 	n := &node{settings: s, log: command.Logger(&s.Common, os.Stderr, os.Stderr)}
@@ -101,6 +104,7 @@ func open(environ map[string]string) (*node, error) {
 		return nil, errors.Join(err, n.delivery.Close())
 	}
 	n.agent.tailer = n.tailer
+	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.log)
 	n.agent.listed = func(all map[string]error) {
 		if n.sources.answered(all) {
 			n.delivery.Ready()

@@ -133,7 +133,7 @@ func (s *Source) scan() {
 func (s *Source) follow(found spool.Stored) {
 	c, err := manifest.DecodeContainer(found.Manifest)
 	if err != nil {
-		c = &manifest.Container{Runtime: "containerd", ID: found.Key, Problems: []string{err.Error()}}
+		c = &manifest.Container{Runtime: "containerd", ID: found.Key, Problems: []string{err.Error()}, Damaged: true}
 	}
 	views, former := s.opt.Views(found.Key, c)
 	l, err := s.spool.Follow(found.Key, spool.LogOptions{Raw: true, Views: views, Former: former,

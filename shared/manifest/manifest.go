@@ -59,6 +59,8 @@ type Container struct {
 	Options map[string]string `json:"options,omitempty"`
 	// Problems is what of it could not be read.
 	Problems []string `json:"problems,omitempty"`
+	// Damaged is set for a manifest that stands in for one that can't be read.
+	Damaged bool `json:"-"`
 }
 
 // maxName is how much of a namespace or id a key holds; a checksum tells longer ones apart.

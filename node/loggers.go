@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/loggers"
+	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/spool"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+// findSpoolEvery is how often a spool of logging binaries is looked for: the first one creates it.
+const findSpoolEvery = 2 * time.Second
+
+// loggerSpool delivers what containerd's logging binaries capture.
+type loggerSpool struct {
+	settings config.Loggers
+	node     config.Node
+	hostName string
+	dialect  *declare.Dialect
+	routes   *deliver.Spooled
+	log      *slog.Logger
+
+	mu       sync.Mutex // guards the fields below
+	source   *loggers.Source
+	fault    string
+	problems map[string][]telemetry.Problem // by the log's key
+}
+
+func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, log *slog.Logger) *loggerSpool {
+	return &loggerSpool{settings: s, node: n, hostName: hostName, dialect: d.Dialect(), routes: d.Spooled(deliver.Chunks, n.PartialTimeout),
+		log: log, problems: map[string][]telemetry.Problem{}}
+}
+
+// run delivers until ctx ends. It waits for the spool to appear.
+func (s *loggerSpool) run(ctx context.Context) {
+	for {
+		err := s.open()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.setFault(err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(findSpoolEvery):
+		}
+	}
+	s.setFault("")
+	if err := s.source.Run(ctx); err != nil {
+		s.log.Warn("the spool of logging binaries did not close cleanly", "error", err)
+	}
+}
+
+func (s *loggerSpool) setFault(message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if message != "" && s.fault == "" {
+		s.log.Error("the spool of logging binaries can't be used, retrying", "directory", s.settings.Dir, "error", message)
+	}
+	s.fault = message
+}
+
+func (s *loggerSpool) open() error {
+	if _, err := os.Stat(s.settings.Dir); err != nil {
+		return err
+	}
+	source, err := loggers.Open(loggers.Options{
+		Dir: s.settings.Dir, Logger: s.settings.Binary, Log: s.log,
+		Limits: spool.Limits{MaxBytes: s.settings.SpoolMaxBytes, MaxBytesEach: s.settings.SpoolMaxEach, MinFree: s.settings.SpoolMinFree,
+			WhenFull: s.settings.WhenFull, BlockTimeout: s.settings.BlockTimeout},
+		Views: func(key string, c *manifest.Container) (views, former map[string]int64) {
+			declarations := s.read(c).Declarations
+			if c.Damaged {
+				return s.routes.StandInViews(key, declarations)
+			}
+			return s.routes.Views(key, declarations)
+		},
+		Attach:  s.attach,
+		Evicted: func(l *spool.Log, _ spool.Evicted) { s.routes.Detach(l) },
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.source = source
+	return nil
+}
+
+// read finds what a container declares of its output.
+func (s *loggerSpool) read(c *manifest.Container) declare.Set {
+	return s.dialect.Read(declare.Input{Options: c.Options, DefaultTarget: s.node.DefaultTarget, Labels: c.Labels, Env: c.Env})
+}
+
+// attach begins to deliver one container's log.
+func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
+	set := s.read(c)
+	of := origin.Container{ID: c.ID, Name: cmp.Or(c.Labels["nerdctl/name"], c.ID), Labels: c.Labels, Env: c.Env}
+	tags, errs := of.Attributes(c.Options)
+	w := deliver.Writer{Tags: append(tags, deliver.Tags(set.Metadata)...), Origin: of.Tags(s.hostName, s.node.NodeName)}
+	found := deliver.Problems(set, of.Name)
+	for _, err := range errs {
+		found = append(found, telemetry.Problem{Container: of.Name, Key: "log-opt", Message: err.Error(), Warning: true})
+	}
+	for _, problem := range c.Problems {
+		found = append(found, telemetry.Problem{Container: of.Name, Key: "logger", Message: problem, Warning: true})
+	}
+	for _, d := range set.Declarations {
+		if d.Source == declare.Stdout { // files are found by the container's inventory
+			w.Declarations = append(w.Declarations, d)
+		}
+	}
+	s.mu.Lock()
+	if len(found) > 0 {
+		s.problems[l.Key()] = found
+	}
+	s.mu.Unlock()
+	s.routes.Attach(l, w)
+}
+
+// report adds to a snapshot what is known of logging binaries.
+func (s *loggerSpool) report(to *telemetry.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault != "" {
+		to.Faults = append(to.Faults, telemetry.Fault{Component: "loggers", Message: s.settings.Dir + ": " + s.fault})
+	}
+	if s.source == nil {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.problems)) {
+		if s.source.Spool().Log(key) == nil {
+			delete(s.problems, key) // it is delivered
+			continue
+		}
+		to.Problems = append(to.Problems, s.problems[key]...)
+	}
+	evicted := s.source.Spool().EvictedTotal()
+	to.Metrics = append(to.Metrics,
+		telemetry.Metric{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes of the spool on disk.", Value: float64(s.source.Spool().StoredBytes())},
+		telemetry.Metric{Name: "streams", Kind: telemetry.Gauge, Help: "Number of streams in the spool.", Value: float64(len(s.source.Spool().Logs()))},
+		telemetry.Metric{Name: "loggers_held", Kind: telemetry.Gauge, Help: "Number of containers that would survive the death of their logger.", Value: float64(s.source.Held())},
+		telemetry.Metric{Name: "spool_evicted_records", Kind: telemetry.Counter, Value: float64(evicted.Records),
+			Help: "Total records lost with streams of ended containers that were removed before they were delivered."},
+	)
+}
