@@ -55,7 +55,9 @@ func sidecarSections() []settings.Section {
 	return deliver.Sections("Sidecar", new(config.Sidecar), new(origin.Pod))
 }
 
-func nodeSections() []settings.Section { return deliver.Sections("Node agent", new(config.Node), new(config.Loggers)) }
+func nodeSections() []settings.Section {
+	return deliver.Sections("Node agent", new(config.Node), new(config.Loggers))
+}
 
 // Docker refuses to set a variable that the manifest does not name.
 func TestManifestNamesEverySetting(t *testing.T) {
