@@ -69,7 +69,7 @@ func annotate(t *testing.T, f *followed, what string, shows func() bool, edits .
 func inEffect(f *followed) string {
 	last := ""
 	for line := range strings.Lines(f.said()) {
-		if strings.Contains(line, "declarations are in effect") {
+		if strings.Contains(line, "declarations applied") {
 			last = strings.TrimSpace(line)
 		}
 	}

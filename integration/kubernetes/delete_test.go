@@ -33,7 +33,7 @@ func TestDeletedWithABacklog(t *testing.T) {
 	grace := time.Duration(*p.Spec.TerminationGracePeriodSeconds) * time.Second
 	began := time.Now()
 	kubectl(t, "delete", "pod", p.Name, "--wait=false")
-	f.awaitWord(t, 30*time.Second, "stopping: delivering what is left", 1)
+	f.awaitWord(t, 30*time.Second, "stopping, draining", 1)
 	if info, err := os.Stat(backend.Path); err != nil || info.Size() > 0 {
 		t.Fatalf("there is no backlog: %v, %v", info, err)
 	}
