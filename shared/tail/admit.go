@@ -83,7 +83,7 @@ func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
 // open opens a candidate, and reports whether it is one still. It may be another file than was found, or one that is known:
 // it is then left to the next scan.
 func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
-	h, s, err := t.openWithin(c.tree, c.rel)
+	h, s, err := t.openWithin(o, c.tree, c.rel)
 	if !c.unselected && (err == nil && s.Inode != c.Inode || errors.Is(err, os.ErrNotExist)) {
 		o.mislaid[c.Inode] = mislaid{c.selections, o.scans} // it was rotated since
 		delete(o.fresh, c.Inode)
@@ -168,7 +168,7 @@ func (t *Tailer) begin(o *origin, c *candidate, now time.Time) *generation {
 	if c.unselected { // records name the file that was declared
 		g.path = c.declaredAs()
 	}
-	t.counts.Generations++
+	o.counts.Generations++
 	t.learnHead(o, g)
 	t.enrollAll(o, g, c, now)
 	return g
@@ -181,7 +181,7 @@ func (t *Tailer) skip(o *origin, original *generation, c *candidate, now time.Ti
 		return
 	}
 	g := t.begin(o, c, now)
-	t.counts.Copies++
+	o.counts.Copies++
 	g.end.Store(original.end.Load())
 	for i := range g.positions {
 		g.positions[i].off = g.end.Load()
@@ -200,7 +200,7 @@ func (t *Tailer) resume(o *origin, m *storedStream, c *candidate, now time.Time)
 func (t *Tailer) resumeCopy(o *origin, m *storedStream, c *candidate, now time.Time) {
 	g := &generation{stale: true}
 	t.restore(o, g, m, c, now)
-	t.counts.Copies++
+	o.counts.Copies++
 	t.enrollAll(o, g, c, now)
 }
 
@@ -225,7 +225,7 @@ func (t *Tailer) move(o *origin, g *generation, c *candidate, reason string, now
 	}
 	t.log.Info("resuming file in another one", "file", g.path, "in", c.path(), "reason", reason)
 	o.remove(g)
-	t.counts.Copies++
+	o.counts.Copies++
 	g.stale = true
 	g.fire(Copied)
 	g.setEnding(false)

@@ -5,7 +5,6 @@ package tail
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -55,46 +54,67 @@ func (t *Tailer) request(r request) {
 	t.wake()
 }
 
-// takeRequests does what was asked for since the last step.
+// takeRequests does what was asked for since the last step. Requests for an origin that is still in a step of its own wait.
 func (t *Tailer) takeRequests() {
 	t.mu.Lock()
 	requests, hinted := t.requests, t.hinted
 	t.requests, t.hinted = nil, map[string]bool{}
 	t.mu.Unlock()
+	var wait []request
+	waits := map[string]bool{}
 	for _, r := range requests {
 		o := t.origins[r.id]
-		switch {
-		case r.phase == following:
-			t.put(r)
-		case o == nil:
-		case r.phase == ending:
-			if o.phase == following {
-				o.phase, o.urgent, o.scan = ending, true, nil
-			}
-		default:
-			o.phase, o.scan = withdrawing, nil
-			for g := range o.all() {
-				g.detachAll()
-			}
+		if waits[r.id] || o != nil && !o.step.TryLock() {
+			waits[r.id] = true
+			wait = append(wait, r)
+			continue
 		}
-		t.positions.changed = true
+		t.take(o, r)
+		if o != nil {
+			o.step.Unlock()
+		}
 	}
 	for id := range hinted {
 		if o := t.origins[id]; o != nil {
-			o.hinted = true
+			o.hinted.Store(true)
+		}
+	}
+	if len(wait) > 0 {
+		t.mu.Lock()
+		t.requests = append(wait, t.requests...)
+		t.mu.Unlock()
+	}
+}
+
+// take does what was asked for of an origin, which is nil if it is not followed.
+func (t *Tailer) take(o *origin, r request) {
+	t.positions.changed = true
+	switch {
+	case r.phase == following:
+		t.put(o, r)
+	case o == nil:
+	case r.phase == ending:
+		if o.phase == following {
+			o.phase, o.urgent, o.scan = ending, true, nil
+		}
+	default:
+		o.phase, o.scan = withdrawing, nil
+		for g := range o.all() {
+			g.detachAll()
 		}
 	}
 }
 
-func (t *Tailer) put(r request) {
+func (t *Tailer) put(o *origin, r request) {
 	for _, s := range r.selections {
 		s.isNew = !t.positions.known[declaration{r.id, s.Name}]
 	}
-	o := t.origins[r.id]
 	if o == nil {
 		o = newOrigin(r.declared, t.positions.of(r.id))
 		o.delivered = t.cfg.Delivered
 		t.origins[r.id] = o
+		list := append(slices.Clone(*t.list.Load()), o)
+		t.list.Store(&list)
 	}
 	o.ended = false
 	o.declare(r.declared, r.selections)
@@ -103,23 +123,38 @@ func (t *Tailer) put(r request) {
 
 // leaveOrigins lets go of origins that have ended, or were withdrawn, once nothing of them is read any more.
 func (t *Tailer) leaveOrigins() {
-	for id, o := range maps.Clone(t.origins) {
-		if o.phase == following || o.phase == ending && !o.ended || !o.quiet() {
+	for _, o := range *t.list.Load() {
+		if !o.step.TryLock() {
 			continue
 		}
-		for _, g := range o.byInode {
-			o.park(g)
+		if o.phase == withdrawing || o.over() {
+			o.collectDone()
+			if o.quiet() {
+				t.leave(o)
+			}
 		}
-		for _, c := range o.pending {
-			_ = c.body.Close() // opened for reading
-		}
-		o.release()
-		t.hints.Forget(id)
-		t.problems.forget(id)
-		delete(t.origins, id)
-		t.positions.changed = true
-		t.log.Debug("origin left", "origin", id, "stored", len(o.stored.streams))
+		o.step.Unlock()
 	}
+}
+
+func (t *Tailer) leave(o *origin) {
+	for _, g := range o.byInode {
+		o.park(g)
+	}
+	for _, c := range o.pending {
+		_ = c.body.Close() // opened for reading
+	}
+	o.release()
+	id := o.id()
+	t.hints.Forget(id)
+	t.problems.forget(id)
+	t.counts.add(o.counts)
+	delete(t.origins, id)
+	list := slices.DeleteFunc(slices.Clone(*t.list.Load()), func(other *origin) bool { return other == o })
+	t.list.Store(&list)
+	t.turn = 0
+	t.positions.changed = true
+	t.log.Debug("origin left", "origin", id, "stored", len(o.stored.streams))
 }
 
 // quiet reports whether nothing of an origin is read, and nothing is still to be found out.

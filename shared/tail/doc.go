@@ -33,8 +33,12 @@
 //
 // # Steps
 //
-// All of this is done by one goroutine, in steps. A step takes what was asked for since the last one; observes the files
-// that are due; scans the origins that are due, within a budget; classifies the candidates that the scans found; and then
-// takes each active generation one step further through its life. classify is the one place that decides what a file is.
-// Nobody who asks for the status, or changes an origin, waits for a step.
+// All of this is done in steps. A step takes what was asked for since the last one, and then makes a step of each origin:
+// that observes the files that are due; scans the directories if they are due, within a budget; classifies the candidates
+// that the scans found; and takes each active generation one step further through its life. classify is the one place
+// that decides what a file is.
+//
+// The step of an origin runs in a goroutine of its own and holds the origin's lock. Normally one follows the other. Where a
+// file system does not answer, its origin's step goes on alone, and the others do not wait. Nobody who asks for the
+// status, or changes an origin, waits for a step.
 package tail

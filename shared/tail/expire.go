@@ -17,16 +17,22 @@ func (t *Tailer) expire(now time.Time) {
 	if since := now.Sub(p.expired); !p.changed && since >= 0 && since < expireEvery {
 		return
 	}
-	for _, o := range t.origins {
+	origins := map[string]*origin{} // that are not in a step of their own
+	for id, o := range t.origins {
+		if !o.step.TryLock() {
+			continue
+		}
+		defer o.step.Unlock()
 		if o.reselected {
 			return // which selections want which file is known when it was searched for
 		}
+		origins[id] = o
 	}
 	r := review{
 		store: p.store, now: now, put: map[checkpoint.Key]checkpoint.Entry{}, forget: slices.Clone(p.useless), known: map[declaration]bool{},
 	}
 	generations := map[*generation][]position{}
-	for id, o := range t.origins {
+	for id, o := range origins {
 		for _, g := range o.byInode {
 			generations[g] = r.positions(id, g.key, g.positions, g.wants)
 			for _, reader := range g.readers {
@@ -36,6 +42,9 @@ func (t *Tailer) expire(now time.Time) {
 	}
 	streams := map[*storedStream][]position{}
 	for id, set := range p.stored {
+		if t.origins[id] != nil && origins[id] == nil {
+			continue
+		}
 		for m := range set.streams {
 			streams[m] = r.positions(id, m.key, m.positions, func(reader readerID) bool { return t.expects(id, m, reader) })
 		}
@@ -53,12 +62,12 @@ func (t *Tailer) expire(now time.Time) {
 			delete(p.known, declaration{id, k.Declaration})
 		}
 	}
-	t.keepPositions(generations, streams)
+	t.keepPositions(origins, generations, streams)
 }
 
 // keepPositions makes the positions of each generation and stored stream those that are kept, and drops what has none.
-func (t *Tailer) keepPositions(generations map[*generation][]position, streams map[*storedStream][]position) {
-	for _, o := range t.origins {
+func (t *Tailer) keepPositions(origins map[string]*origin, generations map[*generation][]position, streams map[*storedStream][]position) {
+	for _, o := range origins {
 		gone := map[*generation]bool{}
 		for _, g := range o.byInode {
 			kept, ok := generations[g]
@@ -76,6 +85,9 @@ func (t *Tailer) keepPositions(generations map[*generation][]position, streams m
 		}
 	}
 	for id, set := range t.positions.stored {
+		if t.origins[id] != nil && origins[id] == nil {
+			continue
+		}
 		for m := range set.streams {
 			if m.positions = streams[m]; len(m.positions) == 0 {
 				set.remove(m)

@@ -179,7 +179,7 @@ func TestADeclarationThatComesWhileTheFileIsClosed(t *testing.T) {
 	r := newRig(t, Selection{Name: "a", Pattern: "*.log"}).start()
 	r.write("x.log", "one\n")
 	r.pass(2 * time.Minute)
-	r.tailer.closeIdle()
+	r.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.set(r.selections[0], Selection{Name: "b", Pattern: r.path("*.log"), Outputs: []string{"out"}, FromEnd: true})
 	r.pass(3 * time.Second)

@@ -21,15 +21,23 @@ func defaultMaxOpen() int {
 	return int(min(max(limit.Cur/2, 16), 1024))
 }
 
-// countOpen returns how many files are open.
-func (t *Tailer) countOpen() int {
-	n := 0
-	for _, o := range t.origins {
-		n += len(o.pending)
-		for _, g := range o.byInode {
-			if g.body != nil {
-				n++
-			}
+// countOpen returns how many files of an origin are open.
+func (o *origin) countOpen() int {
+	n := len(o.pending)
+	for _, g := range o.byInode {
+		if g.body != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// countOpen returns how many files are open, from the step of an origin.
+func (t *Tailer) countOpen(o *origin) int {
+	n := o.countOpen()
+	for _, p := range *t.list.Load() {
+		if p != o {
+			n += int(p.open.Load())
 		}
 	}
 	return n
@@ -37,17 +45,25 @@ func (t *Tailer) countOpen() int {
 
 // closeIdle closes an eighth of the files, so that others can be opened: those first whose loss would cost nothing, because
 // they are read to their end, and then those that can be opened again by their name, the longest unchanged first. A file
-// that was removed is never among them: its handle is all there is of it.
-func (t *Tailer) closeIdle() {
+// that was removed is never among them: its handle is all there is of it. It is called from the step of an origin; files of
+// origins that are in a step of their own are left alone.
+func (t *Tailer) closeIdle(o *origin) {
 	type choice struct {
+		origin     *origin
 		generation *generation
 		unread     bool
 	}
 	var all []choice
-	for _, o := range t.origins {
-		for _, g := range o.byInode {
+	for _, p := range *t.list.Load() {
+		if p != o {
+			if !p.step.TryLock() {
+				continue
+			}
+			defer p.step.Unlock()
+		}
+		for _, g := range p.byInode {
 			if g.body != nil && g.Links > 0 && g.rel != "" && len(g.unsaved) == 0 && !g.stale {
-				all = append(all, choice{g, g.owed().unread > 0})
+				all = append(all, choice{p, g, g.owed().unread > 0})
 			}
 		}
 	}
@@ -62,22 +78,27 @@ func (t *Tailer) closeIdle() {
 	})
 	for _, c := range all[:min(len(all), max(1, t.cfg.MaxOpen/8))] {
 		c.generation.close()
-		t.counts.Closed++
+		c.origin.counts.Closed++
+		if c.origin != o {
+			c.origin.open.Add(-1)
+		}
 	}
 }
 
-// openWithin opens a file, having closed others if there are too many.
-func (t *Tailer) openWithin(tree *find.Tree, rel string) (*os.File, find.Stat, error) {
-	if t.opens++; t.opens >= t.cfg.MaxOpen {
-		if t.opens = t.countOpen(); t.opens >= t.cfg.MaxOpen {
-			t.record() // a file that is not recorded yet can't be closed
-			t.closeIdle()
-			t.opens = t.countOpen()
+// openWithin opens a file of an origin, having closed others if there are too many.
+func (t *Tailer) openWithin(o *origin, tree *find.Tree, rel string) (*os.File, find.Stat, error) {
+	if t.opens.Add(1) >= int64(t.cfg.MaxOpen) {
+		n := t.countOpen(o)
+		if n >= t.cfg.MaxOpen {
+			t.record(o) // a file that is not recorded yet can't be closed
+			t.closeIdle(o)
+			n = t.countOpen(o)
 		}
+		t.opens.Store(int64(n))
 	}
 	h, s, err := t.openFile(tree, rel)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		t.closeIdle()
+		t.closeIdle(o)
 		h, s, err = t.openFile(tree, rel)
 	}
 	return h, s, err

@@ -64,7 +64,11 @@ type heldFile struct {
 func (t *Tailer) limitHeld(now time.Time) {
 	byDevice := map[uint64][]heldFile{}
 	total := int64(0)
-	for _, o := range t.origins {
+	for _, o := range *t.list.Load() {
+		if !o.step.TryLock() {
+			continue // what it holds is not given up until its file system answers
+		}
+		defer o.step.Unlock()
 		for g := range o.active {
 			if g.Links == 0 && g.body != nil {
 				byDevice[g.Dev] = append(byDevice[g.Dev], heldFile{o, g})
@@ -98,7 +102,9 @@ func (t *Tailer) limitHeld(now time.Time) {
 		t.giveUp(kept[i].origin, g, now, "removed, and removed files held more than REMORA_MAX_DELETED_BYTES")
 		kept = slices.Delete(kept, i, i+1)
 	}
-	t.counts.HeldBytes = total
+	t.mu.Lock()
+	t.held = total
+	t.mu.Unlock()
 }
 
 func byAge(a, b heldFile) int { return a.generation.since.Compare(b.generation.since) }

@@ -138,7 +138,7 @@ func TestCompressedAndItsInodeGivenToTheNextCompressedFile(t *testing.T) {
 	r.rename("access.log.1", "access.log.2")
 	r.rename("access.log", "access.log.1")
 	r.pass(time.Minute)
-	r.tailer.closeIdle()
+	r.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.compress("access.log.1")
 	inodes.give(t, r.path("access.log.1.gz"))
@@ -165,7 +165,7 @@ func TestInodeOfAnEmptyFileGivenToAnother(t *testing.T) {
 			if down {
 				r.kill()
 			} else {
-				r.tailer.closeIdle()
+				r.closeIdle()
 			}
 			r.remove("access.log.1")
 			r.write("access.log", "")
@@ -195,7 +195,7 @@ func TestInodeGivenToAFileThatNobodyDeclared(t *testing.T) {
 			r.write("access.log", "one\n")
 			one := inodes.give(t, r.path("access.log"))
 			r.pass(time.Minute)
-			r.tailer.closeIdle()
+			r.closeIdle()
 			require.Zero(t, r.tailer.Counts().Open)
 			r.remove("access.log")
 			r.write("private.txt", "nobody's business\n")
@@ -224,7 +224,7 @@ func TestInodeGivenToAFileOfAnotherDeclaration(t *testing.T) {
 	r.write("access.log", "one\n")
 	one := inodes.give(t, r.path("access.log"))
 	r.pass(time.Minute)
-	r.tailer.closeIdle()
+	r.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
 	r.remove("access.log")
 	r.write("other.log", "of other\n")

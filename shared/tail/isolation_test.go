@@ -52,6 +52,40 @@ func TestNobodyWaitsForAFileSystem(t *testing.T) {
 	r.wants("one")
 }
 
+// A volume that does not answer holds up the container that has it, and no other.
+func TestAFileSystemThatDoesNotAnswerHoldsUpOneOrigin(t *testing.T) {
+	r := newRig(t).start()
+	r.put("stuck", logs)
+	r.put("well", logs)
+	r.pass(time.Second)
+	stuck, release := make(chan struct{}), make(chan struct{})
+	r.broken = func(path string) error { // by the time it returns, r may be in use
+		if filepath.Base(path) == "stuck.log" {
+			close(stuck)
+			<-release
+		}
+		return nil
+	}
+	r.write("stuck/stuck.log", "late\n")
+	r.write("well/app.log", "one\n")
+	r.pass(2 * time.Second)
+	<-stuck
+	r.write("well/app.log", "two\n")
+	r.put("new", logs)
+	r.write("new/app.log", "new\n")
+	r.tailer.Withdraw("stuck")
+	r.put("stuck", logs)
+	r.pass(5 * time.Second)
+	r.wants("one", "two", "new")
+	require.Contains(t, r.tailer.Problems(), Problem{"stuck", "file system", "it does not answer"})
+	close(release)
+	r.tailer.origins["stuck"].step.Lock() // its step is over
+	r.tailer.origins["stuck"].step.Unlock()
+	r.pass(5 * time.Second)
+	r.wants("one", "two", "new", "late")
+	require.Empty(t, r.tailer.Problems())
+}
+
 // One declaration's directories must not keep the files of another one from being read.
 func TestAHugeTreeBesideAFile(t *testing.T) {
 	r := newRig(t, Selection{Name: "huge", Pattern: "huge/**/*.log"}, Selection{Name: "one", Pattern: "one/*.log"})
@@ -81,9 +115,7 @@ func TestAScanInSeveralSteps(t *testing.T) {
 	}
 	steps := 0
 	for len(r.arrived) < len(want) {
-		budget := 100
-		r.tailer.takeRequests()
-		r.tailer.stepWithin(&budget, r.now, true)
+		r.tailer.stepWithin(100, r.now, true)
 		r.pump()
 		require.Less(t, steps, 1000)
 		steps++
@@ -93,8 +125,7 @@ func TestAScanInSeveralSteps(t *testing.T) {
 	r.rename("0/x.log", "0/y")
 	r.rename("1001/x.log", "1001/y.log")
 	for range steps {
-		budget := 100
-		r.tailer.stepWithin(&budget, r.now, true)
+		r.tailer.stepWithin(100, r.now, true)
 		r.pump()
 	}
 	r.wants(want...)

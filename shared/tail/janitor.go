@@ -66,7 +66,7 @@ func (t *Tailer) delete(o *origin, g *generation) {
 		t.problems.report(o.problem(g.name()), err)
 		return
 	}
-	t.counts.Removed++
+	o.counts.Removed++
 	t.log.Info("removed rotated file, all of which is acknowledged", "file", g.name(), "bytes", g.Size)
 }
 

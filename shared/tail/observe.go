@@ -71,7 +71,7 @@ func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 		return nil
 	}
 	if s.Size < end { // cut off behind what was read
-		t.lost(g.name(), end-s.Size, truncated)
+		t.lost(o, g.name(), end-s.Size, truncated)
 	}
 	if s.Size != end {
 		g.changed = now
@@ -132,7 +132,7 @@ func (t *Tailer) observePacked(o *origin, g *generation, s find.Stat, suspect bo
 	if quiet >= copyPause {
 		z.Settle()
 	}
-	hurried := t.draining || o.phase == ending || g.Links == 0
+	hurried := t.draining.Load() || o.phase == ending || g.Links == 0
 	if suspect && g.torn == "" {
 		t.judgeTorn(o, g, z, hurried || quiet >= tornPause)
 	}
@@ -162,7 +162,7 @@ func (t *Tailer) judgeTorn(o *origin, g *generation, z *gunzip.Reader, late bool
 	g.mu.Lock()
 	g.torn = why
 	g.mu.Unlock()
-	t.lost(g.name(), max(1, g.Size-p.Consumed), why)
+	t.lost(o, g.name(), max(1, g.Size-p.Consumed), why)
 }
 
 // observeClosed asks for a generation without a handle by its name, and opens it if it changed or is to be read.
@@ -173,7 +173,7 @@ func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bo
 	s, err := g.tree.Stat(g.rel)
 	if errors.Is(err, os.ErrNotExist) || err == nil && s.Inode != g.Inode {
 		if o.over() {
-			t.vacate(o, g, now, removed) // it is not searched for any more
+			t.searchLast(o, g, now)
 		}
 		return false, nil // the scan finds where it is now
 	}
@@ -188,16 +188,26 @@ func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bo
 		if !g.wanted.Load() {
 			return false, nil
 		}
-		if t.reopens++; t.reopens > max(1, t.cfg.MaxOpen/2) {
+		if o.reopens++; o.reopens > max(1, t.cfg.MaxOpen/2) {
 			return false, nil // it would only take the handle from one that was opened for the same reason
 		}
 	}
 	return t.reopen(o, g, now)
 }
 
+// searchLast searches for a generation of an origin that has ended, and is not scanned any more, where its file is not where
+// it was: in the same directory. If it is not there it has left.
+func (t *Tailer) searchLast(o *origin, g *generation, now time.Time) {
+	if g.tree.Begin() != nil { // which also makes the directory be read again
+		t.vacate(o, g, now, removed)
+		return
+	}
+	t.locate(o, g, now)
+}
+
 // reopen opens a file again that was closed to save a handle.
 func (t *Tailer) reopen(o *origin, g *generation, now time.Time) (open bool, err error) {
-	h, s, err := t.openWithin(g.tree, g.rel)
+	h, s, err := t.openWithin(o, g.tree, g.rel)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -250,7 +260,7 @@ func (t *Tailer) replaced(o *origin, g *generation, now time.Time) {
 func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	unread := g.owed().unread
 	body := g.takeBody()
-	t.counts.Truncations++
+	o.counts.Truncations++
 	c := &candidate{tree: g.tree, rel: g.rel, selections: g.selections, unselected: g.state != Active, first: o.current()}
 	if g.moved() && !c.unselected {
 		c.selections = g.claims
@@ -302,7 +312,7 @@ func (t *Tailer) vacate(o *origin, g *generation, now time.Time, why string) {
 func (t *Tailer) giveUp(o *origin, g *generation, now time.Time, why string) {
 	g.close()
 	if unread := g.owed().unread; unread > 0 {
-		t.lost(g.name(), unread, why)
+		t.lost(o, g.name(), unread, why)
 	}
 	g.mu.Lock()
 	g.forfeit(why)
@@ -316,7 +326,7 @@ func (t *Tailer) giveUp(o *origin, g *generation, now time.Time, why string) {
 }
 
 // lost reports bytes that nobody will ever read.
-func (t *Tailer) lost(path string, bytes int64, why string) {
-	t.counts.Lost += bytes
+func (t *Tailer) lost(o *origin, path string, bytes int64, why string) {
+	o.counts.Lost += bytes
 	t.log.Error("bytes of a file are lost", "file", path, "bytes", bytes, "why", why)
 }

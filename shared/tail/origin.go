@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/remora-logs/remora/shared/stream"
@@ -57,7 +59,7 @@ type Sink interface {
 	// writer knows; records name it as their source. done must be called once, when the stream has ended or detach was
 	// called, and all that was read of it is acknowledged; from any goroutine. The stream's checkpoint must be kept then,
 	// with the key {s.Key(), sel.Name, output}: the same stream may be attached again when the file has grown. origin
-	// and sel are not to be changed. Attach must not call the Tailer.
+	// and sel must not be changed. Attach may be called for several origins at once, and must not call the Tailer.
 	Attach(s stream.Stream, origin *Origin, sel *Selection, path, output string, done func()) (detach func(), err error)
 }
 
@@ -121,19 +123,26 @@ const (
 	withdrawing
 )
 
-// origin is an Origin that is followed. Only a step uses it.
+// origin is an Origin that is followed. Only who holds step uses it, except for the atomics and status.
 type origin struct {
+	step   sync.Mutex
+	status originStatus // as of its last step; Tailer.mu guards it
+
 	declared   *Origin
 	selections []*selection
 	trees      map[string]*find.Tree // by base
 	registry
 	phase      phase
-	ended      bool // it is ending, and its last scan is complete
-	reselected bool // selections have changed since the last scan
-	hinted     bool // something was created, renamed or removed
-	urgent     bool // it must be scanned in this step
-	scanCost   int  // of the last scan, in units of scanBudget
-	scans      int  // number of the scan that was started last
+	ended      bool                  // it is ending, and its last scan is complete
+	reselected bool                  // selections have changed since the last scan
+	hinted     atomic.Bool           // something was created, renamed or removed
+	urgent     bool                  // it must be scanned in this step
+	scanCost   int                   // of the last scan, in units of scanBudget
+	drainEnds  map[*generation]int64 // where Drain found the files' ends; nil unless it drains
+	reopens    int                   // of this step
+	counts     Counts
+	open       atomic.Int32 // files that are open, as of its last step
+	scans      int          // number of the scan that was started last
 	scanned    time.Time
 	scan       *scan // that is not complete yet
 	// fresh are candidates that were found in this scan, pending those that are open because it can't be told yet what

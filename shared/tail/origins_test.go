@@ -103,7 +103,7 @@ func TestAnOriginEnds(t *testing.T) {
 			r.put("a", logs)
 			r.write("a/app.log", "one\n")
 			r.pass(2 * time.Minute)
-			r.tailer.closeIdle()
+			r.closeIdle()
 			r.blocked = true
 			r.write("a/app.log", "tw")
 			r.pass(time.Second)
@@ -239,7 +239,7 @@ func TestAnOriginThatEndedLosesItsFiles(t *testing.T) {
 	r.pass(time.Second)
 	r.tailer.End("a")
 	r.pass(time.Minute)
-	r.tailer.closeIdle()
+	r.closeIdle()
 	require.Zero(t, r.tailer.Counts().Open)
 	require.NoError(t, os.RemoveAll(r.path("a")))
 	r.pass(time.Second)
@@ -248,6 +248,25 @@ func TestAnOriginThatEndedLosesItsFiles(t *testing.T) {
 	require.Len(t, r.gaps, 1)
 	require.Empty(t, r.tailer.origins)
 	require.Empty(t, r.store.entries)
+}
+
+func TestAnOriginThatEndedHasItsFilesRenamed(t *testing.T) {
+	r := newRig(t).start()
+	r.put("a", logs)
+	r.write("a/app.log", "one\n")
+	r.pass(2 * time.Minute)
+	r.blocked = true
+	r.write("a/app.log", "two\n")
+	r.pass(time.Second)
+	r.tailer.End("a")
+	r.pass(time.Minute)
+	r.closeIdle()
+	r.rename("a/app.log", "a/app.log.1")
+	r.pass(time.Minute)
+	r.blocked = false
+	r.pass(time.Minute)
+	r.wants("one", "two")
+	require.Empty(t, r.gaps)
 }
 
 // Whoever renames files all the time in a large directory must not keep this process searching it.

@@ -232,33 +232,31 @@ func (p *positions) of(origin string) *storedSet {
 // record stores, before a byte of them is delivered, which files are which streams. It is one commit however many they are.
 // While the store can't be written, or a file not be read, the files are read all the same: after a restart they would be
 // delivered again, but not lost. It is tried again until it succeeds.
-func (t *Tailer) record() {
+func (t *Tailer) record(o *origin) {
 	put := map[checkpoint.Key]checkpoint.Entry{}
 	recorded := map[*generation][]readerID{} // and what could not be recorded of each
 	var failed error
-	for _, o := range t.origins {
-		for g := range o.active {
-			all := g.stale && len(g.readers) == 0
-			if !g.inPlace() || len(g.unsaved) == 0 && !all {
+	for g := range o.active {
+		all := g.stale && len(g.readers) == 0
+		if !g.inPlace() || len(g.unsaved) == 0 && !all {
+			continue
+		}
+		var missed []readerID
+		for _, p := range slices.Clone(g.positions) {
+			if !all && !slices.Contains(g.unsaved, p.id) {
 				continue
 			}
-			var missed []readerID
-			for _, p := range slices.Clone(g.positions) {
-				if !all && !slices.Contains(g.unsaved, p.id) {
-					continue
-				}
-				if g.body == nil {
-					g.wanted.Store(true) // the mark is made of its bytes
-					missed = append(missed, p.id)
-				} else if err := t.positions.put(put, g, p); err != nil {
-					missed = append(missed, p.id)
-					if failed == nil || err.Error() < failed.Error() { // always the same one of several
-						failed = err
-					}
+			if g.body == nil {
+				g.wanted.Store(true) // the mark is made of its bytes
+				missed = append(missed, p.id)
+			} else if err := t.positions.put(put, g, p); err != nil {
+				missed = append(missed, p.id)
+				if failed == nil || err.Error() < failed.Error() { // always the same one of several
+					failed = err
 				}
 			}
-			recorded[g] = missed
 		}
+		recorded[g] = missed
 	}
 	if len(recorded) == 0 {
 		return
@@ -308,25 +306,22 @@ func (p *positions) put(put map[checkpoint.Key]checkpoint.Entry, g *generation, 
 
 // forget deletes the positions of what is gone for long enough: generations that were remembered, and stored streams that
 // were searched for.
-func (t *Tailer) forget(now time.Time) {
+func (t *Tailer) forget(o *origin, now time.Time) {
+	old := func(g *generation) bool {
+		return g.state == Remembered && len(g.readers) == 0 && now.Sub(g.since) >= rememberFor
+	}
 	var keys []checkpoint.Key
-	for _, o := range t.origins {
-		for _, g := range o.left {
-			if g.state != Remembered || len(g.readers) > 0 || now.Sub(g.since) < rememberFor {
-				continue
-			}
+	for _, g := range o.left {
+		if old(g) {
 			for _, p := range g.positions {
 				keys = append(keys, p.key(g.key))
 			}
 		}
-		for _, m := range o.overdue(now) {
-			keys = append(keys, m.keys()...)
-		}
 	}
-	t.forgetGone(now, keys)
-}
-
-func (t *Tailer) forgetGone(now time.Time, keys []checkpoint.Key) {
+	overdue := o.overdue(now)
+	for _, m := range overdue {
+		keys = append(keys, m.keys()...)
+	}
 	if len(keys) > 0 {
 		err := t.positions.store.Commit(nil, keys)
 		t.problems.report(checkpoints, err)
@@ -334,22 +329,20 @@ func (t *Tailer) forgetGone(now time.Time, keys []checkpoint.Key) {
 			return
 		}
 	}
-	for _, o := range t.origins {
-		gone := map[*generation]bool{}
-		for _, g := range slices.Clone(o.left) {
-			if g.state == Remembered && len(g.readers) == 0 && now.Sub(g.since) >= rememberFor {
-				gone[g] = g.fire(Expired)
-				o.remove(g)
-			}
+	gone := map[*generation]bool{}
+	for _, g := range slices.Clone(o.left) {
+		if old(g) {
+			gone[g] = g.fire(Expired)
+			o.remove(g)
 		}
-		if len(gone) > 0 {
-			o.forgetNames(gone)
-		}
-		for _, m := range o.overdue(now) {
-			o.stored.remove(m)
-			if lost := m.mark.Size - m.mark.Off; lost > 0 && !m.mark.Packed {
-				t.lost(m.mark.Path, lost, "truncated or removed while this process was not running")
-			}
+	}
+	if len(gone) > 0 {
+		o.forgetNames(gone)
+	}
+	for _, m := range overdue {
+		o.stored.remove(m)
+		if lost := m.mark.Size - m.mark.Off; lost > 0 && !m.mark.Packed {
+			t.lost(o, m.mark.Path, lost, "truncated or removed while this process was not running")
 		}
 	}
 }

@@ -76,8 +76,8 @@ func TestVolumeMountedAnewWhileFilesAreFollowed(t *testing.T) {
 			r.write("b.log", "two\n")
 			r.pass(2 * time.Minute)
 			if closed {
-				r.tailer.closeIdle()
-				r.tailer.closeIdle()
+				r.closeIdle()
+				r.closeIdle()
 			}
 			again()
 			r.write("a.log", "three\n")

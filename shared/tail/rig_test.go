@@ -129,7 +129,10 @@ func (r *rig) scan() {
 }
 
 // settle is what a step does after its scan.
-func (r *rig) settle() { r.tailer.settle(r.now) }
+func (r *rig) settle() { r.tailer.settle(r.tailer.origins[""], r.now) }
+
+// closeIdle closes files as if there were too many.
+func (r *rig) closeIdle() { r.tailer.closeIdle(nil) }
 
 // stored are the streams that were not met yet.
 func (r *rig) stored() map[*storedStream]struct{} { return r.tailer.positions.of("").streams }

@@ -39,7 +39,8 @@ type search struct {
 // startScan begins to search for files: new ones, and those that have another name than before, or none.
 func (t *Tailer) startScan(o *origin) {
 	o.scans++
-	o.hinted, o.urgent, o.scanCost = false, false, 0
+	o.hinted.Store(false)
+	o.urgent, o.scanCost = false, 0
 	o.scan = &scan{}
 	for id, c := range o.fresh { // could not be opened
 		o.unresolved[id] = c.first
@@ -81,7 +82,7 @@ func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 			return false
 		}
 		if errors.Is(err, unix.EMFILE) {
-			t.closeIdle()
+			t.closeIdle(o)
 		}
 		t.problems.report(o.problem(s.selection.Name+"="+s.selection.Pattern), err)
 		if err == nil && !s.selection.started {
@@ -98,7 +99,7 @@ func (t *Tailer) finishScan(o *origin, now time.Time) {
 	t.findRotations(o, now)
 	t.confirmMoved(o, now)
 	o.findUnselected()
-	t.classifyAll(o, circumstances{now: now, hurried: t.draining || o.phase == ending, started: started, scan: o.scans})
+	t.classifyAll(o, circumstances{now: now, hurried: t.draining.Load() || o.phase == ending, started: started, scan: o.scans})
 	for _, s := range started {
 		s.started, s.began = true, now
 	}
@@ -260,7 +261,7 @@ func (t *Tailer) findRotations(o *origin, now time.Time) {
 	for _, g := range o.byInode {
 		if g.seen != o.scans && g.fire(Unselected) {
 			g.since = now
-			t.counts.Rotations++
+			o.counts.Rotations++
 			o.activate(g)
 		}
 		if g.state == Rotated || g.state == Held {

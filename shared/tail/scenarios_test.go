@@ -96,7 +96,7 @@ func TestCopiedAndRemovedWhileItsHandleWasClosed(t *testing.T) {
 			r := newRig(t, w).start()
 			r.write("access.log", "one\n")
 			r.pass(time.Minute)
-			r.tailer.closeIdle()
+			r.closeIdle()
 			require.Zero(t, r.tailer.Counts().Open)
 			r.write("access.log", "two\n")
 			r.copy("access.log", "access.log.1")
@@ -322,7 +322,7 @@ func TestDeleteAndCreateOnTheSameInode(t *testing.T) {
 				if down {
 					r.kill()
 				} else {
-					r.tailer.closeIdle() // while it is open the number is not given again
+					r.closeIdle() // while it is open the number is not given again
 				}
 				r.remove("access.log")
 				r.write("access.log", "two\nsame\nmore\n")

@@ -8,54 +8,44 @@ import (
 )
 
 // collectDone takes leave of the readers that the pipeline has let go of.
-func (t *Tailer) collectDone() {
-	for _, o := range t.origins {
-		for g := range o.activeAndLeft() {
-			if !slices.ContainsFunc(g.readers, func(r *reader) bool { return r.done.Load() }) {
+func (o *origin) collectDone() {
+	for g := range o.activeAndLeft() {
+		if !slices.ContainsFunc(g.readers, func(r *reader) bool { return r.done.Load() }) {
+			continue
+		}
+		g.mu.Lock()
+		g.known = *g.furthest()
+		var rest []*reader
+		for _, r := range g.readers {
+			if !r.done.Load() {
+				rest = append(rest, r)
 				continue
 			}
-			g.mu.Lock()
-			g.known = *g.furthest()
-			var rest []*reader
-			for _, r := range g.readers {
-				if !r.done.Load() {
-					rest = append(rest, r)
-					continue
-				}
-				off := r.released.Load()
-				if at := r.ended.Load(); at >= 0 && !r.detached.Load() {
-					off = at // all of it was acknowledged, or was reported as lost
-				}
-				g.setPosition(position{r.id, off, r.last})
+			off := r.released.Load()
+			if at := r.ended.Load(); at >= 0 && !r.detached.Load() {
+				off = at // all of it was acknowledged, or was reported as lost
 			}
-			g.readers = rest
-			g.mu.Unlock()
+			g.setPosition(position{r.id, off, r.last})
 		}
+		g.readers = rest
+		g.mu.Unlock()
 	}
 }
 
-// settle takes each generation one step further through its life.
-func (t *Tailer) settle(now time.Time) {
-	t.record()
-	t.expire(now)
-	for _, o := range t.origins {
-		if o.phase == withdrawing {
-			continue
-		}
+// settle takes each generation of an origin one step further through its life.
+func (t *Tailer) settle(o *origin, now time.Time) {
+	t.record(o)
+	if o.phase != withdrawing {
 		t.endOrigin(o, now)
 		for g := range o.active {
 			t.advance(o, g, now)
 		}
 	}
-	t.limitHeld(now)
-	for _, o := range t.origins {
-		if o.scanned.Equal(now) {
-			t.reclaim(o, now)
-		}
-		t.endSearches(o, now)
+	if o.scanned.Equal(now) {
+		t.reclaim(o, now)
 	}
-	t.forget(now)
-	t.leaveOrigins()
+	t.endSearches(o, now)
+	t.forget(o, now)
 }
 
 // advance does for one generation what time, and its readers, have made due.
@@ -114,7 +104,7 @@ func (t *Tailer) endOrigin(o *origin, now time.Time) {
 // endSearches gives up the bytes that were searched for long enough.
 func (t *Tailer) endSearches(o *origin, now time.Time) {
 	for _, g := range o.left {
-		if g.state == Searching && (t.draining || o.phase == ending && o.ended || now.Sub(g.since) >= searchFor) {
+		if g.state == Searching && (t.draining.Load() || o.phase == ending && o.ended || now.Sub(g.since) >= searchFor) {
 			t.giveUp(o, g, now, g.why)
 		}
 	}
@@ -137,7 +127,7 @@ func (t *Tailer) attachReader(o *origin, g *generation, s *selection, from posit
 	r.read.Store(from.off)
 	r.released.Store(from.off)
 	r.ended.Store(-1)
-	r.ending.Store(t.draining || o.over())
+	r.ending.Store(t.draining.Load() || o.over())
 	g.mu.RLock()
 	if m, err := g.mark(from.off); err == nil {
 		r.last = m.Encode()

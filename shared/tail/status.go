@@ -5,6 +5,7 @@ package tail
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Counts is what the tailer has met since it started, and what it holds now.
@@ -23,58 +24,103 @@ type Counts struct {
 	Files, Open int
 }
 
+// add adds what was counted; what is held is not.
+func (c *Counts) add(o Counts) {
+	c.Generations += o.Generations
+	c.Truncations += o.Truncations
+	c.Rotations += o.Rotations
+	c.Copies += o.Copies
+	c.Lost += o.Lost
+	c.Closed += o.Closed
+	c.Removed += o.Removed
+}
+
 // status is what a step leaves for the other methods.
 type status struct {
 	counts    Counts
 	leftFiles int
 	leftBytes int64
 	unread    []Unread
-	drained   bool // the streams end where their files ended at Drain
 }
 
-// publish leaves what is known now for the other methods.
-func (t *Tailer) publish() {
-	s := status{counts: t.counts, drained: t.draining}
-	for _, o := range t.origins {
-		s.counts.Files += len(o.byInode)
-		for g := range o.activeAndLeft() { // of the others all is acknowledged
-			if left := t.left(g); left > 0 && len(g.selections) > 0 {
-				s.leftFiles++
-				s.leftBytes += left
-				if len(s.unread) < maxUnread {
-					s.unread = append(s.unread, Unread{g.path, left})
-				}
+// originStatus is what a step of an origin leaves for all others.
+type originStatus struct {
+	counts    Counts
+	leftFiles int
+	leftBytes int64
+	unread    []Unread
+	changed   time.Time // when one of its files grew last
+	scanning  bool      // its scan is not complete
+}
+
+// publishOrigin leaves what is known of an origin now.
+func (t *Tailer) publishOrigin(o *origin, now time.Time) {
+	s := originStatus{counts: o.counts, scanning: o.scan != nil}
+	s.counts.Files, s.counts.Open = len(o.byInode), o.countOpen()
+	for g := range o.activeAndLeft() { // of the others all is acknowledged
+		if left := o.unfinished(g); left > 0 && len(g.selections) > 0 {
+			s.leftFiles++
+			s.leftBytes += left
+			if len(s.unread) < maxUnread {
+				s.unread = append(s.unread, Unread{g.path, left})
 			}
 		}
+		if g.changed.After(s.changed) && !g.changed.After(now) {
+			s.changed = g.changed
+		}
 	}
-	s.counts.Open = t.countOpen()
+	o.open.Store(int32(s.counts.Open))
 	t.mu.Lock()
-	t.status = s
+	o.status = s
 	t.mu.Unlock()
 }
 
-// left is how many bytes of a generation are not acknowledged; in a drain, of what was there when it began.
-func (t *Tailer) left(g *generation) int64 {
+// unfinished is how many bytes of a generation are not acknowledged; in a drain, of what was there when it began.
+func (o *origin) unfinished(g *generation) int64 {
 	unacked := g.owed().unacked
-	if !t.draining {
+	if o.drainEnds == nil {
 		return unacked
 	}
-	end, ok := t.drainEnds[g]
+	end, ok := o.drainEnds[g]
 	if !ok {
 		return 0 // found later
 	}
 	return unacked - max(0, g.end.Load()-end)
 }
 
-// refresh publishes unless a step is being made.
+// publish leaves what is known of all origins now.
+func (t *Tailer) publish() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := status{counts: t.counts}
+	s.counts.HeldBytes = t.held
+	for _, o := range *t.list.Load() {
+		s.counts.add(o.status.counts)
+		s.counts.Files += o.status.counts.Files
+		s.counts.Open += o.status.counts.Open
+		s.leftFiles += o.status.leftFiles
+		s.leftBytes += o.status.leftBytes
+		s.unread = append(s.unread, o.status.unread[:min(len(o.status.unread), maxUnread-len(s.unread))]...)
+	}
+	t.status = s
+}
+
+// refresh publishes what has changed since the last step, unless one is being made.
 func (t *Tailer) refresh() {
 	select {
 	case t.stepping <- struct{}{}:
-		t.collectDone()
-		t.publish()
-		<-t.stepping
 	default:
+		return
 	}
+	defer func() { <-t.stepping }()
+	for _, o := range *t.list.Load() {
+		if o.step.TryLock() {
+			o.collectDone()
+			t.publishOrigin(o, t.cfg.Now())
+			o.step.Unlock()
+		}
+	}
+	t.publish()
 }
 
 // Counts returns what was counted, as of the last step.
@@ -93,64 +139,99 @@ func (t *Tailer) Problems() []Problem { return t.problems.all() }
 // answer. Run must go on until the pipeline has read and sent it, and the files stay open until Close. What is written
 // afterwards is left to the next start.
 func (t *Tailer) Drain(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- t.drain(ctx) }()
-	select {
-	case err := <-done:
+	drains, err := t.startDrain(ctx)
+	if err != nil {
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("searching files was not complete: %w", ctx.Err())
 	}
+	for _, d := range drains {
+		select {
+		case err := <-d:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return incomplete(ctx)
+		}
+	}
+	return nil
 }
 
-func (t *Tailer) drain(ctx context.Context) error {
+func incomplete(ctx context.Context) error {
+	return fmt.Errorf("searching files was not complete: %w", ctx.Err())
+}
+
+// startDrain drains each origin, and returns what those report whose file systems do not answer at once.
+func (t *Tailer) startDrain(ctx context.Context) (drains []<-chan error, err error) {
 	select {
 	case t.stepping <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("searching files was not complete: %w", ctx.Err())
+		return nil, incomplete(ctx)
 	}
 	defer func() { <-t.stepping }()
-	t.draining = true
+	t.draining.Store(true)
 	now := t.cfg.Now()
 	t.problems.tick(now) // Run may not have made a step yet
 	t.takeRequests()
-	t.collectDone()
-	for _, o := range t.byTurn() {
-		t.observeAll(o, now, true)
-		o.scan = nil
-		for complete := o.phase == withdrawing || o.over(); !complete; {
-			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("searching files was not complete: %w", err)
+	for _, o := range *t.list.Load() {
+		drained := make(chan error, 1)
+		go func() {
+			o.step.Lock()
+			err := t.drainOrigin(ctx, o, now)
+			o.step.Unlock()
+			drained <- err
+		}()
+		select {
+		case err := <-drained:
+			if err != nil {
+				return nil, err
 			}
-			budget := scanBudget
-			complete = t.scanOn(o, now, &budget)
-		}
-		t.observeAll(o, now, true)
-		o.release()
-	}
-	t.settle(now)
-	t.drainEnds = map[*generation]int64{}
-	for _, o := range t.origins {
-		for g := range o.all() {
-			g.setEnding(true)
-			t.drainEnds[g] = g.end.Load()
+		case <-time.After(patience):
+			drains = append(drains, drained)
 		}
 	}
+	t.expire(now)
+	t.limitHeld(now)
 	t.publish()
+	return drains, nil
+}
+
+func (t *Tailer) drainOrigin(ctx context.Context, o *origin, now time.Time) error {
+	o.collectDone()
+	o.reopens = 0
+	t.observeAll(o, now, true)
+	o.scan = nil
+	for complete := o.phase == withdrawing || o.over(); !complete; {
+		if ctx.Err() != nil {
+			return incomplete(ctx)
+		}
+		budget := scanBudget
+		complete = t.scanOn(o, now, &budget)
+	}
+	t.observeAll(o, now, true)
+	t.settle(o, now)
+	o.drainEnds = map[*generation]int64{}
+	for g := range o.all() {
+		g.setEnding(true)
+		o.drainEnds[g] = g.end.Load()
+	}
+	o.release()
+	t.publishOrigin(o, now)
 	return nil
 }
 
 // Resume follows the files again after Drain, as if it had not been called. What was taken to be the end of a line stays
 // one.
 func (t *Tailer) Resume() {
-	t.stepping <- struct{}{}
-	defer func() { <-t.stepping }()
-	t.draining, t.drainEnds = false, nil
-	for _, o := range t.origins {
-		for g := range o.all() {
-			if g.state == Active {
-				g.setEnding(false)
-			}
+	t.draining.Store(false)
+	t.wake()
+}
+
+// resume lets the streams of files that are still written go on.
+func (o *origin) resume() {
+	o.drainEnds = nil
+	for g := range o.all() {
+		if g.state == Active {
+			g.setEnding(false)
 		}
 	}
 }

@@ -4,9 +4,9 @@ package tail
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +45,7 @@ const (
 	detachAfter = time.Minute            // after which a file that is read to its end costs the pipeline nothing
 	searchFor   = 5 * time.Second        // how long the bytes of a truncated file are searched for in a copy
 	closeWait   = time.Second            // how long Close waits for a step
+	patience    = time.Second / 4        // how long a step waits for an origin's
 	rememberFor = time.Minute            // how long a removed file is known by its content, so that its copy is not read
 )
 
@@ -63,19 +64,23 @@ type Tailer struct {
 	requests []request
 	hinted   map[string]bool // origins in which something was created, renamed or removed
 	status   status          // as of the end of the last step
+	held     int64           // bytes of removed files
 	problems problems        // it has a lock of its own
 
-	// stepping has an element while a step is made. Who puts it there may use all that follows.
+	// What the steps of all origins use.
+	list     atomic.Pointer[[]*origin]
+	opens    atomic.Int64 // at least as many files are open
+	draining atomic.Bool
+
+	// stepping has an element while a step is made. Who puts it there may use all that follows, and an origin of which it
+	// holds the lock.
 	stepping  chan struct{}
 	origins   map[string]*origin
 	positions *positions
 	observed  time.Time // when all files were observed
-	counts    Counts
-	opens     int // at least as many files are open
-	reopens   int // of this step
-	draining  bool
+	counts    Counts    // of origins that were left
+	turn      int       // the origin that is stepped first
 	closed    bool
-	drainEnds map[*generation]int64                                          // where Drain found the files' ends; nil unless draining
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
 }
@@ -110,6 +115,7 @@ func New(cfg Config) (*Tailer, error) {
 		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), hinted: map[string]bool{}, origins: map[string]*origin{}, positions: p,
 		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf,
 	}
+	t.list.Store(&[]*origin{})
 	t.problems.log = cfg.Log
 	t.cleaner = newCleaner(cfg.Log)
 	return t, nil
@@ -173,32 +179,85 @@ func (t *Tailer) step(all bool) time.Duration {
 	if t.closed {
 		return scanEvery
 	}
-	now := t.cfg.Now()
-	t.takeRequests()
-	budget := scanBudget
-	return t.stepWithin(&budget, now, all)
+	return t.stepWithin(scanBudget, t.cfg.Now(), all)
 }
 
-func (t *Tailer) stepWithin(budget *int, now time.Time, all bool) time.Duration {
+func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
+	t.takeRequests()
 	t.problems.tick(now)
-	t.collectDone()
 	since := now.Sub(t.observed)
 	observeAll := all || since >= t.quietEvery() || since < 0
 	if observeAll {
 		t.observed = now
 	}
-	t.reopens = 0
-	for _, o := range t.byTurn() {
-		due := all || o.scanDue(now)
-		t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
-		if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
-			t.scanOn(o, now, budget)
+	origins := *t.list.Load()
+	first := t.turn
+	for i := range origins {
+		i = (first + i) % len(origins)
+		before := budget
+		budget = t.stepOrigin(origins[i], now, observeAll, all, budget)
+		if before > 0 && budget <= 0 {
+			t.turn = i // where there is not time for all, none waits for ever
 		}
-		o.release()
 	}
-	t.settle(now)
+	t.expire(now)
+	t.limitHeld(now)
+	t.leaveOrigins()
 	t.publish()
 	return t.pause(now)
+}
+
+// stepOrigin makes a step of one origin, and returns what is left of the budget. It does not wait long for a file system
+// that does not answer: the origin's step goes on alone, and those that follow are left out until it is over.
+func (t *Tailer) stepOrigin(o *origin, now time.Time, observeAll, all bool, budget int) int {
+	if !o.step.TryLock() {
+		t.problems.report(o.problem("file system"), errNoAnswer)
+		return budget
+	}
+	if !observeAll && !all && o.resting(now, t.draining.Load()) {
+		o.step.Unlock()
+		return budget
+	}
+	left := make(chan int, 1)
+	go func() {
+		t.originStep(o, now, observeAll, all, &budget)
+		o.step.Unlock()
+		left <- budget
+	}()
+	patience := time.NewTimer(patience)
+	defer patience.Stop()
+	select {
+	case n := <-left:
+		return n
+	case <-patience.C:
+		return 0 // so that the others go first in the next step
+	}
+}
+
+// errNoAnswer is the problem of an origin whose step takes long.
+var errNoAnswer = errors.New("it does not answer")
+
+// originStep is a step of one origin, in a goroutine of its own that holds the origin's lock.
+func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budget *int) {
+	o.collectDone()
+	if o.drainEnds != nil && !t.draining.Load() {
+		o.resume()
+	}
+	o.reopens = 0
+	due := all || o.scanDue(now)
+	t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
+	if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
+		t.scanOn(o, now, budget)
+	}
+	t.settle(o, now)
+	o.release()
+	t.publishOrigin(o, now)
+	t.problems.report(o.problem("file system"), nil)
+}
+
+// resting reports whether nothing of an origin is due.
+func (o *origin) resting(now time.Time, draining bool) bool {
+	return len(o.active)+len(o.left) == 0 && !o.scanDue(now) && (o.drainEnds != nil) == draining && o.phase == following
 }
 
 // scanDue reports whether an origin is to be scanned, or its scan to be continued. A hint is followed at once, unless the
@@ -206,74 +265,84 @@ func (t *Tailer) stepWithin(budget *int, now time.Time, all bool) time.Duration 
 func (o *origin) scanDue(now time.Time) bool {
 	since := now.Sub(o.scanned)
 	cooldown := time.Duration(o.scanCost) * scanEvery / scanBudget
-	return o.scan != nil || o.urgent || since >= scanEvery || since < 0 || o.hinted && since >= cooldown
+	return o.scan != nil || o.urgent || since >= scanEvery || since < 0 || o.hinted.Load() && since >= cooldown
 }
 
 // over reports whether the last scan of an origin that has ended is complete.
 func (o *origin) over() bool { return o.phase == ending && o.ended }
 
-// byTurn returns the origins, the one that was scanned the longest ago first: where there is not time for all, none waits
-// for ever.
-func (t *Tailer) byTurn() []*origin {
-	all := make([]*origin, 0, len(t.origins))
-	for _, o := range t.origins {
-		all = append(all, o)
-	}
-	slices.SortFunc(all, func(a, b *origin) int { return a.scanned.Compare(b.scanned) })
-	return all
-}
-
 // pause is short while any file is busy or removed ones are held, and long enough for the number of files where all are
 // quiet.
 func (t *Tailer) pause(now time.Time) time.Duration {
-	for _, o := range t.origins {
-		if o.scan != nil {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	busy := t.held > 0
+	for _, o := range *t.list.Load() {
+		if o.status.scanning {
 			return wakePause
 		}
+		busy = busy || now.Sub(o.status.changed) < busyFor
 	}
-	if t.counts.HeldBytes > 0 {
+	if busy {
 		return busyEvery
 	}
-	for _, o := range t.origins {
-		for g := range o.active {
-			if now.Sub(g.changed) < busyFor {
-				return busyEvery
-			}
-		}
-	}
-	every := t.quietEvery() // on the clock's tick, on which the pipeline polls as well: one wake-up instead of two
+	every := t.quiet() // on the clock's tick, on which the pipeline polls as well: one wake-up instead of two
 	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
 // quietEvery is between two observations of a file that did not grow lately: each costs about a microsecond.
 func (t *Tailer) quietEvery() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.quiet()
+}
+
+// quiet is quietEvery where mu is held.
+func (t *Tailer) quiet() time.Duration {
 	files := 0
-	for _, o := range t.origins {
-		files += len(o.byInode)
+	for _, o := range *t.list.Load() {
+		files += o.status.counts.Files
 	}
 	return min(max(scanEvery/2, time.Duration(files)*time.Millisecond), scanEvery)
 }
 
-// Close gives the handles back. Nothing attached may be read afterwards. Where a step waits for a file system that does
-// not answer, it returns without that.
+// Close gives the handles back. Nothing attached may be read afterwards. Files of an origin whose step waits for a file
+// system that does not answer are left open.
 func (t *Tailer) Close() {
-	select {
-	case t.stepping <- struct{}{}:
-	case <-time.After(closeWait):
-		t.log.Warn("a file system does not answer, leaving files open")
-		return
-	}
+	deadline := time.Now().Add(closeWait)
+	t.stepping <- struct{}{}
 	defer func() { <-t.stepping }()
 	t.closed = true
-	for _, o := range t.origins {
-		for g := range o.all() {
-			g.close()
+	for _, o := range *t.list.Load() {
+		if o.lockBefore(deadline) {
+			o.close()
+			o.step.Unlock()
+		} else {
+			t.log.Warn("file system does not answer, leaving files open", "origin", o.id())
 		}
-		for _, c := range o.pending {
-			_ = c.body.Close() // opened for reading
-		}
-		o.release()
 	}
+}
+
+// lockBefore waits for the origin's step until deadline, and reports whether it is over.
+func (o *origin) lockBefore(deadline time.Time) bool {
+	for !o.step.TryLock() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return true
+}
+
+// close gives the handles of an origin back.
+func (o *origin) close() {
+	for g := range o.all() {
+		g.close()
+	}
+	for _, c := range o.pending {
+		_ = c.body.Close() // opened for reading
+	}
+	o.release()
 }
 
 // lastGeneration is the last number that newKey gave.
