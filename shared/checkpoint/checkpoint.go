@@ -10,20 +10,20 @@ type Key struct{ Stream, Declaration, Output string }
 
 // Position is how far a stream was acknowledged. Low <= Done.
 //
-// All records that the stream's bytes up to Done give rise to were acknowledged, save those that were unfinished at Done
-// (a partial message, a group of lines); the first byte of the oldest of these is at Low. A reader that starts again
-// reads from Low, and throws away what becomes complete at or before Done.
+// All records that the stream's bytes up to Done give rise to were acknowledged, except those that were unfinished at
+// Done (a partial message, a group of lines); the first byte of the oldest of these is at Low. A reader that
+// resumes reads from Low, and skips records that complete at or before Done.
 type Position struct{ Low, Done int64 }
 
-// Entry is a position, what proves that the stream's bytes are still the same ones (see stream.Stream.Mark), and what has
-// gone wrong up to there.
+// Entry is a position, what proves that the stream's bytes are still the same ones (see stream.Stream.Mark), and what
+// has gone wrong up to there.
 type Entry struct {
 	Position
 	Mark   []byte
 	Losses Losses
 }
 
-// Losses is what could not be delivered since the stream began, so that it can still be told after a restart.
+// Losses is what could not be delivered since the stream began. It is stored so that it is known after a restart.
 type Losses struct {
 	Gaps           int64 `json:"gaps"` // places where records were dropped
 	DroppedRecords int64 `json:"dropped_records"`

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Positions are committed once a second at most. What was acknowledged since then would be delivered again after a kill,
-// so each acknowledgement is also written to a slot in a mapped file: the kernel keeps it when the process dies. That
-// costs a few stores to memory and no sync. After the death of the machine the slots mean nothing, because parked
+// Positions are committed once a second at most. What was acknowledged since then would be delivered again after a
+// kill, so each acknowledgement is also written to a slot in a mapped file: the kernel keeps it when the process dies.
+// That costs a few stores to memory and no sync. After the death of the machine the slots mean nothing, because parked
 // records may not be on disk that they have passed; they bear the boot that they are of.
 //
 // The file is an array of slots; the first one holds the boot. A slot is the hash of its key and two positions that are

@@ -19,22 +19,23 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// lockWait is how long Open waits for another process to let go of the file: long enough for a predecessor that is
-// about to exit, short enough not to hang a start-up.
+// lockWait is how long Open waits for another process to release the file: long enough for a predecessor that is about
+// to exit, short enough not to delay the start.
 const lockWait = 2 * time.Second
 
 // version is the first byte of each value. A store with another one was written by a newer Remora.
 const version = 1
 
-// Losses has a bucket of its own, under the same keys and only where there is some: a Remora that does not know of it
-// reads the rest as ever.
+// Losses are in a bucket of their own, under the same keys, and only if there are any: a Remora that does not know the
+// bucket can read the rest.
 var bucket, lossesBucket = []byte("checkpoints"), []byte("troubles")
 
 // Store is the file that holds the checkpoints. It is safe for concurrent use.
 type Store struct {
 	db   *bbolt.DB
 	path string
-	// Moved is where Open put a file that can't be used, and Why what was wrong with it; empty and nil where there was none.
+	// Moved is where Open put a file that can't be used, and Why what was wrong with it; empty and nil where there was
+	// none.
 	Moved string
 	Why   error
 	// Unslotted is why acknowledgements between two commits can't be recorded: a kill then delivers up to a second again.
@@ -46,10 +47,10 @@ type Store struct {
 	early   map[[hashSize]byte]Position // of slots whose keys were never committed
 }
 
-// Open opens the store at path and makes it where there is none. A file that can't be read as a store (damaged, emptied, or
-// written by a newer Remora) is put aside under the same name with .bad behind it, and a new one is begun: every stream
-// is then read from what it still holds, and delivered again. An error means that no store could be had: the directory is
-// missing or can't be written, or another process holds the file.
+// Open opens the store at path and makes it where there is none. A file that can't be read as a store (damaged,
+// emptied, or written by a newer Remora) is renamed to NAME.bad, and a new one is made: every stream is then delivered
+// again from its oldest byte. An error means that there is no store: the directory is missing or can't be written, or
+// another process uses the file.
 func Open(path string) (*Store, error) {
 	s, err := openOrReplace(path)
 	if err != nil {
@@ -102,8 +103,8 @@ func create(path string) error {
 	return os.Rename(path+".new", path)
 }
 
-// open opens the file and reads all of it once. bbolt trusts the pages of a file whose first two are sound, and panics,
-// or touches memory beyond the file's end, where they are not: that is found out here, where it can still be answered.
+// open opens the file and reads all of it once. bbolt trusts the pages of a file whose first two are sound. If they are
+// not, it panics or reads memory beyond the end of the file; that is found here, where it can still be handled.
 func open(path string) (db *bbolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -154,8 +155,8 @@ func open(path string) (db *bbolt.DB, err error) {
 	return db, err
 }
 
-// walk looks every key up and reads its value to the end. bbolt's own check does so in a goroutine of its own, where a wrong
-// length that leads out of the file ends the process, and does not look at values at all.
+// walk looks every key up and reads its value to the end. bbolt's own check runs in another goroutine, where a wrong
+// length that leads out of the file ends the process, and does not read values at all.
 func walk(b *bbolt.Bucket, check func(value []byte) error) error {
 	return b.ForEach(func(k, v []byte) error {
 		if _, ok := parseKey(k); !ok || len(v) == 0 || !bytes.Equal(b.Get(k), bytes.Clone(v)) { // the clone is what reads
@@ -173,8 +174,8 @@ func known(v []byte) error {
 	return nil
 }
 
-// closeDamaged closes what can still be closed: the file and its lock. bbolt waits for transactions that a panic left
-// open, so it may not return; the handle is then left to the process's end.
+// closeDamaged closes the file and its lock. bbolt waits for transactions that a panic left open, so it may not return;
+// the handle then stays open until the process ends.
 func closeDamaged(db *bbolt.DB) error {
 	done := make(chan error, 1)
 	go func() { done <- db.Close() }()
@@ -221,8 +222,8 @@ func (s *Store) Each(f func(Key, Entry)) error {
 	return nil
 }
 
-// Commit stores entries and then forgets keys, all or nothing, and returns once that is on disk. An entry without trouble
-// leaves what is known of it.
+// Commit stores entries and then deletes keys, all or nothing, and returns when that is on disk. An entry without
+// losses leaves the stored losses of its key.
 func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	if len(put) == 0 && len(forget) == 0 {
 		return nil

@@ -161,8 +161,8 @@ func TestASecondProcessIsTurnedAway(t *testing.T) {
 	require.ErrorContains(t, err, path)
 }
 
-// Every state of the file that a kill can leave is one that some prefix of the writes of a commit produced. bbolt writes
-// pages beside the old ones and then one meta page, so a torn commit must read as the state before it.
+// Every state of the file that a kill can leave is one that some prefix of the writes of a commit produced. bbolt
+// writes pages beside the old ones and then one meta page, so a torn commit must read as the state before it.
 func TestATornMetaPageReadsAsTheStateBefore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "checkpoints.db")
 	key := checkpoint.Key{Stream: "s", Declaration: "d", Output: "o"}

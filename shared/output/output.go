@@ -17,8 +17,8 @@ import (
 //
 // Write sends the batch and returns when the backend has taken it, durably by the backend's own measure. It does not
 // retry, waits no longer than its protocol requires, gives up when ctx ends, and keeps nothing of b after it returns.
-// Several goroutines may call it with different batches. After an error or a lost answer, a record may be written again;
-// its identity is then the same.
+// Several goroutines may call it with different batches. After an error or a lost answer, a record may be written
+// again; its identity is then the same.
 //
 // The error is a verdict on the batch:
 //   - nil: every record was taken;
@@ -29,8 +29,8 @@ import (
 //   - any other error, wrapped in *Throttled or not: the output as a whole is busy or unreachable and nothing is known
 //     of the records. The pipeline sends all of them again later, and everything behind them waits.
 //
-// Choose the narrowest verdict that is true. Only what concerns every record that the output could send now may be
-// "any other error", because it stops all streams. What an operator can mend (missing rights, a closed index, an unknown
+// Choose the narrowest verdict that is true. Only what concerns every record that the output could send now may be "any
+// other error", because it stops all streams. What an operator can mend (missing rights, a closed index, an unknown
 // tenant) is never *Refused.
 //
 // Errors name the backend's address and its answer, and never contain a credential.

@@ -12,7 +12,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Entry is a parked record. It carries all that made it, so that it is sent with the same identity, by another process too.
+// Entry is a parked record. It carries all that made it, so that it is sent with the same identity, by another process
+// too.
 type Entry struct {
 	Record record.Record
 	// Destination is where the backend did not accept it, Reason the backend's answer, Since the time of that.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package park keeps records on disk that a backend does not accept for now because of where they go: a line for
-// yesterday's index, which is closed. Their streams go on; they are tried again by themselves.
+// yesterday's index, which is closed. Their streams continue; the records are retried on their own.
 //
-// Records are appended to segment files of bounded size, one series for each output. A segment is retried as a whole and
-// rewritten with what is left. The files are bounded together: the oldest segment makes room for a new record.
+// Records are appended to segment files of bounded size, one series for each output. A segment is retried as a whole
+// and rewritten with what is left. The files are bounded together: the oldest segment makes room for a new record.
 package park
 
 import (
@@ -71,7 +71,7 @@ func Open(dir string, limit int64, maxPause time.Duration, each func(output stri
 	}
 	for _, f := range files {
 		if strings.HasSuffix(f.Name(), ".tmp") {
-			_ = os.Remove(filepath.Join(dir, f.Name())) // of a rewrite that did not come to its end; the segment stands
+			_ = os.Remove(filepath.Join(dir, f.Name())) // of an interrupted rewrite; the segment itself is whole
 			continue
 		}
 		number, output, ok := parseName(f.Name())
@@ -114,9 +114,9 @@ func parseName(name string) (number uint64, output string, ok bool) {
 	return number, output, err == nil
 }
 
-// Append parks a record for output. It is written when Append returns, and survives the death of this process; after Sync
-// it survives that of the machine. Where the store is full, its oldest records make room: evicted is called with them
-// before Append returns. An error means that the record is not parked.
+// Append parks a record for output. It is written when Append returns, and survives the death of this process; after
+// Sync it survives that of the machine. Where the store is full, its oldest records make room: evicted is called with
+// them before Append returns. An error means that the record is not parked.
 func (s *Store) Append(output string, e *Entry, now time.Time, evicted func(output string, all []Entry)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *Store) write(output string, p []byte, now time.Time) error {
 	n, err := seg.file.Write(p)
 	if err != nil {
 		if n > 0 { // a full disk takes a part, which the next entry must not follow
-			if trouble := seg.file.Truncate(seg.size); trouble != nil {
+			if seg.file.Truncate(seg.size) != nil {
 				s.seal(seg)
 			}
 		}
@@ -272,8 +272,8 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Damaged returns how many bytes Open could not make sense of: the end of what was written when the machine died, of which
-// no checkpoint knows.
+// Damaged returns how many bytes Open could not make sense of: the end of what was written when the machine died, of
+// which no checkpoint knows.
 func (s *Store) Damaged() int64 { return s.damaged }
 
 // Size is how many bytes the parked records take up on disk.
@@ -283,8 +283,8 @@ func (s *Store) Size() int64 {
 	return s.size
 }
 
-// Due returns a segment of output that is to be tried again at now, and its records; nil where there is none. The caller
-// decides on it with Keep. wait is how long it is until a segment will be due, 0 where none is known.
+// Due returns a segment of output that is to be tried again at now, and its records; nil where there is none. The
+// caller decides on it with Keep. wait is how long it is until a segment will be due, 0 where none is known.
 func (s *Store) Due(output string, now time.Time) (seg *Segment, entries []Entry, wait time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -245,8 +245,8 @@ func BenchmarkIdlePoll(b *testing.B) {
 	b.ReportMetric(look*float64(time.Second/idlePollInterval)/1e3, "µs/s")
 }
 
-// BenchmarkGrowth is what a line costs when a backlog of a million lies in one stream, or in many: the look at all of them
-// must not show.
+// BenchmarkGrowth is what a line costs when a backlog of a million lies in one stream, or in many: the look at all of
+// them must not show.
 func BenchmarkGrowth(b *testing.B) {
 	const backlog = 1_000_000
 	for _, streams := range []int{1, 100, 5000} {

@@ -9,8 +9,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// inflightBatch is a batch, what its acknowledgement means to the streams it was read from, and what the backend said of
-// its records. It is filled, sent and used again.
+// inflightBatch is a batch, what its acknowledgement means to the streams it was read from, and what the backend said
+// of its records. It is filled, sent and used again.
 type inflightBatch struct {
 	batch *record.Batch
 	// ranges cover batch.Records in order: each is followed by the next.

@@ -10,7 +10,7 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 )
 
-// touch says that the feed's position has moved.
+// touch marks the feed's position as one to be committed.
 func (p *Pipeline) touch(f *Feed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -20,7 +20,7 @@ func (p *Pipeline) touch(f *Feed) {
 	}
 }
 
-// wake makes the commit loop commit, now or when the last commit is long enough ago.
+// wake makes the commit loop commit, no sooner than commitEvery after the last commit.
 func (p *Pipeline) wake() {
 	select {
 	case p.moved <- struct{}{}:
@@ -60,8 +60,9 @@ func (p *Pipeline) updateLag(now time.Time) {
 	}
 }
 
-// commit makes all positions that have moved durable, in one transaction, then tells the streams, and takes feeds that
-// are at their end off the books. What could not be committed is tried again the next time.
+// commit makes all positions that have moved durable in one transaction, after the parked records that they are past.
+// Then it releases the streams' bytes and removes the feeds that are at their end. What could not be committed is
+// retried.
 func (p *Pipeline) commit() {
 	p.mu.Lock()
 	dirty, forget := p.dirty, p.forget
@@ -105,15 +106,15 @@ type committed struct {
 	final bool
 }
 
-// noteMark says once that a stream's mark can't be made.
+// noteMark logs once that a stream's mark can't be made.
 func (f *Feed) noteMark(err error) {
 	if err != nil && !f.markFailed {
-		f.log().Warn("stream's mark can't be made; after a restart it is read from its beginning", "error", err)
+		f.log().Warn("failed to mark how far the stream was read; after a restart it is read from its beginning", "error", err)
 	}
 	f.markFailed = err != nil
 }
 
-// noteCommit says once that checkpoints can't be kept, and once that they can again.
+// noteCommit logs once that checkpoints can't be stored, and once that they can again.
 func (p *Pipeline) noteCommit(err error) {
 	p.mu.Lock()
 	was := p.commitErr
@@ -124,13 +125,13 @@ func (p *Pipeline) noteCommit(err error) {
 	p.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		p.log.Error("checkpoints can't be stored; trying again, and what is delivered meanwhile would be sent twice after a restart", "error", err)
+		p.log.Error("failed to store checkpoints, retrying; a crash of the machine now would resend delivered records", "error", err)
 	case err == nil && was != nil:
-		p.log.Info("checkpoints are stored again")
+		p.log.Info("checkpoints stored again")
 	}
 }
 
-// StoreError returns why the last checkpoints could not be stored, and since when that is so; nil where they were.
+// StoreError returns why the last checkpoints could not be stored, and since when that is so; nil if they were.
 func (p *Pipeline) StoreError() (since time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

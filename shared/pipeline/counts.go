@@ -11,20 +11,20 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Counts is what became of a feed's records, since the process started, and of the bytes of the stream that they were
+// Counts is what became of a feed's records since the process started, and of the bytes of the stream that they were
 // made of. At any moment Read = Sent + Queued + Dropped + Refused + Parked, in records and in bytes.
 type Counts struct {
-	// Read counts the records that are to be delivered: those that a filter dropped are not among them, those that were
-	// lost before they were read are, where their number is known. Remora's own markers count as records.
+	// Read counts the records to be delivered. Records that a filter dropped are not among them; records that were lost
+	// before they were read are, if their number is known. Remora's own markers count as records.
 	ReadRecords int64 `json:"read_records"`
 	ReadBytes   int64 `json:"read_bytes"`
 	// Sent records were acknowledged by the backend.
 	SentRecords int64 `json:"sent_records"`
 	SentBytes   int64 `json:"sent_bytes"`
-	// Queued records were read and wait, or are on their way.
+	// Queued records were read and are not acknowledged: they wait, or are in flight.
 	QueuedRecords int64 `json:"queued_records"`
 	QueuedBytes   int64 `json:"queued_bytes"`
-	// Dropped records were given up before they were read, because the spool was full or the file was truncated.
+	// Dropped records were lost before they were read, because the spool was full or the file was truncated.
 	DroppedRecords int64 `json:"dropped_records"`
 	DroppedBytes   int64 `json:"dropped_bytes"`
 	// Refused records will never be taken by the backend.
@@ -114,8 +114,8 @@ type Status struct {
 	Deferred time.Time
 }
 
-// givesUp is a stream that knows what was given up at or above off, before its reader comes there: a backend that is down
-// keeps readers away for as long as records are lost.
+// givesUp is a stream that knows what was given up at or above off, before its reader comes there: a backend that is
+// down keeps readers away for as long as records are lost.
 type givesUp interface {
 	GivenUp(off int64) (gaps, records, bytes int64)
 }

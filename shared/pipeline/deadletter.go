@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// deadLetters is a file of records that a backend refused for good: one JSON object a line, with output, reason, identity
-// and the record. At its limit it is moved to NAME.1, so that it takes at most twice the limit.
+// deadLetters is a file of records that a backend refused for good: one JSON object a line, with output, reason,
+// identity and record. At its limit it is renamed to NAME.1, so that both take at most twice the limit.
 type deadLetters struct {
 	path  string
 	limit int64
@@ -25,8 +25,8 @@ type deadLetters struct {
 	err  error // of the last put
 }
 
-// put keeps the record. Without a path it does nothing. Its error is that of the first record that can't be kept; then it
-// is silent until one can.
+// put appends the record. Without a path it does nothing. It returns an error for the first record that can't be
+// written, and then none until one could be.
 func (d *deadLetters) put(output string, r *record.Record, reason string) error {
 	if d.path == "" {
 		return nil
@@ -52,7 +52,7 @@ func (d *deadLetters) write(output string, r *record.Record, reason string) erro
 		return err
 	}
 	n, err := d.file.Write(d.line)
-	if err != nil && n > 0 { // a disk that is full takes a part, which the next line must not be joined to
+	if err != nil && n > 0 { // a full disk takes a part, which the next line must not be appended to
 		if d.file.Truncate(d.size) == nil {
 			n = 0
 		}
@@ -61,7 +61,7 @@ func (d *deadLetters) write(output string, r *record.Record, reason string) erro
 	return err
 }
 
-// open makes sure of a file that has room for n bytes more.
+// open opens the file, or a new one if there is no room for n more bytes.
 func (d *deadLetters) open(n int64) error {
 	if d.file != nil && d.size > 0 && d.size+n > d.limit {
 		err := errors.Join(d.file.Close(), os.Rename(d.path, d.path+".1"))

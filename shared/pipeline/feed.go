@@ -19,9 +19,9 @@ import (
 // perRecord is about what a record costs on the wire beside its line, fields and tags: names, time, offset, identity.
 const perRecord = 160
 
-// A turn reads firstRead bytes at first, less where each record has much metadata, and leastRead at least. What a turn's
-// bytes become, as sent, is kept to about costPerTurn, so that empty lines, a thousand times larger when they are records
-// with many tags, make no batch much larger than another.
+// A turn reads firstRead bytes at first, less where each record has much metadata, and leastRead at least. What a
+// turn's bytes become, as sent, is kept to about costPerTurn, so that empty lines, a thousand times larger when they
+// are records with many tags, make no batch much larger than another.
 const firstRead, leastRead, costPerTurn = 16 << 10, 1 << 10, 4 * quantum
 
 // readAgain is the pause after a stream could not be read.
@@ -78,7 +78,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 	return f, nil
 }
 
-// ready reports whether a turn may bring something. It is asked of every feed, many times a second.
+// ready reports whether a turn may yield something. It is called for every feed, many times a second.
 func (f *Feed) ready(now time.Time) bool {
 	if hold := f.hold.Load(); hold != 0 && now.UnixNano() < hold && !f.detached.Load() {
 		return false
@@ -266,7 +266,7 @@ func (f *Feed) drain(fl *inflightBatch, now time.Time) {
 	r.full, r.finished = !last, last
 }
 
-// publish lets others know how far the stream was read.
+// publish copies to the ledger how far the stream was read.
 func (f *Feed) publish() {
 	l := &f.ledger
 	l.mu.Lock()
@@ -274,8 +274,8 @@ func (f *Feed) publish() {
 	l.mu.Unlock()
 }
 
-// updateLag notes if the feed is up to date. It is asked once a second, so that the lag of a stream that was quiet for long
-// is not that long when it speaks again.
+// updateLag notes when the feed is up to date. It is called once a second, so that a stream that was quiet for an hour
+// has no lag of an hour when the next line comes.
 func (f *Feed) updateLag(now time.Time) {
 	end := f.route.Stream.End()
 	l := &f.ledger
@@ -287,8 +287,8 @@ func (f *Feed) updateLag(now time.Time) {
 }
 
 // grow makes the next read larger, because a record did not fit into one of got bytes. What is left of the batch may be
-// too small for that: the next batch has all its memory. If that is too little as well, it is made to have more, up to
-// the bound that the cutter has for a record.
+// too small for that: the next batch has all its memory. If that is too little as well, the batch grows, up to the
+// bound that the cutter has for a record.
 func (f *Feed) grow(fl *inflightBatch, got int64) {
 	r := &f.reader
 	if r.cursor+got == r.resumed {
@@ -353,8 +353,8 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 // perMember is what a field costs beside its JSON text in the least dense of the protocols, OTLP's.
 const perMember = 8
 
-// sizeAsSent is about how many bytes the records' lines and fields are in a request. Members are counted in one record of
-// eight, and taken to be as many in the others: counting costs a hundredth of what parsing does.
+// sizeAsSent is about how many bytes the records' lines and fields are in a request. Members are counted in one record
+// of eight, and taken to be as many in the others: counting costs a hundredth of what parsing does.
 func sizeAsSent(records []record.Record) (size int64) {
 	const sample = 8
 	for i := range records {
@@ -369,7 +369,7 @@ func sizeAsSent(records []record.Record) (size int64) {
 
 var comma = []byte{','}
 
-// asGap is the gap that err is, or nil. It costs an allocation only where there is an error.
+// asGap returns the gap that err is, or nil. It allocates only if there is an error.
 func asGap(err error) *stream.Gap {
 	if err == nil {
 		return nil

@@ -58,13 +58,13 @@ func (f *Feed) drop(g *stream.Gap) {
 	}
 	l.mu.Unlock()
 	if first {
-		f.log().Warn("bytes of the stream are lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
+		f.log().Warn("part of the stream was lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
 			"reason", g.Reason)
 	}
 }
 
-// before reads into p what lies between the cursor and the gap: usually nothing. It is not ok if p is too small, or if the
-// stream does not give it now.
+// before reads into p what lies between the cursor and the gap: usually nothing. It is not ok if p is too small, or if
+// the stream does not give it now.
 func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
 	size := g.From - f.reader.cursor
 	if size <= 0 {
@@ -77,7 +77,7 @@ func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
 	return p[:n], err == nil && int64(n) == size
 }
 
-// gapBehind is the gap that begins where the last read ended, nil if there is none.
+// gapBehind returns the gap that starts where the last read ended, nil if there is none.
 func (f *Feed) gapBehind() *stream.Gap {
 	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.reader.scannedTo)
 	return asGap(err)

@@ -31,7 +31,7 @@ type ledger struct {
 	inflight tally // of ranges that are not acknowledged
 	reread   tally // what is counted already and will be read again
 
-	waiting *waiting // nil while the feed goes on
+	waiting *waiting // nil while the feed does not wait
 	parking *Waiting // why a record was parked last
 	settled settledRecords
 }

@@ -216,8 +216,8 @@ func (l *sink) retryDue(ctx context.Context) (wait time.Duration, err error) {
 	return 0, nil
 }
 
-// retry sends parked records and returns those that remain parked. A record of each destination goes first: only if one is
-// accepted do the others follow.
+// retry sends parked records and returns those that remain parked. A record of each destination goes first: only if one
+// is accepted do the others follow.
 func (l *sink) retry(ctx context.Context, entries []park.Entry) (left []park.Entry) {
 	var first, rest []park.Entry
 	seen := map[string]bool{}

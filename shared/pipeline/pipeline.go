@@ -29,7 +29,7 @@ type Config struct {
 	DeadLetterBytes int64         `env:"REMORA_DEAD_LETTER_BYTES" envDefault:"67108864" doc:"Size at which the file of dead letters is renamed to FILE.1, replacing an older one"`
 }
 
-// Check says what of the settings can't be.
+// Check reports invalid settings.
 func (c *Config) Check() error {
 	switch {
 	case c.BatchBytes < 64<<10:
@@ -49,26 +49,25 @@ func (c *Config) Check() error {
 }
 
 const (
-	// quantum is how many bytes a stream may give in its turn. Small enough that hundreds of busy streams have their
-	// turn within a batch or two, large enough that a read costs minProgress beside what it reads.
+	// quantum is how many bytes of a stream one turn reads: small enough that hundreds of busy streams have a turn within
+	// a batch or two, large enough that the cost of a read does not matter.
 	quantum = 128 << 10
-	// pollInterval is how often streams are looked at, as an atomic load each; calm is how often when nothing came for a second.
-	// What comes then is sent soon instead of after the linger, for it is likely to stay alone: so calm costs no latency.
+	// Streams are polled every pollInterval, by an atomic load each, and every idlePollInterval when nothing came for a
+	// second. What comes then is sent after idleLinger, because it is likely to stay alone: so idle polling adds no
+	// latency.
 	pollInterval, idlePollInterval, idleLinger = 25 * time.Millisecond, 250 * time.Millisecond, 50 * time.Millisecond
-	// releaseMemoryAfter is how long nothing has to have come for the batches' memory to be given back.
+	// releaseMemoryAfter is how long a shard must be idle before it returns its batches' memory to the system.
 	releaseMemoryAfter = 10 * time.Second
-	// minProgress is how many bytes a look at all streams has to bring for the next look to follow at once. Less than that
-	// is better left to gather.
+	// minProgress is how many bytes a round must read for the next one to follow at once. Less is left to gather.
 	minProgress = 64 << 10
-	// commitEvery is how often acknowledged positions are made durable, at most: what is acknowledged after a while of
-	// silence is so at once.
+	// commitEvery is the shortest interval between two commits of acknowledged positions.
 	commitEvery = time.Second
-	// lastWrite is how long a batch that is on its way when the pipeline stops may take to be acknowledged.
+	// lastWrite is how long a batch that is in flight when the pipeline stops may take to be acknowledged.
 	lastWrite = 2 * time.Second
 )
 
-// Sink is an output and how many batches may be on their way to it at once. Records of one stream are never in two of
-// them, so that their order holds.
+// Sink is an output and the number of batches that may be in flight to it. Records of one stream are never in two of
+// them, so that their order is kept.
 type Sink struct {
 	Output  output.Output
 	Workers int
@@ -81,8 +80,8 @@ type Pipeline struct {
 	store *checkpoint.Store
 	dead  *deadLetters
 	aside *deadLetters // of records that killed the process
-	// watch marks what is parsed and filtered; nil if that can't be. Chains run under alone where isolating is set: a
-	// suspect has it for itself.
+	// watch marks the records that are parsed and filtered; nil if that is not possible. If isolating is set, chains run
+	// with alone held for reading, and a suspect with alone held for writing.
 	watch     *poison.Watch
 	isolating bool
 	alone     sync.RWMutex
@@ -93,7 +92,7 @@ type Pipeline struct {
 	feeds     map[checkpoint.Key]*Feed
 	changed   chan struct{} // closed and replaced when a feed is done
 	dirty     map[*Feed]struct{}
-	moved     chan struct{} // there is something to commit
+	moved     chan struct{} // has an element when there is something to commit
 	forget    []checkpoint.Key
 	ended     Counts // of feeds that are done, so that totals never fall
 	commitErr error
@@ -123,7 +122,7 @@ func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.L
 // ErrAttached is the error of Attach for a route that is attached already.
 var ErrAttached = errors.New("already attached")
 
-// Attach begins to deliver a route, from its checkpoint, or from the stream's beginning where there is none. It may be
+// Attach starts to deliver a route from its checkpoint, or from the beginning of the stream if there is none. It may be
 // called before Run and while it runs.
 func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	key := checkpoint.Key{Stream: r.Stream.Key(), Declaration: r.Source.Declaration, Output: r.Output}
@@ -151,8 +150,8 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	return f, nil
 }
 
-// Run reads and sends until ctx ends. Then it gives batches that are on their way a moment to be acknowledged, commits,
-// and returns; what was not acknowledged is sent again by the next run.
+// Run reads and sends until ctx ends. Then it waits up to lastWrite for batches in flight, commits, and returns. The
+// next process resends what was not acknowledged.
 func (p *Pipeline) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for _, l := range p.sinks {
@@ -168,7 +167,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 	p.commit()
 	for _, l := range p.sinks {
 		if err := l.output.Close(); err != nil {
-			p.log.Warn("output did not close cleanly", "output", l.name, "error", err)
+			p.log.Warn("failed to close output", "output", l.name, "error", err)
 		}
 	}
 	p.dead.close()
@@ -176,8 +175,8 @@ func (p *Pipeline) Run(ctx context.Context) {
 	p.closeWatch()
 }
 
-// Drain waits until all feeds are done, which they become when their streams have ended, or until ctx ends. It reports
-// whether nothing was left.
+// Drain waits until all feeds are done, that is until their streams have ended and all of them is acknowledged, or
+// until ctx ends. It reports whether nothing was left.
 func (p *Pipeline) Drain(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
@@ -194,7 +193,7 @@ func (p *Pipeline) Drain(ctx context.Context) bool {
 	}
 }
 
-// done takes the feed off the books. Its checkpoint is forgotten if its stream has ended, kept if it was detached.
+// done removes the feed. Its checkpoint is deleted if its stream has ended and the route does not keep it.
 func (p *Pipeline) done(f *Feed) {
 	p.mu.Lock()
 	delete(p.feeds, f.key)
@@ -222,7 +221,7 @@ func (p *Pipeline) releaseSlot(f *Feed) {
 	f.ledger.slot = nil
 }
 
-// carryCounts adds what a feed that is done has counted to the totals, and to a feed that goes on where it ended. Under mu.
+// carryCounts adds the counts of a feed that is done to the totals, and to its successor. Under mu.
 func (p *Pipeline) carryCounts(f *Feed) {
 	s := f.Status(time.Now())
 	p.ended.Add(s.Counts)
@@ -234,7 +233,8 @@ func (p *Pipeline) carryCounts(f *Feed) {
 	}
 }
 
-// successor is a feed of the same container, declaration and output; nil if there is none. Under mu.
+// successor returns a feed of the same container, declaration and output, nil if there is none: the container's next
+// start, or the file that replaced a rotated one. Under mu.
 func (p *Pipeline) successor(key checkpoint.Key, container string) *Feed {
 	for _, f := range p.feeds {
 		if f.key.Output == key.Output && f.key.Declaration == key.Declaration && f.route.Source.Container() == container {

@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// setAsideBytes bounds the file of records that killed the process, where there is no file of dead letters; as these it is
-// renamed to FILE.1 then.
+// setAsideBytes bounds the file of records that killed the process, where there is no file of dead letters; as these it
+// is renamed to FILE.1 then.
 const setAsideBytes = 16 << 20
 
 // watchRecords begins to mark which records are parsed and filtered, one slot for each shard.

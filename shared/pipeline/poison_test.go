@@ -148,7 +148,8 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// A record that kills the process whenever it is filtered does so three times. Then it is set aside, and all others arrive.
+// A record that kills the process whenever it is filtered does so three times. Then it is set aside, and all others
+// arrive.
 func TestARecordThatKillsTheProcessIsSetAside(t *testing.T) {
 	for mode, file := range map[string]string{"killer": "set-aside.jsonl", "letters": "dead.jsonl"} {
 		t.Run(mode, func(t *testing.T) {

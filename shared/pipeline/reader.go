@@ -71,8 +71,8 @@ func (r *reader) open() int64 {
 func (r *reader) pending() bool { return r.chain != nil && r.chain.Pending() }
 
 // position is where the checkpoint may stand once everything that has left the chain is acknowledged. While records are
-// pending, those that left it since the last read may be sent again after a restart: which records of a read are complete
-// is known for all of them only.
+// pending, those that left it since the last read may be sent again after a restart: which records of a read are
+// complete is known for all of them only.
 func (r *reader) position() checkpoint.Position {
 	if !r.pending() {
 		r.passed = r.cursor

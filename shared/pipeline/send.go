@@ -15,8 +15,8 @@ import (
 // record. Then their streams wait by themselves: a batch holds up everything behind it.
 const busyInPlace = time.Second
 
-// sendLoop sends the batches in the order in which they were filled. It ends once the fill loop has ended and what is in
-// flight is settled or has had its grace period.
+// sendLoop sends the batches in the order in which they were filled. It ends once the fill loop has ended and what is
+// in flight is settled or has had its grace period.
 func (s *shard) sendLoop(ctx context.Context) {
 	ctx, cancel := withGracePeriod(ctx, lastWrite)
 	defer cancel()
@@ -72,8 +72,8 @@ func (p *portion) pick(indices []int) portion {
 	return of
 }
 
-// send delivers the batch and returns once the backend has given a verdict on each record, however long that takes. What
-// was not taken is in f.verdicts. Its only error is that ctx ended.
+// send delivers the batch and returns once the backend has given a verdict on each record, however long that takes.
+// What was not taken is in f.verdicts. Its only error is that ctx ended.
 func (s *shard) send(ctx context.Context, f *inflightBatch) error {
 	return s.deliver(ctx, f, portion{records: f.batch.Records})
 }
@@ -173,8 +173,8 @@ func (s *shard) leaveBusy(f *inflightBatch, p portion, partial *output.Partial) 
 	}
 }
 
-// wait pauses before the next attempt: as long as the backend asked for, and as long as the back-off requires if longest
-// allows it.
+// wait pauses before the next attempt: as long as the backend asked for, and as long as the back-off requires if
+// longest allows it.
 func (s *shard) wait(ctx context.Context, err error, longest time.Duration) error {
 	pause := min(s.pause.NextBackOff(), longest)
 	var throttled *output.Throttled

@@ -13,16 +13,16 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// The pause before a waiting stream is tried again begins at firstPause and doubles up to RetryMax. A backend may ask for
-// a longer one, but not for longer than longestAsked.
+// The pause before a waiting stream is tried again begins at firstPause and doubles up to RetryMax. A backend may ask
+// for a longer one, but not for longer than longestAsked.
 const (
 	firstPause   = 500 * time.Millisecond
 	longestAsked = 10 * time.Minute
 )
 
-// settle acts on the verdicts on a batch, one range after the other. Of each range either all is acknowledged, after what
-// was refused went to the dead letters and what is blocked was parked; or the feed waits at its checkpoint, and this
-// range and those behind it are read again.
+// settle acts on the verdicts on a batch, one range after the other. Of each range either all is acknowledged, after
+// what was refused went to the dead letters and what is blocked was parked; or the feed waits at its checkpoint, and
+// this range and those behind it are read again.
 func (s *shard) settle(f *inflightBatch, now time.Time) {
 	if f.verdicts == nil {
 		f.acknowledge()
@@ -122,7 +122,7 @@ func (s *shard) newestGoesTo(f *inflightBatch, feed *Feed, destination string, n
 	return string(a.AppendDestination(nil, &newest)) == destination
 }
 
-// hasMore reports whether the stream goes on behind what was read.
+// hasMore reports whether the stream has bytes that were not read.
 func (f *Feed) hasMore() bool {
 	end := f.route.Stream.End()
 	f.ledger.mu.Lock()
@@ -130,7 +130,7 @@ func (f *Feed) hasMore() bool {
 	return end > max(f.ledger.cursor, f.ledger.scannedTo)
 }
 
-// refuse books a record that the backend will never take, or that is given up, and puts it where it can be looked at.
+// refuse books a record that the backend will never take, or that is given up, and writes it to the dead letters.
 func (s *shard) refuse(r *ackRange, of *record.Record, reason string) {
 	r.refused++
 	r.refusedBytes = min(r.read.bytes, r.refusedBytes+int64(len(of.Line)+len(of.Fields)))
@@ -259,7 +259,7 @@ func (f *Feed) noteRefused(reason string) {
 	l.logged, l.losses.Error, l.losses.Since = true, reason, time.Now()
 	l.mu.Unlock()
 	if first {
-		f.log().Warn("backend refused a record; it is counted, and kept where dead letters are", "reason", reason)
+		f.log().Warn("backend refused a record; it is counted, and written to REMORA_DEAD_LETTER if that is set", "reason", reason)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// batchesPerShard is how many batches a shard has: one that is filled while the other is sent. It bounds the memory of a shard
-// whatever the backend does, and with it what is sent twice after a kill.
+// batchesPerShard is how many batches a shard has: one is filled while the other is sent. It bounds the memory of a
+// shard whatever the backend does, and what is resent after a kill.
 const batchesPerShard = 2
 
 // shard reads its feeds in turn and sends what they give, in that order.
@@ -28,7 +28,7 @@ type shard struct {
 	pause    *backoff.ExponentialBackOff
 	slot     poison.Slot // where it marks the record that is parsed and filtered
 
-	added chan struct{} // a feed was, and the shard may have been without any
+	added chan struct{} // has an element when a feed was added: a shard without feeds waits for it
 
 	mu     sync.Mutex
 	feeds  []*Feed
@@ -41,9 +41,9 @@ type shard struct {
 	nextHeavy int     // which of these is served first
 	// heavyFirst means that the last batch was full before they had their turn.
 	heavyFirst bool
-	last       time.Time // when something came
+	last       time.Time // when bytes were read last
 
-	memoryReleased bool // the batchesPerShard' memory was given back
+	memoryReleased bool // the memory of the batches was returned to the system
 }
 
 func newShard(p *Pipeline, l *sink, cfg Config) *shard {
@@ -91,14 +91,14 @@ func (s *shard) remove(f *Feed) {
 	}
 }
 
-// hasPath says whether it has a feed of the same path and declaration.
+// hasPath reports whether the shard has a feed of the same path and declaration.
 func (s *shard) hasPath(src *record.Source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.paths[pathKey{src.Declaration, src.Path}] > 0
 }
 
-// pathKey names what a file and those that follow it under its name have in common.
+// pathKey is what a file and its successors of the same name have in common.
 type pathKey struct{ declaration, path string }
 
 func (s *shard) count() int {
@@ -107,7 +107,7 @@ func (s *shard) count() int {
 	return len(s.feeds)
 }
 
-// fillLoop fills one batch after the other. When both are on their way it waits, and nothing is read.
+// fillLoop fills one batch after the other. While both are in flight it waits, and nothing is read.
 func (s *shard) fillLoop(ctx context.Context) {
 	defer close(s.ready)
 	for {
@@ -170,14 +170,14 @@ func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 	}
 }
 
-// untilNext is how long it is until the clock shows a multiple of every. Who waits so wakes up together with all others
-// who do, the tailer among them: a thread that wakes for several costs what one does that wakes for a single one.
+// untilNext returns the time until the clock shows a multiple of every. All who wait for it wake at the same tick, the
+// tailer among them, because a wake-up costs more than what is done in it.
 func untilNext(every time.Duration, now time.Time) time.Duration {
 	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
-// releaseMemory gives back the memory of f, which is empty, and of the batchesPerShard that wait to be filled. One that is on its way
-// keeps what it has; it was the last for a while.
+// releaseMemory returns the memory of f, which is empty, and of a batch that waits to be filled. One that is in flight
+// keeps its memory.
 func (s *shard) releaseMemory(f *inflightBatch) {
 	s.memoryReleased = true
 	f.batch.ReleaseMemory()
@@ -190,9 +190,9 @@ func (s *shard) releaseMemory(f *inflightBatch) {
 	}
 }
 
-// round gives each feed its turn, beginning where the last round ended, until the batch is full: those of light containers,
-// and then those of heavy ones as far as their share goes. It returns how many bytes of streams were consumed, and whether
-// one of them had more to give in its turn.
+// round gives each feed its turn, starting where the last round ended, until the batch is full: first the feeds of
+// light containers, then those of heavy ones as far as their share goes. It returns the number of bytes consumed, and
+// whether a stream has more.
 func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	s.mu.Lock()
 	s.turn, s.heavy = append(s.turn[:0], s.feeds...), s.heavy[:0]
@@ -224,7 +224,7 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 			return got, more
 		}
 	}
-	s.next = 0 // all had their turn: begin with those that were there first, a rotated file before what follows it
+	s.next = 0 // all had their turn: start with the oldest, a rotated file before its successor
 	if len(s.heavy) > 0 {
 		read, rest := s.serveHeavy(f, now)
 		got, more = got+read, more || rest
@@ -232,8 +232,8 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	return got, more
 }
 
-// checkFull notes if the batch is worth sending. The last quarter of its memory is for a long line that ends then, which
-// would else take memory of its own.
+// checkFull notes whether the batch is worth sending. The last quarter of its memory is left for a long line that ends
+// in it and would otherwise need memory of its own.
 func (s *shard) checkFull(f *inflightBatch) {
 	f.full = f.full || f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords ||
 		len(f.batch.Free()) < s.cfg.BatchBytes/4

@@ -9,9 +9,9 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// A container whose formats and filters take much CPU time is served behind the others: all of these have their turn, and
-// then such containers have theirs until together they have taken heavyTurn. So whoever is light waits for one such turn
-// at most, and who is alone has all the time that there is.
+// A container whose formats and filters take much CPU time is served behind the others: all of these have their turn,
+// and then such containers have theirs until together they have taken heavyTurn. So whoever is light waits for one such
+// turn at most, and who is alone has all the time that there is.
 const (
 	// heavyTurn is the CPU time of heavy chains in a round.
 	heavyTurn = 10 * time.Millisecond
@@ -58,7 +58,8 @@ func ownerOf(s *record.Source) string {
 	return "declaration " + s.Declaration
 }
 
-// serve gives a feed its turn and returns how many bytes of the stream that consumed and how much CPU time its chain took.
+// serve gives a feed its turn and returns how many bytes of the stream that consumed and how much CPU time its chain
+// took.
 func (s *shard) serve(f *inflightBatch, feed *Feed, now time.Time) (got int64, spent time.Duration) {
 	chain := feed.reader.chain
 	if chain == nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// sink is the way to one output. Its shards work side by side; a feed belongs to one of them for good.
+// sink delivers to one output. Its shards work side by side; a feed belongs to one of them for good.
 type sink struct {
 	name   string
 	output output.Output
 	shards []*shard
 	state  state
-	// parked wakes the retry of parked records.
+	// parked has an element when a record was parked: it wakes the retry loop.
 	parked   chan struct{}
 	pipeline *Pipeline
 	giveUp   time.Duration // see Config.RetryGiveUp
@@ -37,8 +37,8 @@ func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 	return out
 }
 
-// add gives the feed to the shard that has the fewest, or to that of a feed of the same file: what a file was rotated to
-// and what follows it under its name then keep their order, as far as they are read in it.
+// add gives the feed to the shard with the fewest feeds, or to the shard that has a feed of the same path: a rotated
+// file and its successor are then read in order.
 func (l *sink) add(f *Feed) {
 	least := l.shards[0]
 	for _, s := range l.shards {
@@ -67,13 +67,12 @@ func (l *sink) start(ctx context.Context, workers *sync.WaitGroup) {
 	workers.Go(func() { l.retryLoop(ctx) })
 }
 
-// state is whether an output takes what it is sent. It logs once a change, however many batches and attempts a change
-// takes.
+// state is whether an output accepts what it is sent. Each change is logged once, however many batches it concerns.
 type state struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	failing map[*shard]struct{} // those whose last attempt failed: the output works again when there are none
+	failing map[*shard]struct{} // those whose last attempt failed; the output has recovered when there are none
 	err     error
 	since   time.Time
 
@@ -122,7 +121,7 @@ func (s *state) worked(by *shard, now time.Time) {
 	}
 }
 
-// rejected notes a batch of which nothing was accepted, for one reason or another of its records.
+// rejected notes a batch of which nothing was accepted, and one of the reasons.
 func (s *state) rejected(reason string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +131,8 @@ func (s *state) rejected(reason string, now time.Time) {
 	s.rejection = reason
 }
 
-// get returns why the output fails, nil if it does not, and since when: the error of the last attempt, or that nothing of
-// late was accepted.
+// get returns why the output fails, nil if it does not, and since when: the error of the last attempt, or that nothing
+// of late was accepted.
 func (s *state) get(now time.Time) (since time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

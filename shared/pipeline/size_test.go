@@ -16,8 +16,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// A batch is about as large as it is allowed to be, whatever the records are made of: many short members, a line that is
-// kept beside its fields, many tags, nothing at all.
+// A batch is about as large as it is allowed to be, whatever the records are made of: many short members, a line that
+// is kept beside its fields, many tags, nothing at all.
 func TestABatchIsAsLargeAsItIsEstimated(t *testing.T) {
 	members := make([]string, 60)
 	for i := range members {

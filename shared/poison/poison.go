@@ -58,8 +58,8 @@ type Watch struct {
 	suspects []Suspect // the oldest first
 }
 
-// Open reads which records earlier processes died of, and maps slots for workers in dir. It fails where the file can't be
-// had or mapped; then nothing is watched.
+// Open reads which records earlier processes died of, and maps slots for workers in dir. It fails where the file can't
+// be had or mapped; then nothing is watched.
 func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 	w := &Watch{path: filepath.Join(dir, "suspects.json"), log: log}
 	if text, err := os.ReadFile(w.path); err == nil {

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Batch is records of one or more sources, in the order of their streams, with the memory they point into. It is used by
-// one goroutine at a time: a pipeline fills it, an output reads it, then it is reset and filled again. An output may not
-// keep anything of it after Write has returned.
+// Batch is records of one or more sources, in the order of their streams, with the memory they point into. One
+// goroutine uses it at a time: a pipeline fills it, an output reads it, then it is reset and filled again. An output
+// must not keep any part of it after Write has returned.
 type Batch struct {
 	// Records, in order within each stream.
 	Records []Record
-	// Arena is memory for what does not stand in the bytes read: joined lines, fields. Append to it and slice what was
+	// Arena is memory for what is not part of the bytes read: joined lines, fields. Append to it and slice what was
 	// appended; earlier slices stay valid when it grows.
 	Arena []byte
 
@@ -41,12 +41,13 @@ func (b *Batch) Reset() {
 // Free is the memory that is left for bytes of streams: read into its beginning, then Keep.
 func (b *Batch) Free() []byte { return b.raw[b.used : len(b.raw)-b.tail] }
 
-// Keep makes the first n bytes of Free part of the batch; the last -n bytes of what was kept are free again where n is
-// negative.
+// Keep makes the first n bytes of Free part of the batch. If n is negative, the last -n bytes that were kept are free
+// again.
 func (b *Batch) Keep(n int) { b.used += n }
 
-// Reserve is n bytes for a long line: Commit its beginning. They are taken from the end of Free where that has as many, so
-// that lines which are put together cost no memory beside it, else behind the arena. What was read has to be kept before.
+// Reserve returns n bytes for a long line; Commit makes a prefix of them part of the batch. They are at the end of Free
+// if there is room, so that joined lines need no other memory, and otherwise behind the arena. Call Keep for what was
+// read first.
 func (b *Batch) Reserve(n int) []byte {
 	if b.fitsBehind(n) {
 		end := len(b.raw) - b.tail
@@ -56,7 +57,7 @@ func (b *Batch) Reserve(n int) []byte {
 	return b.Arena[len(b.Arena) : len(b.Arena)+n : len(b.Arena)+n]
 }
 
-// Commit makes what Reserve(n) gave part of the batch.
+// Commit makes the bytes that Reserve(n) returned part of the batch.
 func (b *Batch) Commit(n int) {
 	if b.fitsBehind(n) {
 		b.tail += n
@@ -67,41 +68,42 @@ func (b *Batch) Commit(n int) {
 
 func (b *Batch) fitsBehind(n int) bool { return len(b.raw)-b.tail-b.used >= n }
 
-// Savepoint is a state of a batch that it can be brought back to.
+// Savepoint is a state of a batch that Rollback returns to.
 type Savepoint struct{ records, arena, used, tail int }
 
-// Savepoint is the batch's state as it is now.
+// Savepoint returns the batch's present state.
 func (b *Batch) Savepoint() Savepoint { return Savepoint{len(b.Records), len(b.Arena), b.used, b.tail} }
 
-// Rollback forgets what was added since m.
+// Rollback discards what was added since m.
 func (b *Batch) Rollback(m Savepoint) {
 	clear(b.Records[m.records:])
 	b.Records, b.Arena, b.used, b.tail = b.Records[:m.records], b.Arena[:m.arena], m.used, m.tail
 }
 
-// Added is how many bytes, beside what was read from streams, the batch has got since m.
+// Added returns how many bytes, besides those read from streams, were added since m.
 func (b *Batch) Added(m Savepoint) int { return len(b.Arena) - m.arena + b.tail - m.tail }
 
 // Grow doubles the memory for bytes of streams. Only an empty batch may grow, because records point into what it has.
 func (b *Batch) Grow() { b.raw = make([]byte, 2*len(b.raw)) }
 
-// ReleaseMemory gives the memory of an empty batch back to the system. It comes again, page by page, when the batch is filled.
+// ReleaseMemory returns the memory of an empty batch to the system. It comes back, page by page, when the batch is
+// filled.
 func (b *Batch) ReleaseMemory() {
 	b.Reset()
 	b.Records, b.Arena = nil, nil
-	// Of raw the address stays, for that costs nothing: neither a collection before its memory is free, nor a new 4 MiB to
-	// be zeroed when a single line comes. Pages that it shares with others at its ends are left alone.
+	// raw keeps its address: no collection is needed before the memory is free, and no new 4 MiB are zeroed when a single
+	// line comes. Pages at its ends that it shares with other memory are left alone.
 	page := os.Getpagesize()
 	begin := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b.raw)))) & (page - 1)
 	if end := begin + (len(b.raw)-begin)&^(page-1); end > begin {
-		_ = unix.Madvise(b.raw[begin:end], unix.MADV_DONTNEED) // where it fails the memory stays
+		_ = unix.Madvise(b.raw[begin:end], unix.MADV_DONTNEED) // if it fails the memory stays
 	}
 }
 
-// Size is how many bytes of memory the records' content takes up, near enough to bound a batch by it.
+// Size returns how many bytes of memory the records' content takes up, precisely enough to bound a batch by it.
 func (b *Batch) Size() int { return b.used + b.tail + len(b.Arena) }
 
-// Hold copies p into the arena and returns the copy, which lives as long as the batch's content.
+// Hold copies p into the arena and returns the copy, which is valid until the batch is reset.
 func (b *Batch) Hold(p []byte) []byte {
 	at := len(b.Arena)
 	b.Arena = append(b.Arena, p...)

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// EachField calls f for each member of fields, a Record's Fields, in order, until f returns false. key is what stands
+// EachField calls f for each member of fields, a Record's Fields, in order, until f returns false. key is the text
 // between the quotes and value is JSON text, both as they are written: where a key may hold escapes (it then holds a
 // backslash) AppendUnescaped resolves them, and AppendText makes plain text of a value. Both point into fields.
 func EachField(fields []byte, f func(key, value []byte) bool) {
@@ -21,8 +21,8 @@ func EachField(fields []byte, f func(key, value []byte) bool) {
 	}
 }
 
-// NextField takes the first member off fields; ok is false where there is none. It allocates nothing. Of text that is
-// not a list of members it makes no sense, but neither does it panic or loop.
+// NextField takes the first member off fields; ok is false where there is none. It allocates nothing. For text that
+// is not a list of members the result is meaningless, but it neither panics nor loops.
 func NextField(fields []byte) (key, value, rest []byte, ok bool) {
 	i := skipSpace(fields, 0)
 	if i < len(fields) && fields[i] == ',' {
@@ -45,8 +45,8 @@ func NextField(fields []byte) (key, value, rest []byte, ok bool) {
 	return key, fields[i:end], fields[end:], end > i
 }
 
-// NextItem takes the first element off items, what stands between the brackets of a JSON array; ok is false where there is
-// none. It is to arrays what NextField is to objects.
+// NextItem takes the first element off items, what stands between the brackets of a JSON array; ok is false where there
+// is none. It is to arrays what NextField is to objects.
 func NextItem(items []byte) (value, rest []byte, ok bool) {
 	i := skipSpace(items, 0)
 	if i < len(items) && items[i] == ',' {
@@ -56,7 +56,7 @@ func NextItem(items []byte) (value, rest []byte, ok bool) {
 	return items[i:end], items[end:], end > i
 }
 
-// AppendText appends a JSON value as plain text: of a string what it says, of anything else its JSON.
+// AppendText appends a JSON value as plain text: the content of a string, the JSON of anything else.
 func AppendText(dst, value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return append(dst, value...)
@@ -64,7 +64,8 @@ func AppendText(dst, value []byte) []byte {
 	return AppendUnescaped(dst, value[1:len(value)-1])
 }
 
-// AppendUnescaped appends what s, the inside of a JSON string, says. Half of a surrogate pair becomes U+FFFD.
+// AppendUnescaped appends the text that s, the inside of a JSON string, stands for. Half of a surrogate pair becomes
+// U+FFFD.
 func AppendUnescaped(dst, s []byte) []byte {
 	for {
 		n := bytes.IndexByte(s, '\\')

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Encoder writes records as JSON, one object each. It remembers the second that it wrote last, because neighbours mostly
+// Encoder writes records as JSON, one object each. It caches the second that it wrote last, because neighbours usually
 // share it. The zero value is ready; it is not for concurrent use.
 type Encoder struct {
 	second int64
@@ -125,12 +125,12 @@ func room(dst []byte, n, more int) []byte {
 	return dst[:cap(dst)]
 }
 
-// copyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII but
-// quote and backslash) and returns how many these are. What it puts behind them in dst, up to seven bytes, means nothing:
-// dst must hold len(p)+8 bytes.
+// copyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII
+// but quote and backslash) and returns how many these are. What it puts behind them in dst, up to seven bytes, means
+// nothing: dst must hold len(p)+8 bytes.
 //
-// It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs care, so that
-// the lowest set bit is exact.
+// It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs care, so
+// that the lowest set bit is exact.
 func copyPlain(dst, p []byte) int {
 	n := 0
 	dst = dst[:len(p)+8]
@@ -157,8 +157,8 @@ func copyPlain(dst, p []byte) int {
 }
 
 // Special has the highest bit set of those bytes of w that don't stand for themselves in a JSON string. Bits above the
-// lowest one that is set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and what
-// is below 0x20.
+// lowest one that is set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and
+// what is below 0x20.
 func Special(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	return (((w ^ ones*0x02) - ones*0x21) | ((w ^ ones*'\\') - ones) | w) & highs

@@ -13,7 +13,7 @@ import (
 	"strconv"
 )
 
-// Std says which standard stream of a container a record came through.
+// Std is the standard stream of a container that a record came through.
 type Std uint8
 
 // The standard streams. A record of a file has none.
@@ -39,8 +39,8 @@ type Record struct {
 	// Line is what the application wrote, without its newline; any byte may occur in it. It is nil where a format took
 	// the line apart and the line was not asked to be kept.
 	Line []byte
-	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. Always valid JSON
-	// in one line, no member twice, never one that Source.Owns. A format writes them; outputs splice them in, or walk them with EachField.
+	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. Always valid JSON in one line, no
+	// member twice, never one that Source.Owns. A format writes them; outputs splice them in, or walk them with EachField.
 	Fields []byte
 	// Source is what this record shares with all others of its stream and declaration.
 	Source *Source
@@ -50,12 +50,12 @@ type Record struct {
 	Offset int64
 	// Std is the standard stream that it came through.
 	Std Std
-	// SameTime counts the records directly before this one in its stream and declaration that have the same Time. It is set
-	// when the record enters a batch and stays with it, however the batch is cut later.
+	// SameTime counts the records directly before this one in its stream and declaration that have the same Time. It is
+	// set when the record enters a batch and stays with it, however the batch is cut later.
 	SameTime uint32
-	// Truncated says that the record was cut at the size limit; what followed is in the next record.
+	// Truncated means that the record was cut at the size limit; the rest is in the next record.
 	Truncated bool
-	// Marker says that Remora wrote this record itself (a gap, a rate limit), so that its identity can't be taken for
+	// Marker means that Remora wrote this record itself (a gap, a rate limit), so that its identity can't be taken for
 	// that of a line at the same offset.
 	Marker bool
 }
