@@ -165,5 +165,7 @@ func (f *filebeat) set(option, value string) {
 		f.negate = value
 	case "match":
 		f.match = value
+	case "flush_pattern":
+		f.flush = value
 	}
 }

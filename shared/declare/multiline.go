@@ -15,13 +15,17 @@ import (
 // line of a record, End its last, Continue a line that belongs to the one before it.
 type Multiline struct {
 	Preset               string
+	Strip                string // one of MultilinePrefixes, or empty
 	Start, End, Continue string
 	MaxLines, MaxBytes   int
 	Timeout              time.Duration
 }
 
 // MultilinePresets are the names of groupings that need no expression.
-var MultilinePresets = []string{"dotnet", "go", "indent", "java", "php", "python", "ruby"}
+var MultilinePresets = []string{"auto", "dart", "dotnet", "go", "indent", "java", "js", "php", "python", "ruby", "rust"}
+
+// MultilinePrefixes are the prefixes that can be taken off each line.
+var MultilinePrefixes = []string{"compose", "syslog", "time"}
 
 // Bounds of a record of several lines, where none are declared.
 const (
@@ -57,6 +61,10 @@ func (ml *Multiline) set(key, value string) (err error) {
 		if ml.Preset = strings.ToLower(strings.TrimSpace(value)); !slices.Contains(MultilinePresets, ml.Preset) {
 			err = fmt.Errorf("%s is none of %s%s", quote(value), strings.Join(MultilinePresets, ", "), didYouMean(ml.Preset, MultilinePresets))
 		}
+	case "strip":
+		if ml.Strip = strings.ToLower(strings.TrimSpace(value)); !slices.Contains(MultilinePrefixes, ml.Strip) {
+			err = fmt.Errorf("%s is none of %s%s", quote(value), strings.Join(MultilinePrefixes, ", "), didYouMean(ml.Strip, MultilinePrefixes))
+		}
 	case "max_lines":
 		ml.MaxLines, err = parseCount(value)
 	case "max_bytes":
@@ -73,9 +81,10 @@ func (ml *Multiline) grouping() bool {
 }
 
 // filebeat is multiline as log-pilot's custom_config hands it to Filebeat: a pattern, whether it is negated, and whether
-// lines that (do not) match belong to the line before them ("after") or behind them ("before").
+// lines that (do not) match belong to the line before them ("after") or behind them ("before"). flush matches a record's
+// last line.
 type filebeat struct {
-	pattern, negate, match string
+	pattern, negate, match, flush string
 }
 
 // translate makes multiline.start, end or continue of it.

@@ -43,7 +43,7 @@ var encodings = map[string]string{
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
 	"format.delimiter", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
-	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset",
+	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset", "multiline.strip",
 	"multiline.max_lines", "multiline.max_bytes", "multiline.timeout",
 	"keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit",
 	"exclude", "encoding", "ignore_older", "read_from",

@@ -18,6 +18,7 @@ import (
 // group holds a copy of them.
 type groups struct {
 	rule               rule
+	strip              *stripper // nil for none
 	maxLines, maxBytes int
 	timeout            int64 // in ns, since the last line
 	byStd              [record.Stderr + 1]group
@@ -83,7 +84,9 @@ func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
 	if r == nil || err != nil {
 		return nil, err
 	}
-	return &groups{rule: r, maxLines: ml.MaxLines, maxBytes: ml.MaxBytes, timeout: int64(ml.Timeout)}, nil
+	g := &groups{rule: r, maxLines: ml.MaxLines, maxBytes: ml.MaxBytes, timeout: int64(ml.Timeout)}
+	g.strip, err = newStripper(ml.Strip)
+	return g, err
 }
 
 // groupsOf makes the groups of a format that has records of several lines itself. Only bounds are declared for them.
@@ -103,6 +106,9 @@ func (g *groups) slow() bool {
 
 // add takes the next line, and emits what is complete then.
 func (g *groups) add(c *Chain, b *record.Batch, r record.Record, now int64) {
+	if g.strip != nil {
+		g.strip.apply(&r)
+	}
 	open := &g.byStd[r.Std]
 	next := complete
 	if open.lines > 0 {

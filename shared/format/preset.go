@@ -7,13 +7,16 @@ import "bytes"
 // presets are the rules of stack traces by language, and that of indented text. They are written by hand, because each
 // line of a log is asked.
 var presets = map[string]rule{
-	"java":   follows(javaFollows),
-	"dotnet": follows(dotnetFollows),
+	"java":   java{},
+	"dotnet": dotnet{},
 	"ruby":   ruby{},
-	"php":    follows(phpFollows),
+	"php":    php{},
 	"indent": follows(indented),
 	"python": python{},
 	"go":     golang{},
+	"js":     js{},
+	"dart":   dart{},
+	"rust":   rust{},
 }
 
 // follows is a rule for traces whose first line may be anything, but whose others can be told from what they look like.
@@ -43,12 +46,27 @@ func numbered(line []byte) (rest []byte, ok bool) {
 	return line[n:], n > 0
 }
 
+// java: what javaFollows knows, and behind "nested exception is:", as JavaMail writes it, the exception.
+type java struct{}
+
+const javaNested = open + 1
+
+func (java) begin([]byte) state { return open }
+
+func (java) next(s state, line []byte) (state, bool) {
+	if bytes.HasSuffix(bytes.TrimRight(line, " \t"), []byte("nested exception is:")) && (indented(line) || starts(line, "nested ")) {
+		return javaNested, true
+	}
+	return open, javaFollows(line) || s == javaNested && indented(line)
+}
+
 // javaFollows: frames, causes, suppressed exceptions (whose lines are indented once more), omitted frames, and the cycles
-// that Throwable.printStackTrace and logback write.
+// that Throwable.printStackTrace and logback write; and Reactor's assembly traces.
 func javaFollows(line []byte) bool {
 	in := inner(line)
 	switch {
-	case starts(in, "Caused by: ", "Suppressed: ", "Wrapped by: ", "nested exception is:", "[CIRCULAR REFERENCE"):
+	case starts(in, "Caused by: ", "Suppressed: ", "Wrapped by: ", "nested exception is:", "[CIRCULAR REFERENCE",
+		"Assembly trace from producer [", "Error has been observed at the following site(s):", "Original Stack Trace:"):
 		return true
 	case !indented(line):
 		return false
@@ -56,33 +74,75 @@ func javaFollows(line []byte) bool {
 		rest, ok := numbered(in[4:])
 		return ok && starts(rest, " more", " common frames", " frames")
 	}
-	return starts(in, "at ", "eval at ", "- locked ", "- waiting ", "- parking ")
+	return starts(in, "at ", "eval at ", "- locked ", "- waiting ", "- parking ", "|_ ", "*_") || isJavaSite(in)
 }
 
-// dotnetFollows: frames, inner exceptions, and the lines between them.
-func dotnetFollows(line []byte) bool {
+// isJavaSite: reactor.core.publisher.Mono.map(Mono.java:3054)
+func isJavaSite(line []byte) bool {
+	open := bytes.LastIndexByte(line, '(')
+	return open > 0 && line[len(line)-1] == ')' && bytes.IndexByte(line[:open], ' ') < 0 && bytes.Contains(line[open:], []byte(".java:"))
+}
+
+// dotnet: frames, inner exceptions, the lines between them, and those of the console logger, which writes a level with a
+// category and a number on one line, and the message behind six blanks on the next.
+type dotnet struct{}
+
+const dotnetConsole = open + 1
+
+func (dotnet) begin(line []byte) state {
+	if starts(line, "trce: ", "dbug: ", "info: ", "warn: ", "fail: ", "crit: ") && line[len(line)-1] == ']' {
+		return dotnetConsole
+	}
+	return open
+}
+
+func (dotnet) next(s state, line []byte) (state, bool) {
+	if s == dotnetConsole {
+		return s, starts(line, "      ")
+	}
 	in := inner(line)
-	return starts(in, "---> ", "--- End of ") || indented(line) && starts(in, "at ", "in ")
+	return open, starts(in, "---> ", "--- End of ") || indented(line) && starts(in, "at ", "in ")
 }
 
 // ruby: frames from the innermost (from file:line:in), or to it (2: from file:line:in) with the error behind them, and the
-// bare ones that Rails logs.
+// bare ones that Rails logs, those of gems among them, behind an error with a blank line and the lines of a view.
 type ruby struct{}
 
-// rubyOutermost is the state of a trace whose frames have numbers: the error is still to come.
-const rubyOutermost = open + 1
+const (
+	rubyOutermost = open + 1 + iota // the frames have numbers: the error is still to come
+	rubyRails                       // Const::Error (message):
+)
 
-func (ruby) begin([]byte) state { return open }
+func (ruby) begin(line []byte) state {
+	if line = bytes.TrimRight(line, " "); len(line) > 3 && line[0] >= 'A' && line[0] <= 'Z' && bytes.HasSuffix(line, []byte("):")) &&
+		bytes.Contains(line, []byte(" (")) {
+		return rubyRails
+	}
+	return open
+}
 
 func (ruby) next(s state, line []byte) (state, bool) {
 	in := inner(line)
-	if rest, ok := numbered(in); ok && indented(line) && starts(rest, ": from ") {
+	rest, ok := numbered(in)
+	if ok && indented(line) && starts(rest, ": from ") {
 		return rubyOutermost, true
 	}
 	if s == rubyOutermost && bytes.Contains(line, []byte(":in ")) {
 		return open, true
 	}
-	return open, indented(line) && starts(in, "from ") || isRubyFrame(in)
+	if s == rubyRails && (len(in) == 0 || ok && indented(line) && starts(rest, ":")) {
+		return s, true
+	}
+	return s, indented(line) && starts(in, "from ") || isRubyFrame(in) || indented(line) && isRubyFrame(gemFrame(in))
+}
+
+// gemFrame is what stands behind the name and the version of a gem: actionpack (7.1.0) lib/rails/engine.rb:1:in `call'
+func gemFrame(line []byte) []byte {
+	open, end := bytes.Index(line, []byte(" (")), bytes.Index(line, []byte(") "))
+	if open <= 0 || end < open || bytes.IndexByte(line[:open], ' ') >= 0 {
+		return nil
+	}
+	return line[end+2:]
 }
 
 // isRubyFrame: file:line:in `method', or 'method' since Ruby 3.4. The line of the error has its message behind that.
@@ -93,6 +153,36 @@ func isRubyFrame(line []byte) bool {
 	}
 	method := line[n+4 : len(line)-1]
 	return (method[0] == '`' || method[0] == '\'') && bytes.IndexByte(method[1:], '\'') < 0
+}
+
+// php: what phpFollows knows, and behind frames the exception that comes next.
+type php struct{}
+
+const phpFrames = open + 1
+
+func (php) begin([]byte) state { return open }
+
+func (php) next(s state, line []byte) (state, bool) {
+	if s == phpFrames && isNextException(line) {
+		return open, true
+	}
+	if !phpFollows(line) {
+		return complete, false
+	}
+	if starts(line, "#") || phpNumbered(line) {
+		s = phpFrames
+	}
+	return s, true
+}
+
+// isNextException: Next RuntimeException: text in /srv/index.php:3
+func isNextException(line []byte) bool {
+	rest, ok := bytes.CutPrefix(line, []byte("Next "))
+	n := 0
+	for ok && n < len(rest) && (isAlnum(rest[n]) || rest[n] == '_' || rest[n] == '\\') {
+		n++
+	}
+	return n > 0 && starts(rest[n:], ": ", " in ")
 }
 
 // phpFollows: frames (#0 file(line): call), those that Xdebug and the error log write, and what stands around them.
@@ -106,7 +196,7 @@ func phpFollows(line []byte) bool {
 		rest, ok := numbered(line[1:])
 		return ok && starts(rest, " ")
 	}
-	return starts(line, "Stack trace:", "[stacktrace]", "PHP Stack trace:", "Call Stack:", "Next ", "  thrown in ", `"} `) || phpNumbered(line)
+	return starts(line, "Stack trace:", "[stacktrace]", "PHP Stack trace:", "Call Stack:", "  thrown in ", `"} `) || phpNumbered(line)
 }
 
 // phpNumbered: PHP   1. {main}() /srv/index.php:0
@@ -173,7 +263,11 @@ const (
 	goBlank                       // the blank line behind the message
 	goGoroutine                   // within a goroutine
 	goGoroutines                  // the blank line between two of them
+	goRaceLine                    // ==================
+	goRace                        // within the report of a data race, up to another such line
 )
+
+const raceLine = "=================="
 
 func (golang) begin(line []byte) state {
 	switch {
@@ -182,6 +276,10 @@ func (golang) begin(line []byte) state {
 		return goPanic
 	case isGoroutine(line):
 		return goGoroutine
+	case string(line) == raceLine:
+		return goRaceLine
+	case starts(line, "WARNING: DATA RACE"):
+		return goRace
 	}
 	return complete
 }
@@ -199,6 +297,13 @@ func isGoroutine(line []byte) bool {
 
 func (golang) next(s state, line []byte) (state, bool) {
 	switch s {
+	case goRaceLine:
+		return goRace, starts(line, "WARNING: DATA RACE")
+	case goRace:
+		if string(line) == raceLine {
+			return complete, true
+		}
+		return goRace, len(line) == 0 || indented(line) || starts(line, "Write at ", "Read at ", "Previous ", "Goroutine ", "Location is ", "Mutex ", "Atomic ")
 	case goPanic:
 		switch {
 		case len(line) == 0:
@@ -229,4 +334,112 @@ func isCall(line []byte) bool {
 func goRegister(line []byte) bool {
 	n := bytes.IndexByte(line, ' ')
 	return n > 1 && n < 7 && starts(inner(line[n:]), "0x") && !bytes.ContainsAny(line[:n], "=:[")
+}
+
+// js: frames, what Node prints before an exception that nobody catches (where it was thrown, and the line of the source),
+// the properties of an error behind it, in braces, and Node's version.
+type js struct{}
+
+const (
+	jsSource  state = open + 1 + iota // file:line, the source is to come
+	jsCaret                           // the source, the caret is to come
+	jsThrown                          // the frames of an error that nobody caught
+	jsBlock                           // within braces
+	jsVersion                         // the blank line before Node's version
+)
+
+func (js) begin(line []byte) state {
+	if starts(line, "}") {
+		return complete
+	}
+	n := bytes.LastIndexByte(line, ':')
+	if n > 2 && digits(line, n+1) == len(line) && n+1 < len(line) && bytes.IndexByte(line, ' ') < 0 &&
+		(starts(line, "/", "file://", "node:", "[eval]") || n > 3 && bytes.HasSuffix(line[:n], []byte(".js"))) {
+		return jsSource
+	}
+	return open
+}
+
+func (js) next(s state, line []byte) (state, bool) {
+	if s == jsBlock {
+		if starts(line, "}") {
+			return complete, true
+		}
+		return s, indented(line) || len(line) == 0
+	}
+	if indented(line) && starts(inner(line), "at ", "[cause]: ", "[errors]: ", "... ") {
+		if bytes.HasSuffix(line, []byte(" {")) {
+			return jsBlock, true
+		}
+		if s == jsSource || s == jsCaret {
+			s = jsThrown
+		}
+		return s, true
+	}
+	switch s {
+	case jsSource:
+		return jsCaret, true
+	case jsCaret: // and the blank line behind it
+		if len(bytes.Trim(line, " \t^~")) == 0 {
+			return s, true
+		}
+		return jsThrown, true
+	case jsThrown:
+		return jsVersion, len(line) == 0
+	case jsVersion:
+		return complete, starts(line, "Node.js v")
+	}
+	return complete, false
+}
+
+// dart: frames (#0 main (file:///x.dart:3:3)), pauses between them, and the exception behind "Unhandled exception:".
+type dart struct{}
+
+const dartUnhandled = open + 1
+
+func (dart) begin(line []byte) state {
+	if starts(line, "Unhandled exception:") {
+		return dartUnhandled
+	}
+	return open
+}
+
+func (dart) next(s state, line []byte) (state, bool) {
+	if starts(line, "#") {
+		rest, ok := numbered(line[1:])
+		return open, ok && starts(rest, " ")
+	}
+	return open, s == dartUnhandled || starts(line, "<asynchronous suspension>", "<asynchronous gap>")
+}
+
+// rust: a panic with its message, the chain of an error that main returned, and backtraces behind either.
+type rust struct{}
+
+const (
+	rustMessage state = iota + 2 // of a panic: the message is to come
+	rustPanic                    // notes and backtraces may follow
+	rustError                    // Error: text, causes and backtraces may follow
+)
+
+func (rust) begin(line []byte) state {
+	switch {
+	case starts(line, "thread '") && bytes.Contains(line, []byte("panicked at ")):
+		if line[len(line)-1] == ':' {
+			return rustMessage
+		}
+		return rustPanic
+	case starts(line, "Error: "):
+		return rustError
+	}
+	return complete
+}
+
+func (rust) next(s state, line []byte) (state, bool) {
+	switch {
+	case s == rustMessage:
+		return rustPanic, true
+	case starts(line, "stack backtrace:", "Stack backtrace:", "note: run with `", "note: Some details are omitted", "Caused by:"):
+		return s, true
+	}
+	return s, indented(line) || s == rustError && len(line) == 0
 }

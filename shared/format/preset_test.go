@@ -96,6 +96,53 @@ The above exception was the direct cause of the following exception:
 Traceback (most recent call last):
   File "y.py", line 1, in <module>
 KeyError`},
+	"js": {`
+TypeError: x is not a function
+    at f (/app/a.js:1:2)
+    at Object.<anonymous> (/app/b.js:3:4) {
+  code: 'E',
+  [cause]: Error: y
+      at g (/app/c.js:1:1)
+}
+
+ready
+
+/app/a.js:3
+    throw new Error("x");
+    ^
+~
+Error: x
+    at f (/app/a.js:3:2)
+~
+Node.js v22.1.0
+
+next`},
+	"dart": {`
+Unhandled exception:
+Exception: x
+#0      main (file:///x.dart:3:3)
+<asynchronous suspension>
+#1      _delay (dart:isolate:1:1)
+
+next`},
+	"rust": {`
+thread 'main' panicked at src/main.rs:2:5:
+index out of bounds
+stack backtrace:
+   0: rust_begin_unwind
+             at /rustc/x/library/std/src/panicking.rs:1:5
+note: run with ` + "`RUST_BACKTRACE=full`" + ` for a verbose backtrace.
+
+thread 'a' panicked at 'x', src/main.rs:2:5
+note: run with ` + "`RUST_BACKTRACE=1`" + ` environment variable
+
+Error: could not start
+~
+Caused by:
+    0: a
+    1: b
+
+next`},
 	"indent": {`
 a
   b
@@ -125,7 +172,7 @@ func TestPresets(t *testing.T) {
 
 func TestEveryPresetIsThere(t *testing.T) {
 	for _, preset := range declare.MultilinePresets {
-		assert.Contains(t, presets, preset)
+		assert.True(t, preset == "auto" || presets[preset] != nil, preset)
 	}
 	for _, preset := range declare.MaskPresets {
 		_, err := newPreset(preset, "")

@@ -16,10 +16,10 @@ import (
 func TestReplayFromOpenGivesTheSameRecords(t *testing.T) {
 	for _, options := range []map[string]string{
 		{"start": "^a"}, {"end": "z$"}, {"continue": `^\+`}, {"start": "^a", "end": "z$"}, {"start": "^a", "continue": `^\+`},
-		{"preset": "java"}, {"preset": "python"}, {"preset": "go"}, {"preset": "ruby"}, {"preset": "php"},
+		{"preset": "java"}, {"preset": "python"}, {"preset": "go"}, {"preset": "ruby"}, {"preset": "php"}, {"preset": "js"}, {"preset": "rust"}, {"preset": "dart"}, {"preset": "dotnet"}, {"preset": "auto"},
 	} {
 		pieces := []string{"a", "b", "+c", "z", "!a", "!b", "!+c", "!z", "\tat x", "!\tat x", "Traceback (most recent call last):", "E: x", "", "!panic: x",
-			"!", "!goroutine 1 [running]:", "\tfrom a:1:in `b'", "#0 x", "!Traceback (most recent call last):", "!  File x", "!E: y"}
+			"!", "!goroutine 1 [running]:", "\tfrom a:1:in `b'", "#0 x", "!Traceback (most recent call last):", "!  File x", "!E: y", "2026-11-21 07:41:07 x", "    at f (/a.js:1:2) {", "}", "info: X[0]", "      y", "thread 'a' panicked at b, c"}
 		for seed := range uint64(200) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			lines := make([]string, 40)

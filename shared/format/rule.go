@@ -11,6 +11,9 @@ import (
 
 // newRule makes the rule of ml; nil if nothing is to be grouped.
 func newRule(ml *declare.Multiline, log *slog.Logger) (rule, error) {
+	if ml.Preset == "auto" {
+		return &auto{}, nil
+	}
 	if ml.Preset != "" {
 		p, ok := presets[ml.Preset]
 		if !ok {

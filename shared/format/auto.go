@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+// auto groups lines without being told how. A record that begins with a time goes on to the next line that does; one that
+// does not goes on as a stack trace of one of the languages.
+//
+// Whether lines begin with times is learned from the first 64 KiB: where more than half of them begin with neither a time
+// nor white space, nor continue a stack trace, times are not used from the next record on. Each stream has an auto of its
+// own.
+type auto struct {
+	seen  int // bytes
+	lines int
+	other int  // lines that begin with none of these
+	off   bool // times are not used
+}
+
+// learnFrom is how many bytes decide.
+const learnFrom = 64 << 10
+
+// autoTimed is the state of a record that began with a time, autoTrace of one that may become any trace; the states of a
+// language are its own, from its place in autoRules on.
+const (
+	autoTimed state = iota + 1
+	autoTrace
+	autoFirst
+	statesOfEach = 16
+)
+
+// autoRules are the languages. Those that know the beginning of a trace come first.
+var autoRules = [...]rule{python{}, golang{}, rust{}, js{}, dotnet{}, dart{}, ruby{}, java{}, php{}}
+
+// begin implements rule.
+func (a *auto) begin(line []byte) state {
+	timed := startsWithTime(line)
+	a.learn(line, timed || indented(line))
+	if timed && !a.off {
+		return autoTimed
+	}
+	for i, r := range autoRules {
+		if s := r.begin(line); s > open || s == open && i < 3 { // it knows what this is
+			return autoState(i, s)
+		}
+	}
+	return autoTrace
+}
+
+func autoState(i int, s state) state { return autoFirst + state(i)*statesOfEach + s }
+
+// next implements rule.
+func (a *auto) next(s state, line []byte) (state, bool) {
+	if s == autoTimed {
+		if startsWithTime(line) {
+			return complete, false
+		}
+		a.learn(line, indented(line) || known(line))
+		return s, true
+	}
+	if startsWithTime(line) {
+		return complete, false
+	}
+	next, ok := a.trace(s, line)
+	if ok {
+		a.learn(line, true)
+	}
+	return next, ok
+}
+
+// followers has the bytes that lines may begin with which continue a stack trace, beside blanks.
+var followers = func() (set [256]bool) {
+	for _, c := range []byte(" \t#[<}CSWnAEOD-NP\"'=") {
+		set[c] = true
+	}
+	return set
+}()
+
+// mayFollow is false of a line that continues no stack trace.
+func mayFollow(line []byte) bool {
+	return len(line) == 0 || followers[line[0]] || line[len(line)-1] == '\''
+}
+
+// trace goes on with a stack trace, of the language that it was so far, or of any.
+func (a *auto) trace(s state, line []byte) (state, bool) {
+	if s >= autoFirst {
+		i := int((s - autoFirst) / statesOfEach)
+		if next, ok := autoRules[i].next((s-autoFirst)%statesOfEach, line); ok {
+			if next == complete {
+				return complete, true
+			}
+			return autoState(i, next), true
+		}
+		if i < 3 {
+			return complete, false
+		}
+	}
+	if !mayFollow(line) {
+		return complete, false
+	}
+	for i, r := range autoRules[3:] {
+		if next, ok := r.next(open, line); ok && next != complete {
+			return autoState(i+3, next), true
+		}
+	}
+	return complete, false
+}
+
+// known reports whether line continues a stack trace of some language.
+func known(line []byte) bool {
+	if !mayFollow(line) {
+		return false
+	}
+	for _, r := range autoRules[3:] {
+		if _, ok := r.next(open, line); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// learn counts a line.
+func (a *auto) learn(line []byte, expected bool) {
+	if a.seen >= learnFrom {
+		return
+	}
+	if a.lines++; !expected {
+		a.other++
+	}
+	if a.seen += len(line) + 1; a.seen >= learnFrom {
+		a.off = 2*a.other > a.lines
+	}
+}
+
+// startsWithTime reports whether line begins with a time: in brackets or not, behind a level or not.
+func startsWithTime(line []byte) bool {
+	if len(line) < 8 {
+		return false
+	}
+	if isDigit(line[0]) {
+		return isTime(line)
+	}
+	p := line[:min(len(line), 96)]
+	for range 3 { // a level, in brackets or not, and what stands around it
+		for len(p) > 0 && opens[p[0]] {
+			p = p[1:]
+		}
+		if isTime(p) {
+			return true
+		}
+		n := levelLength(p)
+		if n == 0 {
+			return false
+		}
+		p = p[n:]
+	}
+	return false
+}
+
+// opens has what may stand before a time or a level, and between the two.
+var opens = [256]bool{'[': true, '(': true, '<': true, ']': true, ')': true, '>': true, ' ': true, '\t': true, ':': true, '|': true, '-': true, ',': true, '"': true, '\'': true}
+
+// levelLength is the length of the word for a level that p begins with, of the number that syslog has for it, or of one
+// of its letters; 0 where there is none.
+func levelLength(p []byte) int {
+	n := 0
+	for n < len(p) && n < 12 && (p[n]|0x20 >= 'a' && p[n]|0x20 <= 'z') {
+		n++
+	}
+	if n == 0 {
+		if n = digits(p[:min(len(p), 4)], 0); n > 0 && n < len(p) && p[n] == '>' {
+			return n
+		}
+		return 0
+	}
+	if n == 1 {
+		switch p[0] {
+		case 'T', 'D', 'I', 'W', 'E', 'F', 'V', 'A':
+			return 1
+		}
+		return 0
+	}
+	if levelWords[levelKey(p[:n])] {
+		return n
+	}
+	return 0
+}
+
+// levelWords are words for levels, by their first three letters in lower case: WARN, warning and Warn are one.
+var levelWords = func() map[[3]byte]bool {
+	m := make(map[[3]byte]bool)
+	for _, word := range []string{"trace", "debug", "info", "notice", "warning", "error", "fatal", "critical", "panic", "severe", "fine", "config", "verbose", "alert", "emerg", "log"} {
+		m[levelKey([]byte(word))] = true
+	}
+	return m
+}()
+
+func levelKey(p []byte) (key [3]byte) {
+	for i := range key {
+		if i < len(p) {
+			key[i] = p[i] | 0x20
+		}
+	}
+	return key
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"bytes"
+
+	"github.com/remora-logs/remora/shared/record"
+	"github.com/remora-logs/remora/shared/timefmt"
+)
+
+// stripper takes off the prefix that somebody put before each line, so that a stack trace looks as it was written:
+//
+//	compose  web-1  | text
+//	syslog   <34>Oct 11 22:14:15 mymachine su[12]: text
+//	time     2026-10-10T13:55:36.123Z text
+//
+// A time in the prefix becomes the record's. A line without the prefix stays as it is.
+type stripper struct {
+	kind string
+	time *timefmt.Parser
+}
+
+func newStripper(kind string) (*stripper, error) {
+	if kind == "" {
+		return nil, nil
+	}
+	time, err := timefmt.New("", "")
+	return &stripper{kind, time}, err
+}
+
+// apply strips r's line.
+func (s *stripper) apply(r *record.Record) {
+	var time, rest []byte
+	ok := false
+	switch s.kind {
+	case "compose":
+		rest, ok = composeText(r.Line)
+	case "syslog":
+		time, rest, ok = syslogText(r.Line)
+	case "time":
+		time, rest, ok = timedText(r.Line)
+	}
+	if !ok {
+		return
+	}
+	if ns, ok := s.time.Parse(time, r.Time); ok && len(time) > 0 {
+		r.Time = ns
+	}
+	r.Line = rest
+}
+
+// composeText is what stands behind "web-1  | ", which may be in colour.
+func composeText(p []byte) (rest []byte, ok bool) {
+	bar := bytes.IndexByte(p[:min(len(p), 256)], '|')
+	if bar < 2 || p[bar-1] != ' ' {
+		return nil, false
+	}
+	name := bytes.TrimRight(p[:bar], " ")
+	if name[0] == 0x1b {
+		if n := bytes.IndexByte(name, 'm'); n > 0 {
+			name = name[n+1:]
+		}
+	}
+	for _, c := range name {
+		if !isAlnum(c) && c != '-' && c != '_' && c != '.' {
+			return nil, false
+		}
+	}
+	rest = p[bar+1:]
+	if starts(rest, " ") {
+		rest = rest[1:]
+	}
+	return bytes.TrimPrefix(rest, []byte("\x1b[0m")), len(name) > 0
+}
+
+// syslogText is what stands behind the header that RFC 3164 describes, and its time.
+func syslogText(p []byte) (time, rest []byte, ok bool) {
+	if len(p) > 2 && p[0] == '<' {
+		if end := digits(p, 1); end > 1 && end < len(p) && p[end] == '>' {
+			p = p[end+1:]
+		}
+	}
+	const width = len("Oct 11 22:14:15")
+	if len(p) <= width || !shape("A _0 00:00:00 ").fits(p) {
+		return nil, nil, false
+	}
+	time, p = p[:width], p[width+1:]
+	colon := bytes.Index(p[:min(len(p), 512)], []byte(": "))
+	if colon < 0 {
+		if colon = len(p) - 1; colon < 0 || p[colon] != ':' {
+			return nil, nil, false
+		}
+		p = append(p[:len(p):len(p)], ' ') // an empty text, whose blank was trimmed
+	}
+	return time, p[colon+2:], true
+}
+
+// timedText is what stands behind a time of ISO 8601.
+func timedText(p []byte) (time, rest []byte, ok bool) {
+	if !digitShapes[0].fits(p) && !digitShapes[1].fits(p) {
+		return nil, nil, false
+	}
+	end := len("2026-10-10T13:55")
+	for end < len(p) && (isDigit(p[end]) || p[end] == ':' || p[end] == '.' || p[end] == ',' || p[end] == '+' || p[end] == '-' || p[end] == 'Z') {
+		end++
+	}
+	time, rest = p[:end], p[end:]
+	if starts(rest, " ") {
+		rest = rest[1:]
+	}
+	return time, rest, true
+}
