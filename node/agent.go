@@ -42,6 +42,7 @@ type agent struct {
 	hostName string
 	self     string // the ID of the agent's own container
 	dialect  *declare.Dialect
+	topics   map[string]bool // of Kafka that containers may write to; nil for any
 	outputs  func(declare.Declaration) []string
 	log      *slog.Logger
 	now      func() time.Time
@@ -240,6 +241,7 @@ func (a *agent) declared(v *view) declare.Set {
 		in.DefaultTarget = a.settings.DefaultTarget
 	}
 	set := a.dialect.Read(in)
+	a.refuseTopics(&set)
 	for _, name := range v.Unresolved {
 		if a.dialect.Concerns(name) {
 			set.Errors = append(set.Errors, declare.Problem{Key: name, Message: "its value is in a Secret or ConfigMap that may not be read: write the value, or a rule"})

@@ -377,3 +377,20 @@ func TestContainersAreRemembered(t *testing.T) {
 		require.Empty(t, f.take())
 	}
 }
+
+// The list that log-pilot's users mount: a topic that is not on it is refused, alone.
+func TestTopics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kafka_topics")
+	require.NoError(t, os.WriteFile(path, []byte("out, other\n"), 0o600))
+	a, f, _ := newTestAgent(t, nil)
+	var err error
+	a.topics, err = topics([]string{"/nowhere", path})
+	require.NoError(t, err)
+	a.outputs = func(declare.Declaration) []string { return []string{"kafka"} }
+	a.Found(web())
+	require.Equal(t, []string{"put log/json-file/web1"}, f.take())
+	require.Equal(t, "the topic app is not one of those that kafka_topics lists", a.subjects["docker/web"].problems[0].Message)
+	none, err := topics([]string{"/nowhere"})
+	require.NoError(t, err)
+	require.Nil(t, none)
+}

@@ -97,6 +97,9 @@ func open(environ map[string]string) (*node, error) {
 		return nil, err
 	}
 	n.agent = newAgent(s.Node, h, s.HostName(), n.delivery.Dialect(), n.delivery.Outputs, n.log)
+	if n.agent.topics, err = topics(topicsFiles); err != nil {
+		return nil, errors.Join(err, n.delivery.Close())
+	}
 	if n.tailer, err = tail.New(tail.Config{
 		Store: n.delivery.Store, Sink: &sink{&n.agent.routes, n.delivery}, Log: n.log, MaxOpen: s.MaxOpen, MaxDeleted: s.MaxDeleted,
 		DropPageCache: s.DropPageCache, Owned: n.delivery.Owns, Delivered: filebeat.delivered,

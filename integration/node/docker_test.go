@@ -197,6 +197,49 @@ func TestNothingOfTheHostIsRead(t *testing.T) {
 	}
 }
 
+// Containers with --rm that live some milliseconds: their file is gone with them, so whoever comes late has lost. How many
+// arrive depends on the machine's load; the plugin loses none.
+func TestContainersThatLiveForAMoment(t *testing.T) {
+	e := engine.New(t)
+	a := newAgent(t, e)
+	image := e.Generator(t)
+	const all = 40
+	for n := range all {
+		e.Docker(t, "run", "--rm", "--network", "none", "--log-driver", "json-file", "--label", "aliyun.logs.moment=stdout", image, "-name", "m"+strconv.Itoa(n))
+	}
+	log := a.follow("moment")
+	arrived := func() (count int) {
+		log.Read(t)
+		for n := range all {
+			if log.Numbers("m"+strconv.Itoa(n), "stdout").Has(0) {
+				count++
+			}
+		}
+		return count
+	}
+	engine.Eventually(t, soon, func() (bool, string) { return arrived() >= all/2, strconv.Itoa(arrived()) + " have arrived" })
+	time.Sleep(2 * time.Second)
+	t.Logf("%d of %d arrived", arrived(), all)
+}
+
+// A machine's engine is restarted, and its containers live on: nothing is lost, nothing comes twice.
+func TestEngineRestarted(t *testing.T) {
+	e := engine.NewPrivate(t, "--live-restore")
+	a := newAgent(t, &e.Engine)
+	const lines = 20_000
+	e.Run(t, "none", declare("inside", "/l/*.log", "--volume", "/l"), "-name", "inside", "-lines", strconv.Itoa(lines), "-rate", "4000", "-file", "/l/a.log", "-hold")
+	time.Sleep(time.Second)
+	e.Stop(t)
+	time.Sleep(2 * time.Second)
+	a.stop(t)
+	a.start(t) // while there is nobody to ask
+	time.Sleep(time.Second)
+	e.Start(t, "--live-restore")
+	a.follow("inside").ExactlyOnce(t, soon, "inside", "", lines)
+	e.Run(t, "json-file", declare("after", "stdout"), "-name", "after", "-lines", "10")
+	a.follow("after").ExactlyOnce(t, soon, "after", "stdout", 10)
+}
+
 // explain names the place on the host and the way that was taken, and why something is left out.
 func TestExplain(t *testing.T) {
 	e := engine.New(t)

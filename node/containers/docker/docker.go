@@ -141,12 +141,16 @@ func (i *Inventory) log(ctx context.Context, in *inspection) containers.Log {
 	l := containers.Log{Driver: in.HostConfig.LogConfig.Type}
 	switch l.Driver {
 	case "json-file":
-		if in.LogPath != "" { // empty until it is started
-			l.Form, l.Dir, l.Pattern = containers.JSONFile, filepath.Dir(in.LogPath), filepath.Base(in.LogPath)+"{,.*}"
+		path := in.LogPath
+		if path == "" { // it was not started yet, and may live so short that there is no time to lose then
+			path = i.inRoot(ctx, in.ID, in.ID+"-json.log")
+		}
+		if path != "" {
+			l.Form, l.Dir, l.Pattern = containers.JSONFile, filepath.Dir(path), filepath.Base(path)+"{,.*}"
 		}
 	case "local": // whose path the engine does not tell
-		if root, err := i.engine.dataRoot(ctx); err == nil && root != "" {
-			l.Form, l.Dir, l.Pattern = containers.Local, filepath.Join(root, "containers", in.ID, "local-logs"), "container.log{,.*}"
+		if dir := i.inRoot(ctx, in.ID, "local-logs"); dir != "" {
+			l.Form, l.Dir, l.Pattern = containers.Local, dir, "container.log{,.*}"
 		}
 	case "k8s-file": // Podman's name for what CRI writes
 		if path := in.HostConfig.LogConfig.Path; path != "" {
@@ -154,4 +158,13 @@ func (i *Inventory) log(ctx context.Context, in *inspection) containers.Log {
 		}
 	}
 	return l
+}
+
+// inRoot is a path in a container's directory below the engine's data root; empty where that is not known.
+func (i *Inventory) inRoot(ctx context.Context, id, name string) string {
+	root, err := i.engine.dataRoot(ctx)
+	if err != nil || root == "" {
+		return ""
+	}
+	return filepath.Join(root, "containers", id, name)
 }

@@ -211,7 +211,7 @@ func (e *engine) events(ctx context.Context, subscribed func(), each func(id str
 	if err != nil {
 		return err
 	}
-	filters := url.QueryEscape(`{"type":["container"],"event":["start","restart","die","destroy","rename"]}`)
+	filters := url.QueryEscape(`{"type":["container"],"event":["create","start","restart","die","destroy","rename"]}`)
 	response, err := e.open(ctx, version+"/events?filters="+filters)
 	if err != nil {
 		return err

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/declare"
+)
+
+// topicsFiles is where log-pilot's users list the Kafka topics that containers may write to, separated by commas. Without
+// such a file, any.
+var topicsFiles = []string{"/etc/filebeat/config/kafka_topics", "/etc/fluentd/config/kafka_topics"}
+
+// topics are those that the first of the files lists; nil for any.
+func topics(files []string) (map[string]bool, error) {
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all := map[string]bool{}
+		for topic := range strings.FieldsFuncSeq(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
+			if topic = strings.TrimSpace(topic); topic != "" {
+				all[topic] = true
+			}
+		}
+		return all, nil
+	}
+	return nil, nil
+}
+
+// refuseTopics takes out of set what would go to a topic of Kafka's that is not listed.
+func (a *agent) refuseTopics(set *declare.Set) {
+	if a.topics == nil {
+		return
+	}
+	set.Declarations = slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool {
+		topic := cmp.Or(d.Tags["topic"], d.Target)
+		refused := slices.Contains(a.outputs(d), "kafka") && !a.topics[topic]
+		if refused {
+			set.Errors = append(set.Errors, declare.Problem{Key: d.Name, Message: "the topic " + topic + " is not one of those that kafka_topics lists"})
+		}
+		return refused
+	})
+}
