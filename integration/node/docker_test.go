@@ -203,7 +203,7 @@ func TestContainersThatLiveForAMoment(t *testing.T) {
 	e := engine.New(t)
 	a := newAgent(t, e)
 	image := e.Generator(t)
-	const all = 40
+	const all = 20
 	for n := range all {
 		e.Docker(t, "run", "--rm", "--network", "none", "--log-driver", "json-file", "--label", "aliyun.logs.moment=stdout", image, "-name", "m"+strconv.Itoa(n))
 	}
