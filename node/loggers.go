@@ -124,7 +124,7 @@ func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
 		found = append(found, telemetry.Problem{Container: of.Name, Key: "logger", Message: problem, Warning: true})
 	}
 	for _, d := range set.Declarations {
-		if d.Source == declare.Stdout { // files are found by the container's inventory
+		if d.HasStdout() { // files are found by the container's inventory
 			w.Declarations = append(w.Declarations, d)
 		}
 	}

@@ -34,7 +34,7 @@ func (dr *draft) translate() {
 		case "product":
 			dr.warn(e, "is ignored: declare the format of the log instead, such as format=nginx or format=regexp")
 		case "detail":
-			dr.refuse(e, "SLS' JSON of a whole collection is not read: declare path, format and multiline by keys of their own")
+			add = append(add, dr.translateDetail(e)...)
 		default:
 			return false
 		}

@@ -18,6 +18,9 @@ import (
 // secretWords in the name of a variable mean that its value is one.
 var secretWords = []string{"PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}
 
+// shortSecretWords mean that only as a whole word: BYPASS and AUTHOR are no secrets.
+var shortSecretWords = []string{"PASS", "PWD", "AUTH", "CREDS", "CRED", "DSN"}
+
 // DefaultTagsFrom is what annotations may name where nothing else is set.
 var DefaultTagsFrom = []string{"POD_*", "NODE_NAME", "HOST_IP"}
 
@@ -84,6 +87,11 @@ func (d *Dialect) allows(name string) bool {
 
 func isSecretName(name string) bool {
 	upper := strings.ToUpper(name)
+	for word := range strings.FieldsFuncSeq(upper, func(c rune) bool { return c == '_' || c == '-' || c == '.' }) {
+		if slices.Contains(shortSecretWords, word) {
+			return true
+		}
+	}
 	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(upper, word) })
 }
 

@@ -116,6 +116,9 @@ func (p *pod) units() []unit {
 				u.input.Env = append(u.input.Env, v.Name+"="+v.Value)
 			} else {
 				u.warnings = append(u.warnings, declare.Problem{Key: v.Name, Message: "takes its value from elsewhere (valueFrom), where it can't be seen"})
+				if !strings.Contains(v.Name, "_logs_") { // it is set, so it can be used in $(NAME) and tags_from
+					u.input.Env = append(u.input.Env, v.Name+"=")
+				}
 			}
 			if v.Name == "PILOT_LOG_PREFIX" {
 				u.prefix = v.Value
