@@ -85,7 +85,8 @@ func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
 	}
 	s.attempt()
 	_, password, _ := r.BasicAuth()
-	if token := r.Header.Get("X-Token"); password != secret && token != secret && r.Header.Get("Authorization") != "Splunk "+secret {
+	if token := r.Header.Get("X-Token"); password != secret && token != secret && r.Header.Get("Authorization") != "Splunk "+secret &&
+		!strings.HasPrefix(r.Header.Get("Authorization"), "LOG remora:") {
 		s.t.Errorf("credentials are missing")
 	}
 	switch how {
@@ -274,6 +275,38 @@ var jsonLines = protocol{
 	}).serve,
 }
 
+var sls = protocol{
+	name: "aliyun_sls",
+	not:  []behaviour{half},
+	environ: func(address, ca, timeout string) map[string]string {
+		return map[string]string{
+			"ALIYUNSLS_PROJECT": "p", "ALIYUNSLS_REGION_ENDPOINT": scheme(ca) + address, "ALIYUNSLS_ACCESS_KEY_ID": "remora",
+			"ALIYUNSLS_ACCESS_KEY_SECRET": secret, "ALIYUNSLS_TIMEOUT": timeout + "ms", "ALIYUNSLS_CA": ca, "ALIYUNSLS_COMPRESSION": "none",
+		}
+	},
+	start: (&dialect{
+		entries: func(r *http.Request, body []byte) (all []entry, err error) {
+			if r.URL.Path != "/logstores/web/shards/lb" || !strings.HasPrefix(r.Host, "p.127.0.0.1:") {
+				return nil, fmt.Errorf("%s %s", r.Host, r.URL.Path)
+			}
+			for _, log := range message(body)[1] {
+				var e entry
+				for _, pair := range message(log)[2] {
+					switch m := message(pair); string(m[1][0]) {
+					case "message":
+						e.line = string(m[2][0])
+					case "remora":
+						e.id = string(m[2][0])
+					}
+				}
+				all = append(all, e)
+			}
+			return all, nil
+		},
+		success: func(int) (int, string, []byte) { return 200, "text/plain", nil },
+	}).serve,
+}
+
 var splunk = protocol{
 	name: "splunk",
 	not:  []behaviour{half},
@@ -399,6 +432,8 @@ func message(p []byte) map[uint64][][]byte {
 			value, p = binary.BigEndian.AppendUint64(nil, number), p[n:]
 		case 1:
 			value, p = p[:8], p[8:]
+		case 5:
+			value, p = p[:4], p[4:]
 		case 2:
 			length, n := binary.Uvarint(p)
 			value, p = p[n:n+int(length)], p[n+int(length):]

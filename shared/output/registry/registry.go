@@ -23,6 +23,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/redis"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/output/sls"
 	"github.com/remora-logs/remora/shared/output/splunk"
 	"github.com/remora-logs/remora/shared/output/syslog"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -50,6 +51,7 @@ var Backends = []Backend{
 	backend("logstash", logstash.Open),
 	backend("fluentd", fluentd.Open),
 	backend("splunk", splunk.Open),
+	backend("aliyun_sls", sls.Open),
 	backend("null", null.Open),
 }
 

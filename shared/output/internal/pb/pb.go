@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pb appends protocol buffers' wire format to memory, for the two messages that outputs write: generated code
+// Package pb appends protocol buffers' wire format to memory, for the messages that outputs write: generated code
 // would make an object of each record first.
 package pb
 
@@ -15,6 +15,7 @@ const (
 	varint  = 0
 	fixed64 = 1
 	lengthy = 2
+	fixed32 = 5
 )
 
 func tag(dst []byte, field, wire int) []byte {
@@ -29,6 +30,11 @@ func Uint(dst []byte, field int, v uint64) []byte {
 // Fixed64 appends a field of fixed64.
 func Fixed64(dst []byte, field int, v uint64) []byte {
 	return binary.LittleEndian.AppendUint64(tag(dst, field, fixed64), v)
+}
+
+// Fixed32 appends a field of fixed32.
+func Fixed32(dst []byte, field int, v uint32) []byte {
+	return binary.LittleEndian.AppendUint32(tag(dst, field, fixed32), v)
 }
 
 // Bytes appends a field of bytes.

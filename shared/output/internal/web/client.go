@@ -38,6 +38,8 @@ type Options struct {
 	GRPC bool
 	// Timeout is how long an exchange may take as a whole.
 	Timeout time.Duration
+	// Sign, where it is not nil, adds a signature to a request whose body and headers are complete.
+	Sign func(r *http.Request, body []byte) error
 	// Cookies has cookies kept and sent, for servers behind a balancer that must be spoken to again.
 	Cookies bool
 }
@@ -174,6 +176,11 @@ func (c *Client) Release(b *Buffer) {
 // Post sends b to u and returns the answer, whatever its status. end, which is never nil, must be called when the answer
 // was read.
 func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Buffer) (r *Response, end func(), err error) {
+	return c.PostWith(ctx, u, contentType, b, nil)
+}
+
+// PostWith is Post with further headers.
+func (c *Client) PostWith(ctx context.Context, u *url.URL, contentType string, b *Buffer, extra http.Header) (r *Response, end func(), err error) {
 	ctx, end = context.WithTimeout(ctx, c.options.Timeout)
 	payload, err := b.payload(c.options)
 	if err != nil {
@@ -197,6 +204,14 @@ func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Bu
 	}
 	if c.options.GRPC {
 		request.Header.Set("Te", "trailers")
+	}
+	for name, values := range extra {
+		request.Header[name] = values
+	}
+	if c.options.Sign != nil {
+		if err := c.options.Sign(request, payload); err != nil {
+			return nil, end, err
+		}
 	}
 	r, err = c.do(request.WithContext(ctx))
 	return r, end, err

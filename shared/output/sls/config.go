@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sls is the output that writes to Alibaba Cloud's Simple Log Service.
+//
+// Delivered means: stored.
+package sls
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output/internal/live"
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/template"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// Config is what can be set. The names are log-pilot's where it had them.
+type Config struct {
+	Project         string          `env:"ALIYUNSLS_PROJECT" doc:"project; a record's target is its logstore"`
+	Endpoint        string          `env:"ALIYUNSLS_REGION_ENDPOINT" doc:"endpoint of the region, as cn-hangzhou.log.aliyuncs.com; a URL with http:// leaves out TLS"`
+	KeyID           string          `env:"ALIYUNSLS_ACCESS_KEY_ID" doc:"id of the access key; /run/secrets/aliyun_access_key (id:secret) goes before it, as in log-pilot"`
+	KeySecret       settings.Secret `env:"ALIYUNSLS_ACCESS_KEY_SECRET" secret:"true" doc:"secret of the access key"`
+	Token           settings.Secret `env:"ALIYUNSLS_SECURITY_TOKEN" secret:"true" doc:"token of STS, for a temporary access key"`
+	Signature       string          `env:"ALIYUNSLS_SIGNATURE" envDefault:"auto" doc:"v1, v4, or auto: v4 where the region is known"`
+	Region          string          `env:"ALIYUNSLS_REGION" doc:"region for signatures of v4; that of the endpoint where not set"`
+	Compression     string          `env:"ALIYUNSLS_COMPRESSION" envDefault:"lz4" doc:"lz4, zstd or none"`
+	Topic           string          `env:"ALIYUNSLS_TOPIC" envDefault:"{host}" doc:"__topic__; {target}, {declaration}, {source} and {any tag} stand for the record's"`
+	Create          bool            `env:"ALIYUNSLS_NEED_CREATE_LOGSTORE" envDefault:"false" doc:"whether a logstore that is missing is created"`
+	TTL             int             `env:"ALIYUNSLS_CREATE_LOGSTORE_TTL" envDefault:"1" doc:"for how many days such a logstore keeps records"`
+	Shards          int             `env:"ALIYUNSLS_CREATE_LOGSTORE_SHARD_COUNT" envDefault:"2" doc:"how many shards it has"`
+	secure.Settings `envPrefix:"ALIYUNSLS_"`
+	Timeout         time.Duration `env:"ALIYUNSLS_TIMEOUT" envDefault:"30s" doc:"how long a request may take"`
+}
+
+// keyFile is where log-pilot looks for id:secret, as a Swarm secret.
+var keyFile = "/run/secrets/aliyun_access_key"
+
+// ofRegion is an endpoint of the cloud's own, from which the region can be told.
+var ofRegion = regexp.MustCompile(`^([a-z]+-[a-z0-9-]+?)(?:-intranet|-vpc|-internal|-share)?\.log\.aliyuncs\.com$`)
+
+// Check reports values that can't be worked with.
+func (c *Config) Check() error {
+	switch {
+	case c.Project == "":
+		return errors.New("ALIYUNSLS_PROJECT is not set; the output aliyun_sls needs a project")
+	case c.Endpoint == "":
+		return errors.New("ALIYUNSLS_REGION_ENDPOINT is not set; the output aliyun_sls needs the endpoint of a region")
+	case !slices.Contains([]string{"auto", "v1", "v4"}, c.Signature):
+		return fmt.Errorf("ALIYUNSLS_SIGNATURE is %q; it must be auto, v1 or v4", c.Signature)
+	case !slices.Contains([]string{"lz4", "zstd", "none"}, c.Compression):
+		return fmt.Errorf("ALIYUNSLS_COMPRESSION is %q; it must be lz4, zstd or none", c.Compression)
+	case c.TTL < 1 || c.TTL > 3650:
+		return fmt.Errorf("ALIYUNSLS_CREATE_LOGSTORE_TTL is %d; it must be 1 to 3650 (days)", c.TTL)
+	case c.Shards < 1 || c.Shards > 100:
+		return fmt.Errorf("ALIYUNSLS_CREATE_LOGSTORE_SHARD_COUNT is %d; it must be 1 to 100", c.Shards)
+	case c.Timeout <= 0:
+		return fmt.Errorf("ALIYUNSLS_TIMEOUT is %v; it must be more than nothing", c.Timeout)
+	}
+	if _, err := template.Parse(c.Topic); err != nil {
+		return fmt.Errorf("ALIYUNSLS_TOPIC is %q: %w", c.Topic, err)
+	}
+	u, err := web.ParseURL(c.Endpoint, "https")
+	if err != nil {
+		return fmt.Errorf("ALIYUNSLS_REGION_ENDPOINT: %w", err)
+	}
+	if m := ofRegion.FindStringSubmatch(u.Hostname()); m != nil && c.Region == "" {
+		c.Region = m[1]
+	}
+	if c.Signature == "v4" && c.Region == "" {
+		return errors.New("ALIYUNSLS_SIGNATURE is v4; ALIYUNSLS_REGION must be set, because the endpoint does not tell it")
+	}
+	return nil
+}
+
+// credentials finds the access key.
+func (c *Config) credentials() (*credentials, error) {
+	k := &credentials{id: c.KeyID, secret: c.KeySecret, token: c.Token}
+	file, err := live.Open(keyFile)
+	switch {
+	case err == nil:
+		k.file = file
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case c.KeyID == "" || !c.KeySecret.IsSet():
+		return nil, errors.New("ALIYUNSLS_ACCESS_KEY_ID and ALIYUNSLS_ACCESS_KEY_SECRET are not set, and there is no " + keyFile)
+	}
+	return k, nil
+}
+
+// client is what requests are sent with, and the URL of the project.
+func (c *Config) client() (*web.Client, *url.URL, error) {
+	u, err := web.ParseURL(c.Endpoint, "https")
+	if err != nil {
+		return nil, nil, fmt.Errorf("ALIYUNSLS_REGION_ENDPOINT: %w", err)
+	}
+	u.User, u.Path = nil, ""
+	host := u.Host
+	if !strings.HasPrefix(host, c.Project+".") {
+		host = c.Project + "." + host
+	}
+	if net.ParseIP(u.Hostname()) == nil { // else the project stands in the header alone
+		u.Host = host
+	}
+	key, err := c.credentials()
+	if err != nil {
+		return nil, nil, err
+	}
+	tls, err := c.Open("ALIYUNSLS_")
+	if err != nil {
+		return nil, nil, err
+	}
+	region := ""
+	if c.Signature != "v1" {
+		region = c.Region
+	}
+	s := &signer{key: key, host: host, region: region, now: time.Now}
+	return web.NewClient(web.Options{TLS: tls, Codec: web.None, Timeout: c.Timeout, Sign: s.sign}), u, nil
+}

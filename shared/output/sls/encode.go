@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sls
+
+import (
+	"strconv"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"github.com/remora-logs/remora/shared/output/internal/pb"
+	"github.com/remora-logs/remora/shared/output/internal/template"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// Fields of LogGroup, Log, Log.Content and LogTag (the service's sls_logs.proto).
+const (
+	groupLogs, groupTopic, groupSource = 1, 3, 4
+	groupTags                          = 6
+	logTime, logContents, logTimeNanos = 1, 2, 4
+	pairKey, pairValue                 = 1, 2
+)
+
+// maxSources is how many sources' contents are kept; containers come and go.
+const maxSources = 10_000
+
+// encoder writes log groups. It is used by one goroutine at a time.
+type encoder struct {
+	sources map[*record.Source][]byte // contents that the records of a source have in common
+	key     []byte
+	text    []byte
+	hashes  lz4.Compressor
+	zstd    *zstd.Encoder
+	body    []byte
+	packed  []byte
+}
+
+func newEncoder() *encoder { return &encoder{sources: make(map[*record.Source][]byte)} }
+
+// appendLog appends r. The service knows but texts.
+func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
+	dst, m := pb.Begin(dst, groupLogs, 200+len(r.Line))
+	ns := max(r.Time, 0)
+	dst = pb.Uint(dst, logTime, uint64(ns/1e9))
+	if r.Line != nil {
+		dst = content(dst, "message", r.Line)
+	}
+	for rest := r.Fields; ; {
+		key, value, after, ok := record.NextField(rest)
+		if !ok {
+			break
+		}
+		rest = after
+		e.key = record.AppendUnescaped(e.key[:0], key)
+		e.text = record.AppendText(e.text[:0], value)
+		dst = content(dst, e.key, e.text)
+	}
+	if r.Std != record.NoStd {
+		dst = content(dst, "stream", []byte(r.Std.String()))
+	}
+	e.text = strconv.AppendInt(e.text[:0], r.Offset, 10)
+	dst = content(dst, "offset", e.text)
+	if r.Truncated {
+		dst = content(dst, "truncated", []byte("true"))
+	}
+	if !r.Marker {
+		e.text = r.AppendID(e.text[:0])
+		dst = content(dst, "remora", e.text)
+	}
+	dst = append(dst, e.source(r.Source)...)
+	return pb.End(pb.Fixed32(dst, logTimeNanos, uint32(ns%1e9)), m)
+}
+
+// content appends a key and its value. The service keeps keys in underscores for itself.
+func content[S ~string | ~[]byte](dst []byte, key S, value []byte) []byte {
+	dst, m := pb.Begin(dst, logContents, len(key)+len(value)+4)
+	if len(key) > 1 && key[0] == '_' && key[1] == '_' {
+		dst = pb.Text(dst, pairKey, append([]byte("app"), key...))
+	} else {
+		dst = pb.Text(dst, pairKey, []byte(key))
+	}
+	return pb.End(pb.Text(dst, pairValue, value), m)
+}
+
+// source is what the records of s have in common, made when it is first seen.
+func (e *encoder) source(s *record.Source) []byte {
+	if known := e.sources[s]; known != nil {
+		return known
+	}
+	if len(e.sources) >= maxSources {
+		clear(e.sources)
+	}
+	made := content(nil, "source", []byte(s.Path))
+	for _, t := range s.Tags {
+		made = content(made, t.Key, []byte(t.Value))
+	}
+	e.sources[s] = made
+	return made
+}
+
+// maxMeta is how long a topic and a source may be.
+const maxMeta = 128
+
+// appendGroup appends what a group says of all its records: the topic, and the host, as Logtail does.
+func appendGroup(dst []byte, topic string, s *record.Source) []byte {
+	dst = pb.String(dst, groupTopic, topic[:min(len(topic), maxMeta)])
+	host := template.Value(s, "host")
+	if host == "" {
+		return dst
+	}
+	dst = pb.String(dst, groupSource, host[:min(len(host), maxMeta)])
+	dst, m := pb.Begin(dst, groupTags, len(host)+16)
+	dst = pb.String(dst, pairKey, "__hostname__")
+	return pb.End(pb.String(dst, pairValue, host), m)
+}
+
+// compress returns body by codec, and what the codec is called; empty where it does not get smaller.
+func (e *encoder) compress(body []byte, codec string) ([]byte, string, error) {
+	switch codec {
+	case "lz4": // a block, not a frame
+		if most := lz4.CompressBlockBound(len(body)); cap(e.packed) < most {
+			e.packed = make([]byte, most)
+		}
+		n, err := e.hashes.CompressBlock(body, e.packed[:cap(e.packed)])
+		if err != nil || n == 0 {
+			return body, "", err
+		}
+		return e.packed[:n], codec, nil
+	case "zstd":
+		if e.zstd == nil {
+			var err error
+			if e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1)); err != nil {
+				return nil, "", err
+			}
+		}
+		e.packed = e.zstd.EncodeAll(body, e.packed[:0])
+		return e.packed, codec, nil
+	}
+	return body, "", nil
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sls
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+const (
+	// maxLogs and maxBytes bound a request, before compression, below all limits that the service has had.
+	maxLogs, maxBytes = 4096, 3 << 20
+	// maxRequests is how many requests one Write makes at most. Each record that is to blame costs some log2(n).
+	maxRequests = 128
+)
+
+// delivery is one Write: what has become of the records so far. What the service has taken is not noted.
+type delivery struct {
+	*Output
+	ctx     context.Context
+	records []record.Record
+	encoder *encoder
+	left    int // requests that may still be made
+	verdict output.Partial
+	failed  error // nothing more can be sent now
+}
+
+func (d *delivery) result() error {
+	v := &d.verdict
+	switch {
+	case len(v.Retry) == len(d.records) && d.failed != nil:
+		return d.failed
+	case len(v.Retry)+len(v.Refused)+len(v.Blocked) == 0:
+		return nil
+	}
+	slices.Sort(v.Retry)
+	return v
+}
+
+var errNoTarget = errors.New("the record has no target, which is its logstore: declare one")
+
+// put sends records of g, as many requests as it takes, and decides on each record.
+func (d *delivery) put(g *group, index []int) {
+	if g.logstore == "" {
+		d.block(g, index, errNoTarget, 0)
+		return
+	}
+	for len(index) > 0 {
+		if d.failed != nil || d.left == 0 {
+			d.retry(index, d.failed)
+			return
+		}
+		d.left--
+		n, answer, err := d.request(g, index)
+		if err != nil {
+			d.judge(g, index[:n], answer, err)
+		}
+		index = index[n:]
+	}
+}
+
+// request sends records of g, as many as go into a request. It returns how many these are, and what the service says if it
+// does not take them.
+func (d *delivery) request(g *group, index []int) (n int, a answer, err error) {
+	e := d.encoder
+	e.body = e.body[:0]
+	for n < len(index) && n < maxLogs && len(e.body) < maxBytes {
+		e.body = e.appendLog(e.body, &d.records[index[n]])
+		n++
+	}
+	e.body = appendGroup(e.body, g.topic, g.source)
+	packed, codec, err := e.compress(e.body, d.config.Compression)
+	if err != nil {
+		return n, a, err
+	}
+	header := http.Header{"X-Log-Bodyrawsize": {strconv.Itoa(len(e.body))}}
+	if codec != "" {
+		header.Set("X-Log-Compresstype", codec)
+	}
+	a, err = d.post(d.ctx, "/logstores/"+url.PathEscape(g.logstore)+"/shards/lb", "application/x-protobuf", packed, header)
+	return n, a, err
+}
+
+// answer is what the service says of a request that it does not take.
+type answer struct {
+	Code    string `json:"errorCode"`
+	Message string `json:"errorMessage"`
+	tooBig  bool
+}
+
+// post posts body. An error goes with what the service has said, if it was the service.
+func (o *Output) post(ctx context.Context, path, kind string, body []byte, header http.Header) (a answer, err error) {
+	buffer := o.client.Buffer()
+	defer o.client.Release(buffer)
+	buffer.Bytes = append(buffer.Bytes, body...)
+	u := *o.project
+	u.RawPath = path
+	if u.Path, err = url.PathUnescape(path); err != nil {
+		return a, err
+	}
+	r, end, err := o.client.PostWith(ctx, &u, kind, buffer, header)
+	defer end()
+	if err != nil {
+		return a, err
+	}
+	if r.Status == http.StatusOK {
+		r.Discard()
+		return a, nil
+	}
+	_ = json.Unmarshal(r.Peek(16<<10), &a) // what it is not is told by Verdict
+	a.tooBig = r.Status == http.StatusRequestEntityTooLarge || a.Code == "PostBodyTooLarge"
+	err = r.Verdict()
+	if id := r.Header.Get("X-Log-Requestid"); id != "" {
+		err = fmt.Errorf("%w (request %s)", err, web.Quote([]byte(id)))
+	}
+	return a, err
+}
+
+// refusals are codes by which the service says that it does not like what is in a request.
+var refusals = []string{
+	"InvalidTimestamp", "InvalidEncoding", "InvalidKey", "PostBodyInvalid", "ParameterInvalid", "InvalidParameter",
+	"PostBodyUncompressError", "InvalidLogSize",
+}
+
+// judge decides on records of g, of which the service has taken none.
+func (d *delivery) judge(g *group, index []int, a answer, cause error) {
+	switch {
+	case a.tooBig, slices.Contains(refusals, a.Code):
+		if len(index) == 1 {
+			d.refuse(index[0], cause)
+			return
+		}
+		d.put(g, index[:len(index)/2])
+		d.put(g, index[len(index)/2:])
+	case a.Code == "LogStoreNotExist" && d.config.Create:
+		if err := d.create(d.ctx, g.logstore); err != nil {
+			cause = fmt.Errorf("creating logstore %s: %w", g.logstore, err)
+		}
+		d.block(g, index, cause, afterCreation)
+	case a.Code == "ShardWriteQuotaExceed":
+		d.block(g, index, cause, afterQuota)
+	case strings.HasPrefix(a.Code, "LogStore"), a.Code == "Unauthorized" && strings.Contains(a.Message, "denied"):
+		// Missing, without shards, of an impossible name, or not ours to write: somebody has to mend it.
+		d.block(g, index, cause, 0)
+	case a.Code == "WriteQuotaExceed", a.Code == "ExceedQuota", a.Code == "ServerBusy": // of the project
+		d.fail(index, &output.Throttled{After: afterQuota, Cause: cause})
+	default:
+		d.fail(index, cause)
+	}
+}
+
+const (
+	// A logstore can be written to within a minute of its creation.
+	afterCreation = 10 * time.Second
+	// Quotas are counted by the second.
+	afterQuota = time.Second
+)
+
+// missing are the logstores that were created of late.
+type missing struct {
+	mu      sync.Mutex
+	created map[string]time.Time
+}
+
+// maxCreated bounds how many logstores are created in a minute: their names are what containers declare.
+const maxCreated = 100
+
+// create makes a logstore, once a minute at most.
+func (o *Output) create(ctx context.Context, logstore string) error {
+	m := &o.missing
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for name, at := range m.created {
+		if now.Sub(at) > time.Minute {
+			delete(m.created, name)
+		}
+	}
+	if _, tried := m.created[logstore]; tried {
+		return nil
+	}
+	if len(m.created) >= maxCreated {
+		return fmt.Errorf("%d were created in a minute, which is enough", maxCreated)
+	}
+	if m.created == nil {
+		m.created = make(map[string]time.Time)
+	}
+	m.created[logstore] = now
+	body, err := json.Marshal(map[string]any{"logstoreName": logstore, "ttl": o.config.TTL, "shardCount": o.config.Shards})
+	if err != nil {
+		return err
+	}
+	a, err := o.post(ctx, "/logstores", "application/json", body, http.Header{"X-Log-Bodyrawsize": {strconv.Itoa(len(body))}})
+	if a.Code == "LogStoreAlreadyExist" {
+		return nil
+	}
+	return err
+}
+
+// fail notes that nothing more can be sent now.
+func (d *delivery) fail(index []int, cause error) {
+	d.failed = cause
+	d.retry(index, cause)
+}
+
+func (d *delivery) retry(index []int, cause error) {
+	d.verdict.Retry = append(d.verdict.Retry, index...)
+	d.because(cause)
+}
+
+func (d *delivery) refuse(i int, cause error) {
+	d.verdict.Refused = append(d.verdict.Refused, output.Refusal{Index: i, Reason: cause.Error()})
+	d.because(cause)
+}
+
+func (d *delivery) block(g *group, index []int, cause error, after time.Duration) {
+	destination := string(appendDestination(nil, g.logstore))
+	for _, i := range index {
+		d.verdict.Blocked = append(d.verdict.Blocked, output.Blockage{
+			Index: i, Destination: destination, Reason: cause.Error(), After: after,
+		})
+	}
+	d.because(cause)
+}
+
+func (d *delivery) because(cause error) {
+	if d.verdict.Cause == nil {
+		d.verdict.Cause = cause
+	}
+}
