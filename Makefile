@@ -91,6 +91,7 @@ integration: bin/plugin bin/image bin/image-node ## run the tests on a real engi
 	hack/need redis-server redis-server
 	hack/need npm npm
 	hack/need docker-registry docker-registry
+	hack/need containerd containerd runc
 	$(ENGINE) go test -C integration -count=1 -p 1 -timeout 20m $$(cd integration && go list ./... | grep -v /kubernetes)
 
 test-long: bin/plugin bin/image bin/remora-node ## run the long proofs: hundreds of kills, thousands of containers
