@@ -5,6 +5,7 @@ package pipeline
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
@@ -94,7 +95,11 @@ type settledRecord struct {
 	counted bool   // as refused or parked; else it counts as sent when the feed is past it
 }
 
-const maxSettled = 1 << 16
+// maxSettled bounds the settled records of all feeds together: some 20 MiB.
+const maxSettled = 1 << 18
+
+// settledTotal counts them.
+var settledTotal atomic.Int64
 
 var contentSeed = maphash.MakeSeed()
 
@@ -107,9 +112,15 @@ func (s *settledRecords) remember(r *record.Record, counted bool) {
 	if *s == nil {
 		*s = settledRecords{}
 	}
-	if len(*s) < maxSettled {
-		(*s)[settledKey{r.Offset, r.Marker}] = settledRecord{contentOf(r), counted}
+	key := settledKey{r.Offset, r.Marker}
+	if _, known := (*s)[key]; known {
+		return
 	}
+	if settledTotal.Add(1) > maxSettled {
+		settledTotal.Add(-1)
+		return
+	}
+	(*s)[key] = settledRecord{contentOf(r), counted}
 }
 
 // remove takes out of records those that were settled, books them to r, and returns what is left.
@@ -138,6 +149,11 @@ func (s *settledRecords) prune(low int64) {
 			return
 		}
 	}
+	s.drop()
+}
+
+func (s *settledRecords) drop() {
+	settledTotal.Add(-int64(len(*s)))
 	*s = nil
 }
 

@@ -90,8 +90,11 @@ func (w *world) kill(cfg pipeline.Config) {
 	synctest.Wait()
 	b, err := os.ReadFile(filepath.Join(w.dir, fmt.Sprintf("%d.db", w.lives)))
 	require.NoError(w.t, err)
+	slots, err := os.ReadFile(filepath.Join(w.dir, fmt.Sprintf("%d.db.slots", w.lives)))
+	require.NoError(w.t, err)
 	w.stop()
 	w.lives++
+	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, fmt.Sprintf("%d.db.slots", w.lives)), slots, 0o600))
 	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, fmt.Sprintf("%d.db", w.lives)), b, 0o600))
 	w.start(cfg)
 }

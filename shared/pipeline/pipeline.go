@@ -198,7 +198,7 @@ func (p *Pipeline) done(f *Feed) {
 	p.mu.Lock()
 	delete(p.feeds, f.key)
 	delete(p.dirty, f)
-	p.releaseSlot(f)
+	p.release(f)
 	p.carryCounts(f)
 	if !f.detached.Load() && !f.route.Keep {
 		p.forget = append(p.forget, f.key)
@@ -213,12 +213,14 @@ func (p *Pipeline) done(f *Feed) {
 	}
 }
 
-// releaseSlot gives the feed's slot back: its position is committed. Under mu.
-func (p *Pipeline) releaseSlot(f *Feed) {
+// release gives back what a feed has of what all share: its slot, for its position is committed, and its settled records.
+// Under mu.
+func (p *Pipeline) release(f *Feed) {
 	f.ledger.mu.Lock()
 	defer f.ledger.mu.Unlock()
 	p.store.Release(f.ledger.slot)
 	f.ledger.slot = nil
+	f.ledger.settled.drop()
 }
 
 // carryCounts adds the counts of a feed that is done to the totals, and to its successor. Under mu.

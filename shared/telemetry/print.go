@@ -99,10 +99,10 @@ func withEver(now, ever int64) string {
 // lastError is what is wrong with the log now, else what went wrong last.
 func (l *Log) lastError(now time.Time) string {
 	if w := l.Waiting; w != nil {
-		return fmt.Sprintf("waiting for %v: %s: %s", now.Sub(w.Since).Round(time.Second), w.Destination, w.Reason)
+		return fmt.Sprintf("waiting for %v: %s", now.Sub(w.Since).Round(time.Second), w)
 	}
 	if p := l.Parked; p != nil {
-		return fmt.Sprintf("records parked for %v: %s: %s", now.Sub(p.Since).Round(time.Second), p.Destination, p.Reason)
+		return fmt.Sprintf("records parked for %v: %s", now.Sub(p.Since).Round(time.Second), p)
 	}
 	if s := l.CPUWaitSince; s != nil {
 		return fmt.Sprintf("formats and filters have used %.1fs of CPU time, waiting for more for %v", l.CPUSeconds,

@@ -83,6 +83,13 @@ type Blocked struct {
 	Since       time.Time `json:"since"`
 }
 
+func (b *Blocked) String() string {
+	if b.Destination == "" {
+		return b.Reason
+	}
+	return b.Destination + ": " + b.Reason
+}
+
 func blocked(w *pipeline.Waiting) *Blocked {
 	if w == nil {
 		return nil
