@@ -70,6 +70,10 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 		if strings.Join(SplitColumns(value), "") == "" {
 			err = fmt.Errorf("%s names no column", quote(value))
 		}
+	case "schema":
+		if value = strings.ToLower(strings.TrimSpace(value)); !slices.Contains(Schemas, value) {
+			err = fmt.Errorf("%s is none of %s%s", quote(value), strings.Join(Schemas, ", "), didYouMean(value, Schemas))
+		}
 	case "delimiter":
 		_, err = ParseDelimiter(value)
 	case "keep_message", "lazy_quotes":

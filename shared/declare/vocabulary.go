@@ -15,12 +15,15 @@ var formatOptions = map[string][]string{
 	"none":         {},
 	"json":         {"keep_message", "time_format", "time_key", "time_zone"},
 	"csv":          {"delimiter", "keep_message", "keys", "lazy_quotes", "time_format", "time_key", "time_zone"},
-	"nginx":        {"keep_message", "log_format", "time_zone"},
-	"apache2":      {"keep_message", "log_format", "time_zone"},
-	"apache_error": {"keep_message", "time_zone"},
-	"nginx_error":  {"keep_message", "time_zone"},
+	"nginx":        {"keep_message", "log_format", "schema", "time_zone"},
+	"apache2":      {"keep_message", "log_format", "schema", "time_zone"},
+	"apache_error": {"keep_message", "schema", "time_zone"},
+	"nginx_error":  {"keep_message", "schema", "time_zone"},
 	"regexp":       {"keep_message", "pattern", "time_format", "time_key", "time_zone"},
 }
+
+// Schemas are the values of format.schema.
+var Schemas = []string{"ecs", "fluentd", "otel", "remora"}
 
 // formatAliases are other names of formats: a misspelling in log-pilot's guides, and its internal name of none.
 var formatAliases = map[string]string{"regxp": "regexp", "nonex": "none"}
@@ -42,7 +45,7 @@ var encodings = map[string]string{
 // fixed are all paths except for the source and those with a part that users choose.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
-	"format.delimiter", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.pattern", "format.time_format", "format.time_key", "format.time_zone",
+	"format.delimiter", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.pattern", "format.schema", "format.time_format", "format.time_key", "format.time_zone",
 	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset", "multiline.strip",
 	"multiline.max_lines", "multiline.max_bytes", "multiline.timeout",
 	"keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit",

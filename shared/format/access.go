@@ -40,6 +40,7 @@ import (
 type access struct {
 	time, iso *timefmt.Parser
 	names     accessNames
+	bare      bool // of a protocol only the version is wanted
 	scratch   []byte
 
 	// Of the line at hand: the columns that can't be told, and the size of the body.
@@ -50,6 +51,14 @@ type access struct {
 type accessNames struct {
 	vhost, addr, ident, user, method, path, protocol, request, status, size, referer, agent, sslProtocol, sslCipher, extra member
 	tail                                                                                                                   tailNames
+}
+
+func newAccessOf(n *names) (*access, error) {
+	f, err := newAccess(n.field)
+	if err == nil {
+		f.bare = n.schema.bare
+	}
+	return f, err
 }
 
 func newAccess(name func(key string) member) (*access, error) {
@@ -292,6 +301,9 @@ func (f *access) request(a, inside []byte, plain bool) []byte {
 	a = f.names.method.appendText(a, inside[:n])
 	a = f.text(a, f.names.path, path, plain)
 	if protocol != nil {
+		if f.bare {
+			protocol = protocol[len("HTTP/"):]
+		}
 		a = f.text(a, f.names.protocol, protocol, plain)
 	}
 	return a

@@ -81,7 +81,7 @@ func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
 	if c.keepLine, err = keepMessage(d.FormatOptions); err != nil {
 		return nil, err
 	}
-	c.names = names{src: src, keepLine: c.keepLine}
+	c.names = names{src: src, keepLine: c.keepLine, schema: schemaOf(d), server: servers[d.Format]}
 	if c.parser, err = newParser(d, &c.names, log); err != nil {
 		return nil, err
 	}

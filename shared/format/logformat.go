@@ -27,15 +27,16 @@ type logColumn struct {
 	time *timefmt.Parser
 }
 
-func newLogFormat(text, zone, server string, name func(key string) member) (*logFormat, error) {
+func newLogFormat(text, zone, server string, n *names) (*logFormat, error) {
 	compiled, err := logformat.Compile(server, text, zone)
 	if err != nil {
 		return nil, fmt.Errorf("format.log_format: %w", err)
 	}
 	f := &logFormat{begin: compiled.Begin}
-	if f.access, err = newAccess(name); err != nil {
+	if f.access, err = newAccessOf(n); err != nil {
 		return nil, err
 	}
+	used := make(map[string]bool) // two variables may have one name in a schema
 	for _, c := range compiled.Columns {
 		column := logColumn{Column: c}
 		switch c.Kind {
@@ -44,7 +45,12 @@ func newLogFormat(text, zone, server string, name func(key string) member) (*log
 				return nil, fmt.Errorf("format.log_format: %w", err)
 			}
 		case logformat.Text, logformat.Number:
-			column.name = name(c.Field)
+			name := n.schema.field(n.server, c.Field)
+			if used[name] {
+				name = n.server + "." + c.Field
+			}
+			used[name] = true
+			column.name = n.member(name)
 		}
 		f.columns = append(f.columns, column)
 	}

@@ -16,8 +16,10 @@ const foreign = "app_"
 // theirs get another: app_NAME, and app_app_NAME where that is taken, too.
 type names struct {
 	src      *record.Source
-	keepLine bool // keep_message: the line has the name message
-	always   bool // the format makes a field of such a name of each record
+	schema   *schema
+	server   string // for fields that the schema has no name for
+	keepLine bool   // keep_message: the line has the name message
+	always   bool   // the format makes a field of such a name of each record
 
 	// Of the record at hand.
 	found  bool // there may be such a field
@@ -34,6 +36,9 @@ func (n *names) begin() { n.found, n.ours, n.twice = n.always, false, false }
 func (n *names) taken(name []byte) bool {
 	return n.src.Owns(name) || n.keepLine && string(name) == "message"
 }
+
+// field is the member that a built-in format makes of each line: by nginx's name for it, under that of the schema.
+func (n *names) field(name string) member { return n.member(n.schema.field(n.server, name)) }
 
 // member is the member that a format makes of each line under this name.
 func (n *names) member(name string) member {

@@ -32,13 +32,13 @@ func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error
 		return newCSV(d.FormatOptions, n)
 	case "nginx", "apache2":
 		if text := d.FormatOptions["log_format"]; text != "" {
-			return newLogFormat(text, d.FormatOptions["time_zone"], d.Format, n.member)
+			return newLogFormat(text, d.FormatOptions["time_zone"], d.Format, n)
 		}
-		return newAccess(n.member)
+		return newAccessOf(n)
 	case "apache_error":
-		return newApacheError(d.FormatOptions, n.member)
+		return newApacheError(d.FormatOptions, n.field)
 	case "nginx_error":
-		return newNginxError(d.FormatOptions, n.member)
+		return newNginxError(d.FormatOptions, n.field)
 	case "regexp":
 		return newRegexp(d.FormatOptions, n, len(d.Multiline) > 0, log)
 	}
@@ -106,7 +106,8 @@ func (p *problem) addTo(b *record.Batch, r *record.Record, n *names) {
 	if len(r.Fields) > 0 {
 		a = append(append(a, r.Fields...), ',')
 	}
-	a = append(append(a, `"parse_error":"`...), p.what...)
+	a = record.AppendString(a, n.schema.member("parse_error"))
+	a = append(append(a, `:"`...), p.what...)
 	if p.at > 0 {
 		a = strconv.AppendInt(append(a, ` at byte `...), int64(p.at), 10)
 	}
