@@ -31,6 +31,8 @@ type dialect struct {
 	success func(n int) (status int, kind string, body []byte)
 	// items answers a request with a verdict on each record.
 	items func(statuses []int) (kind string, body []byte)
+	// anonymous says that the protocol has no credentials.
+	anonymous bool
 	// strict says that the protocol's answers have a form, so that a page of a proxy's is no success.
 	strict bool
 }
@@ -85,7 +87,7 @@ func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
 	}
 	s.attempt()
 	_, password, _ := r.BasicAuth()
-	if token := r.Header.Get("X-Token"); password != secret && token != secret && r.Header.Get("Authorization") != "Splunk "+secret &&
+	if token := r.Header.Get("X-Token"); !d.anonymous && password != secret && token != secret && r.Header.Get("Authorization") != "Splunk "+secret &&
 		!strings.HasPrefix(r.Header.Get("Authorization"), "LOG remora:") {
 		s.t.Errorf("credentials are missing")
 	}
@@ -272,6 +274,42 @@ var jsonLines = protocol{
 			return all, nil
 		},
 		success: func(int) (int, string, []byte) { return 202, "text/plain", []byte("thanks") },
+	}).serve,
+}
+
+// graylog is tried over HTTP, of its protocols the one with acknowledgements; it has no credentials.
+var graylog = protocol{
+	name: "graylog",
+	not:  []behaviour{half, unauthorized},
+	environ: func(address, ca, timeout string) map[string]string {
+		host, port, _ := net.SplitHostPort(address)
+		environ := map[string]string{
+			"GRAYLOG_HOST": host, "GRAYLOG_PORT": port, "GRAYLOG_PROTOCOL": "http", "GRAYLOG_HTTP_BULK": "true", "GRAYLOG_TIMEOUT": timeout + "ms",
+		}
+		if ca != "" {
+			environ["GRAYLOG_PROTOCOL"], environ["GRAYLOG_CA"] = "https", ca
+		}
+		return environ
+	},
+	start: (&dialect{
+		anonymous: true,
+		entries: func(r *http.Request, body []byte) (all []entry, err error) {
+			if r.URL.Path != "/gelf" {
+				return nil, errors.New(r.URL.Path)
+			}
+			for text := range bytes.SplitSeq(body, []byte("\n")) {
+				var m struct {
+					Message string `json:"short_message"`
+					ID      string `json:"_remora"`
+				}
+				if err := json.Unmarshal(text, &m); err != nil {
+					return nil, err
+				}
+				all = append(all, entry{id: m.ID, line: m.Message})
+			}
+			return all, nil
+		},
+		success: func(int) (int, string, []byte) { return 202, "text/plain", nil },
 	}).serve,
 }
 

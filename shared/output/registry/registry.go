@@ -15,6 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/elasticsearch"
 	"github.com/remora-logs/remora/shared/output/file"
 	"github.com/remora-logs/remora/shared/output/fluentd"
+	"github.com/remora-logs/remora/shared/output/graylog"
 	"github.com/remora-logs/remora/shared/output/http"
 	"github.com/remora-logs/remora/shared/output/kafka"
 	"github.com/remora-logs/remora/shared/output/logstash"
@@ -52,6 +53,7 @@ var Backends = []Backend{
 	backend("fluentd", fluentd.Open),
 	backend("splunk", splunk.Open),
 	backend("aliyun_sls", sls.Open),
+	backend("graylog", graylog.Open),
 	backend("null", null.Open),
 }
 

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package graylog is the output that sends GELF 1.1 to Graylog, and to what reads it: over UDP, TCP, TLS or HTTP.
+//
+// Delivered means: over HTTP, that the message is in the input's buffer or journal; over TCP and TLS, that the server's
+// kernel has it; over UDP, that our kernel has sent it. Graylog says of no message whether it could make sense of it.
+package graylog
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/web"
+)
+
+// Config is what can be set. The names are log-pilot's where it had them.
+type Config struct {
+	Host            string        `env:"GRAYLOG_HOST" doc:"the server's name or address"`
+	Port            int           `env:"GRAYLOG_PORT" envDefault:"12201" doc:"the port of the input"`
+	Protocol        string        `env:"GRAYLOG_PROTOCOL" envDefault:"udp" doc:"udp, tcp, tls, http or https; the last two have acknowledgements"`
+	Compression     string        `env:"GRAYLOG_COMPRESSION" envDefault:"gzip" doc:"gzip or none, for udp, http and https; TCP has none"`
+	ChunkSize       int           `env:"GRAYLOG_CHUNK_SIZE" envDefault:"1420" doc:"bytes of a datagram, at most 8192; a message of more than 128 datagrams is cut"`
+	Path            string        `env:"GRAYLOG_HTTP_PATH" envDefault:"/gelf" doc:"path of the input, for http and https"`
+	Bulk            bool          `env:"GRAYLOG_HTTP_BULK" envDefault:"false" doc:"whether requests hold many messages, which the input takes where Enable Bulk Receiving is on; else each record is a request"`
+	MaxSize         int           `env:"GRAYLOG_MAX_SIZE" envDefault:"2000000" doc:"bytes of a message at most; longer lines are cut and marked as truncated. Graylog's own limit over TCP is 2097152"`
+	Resend          time.Duration `env:"GRAYLOG_RESEND" envDefault:"2s" doc:"over tcp and tls, what was written so long before a connection broke is sent again, because nobody acknowledged it; 0s sends nothing twice"`
+	secure.Settings `envPrefix:"GRAYLOG_"`
+	Timeout         time.Duration `env:"GRAYLOG_TIMEOUT" envDefault:"30s" doc:"how long the server may take"`
+}
+
+const (
+	maxChunks   = 128  // of a message (GELF, "Chunking")
+	chunkHeader = 12   // bytes in front of each chunk
+	maxChunk    = 8192 // what Graylog reads of a datagram
+	minSize     = 1024
+	maxSize     = 16 << 20
+)
+
+// Check reports values that can't be worked with.
+func (c *Config) Check() error {
+	switch {
+	case c.Host == "":
+		return errors.New("GRAYLOG_HOST is not set; the output graylog needs a server")
+	case c.Port < 1 || c.Port > 65535:
+		return fmt.Errorf("GRAYLOG_PORT is %d; it must be 1 to 65535", c.Port)
+	case !slices.Contains([]string{"udp", "tcp", "tls", "http", "https"}, c.Protocol):
+		return fmt.Errorf("GRAYLOG_PROTOCOL is %q; it must be udp, tcp, tls, http or https", c.Protocol)
+	case c.Compression != "gzip" && c.Compression != "none":
+		return fmt.Errorf("GRAYLOG_COMPRESSION is %q; it must be gzip or none", c.Compression)
+	case c.ChunkSize < 64 || c.ChunkSize > maxChunk:
+		return fmt.Errorf("GRAYLOG_CHUNK_SIZE is %d; it must be 64 to %d", c.ChunkSize, maxChunk)
+	case c.MaxSize < minSize || c.MaxSize > maxSize:
+		return fmt.Errorf("GRAYLOG_MAX_SIZE is %d; it must be %d to %d", c.MaxSize, minSize, maxSize)
+	case c.Resend < 0:
+		return fmt.Errorf("GRAYLOG_RESEND is %v; it must not be negative", c.Resend)
+	case c.Timeout <= 0:
+		return fmt.Errorf("GRAYLOG_TIMEOUT is %v; it must be more than nothing", c.Timeout)
+	case c.Protocol != "tls" && c.Protocol != "https" && c.Settings != secure.Settings{Verify: true}:
+		return errors.New("GRAYLOG_CA, GRAYLOG_CERT, GRAYLOG_KEY or GRAYLOG_SSL_VERIFY is set, but GRAYLOG_PROTOCOL is neither tls nor https")
+	}
+	return nil
+}
+
+func (c *Config) address() string {
+	return net.JoinHostPort(strings.Trim(c.Host, "[]"), strconv.Itoa(c.Port))
+}
+
+// client is what requests are sent with, and to where.
+func (c *Config) client() (*web.Client, *url.URL, error) {
+	var source *secure.Source
+	if c.Protocol == "https" {
+		var err error
+		if source, err = c.Open("GRAYLOG_"); err != nil {
+			return nil, nil, err
+		}
+	}
+	codec := web.None
+	if c.Compression == "gzip" {
+		codec = web.Gzip
+	}
+	u := &url.URL{Scheme: c.Protocol, Host: c.address(), Path: "/" + strings.TrimLeft(c.Path, "/")}
+	return web.NewClient(web.Options{TLS: source, Codec: codec, Timeout: c.Timeout}), u, nil
+}
