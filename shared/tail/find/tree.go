@@ -190,11 +190,18 @@ func (t *Tree) target(p string, hops int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if standardOutput[target] {
+		return "", &Refused{"it is the container's own output: declare stdout"}
+	}
 	if !t.covers(target) {
 		return "", t.outside()
 	}
 	return target, nil
 }
+
+// standardOutput are names that images link their log files to, nginx's for one.
+var standardOutput = map[string]bool{"/dev/stdout": true, "/dev/stderr": true, "/dev/fd/1": true, "/dev/fd/2": true,
+	"/proc/self/fd/1": true, "/proc/self/fd/2": true, "/proc/1/fd/1": true, "/proc/1/fd/2": true}
 
 func (t *Tree) outside() error { return &Refused{"it leads out of " + t.base} }
 
