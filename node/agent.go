@@ -20,6 +20,8 @@ import (
 )
 
 const (
+	// retryTime is after how long it is looked again for what could not be seen: a volume may be mounted late.
+	retryTime = 10 * time.Second
 	// answerTime is how long a container whose logs are there waits for somebody who knows its declarations.
 	answerTime = 2 * time.Second
 	// routeTime is how long it is known how to deliver the files of a container that is gone: until the tailer has found
@@ -48,6 +50,7 @@ type agent struct {
 	now      func() time.Time
 	tailer   tailer
 	routes   routes
+	looks    looks
 	// shows says that what is declared is shown to people: values of variables are left out of it then.
 	shows bool
 
@@ -86,6 +89,9 @@ func (a *agent) Found(c containers.Container) {
 		a.subjects[key] = s
 	}
 	s.reports[r] = c
+	if c.Detailed {
+		delete(s.reports, formerly)
+	}
 	a.subjectOf[r] = key
 	a.changed = true
 	delete(a.recalled, r)
@@ -102,13 +108,19 @@ func (a *agent) Removed(runtime, id string) {
 	}
 }
 
-// drop takes away what somebody reported of a subject. When nobody reports it, it is gone.
+// drop takes away what somebody reported of a subject. When nobody reports it, it is gone. A runtime forgets a container
+// before the kubelet removes its output: what it declared is known until then.
 func (a *agent) drop(r report, key string) {
 	s := a.subjects[key]
 	a.changed = true
+	was := s.reports[r]
 	delete(a.subjectOf, r)
 	delete(s.reports, r)
-	if len(s.reports) > 0 {
+	if was.Detailed && !s.detailed() {
+		was.Running = false
+		s.reports[formerly] = was
+	}
+	if s.reported() {
 		a.judge(s)
 		return
 	}
@@ -175,8 +187,8 @@ func (a *agent) judgeHost() {
 	a.hostRules = now
 }
 
-// watch looks, until ctx ends, after containers about which nobody has answered, and remembers those that are known in the
-// file at path.
+// watch looks, until ctx ends, after containers about which nobody has answered, and those of which something could not be
+// seen, and remembers those that are known in the file at path.
 func (a *agent) watch(ctx context.Context, path string) {
 	every := time.NewTicker(answerTime / 4)
 	defer every.Stop()
@@ -189,7 +201,7 @@ func (a *agent) watch(ctx context.Context, path string) {
 		a.mu.Lock()
 		a.turned = a.now()
 		for _, s := range a.subjects {
-			if !s.judged {
+			if !s.judged || !s.retry.IsZero() && a.now().After(s.retry) {
 				a.judge(s)
 			}
 		}
@@ -206,7 +218,7 @@ func (a *agent) judge(s *subject) {
 	}
 	s.judged = true
 	before := s.problems
-	s.problems, s.warnings = nil, nil
+	s.problems, s.warnings, s.retry = nil, nil, time.Time{}
 	if s.left = v.leftOut(a.self); s.left != "" {
 		a.replace(s.put, nil)
 		s.put = nil

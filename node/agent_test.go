@@ -394,3 +394,59 @@ func TestTopics(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, none)
 }
+
+// The runtime forgets a container at once, the kubelet removes its output up to a minute later: it is read until then.
+func TestWhatAContainerDeclaredIsKnownUntilItsOutputIsGone(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	a.Found(listed())
+	a.Found(pod())
+	require.Equal(t, []string{"put log/uid/app"}, f.take())
+	a.Removed("cri", "c1")
+	require.Empty(t, f.take())
+	a.setRules(nil, nil)
+	require.Empty(t, f.take())
+	a.Removed("podlogs", "shop_web-0_uid/app")
+	require.Equal(t, []string{"end log/uid/app"}, f.take())
+
+	// One that declares something else in its next life is judged by that.
+	a.Found(listed())
+	a.Found(pod())
+	f.take()
+	a.Removed("cri", "c1")
+	next := pod()
+	next.ID, next.Env = "c2", nil
+	a.Found(next)
+	require.Equal(t, []string{"withdraw log/uid/app"}, f.take())
+	a.Removed("cri", "c2")
+	a.Removed("podlogs", "shop_web-0_uid/app")
+	require.Empty(t, a.subjects)
+}
+
+// A volume that is mounted late, or did not answer, is looked for again.
+func TestAVolumeThatComesLate(t *testing.T) {
+	a, f, now := newTestAgent(t, nil)
+	a.Found(web())
+	f.take()
+	s := a.subjects["docker/web"]
+	require.Equal(t, "/ at /overlay/u", s.put["files/docker/web"].way)
+	require.NotEmpty(t, s.problems)
+	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "volumes/logs"), 0o755))
+	require.True(t, s.retry.After(*now))
+	a.judge(s)
+	require.Equal(t, []string{"put files/docker/web"}, f.take())
+	require.Empty(t, s.problems)
+	require.True(t, s.retry.IsZero())
+}
+
+func TestALookThatIsNotAnswered(t *testing.T) {
+	var l looks
+	dir := t.TempDir()
+	_, isDir, err := l.dir(host{}, dir)
+	require.NoError(t, err)
+	require.True(t, isDir)
+	l.waiting = map[string]bool{dir: true}
+	_, _, err = l.dir(host{}, dir)
+	require.ErrorIs(t, err, errSilent)
+	_, _, err = l.dir(host{}, filepath.Join(dir, "missing"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}

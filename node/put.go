@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -157,12 +156,12 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 		if !concerns(of, at) {
 			continue
 		}
-		dir := a.host.see(source)
-		info, err := os.Stat(dir)
+		dir, isDir, err := a.looks.dir(a.host, source)
 		switch {
 		case err != nil:
+			s.retry = a.now().Add(retryTime)
 			problems = append(problems, declare.Problem{Key: at, Message: a.invisible(source, err)})
-		case info.IsDir():
+		case isDir:
 			add(at, dir, a.host.path(dir))
 		}
 	}

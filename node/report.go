@@ -24,7 +24,7 @@ const stalled = time.Minute
 
 // report adds to a snapshot what the agent knows.
 func (n *node) report(s *telemetry.Snapshot) {
-	n.agent.report(s)
+	n.agent.report(s, n.sources.adds)
 	n.loggers.report(s)
 	if tried := n.sources.tried(); tried != "" {
 		s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: "no container runtime was found; tried " + tried +
@@ -52,15 +52,17 @@ func (n *node) report(s *telemetry.Snapshot) {
 	}
 }
 
-// report adds what the agent knows of containers.
-func (a *agent) report(s *telemetry.Snapshot) {
+// report adds what the agent knows of containers. An inventory that only adds to the others is no fault.
+func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if late := a.now().Sub(a.turned); !a.turned.IsZero() && late > stalled {
 		s.Stalled = fmt.Sprintf("the loop over containers has not turned for %v", late.Round(time.Second))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.inventories)) {
-		if err := a.inventories[name]; err != nil {
+		if err := a.inventories[name]; err != nil && adds(name) {
+			s.Problems = append(s.Problems, telemetry.Problem{Key: name, Message: err.Error(), Warning: true})
+		} else if err != nil {
 			s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: name + ": " + err.Error()})
 		}
 	}

@@ -173,16 +173,26 @@ func (f *sources) found(s *source, at string) {
 	f.log.Info("following containers", "inventory", s.name, "at", at)
 }
 
-// answered reports whether each source that is there was listed. all is what the last lists gave.
+// answered reports whether each source that is there, and needed, was listed. all is what the last lists gave.
 func (f *sources) answered(all map[string]error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name := range f.there {
-		if err, ok := all[name]; !ok || err != nil {
+		if err, ok := all[name]; (!ok || err != nil) && !f.adds(name) {
 			return false
 		}
 	}
 	return len(f.there) > 0
+}
+
+// adds reports whether an inventory only adds to what others find: the API server may be asked or not, unless it was named.
+func (f *sources) adds(name string) bool {
+	for _, s := range f.all {
+		if s.name == name {
+			return name == kubernetes.Name && !s.asked
+		}
+	}
+	return false
 }
 
 // tried is what was looked for where nothing was found; empty where something was.

@@ -24,11 +24,31 @@ type subject struct {
 	warnings []declare.Problem
 	left     string
 	judged   bool
+	retry    time.Time // when to judge again; zero for when something changes
 	process  *process
 }
 
 // report is who told of a container.
 type report struct{ inventory, id string }
+
+// formerly stands in a subject's reports for the last one that told of declarations, where only others are left.
+var formerly = report{inventory: "formerly"}
+
+// reported says that somebody reports the subject now.
+func (s *subject) reported() bool {
+	_, former := s.reports[formerly]
+	return len(s.reports) > 1 || len(s.reports) == 1 && !former
+}
+
+// detailed says that somebody who knows its declarations does.
+func (s *subject) detailed() bool {
+	for _, c := range s.reports {
+		if c.Detailed {
+			return true
+		}
+	}
+	return false
+}
 
 // keyOf names the subject of a container.
 func keyOf(c *containers.Container) string {

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// lookTime bounds how long a look at a volume may take: a network file system whose server is gone never answers.
+const lookTime = 200 * time.Millisecond
+
+var errSilent = errors.New("its file system does not answer")
+
+// looks looks at paths that may never answer. Of each path at most one look waits. Its zero value is ready to use.
+type looks struct {
+	mu      sync.Mutex
+	waiting map[string]bool
+}
+
+// dir reports where a path of the host is seen, and whether it is a directory.
+func (l *looks) dir(h host, path string) (seen string, isDir bool, err error) {
+	type answer struct {
+		seen  string
+		isDir bool
+		err   error
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting[path] {
+		return "", false, errSilent
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		a := answer{seen: h.see(path)}
+		var info os.FileInfo
+		if info, a.err = os.Stat(a.seen); a.err == nil {
+			a.isDir = info.IsDir()
+		}
+		answers <- a
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.waiting, path)
+	}()
+	timeout := time.NewTimer(lookTime)
+	defer timeout.Stop()
+	select {
+	case a := <-answers:
+		return a.seen, a.isDir, a.err
+	case <-timeout.C:
+		if l.waiting == nil {
+			l.waiting = map[string]bool{}
+		}
+		l.waiting[path] = true
+		return "", false, errSilent
+	}
+}
