@@ -17,6 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
@@ -74,6 +75,28 @@ func TestRecordsInLogPilotsShape(t *testing.T) {
 			got[tag.Key] = tag.Value
 		}
 		require.Equal(t, want, got, mode)
+		require.NoError(t, d.Close())
+	}
+}
+
+func TestFieldsAreChosen(t *testing.T) {
+	origin := []record.Tag{{Key: "docker_container", Value: "web"}, {Key: "container_id", Value: "1"}, {Key: "k8s_pod", Value: "p"}, {Key: "host", Value: "h"}}
+	for fields, want := range map[string][]string{
+		"": {"docker_container", "container_id", "k8s_pod", "host"}, "k8s_*, host": {"k8s_pod", "host"}, "none": nil,
+	} {
+		o := options(t, "null")
+		require.NoError(t, deliver.Load(map[string]string{"REMORA_FIELDS": fields}, &o.Common))
+		d, err := deliver.Open(o)
+		require.NoError(t, err)
+		_, err = d.Attach(deliver.Request{Declaration: declare.Declaration{Name: "web", Format: "none"}, Stream: empty{}, Output: "null", Origin: origin})
+		require.NoError(t, err)
+		feeds, _, _ := d.Pipeline.Status(time.Now())
+		var got []string
+		for _, tag := range feeds[0].Source.Tags {
+			got = append(got, tag.Key)
+		}
+		require.Equal(t, want, got, fields)
+		require.Equal(t, "web", feeds[0].Source.Container(), "the status knows it in any case")
 		require.NoError(t, d.Close())
 	}
 }

@@ -5,6 +5,7 @@ package deliver
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -34,11 +35,11 @@ type Request struct {
 	Declaration declare.Declaration
 	Stream      stream.Stream
 	Kind        Kind
-	// PartialTimeout is after how long a partial message whose end does not come is delivered as it stands; not for Lines.
+	// PartialTimeout is how long a partial message waits for its end before it is delivered; not for Lines.
 	PartialTimeout time.Duration
 	// Path is the record's source: the path as its writer knows it, or declare.Stdout.
 	Path string
-	// Tags are put behind the declaration's own. Origin is who wrote it.
+	// Tags come after the declaration's own. Origin says who wrote the stream.
 	Tags, Origin []record.Tag
 	Output       string
 	// Keep and Done are as in pipeline.Route.
@@ -46,11 +47,11 @@ type Request struct {
 	Done func()
 }
 
-// Attach begins to deliver. It fails where the declaration can't be carried out, so that nothing is delivered that a
-// filter should have masked or dropped.
+// Attach begins to deliver. It fails if the declaration can't be carried out, so that nothing is delivered that a filter
+// should have masked or dropped.
 func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 	tags := append(d.compatTags(r.Declaration), r.Tags...)
-	src := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
+	src := d.source(r, tags)
 	open := func() (cut.Cutter, *format.Chain, error) {
 		chain, err := format.New(r.Declaration, src, format.Options{Log: d.options.Log,
 			MaxRecordBytes: d.options.Common.MaxRecordBytes, Rates: &d.rates, Owner: owner(r)})
@@ -99,9 +100,8 @@ func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {
 	}
 }
 
-// Outputs are the outputs that the declaration goes to: those that it names, of those that are configured. One that was
-// configured when the container was started, and is not any more, gets nothing. While settings are wrong they are those
-// that it names, so that what is stored for them waits.
+// Outputs returns the outputs that the declaration goes to: those that it names and that are configured. While settings are
+// wrong it returns all that it names, so that what is stored for them waits.
 func (d *Delivery) Outputs(of declare.Declaration) []string {
 	switch {
 	case len(of.Outputs) == 0:
@@ -125,6 +125,26 @@ func (d *Delivery) Dialect() *declare.Dialect {
 		outputs = nil // which outputs there will be is not known
 	}
 	return declare.New(d.options.Common.Prefix, outputs...).WithVariables(Protected(), d.options.Common.TagsFrom)
+}
+
+// source returns what all records of r share. Of its origin REMORA_FIELDS chooses tags; the status knows the container in any
+// case.
+func (d *Delivery) source(r Request, tags []record.Tag) *record.Source {
+	full := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
+	if len(d.options.Common.Fields) == 0 {
+		return full
+	}
+	kept := slices.DeleteFunc(slices.Clone(r.Origin), func(t record.Tag) bool { return !d.keepsField(t.Key) })
+	src := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, kept)
+	src.SetContainer(full.Container())
+	return src
+}
+
+func (d *Delivery) keepsField(name string) bool {
+	return slices.ContainsFunc(d.options.Common.Fields, func(pattern string) bool {
+		ok, err := path.Match(strings.TrimSpace(pattern), name)
+		return ok && err == nil
+	})
 }
 
 // compatTags lists a declaration's tags, with index and topic where REMORA_COMPAT asks for them: log-pilot gave both to each

@@ -88,6 +88,7 @@ type Source struct {
 	tail              [3][]byte
 	own               map[string]struct{}
 	name              func(member string) string // what the record calls a member of Remora's
+	container         string                     // of SetContainer
 }
 
 // ownMembers are the members of a record that are Remora's own, beside tags and origin.
@@ -188,8 +189,14 @@ func (s *Source) encode() {
 	}
 }
 
+// SetContainer sets what Container returns, for a source whose tags of the container were left out.
+func (s *Source) SetContainer(name string) { s.container = name }
+
 // Container is the name that people know the writer's container by; empty where it is not known.
 func (s *Source) Container() string {
+	if s.container != "" {
+		return s.container
+	}
 	for _, key := range []string{"docker_container", "k8s_container_name"} {
 		for _, t := range s.Tags[len(s.Tags)-s.Origin:] {
 			if t.Key == key {
