@@ -21,6 +21,7 @@ import (
 // than it was given.
 func TestNobodyWaitsForAFileSystem(t *testing.T) {
 	r := newRig(t, access).start()
+	r.tailer.patience = time.Millisecond
 	r.write("access.log", "one\n")
 	stuck, release := make(chan struct{}), make(chan struct{})
 	r.broken = func(string) error {
@@ -34,6 +35,7 @@ func TestNobodyWaitsForAFileSystem(t *testing.T) {
 		close(stepped)
 	}()
 	<-stuck
+	<-stepped
 	r.tailer.Counts()
 	r.tailer.Problems()
 	r.tailer.Left()
@@ -43,9 +45,10 @@ func TestNobodyWaitsForAFileSystem(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, r.tailer.Drain(ctx), context.Canceled)
-	r.broken = nil
 	close(release)
-	<-stepped
+	r.tailer.origins[""].step.Lock() // its step is over
+	r.broken, r.tailer.patience = nil, time.Hour
+	r.tailer.origins[""].step.Unlock()
 	require.NoError(t, r.tailer.Drain(t.Context()))
 	r.tailer.Resume()
 	r.pass(2 * time.Second)
@@ -66,6 +69,7 @@ func TestAFileSystemThatDoesNotAnswerHoldsUpOneOrigin(t *testing.T) {
 		}
 		return nil
 	}
+	r.tailer.patience = time.Second / 10
 	r.write("stuck/stuck.log", "late\n")
 	r.write("well/app.log", "one\n")
 	r.pass(2 * time.Second)
@@ -75,9 +79,12 @@ func TestAFileSystemThatDoesNotAnswerHoldsUpOneOrigin(t *testing.T) {
 	r.write("new/app.log", "new\n")
 	r.tailer.Withdraw("stuck")
 	r.put("stuck", logs)
-	r.pass(5 * time.Second)
+	r.pass(2 * time.Second)
 	r.wants("one", "two", "new")
+	r.now = r.now.Add(noAnswerAfter)
+	r.look()
 	require.Contains(t, r.tailer.Problems(), Problem{"stuck", "file system", "it does not answer"})
+	r.tailer.patience = time.Hour
 	close(release)
 	r.tailer.origins["stuck"].step.Lock() // its step is over
 	r.tailer.origins["stuck"].step.Unlock()

@@ -127,6 +127,8 @@ const (
 type origin struct {
 	step   sync.Mutex
 	status originStatus // as of its last step; Tailer.mu guards it
+	// stepped is when its last step began. Only who makes a step of the Tailer uses it.
+	stepped time.Time
 
 	declared   *Origin
 	selections []*selection

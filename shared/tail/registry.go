@@ -169,13 +169,8 @@ func (r *registry) forgetNames(gone map[*generation]bool) {
 	}
 }
 
-// rotationOf returns the file that a file at p may be a rotation of, by its name.
-func (r *registry) rotationOf(p string) *bearer {
-	dir, name := path.Split(p)
-	names := r.latest[dir]
-	if len(names) == 0 {
-		return nil
-	}
+// rotationOf returns which of the files that bore names in a directory a file of it may be a rotation of, by its name.
+func rotationOf(names map[string]*bearer, name string) *bearer {
 	for i := len(name) - 1; i > 0; i-- {
 		if strings.IndexByte(".-_", name[i]) >= 0 {
 			if b := names[name[:i]]; b != nil && find.RotatedName(name[:i], name) {

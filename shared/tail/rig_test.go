@@ -109,6 +109,7 @@ func (r *rig) start() *rig {
 		}
 		return tree.Open(rel)
 	}
+	t.patience = time.Hour // a step is complete when it returns, however busy the machine is
 	r.tailer = t
 	if len(r.selections) > 0 {
 		r.set(r.selections...)

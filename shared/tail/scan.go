@@ -329,11 +329,7 @@ func (g *generation) bearer() *bearer {
 // findUnselected finds files that came and went between two scans: they have the name of a rotation of one that was
 // followed, and are not older than that.
 func (o *origin) findUnselected() {
-	o.eachSibling(func(tree *find.Tree, rel string) {
-		b := o.rotationOf(tree.Path(rel))
-		if b == nil {
-			return
-		}
+	o.eachSibling(func(b *bearer, tree *find.Tree, rel string) {
 		g := b.generation
 		if g != nil && g.state == Active && len(o.mislaid) == 0 {
 			return // nothing can have come between a file that still has its name and itself
@@ -379,9 +375,8 @@ func (o *origin) noteStrangers() {
 	if !fresh {
 		return
 	}
-	o.eachSibling(func(tree *find.Tree, rel string) {
-		b := o.rotationOf(tree.Path(rel))
-		if b == nil || b.considered {
+	o.eachSibling(func(b *bearer, tree *find.Tree, rel string) {
+		if b.considered {
 			return
 		}
 		if s, err := tree.Lstat(rel); err == nil && s.Birth == b.birth {
@@ -398,9 +393,9 @@ func (o *origin) noteStrangers() {
 	}
 }
 
-// eachSibling calls do for each regular file in the directories of files that were followed.
-func (o *origin) eachSibling(do func(tree *find.Tree, rel string)) {
-	for dir := range o.latest {
+// eachSibling calls do for each regular file that has the name of a rotation of b, a file that was followed.
+func (o *origin) eachSibling(do func(b *bearer, tree *find.Tree, rel string)) {
+	for dir, names := range o.latest {
 		for _, tree := range o.trees {
 			rel, ok := relDir(tree, dir)
 			if !ok {
@@ -411,8 +406,8 @@ func (o *origin) eachSibling(do func(tree *find.Tree, rel string)) {
 				continue
 			}
 			for _, e := range entries {
-				if e.Type.IsRegular() {
-					do(tree, path.Join(rel, e.Name))
+				if b := rotationOf(names, e.Name); b != nil && e.Type.IsRegular() {
+					do(b, tree, path.Join(rel, e.Name))
 				}
 			}
 		}

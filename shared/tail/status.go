@@ -185,7 +185,7 @@ func (t *Tailer) startDrain(ctx context.Context) (drains []<-chan error, err err
 			if err != nil {
 				return nil, err
 			}
-		case <-time.After(patience):
+		case <-time.After(t.patience):
 			drains = append(drains, drained)
 		}
 	}

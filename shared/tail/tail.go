@@ -46,7 +46,9 @@ const (
 	searchFor   = 5 * time.Second        // how long the bytes of a truncated file are searched for in a copy
 	closeWait   = time.Second            // how long Close waits for a step
 	patience    = time.Second / 4        // how long a step waits for an origin's
-	rememberFor = time.Minute            // how long a removed file is known by its content, so that its copy is not read
+	// noAnswerAfter is after which time an origin's step is taken to wait for its file system, rather than for the CPU.
+	noAnswerAfter = 10 * time.Second
+	rememberFor   = time.Minute // how long a removed file is known by its content, so that its copy is not read
 )
 
 // Tailer finds and follows files. Its methods are safe for concurrent use, and none of them except Drain and Close waits for
@@ -81,6 +83,7 @@ type Tailer struct {
 	counts    Counts    // of origins that were left
 	turn      int       // the origin that is stepped first
 	closed    bool
+	patience  time.Duration                                                  // the constant, unless a test has more
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
 }
@@ -113,7 +116,7 @@ func New(cfg Config) (*Tailer, error) {
 	}
 	t := &Tailer{
 		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), hinted: map[string]bool{}, origins: map[string]*origin{}, positions: p,
-		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf,
+		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf, patience: patience,
 	}
 	t.list.Store(&[]*origin{})
 	t.problems.log = cfg.Log
@@ -211,26 +214,29 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 // that does not answer: the origin's step goes on alone, and those that follow are left out until it is over.
 func (t *Tailer) stepOrigin(o *origin, now time.Time, observeAll, all bool, budget int) int {
 	if !o.step.TryLock() {
-		t.problems.report(o.problem("file system"), errNoAnswer)
+		if now.Sub(o.stepped) >= noAnswerAfter {
+			t.problems.report(o.problem("file system"), errNoAnswer)
+		}
 		return budget
 	}
 	if !observeAll && !all && o.resting(now, t.draining.Load()) {
 		o.step.Unlock()
 		return budget
 	}
+	o.stepped = now
 	left := make(chan int, 1)
-	go func() {
+	go func(budget int) {
 		t.originStep(o, now, observeAll, all, &budget)
 		o.step.Unlock()
 		left <- budget
-	}()
-	patience := time.NewTimer(patience)
+	}(budget)
+	patience := time.NewTimer(t.patience)
 	defer patience.Stop()
 	select {
 	case n := <-left:
 		return n
 	case <-patience.C:
-		return 0 // so that the others go first in the next step
+		return budget // what it takes is not taken from the others
 	}
 }
 
