@@ -25,20 +25,20 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Project         string          `env:"ALIYUNSLS_PROJECT" doc:"project; a record's target is its logstore"`
-	Endpoint        string          `env:"ALIYUNSLS_REGION_ENDPOINT" doc:"endpoint of the region, as cn-hangzhou.log.aliyuncs.com; a URL with http:// leaves out TLS"`
-	KeyID           string          `env:"ALIYUNSLS_ACCESS_KEY_ID" doc:"id of the access key; /run/secrets/aliyun_access_key (id:secret) goes before it, as in log-pilot"`
-	KeySecret       settings.Secret `env:"ALIYUNSLS_ACCESS_KEY_SECRET" secret:"true" doc:"secret of the access key"`
-	Token           settings.Secret `env:"ALIYUNSLS_SECURITY_TOKEN" secret:"true" doc:"token of STS, for a temporary access key"`
-	Signature       string          `env:"ALIYUNSLS_SIGNATURE" envDefault:"auto" doc:"v1, v4, or auto: v4 where the region is known"`
-	Region          string          `env:"ALIYUNSLS_REGION" doc:"region for signatures of v4; that of the endpoint where not set"`
-	Compression     string          `env:"ALIYUNSLS_COMPRESSION" envDefault:"lz4" doc:"lz4, zstd or none"`
-	Topic           string          `env:"ALIYUNSLS_TOPIC" envDefault:"{host}" doc:"__topic__; {target}, {declaration}, {source} and {any tag} stand for the record's"`
-	Create          bool            `env:"ALIYUNSLS_NEED_CREATE_LOGSTORE" envDefault:"false" doc:"whether a logstore that is missing is created"`
-	TTL             int             `env:"ALIYUNSLS_CREATE_LOGSTORE_TTL" envDefault:"1" doc:"for how many days such a logstore keeps records"`
-	Shards          int             `env:"ALIYUNSLS_CREATE_LOGSTORE_SHARD_COUNT" envDefault:"2" doc:"how many shards it has"`
+	Project         string          `env:"ALIYUNSLS_PROJECT" doc:"Project. A record's target is its logstore"`
+	Endpoint        string          `env:"ALIYUNSLS_REGION_ENDPOINT" doc:"Endpoint of the region, such as cn-hangzhou.log.aliyuncs.com; a URL with http:// means no TLS"`
+	KeyID           string          `env:"ALIYUNSLS_ACCESS_KEY_ID" doc:"Id of the access key; /run/secrets/aliyun_access_key (id:secret) takes precedence, as in log-pilot"`
+	KeySecret       settings.Secret `env:"ALIYUNSLS_ACCESS_KEY_SECRET" secret:"true" doc:"Secret of the access key"`
+	Token           settings.Secret `env:"ALIYUNSLS_SECURITY_TOKEN" secret:"true" doc:"Token of STS, for a temporary access key"`
+	Signature       string          `env:"ALIYUNSLS_SIGNATURE" envDefault:"auto" doc:"Signature: v1, v4, or auto (v4 if the region is known)"`
+	Region          string          `env:"ALIYUNSLS_REGION" doc:"Region for v4 signatures; by default that of the endpoint"`
+	Compression     string          `env:"ALIYUNSLS_COMPRESSION" envDefault:"lz4" doc:"Compression: lz4, zstd or none"`
+	Topic           string          `env:"ALIYUNSLS_TOPIC" envDefault:"{host}" doc:"Value of __topic__; {target}, {declaration}, {source} and {TAG} stand for the record's values"`
+	Create          bool            `env:"ALIYUNSLS_NEED_CREATE_LOGSTORE" envDefault:"false" doc:"Create missing logstores"`
+	TTL             int             `env:"ALIYUNSLS_CREATE_LOGSTORE_TTL" envDefault:"1" doc:"Days that a created logstore keeps records"`
+	Shards          int             `env:"ALIYUNSLS_CREATE_LOGSTORE_SHARD_COUNT" envDefault:"2" doc:"Number of shards of a created logstore"`
 	secure.Settings `envPrefix:"ALIYUNSLS_"`
-	Timeout         time.Duration `env:"ALIYUNSLS_TIMEOUT" envDefault:"30s" doc:"how long a request may take"`
+	Timeout         time.Duration `env:"ALIYUNSLS_TIMEOUT" envDefault:"30s" doc:"Timeout of a request"`
 }
 
 // keyFile is where log-pilot looks for id:secret, as a Swarm secret.
