@@ -22,17 +22,17 @@ import (
 
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
-	Host            string        `env:"GRAYLOG_HOST" doc:"the server's name or address"`
-	Port            int           `env:"GRAYLOG_PORT" envDefault:"12201" doc:"the port of the input"`
-	Protocol        string        `env:"GRAYLOG_PROTOCOL" envDefault:"udp" doc:"udp, tcp, tls, http or https; the last two have acknowledgements"`
-	Compression     string        `env:"GRAYLOG_COMPRESSION" envDefault:"gzip" doc:"gzip or none, for udp, http and https; TCP has none"`
-	ChunkSize       int           `env:"GRAYLOG_CHUNK_SIZE" envDefault:"1420" doc:"bytes of a datagram, at most 8192; a message of more than 128 datagrams is cut"`
-	Path            string        `env:"GRAYLOG_HTTP_PATH" envDefault:"/gelf" doc:"path of the input, for http and https"`
-	Bulk            bool          `env:"GRAYLOG_HTTP_BULK" envDefault:"false" doc:"whether requests hold many messages, which the input takes where Enable Bulk Receiving is on; else each record is a request"`
-	MaxSize         int           `env:"GRAYLOG_MAX_SIZE" envDefault:"2000000" doc:"bytes of a message at most; longer lines are cut and marked as truncated. Graylog's own limit over TCP is 2097152"`
-	Resend          time.Duration `env:"GRAYLOG_RESEND" envDefault:"2s" doc:"over tcp and tls, what was written so long before a connection broke is sent again, because nobody acknowledged it; 0s sends nothing twice"`
+	Host            string        `env:"GRAYLOG_HOST" doc:"Name or address of the server"`
+	Port            int           `env:"GRAYLOG_PORT" envDefault:"12201" doc:"Port of the input"`
+	Protocol        string        `env:"GRAYLOG_PROTOCOL" envDefault:"udp" doc:"Protocol: udp, tcp, tls, http or https. Only the last two have acknowledgements"`
+	Compression     string        `env:"GRAYLOG_COMPRESSION" envDefault:"gzip" doc:"Compression for udp, http and https: gzip or none"`
+	ChunkSize       int           `env:"GRAYLOG_CHUNK_SIZE" envDefault:"1420" doc:"Size of a datagram in bytes, at most 8192. A message of more than 128 datagrams is cut"`
+	Path            string        `env:"GRAYLOG_HTTP_PATH" envDefault:"/gelf" doc:"Path of the input, for http and https"`
+	Bulk            bool          `env:"GRAYLOG_HTTP_BULK" envDefault:"false" doc:"Send many messages per request, which needs Enable Bulk Receiving in the input; false sends a request per record"`
+	MaxSize         int           `env:"GRAYLOG_MAX_SIZE" envDefault:"2000000" doc:"Maximum size of a message in bytes; longer lines are cut and marked as truncated. Graylog's own limit over TCP is 2097152"`
+	Resend          time.Duration `env:"GRAYLOG_RESEND" envDefault:"2s" doc:"Over tcp and tls, resend what was written within this time before a connection broke, because nobody acknowledged it; 0s sends nothing twice"`
 	secure.Settings `envPrefix:"GRAYLOG_"`
-	Timeout         time.Duration `env:"GRAYLOG_TIMEOUT" envDefault:"30s" doc:"how long the server may take"`
+	Timeout         time.Duration `env:"GRAYLOG_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to the server"`
 }
 
 const (
