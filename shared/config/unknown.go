@@ -43,8 +43,12 @@ func Unknown(environ map[string]string, sections []settings.Section) []Misspelt 
 		if !ok || environ[name] == "" || known[name] || settings.IsServiceLink(name, environ[name]) || isDeclaration(name) {
 			continue
 		}
+		ours := prefix == "REMORA" || prefix == "LOGGING"
+		if !ours && !prefixes[prefix] {
+			continue
+		}
 		meant := near.Nearest(name, names)
-		if prefix == "REMORA" || prefix == "LOGGING" || prefixes[prefix] && meant != "" {
+		if ours || meant != "" {
 			unknown = append(unknown, Misspelt{name, meant})
 		}
 	}

@@ -11,6 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// maxCustomLines bounds the lines of custom_config that are read.
+const maxCustomLines = 2000
+
 // custom reads options in Filebeat's words: PREFIX_logs_custom_config, lines of NAME.OPTION=VALUE, and the key configs of
 // a fork of log-pilot, OPTION=VALUE,OPTION=VALUE. log-pilot pastes them into Filebeat's YAML, so a value is read as YAML.
 // Names are compared whole: a's lines say nothing about ab. All errors name the key.
@@ -22,7 +25,10 @@ func (r *reader) custom() {
 		read := map[string]*filebeatLog{}
 		number := 0
 		for line := range strings.Lines(config.value) {
-			number++
+			if number++; number > maxCustomLines {
+				r.error(config.key, fmt.Sprintf("has more than %d lines; the others are ignored", maxCustomLines))
+				break
+			}
 			line = strings.TrimSpace(line)
 			if line == "" || line[0] == '#' {
 				continue

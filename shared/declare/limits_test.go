@@ -27,13 +27,13 @@ func TestNumberOfDeclarationsIsBounded(t *testing.T) {
 
 func TestNumberOfProblemsIsBounded(t *testing.T) {
 	labels := map[string]string{"aliyun.logs.good": "stdout"}
-	for i := range 100_000 {
+	for i := range 20_000 {
 		labels[fmt.Sprintf("aliyun.logs.l%05d.format", i)] = "json"
 	}
 	set := readLabels(labels)
 	require.Len(t, set.Declarations, 1)
 	require.Len(t, set.Errors, maxProblems)
-	require.Equal(t, Problem{"…", "99745 more problems are not shown"}, set.Errors[maxProblems-1])
+	require.Equal(t, Problem{"…", "19745 more problems are not shown"}, set.Errors[maxProblems-1])
 }
 
 func TestTagsAreBounded(t *testing.T) {
@@ -60,6 +60,27 @@ func TestTagsAreBounded(t *testing.T) {
 		require.Len(t, set.Errors, 1, name)
 		require.Equal(t, c.words, set.Errors[0].Message)
 	}
+}
+
+// A variable that is used many times must not multiply.
+func TestVariablesAreBounded(t *testing.T) {
+	large := "X=" + strings.Repeat("x", 1<<20)
+	for _, key := range []string{"aliyun.logs.a.tags", "aliyun.logs.a.target", "aliyun.logs.a.tags.t"} {
+		labels := map[string]string{"aliyun.logs.a": "stdout", key: "k=" + strings.Repeat("$(X)", 200_000)}
+		set := New("").Read(Input{Labels: labels, Env: []string{large}})
+		require.Empty(t, set.Declarations, key)
+		require.Contains(t, fmt.Sprint(set.Errors), "with its variables the value has more than 65536 bytes")
+	}
+	set := New("").Read(Input{Labels: map[string]string{"aliyun.logs.a": "stdout"}, Env: []string{large, "COM_ALIYUN_META_ENVS_X=x"}})
+	require.Len(t, set.Declarations, 1)
+	require.Len(t, set.Warnings, 1)
+}
+
+func TestCustomConfigIsBounded(t *testing.T) {
+	set := New("").Read(Input{Env: []string{"aliyun_logs_a=stdout", "aliyun_logs_custom_config=" + strings.Repeat("a.fields.x=1\n", 100_000)}})
+	require.Len(t, set.Errors, 1)
+	require.Contains(t, set.Errors[0].Message, "more than 2000 lines")
+	require.Equal(t, map[string]string{"x": "1"}, set.Declarations[0].Tags)
 }
 
 func TestMetadataIsBounded(t *testing.T) {

@@ -141,6 +141,9 @@ func (v *variables) expand(e *entry, text string, insert func(value string) (str
 				return "", nil, fmt.Errorf("the variable %s: %w", name, err)
 			}
 		}
+		if b.Len()+at+len(value) > maxTagsBytes {
+			return "", nil, fmt.Errorf("with its variables the value has more than %d bytes", maxTagsBytes)
+		}
 		b.WriteString(text[:at] + value)
 		text = rest
 	}
@@ -251,6 +254,10 @@ func (r *reader) metaTags(env []string) {
 		value, err := r.vars.get(&entry{key: key}, name)
 		if err != nil {
 			r.warning(key, err.Error()+"; no tag is made of it")
+			continue
+		}
+		if len(value) > maxTagBytes {
+			r.warning(key, fmt.Sprintf("the variable %s has %d bytes, more than %d; no tag is made of it", name, len(value), maxTagBytes))
 			continue
 		}
 		if r.vars.hide {
