@@ -21,17 +21,18 @@ var version = "devel" // set by the linker
 
 // cli is the command line. All settings come from the environment, as a DaemonSet or a service sets it.
 type cli struct {
-	Run     runCommand            `cmd:"" default:"1" help:"Run the node agent (default)."`
-	Status  deliver.StatusCommand `cmd:"" help:"Show what the running agent collects, sends and drops, and its errors."`
-	Explain explainCommand        `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
-	Healthz healthzCommand        `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
-	Version kong.VersionFlag      `help:"Print the version."`
+	Run     runCommand             `cmd:"" default:"1" help:"Run the node agent (default)."`
+	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running agent collects, sends and drops, and its errors."`
+	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
+	Explain explainCommand         `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
+	Healthz healthzCommand         `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
+	Version kong.VersionFlag       `help:"Print the version."`
 }
 
 const description = `Remora, the node agent: collects what all containers of a machine write, and delivers it.
 
 Containers declare what to collect by labels, variables or annotations (aliyun.logs.NAME=stdout, aliyun_logs_NAME=/PATH);
-rules in a file (REMORA_CONFIG) declare it for them. explain shows what comes of it.
+rules in a file (REMORA_CONFIG) declare it for them. The command explain shows the result.
 
 Exit status: 0 success; 1 the command failed; 2 the command line or a setting is wrong.`
 
@@ -43,6 +44,8 @@ func main() {
 	var c cli
 	c.Run.warnings = append(ofPilot, pilot.UnusedFiles()...)
 	c.Explain.Outputs = deliver.OutputNames()
+	c.Explain.Protected, c.Explain.Compat = deliver.Protected(), os.Getenv("REMORA_COMPAT")
+	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
 

@@ -29,6 +29,7 @@ func TestNodeAgent(t *testing.T) {
 			out := runAgent(t, way)
 			follow := func(target string) *verify.Log { return verify.Open(filepath.Join(out, target+".log")) }
 			t.Run("tomcat", func(t *testing.T) { tomcat(t, follow("catalina"), follow("access")) })
+			t.Run("restarted", func(t *testing.T) { restarted(t, follow("restarted")) })
 			t.Run("deleted", func(t *testing.T) { deleted(t, follow("deleted")) })
 			if way == "containerd.yaml" { // which the API server can't tell of
 				t.Run("inside", func(t *testing.T) { inside(t, follow("inside")) })
@@ -54,6 +55,28 @@ func tomcat(t *testing.T, catalina, access *verify.Log) {
 	}
 	catalina.ExactlyOnce(t, 2*time.Minute, "tomcat", "stdout", lines)
 	access.ExactlyOnce(t, time.Minute, "tomcat", "", lines)
+}
+
+// restarted is a container that ends and is started again in its Pod: its file in the emptyDir goes on where it was.
+func restarted(t *testing.T, log *verify.Log) {
+	const lines = 3_000
+	p := generatorPod("restarted", map[string]string{"aliyun_logs_restarted": "/logs/*.log"}, "-name", "restarted", "-lines", strconv.Itoa(lines), "-rate", "3000",
+		"-file", "/logs/a.log")
+	p.Spec.RestartPolicy = core.RestartPolicyAlways
+	p.Spec.Containers[0].VolumeMounts = []core.VolumeMount{{Name: "logs", MountPath: "/logs"}}
+	p.Spec.Volumes = []core.Volume{{Name: "logs", VolumeSource: core.VolumeSource{EmptyDir: &core.EmptyDirVolumeSource{}}}}
+	apply(t, "pod", p.Name, p)
+	log.Await(t, time.Minute, "restarted", "", lines)
+	engine.Eventually(t, time.Minute, func() (bool, string) {
+		log.Read(t)
+		n := log.Numbers("restarted", "").Twice
+		return n >= lines, strconv.Itoa(n) + " lines of the second life have arrived"
+	})
+	time.Sleep(2 * time.Second)
+	log.Read(t)
+	if n := log.Numbers("restarted", "").Twice; n != lines {
+		t.Errorf("%d lines came again, not the %d of the second life", n, lines)
+	}
 }
 
 // deleted is a Pod that is deleted while it writes: the directory with its output is removed soon after.
