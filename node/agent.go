@@ -57,6 +57,7 @@ type agent struct {
 	mu           sync.Mutex
 	subjects     map[string]*subject
 	subjectOf    map[report]string
+	claims       map[string]*subject // whose files an origin has, where two could
 	rules        []*declare.Rule
 	ruleProblems []declare.Problem
 	hostRules    map[string]put
@@ -70,7 +71,7 @@ type agent struct {
 func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
 	return &agent{
 		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, log: log, now: time.Now,
-		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{},
+		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{}, claims: map[string]*subject{},
 		inventories: map[string]error{}, recalled: map[report]bool{},
 	}
 }
@@ -125,7 +126,9 @@ func (a *agent) drop(r report, key string) {
 		return
 	}
 	for id := range s.put {
-		a.end(id)
+		if a.yields(s, id) {
+			a.end(id)
+		}
 	}
 	s.leave()
 	delete(a.subjects, key)
@@ -183,7 +186,7 @@ func (a *agent) judgeHost() {
 		p := a.hostFiles(r.Name, set.Declarations)
 		now[p.origin.ID] = p
 	}
-	a.ruleProblems = append(a.ruleProblems, a.replace(a.hostRules, now)...)
+	a.ruleProblems = append(a.ruleProblems, a.replace(nil, a.hostRules, now)...)
 	a.hostRules = now
 }
 
@@ -220,7 +223,7 @@ func (a *agent) judge(s *subject) {
 	before := s.problems
 	s.problems, s.warnings, s.retry = nil, nil, time.Time{}
 	if s.left = v.leftOut(a.self); s.left != "" {
-		a.replace(s.put, nil)
+		a.replace(s, s.put, nil)
 		s.put = nil
 		s.leave()
 		return
@@ -228,7 +231,7 @@ func (a *agent) judge(s *subject) {
 	set := a.declared(&v)
 	s.problems, s.warnings = set.Errors, set.Warnings
 	now := a.puts(s, &v, &set)
-	s.problems = append(s.problems, a.replace(s.put, now)...)
+	s.problems = append(s.problems, a.replace(s, s.put, now)...)
 	s.put = now
 	for _, p := range s.problems {
 		if !slices.Contains(before, p) {
@@ -288,7 +291,7 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 			s.problems = append(s.problems, declare.Problem{Key: output[0].Name, Message: why})
 		}
 	}
-	if len(files) > 0 && v.Detailed {
+	if len(files) > 0 && v.Detailed && !v.Waiting && a.claim(s, v) {
 		p, problems := a.files(s, v, files, tags)
 		s.problems = append(s.problems, problems...)
 		now[p.origin.ID] = p
@@ -298,10 +301,34 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 	return now
 }
 
-// replace tells the tailer of the origins that are new or changed, and of those that nobody wants any more.
-func (a *agent) replace(before, now map[string]put) (problems []declare.Problem) {
+// claim reports whether the subject's files are those that their origin has. A container and the one that replaces it may
+// both be known for a while: the one that runs has it, of two the younger.
+func (a *agent) claim(s *subject, v *view) bool {
+	id := s.filesID(v)
+	if other := a.claims[id]; other != nil && other != s {
+		o := other.view()
+		if o.Running && (!v.Running || o.Created.After(v.Created)) {
+			return false
+		}
+	}
+	a.claims[id] = s
+	return true
+}
+
+// yields gives up the subject's claim to an origin, and reports whether nobody else has it.
+func (a *agent) yields(s *subject, id string) bool {
+	if other := a.claims[id]; other != nil && other != s {
+		return false
+	}
+	delete(a.claims, id)
+	return true
+}
+
+// replace tells the tailer of the origins that are new or changed, and of those that nobody wants any more. s is whose
+// they are; nil for the machine's.
+func (a *agent) replace(s *subject, before, now map[string]put) (problems []declare.Problem) {
 	for id := range before {
-		if _, ok := now[id]; !ok {
+		if _, ok := now[id]; !ok && a.yields(s, id) {
 			a.tailer.Withdraw(id)
 			a.routes.forget(id)
 		}

@@ -450,3 +450,52 @@ func TestALookThatIsNotAnswered(t *testing.T) {
 	_, _, err = l.dir(host{}, filepath.Join(dir, "missing"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
+
+// A Pod of a StatefulSet that is replaced by one of its name reads its volume on where it was, and the end of the first does
+// not end the second's.
+func TestAPodThatIsReplaced(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	member := func(uid string, created int64) containers.Container {
+		c := pod()
+		c.ID, c.Pod.UID, c.Created = "c"+uid, uid, time.Unix(created, 0)
+		c.Env = []string{"aliyun_logs_app=/logs/*.log"}
+		c.Pod.Labels = map[string]string{"statefulset.kubernetes.io/pod-name": "web-0"}
+		return c
+	}
+	first := member("1", 1)
+	a.Found(first)
+	require.Equal(t, []string{"put files/shop/web-0/app"}, f.take())
+	first.Running = false
+	a.Found(first)
+	a.Found(member("2", 2))
+	require.Equal(t, []string{"put files/shop/web-0/app"}, f.take())
+	a.Found(first)
+	a.Removed("cri", "c1")
+	require.Empty(t, f.take())
+	a.Removed("cri", "c2")
+	require.Equal(t, []string{"end files/shop/web-0/app"}, f.take())
+	require.Empty(t, a.claims)
+}
+
+func TestNamesThatOutliveAContainer(t *testing.T) {
+	for want, v := range map[string]containers.Container{
+		"files/key": {Pod: containers.Pod{Namespace: "ns", Name: "web-7d9-x", Container: "c", Labels: map[string]string{"pod-template-hash": "7d9"}}},
+		"files/ns/agent/c": {Pod: containers.Pod{Namespace: "ns", Name: "agent-x7k2p", Container: "c",
+			Labels: map[string]string{"controller-revision-hash": "1", "pod-template-generation": "1"}}},
+		"files/ns/db-0/c":    {Pod: containers.Pod{Namespace: "ns", Name: "db-0", Container: "c", Labels: map[string]string{"statefulset.kubernetes.io/pod-name": "db-0"}}},
+		"files/swarm/shop.1": {Labels: map[string]string{"com.docker.swarm.task.name": "shop.1.x7k2p"}},
+	} {
+		require.Equal(t, want, (&subject{key: "key"}).filesID(&view{Container: v}))
+	}
+}
+
+// Compose creates a container under another name than it starts it: its volumes are not read before.
+func TestAContainerThatWaits(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	c := web()
+	c.Running, c.Waiting = false, true
+	a.Found(c)
+	require.Equal(t, []string{"put log/json-file/web1"}, f.take())
+	a.Found(web())
+	require.Equal(t, []string{"put files/docker/web"}, f.take())
+}

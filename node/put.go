@@ -73,7 +73,7 @@ func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Decla
 func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (put, []declare.Problem) {
 	root, place, problems := a.root(s, v, of)
 	p := put{
-		origin: tail.Origin{ID: "files/" + s.key, Root: root},
+		origin: tail.Origin{ID: s.filesID(v), Root: root},
 		route:  &route{declarations: byName(of), tags: tags, writer: a.writer(v), path: func(path string) string { return path }},
 		way:    place,
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/remora-logs/remora/node/containers"
@@ -56,6 +57,38 @@ func keyOf(c *containers.Container) string {
 		return c.Pod.UID + "/" + c.Pod.Container
 	}
 	return c.Runtime + "/" + cmp.Or(c.Name, c.ID)
+}
+
+// filesID names the origin of a container's files. Where a workload replaces a container by another on the same volumes, it
+// is the same for both, so that what was read is not read again: for a StatefulSet's Pods, a DaemonSet's, which has one on
+// a node, and a Swarm service's slot. A Deployment's replicas can't be told from their successors.
+func (s *subject) filesID(v *view) string {
+	const files = "files/"
+	labels := v.Pod.Labels
+	workload := ""
+	switch {
+	case v.Pod.Name == "":
+		if slot, _, ok := cutLast(v.Labels["com.docker.swarm.task.name"], "."); ok {
+			return files + "swarm/" + slot
+		}
+	case labels["statefulset.kubernetes.io/pod-name"] == v.Pod.Name:
+		workload = v.Pod.Name
+	case labels["controller-revision-hash"] != "" && labels["pod-template-generation"] != "":
+		workload, _, _ = cutLast(v.Pod.Name, "-")
+	}
+	if workload == "" {
+		return files + s.key
+	}
+	return files + v.Pod.Namespace + "/" + workload + "/" + v.Pod.Container
+}
+
+// cutLast cuts s at the last sep.
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
 }
 
 // rank orders inventories by how much they know of a container's inside.

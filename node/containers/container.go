@@ -25,10 +25,12 @@ type Container struct {
 	// Detailed says that the inventory was able to tell labels and environment, so that declarations can be read.
 	Detailed bool
 	Running  bool
-	Created  time.Time
-	Pod      Pod
-	Log      Log
-	Files    Files
+	// Waiting says that it was never started, and may have another name when it is.
+	Waiting bool
+	Created time.Time
+	Pod     Pod
+	Log     Log
+	Files   Files
 }
 
 // Pod is the Pod of a container; zero outside of Kubernetes.

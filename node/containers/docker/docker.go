@@ -75,6 +75,7 @@ type inspection struct {
 	}
 	State struct {
 		Running bool
+		Status  string
 		Pid     int
 	}
 	GraphDriver struct {
@@ -97,7 +98,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	}
 	c := containers.Container{
 		Runtime: Name, ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Image: in.Config.Image, ImageID: in.Image,
-		Labels: in.Config.Labels, Env: in.Config.Env, Detailed: true, Running: in.State.Running, Created: in.Created, Pod: podOf(in.Config.Labels),
+		Labels: in.Config.Labels, Env: in.Config.Env, Detailed: true, Running: in.State.Running, Waiting: in.State.Status == "created", Created: in.Created, Pod: podOf(in.Config.Labels),
 		Files: in.files(),
 	}
 	c.Log = i.log(ctx, &in)
