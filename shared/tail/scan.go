@@ -148,7 +148,7 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 	case !stat.Regular():
 		err = &find.Refused{Why: "it is " + stat.Kind()}
 	case o.byInode[stat.Inode] == nil && t.cfg.Owned != nil && t.cfg.Owned(o.declared.Root.HostPath(name), stat.Dev, stat.Ino):
-		err = &find.Refused{Why: "this process writes it"}
+		err = &find.Refused{Why: "this process writes it: it belongs to an output or to its state"}
 	}
 	if err != nil {
 		t.problems.report(problem, err)
