@@ -72,7 +72,7 @@ bin/image-node: bin/remora-node ca-certificates FORCE
 ca-certificates:
 	@test -n "$(CA_CERTIFICATES)" || { echo "no CA certificates found: install the package ca-certificates, or set CA_CERTIFICATES= to a PEM file" >&2; exit 1; }
 
-demo: bin/plugin bin/image bin/image-node ## show every way in on a real engine, in less than two minutes
+demo: bin/plugin bin/image bin/image-node bin/remora-logger ## show every way in on a real engine, in less than two minutes
 	go build -C integration -o ../bin/demo ./demo
 	$(ENGINE) bin/demo
 

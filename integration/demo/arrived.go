@@ -10,6 +10,17 @@ import (
 	"github.com/remora-logs/remora/integration/verify"
 )
 
+// of returns the records of the lines of that name: an agent may have collected others.
+func of(name, records string) string {
+	var own strings.Builder
+	for line := range strings.Lines(records) {
+		if strings.Contains(line, `"message":"`+name+" ") {
+			own.WriteString(line)
+		}
+	}
+	return own.String()
+}
+
 // arrived waits until all lines of that name have come, shows the first and the last as they are, and says how complete
 // and how orderly they came. read gives all that has been written so far.
 func arrived(name, stream string, read func() (string, error)) error {

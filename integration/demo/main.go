@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The demo shows the ways in on a real engine: a container that logs through the plugin, the node agent with a container's
-// output and a file inside another, and the sidecar of deploy/kubernetes/pod.yaml beside a program that writes a rotating
-// file. It prints each command that it runs, then what arrived, and leaves nothing behind.
+// The demo shows the ways in on a real engine: a container that logs through the plugin; the node agent with a container's
+// output and a file inside another; a container of containerd with the logging binary; and the sidecar of
+// deploy/kubernetes/pod.yaml beside a program that writes a rotating file. It prints each command that it runs, then what
+// arrived, and leaves nothing behind.
 //
 // `make demo` builds what it needs and runs it. Its plugin, images, containers and volumes have names of their own, so
 // that it does not touch a Remora that is already installed.
@@ -47,7 +48,7 @@ func main() {
 }
 
 func demo() error {
-	for _, part := range []func() error{prepare, throughThePlugin, throughTheNodeAgent, throughTheSidecar} {
+	for _, part := range []func() error{prepare, throughThePlugin, throughTheNodeAgent, throughContainerd, throughTheSidecar} {
 		if err := part(); err != nil {
 			return err
 		}

@@ -33,13 +33,7 @@ func throughTheNodeAgent() error {
 	read := func(name string) func() (string, error) {
 		return func() (string, error) {
 			all, err := quiet("logs", agent)
-			var own strings.Builder
-			for line := range strings.Lines(all) {
-				if strings.Contains(line, `"message":"`+name+" ") {
-					own.WriteString(line)
-				}
-			}
-			return own.String(), err
+			return of(name, all), err
 		}
 	}
 	if err := arrived("cart", "stdout", read("cart")); err != nil {

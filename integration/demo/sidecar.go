@@ -10,7 +10,7 @@ import (
 
 // throughTheSidecar plays the kubelet for the Pod that users copy, with the writer in place of its application.
 func throughTheSidecar() error {
-	title("3. The sidecar of deploy/kubernetes/pod.yaml: a file that is rotated while it is written")
+	title("4. The sidecar of deploy/kubernetes/pod.yaml: a file that is rotated while it is written")
 	p, err := pod.Load("deploy/kubernetes/pod.yaml")
 	if err != nil {
 		return err
