@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,7 +24,7 @@ const (
 )
 
 // captureContainer captures the container that the shim started this process for.
-func captureContainer(args []string, stop int) error {
+func captureContainer(args []string) error {
 	unix.CloseOnExec(readyFD)
 	log := logger()
 	options, unknown := parseArguments(args)
@@ -39,38 +38,35 @@ func captureContainer(args []string, stop int) error {
 		return err
 	}
 	key := m.Key()
-	p := pipes(stop, log)
+	p := pipes(log)
 	p.Open = func() (*spool.Log, error) { return openLog(dir, key, encoded, options, log) }
 	p.Ready()
 	ready()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go handover.Offer(ctx, dir, key, [2]int{stdoutFD, stderrFD})
+	p.Offer = handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
 	return p.Run()
 }
 
 // hold captures what another process captured that has died, or stands by while there is one.
-func hold(dir, key string, stop int) error {
+func hold(dir, key string) error {
 	if !isPipe(stdoutFD) || !isPipe(stderrFD) {
 		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams", errUsage)
 	}
 	log := logger()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go handover.Offer(ctx, dir, key, [2]int{stdoutFD, stderrFD})
-	l, err := takeOver(dir, key, log)
+	offer := handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
+	l, err := takeOver(dir, key, offer, log)
 	if l == nil || err != nil {
 		return err
 	}
-	p := pipes(stop, log)
-	p.Open = func() (*spool.Log, error) { return l, nil }
+	p := pipes(log)
+	p.Open, p.Offer = func() (*spool.Log, error) { return l, nil }, offer
 	p.Ready()
 	return p.Run()
 }
 
 // takeOver waits until this process writes the log; nil once another process has ended it.
-func takeOver(dir, key string, log *slog.Logger) (*spool.Log, error) {
+func takeOver(dir, key string, offer *handover.Offer, log *slog.Logger) (*spool.Log, error) {
 	for {
+		offer.Step()
 		if spool.Ended(dir, key) {
 			return nil, nil
 		}
@@ -86,10 +82,10 @@ func takeOver(dir, key string, log *slog.Logger) (*spool.Log, error) {
 	}
 }
 
-func pipes(stop int, log *slog.Logger) *capture.Pipes {
+func pipes(log *slog.Logger) *capture.Pipes {
 	return &capture.Pipes{
 		Pipes:    []capture.Pipe{{FD: stdoutFD, Std: spool.Stdout}, {FD: stderrFD, Std: spool.Stderr}},
-		Interval: interval, Stop: stop, Log: log,
+		Interval: interval, Log: log,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,10 @@ Commands:
 `
 
 func main() {
+	runtime.GOMAXPROCS(1) // one process a container: each thread counts
+	// The shim closes the container's streams and then sends SIGTERM: their end says all. Whoever else sends a signal must
+	// not take the container's log away.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "remora-logger:", err)
 		if errors.Is(err, errUsage) {
@@ -68,14 +73,14 @@ func run(args []string) error {
 			if len(args) != 3 {
 				return fmt.Errorf("%w: --hold needs a spool and the key of a stream", errUsage)
 			}
-			return hold(args[1], args[2], stopPipe())
+			return hold(args[1], args[2])
 		}
 	}
 	if os.Getenv("CONTAINER_ID") == "" || !isPipe(stdoutFD) || !isPipe(stderrFD) {
 		fmt.Fprint(os.Stderr, usage)
 		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams, or CONTAINER_ID is not set", errUsage)
 	}
-	return captureContainer(args, stopPipe())
+	return captureContainer(args)
 }
 
 // The descriptors that the shim passes (containerd core/runtime/v2/logging).
@@ -88,20 +93,4 @@ const (
 func isPipe(fd int) bool {
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO
-}
-
-// stopPipe is a descriptor that becomes readable with SIGTERM, the shim's word that the container's streams are closed.
-func stopPipe() int {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return -1 // poll ignores it; the end of the streams is seen all the same
-	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM)
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
-	go func() {
-		<-signals
-		w.Close()
-	}()
-	return int(r.Fd())
 }

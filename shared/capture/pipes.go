@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/remora-logs/remora/shared/handover"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
@@ -31,9 +32,9 @@ type Pipes struct {
 	Pipes []Pipe
 	// Interval is the pause between two drains, as in Options.
 	Interval time.Duration
-	// Stop is readable once the streams are to end within finalPipes: their writer closes them about now.
-	Stop int
-	Log  *slog.Logger
+	// Offer gives the descriptors to a node agent; nil offers them to nobody.
+	Offer *handover.Offer
+	Log   *slog.Logger
 
 	log    *spool.Log
 	sizes  [2]int
@@ -42,23 +43,18 @@ type Pipes struct {
 	reason string
 	tended time.Time
 	tried  time.Time
-	until  time.Time // zero before Stop
 	mem    []byte
+	poll   [4]unix.PollFd
 }
 
-const (
-	// finalPipes bounds how long the writer of a container's streams may take to close them once Stop is readable. The
-	// shim of containerd kills a logger after 12 s (cmd/containerd-shim-runc-v2/process/io.go, binaryIOProcTermTimeout).
-	finalPipes = 11 * time.Second
-	// tendInterval is how often limits are read and the log is synced, and how often a log that can't be opened is tried.
-	tendInterval = time.Second
-)
+// tendInterval is how often limits are read and the log is synced, and how often a log that can't be opened is tried.
+const tendInterval = time.Second
 
 // Run captures until every stream has ended, and ends the log. Its error is why not everything is on disk.
 func (p *Pipes) Run() error {
-	for len(p.Pipes) > 0 && (p.until.IsZero() || time.Now().Before(p.until)) {
+	for len(p.Pipes) > 0 {
 		p.tend()
-		if p.log != nil && p.until.IsZero() {
+		if p.log != nil {
 			if pause := p.log.Backpressure(); pause > 0 {
 				time.Sleep(pause)
 				continue
@@ -77,7 +73,7 @@ func (p *Pipes) Run() error {
 
 // pause lets bytes gather: each drain wakes a thread.
 func (p *Pipes) pause(moved int) time.Duration {
-	if moved >= minDrain || !p.until.IsZero() {
+	if moved >= minDrain {
 		return p.Interval
 	}
 	return 2 * p.Interval
@@ -88,14 +84,19 @@ func (p *Pipes) full(moved int) bool { return moved >= smallPipe/2 }
 
 // round waits until there is something in a pipe, and takes it from each that has something.
 func (p *Pipes) round() (moved int, err error) {
-	fds := make([]unix.PollFd, 0, 3)
+	fds := p.poll[:0]
 	for _, one := range p.Pipes {
 		fds = append(fds, unix.PollFd{Fd: int32(one.FD), Events: unix.POLLIN})
 	}
-	if p.until.IsZero() {
-		fds = append(fds, unix.PollFd{Fd: int32(p.Stop), Events: unix.POLLIN})
+	timeout := tendInterval
+	if p.Offer != nil {
+		if p.Offer.Step(); p.Offer.FD() >= 0 {
+			fds = append(fds, unix.PollFd{Fd: int32(p.Offer.FD()), Events: unix.POLLIN})
+		} else {
+			timeout = handover.Interval
+		}
 	}
-	if _, err := unix.Poll(fds, int(tendInterval.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+	if _, err := unix.Poll(fds, int(timeout.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
 		return 0, err
 	}
 	left := p.Pipes[:0:0]
@@ -113,9 +114,6 @@ func (p *Pipes) round() (moved int, err error) {
 		if !ended {
 			left = append(left, one)
 		}
-	}
-	if p.until.IsZero() && fds[len(fds)-1].Revents != 0 {
-		p.until = time.Now().Add(finalPipes)
 	}
 	p.Pipes = left
 	return moved, nil

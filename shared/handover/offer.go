@@ -10,10 +10,6 @@
 package handover
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
 	"path/filepath"
 	"time"
 
@@ -21,75 +17,72 @@ import (
 )
 
 const (
-	// socketName is the agent's socket in the spool's directory.
-	socketName = "agent.sock"
-	// offerInterval is how often an agent is looked for: one that appears has the descriptors within that time.
-	offerInterval = 400 * time.Millisecond
-	// streams is how many descriptors a message carries: stdout and stderr.
-	streams = 2
-	// maxKey bounds the key in a message.
-	maxKey = 255
+	// SocketName is the agent's socket in the spool's directory.
+	SocketName = "agent.sock"
+	// Streams is how many descriptors a message carries: stdout and stderr.
+	Streams = 2
+	// MaxKey bounds the key in a message.
+	MaxKey = 255
+	// Interval is how often an agent is looked for: one that appears has the descriptors within that time.
+	Interval = 400 * time.Millisecond
 )
 
-// Offer gives the descriptors to each agent that appears, until ctx ends.
-func Offer(ctx context.Context, dir, key string, fds [streams]int) {
-	for ctx.Err() == nil {
-		if conn, err := offerOnce(ctx, dir, key, fds); err == nil {
-			awaitEnd(ctx, conn)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(offerInterval):
-		}
-	}
+// Offer gives a container's descriptors to each agent that appears. It makes no goroutine and waits for nothing, so that
+// a process a container stays small: its loop calls Step, and polls FD.
+type Offer struct {
+	dir, key string
+	fds      [Streams]int
+	conn     int // -1 without an agent
+	tried    time.Time
 }
 
-func offerOnce(ctx context.Context, dir, key string, fds [streams]int) (*net.UnixConn, error) {
-	c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, socketName))
-	if err != nil {
-		return nil, err
-	}
-	conn := c.(*net.UnixConn)
-	if len(key) > maxKey {
-		return nil, errors.Join(fmt.Errorf("key is longer than %d bytes", maxKey), conn.Close())
-	}
-	if err := trusted(conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	if _, _, err := conn.WriteMsgUnix([]byte(key), unix.UnixRights(fds[:]...), nil); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
+// NewOffer offers descriptors of the log of that key to the agent of the spool in dir.
+func NewOffer(dir, key string, fds [Streams]int) *Offer {
+	return &Offer{dir: dir, key: key, fds: fds, conn: -1}
 }
 
-// awaitEnd returns when the agent has gone, or ctx ends.
-func awaitEnd(ctx context.Context, conn *net.UnixConn) {
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	defer conn.Close()
-	var b [1]byte
-	for {
-		if _, err := conn.Read(b[:]); err != nil {
+// FD becomes readable when the agent has gone; -1 without an agent.
+func (o *Offer) FD() int { return o.conn }
+
+// Step looks for an agent where there is none, at most once in an Interval, and finds out that it has gone.
+func (o *Offer) Step() {
+	if o.conn >= 0 {
+		var b [1]byte
+		n, err := unix.Read(o.conn, b[:])
+		if n > 0 || err == unix.EAGAIN || err == unix.EINTR {
 			return
 		}
+		unix.Close(o.conn)
+		o.conn = -1
+	}
+	if now := time.Now(); now.Sub(o.tried) >= Interval {
+		o.tried = now
+		o.conn = o.connect()
 	}
 }
 
-// trusted reports an error unless the process at the other end runs as the same user, which is root on a node.
-func trusted(conn *net.UnixConn) error {
-	raw, err := conn.SyscallConn()
+// connect gives the descriptors to an agent; -1 where there is none, or none that can be trusted.
+func (o *Offer) connect() int {
+	if len(o.key) > MaxKey {
+		return -1
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return err
+		return -1
 	}
-	var cred *unix.Ucred
-	if ctl := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); ctl != nil {
-		return ctl
+	err = unix.Connect(fd, &unix.SockaddrUnix{Name: filepath.Join(o.dir, SocketName)})
+	if err == nil && trusted(fd) {
+		err = unix.Sendmsg(fd, []byte(o.key), unix.UnixRights(o.fds[:]...), nil, unix.MSG_NOSIGNAL)
+		if err == nil {
+			return fd
+		}
 	}
-	if err != nil {
-		return err
-	}
-	if int(cred.Uid) != unix.Geteuid() {
-		return fmt.Errorf("process %d runs as user %d, which is not trusted", cred.Pid, cred.Uid)
-	}
-	return nil
+	unix.Close(fd)
+	return -1
+}
+
+// trusted reports whether the agent runs as the same user, which is root on a node.
+func trusted(fd int) bool {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && int(cred.Uid) == unix.Geteuid()
 }

@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/remora-logs/remora/shared/handover"
 	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/spool"
 )
@@ -52,7 +51,7 @@ type Options struct {
 type Source struct {
 	opt   Options
 	spool *spool.Spool
-	agent handover.Agent
+	agent Agent
 
 	// Of the goroutine that runs Run.
 	failed  map[string]bool      // logs that can't be opened, which was logged
@@ -67,7 +66,7 @@ func Open(o Options) (*Source, error) {
 	s := &Source{opt: o, failed: map[string]bool{}, silents: map[string]time.Time{}}
 	s.spool = spool.Open(spool.Options{Dir: o.Dir, Role: spool.Reader, MaxBytes: o.Limits.MaxBytes, MinFree: o.Limits.MinFree,
 		SyncInterval: time.Second, Log: o.Log, Evicted: o.Evicted})
-	s.agent = handover.Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) }}
+	s.agent = Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) }}
 	return s, nil
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package handover
+package loggers
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/handover"
 )
 
 // Agent holds the descriptors of all containers of a node. Where the process that captured one dies, it starts another
@@ -36,7 +38,7 @@ type Agent struct {
 
 // held is the descriptors of one container, and how often they were given: the newest giver captures.
 type held struct {
-	files [streams]*os.File
+	files [handover.Streams]*os.File
 	given int
 }
 
@@ -45,7 +47,7 @@ const restartPause = 200 * time.Millisecond
 
 // Run serves the socket until ctx ends, and then closes what it holds: processes that capture go on alone.
 func (a *Agent) Run(ctx context.Context) error {
-	path := filepath.Join(a.Dir, socketName)
+	path := filepath.Join(a.Dir, handover.SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -99,7 +101,7 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 }
 
 // take keeps the newest descriptors of a container.
-func (a *Agent) take(key string, files [streams]*os.File) (given int) {
+func (a *Agent) take(key string, files [handover.Streams]*os.File) (given int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h := a.held[key]
@@ -169,16 +171,16 @@ func (a *Agent) closeAll() {
 	}
 }
 
-func closeFiles(files [streams]*os.File) {
+func closeFiles(files [handover.Streams]*os.File) {
 	for _, f := range files {
 		f.Close()
 	}
 }
 
 // receive reads one message. Whatever is wrong with it, no descriptor stays open.
-func receive(conn *net.UnixConn) (key string, files [streams]*os.File, err error) {
-	text := make([]byte, maxKey+1)
-	rights := make([]byte, unix.CmsgSpace(4*4*streams)) // room for more than there may be, to see that there are more
+func receive(conn *net.UnixConn) (key string, files [handover.Streams]*os.File, err error) {
+	text := make([]byte, handover.MaxKey+1)
+	rights := make([]byte, unix.CmsgSpace(4*4*handover.Streams)) // room for more than there may be, to see that there are more
 	n, oobn, flags, _, err := conn.ReadMsgUnix(text, rights)
 	if err != nil {
 		return "", files, err
@@ -197,8 +199,8 @@ func receive(conn *net.UnixConn) (key string, files [streams]*os.File, err error
 		return "", files, err
 	case flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0:
 		err = errors.New("message is cut short")
-	case len(fds) != streams:
-		err = fmt.Errorf("message has %d descriptors, not %d", len(fds), streams)
+	case len(fds) != handover.Streams:
+		err = fmt.Errorf("message has %d descriptors, not %d", len(fds), handover.Streams)
 	case !validKey(key):
 		err = fmt.Errorf("%q can't be the key of a stream", key)
 	}
@@ -235,6 +237,25 @@ func descriptors(rights []byte) (fds []int, err error) {
 
 // validKey reports whether key is one path element of the characters that a key has.
 func validKey(key string) bool {
-	return key != "" && len(key) <= maxKey &&
+	return key != "" && len(key) <= handover.MaxKey &&
 		strings.Trim(key, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-") == ""
+}
+
+// trusted reports an error unless the process at the other end runs as the same user, which is root on a node.
+func trusted(conn *net.UnixConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	if ctl := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); ctl != nil {
+		return ctl
+	}
+	if err != nil {
+		return err
+	}
+	if int(cred.Uid) != unix.Geteuid() {
+		return fmt.Errorf("process %d runs as user %d, which is not trusted", cred.Pid, cred.Uid)
+	}
+	return nil
 }
