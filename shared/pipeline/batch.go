@@ -135,16 +135,6 @@ func (f *inflightBatch) reject(place int, v verdict) {
 	f.verdicts[place] = int32(len(f.reasons))
 }
 
-// feedOf returns the feed that the record at place was read by.
-func (f *inflightBatch) feedOf(place int) *Feed {
-	for i := range f.ranges {
-		if place -= f.ranges[i].records; place < 0 {
-			return f.ranges[i].feed
-		}
-	}
-	return f.ranges[len(f.ranges)-1].feed // not reached: the ranges cover the records
-}
-
 // lastOf returns the last record that the feed has in the batch.
 func (f *inflightBatch) lastOf(feed *Feed) *record.Record {
 	at := len(f.batch.Records)

@@ -63,6 +63,9 @@ func (p *portion) cut(i int) (before, from portion) {
 	return before, from
 }
 
+// only returns the record at i.
+func (p *portion) only(i int) portion { return portion{records: p.records[i : i+1], first: p.place(i)} }
+
 // pick returns the records at indices.
 func (p *portion) pick(indices []int) portion {
 	of := portion{records: make([]record.Record, len(indices)), places: make([]int, len(indices))}
@@ -152,7 +155,25 @@ func (s *shard) sort(f *inflightBatch, p portion, partial *output.Partial) porti
 	if len(partial.Refused)+len(partial.Blocked)+len(partial.Retry) < len(p.records) {
 		s.sink.state.accepted(s, time.Now())
 	}
-	return p.pick(partial.Retry)
+	return p.pick(s.leaveWaiting(f, p, partial))
+}
+
+// leaveWaiting takes out of partial.Retry the records of feeds that wait already, and lets these wait on: a try is one
+// attempt. It returns what is left.
+func (s *shard) leaveWaiting(f *inflightBatch, p portion, partial *output.Partial) (left []int) {
+	at, end := 0, 0 // the range that the record is in, and where that ends
+	for _, i := range partial.Retry {
+		place := p.place(i)
+		for ; end <= place; at++ {
+			end += f.ranges[at].records
+		}
+		if !f.ranges[at-1].feed.isWaiting() {
+			left = append(left, i)
+			continue
+		}
+		s.leaveBusy(f, p.only(i), partial)
+	}
+	return left
 }
 
 // leaveBusy lets the streams of p wait.

@@ -215,6 +215,12 @@ func (f *Feed) wait(v *verdict, longest time.Duration, now time.Time) {
 	}
 }
 
+func (f *Feed) isWaiting() bool {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	return f.ledger.waiting != nil
+}
+
 // rememberAccepted notes which records of a range that will be read again need not be sent again.
 func (f *Feed) rememberAccepted(records []record.Record, verdicts []int32) {
 	f.ledger.mu.Lock()
