@@ -20,7 +20,7 @@ func TestMessages(t *testing.T) {
 		key, value string // of a label or a variable, beside the log a
 		words      []string
 	}{
-		{"aliyun.logs.a.format", "jsno", []string{`"jsno"`, "json, nginx", "did you mean json?"}},
+		{"aliyun.logs.a.format", "jsno", []string{`"jsno"`, "json, klog", "did you mean json?"}},
 		{"aliyun.logs.my.app", "/x", []string{"unknown key; the name of a log can't hold a dot"}},
 		{"aliyun_logs_a_formt", "json", []string{`"json"`, "did you mean aliyun_logs_a_format?"}},
 		{"aliyun_logs_a_format_timekey", "x", []string{"did you mean aliyun_logs_a_format_time_key?"}},

@@ -76,6 +76,8 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 		}
 	case "delimiter":
 		_, err = ParseDelimiter(value)
+	case "pair", "separator", "quote":
+		_, err = ParseSeparator(value)
 	case "keep_message", "lazy_quotes":
 		var keep bool
 		if keep, err = strconv.ParseBool(strings.ToLower(strings.TrimSpace(value))); err != nil {

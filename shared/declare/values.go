@@ -168,3 +168,11 @@ func quote(s string) string {
 func hasControl(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
 }
+
+// ParseSeparator reads a character that pairs are written with: like ParseDelimiter, but the quote is one, too.
+func ParseSeparator(s string) (byte, error) {
+	if strings.TrimSpace(s) == `"` {
+		return '"', nil
+	}
+	return ParseDelimiter(s)
+}

@@ -26,6 +26,12 @@ const (
 
 const nginxErrorLine = `2026/11/21 07:41:07 [error] 29#31: *4711 open() "/usr/share/nginx/html/x" failed (2: No such file or directory), client: 192.0.2.7, server: localhost, request: "GET /x HTTP/1.1", host: "shop.example", referrer: "http://a.example/"`
 
+const (
+	logfmtLine = `level=info caller=orders/store.go:117 msg="order stored" order=8317 customer=c-4711 items=3 took_ms=12.75 path=/api/v1/orders retry=false`
+	klogLine   = `I1121 07:41:07.123456       1 kubelet.go:2458] "SyncLoop (PLEG): event for pod" pod="kube-system/coredns-5d78c9869d-abcde" event={"ID":"x"}`
+	syslogLine = `<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog 230 ID47 [exampleSDID@32473 iut="3" eventSource="Application"] An application event log entry`
+)
+
 const regexpPattern = `^(?P<addr>\S+) - (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?P<request>[^"]*)" (?P<status>\d+) (?P<size>\d+)`
 
 // declared are the formats with a line for each.
@@ -39,6 +45,10 @@ var declared = map[string]struct {
 	"nginx-tail":   {declare.Declaration{Format: "nginx"}, nginxLine + ` "198.51.100.7, 10.0.0.1" 0.120 0.001, 0.119`},
 	"apache2":      {declare.Declaration{Format: "apache2"}, nginxLine},
 	"apache_error": {declare.Declaration{Format: "apache_error"}, errorLine},
+	"logfmt":       {declare.Declaration{Format: "logfmt"}, logfmtLine},
+	"kv":           {declare.Declaration{Format: "kv", FormatOptions: map[string]string{"pair": ";", "separator": ":"}}, `level:info;caller:"orders/store.go";order:8317;customer:c-4711;items:3;took_ms:12.75;path:/api/v1/orders`},
+	"klog":         {declare.Declaration{Format: "klog"}, klogLine},
+	"syslog":       {declare.Declaration{Format: "syslog"}, syslogLine},
 	"nginx_error":  {declare.Declaration{Format: "nginx_error"}, nginxErrorLine},
 	"log_format": {declare.Declaration{Format: "nginx", FormatOptions: map[string]string{
 		"log_format": `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`}}, nginxLine},

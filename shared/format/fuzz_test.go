@@ -160,6 +160,25 @@ func FuzzLogFormat(f *testing.F) {
 	})
 }
 
+func FuzzLogfmt(f *testing.F) {
+	f.Add([]byte(logfmtLine))
+	f.Add([]byte(`a=1 a=2 host=x word "quoted word" b="x\"y" =c d= e="open http://x?y=z app_host=1`))
+	fuzzLines(f, declare.Declaration{Format: "logfmt"}, func(*testing.T, []byte, *record.Record) {})
+}
+
+func FuzzKlog(f *testing.F) {
+	f.Add([]byte(klogLine))
+	f.Add([]byte(`E1121 07:41:07.123456 1 a.go:1] "x" level="y" level=z message=m words`))
+	fuzzLines(f, declare.Declaration{Format: "klog"}, func(*testing.T, []byte, *record.Record) {})
+}
+
+func FuzzSyslog(f *testing.F) {
+	f.Add([]byte(syslogLine))
+	f.Add([]byte("<34>Oct 11 22:14:15 mymachine su[230]: text"))
+	f.Add([]byte("2026-10-11T22:14:15Z h kernel: text"))
+	fuzzLines(f, declare.Declaration{Format: "syslog"}, func(*testing.T, []byte, *record.Record) {})
+}
+
 func FuzzCSV(f *testing.F) {
 	addGolden(f, "csv")
 	keys := []string{"a", "b", "c"}

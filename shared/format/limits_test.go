@@ -230,6 +230,6 @@ func FuzzDeclarations(f *testing.F) {
 
 // formatNames and formatOptions are what the dialect knows, for declarations that are made at random.
 var (
-	formatNames   = []string{"none", "json", "csv", "nginx", "apache2", "apache_error", "nginx_error", "regexp"}
-	formatOptions = []string{"keep_message", "log_format", "time_format", "time_key", "time_zone"}
+	formatNames   = []string{"none", "json", "csv", "nginx", "apache2", "apache_error", "nginx_error", "logfmt", "kv", "klog", "syslog", "regexp"}
+	formatOptions = []string{"keep_message", "log_format", "pair", "separator", "quote", "schema", "delimiter", "lazy_quotes", "time_format", "time_key", "time_zone"}
 )

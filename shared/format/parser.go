@@ -39,6 +39,12 @@ func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error
 		return newApacheError(d.FormatOptions, n.field)
 	case "nginx_error":
 		return newNginxError(d.FormatOptions, n.field)
+	case "logfmt", "kv":
+		return newKV(d.FormatOptions, n)
+	case "klog":
+		return newKlog(d.FormatOptions, n)
+	case "syslog":
+		return newSyslog(d.FormatOptions, n)
 	case "regexp":
 		return newRegexp(d.FormatOptions, n, len(d.Multiline) > 0, log)
 	}
@@ -126,6 +132,11 @@ func (m member) appendText(dst, text []byte) []byte {
 		return dst
 	}
 	return record.AppendBytes(append(dst, m...), text)
+}
+
+// appendWord appends the member with a word for its value that needs no escapes.
+func (m member) appendWord(dst []byte, word string) []byte {
+	return append(append(append(append(dst, m...), '"'), word...), '"')
 }
 
 // appendNumber appends the member with digits for its value, which may hold a point. As a text, where there are more than
