@@ -93,6 +93,7 @@ func (d *Dialect) Read(in Input) Set {
 		r.addDefault(in.DefaultTarget, defaults)
 	}
 	r.metadata(in.Labels)
+	r.hintLoong(in.Env)
 	r.set.Errors, r.set.Warnings = bounded(inOrder(r.set.Errors)), bounded(inOrder(r.set.Warnings))
 	return r.set
 }

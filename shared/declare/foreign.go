@@ -16,6 +16,22 @@ func (r *reader) nameless(e entry) {
 	r.warning(e.key, "is a setting of SLS for the whole container, which has no counterpart here; it is ignored")
 }
 
+// loong begins the variables of LoongCollector, the successor of SLS' agent. They are read where PILOT_LOG_PREFIX names it.
+const loong = "loong"
+
+// hintLoong says once that a container declares logs in LoongCollector's variables, which nothing reads.
+func (r *reader) hintLoong(env []string) {
+	if slices.ContainsFunc(r.d.prefixes, func(p prefix) bool { return p.name == loong }) {
+		return
+	}
+	for _, variable := range env {
+		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, loong+"_logs_") {
+			r.warning(key, "is not read; to read LoongCollector's variables, add "+loong+" to PILOT_LOG_PREFIX")
+			return
+		}
+	}
+}
+
 // translate replaces the entries in SLS' words and those of log-pilot's forks by ours, and warns about those that have no
 // counterpart. A key in our words counts more than one in theirs.
 func (dr *draft) translate() {
@@ -32,7 +48,7 @@ func (dr *draft) translate() {
 		case "project", "shard", "ttl":
 			dr.warn(e, "is ignored: it is a setting of SLS; the project and its stores are set up for the whole output")
 		case "product":
-			dr.warn(e, "is ignored: declare the format of the log instead, such as format=nginx or format=regexp")
+			dr.warn(e, "is ignored: declare the format of the log instead, such as format=nginx")
 		case "detail":
 			add = append(add, dr.translateDetail(e)...)
 		default:
