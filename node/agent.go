@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// retryTime is after how long it is looked again for what could not be seen: a volume may be mounted late.
+	// retryTime is after how long a container is evaluated again of which a volume could not be opened: it may be mounted late.
 	retryTime = 10 * time.Second
 	// answerTime is how long a container whose logs are there waits for somebody who knows its declarations.
 	answerTime = 2 * time.Second
@@ -50,7 +50,7 @@ type agent struct {
 	now      func() time.Time
 	tailer   tailer
 	routes   routes
-	looks    looks
+	prober   prober
 	// shows says that what is declared is shown to people: values of variables are left out of it then.
 	shows bool
 
@@ -96,7 +96,7 @@ func (a *agent) Found(c containers.Container) {
 	a.subjectOf[r] = key
 	a.changed = true
 	delete(a.recalled, r)
-	a.judge(s)
+	a.evaluate(s)
 }
 
 // Removed implements containers.Sink.
@@ -122,7 +122,7 @@ func (a *agent) drop(r report, key string) {
 		s.reports[formerly] = was
 	}
 	if s.reported() {
-		a.judge(s)
+		a.evaluate(s)
 		return
 	}
 	for id := range s.put {
@@ -169,14 +169,14 @@ func (a *agent) setRules(rules []*declare.Rule, problems []declare.Problem) {
 	for _, p := range problems {
 		a.log.Error("rules", "key", p.Key, "problem", p.Message)
 	}
-	a.judgeHost()
+	a.evaluateHost()
 	for _, s := range a.subjects {
-		a.judge(s)
+		a.evaluate(s)
 	}
 }
 
-// judgeHost follows the files of the machine that rules ask for.
-func (a *agent) judgeHost() {
+// evaluateHost follows the files of the machine that rules ask for.
+func (a *agent) evaluateHost() {
 	now := map[string]put{}
 	for _, r := range a.rules {
 		if !r.Host {
@@ -190,8 +190,8 @@ func (a *agent) judgeHost() {
 	a.hostRules = now
 }
 
-// watch looks, until ctx ends, after containers about which nobody has answered, and those of which something could not be
-// seen, and remembers those that are known in the file at path.
+// watch evaluates, until ctx ends, containers about which nobody has answered in time and those with a volume that could not
+// be opened. It stores the known containers in the file at path.
 func (a *agent) watch(ctx context.Context, path string) {
 	every := time.NewTicker(answerTime / 4)
 	defer every.Stop()
@@ -204,8 +204,8 @@ func (a *agent) watch(ctx context.Context, path string) {
 		a.mu.Lock()
 		a.turned = a.now()
 		for _, s := range a.subjects {
-			if !s.judged || !s.retry.IsZero() && a.now().After(s.retry) {
-				a.judge(s)
+			if !s.evaluated || !s.retry.IsZero() && a.now().After(s.retry) {
+				a.evaluate(s)
 			}
 		}
 		a.mu.Unlock()
@@ -213,13 +213,13 @@ func (a *agent) watch(ctx context.Context, path string) {
 	}
 }
 
-// judge decides what is collected of a subject, and tells the tailer what is new about that.
-func (a *agent) judge(s *subject) {
+// evaluate decides what is collected of a subject, and tells the tailer what is new about that.
+func (a *agent) evaluate(s *subject) {
 	v := s.view()
-	if !v.Detailed && !s.judged && a.now().Sub(s.since) < answerTime {
+	if !v.Detailed && !s.evaluated && a.now().Sub(s.since) < answerTime {
 		return
 	}
-	s.judged = true
+	s.evaluated = true
 	before := s.problems
 	s.problems, s.warnings, s.retry = nil, nil, time.Time{}
 	if s.left = v.leftOut(a.self); s.left != "" {

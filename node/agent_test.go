@@ -408,7 +408,7 @@ func TestWhatAContainerDeclaredIsKnownUntilItsOutputIsGone(t *testing.T) {
 	a.Removed("podlogs", "shop_web-0_uid/app")
 	require.Equal(t, []string{"end log/uid/app"}, f.take())
 
-	// One that declares something else in its next life is judged by that.
+	// One that declares something else in its next life is evaluated by that.
 	a.Found(listed())
 	a.Found(pod())
 	f.take()
@@ -432,22 +432,22 @@ func TestAVolumeThatComesLate(t *testing.T) {
 	require.NotEmpty(t, s.problems)
 	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "volumes/logs"), 0o755))
 	require.True(t, s.retry.After(*now))
-	a.judge(s)
+	a.evaluate(s)
 	require.Equal(t, []string{"put files/docker/web"}, f.take())
 	require.Empty(t, s.problems)
 	require.True(t, s.retry.IsZero())
 }
 
 func TestALookThatIsNotAnswered(t *testing.T) {
-	var l looks
+	var l prober
 	dir := t.TempDir()
-	_, isDir, err := l.dir(host{}, dir)
+	_, isDir, err := l.directory(host{}, dir)
 	require.NoError(t, err)
 	require.True(t, isDir)
 	l.waiting = map[string]bool{dir: true}
-	_, _, err = l.dir(host{}, dir)
+	_, _, err = l.directory(host{}, dir)
 	require.ErrorIs(t, err, errSilent)
-	_, _, err = l.dir(host{}, filepath.Join(dir, "missing"))
+	_, _, err = l.directory(host{}, filepath.Join(dir, "missing"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 

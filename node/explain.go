@@ -46,7 +46,7 @@ func (c *explainCommand) Run(k *kong.Context) error {
 	if err := command.Load(config.Environ(), &s.Common, &s.Node); err != nil {
 		return err
 	}
-	a, err := look(&s)
+	a, err := evaluateAll(&s)
 	if err != nil {
 		return err
 	}
@@ -60,8 +60,8 @@ func (c *explainCommand) Run(k *kong.Context) error {
 	return printExplained(k.Stdout, all, c.JSON)
 }
 
-// look finds the containers that there are now, and judges them without collecting anything.
-func look(s *processSettings) (*agent, error) {
+// evaluateAll finds the containers of this machine and evaluates them. It collects nothing.
+func evaluateAll(s *processSettings) (*agent, error) {
 	h, err := findHost(s.HostRoot)
 	if err != nil {
 		return nil, command.WithCode(err, command.ExitUsage)

@@ -44,7 +44,7 @@ func (h host) see(path string) string {
 		return plain
 	}
 	defer unix.Close(root)
-	// What does not exist yet is looked for in the part of the path that does; where that ends in a link, behind it.
+	// Where the path does not exist yet, its existing part is resolved, and a link at the end of that is followed.
 	dir, rest := filepath.Clean("/"+path), ""
 	for range maxLinks {
 		fd, err := openIn(root, dir, 0)

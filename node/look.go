@@ -9,19 +9,20 @@ import (
 	"time"
 )
 
-// lookTime bounds how long a look at a volume may take: a network file system whose server is gone never answers.
-const lookTime = 200 * time.Millisecond
+// probeTimeout bounds how long a volume is waited for: a network file system whose server is gone never answers.
+const probeTimeout = 200 * time.Millisecond
 
 var errSilent = errors.New("its file system does not answer")
 
-// looks looks at paths that may never answer. Of each path at most one look waits. Its zero value is ready to use.
-type looks struct {
+// prober asks about paths whose file system may never answer. At most one question about each path is open. Its zero value
+// is ready to use.
+type prober struct {
 	mu      sync.Mutex
 	waiting map[string]bool
 }
 
-// dir reports where a path of the host is seen, and whether it is a directory.
-func (l *looks) dir(h host, path string) (seen string, isDir bool, err error) {
+// directory reports where a path of the host is seen, and whether it is a directory.
+func (l *prober) directory(h host, path string) (seen string, isDir bool, err error) {
 	type answer struct {
 		seen  string
 		isDir bool
@@ -44,7 +45,7 @@ func (l *looks) dir(h host, path string) (seen string, isDir bool, err error) {
 		defer l.mu.Unlock()
 		delete(l.waiting, path)
 	}()
-	timeout := time.NewTimer(lookTime)
+	timeout := time.NewTimer(probeTimeout)
 	defer timeout.Stop()
 	select {
 	case a := <-answers:

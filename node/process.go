@@ -47,8 +47,8 @@ func (s *subject) leave() {
 	}
 }
 
-// openProcess opens first and looks then: between a look and an opening, the process could have ended and another one have
-// got its number.
+// openProcess opens the root before it checks the process: between a check and an opening, the process could end and its
+// number be given to another one.
 func openProcess(h host, v *view) *process {
 	if v.Files.Process <= 0 || !v.Running {
 		return nil

@@ -27,7 +27,7 @@ type put struct {
 	route  *route
 	// version changes with anything that the tailer has to be told.
 	version string
-	// way says, for explain, where the files are looked for.
+	// way tells explain where the files are.
 	way string
 }
 
@@ -109,7 +109,7 @@ func (a *agent) hostFiles(rule string, of []declare.Declaration) put {
 	return p
 }
 
-// seal makes the version of all that the tailer is told. place stands for the root.
+// seal makes the version of all that the tailer is told. place represents the root.
 func (p *put) seal(place string) {
 	h := fnv.New64a()
 	for _, s := range p.origin.Selections {
@@ -156,7 +156,7 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 		if !concerns(of, at) {
 			continue
 		}
-		dir, isDir, err := a.looks.dir(a.host, source)
+		dir, isDir, err := a.prober.directory(a.host, source)
 		switch {
 		case err != nil:
 			s.retry = a.now().Add(retryTime)

@@ -104,7 +104,7 @@ func compareText(a, b string) int {
 
 type healthzCommand struct{}
 
-// Run asks the running agent. It fails where a loop of the agent's own stands still, and where nobody answers.
+// Run asks the running agent. It fails if one of the agent's own loops is stalled, and if nobody answers.
 func (*healthzCommand) Run(k *kong.Context) error {
 	var at config.Status
 	if err := command.Load(config.Environ(), &at); err != nil {

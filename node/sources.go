@@ -26,8 +26,8 @@ var criSockets = []string{
 	"/run/crio/crio.sock", "/run/cri-dockerd.sock", "/run/containerd/containerd.sock",
 }
 
-// lookEvery is how often it is looked whether a runtime that was not there at the start is.
-const lookEvery = 5 * time.Second
+// findEvery is how often a runtime that was missing at the start is searched for.
+const findEvery = 5 * time.Second
 
 // source is an inventory that may be there or not.
 type source struct {
@@ -38,7 +38,7 @@ type source struct {
 	open  func(at string) (containers.Inventory, error)
 }
 
-// sources are the inventories that containers are looked for in.
+// sources are the inventories that may know containers of this machine.
 type sources struct {
 	host host
 	log  *slog.Logger
@@ -90,7 +90,7 @@ func newSources(s config.Node, h host, environ map[string]string, log *slog.Logg
 	return f, nil
 }
 
-// names are those of the inventories that are looked for.
+// names are those of the inventories that this process asks, or will.
 func (f *sources) names() (names []string) {
 	for _, s := range f.all {
 		names = append(names, s.name)
@@ -98,7 +98,7 @@ func (f *sources) names() (names []string) {
 	return names
 }
 
-// find returns where a source is: as it stands, because a socket may be mounted alone, or below the host's root.
+// find returns where a source is: at its own path, because a socket may be mounted alone, or below the host's root.
 func (f *sources) find(s *source) (at string, ok bool) {
 	if len(s.at) == 0 {
 		return "", true
@@ -123,7 +123,7 @@ func (f *sources) follow(ctx context.Context, sink containers.Sink) {
 }
 
 func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink) {
-	every := time.NewTicker(lookEvery)
+	every := time.NewTicker(findEvery)
 	defer every.Stop()
 	for said := false; ; {
 		at, ok := f.find(s)
@@ -195,7 +195,7 @@ func (f *sources) adds(name string) bool {
 	return false
 }
 
-// tried is what was looked for where nothing was found; empty where something was.
+// tried names the paths that were searched, if nothing was found at any of them.
 func (f *sources) tried() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -21,18 +21,18 @@ type subject struct {
 	reports map[report]containers.Container
 	put     map[string]put // what is being tailed of it, by the origin's ID
 	// problems are those of its declarations, left why nothing of it is collected.
-	problems []declare.Problem
-	warnings []declare.Problem
-	left     string
-	judged   bool
-	retry    time.Time // when to judge again; zero for when something changes
-	process  *process
+	problems  []declare.Problem
+	warnings  []declare.Problem
+	left      string
+	evaluated bool
+	retry     time.Time // when to evaluate again; zero for when something changes
+	process   *process
 }
 
 // report is who told of a container.
 type report struct{ inventory, id string }
 
-// formerly stands in a subject's reports for the last one that told of declarations, where only others are left.
+// formerly is the key of the last report with declarations, which is kept while only reports without them are left.
 var formerly = report{inventory: "formerly"}
 
 // reported says that somebody reports the subject now.

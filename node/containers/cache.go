@@ -43,7 +43,7 @@ func (c *Cache) Put(now Container) Container {
 }
 
 // Refresh returns the containers that were listed, by whether they run, and forgets all others. inspect, which is called
-// from several goroutines, Puts what it learns; where it fails, what was remembered of the container stands.
+// from several goroutines, Puts what it learns; if it fails, the remembered container is returned.
 func (c *Cache) Refresh(ctx context.Context, listed map[string]bool, inspect func(context.Context, string) (Container, error)) []Container {
 	var work sync.WaitGroup
 	var mu sync.Mutex

@@ -16,7 +16,7 @@ import (
 // nobody would ever find out.
 const listEvery = 30 * time.Second
 
-// maxWaiting bounds how many changes wait to be looked at. When there are more, everything is listed.
+// maxWaiting bounds how many changes wait to be inspected. The source of changes waits while there are more.
 const maxWaiting = 1024
 
 // Sink is told what an inventory finds. Its methods are called by one goroutine for each inventory.

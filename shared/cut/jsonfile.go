@@ -131,7 +131,7 @@ func cutNewline(text []byte) (line []byte, partial bool) {
 	return text[: n-2 : n-2], false
 }
 
-// jsonString returns what stands between the quotes of the string at the beginning of p, still escaped, and what follows.
+// jsonString returns what is between the quotes of the string at the beginning of p, still escaped, and what follows.
 func jsonString(p []byte) (text, rest []byte, ok bool) {
 	if len(p) == 0 || p[0] != '"' {
 		return nil, nil, false

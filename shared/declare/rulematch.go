@@ -84,7 +84,7 @@ func (c *condition) matches(value string) bool {
 	return len(c.any) == 0
 }
 
-// words are those of match, with whether a key stands below them.
+// words are the keys of match. Those that are true hold a mapping of names to patterns.
 var words = map[string]bool{"namespace": false, "pod": false, "container": false, "image": false, "runtime": false,
 	"label": true, "annotation": true, "env": true}
 

@@ -17,7 +17,7 @@ import (
 )
 
 // A unary call of gRPC is a POST over HTTP/2: its body is a byte that says "not compressed", a length, and a message; so is
-// the answer's, and the status stands in the trailers (grpc/doc/PROTOCOL-HTTP2.md). Go speaks HTTP/2 without TLS since
+// the answer's, and the status is in the trailers (grpc/doc/PROTOCOL-HTTP2.md). Go speaks HTTP/2 without TLS since
 // 1.24. The gRPC library would add 4 to 6 MB to the binary for three such calls.
 
 // maxAnswer bounds an answer, as the kubelet does (pkg/kubelet/cri/remote, maxMsgSize).
@@ -73,7 +73,7 @@ func (c *client) call(ctx context.Context, method string, request []byte) ([]byt
 	return nil, fmt.Errorf("the runtime at %s refuses %s: %s (gRPC status %q)", c.socket, method, message, code)
 }
 
-// post returns the answer's message and the headers that its status stands in.
+// post returns the answer's message and the headers with its status.
 func (c *client) post(ctx context.Context, method string, request []byte) ([]byte, http.Header, error) {
 	body := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(request))), request...)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/runtime.v1.RuntimeService/"+method, bytes.NewReader(body))
@@ -90,7 +90,7 @@ func (c *client) post(ctx context.Context, method string, request []byte) ([]byt
 	if kind := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "application/grpc") {
 		return nil, nil, fmt.Errorf("it answers %s of type %q: it is no gRPC server", response.Status, kind)
 	}
-	if response.Header.Get("Grpc-Status") != "" { // without a message, the status stands in front
+	if response.Header.Get("Grpc-Status") != "" { // without a message, the status is in the headers
 		return nil, response.Header, nil
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, prefix+maxAnswer+1))

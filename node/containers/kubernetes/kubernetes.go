@@ -171,7 +171,7 @@ type event struct {
 	Object json.RawMessage
 }
 
-// follow watches from a version until the server ends the watch, and returns the version to go on from.
+// follow watches from a version until the server ends the watch, and returns the version to resume from.
 func (i *Inventory) follow(ctx context.Context, version string, changed func(id string)) (string, error) {
 	seconds := watchSeconds + rand.IntN(watchSeconds)
 	body, err := i.api.open(ctx, i.query("&watch=1&allowWatchBookmarks=true&resourceVersion="+url.QueryEscape(version)+
@@ -199,7 +199,7 @@ func (i *Inventory) follow(ctx context.Context, version string, changed func(id 
 	}
 }
 
-// apply takes over an event and returns the version that it stands for.
+// apply takes over an event and returns the version that it leads to.
 func (i *Inventory) apply(e event, version string, changed func(id string)) (string, error) {
 	if e.Type == "ERROR" {
 		var status struct {

@@ -22,7 +22,7 @@ const Name = "podlogs"
 // pollEvery is how often the directory is read to find changes.
 const pollEvery = time.Second
 
-// maxPods bounds how many directories are looked into.
+// maxPods bounds how many directories are read.
 const maxPods = 10_000
 
 // Inventory is that of one directory.
@@ -128,7 +128,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	return containers.Container{}, containers.ErrGone
 }
 
-// Watch implements containers.Inventory: a list costs so little that every look is one.
+// Watch implements containers.Inventory: a list costs so little that it is made each time.
 func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	every := time.NewTicker(pollEvery)
 	defer every.Stop()
