@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
@@ -24,9 +26,13 @@ func fileWritersOf(sinks map[string]pipeline.Sink) (all []fileWriter) {
 	return all
 }
 
-// Owns reports whether this process writes the file at path, a path of this host: an output does, or it is part of the
-// state. Such a file must not be collected, for what is read of it would be written to it again.
+// Owns reports whether this process writes the file at path, a path of this host: an output does, it is part of the state,
+// or it is our own log, standard output and standard error being redirected to it. Such a file must not be collected, for
+// what is read of it would be written to it again.
 func (d *Delivery) Owns(path string, dev, ino uint64) bool {
+	if isOpenAs(1, dev, ino) || isOpenAs(2, dev, ino) {
+		return true
+	}
 	if path != "" {
 		dead := d.options.Batching.DeadLetter
 		if strings.HasPrefix(path, filepath.Clean(d.StateDir)+"/") || dead != "" && (path == dead || path == dead+".1") {
@@ -39,4 +45,10 @@ func (d *Delivery) Owns(path string, dev, ino uint64) bool {
 		}
 	}
 	return false
+}
+
+// isOpenAs reports whether the descriptor fd is of the file with that device and inode.
+func isOpenAs(fd int, dev, ino uint64) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Dev == dev && st.Ino == ino && ino != 0
 }
