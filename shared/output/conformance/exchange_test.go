@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type exchange struct {
 	read func(in *bufio.Reader) (all []entry, state any, err error)
 	// taken and failed are the answers; an empty one closes the connection.
 	taken, failed func(state any) []byte
+	// forbidden is the answer to what goes to a destination that takes nothing; nil closes the connection.
+	forbidden func(state any) []byte
 	// overload is the answer of a server that has too much to do; nil where the protocol has none.
 	overload func(state any) []byte
 }
@@ -89,6 +92,10 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 		return reply(c, x.overload(state))
 	case unauthorized:
 		return false
+	case forbidden:
+		if slices.ContainsFunc(all, isEvil) {
+			return x.forbidden != nil && reply(c, x.forbidden(state))
+		}
 	case forgetful:
 		s.commit(all)
 		reset(c)

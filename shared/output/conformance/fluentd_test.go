@@ -79,7 +79,7 @@ func forwardMessage(in *bufio.Reader) (all []entry, state any, err error) {
 		return nil, nil, err
 	}
 	m, _ := v.([]any)
-	if len(m) != 3 || m[0] != "web" {
+	if len(m) != 3 || m[0] != "web" && m[0] != "evil" {
 		return nil, nil, fmt.Errorf("message %.100v", v)
 	}
 	options := m[2].(map[string]any)

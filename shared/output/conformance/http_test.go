@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,10 @@ type dialect struct {
 	success func(n int) (status int, kind string, body []byte)
 	// items answers a request with a verdict on each record.
 	items func(statuses []int) (kind string, body []byte)
+	// forbid answers a request with records for a destination that takes none; nil is 403. partly says that the others of
+	// the request are taken.
+	forbid func(all []entry) (status int, kind string, body []byte)
+	partly bool
 	// anonymous says that the protocol has no credentials.
 	anonymous bool
 	// strict says that the protocol's answers have a form, so that a page of a proxy's is no success.
@@ -113,6 +118,18 @@ func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
 		if len(entries) > few {
 			return answer(c, 413, "text/plain", []byte("too much"))
 		}
+	case forbidden:
+		if !slices.ContainsFunc(entries, isEvil) {
+			break
+		}
+		if d.partly {
+			s.commit(slices.DeleteFunc(slices.Clone(entries), isEvil))
+		}
+		if d.forbid == nil {
+			return answer(c, 403, "text/plain", []byte("not for you"))
+		}
+		status, kind, body := d.forbid(entries)
+		return answer(c, status, kind, body)
 	case half:
 		kind, body := d.items(s.verdicts(entries))
 		return answer(c, 200, kind, body)
@@ -203,6 +220,18 @@ var elasticsearch = protocol{
 		},
 		success: func(n int) (int, string, []byte) {
 			return 200, "application/json", []byte(`{"errors":false,"items":[` + strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, n), ",") + `]}`)
+		},
+		partly: true,
+		forbid: func(all []entry) (int, string, []byte) {
+			var items []string
+			for _, e := range all {
+				if isEvil(e) {
+					items = append(items, `{"create":{"status":403,"error":{"type":"security_exception","reason":"action is unauthorized"}}}`)
+				} else {
+					items = append(items, `{"create":{"status":201}}`)
+				}
+			}
+			return 200, "application/json", []byte(`{"errors":true,"items":[` + strings.Join(items, ",") + `]}`)
 		},
 		items: func(statuses []int) (string, []byte) {
 			var items []string
@@ -324,7 +353,7 @@ var sls = protocol{
 	},
 	start: (&dialect{
 		entries: func(r *http.Request, body []byte) (all []entry, err error) {
-			if r.URL.Path != "/logstores/web/shards/lb" || !strings.HasPrefix(r.Host, "p.127.0.0.1:") {
+			if r.URL.Path != "/logstores/web/shards/lb" && r.URL.Path != "/logstores/evil/shards/lb" || !strings.HasPrefix(r.Host, "p.127.0.0.1:") {
 				return nil, fmt.Errorf("%s %s", r.Host, r.URL.Path)
 			}
 			for _, log := range message(body)[1] {
@@ -342,6 +371,9 @@ var sls = protocol{
 			return all, nil
 		},
 		success: func(int) (int, string, []byte) { return 200, "text/plain", nil },
+		forbid: func([]entry) (int, string, []byte) {
+			return 404, "application/json", []byte(`{"errorCode":"LogStoreNotExist","errorMessage":"logstore evil does not exist"}`)
+		},
 	}).serve,
 }
 
@@ -390,6 +422,10 @@ var loki = protocol{
 	},
 	start: (&dialect{
 		entries: lokiEntries,
+		partly:  true,
+		forbid: func([]entry) (int, string, []byte) {
+			return 429, "text/plain", []byte(`Maximum active stream limit exceeded when trying to create stream {host="node-1", target="evil"}, reduce the number of active streams`)
+		},
 		success: func(int) (int, string, []byte) { return 204, "text/plain", nil },
 	}).serve,
 }
@@ -403,7 +439,7 @@ func lokiEntries(r *http.Request, body []byte) (all []entry, err error) {
 		return nil, err
 	}
 	for _, stream := range message(raw)[1] {
-		if labels := string(message(stream)[1][0]); labels != `{target="web", host="node-1"}` {
+		if labels := string(message(stream)[1][0]); labels != `{target="web", host="node-1"}` && labels != `{target="evil", host="node-1"}` {
 			return nil, fmt.Errorf("labels %s", labels)
 		}
 		for _, e := range message(stream)[2] {

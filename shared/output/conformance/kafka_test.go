@@ -29,7 +29,7 @@ var kafka = protocol{
 		return environ
 	},
 	start: func(s *server) {
-		b := &broker{server: s, logs: map[int32]*log{}}
+		b := &broker{server: s, logs: map[string]*log{}}
 		s.handle = b.serve
 	},
 }
@@ -40,13 +40,15 @@ const (
 
 	corrupt, tooLargeCode, notEnoughReplicas, quotaExceeded, outOfOrder, storage, saslFailed, unsupported = 2, 10, 19, 89, 45, 56, 58, 35
 
+	topicForbidden = 29
+
 	partitions = 4
 )
 
 // broker is a broker of one node: as much of it as a producer sees, with the sequence checks of a real one.
 type broker struct {
 	*server
-	logs      map[int32]*log
+	logs      map[string]*log
 	producers int64
 }
 
@@ -232,12 +234,17 @@ func (b *broker) produce(body []byte, w *wire, how behaviour) []byte {
 	topics := w.i32()
 	body = put32(body, int(topics))
 	for range topics {
-		body = putText(body, w.text())
+		topic := w.text()
+		body = putText(body, topic)
 		count := w.i32()
 		body = put32(body, int(count))
 		for range count {
 			partition := w.i32()
-			code := b.append(partition, &wire{p: w.take(int(w.i32()))}, how)
+			records := &wire{p: w.take(int(w.i32()))}
+			code := topicForbidden
+			if how != forbidden || topic != "evil" {
+				code = b.append(topic, partition, records, how)
+			}
 			body = put64(put64(put64(put16(put32(body, int(partition)), code), 0), -1), 0)
 		}
 	}
@@ -252,7 +259,7 @@ func (b *broker) produce(body []byte, w *wire, how behaviour) []byte {
 }
 
 // append checks a record batch as a broker does and stores it. It returns the code of an error.
-func (b *broker) append(partition int32, w *wire, how behaviour) int {
+func (b *broker) append(topic string, partition int32, w *wire, how behaviour) int {
 	_, size := w.i64(), w.i32()
 	if int(size) != len(w.p) {
 		b.t.Errorf("a batch of %d bytes says %d", len(w.p), size)
@@ -289,13 +296,14 @@ func (b *broker) append(partition int32, w *wire, how behaviour) int {
 	case how == mute, how == garbage, how == trickling:
 		return 0 // nobody will hear of it
 	}
-	l := b.logs[partition]
+	key := topic + "/" + strconv.Itoa(int(partition))
+	l := b.logs[key]
 	if l == nil || l.producer != producer {
 		if first != 0 {
 			return outOfOrder
 		}
 		l = &log{producer: producer}
-		b.logs[partition] = l
+		b.logs[key] = l
 	}
 	for _, known := range l.batches {
 		if known == (sequences{first, first + last}) {

@@ -39,7 +39,7 @@ var redis = protocol{
 		},
 		read: func(in *bufio.Reader) (all []entry, state any, err error) {
 			words, err := redisCommand(in)
-			if err != nil || len(words) < 3 || words[0] != "RPUSH" || words[1] != "web" {
+			if err != nil || len(words) < 3 || words[0] != "RPUSH" || words[1] != "web" && words[1] != "evil" {
 				return nil, nil, fmt.Errorf("%w %.3q", err, words)
 			}
 			for _, w := range words[2:] {
@@ -51,8 +51,11 @@ var redis = protocol{
 			}
 			return all, nil, nil
 		},
-		taken:    func(any) []byte { return []byte(":17\r\n") },
-		failed:   func(any) []byte { return []byte("-MISCONF Redis is configured to save RDB snapshots\r\n") },
+		taken:  func(any) []byte { return []byte(":17\r\n") },
+		failed: func(any) []byte { return []byte("-MISCONF Redis is configured to save RDB snapshots\r\n") },
+		forbidden: func(any) []byte {
+			return []byte("-NOPERM this user has no permissions to access one of the keys used as arguments\r\n")
+		},
 		overload: func(any) []byte { return []byte("-OOM command not allowed when used memory > 'maxmemory'.\r\n") },
 	}).serve,
 }

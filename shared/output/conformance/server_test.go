@@ -45,6 +45,7 @@ const (
 	proxyPage    behaviour = "400 with a page of a proxy"
 	redirecting  behaviour = "302"
 	zipping      behaviour = "compresses answers unasked"
+	forbidden    behaviour = "takes nothing for one destination" // see forbidden_test.go
 )
 
 var behaviours = []behaviour{

@@ -20,6 +20,7 @@ const width = 100
 // lines is a stream of numbered lines that takes no memory, however long it is.
 type lines struct {
 	key   string
+	evil  bool         // it goes to another destination than the others
 	count atomic.Int64 // how many lines there are
 	ended atomic.Bool
 }
@@ -48,7 +49,11 @@ func (l *lines) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 func (l *lines) source() *record.Source {
-	return record.NewSource(l.key, "access", "stdout", "web", []record.Tag{{Key: "team", Value: "blue"}},
+	target := "web"
+	if l.evil {
+		target = "evil"
+	}
+	return record.NewSource(l.key, "access", "stdout", target, []record.Tag{{Key: "team", Value: "blue"}},
 		[]record.Tag{{Key: "docker_container", Value: l.key}, {Key: "host", Value: "node-1"}})
 }
 
