@@ -13,7 +13,7 @@ import (
 
 // exchange is a protocol over TCP in which a client says something that holds records, and is answered.
 type exchange struct {
-	// hello treats what comes first on a connection; nil where nothing does. It reports whether the connection goes on.
+	// hello treats what comes first on a connection; nil where nothing does. It reports whether the connection continues.
 	// allowed says whether the client's credentials are accepted.
 	hello func(c net.Conn, in *bufio.Reader, allowed bool) bool
 	// read reads what holds records. state is handed to the answers.
@@ -47,7 +47,7 @@ func (x *exchange) serve(s *server) {
 	}
 }
 
-// one treats one message, and reports whether the connection goes on.
+// one treats one message, and reports whether the connection continues.
 func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 	if _, err := in.Peek(1); err != nil {
 		return false

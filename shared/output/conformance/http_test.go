@@ -65,7 +65,7 @@ func (d *dialect) serve(s *server) {
 	}
 }
 
-// post treats a request with records as s behaves now, and reports whether the connection goes on.
+// post treats a request with records as s behaves now, and reports whether the connection continues.
 func (d *dialect) post(s *server, c net.Conn, r *http.Request) bool {
 	how, changed := s.now()
 	if how == resetting {

@@ -47,7 +47,7 @@ func open(c Config, w io.Writer) *Output {
 }
 
 // Write writes b in one call, so that lines of different batches never mix. A reader that does not read holds it up; if
-// ctx ends before, the write goes on by itself, and the batch, sent again, appears twice.
+// ctx ends before, the write continues by itself, and the batch, sent again, appears twice.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	select {
 	case <-o.turn:

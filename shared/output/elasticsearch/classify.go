@@ -43,7 +43,7 @@ var kinds = map[string]class{
 	"process_cluster_event_timeout_exception": busy,
 }
 
-// mendable are the words of errors that have a general type, illegal_argument_exception mostly, and are about the index.
+// mendable are the words of errors that have a general type, usually illegal_argument_exception, and are about the index.
 var mendable = []string{
 	"no write index is defined for alias", "has more than one index associated with it", "has more than one indices associated with it",
 	"pipeline with id", // … does not exist

@@ -127,9 +127,5 @@ func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	tls, err := c.Open("ELASTICSEARCH_")
-	if err != nil {
-		return nil, err
-	}
-	return web.NewClient(web.Options{TLS: tls, Login: login, Codec: c.Compression, Timeout: c.Timeout}), nil
+	return c.NewClient("ELASTICSEARCH_", web.Options{Login: login, Codec: c.Compression, Timeout: c.Timeout})
 }

@@ -20,7 +20,7 @@ func (x *indexer) index(r *record.Record) string {
 	if r.Source == x.source && period == x.period {
 		return x.name
 	}
-	// Other sources mostly have the same target, and a name that is equal is worth keeping: it is compared often.
+	// Other sources usually have the same target, and a name that is equal is worth keeping: it is compared often.
 	if name := x.pattern.name(r.Source, r.Time); name != x.name {
 		x.name = name
 	}
@@ -43,7 +43,7 @@ func common(p *pattern, b *record.Batch) string {
 // action is about how long the line is that precedes each record.
 const action = len(`{"create":{"_index":"index-2006.01.02","_id":"0123456789abcdef.01234567"}}` + "\n\n")
 
-// encode writes b as the body of a bulk request. An index that all records share stands in the URL and not here.
+// encode writes b as the body of a bulk request. An index that all records share is in the URL and not here.
 // typed says that the server wants a type beside the index, as it was before version 7.
 func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
 	var (

@@ -14,7 +14,7 @@ import (
 // pattern is ELASTICSEARCH_INDEX taken apart.
 type pattern struct {
 	parts []part
-	// every is how long a name stands: the finest unit of its dates, 0 where there is none. All of them divide the time
+	// every is how long a name is valid: the finest unit of its dates, 0 where there is none. All of them divide the time
 	// since 1970 into equal pieces, but months and years, for which a day is fine enough.
 	every int64
 }

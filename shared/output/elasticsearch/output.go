@@ -197,7 +197,7 @@ func (o *Output) failed(ctx context.Context, node *web.Node) {
 }
 
 // reject is the verdict on the whole request. Only Elasticsearch's own 400 means that it does not like what is in it; a
-// proxy's says nothing of the records. What is wrong with the index that stands in the URL concerns its records alone.
+// proxy's says nothing of the records. What is wrong with the index in the URL concerns its records alone.
 func (o *Output) reject(node *web.Node, r *web.Response, index string) error {
 	if r.Status >= 500 || r.Status == http.StatusTooManyRequests {
 		o.nodes.Failed(node, now())

@@ -17,7 +17,7 @@ import (
 // maxAnswer bounds what is read of an answer: some 30,000 items, each with a long reason.
 const maxAnswer = 128 << 20
 
-// item is the verdict on one record: what stands under "create".
+// item is the verdict on one record: the value of "create".
 type item struct {
 	Status int             `json:"status"`
 	Error  json.RawMessage `json:"error"`

@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxName is the longest part that a placeholder becomes. Linux takes names of 255 bytes; this leaves room for what
-// stands around it and for what rotation appends.
+// maxName is the longest part that a placeholder becomes. Linux takes names of 255 bytes; this leaves room for the
+// text around it and for what rotation appends.
 const maxName = 128
 
 // pattern is FILE_NAME taken apart.

@@ -50,7 +50,7 @@ func newEncoder(c *Config) *encoder {
 	return &encoder{subSecond: c.SubSecond, ack: c.Ack, gzip: c.Compression == "gzip", sources: make(map[*record.Source]*shared)}
 }
 
-// appendEntry appends r as an entry: the members of its JSON but the time, which stands before them.
+// appendEntry appends r as an entry: the members of its JSON except the time, which precedes them.
 func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 	dst = append(dst, 0x92)
 	seconds, nanos := r.Time/1e9, r.Time%1e9

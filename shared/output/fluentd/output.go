@@ -188,7 +188,7 @@ func (o *Output) fill(w *work, b *record.Batch, t *tagged, at int) int {
 	return at
 }
 
-// acknowledge reads one acknowledgement. Those of a connection mostly come in order.
+// acknowledge reads one acknowledgement. They may come in any order.
 func (o *Output) acknowledge(c *wire.Conn, w *work) error {
 	if !o.config.Ack {
 		return nil

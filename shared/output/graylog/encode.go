@@ -115,7 +115,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, end int) []byte {
 	return append(dst, '}')
 }
 
-// shorten cuts line to n bytes, or a little less, not in the midst of a character.
+// shorten cuts line to n bytes, or up to three less, at the end of a character.
 func shorten(line []byte, n int) []byte {
 	for k := 0; k < utf8.UTFMax && n > 0 && !utf8.RuneStart(line[n]); k++ {
 		n--

@@ -9,7 +9,7 @@ import (
 
 // A record batch, version 2 (kafka.apache.org/documentation/#recordbatch): a header of fixed size and the records behind
 // it, compressed together or not. A record says how far its offset is from the first one's, so that it has to be numbered
-// anew when it goes into another batch; all else of it stays as it is.
+// again when it goes into another batch; the rest of it stays as it is.
 //
 //	record: length, attributes (1 byte), time to the batch's, offset to the batch's, key, value, headers
 //

@@ -88,7 +88,7 @@ func (w *workspace) reset(ns int64) {
 }
 
 // maxHeld is how many bytes of queues are kept for the next batch. The few queues that take turns at having most of a
-// request have to find room in it, or their memory would be made anew all the time.
+// request have to find room in it, or their memory would be allocated again all the time.
 const maxHeld = 8 * requestBytes
 
 // trim lets go of the memory of queues that were not used for long: each may have grown to a whole request.
@@ -223,7 +223,7 @@ func (q *queue) next() int {
 }
 
 // take returns the next n records as one record batch, without its header, and the latest of their times, relative to
-// the base. Mostly that is a record batch as it lies there; else one is put together aside.
+// the base. Usually that is a record batch as it is in bytes; otherwise one is put together aside.
 func (q *queue) take(n int) (batch []byte, last int64) {
 	for i, b := range q.batches {
 		end, after := len(q.bytes), len(q.starts)

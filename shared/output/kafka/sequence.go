@@ -18,7 +18,7 @@ import (
 //
 // The broker stores a batch once, however often it is sent, if it comes with the same producer id, epoch and sequence
 // numbers. So a batch whose fate is not known is sent again under the numbers it had; and where other records are sent
-// instead, because the pipeline put its batches together anew, they are sent under a producer id that the partition has
+// instead, because the pipeline put together other batches, they are sent under a producer id that the partition has
 // not seen: under the old one the broker would take them for the others, and drop them.
 type partition struct {
 	topic  string

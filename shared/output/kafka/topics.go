@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topic is a topic's partitions as they were when a batch was begun.
+// topic is a topic's partitions as they were when a batch was started.
 type topic struct {
 	partitions []*partition
 	err        error // why they are not known

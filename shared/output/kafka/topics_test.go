@@ -44,7 +44,7 @@ func TestPartitionsGrowAndMove(t *testing.T) {
 	require.EqualValues(t, 2, small.count(), "batches on their way are not disturbed")
 	require.EqualValues(t, 3, grown.count())
 	for i := range small.count() {
-		require.Same(t, small.partition(i), grown.partition(i), "a partition's sequence goes on")
+		require.Same(t, small.partition(i), grown.partition(i), "a partition's sequence continues")
 	}
 	require.Equal(t, 2, grown.partition(2).order)
 	require.EqualValues(t, 1, c.noteAll(names, described(7))["web"].count(), "made again with fewer")

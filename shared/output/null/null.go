@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package null is the output that takes everything and keeps nothing: for measuring what stands before it.
+// Package null is the output that takes everything and keeps nothing: for measuring what comes before it.
 package null
 
 import (

@@ -35,6 +35,7 @@ type Config struct {
 	Key          string          `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" doc:"File with the client certificate's key, PEM"`
 	LogsKey      string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY" doc:"The same, for logs"`
 	Insecure     bool            `env:"OTEL_EXPORTER_OTLP_INSECURE" envDefault:"false" doc:"No TLS for grpc if the endpoint has no scheme"`
+	web.OAuth2   `envPrefix:"OTEL_EXPORTER_OTLP_"`
 }
 
 // Check reports values that can't be worked with, and lets what is set for logs stand for the rest.
@@ -127,7 +128,12 @@ func (c *Config) client(u *url.URL) (*web.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	timeout := time.Duration(c.Timeout) * time.Millisecond
+	tokens, err := c.OAuth2.Open("OTEL_EXPORTER_OTLP_", tls, timeout)
+	if err != nil {
+		return nil, err
+	}
 	return web.NewClient(web.Options{
-		TLS: tls, Login: login, Codec: c.Codec, GRPC: c.grpc(), Timeout: time.Duration(c.Timeout) * time.Millisecond,
+		TLS: tls, Login: login, Tokens: tokens, Codec: c.Codec, GRPC: c.grpc(), Timeout: timeout,
 	}), nil
 }

@@ -107,7 +107,7 @@ func (c *Config) client() (*web.Client, *url.URL, error) {
 	if !strings.HasPrefix(host, c.Project+".") {
 		host = c.Project + "." + host
 	}
-	if net.ParseIP(u.Hostname()) == nil { // else the project stands in the header alone
+	if net.ParseIP(u.Hostname()) == nil { // for an address the project is in the header alone
 		u.Host = host
 	}
 	key, err := c.credentials()

@@ -38,7 +38,7 @@ func (k *credentials) now() (id, secret string) {
 	return id, secret
 }
 
-// signer signs requests, each anew: the service refuses a date that is 15 minutes old.
+// signer signs each request when it is sent: the service refuses a date that is 15 minutes old.
 type signer struct {
 	key    *credentials
 	host   string // of the project

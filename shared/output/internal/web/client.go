@@ -32,6 +32,8 @@ type Options struct {
 	TLS *secure.Source
 	// Login goes with each request; nil is nobody.
 	Login *Login
+	// Tokens gives the bearer token of each request; nil leaves it to Login.
+	Tokens *Tokens
 	// Codec is how bodies are compressed.
 	Codec Codec
 	// GRPC frames bodies as gRPC's messages and speaks HTTP/2.
@@ -191,7 +193,7 @@ func (c *Client) PostWith(ctx context.Context, u *url.URL, contentType string, b
 		Body:    b.body(payload),
 		GetBody: func() (io.ReadCloser, error) { return b.body(payload), nil },
 	}
-	if request.Header, err = c.options.Login.Header(); err != nil {
+	if request.Header, err = c.header(ctx); err != nil {
 		return nil, end, err
 	}
 	request.Header.Set("Content-Type", contentType)
@@ -220,13 +222,27 @@ func (c *Client) PostWith(ctx context.Context, u *url.URL, contentType string, b
 // Get asks for u.
 func (c *Client) Get(ctx context.Context, u *url.URL) (*Response, func(), error) {
 	ctx, end := context.WithTimeout(ctx, c.options.Timeout)
-	header, err := c.options.Login.Header()
+	header, err := c.header(ctx)
 	if err != nil {
 		return nil, end, err
 	}
 	request := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}
 	r, err := c.do(request.WithContext(ctx))
 	return r, end, err
+}
+
+// header is what all requests carry, with the credentials of the moment.
+func (c *Client) header(ctx context.Context) (http.Header, error) {
+	header, err := c.options.Login.Header()
+	if err != nil || c.options.Tokens == nil {
+		return header, err
+	}
+	token, err := c.options.Tokens.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	header.Set("Authorization", "Bearer "+token)
+	return header, nil
 }
 
 func (c *Client) do(request *http.Request) (*Response, error) {
@@ -253,6 +269,9 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 		Status: answer.StatusCode, Header: answer.Header, Body: answer.Body, from: request.URL.Host, trailer: &answer.Trailer,
 	}
 	c.keepCookies(answer)
+	if r.Status == http.StatusUnauthorized && c.options.Tokens != nil {
+		c.options.Tokens.Rejected(strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer "))
+	}
 	if c.options.GRPC {
 		r.Body = &dropping{answer.Body, used}
 	}

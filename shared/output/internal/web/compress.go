@@ -38,7 +38,7 @@ func (c Codec) encoding() string {
 	return ""
 }
 
-// chunk is how much of a body gathers before it is compressed: little enough to be in the processor's cache still.
+// chunk is how much of a body gathers before it is compressed: small enough to be in the processor's cache still.
 const chunk = 64 << 10
 
 // packer is a body under compression, piece by piece.
@@ -58,8 +58,8 @@ func newPacker(c Codec, to io.Writer) (packer, error) {
 		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 }
 
-// Pack lets go of what stands in Bytes, where bodies are compressed and enough has gathered. Who writes a body record by
-// record calls it after each: then neither memory nor the processor's cache ever has to hold the body as a whole.
+// Pack compresses and empties Bytes if bodies are compressed and enough has gathered. Call it after each record of a body:
+// then neither memory nor the processor's cache ever has to hold the body as a whole.
 func (b *Buffer) Pack() {
 	if b.codec.encoding() != "" && len(b.Bytes) >= chunk {
 		b.pack()
@@ -98,7 +98,7 @@ func (b *Buffer) payload(o Options) ([]byte, error) {
 	return b.framed, nil
 }
 
-// compress returns the body as its codec has it. It stands in b as long as b is not released, and can be asked for once.
+// compress returns the body as its codec has it. The result is valid until b is released, and can be asked for once.
 func (b *Buffer) compress() ([]byte, error) {
 	switch b.codec {
 	case Gzip, Zstd:

@@ -24,6 +24,7 @@ type Settings struct {
 	Password settings.Secret `env:"PASSWORD" secret:"true" doc:"Password for basic authentication"`
 	Bearer   settings.Secret `env:"BEARER_TOKEN" secret:"true" doc:"Bearer token, instead of a user"`
 	Headers  settings.Secret `env:"HEADERS" secret:"true" doc:"Further headers as name=value, separated by commas"`
+	OAuth2
 	secure.Settings
 }
 
@@ -34,13 +35,24 @@ func (s *Settings) Client(prefix string, u *url.URL, o Options, fixed http.Heade
 		return nil, err
 	}
 	u.User, o.Login.Fixed = nil, fixed
-	if o.TLS, err = s.Open(prefix); err != nil {
+	return s.NewClient(prefix, o)
+}
+
+// NewClient makes a client whose options lack no more than TLS and tokens.
+func (s *Settings) NewClient(prefix string, o Options) (_ *Client, err error) {
+	if o.TLS, err = s.Settings.Open(prefix); err != nil {
 		return nil, err
+	}
+	if o.Tokens, err = s.OAuth2.Open(prefix, o.TLS, o.Timeout); err != nil {
+		return nil, err
+	}
+	if o.Tokens != nil && (s.User != "" || s.Bearer.IsSet()) {
+		return nil, fmt.Errorf("%sOAUTH2_TOKEN_URL is set beside %sUSER or %sBEARER_TOKEN; set one of them", prefix, prefix, prefix)
 	}
 	return NewClient(o), nil
 }
 
-// Login makes the login of s; inURL, a user that a URL named, stands for one that was not set. prefix is the one that the
+// Login makes the login of s; inURL, a user that a URL named, is used if none was set. prefix is the one that the
 // settings were embedded with, for errors.
 func (s *Settings) Login(prefix string, inURL *url.Userinfo) (*Login, error) {
 	l := &Login{User: s.User, Password: s.Password, Bearer: s.Bearer, Headers: s.Headers}

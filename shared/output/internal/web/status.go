@@ -70,7 +70,7 @@ func TooLarge(said string) bool {
 	return slices.ContainsFunc(tooLarge, func(words string) bool { return strings.Contains(said, words) })
 }
 
-// foreign reports whether an answer that says 400 comes from something that stands before the backend, or from one that was
+// foreign reports whether an answer that says 400 comes from something in front of the backend, or from one that was
 // spoken to in the wrong protocol, and so says nothing of the records.
 func foreign(contentType, said string) bool {
 	lower := strings.ToLower(said)

@@ -133,6 +133,11 @@ func TestWhatWasWrittenShortlyBeforeTheEndIsSentAgain(t *testing.T) {
 
 	second := <-conns // though nothing else is sent
 	require.Equal(t, "one two ", read(t, second, 8))
+	require.Eventually(t, func() bool { // until then the next bytes would go over a connection of their own
+		w.pool.mu.Lock()
+		defer w.pool.mu.Unlock()
+		return len(w.pool.idle) == 1
+	}, 5*time.Second, time.Millisecond)
 	require.NoError(t, w.Send(t.Context(), []byte("three")))
 	require.Equal(t, "three", read(t, second, 5))
 }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+// OAuth2 are the settings of an output that gets its bearer tokens from an authorization server, by client credentials
+// (RFC 6749, 4.4). An output embeds them with the beginning of its variables' names.
+type OAuth2 struct {
+	TokenURL     string          `env:"OAUTH2_TOKEN_URL" doc:"URL of an authorization server that gives bearer tokens for client credentials"`
+	ClientID     string          `env:"OAUTH2_CLIENT_ID" doc:"our id at the authorization server"`
+	ClientSecret settings.Secret `env:"OAUTH2_CLIENT_SECRET" secret:"true" doc:"our secret at the authorization server"`
+	Scopes       string          `env:"OAUTH2_SCOPES" doc:"scopes to ask for, separated by spaces"`
+}
+
+// Open makes the tokens that o says; nil where it says nothing. The authorization server is spoken to with tls.
+func (o *OAuth2) Open(prefix string, tls *secure.Source, timeout time.Duration) (*Tokens, error) {
+	if o.TokenURL == "" {
+		if o.ClientID != "" || o.ClientSecret.IsSet() {
+			return nil, fmt.Errorf("%sOAUTH2_CLIENT_ID or %sOAUTH2_CLIENT_SECRET is set, but %sOAUTH2_TOKEN_URL is not", prefix, prefix, prefix)
+		}
+		return nil, nil
+	}
+	if o.ClientID == "" || !o.ClientSecret.IsSet() {
+		return nil, fmt.Errorf("%sOAUTH2_TOKEN_URL is set; %sOAUTH2_CLIENT_ID and %sOAUTH2_CLIENT_SECRET go with it", prefix, prefix, prefix)
+	}
+	u, err := ParseURL(o.TokenURL, "https")
+	if err != nil {
+		return nil, fmt.Errorf("%sOAUTH2_TOKEN_URL: %w", prefix, err)
+	}
+	u.User = nil
+	return &Tokens{
+		settings: *o, url: u, turn: make(chan struct{}, 1),
+		client: NewClient(Options{TLS: tls, Codec: None, Timeout: min(timeout, 30*time.Second)}),
+	}, nil
+}
+
+// Tokens gets bearer tokens and keeps them until most of their life is over. It is safe for concurrent use.
+type Tokens struct {
+	settings OAuth2
+	url      *url.URL
+	client   *Client
+
+	turn  chan struct{} // who holds it may use what is below
+	token string
+	until time.Time
+	tried time.Time // when the server failed last
+	err   error     // how
+}
+
+const (
+	// retryTokens is how long a failure of the authorization server is believed.
+	retryTokens = time.Second
+	// maxLife is how long a token is used that does not say how long it lives.
+	maxLife = time.Hour
+)
+
+// Token returns a token that is valid for a while.
+func (t *Tokens) Token(ctx context.Context) (string, error) {
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	now := time.Now()
+	if t.token != "" && now.Before(t.until) {
+		return t.token, nil
+	}
+	if t.err != nil && now.Sub(t.tried) < retryTokens {
+		return "", t.err
+	}
+	token, life, err := t.fetch(ctx)
+	if err != nil {
+		t.err, t.tried = fmt.Errorf("getting a token: %w", err), now
+		return "", t.err
+	}
+	t.token, t.until, t.err = token, now.Add(life*8/10), nil
+	return token, nil
+}
+
+// Rejected has the next Token be a new one, if the server that it is for does not accept token.
+func (t *Tokens) Rejected(token string) {
+	t.turn <- struct{}{}
+	if t.token == token {
+		t.token = ""
+	}
+	<-t.turn
+}
+
+func (t *Tokens) fetch(ctx context.Context) (token string, life time.Duration, err error) {
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if t.settings.Scopes != "" {
+		form.Set("scope", t.settings.Scopes)
+	}
+	buffer := t.client.Buffer()
+	defer t.client.Release(buffer)
+	buffer.Bytes = append(buffer.Bytes, form.Encode()...)
+	id, secret := url.QueryEscape(t.settings.ClientID), url.QueryEscape(t.settings.ClientSecret.Reveal())
+	header := http.Header{"Authorization": {Basic(id, secret)}, "Accept": {"application/json"}}
+	r, end, err := t.client.PostWith(ctx, t.url, "application/x-www-form-urlencoded", buffer, header)
+	defer end()
+	if err != nil {
+		return "", 0, err
+	}
+	if r.Status != http.StatusOK {
+		return "", 0, errors.New(r.Verdict().Error()) // its kind is about tokens, not about records
+	}
+	defer r.Discard()
+	var said struct {
+		Token string      `json:"access_token"`
+		Type  string      `json:"token_type"`
+		Life  json.Number `json:"expires_in"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, 256<<10)).Decode(&said); err != nil || said.Token == "" || strings.ContainsAny(said.Token, "\r\n") {
+		return "", 0, r.Errorf("the answer holds no token")
+	}
+	life = maxLife
+	if seconds, err := said.Life.Float64(); err == nil && seconds > 0 && seconds < maxLife.Seconds()*24*365 {
+		life = time.Duration(seconds * float64(time.Second))
+	}
+	return said.Token, life, nil
+}
