@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/escape"
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
@@ -80,7 +81,7 @@ func (p Program) fail(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+	fmt.Fprintf(stderr, "%s: %s\n", p.Name, escape.Lines(err.Error()))
 	var coded kong.ExitCoder
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
