@@ -19,7 +19,7 @@ import (
 const (
 	defaultSpool = "/var/lib/remora/containerd"
 	interval     = 2 * time.Millisecond
-	// lockInterval is how often a process that stands by tries to become the one that captures.
+	// lockInterval is how often a standby process tries to take the log's lock.
 	lockInterval = 50 * time.Millisecond
 )
 
@@ -46,7 +46,7 @@ func captureContainer(args []string) error {
 	return p.Run()
 }
 
-// hold captures what another process captured that has died, or stands by while there is one.
+// hold captures a container whose logger has died. While another process captures it, hold waits.
 func hold(dir, key string) error {
 	if !isPipe(stdoutFD) || !isPipe(stderrFD) {
 		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams", errUsage)

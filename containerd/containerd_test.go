@@ -307,7 +307,7 @@ func TestAnyOneMayDie(t *testing.T) {
 	_ = s.logger.Wait()
 	holder := a.holder(t)
 	for range 3 {
-		a.stop() // the holder goes on alone
+		a.stop() // the holder continues alone
 		a = startAgent(t, dir)
 		require.Eventually(t, func() bool { return a.agent.Held() == 1 }, 5*time.Second, time.Millisecond)
 		require.NoError(t, holder.Kill())
@@ -452,7 +452,7 @@ func (s *source) nothingLeft(t *testing.T) {
 	require.Eventually(t, func() bool { return keyAt(s.dir) < 0 }, 5*time.Second, 10*time.Millisecond, "%v", entries(s.dir))
 }
 
-// The agent reads what loggers write, in another process, goes on where a logger has died, and gives the space back.
+// The agent reads what loggers write, in another process, continues after a logger has died, and gives the space back.
 func TestTheAgentReads(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	a := startSource(t, dir, spool.DefaultLimits)
@@ -476,7 +476,7 @@ func TestTheAgentReads(t *testing.T) {
 	a.nothingLeft(t)
 }
 
-// Nobody has read for long: the agent drops the oldest, and counts; the logger and its container go on.
+// Nobody has read for long: the agent drops the oldest, and counts; the logger and its container continue.
 func TestTheAgentDropsTheOldest(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	a := startSource(t, dir, spool.Limits{MaxBytes: 1 << 30, MaxBytesEach: 1 << 20, WhenFull: "drop-oldest"})

@@ -44,7 +44,7 @@ Commands:
 
 func main() {
 	runtime.GOMAXPROCS(1) // one process a container: each thread counts
-	// The shim closes the container's streams and then sends SIGTERM: their end says all. Whoever else sends a signal must
+	// The shim closes the container's streams and then sends SIGTERM: the end of the streams is enough. Whoever else sends a signal must
 	// not take the container's log away.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
 	if err := run(os.Args[1:]); err != nil {

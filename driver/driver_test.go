@@ -111,7 +111,7 @@ func (e *engine) call(method string, request, response any) error {
 	return json.NewDecoder(resp.Body).Decode(response)
 }
 
-// container is a FIFO and what the engine says of the container behind it.
+// container is a FIFO and what the engine tells about the container behind it.
 type container struct {
 	e    *engine
 	info plugin.Info

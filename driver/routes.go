@@ -21,7 +21,7 @@ func (s *sessions) logOptions(key string, m *containerManifest) spool.LogOptions
 		o.History = s.settings.HistoryBytes
 	}
 	views := s.routes.Views
-	if m.File == "" { // it stands in for one that is lost
+	if m.File == "" { // a substitute for a lost manifest
 		views = s.routes.StandInViews
 	}
 	o.Views, o.Former = views(key, m.Declarations)

@@ -52,7 +52,7 @@ type session struct {
 	capture   *capture.Capture
 	begun     bool // capture has opened the FIFO, or will do so later
 	resumed   bool // captured before
-	// adopted is set where the manifest is lost: a StartLogging for the FIFO replaces what stands in for it.
+	// adopted is set where the manifest is lost: a StartLogging for the FIFO replaces the substitute.
 	adopted  bool
 	problems []telemetry.Problem
 }

@@ -52,7 +52,7 @@ func Listen(path string) (net.Listener, error) {
 	return newSparing(l), nil
 }
 
-// Handler serves the endpoints. readLogs says whether the engine is told that docker logs can be asked of the plugin.
+// Handler serves the endpoints. readLogs reports to the engine whether the plugin serves docker logs.
 func Handler(logs Logs, readLogs bool, log *slog.Logger) sdk.Handler {
 	e := endpoints{logs: logs, readLogs: readLogs, log: log}
 	h := sdk.NewHandler(manifest)

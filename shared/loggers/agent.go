@@ -45,7 +45,7 @@ type held struct {
 // restartPause bounds how fast processes are started that die at once.
 const restartPause = 200 * time.Millisecond
 
-// Run serves the socket until ctx ends, and then closes what it holds: processes that capture go on alone.
+// Run serves the socket until ctx ends, and then closes what it holds: processes that capture continue alone.
 func (a *Agent) Run(ctx context.Context) error {
 	path := filepath.Join(a.Dir, handover.SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

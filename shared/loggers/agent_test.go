@@ -35,8 +35,8 @@ func serve(t *testing.T) *Agent {
 		require.NoError(t, os.RemoveAll(dir))
 	})
 	require.Eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join(dir, handover.SocketName))
-		return err == nil
+		conn, err := net.Dial("unix", filepath.Join(dir, handover.SocketName)) // the file exists before anybody listens
+		return err == nil && conn.Close() == nil
 	}, 5*time.Second, time.Millisecond)
 	return a
 }

@@ -59,7 +59,7 @@ type Container struct {
 	Options map[string]string `json:"options,omitempty"`
 	// Problems is what of it could not be read.
 	Problems []string `json:"problems,omitempty"`
-	// Damaged is set for a manifest that stands in for one that can't be read.
+	// Damaged is set for a substitute of a manifest that can't be read.
 	Damaged bool `json:"-"`
 }
 

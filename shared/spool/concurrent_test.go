@@ -18,7 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
-// Capture, delivery and the keeper all at once, as fast as they can: the keeper gives back what was released while bytes
+// Capture, delivery and maintenance all at once, as fast as they can: maintenance gives back what was released while bytes
 // are appended behind it, and never takes one that was not read.
 func TestAllAtOnce(t *testing.T) {
 	s := newSpool(Options{Dir: filepath.Join(t.TempDir(), "streams"), MaxBytes: 1 << 30, Log: slog.New(slog.DiscardHandler)})
@@ -46,7 +46,7 @@ func TestAllAtOnce(t *testing.T) {
 	}()
 	ctx, stop := context.WithCancel(context.Background())
 	historyOnly := make(chan struct{})
-	go func() { // the keeper
+	go func() { // maintenance
 		defer close(historyOnly)
 		for ctx.Err() == nil {
 			s.maintain(true)

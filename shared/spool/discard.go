@@ -187,7 +187,7 @@ func (l *Log) canStore() bool {
 	return true
 }
 
-// stopDiscarding closes the gap, so that readers get it, and lets the log go on behind it. Under writeMu.
+// stopDiscarding closes the gap, so that readers get it; appending continues behind it. Under writeMu.
 func (l *Log) stopDiscarding() {
 	if l.discarding == nil {
 		return

@@ -61,7 +61,7 @@ func (l *Log) Refresh() error {
 	if l.removed || l.ended.Load() {
 		return nil
 	}
-	ended := l.historyOnly || l.hasMarker(endedName) // first: what is there then is all
+	ended := l.historyOnly || l.hasMarker(endedName) // first: the listing below then finds everything
 	dir, err := os.Stat(l.dir)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 
 // model is what a log is to hold, beside the log that holds it: every byte that was written into the FIFO, and where the
 // frames begin. The log may drop, lose and crash as it likes: each view has to see every byte once, or a gap that counts
-// exactly the frames it stands for.
+// exactly the frames that it replaces.
 type model struct {
 	t      *rapid.T
 	dir    string
@@ -35,7 +35,7 @@ type model struct {
 
 	written []byte         // into the pipe
 	starts  map[int64]bool // boundaries between frames in written
-	cut     []byte         // the rest of a frame that was begun
+	cut     []byte         // the rest of a frame that was written in part
 	views   map[string]*reader
 }
 
@@ -110,7 +110,7 @@ func (m *model) take(t *rapid.T) {
 	for range rapid.IntRange(1, 5).Draw(t, "takes") {
 		for m.log.Backpressure() > 0 {
 			m.clock = m.clock.Add(10 * time.Millisecond)
-			if rapid.Bool().Draw(t, "keeper in time") {
+			if rapid.Bool().Draw(t, "maintenance in time") {
 				m.spool.maintain(false)
 			}
 		}
@@ -185,7 +185,7 @@ func (m *model) pick(t *rapid.T) (string, *reader) {
 	return name, m.views[name]
 }
 
-func (m *model) keeper(t *rapid.T) {
+func (m *model) maintain(t *rapid.T) {
 	m.clock = m.clock.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
 	m.spool.maintain(rapid.Bool().Draw(t, "full"))
 	if err := m.log.Sync(); m.faulty == nil {
@@ -197,8 +197,8 @@ func (m *model) fault(t *rapid.T) {
 	m.faulty = rapid.SampledFrom([]error{nil, unix.ENOSPC, unix.EIO, unix.EROFS}).Draw(t, "disk")
 }
 
-// crash is SIGKILL: the process goes as it stands. While a loss goes on, that loses the count of what came since the
-// keeper last wrote it down, which is the documented price; the model has the disk work and the loss over first.
+// crash is SIGKILL. While input is being discarded, that loses the count of what came since maintenance last persisted it,
+// which is the documented price; the model first lets the disk recover and the gap end.
 func (m *model) crash(t *rapid.T) {
 	m.recover(t)
 	m.spool.maintain(true)
@@ -215,7 +215,7 @@ func (m *model) crash(t *rapid.T) {
 	require.NoError(t, err)
 }
 
-// recover lets a loss that goes on come to its end.
+// recover lets a gap that still grows end.
 func (m *model) recover(t require.TestingT) {
 	m.faulty = nil
 	for i := 0; m.log.discarding != nil; i++ {
@@ -280,7 +280,7 @@ func TestLogModel(t *testing.T) {
 		defer unix.Close(m.pipe[0])
 		defer unix.Close(m.pipe[1])
 		rt.Repeat(map[string]func(*rapid.T){
-			"write": m.write, "take": m.take, "read": m.read, "release": m.release, "keeper": m.keeper,
+			"write": m.write, "take": m.take, "read": m.read, "release": m.release, "maintain": m.maintain,
 			"fault": m.fault, "crash": m.crash,
 		})
 		m.finish(rt)

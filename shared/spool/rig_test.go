@@ -78,7 +78,7 @@ func (r *rig) write(n int) {
 	r.take()
 }
 
-// take takes as capture does: it waits where it is told to, and the keeper has its turn meanwhile.
+// take takes as capture does: it waits where it is told to, and maintenance runs meanwhile.
 func (r *rig) take() {
 	r.Helper()
 	for {

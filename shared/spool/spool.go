@@ -307,7 +307,7 @@ func (s *Spool) Resume(key string, o LogOptions) (*Log, error) {
 	return l, nil
 }
 
-// resumedEnd is where appending goes on: behind all that was stored, acknowledged or given up.
+// resumedEnd is where appending resumes: behind everything that was stored, acknowledged or given up.
 func (l *Log) resumedEnd(segs []*segment) (end int64) {
 	for _, g := range segs {
 		end = max(end, g.end())

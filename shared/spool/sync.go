@@ -10,7 +10,7 @@ import (
 )
 
 // syncEvery makes durable what was appended, once in every interval. It has a goroutine of its own, because fsync may
-// take seconds on a busy disk and neither capture nor the keeper can wait for that.
+// take seconds on a busy disk and neither capture nor maintenance can wait for that.
 func (s *Spool) syncEvery(ctx context.Context) {
 	tick := time.NewTicker(s.opt.SyncInterval)
 	defer tick.Stop()

@@ -16,7 +16,7 @@ type Stream interface {
 	// End is the offset just past the last byte that is known to be there. It is a hint to look again, asked some
 	// tens of times a second for each stream, and must cost no more than an atomic load.
 	End() int64
-	// Ended says that nothing will ever follow End. Like End it is a hint and costs an atomic load; what counts is the
+	// Ended reports whether nothing will ever follow End. Like End it is a hint and costs an atomic load; what counts is the
 	// io.EOF of ReadAt, which the reader then asks for.
 	Ended() bool
 	// ReadAt reads into p from offset off. 0 and nil mean "no more for now"; io.EOF means that there is nothing at or
@@ -26,11 +26,11 @@ type Stream interface {
 	// Mark returns what proves, after a restart, that the bytes below off are still these; nil where the key alone
 	// proves it. It is stored beside the checkpoint.
 	Mark(off int64) ([]byte, error)
-	// Release says that this reader's checkpoint stands at off, durably: what lies below will not be read again.
+	// Release reports that this reader's checkpoint is off, durably: what lies below will not be read again.
 	Release(off int64)
 }
 
-// Gap is the error of a read at an offset whose bytes were given up before they could be read. Reading goes on at To.
+// Gap is the error of a read at an offset whose bytes were given up before they could be read. Reading resumes at To.
 // The same Gap is returned until the reader has released To.
 type Gap struct {
 	From, To int64
