@@ -3,13 +3,15 @@
 // Package park keeps records on disk that a backend does not accept for now because of where they go: a line for
 // yesterday's index, which is closed. Their streams continue; the records are retried on their own.
 //
-// Records are appended to segment files of bounded size, one series for each output. A segment is retried as a whole
-// and rewritten with what is left. The files are bounded together: the oldest segment makes room for a new record.
+// Records are appended to segment files of bounded size, a series of them for each output and group of containers. A
+// segment is retried as a whole and rewritten with what is left. The files are bounded together. If there is no room for
+// a new record, the group that has most gives up its oldest segment: who parks much does not evict others' records.
 package park
 
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,11 +20,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/remora-logs/remora/shared/record"
 )
 
 const (
-	// suffix of a segment's file. The name is SEQUENCE-OUTPUT.park.
+	// suffix of a segment's file. The name is SEQUENCE-GROUP-OUTPUT.park.
 	suffix = ".park"
+	// groups is how many groups containers are divided into, by a hash of their name.
+	groups = 64
 	// segments is about how many segments a full store has. What makes room for a new record is one of them.
 	segments = 64
 	// firstPause is how long a segment rests before its first retry, and twice as long after each further one.
@@ -49,6 +55,7 @@ type Segment struct {
 	store  *Store
 	name   string
 	output string
+	group  uint32
 	size   int64
 	file   *os.File // while records are appended; nil afterwards
 	dirty  bool     // what was appended is not synced
@@ -74,11 +81,11 @@ func Open(dir string, limit int64, maxPause time.Duration, each func(output stri
 			_ = os.Remove(filepath.Join(dir, f.Name())) // of an interrupted rewrite; the segment itself is whole
 			continue
 		}
-		number, output, ok := parseName(f.Name())
+		number, group, output, ok := parseName(f.Name())
 		if !ok {
 			continue
 		}
-		seg := &Segment{store: s, name: f.Name(), output: output}
+		seg := &Segment{store: s, name: f.Name(), group: group, output: output}
 		entries, size, err := seg.read()
 		if err != nil {
 			return nil, fmt.Errorf("parked records: %w", err)
@@ -101,21 +108,34 @@ func Open(dir string, limit int64, maxPause time.Duration, each func(output stri
 	return s, nil
 }
 
-func parseName(name string) (number uint64, output string, ok bool) {
-	base, ok := strings.CutSuffix(name, suffix)
-	if !ok {
-		return 0, "", false
+func nameOf(number uint64, group uint32, output string) string {
+	return fmt.Sprintf("%016x-%02x-%s%s", number, group, output, suffix)
+}
+
+func parseName(name string) (number uint64, group uint32, output string, ok bool) {
+	parts := strings.SplitN(strings.TrimSuffix(name, suffix), "-", 3)
+	if len(parts) != 3 {
+		return 0, 0, "", false
 	}
-	digits, output, ok := strings.Cut(base, "-")
-	if !ok {
-		return 0, "", false
+	number, err := strconv.ParseUint(parts[0], 16, 64)
+	if err != nil {
+		return 0, 0, "", false
 	}
-	number, err := strconv.ParseUint(digits, 16, 64)
-	return number, output, err == nil
+	g, err := strconv.ParseUint(parts[1], 16, 32)
+	return number, uint32(g), parts[2], err == nil && g < groups && name == nameOf(number, uint32(g), parts[2])
+}
+
+// groupOf returns the group of a source's container, or of its declaration if the container is not known.
+func groupOf(s *record.Source) uint32 {
+	owner := s.Container()
+	if owner == "" {
+		owner = s.Declaration
+	}
+	return crc32.ChecksumIEEE([]byte(owner)) % groups
 }
 
 // Append parks a record for output. It is written when Append returns, and survives the death of this process; after
-// Sync it survives that of the machine. Where the store is full, its oldest records make room: evicted is called with
+// Sync it survives that of the machine. If the store is full, older records make room: evicted is called with
 // them before Append returns. An error means that the record is not parked.
 func (s *Store) Append(output string, e *Entry, now time.Time, evicted func(output string, all []Entry)) error {
 	s.mu.Lock()
@@ -131,12 +151,12 @@ func (s *Store) Append(output string, e *Entry, now time.Time, evicted func(outp
 		}
 		s.buffer = appendEntry(s.buffer[:0], e) // the lock was given up
 	}
-	return s.write(output, s.buffer, now)
+	return s.write(output, groupOf(e.Record.Source), s.buffer, now)
 }
 
-// write appends p to the segment of output that is being filled, or to a new one. Under mu.
-func (s *Store) write(output string, p []byte, now time.Time) error {
-	seg, err := s.filling(output, now)
+// write appends p to the segment of output and group that is being filled, or to a new one. Under mu.
+func (s *Store) write(output string, group uint32, p []byte, now time.Time) error {
+	seg, err := s.filling(output, group, now)
 	if err != nil {
 		return err
 	}
@@ -156,9 +176,9 @@ func (s *Store) write(output string, p []byte, now time.Time) error {
 }
 
 // filling returns the segment to which a record for output is appended. Under mu.
-func (s *Store) filling(output string, now time.Time) (*Segment, error) {
+func (s *Store) filling(output string, group uint32, now time.Time) (*Segment, error) {
 	for _, seg := range s.segments {
-		if seg.file == nil || seg.output != output || seg.taken {
+		if seg.file == nil || seg.output != output || seg.group != group || seg.taken {
 			continue
 		}
 		if seg.size < s.limit/segments {
@@ -173,12 +193,12 @@ func (s *Store) filling(output string, now time.Time) (*Segment, error) {
 		return nil, err
 	}
 	s.sequence++
-	name := fmt.Sprintf("%016x-%s%s", s.sequence, output, suffix)
+	name := nameOf(s.sequence, group, output)
 	file, err := os.OpenFile(filepath.Join(s.dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	seg := &Segment{store: s, name: name, output: output, file: file, dirty: true, due: now.Add(min(firstPause, s.pause))}
+	seg := &Segment{store: s, name: name, group: group, output: output, file: file, dirty: true, due: now.Add(min(firstPause, s.pause))}
 	s.segments = append(s.segments, seg)
 	return seg, nil
 }
@@ -191,10 +211,19 @@ func (s *Store) seal(seg *Segment) {
 	}
 }
 
-// evict removes the oldest segment that is not being retried. Under mu, which it gives up while evicted decides on the
-// records: they are on disk until it has.
+// evict removes the oldest segment that is not being retried, of the group that has most. Under mu, which it gives up
+// while evicted decides on the records: they are on disk until it has.
 func (s *Store) evict(evicted func(output string, all []Entry)) error {
-	i := slices.IndexFunc(s.segments, func(seg *Segment) bool { return !seg.taken })
+	var sizes [groups]int64
+	for _, seg := range s.segments {
+		sizes[seg.group] += seg.size
+	}
+	i := -1
+	for at, seg := range s.segments {
+		if !seg.taken && (i < 0 || sizes[seg.group] > sizes[s.segments[i].group]) {
+			i = at
+		}
+	}
 	if i < 0 {
 		return errors.New("the store is full, and all of it is being retried")
 	}

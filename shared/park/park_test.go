@@ -117,6 +117,26 @@ func TestTheOldestMakeRoom(t *testing.T) {
 	require.ErrorContains(t, s.Append("es", &Entry{Record: record.Record{Source: source, Line: make([]byte, 2<<20)}}, start, never), "larger")
 }
 
+// Who parks much evicts its own records, not those of others.
+func TestOneContainerDoesNotEvictAnothersRecords(t *testing.T) {
+	s, _ := open(t, filepath.Join(t.TempDir(), "parked"), 1<<20)
+	quiet := record.NewSource("q", "d", "stdout", "t", nil, []record.Tag{{Key: "docker_container", Value: "quiet"}})
+	require.NotEqual(t, groupOf(quiet), groupOf(source))
+	park := func(r record.Record) {
+		require.NoError(t, s.Append("es", &Entry{Record: r}, start, func(_ string, all []Entry) {
+			for _, e := range all {
+				require.NotEqual(t, "q", e.Record.Source.Stream)
+			}
+		}))
+	}
+	for i := range 20_000 {
+		if i%200 == 0 {
+			park(record.Record{Source: quiet, Offset: int64(i), Line: []byte("late")})
+		}
+		park(entry(i).Record)
+	}
+}
+
 // Retries come with growing pauses, of what is left alone, and survive a restart in between.
 func TestRetriesBackOffAndKeepWhatIsLeft(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "parked")
