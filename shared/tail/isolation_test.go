@@ -87,6 +87,7 @@ func TestAFileSystemThatDoesNotAnswerHoldsUpOneOrigin(t *testing.T) {
 	r.tailer.patience = time.Hour
 	close(release)
 	r.tailer.origins["stuck"].step.Lock() // its step is over
+	r.broken = nil
 	r.tailer.origins["stuck"].step.Unlock()
 	r.pass(5 * time.Second)
 	r.wants("one", "two", "new", "late")

@@ -114,8 +114,10 @@ func (t *Tailer) observePacked(o *origin, g *generation, s find.Stat, suspect bo
 			return nil
 		}
 	}
-	o.activate(g)
 	grown := s.Size > g.Size
+	if grown || suspect {
+		o.activate(g)
+	}
 	g.mu.Lock()
 	g.Stat = s
 	if grown {

@@ -54,21 +54,23 @@ func search(t testing.TB, root Root, pattern string, budget int) (found []string
 const plenty = 1 << 30
 
 func TestPatternsAreBounded(t *testing.T) {
+	check := func(pattern string) error { _, err := Compile(pattern); return err }
+	checkExclude := func(patterns ...string) error { _, err := CompileExclude(patterns); return err }
 	for name, pattern := range map[string]string{
 		"braces": "/logs/" + strings.Repeat("{a,aa}", 30), "nested": "/" + strings.Repeat("{a,", 1000) + strings.Repeat("}", 1000),
 		"length": "/" + strings.Repeat("a", maxPattern), "any depth": "/logs" + strings.Repeat("/**/a", 20) + "/b",
 	} {
 		began := time.Now()
-		require.Error(t, Check(pattern), name)
+		require.Error(t, check(pattern), name)
 		if name != "any depth" {
-			require.Error(t, CheckExclude([]string{pattern}), name)
+			require.Error(t, checkExclude(pattern), name)
 		}
 		require.Less(t, time.Since(began), time.Second, name)
 	}
-	require.NoError(t, Check("/logs/**/**/**/**/**/**/**/**/**/**/**/a"), "it is the same as one **")
+	require.NoError(t, check("/logs/**/**/**/**/**/**/**/**/**/**/**/a"), "it is the same as one **")
 	many := slices.Repeat([]string{"{a,b,c,d}"}, maxAlternatives)
-	require.ErrorContains(t, CheckExclude(many), "256")
-	require.ErrorContains(t, CheckExclude([]string{"["}), `"["`)
+	require.ErrorContains(t, checkExclude(many...), "256")
+	require.ErrorContains(t, checkExclude("["), `"["`)
 }
 
 // A name that an application chose must not make a pattern expensive that somebody else has declared.

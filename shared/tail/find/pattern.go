@@ -61,12 +61,6 @@ func Compile(pattern string) (*Pattern, error) {
 	return p, nil
 }
 
-// Check returns what is wrong with a pattern of paths, nil if nothing is.
-func Check(pattern string) error {
-	_, err := Compile(pattern)
-	return err
-}
-
 // Base is the directory, as the writer knows it, that all selected files lie below.
 func (p *Pattern) Base() string { return p.base }
 
@@ -101,12 +95,6 @@ func CompileExclude(patterns []string) (Exclude, error) {
 		}
 	}
 	return x, nil
-}
-
-// CheckExclude returns what is wrong with a list of patterns that exclude files, nil if nothing is.
-func CheckExclude(patterns []string) error {
-	_, err := CompileExclude(patterns)
-	return err
 }
 
 // Matches reports whether the file with this absolute path is excluded.
