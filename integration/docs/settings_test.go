@@ -16,7 +16,7 @@ import (
 // foreign are variables on the pages that are not settings: Go's, the shell's, log-pilot's own.
 var foreign = regexp.MustCompile(`^(HTTPS?_PROXY|NO_PROXY|KAFKA_BROKER_TIMEOUT|KAFKA_REQUIRED_ACKS|KAFKA_MAX_SEND_LIMIT_BYTES|(FILEBEAT|FLUENTD|PILOT)_\w+|KAFKA_PORT|NAME_FILE)$`)
 
-var variable = regexp.MustCompile(`\b(?:REMORA|LOGGING|CONSOLE|FILE|KAFKA|ELASTICSEARCH|LOKI|OTEL|HTTPS?|PILOT|FILEBEAT|FLUENTD|READ|POD|NODE|CONTAINER|SYSLOG|GRAYLOG|REDIS|LOGSTASH|SPLUNK|ALIYUNSLS|NO)_[A-Z_]*[A-Z]\b`)
+var variable = regexp.MustCompile(`\b(?:REMORA|LOGGING|CONSOLE|FILE|KAFKA|ELASTICSEARCH|LOKI|OTEL|HTTPS?|PILOT|FILEBEAT|FLUENTD|READ|POD|NODE|CONTAINER|SYSLOG|GRAYLOG|REDIS|LOGSTASH|SPLUNK|ALIYUNSLS|NO)_[A-Z0-9_]*[A-Z0-9]\b`)
 
 // Every setting that a page names is one: in text, tables and examples.
 func TestPagesNameSettingsThatExist(t *testing.T) {
