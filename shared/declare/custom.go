@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxCustomLines bounds the lines of custom_config that are read.
+// maxCustomLines bounds the lines of custom_config that are read, and the options in configs.
 const maxCustomLines = 2000
 
 // custom reads options in Filebeat's words: PREFIX_logs_custom_config, lines of NAME.OPTION=VALUE, and the key configs of
@@ -52,7 +52,12 @@ func (r *reader) customConfigs(name string, dr *draft) {
 	}
 	dr.entries = slices.DeleteFunc(dr.entries, func(e entry) bool { return e.path == "configs" })
 	read := map[string]*filebeatLog{}
-	for _, element := range splitOutsideBrackets(e.value) {
+	options := splitOutsideBrackets(e.value)
+	if len(options) > maxCustomLines {
+		dr.refuse(e, fmt.Sprintf("has %d options; at most %d are allowed", len(options), maxCustomLines))
+		return
+	}
+	for _, element := range options {
 		option, value, ok := strings.Cut(element, "=")
 		if !ok {
 			dr.warn(e, quote(element)+" is not of the form OPTION=VALUE; it is ignored")

@@ -81,6 +81,10 @@ func TestCustomConfigIsBounded(t *testing.T) {
 	require.Len(t, set.Errors, 1)
 	require.Contains(t, set.Errors[0].Message, "more than 2000 lines")
 	require.Equal(t, map[string]string{"x": "1"}, set.Declarations[0].Tags)
+
+	set = readLabels(map[string]string{"aliyun.logs.a": "stdout", "aliyun.logs.a.configs": strings.Repeat("encoding=gbk,", 100_000)})
+	require.Empty(t, set.Declarations)
+	require.Contains(t, set.Errors[0].Message, "has 100000 options; at most 2000 are allowed")
 }
 
 func TestMetadataIsBounded(t *testing.T) {
