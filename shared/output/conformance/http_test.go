@@ -239,7 +239,11 @@ var elasticsearch = protocol{
 				if status == 201 {
 					items = append(items, `{"create":{"status":201}}`)
 				} else {
-					items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":"some_exception","reason":"because"}}}`, status))
+					kind := "some_exception"
+					if status == 429 {
+						kind = "es_rejected_execution_exception"
+					}
+					items = append(items, fmt.Sprintf(`{"create":{"status":%d,"error":{"type":%q,"reason":"because"}}}`, status, kind))
 				}
 			}
 			return "application/json", []byte(`{"errors":true,"items":[` + strings.Join(items, ",") + `]}`)
