@@ -19,10 +19,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
@@ -32,20 +35,21 @@ type Config struct {
 	Version         string          `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"Highest protocol version to use. Older brokers, from 0.11 on, are spoken to in theirs"`
 	Username        string          `env:"KAFKA_USERNAME" doc:"User for SASL; by default SASL is off"`
 	Password        settings.Secret `env:"KAFKA_PASSWORD" secret:"true" doc:"Password for SASL"`
-	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"`
-	TLS             bool            `env:"KAFKA_TLS" envDefault:"false" doc:"Use TLS"`
-	CA              string          `env:"KAFKA_TLS_CA" doc:"File with the certificate authorities to trust, PEM; by default the system's"`
-	Cert            string          `env:"KAFKA_TLS_CERT" doc:"File with the client certificate, PEM"`
-	Key             string          `env:"KAFKA_TLS_KEY" doc:"File with the client certificate's key, PEM"`
-	Verify          bool            `env:"KAFKA_TLS_VERIFY" envDefault:"true" doc:"Verify the brokers' certificates"`
-	Acks            string          `env:"KAFKA_REQUIRE_ACKS" envDefault:"-1" doc:"When a record counts as delivered: -1 (or all) when all in-sync replicas have it; 1 when the leader has it; 0 when it is sent, which can lose records"`
-	Idempotent      bool            `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"Let brokers recognise resent records. Needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
-	ClientID        string          `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"Client id, for the brokers' logs and quotas"`
-	MaxMessageBytes int             `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"Maximum size of a record batch, and so of a record, before compression. The broker's message.max.bytes is 1048588 by default"`
-	PartitionKey    string          `env:"KAFKA_PARTITION_KEY" doc:"Tag or field whose value is the key and chooses the partition; by default, and for records without it, the stream"`
-	Codec           string          `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"Compression: none, gzip, snappy, lz4 or zstd"`
-	DefaultTopic    string          `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"Topic of records without a target"`
-	Timeout         time.Duration   `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to a broker"`
+	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with a token of KAFKA_OAUTH2_TOKEN_URL"`
+	web.OAuth2      `envPrefix:"KAFKA_"`
+	TLS             bool          `env:"KAFKA_TLS" envDefault:"false" doc:"Use TLS"`
+	CA              string        `env:"KAFKA_TLS_CA" doc:"File with the certificate authorities to trust, PEM; by default the system's"`
+	Cert            string        `env:"KAFKA_TLS_CERT" doc:"File with the client certificate, PEM"`
+	Key             string        `env:"KAFKA_TLS_KEY" doc:"File with the client certificate's key, PEM"`
+	Verify          bool          `env:"KAFKA_TLS_VERIFY" envDefault:"true" doc:"Verify the brokers' certificates"`
+	Acks            string        `env:"KAFKA_REQUIRE_ACKS" envDefault:"-1" doc:"When a record counts as delivered: -1 (or all) when all in-sync replicas have it; 1 when the leader has it; 0 when it is sent, which can lose records"`
+	Idempotent      bool          `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"Let brokers recognise resent records. Needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
+	ClientID        string        `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"Client id, for the brokers' logs and quotas"`
+	MaxMessageBytes int           `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"Maximum size of a record batch, and so of a record, before compression. The broker's message.max.bytes is 1048588 by default"`
+	PartitionKey    string        `env:"KAFKA_PARTITION_KEY" doc:"Tag or field whose value is the key and chooses the partition; by default, and for records without it, the stream"`
+	Codec           string        `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"Compression: none, gzip, snappy, lz4 or zstd"`
+	DefaultTopic    string        `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"Topic of records without a target"`
+	Timeout         time.Duration `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to a broker"`
 }
 
 // Check reports values that can't be worked with.
@@ -198,8 +202,9 @@ func parseVersion(text string) (r release, ok bool) {
 }
 
 func (c *Config) security() (options []kgo.Opt, err error) {
+	var source *secure.Source
 	if c.TLS {
-		source, err := secure.Open(secure.File{Variable: "KAFKA_TLS_CA", Path: c.CA},
+		source, err = secure.Open(secure.File{Variable: "KAFKA_TLS_CA", Path: c.CA},
 			secure.File{Variable: "KAFKA_TLS_CERT", Path: c.Cert}, secure.File{Variable: "KAFKA_TLS_KEY", Path: c.Key}, c.Verify)
 		if err != nil {
 			return nil, err
@@ -208,29 +213,53 @@ func (c *Config) security() (options []kgo.Opt, err error) {
 	} else if c.CA != "" || c.Cert != "" || c.Key != "" {
 		return nil, fmt.Errorf("KAFKA_TLS_CA, KAFKA_TLS_CERT or KAFKA_TLS_KEY is set, but KAFKA_TLS is not true")
 	}
-	// The password is asked for at each connection, for its file may have changed.
-	mechanism := plain.Plain(func(context.Context) (plain.Auth, error) {
-		return plain.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
-	})
-	scramAuth := func(context.Context) (scram.Auth, error) {
-		return scram.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
-	}
-	switch strings.ToUpper(c.Mechanism) {
-	case "PLAIN":
-	case "SCRAM-SHA-256", "SCRAM-256":
-		mechanism = scram.Sha256(scramAuth)
-	case "SCRAM-SHA-512", "SCRAM-512":
-		mechanism = scram.Sha512(scramAuth)
-	default:
-		return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", c.Mechanism)
-	}
-	if c.Username == "" {
-		return options, nil
-	}
-	if !c.Password.IsSet() {
-		return nil, fmt.Errorf("KAFKA_USERNAME is set, but KAFKA_PASSWORD is not")
+	mechanism, err := c.mechanism(source)
+	if err != nil || mechanism == nil {
+		return options, err
 	}
 	return append(options, kgo.SASL(mechanism)), nil
+}
+
+// mechanism is how brokers know us; nil where they need not. Passwords and tokens are asked for at each connection, because
+// they may have changed.
+func (c *Config) mechanism(source *secure.Source) (sasl.Mechanism, error) {
+	tokens, err := c.OAuth2.Open("KAFKA_", source, c.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	password := func(context.Context) (scram.Auth, error) {
+		return scram.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
+	}
+	var mechanism sasl.Mechanism
+	switch strings.ToUpper(c.Mechanism) {
+	case "PLAIN":
+		mechanism = plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
+		})
+	case "SCRAM-SHA-256", "SCRAM-256":
+		mechanism = scram.Sha256(password)
+	case "SCRAM-SHA-512", "SCRAM-512":
+		mechanism = scram.Sha512(password)
+	case "OAUTHBEARER":
+		if tokens == nil {
+			return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is OAUTHBEARER; KAFKA_OAUTH2_TOKEN_URL must be set")
+		}
+		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			token, err := tokens.Token(ctx)
+			return oauth.Auth{Token: token}, err
+		}), nil
+	default:
+		return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER", c.Mechanism)
+	}
+	switch {
+	case tokens != nil:
+		return nil, fmt.Errorf("KAFKA_OAUTH2_TOKEN_URL is set, but KAFKA_SASL_MECHANISM is not OAUTHBEARER")
+	case c.Username == "":
+		return nil, nil
+	case !c.Password.IsSet():
+		return nil, fmt.Errorf("KAFKA_USERNAME is set, but KAFKA_PASSWORD is not")
+	}
+	return mechanism, nil
 }
 
 // dialTLS connects with the certificates that source has at the time.

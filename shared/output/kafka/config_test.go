@@ -3,6 +3,9 @@
 package kafka
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,6 +56,35 @@ func TestVersions(t *testing.T) {
 			require.Equal(t, want[i], got, "%s, request %d", text, key)
 		}
 	}
+}
+
+func TestTokenOfOAuth2(t *testing.T) {
+	given := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given++
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":3600}`, given)
+	}))
+	defer server.Close()
+	environ := map[string]string{
+		"KAFKA_BROKERS": "b:1", "KAFKA_SASL_MECHANISM": "OAUTHBEARER", "KAFKA_OAUTH2_TOKEN_URL": server.URL,
+		"KAFKA_OAUTH2_CLIENT_ID": "id", "KAFKA_OAUTH2_CLIENT_SECRET": "hunter2",
+	}
+	var c Config
+	require.NoError(t, settings.Load(environ, &c))
+	mechanism, err := c.mechanism(nil)
+	require.NoError(t, err)
+	require.Equal(t, "OAUTHBEARER", mechanism.Name())
+	for range 2 {
+		_, first, err := mechanism.Authenticate(t.Context(), "b:1")
+		require.NoError(t, err)
+		require.Equal(t, "n,,\x01auth=Bearer token-1\x01\x01", string(first))
+	}
+	delete(environ, "KAFKA_OAUTH2_TOKEN_URL")
+	require.ErrorContains(t, settings.Load(environ, new(Config)), "KAFKA_OAUTH2_TOKEN_URL")
+	environ = map[string]string{
+		"KAFKA_BROKERS": "b:1", "KAFKA_OAUTH2_TOKEN_URL": server.URL, "KAFKA_OAUTH2_CLIENT_ID": "id", "KAFKA_OAUTH2_CLIENT_SECRET": "s",
+	}
+	require.ErrorContains(t, settings.Load(environ, new(Config)), "KAFKA_SASL_MECHANISM is not OAUTHBEARER")
 }
 
 func TestTopicNames(t *testing.T) {
