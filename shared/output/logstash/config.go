@@ -28,7 +28,7 @@ type Config struct {
 	Level           int           `env:"LOGSTASH_COMPRESSION_LEVEL" envDefault:"3" doc:"Compression level, 0 (none) to 9"`
 	TTL             time.Duration `env:"LOGSTASH_TTL" envDefault:"5m" doc:"Lifetime of a connection, so that new servers behind a name get their share"`
 	Index           string        `env:"LOGSTASH_INDEX" doc:"Value of [@metadata][beat], from which pipelines make the name of an index; by default filebeat"`
-	BeatIndex       string        `env:"FILEBEAT_INDEX" doc:"log-pilot's name of LOGSTASH_INDEX"`
+	BeatIndex       string        `env:"FILEBEAT_INDEX" doc:"Name of LOGSTASH_INDEX in log-pilot"`
 	TLS             bool          `env:"LOGSTASH_TLS" envDefault:"false" doc:"Use TLS"`
 	secure.Settings `envPrefix:"LOGSTASH_"`
 	Timeout         time.Duration `env:"LOGSTASH_TIMEOUT" envDefault:"30s" doc:"Longest silence of the server. While its queue is full it reports every few seconds"`

@@ -21,9 +21,9 @@ import (
 // (RFC 6749, 4.4). An output embeds them with the beginning of its variables' names.
 type OAuth2 struct {
 	TokenURL     string          `env:"OAUTH2_TOKEN_URL" doc:"URL of an authorization server that gives bearer tokens for client credentials"`
-	ClientID     string          `env:"OAUTH2_CLIENT_ID" doc:"our id at the authorization server"`
-	ClientSecret settings.Secret `env:"OAUTH2_CLIENT_SECRET" secret:"true" doc:"our secret at the authorization server"`
-	Scopes       string          `env:"OAUTH2_SCOPES" doc:"scopes to ask for, separated by spaces"`
+	ClientID     string          `env:"OAUTH2_CLIENT_ID" doc:"Client id at the authorization server"`
+	ClientSecret settings.Secret `env:"OAUTH2_CLIENT_SECRET" secret:"true" doc:"Client secret at the authorization server"`
+	Scopes       string          `env:"OAUTH2_SCOPES" doc:"Scopes to request, separated by spaces"`
 }
 
 // Open makes the tokens that o says; nil where it says nothing. The authorization server is spoken to with tls.
