@@ -198,3 +198,22 @@ func TestAProcessThatIsKilledWhileItWaitsSetsNothingAside(t *testing.T) {
 	require.NotContains(t, read(t, filepath.Join(dir, "suspects.json")), "mark")
 	require.NoFileExists(t, filepath.Join(dir, "set-aside.jsonl"))
 }
+
+// A record that was worked on when something else killed the process, twice, is processed alone, and delivered.
+func TestASuspectThatSurvivesIsDelivered(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		cmd, log := startChild(t, dir, "killer")
+		require.Error(t, cmd.Wait(), "%s", log)
+	}
+	require.Contains(t, read(t, filepath.Join(dir, "suspects.json")), `"deaths":1`)
+	cmd, log := startChild(t, dir, "well")
+	require.NoError(t, cmd.Wait(), "%s", log)
+	require.Contains(t, log.String(), "deaths=2")
+	out := read(t, filepath.Join(dir, "out"))
+	for _, line := range []string{"a", "b password=...", childLines[2], "c", "d"} {
+		require.Contains(t, "\n"+out, "\n"+line+"\n")
+	}
+	require.NotContains(t, read(t, filepath.Join(dir, "suspects.json")), "mark", "it is no suspect any more")
+	require.NoFileExists(t, filepath.Join(dir, "set-aside.jsonl"))
+}

@@ -98,22 +98,10 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &partial):
-			now := time.Now()
-			left := s.sort(f, p, partial)
-			if len(left.records) < len(p.records) {
-				s.pause.Reset() // something got through
-			}
-			p = left
 			if busySince.IsZero() {
-				busySince = now
+				busySince = time.Now()
 			}
-			longest = busyInPlace - now.Sub(busySince)
-			if len(p.records) > 0 && partial.After >= longest {
-				s.leaveBusy(f, p, partial)
-				p.records = nil
-			}
-			if len(p.records) == 0 {
-				s.sink.state.answered(s, now)
+			if p, longest = s.partly(f, p, partial, busySince); len(p.records) == 0 {
 				return nil
 			}
 		case errors.As(err, &all):
@@ -142,6 +130,25 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 		}
 	}
 	return nil
+}
+
+// partly acts on verdicts by record, and returns the records to be sent again and how long they may be held back for that.
+// Records that the backend has been too busy for since busySince are left to wait with their streams once that is too long.
+func (s *shard) partly(f *inflightBatch, p portion, partial *output.Partial, busySince time.Time) (left portion, longest time.Duration) {
+	now := time.Now()
+	left = s.sort(f, p, partial)
+	if len(left.records) < len(p.records) {
+		s.pause.Reset() // something got through
+	}
+	longest = busyInPlace - now.Sub(busySince)
+	if len(left.records) > 0 && partial.After >= longest {
+		s.leaveBusy(f, left, partial)
+		left = portion{}
+	}
+	if len(left.records) == 0 {
+		s.sink.state.answered(s, now)
+	}
+	return left, longest
 }
 
 // sort notes the verdicts in partial and returns the records that are to be sent again.

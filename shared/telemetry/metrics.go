@@ -45,9 +45,9 @@ var families = []family{
 	{"records_dropped", "Number of records lost before they were read", Counter, func(c *pipeline.Counts) int64 { return c.DroppedRecords }},
 	{"bytes_dropped", "Number of bytes lost before they were read", Counter, func(c *pipeline.Counts) int64 { return c.DroppedBytes }},
 	{"records_refused", "Number of records that the output refused for good", Counter, func(c *pipeline.Counts) int64 { return c.RefusedRecords }},
+	{"bytes_refused", "Number of bytes of records that the output refused for good", Counter, func(c *pipeline.Counts) int64 { return c.RefusedBytes }},
 	{"records_parked", "Number of records on disk that wait for their destination to accept them", Gauge, func(c *pipeline.Counts) int64 { return c.ParkedRecords }},
 	{"bytes_parked", "Number of bytes of records on disk that wait for their destination to accept them", Gauge, func(c *pipeline.Counts) int64 { return c.ParkedBytes }},
-	{"bytes_refused", "Number of bytes of records that the output refused for good", Counter, func(c *pipeline.Counts) int64 { return c.RefusedBytes }},
 }
 
 // WriteMetrics writes the snapshot and the metrics of the Go process in Prometheus' text format.
