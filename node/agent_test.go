@@ -345,12 +345,16 @@ func TestContainersAreRemembered(t *testing.T) {
 	a.recall(path, asked)
 	c := web()
 	c.Env = []string{"PASSWORD=secret", "aliyun_logs_more=/logs/*.txt"}
+	c.Labels["token"] = "secret"
+	c.Labels["com.docker.compose.project"] = "shop"
 	a.Found(c)
 	a.Found(pod())
 	a.remember(path)
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NotContains(t, string(content), "secret")
+	require.Contains(t, string(content), "shop")
+	require.Equal(t, "secret", c.Labels["token"], "what is in use is not changed")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode())
@@ -362,7 +366,9 @@ func TestContainersAreRemembered(t *testing.T) {
 	require.ElementsMatch(t, []string{"put files/docker/web", "put log/json-file/web1", "put log/uid/app"}, f.take())
 	a.Listed("docker", errors.New("connection refused"))
 	require.Empty(t, f.take())
-	a.Found(web())
+	again := web()
+	again.Labels["com.docker.compose.project"] = "shop"
+	a.Found(again)
 	a.Listed("docker", nil)
 	require.Equal(t, []string{"put files/docker/web"}, f.take(), "the environment is another")
 	a.Listed("cri", nil)

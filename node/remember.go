@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,7 +69,7 @@ func (a *agent) confirm(inventory string) {
 	}
 }
 
-// remember writes what is known to disk, if it has changed. Of an environment only declarations are kept.
+// remember writes what is known to disk, if it has changed.
 func (a *agent) remember(path string) {
 	a.mu.Lock()
 	if !a.changed {
@@ -77,19 +78,51 @@ func (a *agent) remember(path string) {
 	}
 	a.changed = false
 	all := make([]containers.Container, 0, len(a.subjectOf))
+	asked := a.askedLabels()
 	for r, key := range a.subjectOf {
 		if c := a.subjects[key].reports[r]; c.Detailed {
-			c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
-				name, _, _ := strings.Cut(kv, "=")
-				return !a.dialect.Concerns(name) && name != imageVariable
-			})
-			all = append(all, c)
+			all = append(all, a.withoutSecrets(c, asked))
 		}
 	}
 	a.mu.Unlock()
 	if err := writeFile(path, all); err != nil {
 		a.log.Warn("containers can't be remembered across a restart", "error", err)
 	}
+}
+
+// origins begin the labels that say who a container is.
+var origins = []string{"io.kubernetes.", "com.docker.compose.", "com.docker.swarm.", "com.docker.stack.", "com.aliyun.access.",
+	"statefulset.kubernetes.io/", "controller-revision-hash", "pod-template-"}
+
+// askedLabels are the labels and annotations that settings and rules ask about.
+func (a *agent) askedLabels() map[string]bool {
+	asked := map[string]bool{excludeKey: true}
+	for _, name := range a.settings.LabelTags {
+		asked[name] = true
+	}
+	for _, r := range a.rules {
+		for _, name := range r.Labels() {
+			asked[name] = true
+		}
+	}
+	return asked
+}
+
+// withoutSecrets keeps of a container's environment, labels and annotations what somebody asks about: anything may be in
+// the rest.
+func (a *agent) withoutSecrets(c containers.Container, asked map[string]bool) containers.Container {
+	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return !a.dialect.Concerns(name) && name != imageVariable
+	})
+	for _, m := range []*map[string]string{&c.Labels, &c.Pod.Labels, &c.Pod.Annotations} {
+		*m = maps.Clone(*m)
+		maps.DeleteFunc(*m, func(name, _ string) bool {
+			return !asked[name] && !a.dialect.Concerns(name) &&
+				!slices.ContainsFunc(origins, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		})
+	}
+	return c
 }
 
 // writeFile replaces the file at path as a whole.

@@ -5,6 +5,7 @@ package declare
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -43,6 +44,16 @@ func (m *matcher) match(s *Subject) bool {
 		}
 	}
 	return true
+}
+
+// Labels are the names of the labels and annotations that the rule asks about.
+func (r *Rule) Labels() (names []string) {
+	for _, c := range slices.Concat(r.matches.conditions, r.matches.except) {
+		if c.word == "label" || c.word == "annotation" {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 func (c *condition) holds(s *Subject) bool {
