@@ -10,6 +10,7 @@ import (
 
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/frame"
 	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/spool"
@@ -145,7 +146,7 @@ func (h *history) write() error {
 			h.skip--
 			continue
 		}
-		h.frame = plugin.AppendEntry(h.frame, r.Std.String(), r.Time, r.Line, !r.Truncated)
+		h.frame = frame.Append(h.frame, r.Std.String(), r.Time, r.Line, !r.Truncated)
 	}
 	if len(h.frame) == 0 {
 		return nil

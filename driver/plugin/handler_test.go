@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/driver/plugin"
-	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
 // logs is a driver that refuses what it is asked to start.
@@ -88,11 +87,4 @@ func TestReadLogsIsOff(t *testing.T) {
 	require.Equal(t, `{"Cap":{"ReadLogs":false},"Err":""}`, answer)
 	status, _ := post("LogDriver.ReadLogs", "{}")
 	require.Equal(t, http.StatusNotFound, status)
-}
-
-func TestAppendEntry(t *testing.T) {
-	want := framestest.Append(nil, framestest.Entry{Source: "stderr", TimeNano: 1700000000123456789, Line: []byte("a line\n")})
-	require.Equal(t, want, plugin.AppendEntry(nil, "stderr", 1700000000123456789, []byte("a line"), true))
-	want = framestest.Append(nil, framestest.Entry{Source: "stdout", TimeNano: 1, Line: []byte("no end")})
-	require.Equal(t, want, plugin.AppendEntry(nil, "stdout", 1, []byte("no end"), false))
 }

@@ -3,6 +3,7 @@
 package cut
 
 import (
+	"github.com/remora-logs/remora/shared/frame"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -46,20 +47,6 @@ func (e *entry) timeOr(now int64) int64 {
 // plausible says more than that it decodes: it can be told from arbitrary bytes.
 func (e *entry) plausible() bool { return e.std != record.NoStd && e.timeNano > 0 }
 
-// Field numbers and wire types as they stand in a tag: number<<3 | type.
-const (
-	varintType, fixed64Type, bytesType, fixed32Type = 0, 1, 2, 5
-
-	sourceTag   = 1<<3 | bytesType
-	timeTag     = 2<<3 | varintType
-	lineTag     = 3<<3 | bytesType
-	partialTag  = 4<<3 | varintType
-	metadataTag = 5<<3 | bytesType
-
-	lastTag = 1<<3 | varintType // of PartialLogEntryMetadata
-	idTag   = 2<<3 | bytesType
-)
-
 // decode reads the entry of size bytes of which p is all or the beginning. It answers whole, short (p is a sound
 // beginning) or broken. Unknown fields are passed over: the engine's LogEntry has grown before, and will again.
 func (e *entry) decode(p []byte, size int) verdict {
@@ -76,12 +63,12 @@ func (e *entry) decode(p []byte, size int) verdict {
 		var value uint64
 		var field []byte
 		switch tag & 7 {
-		case varintType, bytesType:
+		case frame.VarintType, frame.BytesType:
 			if value, n = uvarint(p[pos:]); n <= 0 {
 				return shortOr(n, len(p) < size)
 			}
 			pos += n
-			if tag&7 == bytesType {
+			if tag&7 == frame.BytesType {
 				if value > uint64(size-pos) {
 					return broken
 				}
@@ -91,9 +78,9 @@ func (e *entry) decode(p []byte, size int) verdict {
 				field = p[pos : pos+int(value) : pos+int(value)]
 				pos += int(value)
 			}
-		case fixed64Type:
+		case frame.Fixed64Type:
 			pos += 8
-		case fixed32Type:
+		case frame.Fixed32Type:
 			pos += 4
 		default:
 			return broken
@@ -105,15 +92,15 @@ func (e *entry) decode(p []byte, size int) verdict {
 			return short
 		}
 		switch tag {
-		case sourceTag:
+		case frame.SourceTag:
 			e.std = std(field)
-		case timeTag:
+		case frame.TimeTag:
 			e.timeNano = int64(value)
-		case lineTag:
+		case frame.LineTag:
 			e.line = field
-		case partialTag:
+		case frame.PartialTag:
 			e.partial = value != 0
-		case metadataTag:
+		case frame.MetadataTag:
 			if !e.decodeMetadata(field) {
 				return broken
 			}
@@ -129,14 +116,14 @@ func (e *entry) decode(p []byte, size int) verdict {
 // It reports whether it was one.
 func (e *entry) common(p []byte) bool {
 	const source = len("stdout")
-	if len(p) < 2+source+1 || p[0] != sourceTag || p[1] != byte(source) || p[2+source] != timeTag {
+	if len(p) < 2+source+1 || p[0] != frame.SourceTag || p[1] != byte(source) || p[2+source] != frame.TimeTag {
 		return false
 	}
 	which := std(p[2 : 2+source])
 	at := 3 + source
 	nano, n := uvarint(p[at:])
 	at += n
-	if which == record.NoStd || n <= 0 || at >= len(p) || p[at] != lineTag {
+	if which == record.NoStd || n <= 0 || at >= len(p) || p[at] != frame.LineTag {
 		return false
 	}
 	size, n := uvarint(p[at+1:])
@@ -150,7 +137,7 @@ func (e *entry) common(p []byte) bool {
 // beginning judges a field that goes on beyond the bytes at hand.
 func (e *entry) beginning(tag uint64, p []byte) verdict {
 	const longest = len("stdout")
-	if tag == sourceTag && len(p) >= longest {
+	if tag == frame.SourceTag && len(p) >= longest {
 		return broken // no source is longer, so its length is damaged
 	}
 	return short
@@ -165,28 +152,28 @@ func (e *entry) decodeMetadata(p []byte) bool {
 		pos += n
 		var value uint64
 		switch tag & 7 {
-		case varintType, bytesType:
+		case frame.VarintType, frame.BytesType:
 			if value, n = uvarint(p[pos:]); n <= 0 {
 				return false
 			}
 			pos += n
-		case fixed64Type:
+		case frame.Fixed64Type:
 			pos += 8
-		case fixed32Type:
+		case frame.Fixed32Type:
 			pos += 4
 		default:
 			return false
 		}
-		if pos > len(p) || tag&7 == bytesType && value > uint64(len(p)-pos) {
+		if pos > len(p) || tag&7 == frame.BytesType && value > uint64(len(p)-pos) {
 			return false
 		}
 		switch tag {
-		case lastTag:
+		case frame.LastTag:
 			e.last = value != 0
-		case idTag:
+		case frame.IDTag:
 			e.id = p[pos : pos+int(value)]
 		}
-		if tag&7 == bytesType {
+		if tag&7 == frame.BytesType {
 			pos += int(value)
 		}
 	}

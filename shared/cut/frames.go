@@ -3,18 +3,11 @@
 package cut
 
 import (
-	"encoding/binary"
 	"io"
 
+	"github.com/remora-logs/remora/shared/frame"
 	"github.com/remora-logs/remora/shared/record"
 )
-
-// maxFrame bounds the length that a frame may claim. The engine cuts messages at 16 KiB (moby
-// daemon/logger/copier.go, defaultBufSize) and adds some hundred bytes; attributes of the log line may come on top.
-const maxFrame = 1 << 20
-
-// headerLen is the length of what precedes each entry: a big-endian uint32, the entry's length.
-const headerLen = 4
 
 // Frames cuts the engine's wire format (moby api/types/plugins/logdriver/io.go): a length and a LogEntry, again and
 // again. Pieces of a message that was longer than the engine's buffer are joined.
@@ -27,28 +20,28 @@ type Frames struct{ pieces }
 // joined message has at most max bytes; what is longer comes as several records, all but the last marked as truncated. A
 // message of which no piece came for timeout (ns) becomes a record as it stands.
 func NewFrames(src *record.Source, stream io.ReaderAt, max int, timeout int64) *Frames {
-	return &Frames{newPieces(frame, src, stream, max, timeout)}
+	return &Frames{newPieces(frameEntry, src, stream, max, timeout)}
 }
 
-// frame decodes the frame at the beginning of p: it is a decoder.
-func frame(p []byte, e *entry, _ int, _ bool) (size int, v verdict) {
-	if len(p) < headerLen {
+// frameEntry decodes the frame at the beginning of p: it is a decoder.
+func frameEntry(p []byte, e *entry, _ int, _ bool) (size int, v verdict) {
+	if len(p) < frame.HeaderLen {
 		return 0, short
 	}
-	n := binary.BigEndian.Uint32(p)
-	if n == 0 || n > maxFrame {
+	n, ok := frame.Len(p)
+	if !ok {
 		return 0, broken
 	}
-	size = headerLen + int(n)
+	size = frame.HeaderLen + n
 	if len(p) < size {
 		// A damaged length must not make us wait for bytes that will be long in coming: what is here already has to look
 		// like the beginning of an entry of that length.
-		if e.decode(p[headerLen:], int(n)) == broken {
+		if e.decode(p[frame.HeaderLen:], n) == broken {
 			return 0, broken
 		}
 		return 0, short
 	}
-	if !e.common(p[headerLen:size]) && e.decode(p[headerLen:size], int(n)) != whole {
+	if !e.common(p[frame.HeaderLen:size]) && e.decode(p[frame.HeaderLen:size], n) != whole {
 		return 0, broken
 	}
 	return size, whole

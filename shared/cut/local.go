@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 
+	"github.com/remora-logs/remora/shared/frame"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -22,18 +23,18 @@ func NewLocal(src *record.Source, stream io.ReaderAt, max int, timeout int64) *L
 
 // local is a decoder.
 func local(p []byte, e *entry, max int, last bool) (size int, v verdict) {
-	size, v = frame(p, e, max, last)
+	size, v = frameEntry(p, e, max, last)
 	if v != whole {
 		return size, v
 	}
-	if len(p) < size+headerLen {
-		if !bytes.HasPrefix(p[:headerLen], p[size:]) {
+	if len(p) < size+frame.HeaderLen {
+		if !bytes.HasPrefix(p[:frame.HeaderLen], p[size:]) {
 			return 0, broken
 		}
 		return 0, short
 	}
-	if !bytes.Equal(p[:headerLen], p[size:size+headerLen]) {
+	if !bytes.Equal(p[:frame.HeaderLen], p[size:size+frame.HeaderLen]) {
 		return 0, broken
 	}
-	return size + headerLen, whole
+	return size + frame.HeaderLen, whole
 }

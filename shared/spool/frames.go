@@ -4,18 +4,9 @@ package spool
 
 import (
 	"bytes"
-	"encoding/binary"
 	"sync"
-)
 
-// The engine writes frames: four bytes of length, big-endian, and as many bytes of a protobuf LogEntry (moby,
-// api/types/plugins/logdriver/io.go). The spool knows of frames only what it needs to count them when it has to give
-// some up.
-const (
-	frameHeader = 4
-	// maxFrame bounds what is believed to be a length, as it does where frames are cut. The engine's lines are cut at
-	// 16 KiB (moby daemon/logger/copier.go). An empty frame does not occur, since each entry has a time.
-	maxFrame = 1 << 20
+	"github.com/remora-logs/remora/shared/frame"
 )
 
 // scratch is memory for the rare walks over frames, so that no log owns a buffer.
@@ -25,7 +16,7 @@ var scratch = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }
 type frameCounter struct {
 	frames int64 // those that ended
 	left   int64 // what is missing of the frame's body
-	head   [frameHeader]byte
+	head   [frame.HeaderLen]byte
 	have   int  // bytes in head
 	lost   bool // a length made no sense; nothing is counted from then on
 	lines  bool // what is counted is the lines of a raw log
@@ -39,7 +30,7 @@ func (c *frameCounter) rest() int64 {
 	if c.left > 0 {
 		return c.left
 	}
-	return int64(frameHeader - c.have)
+	return int64(frame.HeaderLen - c.have)
 }
 
 func (c *frameCounter) count(p []byte) {
@@ -52,11 +43,11 @@ func (c *frameCounter) count(p []byte) {
 			n := copy(c.head[c.have:], p)
 			c.have += n
 			p = p[n:]
-			if c.have < frameHeader {
+			if c.have < frame.HeaderLen {
 				return
 			}
-			c.left, c.have = int64(binary.BigEndian.Uint32(c.head[:])), 0
-			if c.left == 0 || c.left > maxFrame {
+			n, ok := frame.Len(c.head[:])
+			if c.left, c.have = int64(n), 0; !ok {
 				c.lost, c.left = true, 0
 			}
 			continue
@@ -88,24 +79,25 @@ func (l *Log) skipFrames(from, target, end int64) (at, records int64, ok bool) {
 			at, records = g.to, records+g.records
 			continue
 		}
-		if at+frameHeader > end {
+		if at+frame.HeaderLen > end {
 			return at, records, true
 		}
-		if at < start || at+frameHeader > start+int64(len(window)) {
+		if at < start || at+frame.HeaderLen > start+int64(len(window)) {
 			n, err := l.pread(*mem, at, end)
-			if err != nil || n < frameHeader {
+			if err != nil || n < frame.HeaderLen {
 				return at, records, false
 			}
 			window, start = (*mem)[:n], at
 		}
-		size := int64(binary.BigEndian.Uint32(window[at-start:]))
-		if size == 0 || size > maxFrame {
+		n, ok := frame.Len(window[at-start:])
+		if !ok {
 			return at, records, false
 		}
-		if at+frameHeader+size > end {
+		next := at + frame.HeaderLen + int64(n)
+		if next > end {
 			return at, records, true
 		}
-		at, records = at+frameHeader+size, records+1
+		at, records = next, records+1
 	}
 	return at, records, true
 }

@@ -192,7 +192,7 @@ func (p *pair) finish() {
 // lines.
 func TestWriterAndReaderAreTwoProcesses(t *testing.T) {
 	var gaps int
-	for seed := range uint64(150) {
+	for seed := range uint64(80) {
 		p := newPair(t, seed)
 		for range 150 {
 			switch p.rng.IntN(12) {
