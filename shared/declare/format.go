@@ -10,6 +10,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/logformat"
 	"github.com/remora-logs/remora/shared/pattern"
+	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
@@ -69,6 +70,25 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 	case "keys":
 		if strings.Join(SplitColumns(value), "") == "" {
 			err = fmt.Errorf("%s names no column", quote(value))
+		}
+	case "decode":
+		if len(SplitList(value)) == 0 {
+			err = fmt.Errorf("%s names no field", quote(value))
+		}
+	case "depth":
+		value = strings.TrimSpace(value)
+		_, err = parseCount(value)
+	case "numbers":
+		if value = strings.ToLower(strings.TrimSpace(value)); value != "text" {
+			err = fmt.Errorf("%s is not text, which is all that numbers can be made", quote(value))
+		}
+	case "dots":
+		if value = strings.TrimSpace(value); len(value) > 8 || strings.ContainsAny(value, ".\"\\") || hasControl(value) {
+			err = fmt.Errorf("%s can't stand for a dot: at most 8 bytes, and no dot, quote or backslash", quote(value))
+		}
+	case "into":
+		if value = strings.TrimSpace(value); record.Reserved([]byte(value)) || record.HasMember(value) || len(value) > maxName || hasControl(value) {
+			err = fmt.Errorf("%s can't hold the fields: a record has a member of that name", quote(value))
 		}
 	case "schema":
 		if value = strings.ToLower(strings.TrimSpace(value)); !slices.Contains(Schemas, value) {

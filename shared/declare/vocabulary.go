@@ -13,17 +13,17 @@ import (
 // formatOptions lists the formats and the options that each of them takes.
 var formatOptions = map[string][]string{
 	"none":         {},
-	"json":         {"keep_message", "time_format", "time_key", "time_zone"},
-	"csv":          {"delimiter", "keep_message", "keys", "lazy_quotes", "time_format", "time_key", "time_zone"},
+	"json":         {"decode", "depth", "dots", "into", "keep_message", "numbers", "time_format", "time_key", "time_zone"},
+	"csv":          {"delimiter", "dots", "into", "keep_message", "keys", "lazy_quotes", "time_format", "time_key", "time_zone"},
 	"nginx":        {"keep_message", "log_format", "schema", "time_zone"},
 	"apache2":      {"keep_message", "log_format", "schema", "time_zone"},
 	"apache_error": {"keep_message", "schema", "time_zone"},
 	"nginx_error":  {"keep_message", "schema", "time_zone"},
-	"logfmt":       {"keep_message", "time_format", "time_key", "time_zone"},
-	"kv":           {"keep_message", "pair", "quote", "separator", "time_format", "time_key", "time_zone"},
+	"logfmt":       {"dots", "into", "keep_message", "time_format", "time_key", "time_zone"},
+	"kv":           {"dots", "into", "keep_message", "pair", "quote", "separator", "time_format", "time_key", "time_zone"},
 	"klog":         {"keep_message", "time_zone"},
 	"syslog":       {"keep_message", "time_zone"},
-	"regexp":       {"keep_message", "pattern", "time_format", "time_key", "time_zone"},
+	"regexp":       {"into", "keep_message", "pattern", "time_format", "time_key", "time_zone"},
 }
 
 // Schemas are the values of format.schema.
@@ -49,7 +49,7 @@ var encodings = map[string]string{
 // fixed are all paths except for the source and those with a part that users choose.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
-	"format.delimiter", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.pair", "format.pattern", "format.quote", "format.schema", "format.separator", "format.time_format", "format.time_key", "format.time_zone",
+	"format.decode", "format.delimiter", "format.depth", "format.dots", "format.into", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.numbers", "format.pair", "format.pattern", "format.quote", "format.schema", "format.separator", "format.time_format", "format.time_key", "format.time_zone",
 	"multiline.start", "multiline.end", "multiline.continue", "multiline.preset", "multiline.strip",
 	"multiline.max_lines", "multiline.max_bytes", "multiline.timeout",
 	"keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit",

@@ -38,6 +38,8 @@ type Chain struct {
 	masks     *masker
 	edits     *editor
 	names     names
+	shape     *shaper // nil where fields stay as the format makes them
+	into      member  // below which the fields go; empty for the record itself
 	sample    *sampler
 	limit     *limiter
 	max       int  // bytes of a record
@@ -83,6 +85,12 @@ func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
 	}
 	c.names = names{src: src, keepLine: c.keepLine, schema: schemaOf(d), server: servers[d.Format]}
 	if c.parser, err = newParser(d, &c.names, log); err != nil {
+		return nil, err
+	}
+	if c.shape, err = newShaper(d.FormatOptions, &c.names); err != nil {
+		return nil, err
+	}
+	if c.into, err = newInto(d.FormatOptions, &c.names); err != nil {
 		return nil, err
 	}
 	if csv, ok := c.parser.(*csvParser); ok {
@@ -286,12 +294,18 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 	if c.parser != nil {
 		c.parse(b, r)
 	}
+	if c.shape != nil {
+		c.shape.apply(b, r)
+	}
 	if !passes(c.fields, b, r) {
 		c.filtered.Add(1)
 		return
 	}
 	if c.masks != nil || c.edits != nil {
 		c.change(b, r)
+	}
+	if c.into != "" {
+		c.wrap(b, r)
 	}
 	c.names.settle(b, r)
 	if c.sample != nil && !c.sample.pass() {

@@ -231,5 +231,5 @@ func FuzzDeclarations(f *testing.F) {
 // formatNames and formatOptions are what the dialect knows, for declarations that are made at random.
 var (
 	formatNames   = []string{"none", "json", "csv", "nginx", "apache2", "apache_error", "nginx_error", "logfmt", "kv", "klog", "syslog", "regexp"}
-	formatOptions = []string{"keep_message", "log_format", "pair", "separator", "quote", "schema", "delimiter", "lazy_quotes", "time_format", "time_key", "time_zone"}
+	formatOptions = []string{"keep_message", "log_format", "pair", "separator", "quote", "schema", "into", "depth", "dots", "decode", "numbers", "delimiter", "lazy_quotes", "time_format", "time_key", "time_zone"}
 )

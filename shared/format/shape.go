@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// shaper makes fields that a store takes of those that an application writes:
+//
+//	decode   strings of these names that hold JSON become it
+//	depth    what is nested deeper becomes its JSON as text. A list without objects or lists in it counts as a value
+//	numbers  text: numbers become strings
+//	dots     what stands for a dot in a name
+type shaper struct {
+	decode  [][]byte
+	depth   int // 0 for any
+	texts   bool
+	dots    string // "" for a dot
+	names   *names
+	scratch []byte
+}
+
+// newShaper makes the shaper of options; nil where they ask for nothing.
+func newShaper(options map[string]string, n *names) (*shaper, error) {
+	s := &shaper{texts: options["numbers"] == "text", dots: options["dots"], names: n}
+	for _, name := range declare.SplitList(options["decode"]) {
+		s.decode = append(s.decode, []byte(name))
+	}
+	if text := options["depth"]; text != "" {
+		var err error
+		if s.depth, err = strconv.Atoi(text); err != nil || s.depth < 1 {
+			return nil, fmt.Errorf("format.depth: %q is not a whole number above zero", text)
+		}
+	}
+	if len(s.decode) == 0 && s.depth == 0 && !s.texts && s.dots == "" {
+		return nil, nil
+	}
+	return s, nil
+}
+
+func (s *shaper) apply(b *record.Batch, r *record.Record) {
+	if len(r.Fields) == 0 {
+		return
+	}
+	at, a := len(b.Arena), b.Arena
+	for rest := r.Fields; ; {
+		key, value, next, ok := record.NextField(rest)
+		if !ok {
+			break
+		}
+		rest = next
+		a = append(s.key(append(a, ','), key), ':')
+		if decoded := s.decoded(key, value); decoded != nil {
+			value = decoded
+		}
+		a = s.value(a, value, 1)
+	}
+	s.scratch = trimmed(s.scratch)
+	finish(b, r, a, at)
+}
+
+// decoded is the JSON that a string of the right name holds, nil if it holds none.
+func (s *shaper) decoded(key, value []byte) []byte {
+	if len(s.decode) == 0 || value[0] != '"' {
+		return nil
+	}
+	name := s.names.plain(key)
+	for _, d := range s.decode {
+		if !bytes.Equal(d, name) {
+			continue
+		}
+		text := record.AppendText(nil, value)
+		scan := scanner{p: text}
+		i := scan.skip(0)
+		if i == len(text) || text[i] != '{' && text[i] != '[' {
+			return nil
+		}
+		if end := scan.value(i, 0); end < 0 || scan.skip(end) < len(text) {
+			return nil
+		}
+		return appendClean(nil, text)
+	}
+	return nil
+}
+
+// key appends a name in its quotes.
+func (s *shaper) key(a, key []byte) []byte {
+	if s.dots == "" || bytes.IndexByte(key, '.') < 0 {
+		return append(append(append(a, '"'), key...), '"')
+	}
+	s.names.found, s.names.twice = true, true // another may have the name that comes out
+	name := bytes.ReplaceAll(s.names.plain(key), []byte("."), []byte(s.dots))
+	return record.AppendBytes(a, name)
+}
+
+// value appends a value that stands depth levels deep.
+func (s *shaper) value(a, value []byte, depth int) []byte {
+	switch c := value[0]; {
+	case c == '-' || isDigit(c):
+		if s.texts {
+			return append(append(append(a, '"'), value...), '"')
+		}
+	case c == '{' || c == '[':
+		if s.depth > 0 && depth >= s.depth && (c == '{' || bytes.ContainsAny(value[1:], "{[")) {
+			return record.AppendBytes(a, value)
+		}
+		if c == '{' {
+			return s.object(a, value, depth)
+		}
+		return s.list(a, value, depth)
+	}
+	return append(a, value...)
+}
+
+func (s *shaper) object(a, value []byte, depth int) []byte {
+	a = append(a, '{')
+	first := true
+	for rest := value[1 : len(value)-1]; ; {
+		key, value, next, ok := record.NextField(rest)
+		if !ok {
+			return append(a, '}')
+		}
+		if rest = next; !first {
+			a = append(a, ',')
+		}
+		first = false
+		a = append(s.key(a, key), ':')
+		a = s.value(a, value, depth+1)
+	}
+}
+
+func (s *shaper) list(a, value []byte, depth int) []byte {
+	a = append(a, '[')
+	scan := scanner{p: value}
+	for i := scan.skip(1); i < len(value) && value[i] != ']'; {
+		end := scan.value(i, 0)
+		if end < 0 { // not reached: it is valid
+			break
+		}
+		a = s.value(a, value[i:end], depth+1)
+		if i = scan.skip(end); i < len(value) && value[i] == ',' {
+			a = append(a, ',')
+			i = scan.skip(i + 1)
+		}
+	}
+	return append(a, ']')
+}
+
+// wrap puts the fields of r below one member, but for those that were added and Remora's parse_error.
+func (c *Chain) wrap(b *record.Batch, r *record.Record) {
+	at, a := len(b.Arena), b.Arena
+	inside := 0
+	outside := func(name []byte) bool {
+		return c.edits != nil && c.edits.isAdded.has(name) || c.names.ours && string(name) == "parse_error"
+	}
+	for _, out := range []bool{true, false} {
+		for rest := r.Fields; ; {
+			key, value, next, ok := record.NextField(rest)
+			if !ok {
+				break
+			}
+			if rest = next; outside(c.names.plain(key)) != out {
+				continue
+			}
+			if out {
+				a = appendMember(a, key, value)
+				continue
+			}
+			if inside++; inside == 1 {
+				a = append(append(a, c.into...), '{')
+			} else {
+				a = append(a, ',')
+			}
+			a = append(append(append(a, '"'), key...), `":`...)
+			a = append(a, value...)
+		}
+	}
+	if inside > 0 {
+		a = append(a, '}')
+	}
+	finish(b, r, a, at)
+}
+
+// newInto is the member of format.into; empty for none.
+func newInto(options map[string]string, n *names) (member, error) {
+	name := strings.TrimSpace(options["into"])
+	if name == "" {
+		return "", nil
+	}
+	if n.src.Owns([]byte(name)) || name == "message" {
+		return "", fmt.Errorf("format.into: records have a member %q", name)
+	}
+	return newMember(name), nil
+}
