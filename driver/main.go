@@ -18,6 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/explain"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/try"
 )
 
 var version = "devel" // set by the linker
@@ -31,6 +32,7 @@ type cli struct {
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running driver collects, sends and drops, and its errors."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explain.Command        `cmd:"" help:"Show what would be collected from a container, and errors in its declarations."`
+	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Version kong.VersionFlag       `help:"Print the version."`
 }
 

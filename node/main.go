@@ -15,6 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pilot"
+	"github.com/remora-logs/remora/shared/try"
 )
 
 var version = "devel" // set by the linker
@@ -25,6 +26,7 @@ type cli struct {
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running agent collects, sends and drops, and its errors."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explainCommand         `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
+	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Healthz healthzCommand         `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
 	Version kong.VersionFlag       `help:"Print the version."`
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pilot"
+	"github.com/remora-logs/remora/shared/try"
 )
 
 var version = "devel" // set by the linker
@@ -26,6 +27,7 @@ type cli struct {
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running sidecar reads, sends and drops, and its errors."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explain.Command        `cmd:"" help:"Show what would be collected, and errors in the declarations."`
+	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Version kong.VersionFlag       `help:"Print the version."`
 }
 

@@ -30,6 +30,7 @@ type Command struct {
 	File       string   `placeholder:"PATH" help:"Read them from a file: a Pod, a workload with a Pod template, a Compose file, or one for REMORA_CONFIG; - for standard input."`
 	Prefix     string   `placeholder:"LIST" env:"PILOT_LOG_PREFIX" help:"Prefixes of labels and variables, comma-separated (default: aliyun)."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
+	Sample     string   `placeholder:"PATH" help:"Also print the records that each declaration makes of the lines of this file, and which lines do not match."`
 
 	// Outputs are the outputs that a declaration may name; without any, every name is accepted.
 	Outputs []string `kong:"-"`
@@ -76,8 +77,8 @@ func (c *Command) Explain(w io.Writer) error {
 	r := c.report(units)
 	if c.JSON {
 		err = r.writeJSON(w)
-	} else {
-		err = r.writeTable(w)
+	} else if err = r.writeTable(w); err == nil && c.Sample != "" {
+		err = r.writeSample(w, c.Sample)
 	}
 	if err != nil {
 		return status{err, 2}
