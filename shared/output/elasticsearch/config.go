@@ -31,6 +31,7 @@ type Config struct {
 	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"Index. {target} is the record's target; a date of yyyy, MM, dd and HH is that of its time in UTC. -{yyyy.MM.dd} is added to a name without {}"`
 	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"Write to data streams. The index is then {target} unless ELASTICSEARCH_INDEX is set"`
 	Dedup        bool            `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"Use the record's identity as _id, so that a resent record is stored once. false saves Elasticsearch the look-up"`
+	OnConflict   string          `env:"ELASTICSEARCH_ON_CONFLICT" envDefault:"refuse" doc:"What happens to a record that is refused for the type of one field: refuse, or text, which sends it once more with that field as text below conflict."`
 	Worker       int             `env:"ELASTICSEARCH_WORKER" envDefault:"0" doc:"Maximum number of in-flight requests to all hosts; 0 means REMORA_WORKERS"`
 	BulkMaxSize  int             `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"Maximum number of records per request; 0 means no limit but REMORA_BATCH_BYTES"`
 	Compression  web.Codec       `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"Compression: none, gzip, or zstd (which VictoriaLogs accepts and Elasticsearch does not)"`
@@ -53,6 +54,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("ELASTICSEARCH_WORKER is %d; it must be 0 to 64", c.Worker)
 	case c.BulkMaxSize < 0:
 		return fmt.Errorf("ELASTICSEARCH_BULK_MAX_SIZE is %d; it must not be negative", c.BulkMaxSize)
+	case c.OnConflict != conflictRefuse && c.OnConflict != conflictText:
+		return fmt.Errorf("ELASTICSEARCH_ON_CONFLICT is %q; it must be refuse or text", c.OnConflict)
 	case c.Timeout <= 0:
 		return fmt.Errorf("ELASTICSEARCH_TIMEOUT is %v; it must be more than nothing", c.Timeout)
 	case c.User != "" && c.APIKey.IsSet():

@@ -33,6 +33,8 @@ type Output struct {
 	client  *web.Client
 	// server is nil until it was asked what it is, before the first request.
 	server atomic.Pointer[server]
+	// conflicts is how many records were stored with a field as text.
+	conflicts atomic.Int64
 }
 
 // server is what has to be known of the cluster to write to it.
@@ -61,8 +63,17 @@ func Open(c Config) (*Output, error) {
 // Workers is what ELASTICSEARCH_WORKER asks for.
 func (o *Output) Workers() int { return o.config.Worker }
 
-// Write sends b, in requests of ELASTICSEARCH_BULK_MAX_SIZE records.
+// Write sends b.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	err := o.writeAll(ctx, b)
+	if err != nil && o.config.OnConflict == conflictText {
+		return o.resendConflicts(ctx, b, err)
+	}
+	return err
+}
+
+// writeAll sends b in requests of ELASTICSEARCH_BULK_MAX_SIZE records.
+func (o *Output) writeAll(ctx context.Context, b *record.Batch) error {
 	size := len(b.Records)
 	if o.config.BulkMaxSize > 0 {
 		size = min(size, o.config.BulkMaxSize)
