@@ -108,6 +108,21 @@ func TestAMessageOverTheLimitIsCutAndNothingOfItLost(t *testing.T) {
 	}
 }
 
+// A long line whose writer pauses comes in pieces, all but the last marked; one at the end of its stream is not.
+func TestAMessageThatPausesIsMarked(t *testing.T) {
+	data := encode(piece("stdout", "a", "one ", false), piece("stdout", "a", "two", true), piece("stderr", "b", "last", false))
+	first := len(encode(piece("stdout", "a", "one ", false)))
+	f, b := frames(data), record.NewBatch(0)
+	require.Equal(t, first, f.Cut(b, data[:first], 0, 1*second, false))
+	f.Expire(b, 6*second)
+	require.Equal(t, len(data)-first, f.Cut(b, data[first:], int64(first), 7*second, true))
+	require.Len(t, b.Records, 3)
+	for i, want := range []string{"one ", "two", "last"} {
+		require.Equal(t, want, string(b.Records[i].Line))
+		require.Equal(t, i == 0, b.Records[i].Truncated, want)
+	}
+}
+
 func TestAMessageWhoseEndDoesNotCome(t *testing.T) {
 	data := encode(piece("stdout", "a", "begun", false))
 	f, b := frames(append(make([]byte, 100), data...)), record.NewBatch(0)
