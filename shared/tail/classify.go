@@ -36,12 +36,12 @@ const (
 	isStoredCopy                    // it holds what the file of a stored stream held: resume there
 	isMoved                         // it holds the bytes of a known generation: read on there
 	isDuplicate                     // it holds what a known generation holds: nothing of it is to be read
-	isStranger                      // nobody wants it
+	isUnwanted                      // nobody wants it
 	isUnclear                       // it can't be told yet: ask again
 )
 
 func (k verdictKind) String() string {
-	return [...]string{"undecided", "new", "stored", "stored copy", "moved", "duplicate", "stranger", "unclear"}[k]
+	return [...]string{"undecided", "new", "stored", "stored copy", "moved", "duplicate", "unwanted", "unclear"}[k]
 }
 
 // circumstances are what a verdict depends on besides the registry and the candidate.
@@ -73,7 +73,7 @@ func classify(r *registry, c *candidate, now circumstances) verdict {
 		}
 	}
 	if original := r.originalOf(c); c.unselected && original != nil && begins(original, c) {
-		return verdict{kind: isStranger, reason: "it is a copy that no selection chooses", generation: original}
+		return verdict{kind: isUnwanted, reason: "it is a copy that no selection chooses", generation: original}
 	}
 	return verdict{kind: isNew, reason: "nothing that is known has its bytes"}
 }
@@ -101,7 +101,7 @@ func classifyStored(r *registry, c *candidate, _ circumstances) verdict {
 		}
 	}
 	if v.kind == undecided && c.byNumber && !slices.ContainsFunc(v.replaced, func(m *storedStream) bool { return m.renamedTo(c) }) {
-		v.kind, v.reason = isStranger, "it only has the inode number of a stored stream"
+		v.kind, v.reason = isUnwanted, "it only has the inode number of a stored stream"
 	}
 	return v
 }

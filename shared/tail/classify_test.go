@@ -60,7 +60,7 @@ func (k *known) generation(name string, ino uint64, text string, read int64, sta
 	g.known, err = fingerprint.ProofAt(g.body, read)
 	require.NoError(k, err)
 	k.add(g)
-	k.bear(g.name(), g.bearer())
+	k.setLatest(g.name(), g.asLatest())
 	if state == Searching || state == Remembered {
 		g.body = nil
 		k.leave(g)
@@ -133,7 +133,7 @@ func TestClassify(t *testing.T) {
 			c := k.candidate("private", 1, lineTwo+lineOne, 0)
 			c.byNumber, c.unselected = true, true
 			return c
-		}, isStranger, ""},
+		}, isUnwanted, ""},
 		"stored, on a device that was renumbered": {func(k *known) *candidate {
 			k.storedStream("app.log", find.Inode{Dev: k.dev + 1, Ino: 1}, lineOne, one)
 			return k.candidate("app.log", 1, both, 0)
@@ -244,7 +244,7 @@ func TestClassify(t *testing.T) {
 			c := k.candidate("app.log.1", 2, lineOne, time.Minute)
 			c.unselected = true
 			return c
-		}, isStranger, "app.log"},
+		}, isUnwanted, "app.log"},
 		"a rotation that came and went": {func(k *known) *candidate {
 			k.generation("app.log", 1, both, whole, Active)
 			c := k.candidate("app.log.1", 2, lineTwo, time.Minute)

@@ -81,7 +81,7 @@ func (t *Tailer) keepPositions(origins map[string]*origin, generations map[*gene
 			}
 		}
 		if len(gone) > 0 {
-			o.forgetNames(gone)
+			o.clearLatest(gone)
 		}
 	}
 	for id, set := range t.positions.stored {

@@ -152,8 +152,8 @@ type origin struct {
 	fresh, pending map[find.Inode]*candidate
 	// unresolved are candidates that could not be opened, with the scan that found them first.
 	unresolved map[find.Inode]int
-	// mislaid are files that were chosen, and had another name when they were opened.
-	mislaid   map[find.Inode]mislaid
+	// missed are files that were chosen, and had another name when they were opened.
+	missed    map[find.Inode]missedFile
 	delivered func(find.Inode) int64 // Config.Delivered
 	// nextDeadline is the first of the stored streams' deadlines.
 	nextDeadline time.Time
@@ -162,7 +162,7 @@ type origin struct {
 func newOrigin(declared *Origin, stored *storedSet) *origin {
 	return &origin{
 		declared: declared, trees: map[string]*find.Tree{}, registry: newRegistry(stored), fresh: map[find.Inode]*candidate{},
-		pending: map[find.Inode]*candidate{}, unresolved: map[find.Inode]int{}, mislaid: map[find.Inode]mislaid{},
+		pending: map[find.Inode]*candidate{}, unresolved: map[find.Inode]int{}, missed: map[find.Inode]missedFile{},
 	}
 }
 

@@ -337,7 +337,7 @@ func (t *Tailer) forget(o *origin, now time.Time) {
 		}
 	}
 	if len(gone) > 0 {
-		o.forgetNames(gone)
+		o.clearLatest(gone)
 	}
 	for _, m := range overdue {
 		o.stored.remove(m)

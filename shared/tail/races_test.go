@@ -94,7 +94,7 @@ func TestListedAndGone(t *testing.T) {
 	_, _, err := tree.Names(".")
 	require.NoError(t, err)
 	r.rename("access.log", "access.log.1")
-	o.missed(o.selections[0], tree, "access.log")
+	o.noteGone(o.selections[0], tree, "access.log")
 	tree.Release()
 	r.pass(2 * time.Second)
 	r.wants("one")

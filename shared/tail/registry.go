@@ -19,23 +19,23 @@ type registry struct {
 	// thousands, are observed less often.
 	active map[*generation]struct{}
 	// latest is, by directory and name as the writer knows them, the youngest file that bore a name.
-	latest map[string]map[string]*bearer
+	latest map[string]map[string]*latestFile
 	stored *storedSet // streams that were not met yet
 }
 
-// bearer is what is known of a file that bore a name: a generation, or a stored stream.
-type bearer struct {
+// latestFile is what is known of a file that bore a name: a generation, or a stored stream.
+type latestFile struct {
 	id             find.Inode
 	birth, modTime int64
 	selections     []*selection // where generation is nil
 	generation     *generation  // nil for a stored stream, and for a file that was never opened
-	// strangers are the files that were there, and are as old, when it was considered which are.
-	strangers  map[stranger]bool
+	// older are the files that were there, and are as old, when it was considered which are.
+	older      map[olderFile]bool
 	considered bool
 }
 
 // selectedBy returns the selections that chose the file.
-func (b *bearer) selectedBy() []*selection {
+func (b *latestFile) selectedBy() []*selection {
 	if b.generation != nil {
 		return b.generation.selections
 	}
@@ -44,25 +44,25 @@ func (b *bearer) selectedBy() []*selection {
 
 // precedes reports whether the file at rel was made after the one that bore the name: by its birth where that is known,
 // else by what was written last. gzip keeps the latter when it compresses, so for a compressed file that is the one to ask.
-func (b *bearer) precedes(s find.Stat, rel string) bool {
+func (b *latestFile) precedes(s find.Stat, rel string) bool {
 	if b.birth == 0 || s.Birth == 0 || strings.HasSuffix(rel, ".gz") {
 		return s.ModTime > b.modTime
 	}
 	if s.Birth == b.birth { // in one tick of the clock
-		return b.considered && !b.strangers[stranger{s.Inode, s.Birth}]
+		return b.considered && !b.older[olderFile{s.Inode, s.Birth}]
 	}
 	return s.Birth > b.birth
 }
 
-// stranger is a file that was found under the name of a rotation, and is older than the file that bore the name.
-type stranger struct {
+// olderFile is a file that was found under the name of a rotation, and is older than the file that bore the name.
+type olderFile struct {
 	id    find.Inode
 	birth int64
 }
 
 func newRegistry(stored *storedSet) registry {
 	return registry{byInode: map[find.Inode]*generation{}, numbers: map[uint64][]*generation{}, active: map[*generation]struct{}{},
-		latest: map[string]map[string]*bearer{}, stored: stored}
+		latest: map[string]map[string]*latestFile{}, stored: stored}
 }
 
 // all yields each generation.
@@ -137,26 +137,26 @@ func (r *registry) takeInode(g *generation) {
 // withNumber returns the generations with an inode number, on any device.
 func (r *registry) withNumber(ino uint64) []*generation { return r.numbers[ino] }
 
-// bear notes that a file bears the name p, if it is the youngest that did.
-func (r *registry) bear(p string, b *bearer) {
+// setLatest notes that a file bears the name p, if it is the youngest that did.
+func (r *registry) setLatest(p string, b *latestFile) {
 	dir, name := path.Split(p)
 	names := r.latest[dir]
 	if names == nil {
-		names = map[string]*bearer{}
+		names = map[string]*latestFile{}
 		r.latest[dir] = names
 	}
 	before := names[name]
 	switch {
 	case before == nil || b.birth == 0 || b.birth >= before.birth:
 		if before != nil {
-			b.strangers = before.strangers
+			b.older = before.older
 		}
 		names[name] = b
 	}
 }
 
-// forgetNames drops the names of generations that are forgotten.
-func (r *registry) forgetNames(gone map[*generation]bool) {
+// clearLatest drops the names of generations that are forgotten.
+func (r *registry) clearLatest(gone map[*generation]bool) {
 	for dir, names := range r.latest {
 		for name, b := range names {
 			if gone[b.generation] {
@@ -170,7 +170,7 @@ func (r *registry) forgetNames(gone map[*generation]bool) {
 }
 
 // rotationOf returns which of the files that bore names in a directory a file of it may be a rotation of, by its name.
-func rotationOf(names map[string]*bearer, name string) *bearer {
+func rotationOf(names map[string]*latestFile, name string) *latestFile {
 	for i := len(name) - 1; i > 0; i-- {
 		if strings.IndexByte(".-_", name[i]) >= 0 {
 			if b := names[name[:i]]; b != nil && find.RotatedName(name[:i], name) {

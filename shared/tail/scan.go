@@ -106,7 +106,7 @@ func (t *Tailer) finishScan(o *origin, now time.Time) {
 	if len(started) > 0 {
 		o.setDeadlines()
 	}
-	o.noteStrangers()
+	o.noteOlder()
 	t.hints.Round(o.id())
 	clear(o.unresolved)
 	o.scan, o.scanned, o.reselected = nil, now, false
@@ -137,7 +137,7 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 		return // it leads nowhere, for now
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		o.missed(s, tree, m.Rel)
+		o.noteGone(s, tree, m.Rel)
 		return
 	}
 	problem := o.problem(name)
@@ -173,14 +173,14 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 	}
 }
 
-// missed notes that a name was listed and then gone. It may have been rotated between the two, before anything was known
+// noteGone notes that a name was listed and then gone. It may have been rotated between the two, before anything was known
 // of it: a file that then bears the name of its rotation is considered. Of the file itself it is only known that it was made since
 // the directory was read before.
-func (o *origin) missed(s *selection, tree *find.Tree, rel string) {
+func (o *origin) noteGone(s *selection, tree *find.Tree, rel string) {
 	name := tree.Path(rel)
 	if dir, base := path.Split(name); o.latest[dir][base] == nil {
 		since := tree.NewSince(path.Dir(rel))
-		o.bear(name, &bearer{birth: since, modTime: since, selections: []*selection{s}})
+		o.setLatest(name, &latestFile{birth: since, modTime: since, selections: []*selection{s}})
 	}
 }
 
@@ -313,7 +313,7 @@ func (t *Tailer) confirmMoved(o *origin, now time.Time) {
 			continue // it was another file
 		}
 		if g.state == Active {
-			o.bear(g.name(), g.bearer())
+			o.setLatest(g.name(), g.asLatest())
 		}
 		for _, s := range g.claims {
 			o.enroll(g, s, now)
@@ -322,16 +322,16 @@ func (t *Tailer) confirmMoved(o *origin, now time.Time) {
 	}
 }
 
-func (g *generation) bearer() *bearer {
-	return &bearer{id: g.Inode, birth: g.Birth, modTime: g.ModTime, generation: g}
+func (g *generation) asLatest() *latestFile {
+	return &latestFile{id: g.Inode, birth: g.Birth, modTime: g.ModTime, generation: g}
 }
 
 // findUnselected finds files that came and went between two scans: they have the name of a rotation of one that was
 // followed, and are not older than that.
 func (o *origin) findUnselected() {
-	o.eachSibling(func(b *bearer, tree *find.Tree, rel string) {
+	o.eachSibling(func(b *latestFile, tree *find.Tree, rel string) {
 		g := b.generation
-		if g != nil && g.state == Active && len(o.mislaid) == 0 {
+		if g != nil && g.state == Active && len(o.missed) == 0 {
 			return // nothing can have come between a file that still has its name and itself
 		}
 		s, err := tree.Lstat(rel)
@@ -339,33 +339,33 @@ func (o *origin) findUnselected() {
 			return
 		}
 		c := &candidate{Stat: s, tree: tree, rel: rel, selections: b.selectedBy(), unselected: true, first: o.scans}
-		if m, ok := o.mislaid[s.Inode]; ok {
+		if m, ok := o.missed[s.Inode]; ok {
 			c.selections = m.selections
 		} else if g != nil && g.state == Active || !b.precedes(s, rel) {
 			return
 		}
-		delete(o.mislaid, s.Inode)
+		delete(o.missed, s.Inode)
 		o.fresh[s.Inode] = c
 	})
-	for id, m := range o.mislaid {
-		if m.scan < o.scans-mislaidScans {
-			delete(o.mislaid, id)
+	for id, m := range o.missed {
+		if m.scan < o.scans-missedScans {
+			delete(o.missed, id)
 		}
 	}
 }
 
-// mislaid is a file that a selection chose, and that had been rotated when it was opened.
-type mislaid struct {
+// missedFile is a file that a selection chose, and that had been rotated when it was opened.
+type missedFile struct {
 	selections []*selection
 	scan       int
 }
 
-// mislaidScans is for how many scans such a file is searched for.
-const mislaidScans = 10
+// missedScans is for how many scans such a file is searched for.
+const missedScans = 10
 
-// noteStrangers notes which files were there, under the names of rotations, when a file was followed for the first time:
+// noteOlder notes which files were there, under the names of rotations, when a file was followed for the first time:
 // of those that come later and are as old, by a clock of a few milliseconds, it is known that they are younger.
-func (o *origin) noteStrangers() {
+func (o *origin) noteOlder() {
 	fresh := false
 	for _, names := range o.latest {
 		for _, b := range names {
@@ -375,15 +375,15 @@ func (o *origin) noteStrangers() {
 	if !fresh {
 		return
 	}
-	o.eachSibling(func(b *bearer, tree *find.Tree, rel string) {
+	o.eachSibling(func(b *latestFile, tree *find.Tree, rel string) {
 		if b.considered {
 			return
 		}
 		if s, err := tree.Lstat(rel); err == nil && s.Birth == b.birth {
-			if b.strangers == nil {
-				b.strangers = map[stranger]bool{}
+			if b.older == nil {
+				b.older = map[olderFile]bool{}
 			}
-			b.strangers[stranger{s.Inode, s.Birth}] = true
+			b.older[olderFile{s.Inode, s.Birth}] = true
 		}
 	})
 	for _, names := range o.latest {
@@ -394,7 +394,7 @@ func (o *origin) noteStrangers() {
 }
 
 // eachSibling calls do for each regular file that has the name of a rotation of b, a file that was followed.
-func (o *origin) eachSibling(do func(b *bearer, tree *find.Tree, rel string)) {
+func (o *origin) eachSibling(do func(b *latestFile, tree *find.Tree, rel string)) {
 	for dir, names := range o.latest {
 		for _, tree := range o.trees {
 			rel, ok := relDir(tree, dir)

@@ -219,7 +219,7 @@ func (t *Tailer) stepOrigin(o *origin, now time.Time, observeAll, all bool, budg
 		}
 		return budget
 	}
-	if !observeAll && !all && o.resting(now, t.draining.Load()) {
+	if !observeAll && !all && o.idle(now, t.draining.Load()) {
 		o.step.Unlock()
 		return budget
 	}
@@ -261,8 +261,8 @@ func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budg
 	t.problems.report(o.problem("file system"), nil)
 }
 
-// resting reports whether nothing of an origin is due.
-func (o *origin) resting(now time.Time, draining bool) bool {
+// idle reports whether nothing of an origin is due.
+func (o *origin) idle(now time.Time, draining bool) bool {
 	return len(o.active)+len(o.left) == 0 && !o.scanDue(now) && (o.drainEnds != nil) == draining && o.phase == following
 }
 

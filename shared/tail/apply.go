@@ -71,7 +71,7 @@ func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
 		t.move(o, v.generation, c, v.reason, now.now)
 	case isDuplicate:
 		t.skip(o, v.generation, c, now.now)
-	case isStranger:
+	case isUnwanted:
 		_ = c.body.Close() // opened for reading
 	case isUnclear:
 		o.pending[c.Inode] = c
@@ -85,7 +85,7 @@ func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
 func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
 	h, s, err := t.openWithin(o, c.tree, c.rel)
 	if !c.unselected && (err == nil && s.Inode != c.Inode || errors.Is(err, os.ErrNotExist)) {
-		o.mislaid[c.Inode] = mislaid{c.selections, o.scans} // it was rotated since
+		o.missed[c.Inode] = missedFile{c.selections, o.scans} // it was rotated since
 		delete(o.fresh, c.Inode)
 	}
 	if err == nil && (s.Inode != c.Inode || o.byInode[s.Inode] != nil) {
@@ -126,7 +126,7 @@ func (t *Tailer) place(o *origin, g *generation, c *candidate, now time.Time) *g
 	o.add(g)
 	if !c.unselected {
 		g.seen = o.scans
-		o.bear(g.name(), g.bearer())
+		o.setLatest(g.name(), g.asLatest())
 	}
 	return g
 }
@@ -245,7 +245,7 @@ func (t *Tailer) resumeStored(o *origin, now circumstances) {
 			continue
 		}
 		v := classifyStored(&o.registry, c, now)
-		if v.kind == isStored || v.kind == isStranger {
+		if v.kind == isStored || v.kind == isUnwanted {
 			delete(o.fresh, id)
 			t.apply(o, c, v, now)
 			continue
@@ -270,7 +270,7 @@ func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 		if tree == nil {
 			continue
 		}
-		o.bear(m.mark.Path, &bearer{birth: m.mark.Birth, modTime: m.mark.ModTime, selections: selections, considered: true})
+		o.setLatest(m.mark.Path, &latestFile{birth: m.mark.Birth, modTime: m.mark.ModTime, selections: selections, considered: true})
 		dir := path.Dir(rel)
 		if seen[tree.Path(dir)] {
 			continue
