@@ -556,3 +556,55 @@ func TestAStreamThatIsReadAgainIsCountedOnce(t *testing.T) {
 		require.Equal(t, split(numbered(0, 100)), b.out.got())
 	})
 }
+
+// daily is a backend with an index a day.
+type daily struct{ *backend }
+
+func (o daily) AppendDestination(dst []byte, r *record.Record) []byte {
+	return time.Unix(0, r.Time).UTC().AppendFormat(append(dst, "index "...), "2006.01.02")
+}
+
+// A late line that is the newest of its stream keeps the stream waiting. What follows it, for an index that is open, does
+// not wait for the end of the back-off.
+func TestWhatFollowsALateLineIsNotHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := daily{&backend{}}
+		o.before = func(_ context.Context, b *record.Batch) error {
+			p := &output.Partial{Cause: errors.New("closed")}
+			for i := range b.Records {
+				if name := string(o.AppendDestination(nil, &b.Records[i])); name == "index 1999.12.31" {
+					p.Blocked = append(p.Blocked, output.Blockage{Index: i, Destination: name, Reason: "closed"})
+				}
+			}
+			if len(p.Blocked) == 0 {
+				return nil
+			}
+			return p
+		}
+		b := &bench{t: t, path: filepath.Join(t.TempDir(), "checkpoints.db"), out: o.backend, output: o}
+		b.start(blocking)
+		defer b.stop()
+		m := &memory{key: "s"}
+		src := record.NewSource("s", "d", "s", "target", nil, nil)
+		f, err := b.Attach(pipeline.Route{Stream: m, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {
+			c, err := format.New(declare.Declaration{Format: "json", FormatOptions: map[string]string{"time_key": "time"}}, src,
+				format.Options{Log: slog.New(slog.DiscardHandler)})
+			return cut.NewLines(src, 1<<16), c, err
+		}})
+		require.NoError(t, err)
+		m.write(`{"m":"a"}` + "\n" + `{"time":"1999-12-31T12:00:00Z","m":"late"}` + "\n")
+		time.Sleep(5 * time.Minute)
+		require.Len(t, b.out.got(), 1)
+		require.NotNil(t, f.Status(time.Now()).Waiting)
+		before := len(o.writes())
+		time.Sleep(5 * time.Minute)
+		require.LessOrEqual(t, len(o.writes())-before, 12, "nothing new came")
+		m.write(`{"m":"b"}` + "\n")
+		time.Sleep(5 * time.Second)
+		require.Len(t, b.out.got(), 2)
+		s := f.Status(time.Now())
+		accountsAgree(t, s.Counts)
+		require.EqualValues(t, 1, s.ParkedRecords)
+		require.Nil(t, s.Waiting)
+	})
+}

@@ -51,6 +51,8 @@ type Feed struct {
 	epoch atomic.Uint32
 	// hold is until when the feed is not read, in ns since 1970: 0 for no hold, or forever.
 	hold atomic.Int64
+	// early is from when bytes of the stream above earlyEnd end the hold, in ns since 1970; 0 if they don't.
+	early, earlyEnd atomic.Int64
 	// share is the CPU time of the feed's container; deferred since when the feed is served behind lighter ones and has
 	// not come to the end of its stream, in ns since 1970, or 0.
 	share    *share
@@ -80,7 +82,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 
 // ready reports whether a turn may yield something. It is called for every feed, many times a second.
 func (f *Feed) ready(now time.Time) bool {
-	if hold := f.hold.Load(); hold != 0 && now.UnixNano() < hold && !f.detached.Load() {
+	if hold := f.hold.Load(); hold != 0 && now.UnixNano() < hold && !f.detached.Load() && !f.endsEarly(now) {
 		return false
 	}
 	if f.epoch.Load() != f.reader.epoch {
@@ -96,6 +98,12 @@ func (f *Feed) ready(now time.Time) bool {
 		return true
 	}
 	return f.route.Stream.Ended() || f.reader.open() >= 0 || f.detached.Load()
+}
+
+// endsEarly reports whether there are new bytes for which a hold is given up.
+func (f *Feed) endsEarly(now time.Time) bool {
+	early := f.early.Load()
+	return early != 0 && now.UnixNano() >= early && f.route.Stream.End() > f.earlyEnd.Load()
 }
 
 // read takes the feed's turn: it adds to the batch what the stream has, up to a quantum, and returns how many bytes of
@@ -333,6 +341,7 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		l.inflight.add(s.read)
 		l.counts.read(fresh)
 		if l.waiting != nil && s.records > 0 {
+			f.early.Store(0)
 			f.hold.Store(forever) // one turn finds out whether the destination takes records again
 		}
 	}

@@ -18,6 +18,8 @@ import (
 const (
 	firstPause   = 500 * time.Millisecond
 	longestAsked = 10 * time.Minute
+	// newestPause is the shortest pause of a stream whose newest record is late, when something follows it.
+	newestPause = 2 * time.Second
 )
 
 // settle acts on the verdicts on a batch, one range after the other. Of each range either all is acknowledged, after
@@ -85,6 +87,9 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 	}
 	if waits != nil {
 		r.feed.wait(waits, s.cfg.RetryMax, now)
+		if waits.kind == blocked && s.nextGoesElsewhere(f, r.feed, waits.destination, now) {
+			r.feed.wakeForNew(now)
+		}
 	}
 	return waits == nil
 }
@@ -120,6 +125,27 @@ func (s *shard) newestGoesTo(f *inflightBatch, feed *Feed, destination string, n
 		newest.Time = now.UnixNano()
 	}
 	return string(a.AppendDestination(nil, &newest)) == destination
+}
+
+// nextGoesElsewhere reports whether what the feed's writer writes now would have another destination. The newest record is
+// late then, and what follows it may be accepted.
+func (s *shard) nextGoesElsewhere(f *inflightBatch, feed *Feed, destination string, now time.Time) bool {
+	a, ok := s.sink.output.(output.Addressed)
+	last := f.lastOf(feed)
+	if !ok || last == nil {
+		return false
+	}
+	next := *last
+	next.Time = now.UnixNano()
+	return string(a.AppendDestination(nil, &next)) != destination
+}
+
+// wakeForNew lets new bytes of the stream end its wait, after newestPause.
+func (f *Feed) wakeForNew(now time.Time) {
+	f.ledger.mu.Lock()
+	f.earlyEnd.Store(max(f.ledger.cursor, f.ledger.scannedTo))
+	f.ledger.mu.Unlock()
+	f.early.Store(now.Add(newestPause).UnixNano())
 }
 
 // hasMore reports whether the stream has bytes that were not read.
@@ -207,6 +233,7 @@ func (f *Feed) wait(v *verdict, longest time.Duration, now time.Time) {
 	l.reread.add(l.inflight)
 	l.inflight = tally{}
 	f.epoch.Add(1)
+	f.early.Store(0)
 	f.hold.Store(now.Add(pause + rand.N(pause/4+1)).UnixNano())
 	l.mu.Unlock()
 	if first {
