@@ -28,7 +28,8 @@ type Config struct {
 	Path         string   `env:"ELASTICSEARCH_PATH" doc:"Path in front of the API's own, as a proxy may need"`
 	web.Settings `envPrefix:"ELASTICSEARCH_"`
 	APIKey       settings.Secret `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key instead of a user, encoded as Elasticsearch shows it"`
-	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"Index. {target} is the record's target; a date of yyyy, MM, dd and HH is that of its time in UTC. -{yyyy.MM.dd} is added to a name without {}"`
+	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"Index. {target} is the record's target, {k8s_pod_namespace} and the like a tag, and a date of yyyy, MM, dd, HH, or YYYY and ww for weeks, that of its time. -{yyyy.MM.dd} is added to a name without {}"`
+	IndexZone    string          `env:"ELASTICSEARCH_INDEX_TIME_ZONE" envDefault:"UTC" doc:"Time zone of the dates in ELASTICSEARCH_INDEX, such as Asia/Shanghai, or Local"`
 	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"Write to data streams. The index is then {target} unless ELASTICSEARCH_INDEX is set"`
 	Dedup        bool            `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"Use the record's identity as _id, so that a resent record is stored once. false saves Elasticsearch the look-up"`
 	OnConflict   string          `env:"ELASTICSEARCH_ON_CONFLICT" envDefault:"refuse" doc:"What happens to a record that is refused for the type of one field: refuse, or text, which sends it once more with that field as text below conflict."`
@@ -61,7 +62,11 @@ func (c *Config) Check() error {
 	case c.User != "" && c.APIKey.IsSet():
 		return errors.New("ELASTICSEARCH_USER and ELASTICSEARCH_API_KEY are both set; set one of them")
 	}
-	if _, err := parseIndex(c.indexPattern()); err != nil {
+	zone, err := time.LoadLocation(c.IndexZone)
+	if err != nil {
+		return fmt.Errorf("ELASTICSEARCH_INDEX_TIME_ZONE: %w", err)
+	}
+	if _, err := parseIndex(c.indexPattern(), zone); err != nil {
 		return fmt.Errorf("ELASTICSEARCH_INDEX is %q: %w", c.Index, err)
 	}
 	return c.Compression.Check("ELASTICSEARCH_COMPRESSION")

@@ -357,7 +357,7 @@ func TestIndexNames(t *testing.T) {
 		{"logs-{yyyy}-{MM}-{HH}", plain, "logs-2025-11-22"},
 		{"logs-{target}-default", plain, "logs-app-default"},
 	} {
-		p, err := parseIndex(test.pattern)
+		p, err := parseIndex(test.pattern, time.UTC)
 		require.NoError(t, err)
 		require.Equal(t, test.want, p.name(test.source, at))
 	}

@@ -5,8 +5,10 @@ package elasticsearch
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -14,20 +16,33 @@ import (
 // pattern is ELASTICSEARCH_INDEX taken apart.
 type pattern struct {
 	parts []part
-	// every is how long a name is valid: the finest unit of its dates, 0 where there is none. All of them divide the time
-	// since 1970 into equal pieces, but months and years, for which a day is fine enough.
+	zone  *time.Location // of the dates
+	// every is how long a name is valid: a quarter of an hour, which divides the days of all zones, or an hour in UTC; 0
+	// where there is no date.
 	every int64
 }
 
 type part struct {
 	text   string
-	target bool
+	tag    string // a placeholder: target, or the name of a tag
 	layout string // of a date, Go's
+	week   string // a date with weeks, made of dateUnits
 }
 
-func parseIndex(s string) (pattern, error) {
-	var p pattern
-	rest := strings.ReplaceAll(s, "%{+", "{") // as Filebeat writes it
+// dateUnits are what a date may be made of, as Java and so Filebeat write it; ww and YYYY are the week and its year by ISO
+// 8601.
+var dateUnits = []string{"yyyy", "YYYY", "MM", "dd", "HH", "ww"}
+
+// filebeatTag is a placeholder as Filebeat writes it: %{[index]}.
+var filebeatTag = regexp.MustCompile(`%\{\[([A-Za-z0-9_]+)\]\}`)
+
+// tagName is the name of a tag in a placeholder: one with an underscore, so that a misspelt {target} is an error.
+var tagName = regexp.MustCompile(`^[A-Za-z0-9]+(_[A-Za-z0-9]+)+$`)
+
+func parseIndex(s string, zone *time.Location) (pattern, error) {
+	p := pattern{zone: zone}
+	rest := filebeatTag.ReplaceAllString(s, "{$1}")
+	rest = strings.ReplaceAll(rest, "%{+", "{") // as Filebeat writes a date
 	for rest != "" {
 		text, after, open := strings.Cut(rest, "{")
 		if text != "" {
@@ -40,27 +55,61 @@ func parseIndex(s string) (pattern, error) {
 		if !closed {
 			return p, errors.New("a { without a } after it")
 		}
-		if rest = after; word == "target" {
-			p.parts = append(p.parts, part{target: true})
-			continue
-		}
-		layout := strings.NewReplacer("yyyy", "2006", "MM", "01", "dd", "02", "HH", "15").Replace(word)
-		if layout == word || strings.ContainsAny(layout, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-			return p, fmt.Errorf("{%s} is neither {target} nor a date made of yyyy, MM, dd, HH", word)
-		}
-		p.parts = append(p.parts, part{layout: layout})
-		finest := int64(24 * time.Hour)
-		if strings.Contains(word, "HH") {
-			finest = int64(time.Hour)
-		}
-		if p.every == 0 || finest < p.every {
-			p.every = finest
+		rest = after
+		switch {
+		case word == "target" || word == "index" || tagName.MatchString(word):
+			p.parts = append(p.parts, part{tag: word})
+		case isDate(word):
+			p.parts = append(p.parts, datePart(word))
+			p.every = int64(15 * time.Minute)
+			if zone == time.UTC {
+				p.every = int64(time.Hour)
+			}
+		default:
+			return p, fmt.Errorf("{%s} is neither {target}, nor a tag such as {k8s_pod_namespace}, nor a date made of yyyy, MM, dd, HH, YYYY, ww", word)
 		}
 	}
 	if len(p.parts) == 0 {
 		return p, errors.New("it is empty")
 	}
 	return p, nil
+}
+
+// isDate reports whether word is made of units of a date and what separates them.
+func isDate(word string) bool {
+	rest := word
+	for _, unit := range dateUnits {
+		rest = strings.ReplaceAll(rest, unit, "")
+	}
+	return rest != word && !strings.ContainsFunc(rest, unicode.IsLetter)
+}
+
+// datePart returns the part of a date. Go's layouts have no weeks.
+func datePart(word string) part {
+	if strings.Contains(word, "ww") || strings.Contains(word, "YYYY") {
+		return part{week: word}
+	}
+	return part{layout: strings.NewReplacer("yyyy", "2006", "MM", "01", "dd", "02", "HH", "15").Replace(word)}
+}
+
+// formatWeek writes a date with weeks.
+func formatWeek(layout string, t time.Time) string {
+	year, week := t.ISOWeek()
+	return strings.NewReplacer("yyyy", t.Format("2006"), "YYYY", fmt.Sprintf("%04d", year), "MM", t.Format("01"), "dd", t.Format("02"),
+		"HH", t.Format("15"), "ww", fmt.Sprintf("%02d", week)).Replace(layout)
+}
+
+// tagValue is what a placeholder stands for: never a field of the record, which whoever writes the log could choose.
+func tagValue(s *record.Source, tag string) string {
+	if tag == "target" || tag == "index" {
+		return s.Index
+	}
+	for _, t := range s.Tags {
+		if t.Key == tag {
+			return t.Value
+		}
+	}
+	return "none"
 }
 
 // period is the stretch of time, counted from 1970, in which all records of a source have the same index as one of ns.
@@ -80,10 +129,12 @@ func (p *pattern) name(s *record.Source, ns int64) string {
 	var b strings.Builder
 	for _, part := range p.parts {
 		switch {
-		case part.target:
-			b.WriteString(s.Index)
+		case part.tag != "":
+			b.WriteString(tagValue(s, part.tag))
 		case part.layout != "":
-			b.WriteString(time.Unix(0, ns).UTC().Format(part.layout))
+			b.WriteString(time.Unix(0, ns).In(p.zone).Format(part.layout))
+		case part.week != "":
+			b.WriteString(formatWeek(part.week, time.Unix(0, ns).In(p.zone)))
 		default:
 			b.WriteString(part.text)
 		}

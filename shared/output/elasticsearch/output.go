@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -45,7 +46,11 @@ type server struct {
 
 // Open makes the output. It asks nothing of the hosts.
 func Open(c Config) (*Output, error) {
-	p, err := parseIndex(c.indexPattern())
+	zone, err := time.LoadLocation(c.IndexZone)
+	if err != nil {
+		return nil, fmt.Errorf("ELASTICSEARCH_INDEX_TIME_ZONE: %w", err)
+	}
+	p, err := parseIndex(c.indexPattern(), zone)
 	if err != nil {
 		return nil, err
 	}
