@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,10 +136,9 @@ func readMessage(in *bufio.Reader) (string, error) {
 
 // A late acknowledgement must not be taken for that of the next message: the connection is left.
 func TestLateAcknowledgement(t *testing.T) {
-	conns := 0
+	var conns atomic.Int32
 	address := start(t, func(c net.Conn) {
-		conns++
-		if conns == 1 {
+		if conns.Add(1) == 1 {
 			time.Sleep(200 * time.Millisecond)
 			return
 		}
