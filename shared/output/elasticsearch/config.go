@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/remora-logs/remora/shared/output/internal/aws"
 	"github.com/remora-logs/remora/shared/output/internal/live"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
@@ -28,6 +30,8 @@ type Config struct {
 	Path         string   `env:"ELASTICSEARCH_PATH" doc:"Path in front of the API's own, as a proxy may need"`
 	web.Settings `envPrefix:"ELASTICSEARCH_"`
 	APIKey       settings.Secret `env:"ELASTICSEARCH_API_KEY" secret:"true" doc:"API key instead of a user, encoded as Elasticsearch shows it"`
+	AWS          aws.Settings    `envPrefix:"ELASTICSEARCH_"`
+	AWSService   string          `env:"ELASTICSEARCH_AWS_SERVICE" envDefault:"es" doc:"AWS service that requests are signed for: es for OpenSearch Service, aoss for OpenSearch Serverless"`
 	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"Index. {target} is the record's target, {k8s_pod_namespace} and the like a tag, and a date of yyyy, MM, dd, HH, or YYYY and ww for weeks, that of its time. -{yyyy.MM.dd} is added to a name without {}"`
 	IndexZone    string          `env:"ELASTICSEARCH_INDEX_TIME_ZONE" envDefault:"UTC" doc:"Time zone of the dates in ELASTICSEARCH_INDEX, such as Asia/Shanghai, or Local"`
 	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"Write to data streams. The index is then {target} unless ELASTICSEARCH_INDEX is set"`
@@ -68,6 +72,12 @@ func (c *Config) Check() error {
 	}
 	if _, err := parseIndex(c.indexPattern(), zone); err != nil {
 		return fmt.Errorf("ELASTICSEARCH_INDEX is %q: %w", c.Index, err)
+	}
+	if c.AWS.Region != "" && (c.User != "" || c.APIKey.IsSet() || c.Bearer.IsSet() || c.TokenURL != "") {
+		return errors.New("ELASTICSEARCH_AWS_REGION is set beside a user, a key or a token; set one of them")
+	}
+	if err := c.AWS.Check("ELASTICSEARCH_"); err != nil {
+		return err
 	}
 	return c.Compression.Check("ELASTICSEARCH_COMPRESSION")
 }
@@ -135,5 +145,16 @@ func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	return c.NewClient("ELASTICSEARCH_", web.Options{Login: login, Codec: c.Compression, Timeout: c.Timeout})
+	o := web.Options{Login: login, Codec: c.Compression, Timeout: c.Timeout}
+	if c.AWS.Region != "" {
+		provider := aws.NewProvider(c.AWS)
+		o.Sign = func(r *http.Request, body []byte) error {
+			credentials, err := provider.Get(r.Context())
+			if err == nil {
+				aws.Sign(r, body, credentials, c.AWS.Region, c.AWSService, time.Now())
+			}
+			return err
+		}
+	}
+	return c.NewClient("ELASTICSEARCH_", o)
 }

@@ -20,10 +20,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 	"github.com/twmb/franz-go/pkg/sasl"
+	msk "github.com/twmb/franz-go/pkg/sasl/aws"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/remora-logs/remora/shared/output/internal/aws"
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
@@ -35,8 +37,9 @@ type Config struct {
 	Version         string          `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"Highest protocol version to use. Older brokers, from 0.11 on, are spoken to in theirs"`
 	Username        string          `env:"KAFKA_USERNAME" doc:"User for SASL; by default SASL is off"`
 	Password        settings.Secret `env:"KAFKA_PASSWORD" secret:"true" doc:"Password for SASL"`
-	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with a token of KAFKA_OAUTH2_TOKEN_URL"`
+	Mechanism       string          `env:"KAFKA_SASL_MECHANISM" envDefault:"PLAIN" doc:"SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER with a token of KAFKA_OAUTH2_TOKEN_URL, or AWS_MSK_IAM with KAFKA_AWS_REGION"`
 	web.OAuth2      `envPrefix:"KAFKA_"`
+	AWS             aws.Settings  `envPrefix:"KAFKA_"`
 	TLS             bool          `env:"KAFKA_TLS" envDefault:"false" doc:"Use TLS"`
 	CA              string        `env:"KAFKA_TLS_CA" doc:"File with the certificate authorities to trust, PEM; by default the system's"`
 	Cert            string        `env:"KAFKA_TLS_CERT" doc:"File with the client certificate, PEM"`
@@ -227,6 +230,9 @@ func (c *Config) mechanism(source *secure.Source) (sasl.Mechanism, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.AWS.Check("KAFKA_"); err != nil {
+		return nil, err
+	}
 	password := func(context.Context) (scram.Auth, error) {
 		return scram.Auth{User: c.Username, Pass: c.Password.Reveal()}, nil
 	}
@@ -248,10 +254,21 @@ func (c *Config) mechanism(source *secure.Source) (sasl.Mechanism, error) {
 			token, err := tokens.Token(ctx)
 			return oauth.Auth{Token: token}, err
 		}), nil
+	case "AWS_MSK_IAM":
+		if c.AWS.Region == "" {
+			return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is AWS_MSK_IAM; KAFKA_AWS_REGION must be set")
+		}
+		provider := aws.NewProvider(c.AWS)
+		return msk.ManagedStreamingIAM(func(ctx context.Context) (msk.Auth, error) {
+			k, err := provider.Get(ctx)
+			return msk.Auth{AccessKey: k.ID, SecretKey: k.Secret, SessionToken: k.Token, UserAgent: "remora"}, err
+		}), nil
 	default:
-		return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER", c.Mechanism)
+		return nil, fmt.Errorf("KAFKA_SASL_MECHANISM is %q; it must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM", c.Mechanism)
 	}
 	switch {
+	case c.AWS.Region != "":
+		return nil, fmt.Errorf("KAFKA_AWS_REGION is set, but KAFKA_SASL_MECHANISM is not AWS_MSK_IAM")
 	case tokens != nil:
 		return nil, fmt.Errorf("KAFKA_OAUTH2_TOKEN_URL is set, but KAFKA_SASL_MECHANISM is not OAUTHBEARER")
 	case c.Username == "":

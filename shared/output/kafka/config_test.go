@@ -87,6 +87,26 @@ func TestTokenOfOAuth2(t *testing.T) {
 	require.ErrorContains(t, settings.Load(environ, new(Config)), "KAFKA_SASL_MECHANISM is not OAUTHBEARER")
 }
 
+func TestCredentialsOfAWS(t *testing.T) {
+	environ := map[string]string{
+		"KAFKA_BROKERS": "b:1", "KAFKA_SASL_MECHANISM": "AWS_MSK_IAM", "KAFKA_AWS_REGION": "eu-west-1",
+		"KAFKA_AWS_ACCESS_KEY_ID": "AKID", "KAFKA_AWS_SECRET_ACCESS_KEY": "hunter2",
+	}
+	var c Config
+	require.NoError(t, settings.Load(environ, &c))
+	mechanism, err := c.mechanism(nil)
+	require.NoError(t, err)
+	require.Equal(t, "AWS_MSK_IAM", mechanism.Name())
+	_, first, err := mechanism.Authenticate(t.Context(), "b-1.x.kafka.eu-west-1.amazonaws.com:9198")
+	require.NoError(t, err)
+	require.Contains(t, string(first), `AKID/`)
+	require.Contains(t, string(first), `/eu-west-1/kafka-cluster/aws4_request`)
+	require.NotContains(t, string(first), "hunter2")
+	delete(environ, "KAFKA_AWS_REGION")
+	require.ErrorContains(t, settings.Load(environ, new(Config)), "KAFKA_AWS_REGION")
+	require.ErrorContains(t, settings.Load(map[string]string{"KAFKA_BROKERS": "b:1", "KAFKA_AWS_REGION": "r"}, new(Config)), "AWS_MSK_IAM")
+}
+
 func TestTopicNames(t *testing.T) {
 	require.True(t, validTopic("web-1_x.Y"))
 	for _, bad := range []string{"", ".", "..", "a/b", "a b", "ü"} {

@@ -210,12 +210,13 @@ func (c *Client) PostWith(ctx context.Context, u *url.URL, contentType string, b
 	for name, values := range extra {
 		request.Header[name] = values
 	}
+	request = request.WithContext(ctx)
 	if c.options.Sign != nil {
 		if err := c.options.Sign(request, payload); err != nil {
 			return nil, end, err
 		}
 	}
-	r, err = c.do(request.WithContext(ctx))
+	r, err = c.do(request)
 	return r, end, err
 }
 
@@ -227,7 +228,13 @@ func (c *Client) Get(ctx context.Context, u *url.URL) (*Response, func(), error)
 		return nil, end, err
 	}
 	request := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}
-	r, err := c.do(request.WithContext(ctx))
+	request = request.WithContext(ctx)
+	if c.options.Sign != nil {
+		if err := c.options.Sign(request, nil); err != nil {
+			return nil, end, err
+		}
+	}
+	r, err := c.do(request)
 	return r, end, err
 }
 
