@@ -145,7 +145,7 @@ func (r *reader) customKey(name string, e entry) {
 }
 
 // yamlValues reads a value as YAML reads what follows a key: quotes are undone, a flow sequence is a list. What is no
-// YAML, or a mapping, stands for itself.
+// YAML, or a mapping, is returned as it is.
 func yamlValues(value string) []string {
 	value = strings.TrimSpace(value)
 	var document yaml.Node

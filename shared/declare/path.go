@@ -160,7 +160,7 @@ func checkPattern(p string) error {
 		return fmt.Errorf("%s has %d double stars; at most %d are allowed", quote(p), n, maxStars)
 	}
 	if n, _ := expansions(p, 0); n > maxExpansions {
-		return fmt.Errorf("%s stands for more than %d patterns: its braces multiply", quote(p), maxExpansions)
+		return fmt.Errorf("%s expands to more than %d patterns: its braces multiply", quote(p), maxExpansions)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type slsDetail struct {
 	Plugin json.RawMessage `json:"plugin"`
 }
 
-// translateDetail returns the entries that SLS' detail in e stands for. A log whose source is "file" takes it from there.
+// translateDetail returns our entries for SLS' detail in e. A log whose source is "file" takes it from there.
 func (dr *draft) translateDetail(e entry) (add []entry) {
 	var d slsDetail
 	switch err := json.Unmarshal([]byte(e.value), &d); {

@@ -169,7 +169,7 @@ func (d *Delivery) Start() {
 // Ready makes /readyz answer that everything that existed at the start is being collected.
 func (d *Delivery) Ready() { d.ready.Store(true) }
 
-// Stop ends delivery: batches in flight have a moment to be acknowledged, and checkpoints are stored.
+// Stop ends delivery: batches in flight get a moment to be acknowledged, and checkpoints are stored.
 func (d *Delivery) Stop() {
 	d.stop()
 	d.running.Wait()

@@ -120,7 +120,7 @@ func unused(environ map[string]string) (warnings []string) {
 		case hasNone(name):
 			warnings = append(warnings, name+" has no effect")
 		case strings.HasPrefix(name, "FLUENTD_BUFFER_"), strings.HasPrefix(name, "FLUENTD_FLUSH_"), strings.HasPrefix(name, "FLUENTD_RETRY_"):
-			warnings = append(warnings, name+" has no effect: nothing is buffered but what is in flight, and retries never end")
+			warnings = append(warnings, name+" has no effect: only what is in flight is buffered, and retries never end")
 		case name == "PILOT_CREATE_SYMLINK":
 			warnings = append(warnings, name+" has no effect: no links to volumes are made below /acs/log")
 		case strings.HasPrefix(name, "FILEBEAT_"), strings.HasPrefix(name, "FLUENTD_"):

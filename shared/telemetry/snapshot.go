@@ -17,7 +17,7 @@ type Snapshot struct {
 	Now     time.Time `json:"now"`
 	// Ready is true once everything that was there at the start is being collected.
 	Ready bool `json:"ready"`
-	// Stalled is which of the process's own loops stands still; empty where none does. While one does, /healthz answers 503.
+	// Stalled names the loop of the process that is stalled; empty if none is. While one is, /healthz answers 503.
 	Stalled string `json:"stalled,omitempty"`
 	// Faults are what is wrong with Remora itself. While there is one, /readyz answers 503.
 	Faults  []Fault         `json:"faults"`
