@@ -29,17 +29,14 @@ func NewLines(src *record.Source, max int) *Lines { return &Lines{src: src, max:
 func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int {
 	pos := 0
 	for pos < len(data) {
-		switch data[pos] {
-		case 0:
+		if c := data[pos]; c == 0 {
 			text, more := l.holes.skip(data, pos, 1, last)
 			if pos = text; more {
 				return pos
 			}
-		case byteOrderMark[0]:
-			if bytes.HasPrefix(data[pos:], byteOrderMark) {
-				pos += len(byteOrderMark)
-				continue
-			}
+		} else if c == 0xef && bytes.HasPrefix(data[pos:], byteOrderMark) {
+			pos += len(byteOrderMark)
+			continue
 		}
 		l.holes.inside = false
 		n := bytes.IndexByte(data[pos:], '\n')

@@ -39,14 +39,12 @@ type turn struct {
 
 // beginTurn begins a turn on the records of b from index from on.
 func (c *Chain) beginTurn(b *record.Batch, from int) {
-	t := &c.turn
-	t.size = b.Size() + maxGrowth
-	if t.timed = c.slow || c.costly || len(b.Records)-from >= manyRecords; t.timed {
+	c.turn.size = b.Size() + maxGrowth
+	n := len(b.Records) - from
+	if c.turn.timed = c.slow || c.costly || n >= manyRecords; c.turn.timed {
 		c.watchTurn()
-		return
-	}
-	for ; from < len(b.Records); from++ {
-		t.guessed += perRecord + time.Duration(len(b.Records[from].Line))*perByte
+	} else if n > 0 {
+		c.turn.guessed += time.Duration(n) * (perRecord + time.Duration(len(b.Records[from].Line))*perByte)
 	}
 }
 

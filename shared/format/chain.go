@@ -172,22 +172,27 @@ func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
 	} else {
 		c.all(b, from, now)
 	}
-	if c.Pending() {
+	if c.backlog.records != nil {
 		c.backlog.last = c.backlog.last || last
-	} else {
-		if last = last || c.backlog.last; last && c.groups != nil {
-			c.groups.end(c, b, now)
-		}
-		if c.limit != nil {
-			c.limit.notice(c, b, now, last)
-		}
+	} else if last = last || c.backlog.last; last || c.limit != nil {
 		c.backlog.last = false
+		c.end(b, now, last)
 	}
 	c.truncate(b)
 	if c.groups != nil {
 		c.groups.detach()
 	}
 	c.endTurn()
+}
+
+// end ends what a call leaves open.
+func (c *Chain) end(b *record.Batch, now int64, last bool) {
+	if last && c.groups != nil {
+		c.groups.end(c, b, now)
+	}
+	if c.limit != nil {
+		c.limit.notice(c, b, now, last)
+	}
 }
 
 // all takes the records of b from index from on, until the turn is over: what is left then is postponed.
