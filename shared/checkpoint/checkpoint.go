@@ -29,6 +29,8 @@ type Losses struct {
 	DroppedRecords int64 `json:"dropped_records"`
 	DroppedBytes   int64 `json:"dropped_bytes"`
 	RefusedRecords int64 `json:"refused_records"`
+	// Learned is what the chain has learned from the stream up to there, as format.Chain.Learned returns it.
+	Learned string `json:"learned,omitempty"`
 	// Error is the last one, empty where there was none; Since is when that was.
 	Error string    `json:"error,omitempty"`
 	Since time.Time `json:"since,omitzero"`

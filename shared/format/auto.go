@@ -2,6 +2,8 @@
 
 package format
 
+import "fmt"
+
 // auto groups lines without being told how. A record that begins with a time goes on to the next line that does; one that
 // does not goes on as a stack trace of one of the languages.
 //
@@ -9,10 +11,16 @@ package format
 // nor white space, nor continue a stack trace, times are not used from the next record on. Each stream has an auto of its
 // own.
 type auto struct {
-	seen  int // bytes
-	lines int
-	other int  // lines that begin with none of these
-	off   bool // times are not used
+	off  bool  // times are not used
+	sure tally // of complete records
+	open tally // of the record at hand, which is read again after a restart
+	text string
+}
+
+// tally is what lines looked like.
+type tally struct {
+	bytes, lines int
+	other        int // lines that begin with none of these
 }
 
 // learnFrom is how many bytes decide.
@@ -32,6 +40,7 @@ var autoRules = [...]rule{python{}, golang{}, rust{}, js{}, dotnet{}, dart{}, ru
 
 // begin implements rule.
 func (a *auto) begin(line []byte) state {
+	a.complete()
 	timed := startsWithTime(line)
 	a.learn(line, timed || indented(line))
 	if timed && !a.off {
@@ -117,16 +126,45 @@ func known(line []byte) bool {
 	return false
 }
 
-// learn counts a line.
+// learn counts a line of the record at hand.
 func (a *auto) learn(line []byte, expected bool) {
-	if a.seen >= learnFrom {
-		return
+	a.open.bytes += len(line) + 1
+	if a.open.lines++; !expected {
+		a.open.other++
 	}
-	if a.lines++; !expected {
-		a.other++
+}
+
+// complete counts the record at hand, and decides once there were enough.
+func (a *auto) complete() {
+	if a.sure.bytes < learnFrom {
+		a.sure.bytes += a.open.bytes
+		a.sure.lines += a.open.lines
+		a.sure.other += a.open.other
+		a.off = a.sure.bytes >= learnFrom && 2*a.sure.other > a.sure.lines
+		a.text = ""
 	}
-	if a.seen += len(line) + 1; a.seen >= learnFrom {
-		a.off = 2*a.other > a.lines
+	a.open = tally{}
+}
+
+// learned is what was learned, in words that status can show: "times" or "traces", and what that is concluded from.
+func (a *auto) learned() string {
+	if a.text == "" && a.sure.lines > 0 {
+		word := "times"
+		if a.off {
+			word = "traces"
+		}
+		a.text = fmt.Sprintf("%s bytes=%d lines=%d other=%d", word, a.sure.bytes, a.sure.lines, a.sure.other)
+	}
+	return a.text
+}
+
+func (a *auto) restore(text string) {
+	var (
+		word string
+		t    tally
+	)
+	if n, err := fmt.Sscanf(text, "%s bytes=%d lines=%d other=%d", &word, &t.bytes, &t.lines, &t.other); n == 4 && err == nil {
+		a.sure, a.off = t, word == "traces"
 	}
 }
 

@@ -94,3 +94,37 @@ func TestStrip(t *testing.T) {
 		}
 	}
 }
+
+// What was learned comes from complete records alone, and a chain that is given it cuts the same ones from there on.
+func TestAutoContinuesWithWhatWasLearned(t *testing.T) {
+	d, src := declare.Declaration{Multiline: map[string]string{"preset": "auto"}}, newSource()
+	var lines []string
+	for i := range 4000 {
+		lines = append(lines, fmt.Sprintf("request %d done, which is all that is to be said of it", i))
+		if i%10 == 0 {
+			lines = append(lines, fmt.Sprintf("2026-11-21 07:41:07 checkpoint %d", i))
+		}
+	}
+	deliver := func(c *Chain, from, to int) (out []string) {
+		offset := int64(from) * 10
+		b := batchOf(src, &offset, lines[from:to]...)
+		applyAll(c, b, 0, readAt, to == len(lines))
+		return texts(b)
+	}
+	whole := newChain(t, d, src)
+	want := deliver(whole, 0, len(lines))
+	require.Contains(t, whole.Learned(), "traces ")
+	for _, died := range []int{10, 500, 1000, 2000, 3000, 4000} {
+		first := newChain(t, d, src)
+		got := deliver(first, 0, died)
+		second := newChain(t, d, src)
+		second.Restore(first.Learned())
+		require.Equal(t, first.Learned(), second.Learned())
+		low := died
+		if at := first.Open(); at >= 0 {
+			low = int(at / 10)
+		}
+		require.Equal(t, want, append(got, deliver(second, low, len(lines))...), "died at %d", died)
+	}
+	newChain(t, declare.Declaration{Filters: map[string]string{"drop": "x"}}, src).Restore("nonsense")
+}

@@ -392,6 +392,26 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	c.endTurn()
 }
 
+// Learned is what multiline.preset=auto has learned from the records that are complete; empty where it learns nothing. It
+// is to be stored with the position up to which these were acknowledged, for Restore.
+func (c *Chain) Learned() string {
+	if c.groups != nil {
+		if a, ok := c.groups.rule.(*auto); ok {
+			return a.learned()
+		}
+	}
+	return ""
+}
+
+// Restore makes a new chain continue what another had learned, so that it cuts the same records of what is read again.
+func (c *Chain) Restore(learned string) {
+	if c.groups != nil && learned != "" {
+		if a, ok := c.groups.rule.(*auto); ok {
+			a.restore(learned)
+		}
+	}
+}
+
 // Discard gives back what the chain holds. It is for a chain that is given up before its stream has ended, and is not used
 // afterwards.
 func (c *Chain) Discard() {

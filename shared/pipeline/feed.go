@@ -69,7 +69,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
 	f := &Feed{pipeline: p, key: key, route: r, overhead: overhead, firstRead: min(firstRead, max(leastRead, 8*costPerTurn/overhead))}
-	if err := f.reader.begin(f, e.Position, 0); err != nil {
+	if err := f.reader.begin(f, e.Position, e.Losses.Learned, 0); err != nil {
 		return nil, err
 	}
 	f.ledger.acked, f.ledger.losses, f.ledger.newest = e.Position, e.Losses, time.Now().UnixNano()
@@ -164,7 +164,7 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 // leave ends a detached feed behind what it has read.
 func (f *Feed) leave(fl *inflightBatch, now time.Time) {
 	f.reader.finished = true
-	fl.add(ackRange{feed: f, epoch: f.reader.epoch, pos: f.reader.position(), end: true}, 0, now)
+	fl.add(ackRange{feed: f, epoch: f.reader.epoch, pos: f.reader.position(), learned: f.reader.learned(), end: true}, 0, now)
 	if c := f.reader.chain; c != nil {
 		c.Discard()
 	}
@@ -173,9 +173,9 @@ func (f *Feed) leave(fl *inflightBatch, now time.Time) {
 // restart returns the reader to the checkpoint.
 func (f *Feed) restart(epoch uint32, now time.Time) bool {
 	f.ledger.mu.Lock()
-	pos := f.ledger.acked
+	pos, learned := f.ledger.acked, f.ledger.losses.Learned
 	f.ledger.mu.Unlock()
-	if err := f.reader.begin(f, pos, epoch); err != nil {
+	if err := f.reader.begin(f, pos, learned, epoch); err != nil {
 		f.noteError(err, now)
 		f.hold.Store(now.Add(readAgain).UnixNano())
 		return false
@@ -320,7 +320,7 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, now time.Time) {
 	r, l := &f.reader, &f.ledger
 	r.numberSameTimes(fl.batch.Records[from:])
-	s := ackRange{feed: f, epoch: r.epoch, pos: r.position(), end: last, read: r.count()}
+	s := ackRange{feed: f, epoch: r.epoch, pos: r.position(), learned: r.learned(), end: last, read: r.count()}
 	if size := len(fl.batch.Records) - from; size > 0 {
 		s.newest = fl.batch.Records[len(fl.batch.Records)-1].Time
 		s.read.records = int64(size)

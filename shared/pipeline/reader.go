@@ -41,14 +41,25 @@ type reader struct {
 	lastSkipLog time.Time
 }
 
-// begin makes the reader read from pos with a new cutter and chain.
-func (r *reader) begin(f *Feed, pos checkpoint.Position, epoch uint32) error {
+// learned is what the chain has learned from the stream.
+func (r *reader) learned() string {
+	if r.chain == nil {
+		return ""
+	}
+	return r.chain.Learned()
+}
+
+// begin makes the reader read from pos with a new cutter and chain. learned is what an earlier chain had learned up to pos.
+func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, epoch uint32) error {
 	cutter, chain, err := f.route.Open()
 	if err != nil {
 		return err
 	}
 	if r.chain != nil {
 		r.chain.Discard()
+	}
+	if chain != nil {
+		chain.Restore(learned)
 	}
 	logged, last := r.skipLogged, r.lastSkipLog
 	*r = reader{cutter: cutter, chain: chain, epoch: epoch, cursor: pos.Low, passed: pos.Done, resumed: pos.Done, scannedTo: pos.Low,

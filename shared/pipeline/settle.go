@@ -191,6 +191,9 @@ func (f *Feed) acknowledge(s *ackRange) {
 	l.counts.RefusedBytes += s.refusedBytes
 	l.counts.ParkedRecords += s.parked
 	l.counts.ParkedBytes += s.parkedBytes
+	if s.learned != "" {
+		l.losses.Learned = s.learned
+	}
 	l.losses.Gaps += s.gaps
 	l.losses.DroppedRecords += s.droppedRecords
 	l.losses.DroppedBytes += s.droppedBytes
