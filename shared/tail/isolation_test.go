@@ -169,7 +169,7 @@ func TestTheThousandAndFirstProblemIsTold(t *testing.T) {
 	require.Len(t, r.tailer.Problems(), maxProblems+1)
 	require.Equal(t, "10 more paths cannot be read", r.tailer.Problems()[maxProblems].Error)
 	r.write("badder.log", "x\n")
-	r.pass(time.Minute)
+	r.pass(5 * time.Second)
 	require.Equal(t, 1, strings.Count(r.log.String(), "badder.log"))
 	require.Equal(t, maxProblems+11, strings.Count(r.log.String(), "permission denied"), "each is told once")
 	for i := range maxProblems + 10 {
