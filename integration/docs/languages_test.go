@@ -89,7 +89,10 @@ func targets(t *testing.T, p *page) []string {
 			t.Fatalf("%s: %v", p.path, err)
 		}
 		if !u.IsAbs() {
-			target = filepath.Join(filepath.Dir(p.path), u.Path)
+			target = p.path
+			if u.Path != "" {
+				target = filepath.Join(filepath.Dir(p.path), u.Path)
+			}
 			for english, chinese := range translated {
 				if target == chinese {
 					target = english
