@@ -71,9 +71,17 @@ func (o *Output) state(now time.Time) string {
 
 func (l *Log) print(t table, now time.Time) {
 	c := &l.Counts
-	t.row(l.Container, l.Declaration, l.Source, l.Output, number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+	t.row(l.Container, l.name(), l.Source, l.Output, number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
 		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now))
+}
+
+// name is the declaration, and what multiline.preset=auto groups its lines by.
+func (l *Log) name() string {
+	if word, _, _ := strings.Cut(l.Multiline, " "); word != "" {
+		return l.Declaration + "[auto:" + word + "]"
+	}
+	return l.Declaration
 }
 
 // table writes rows. Its cells are escaped, so that none can forge another row.

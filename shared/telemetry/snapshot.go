@@ -63,6 +63,8 @@ type Log struct {
 	// parked on disk for that reason.
 	Waiting *Blocked `json:"waiting,omitempty"`
 	Parked  *Blocked `json:"parked,omitempty"`
+	// Multiline is what multiline.preset=auto has learned of the stream: that records begin with times, or stack traces alone.
+	Multiline string `json:"multiline,omitempty"`
 	// CPUSeconds is what formats and filters have taken. CPUWaitSince is set while the log waits for its share of CPU time,
 	// because they take more than those of others.
 	CPUSeconds   float64    `json:"cpu_seconds"`
@@ -157,7 +159,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		if l.Error != "" {
 			l.ErrorSince = &losses.Since
 		}
-		l.CPUSeconds = f.CPU.Seconds()
+		l.CPUSeconds, l.Multiline = f.CPU.Seconds(), losses.Learned
 		if !f.Deferred.IsZero() {
 			l.CPUWaitSince = &f.Deferred
 		}
