@@ -36,8 +36,11 @@ const (
 	maxApart = 64
 	// apartEvery is how often all destinations of a batch are sent apart in vain. That costs a request for each.
 	apartEvery = time.Minute
-	// maxBlocked is how many destinations are known as blocked.
-	maxBlocked = 4096
+	// aloneAfter is for how long a batch for one destination is taken for a sign that the backend as a whole is broken, if
+	// nothing is known to the contrary.
+	aloneAfter = 10 * time.Second
+	// maxSuspects is how many destinations are known as suspects.
+	maxSuspects = 4096
 )
 
 // Isolation keeps the records of one destination, to which a backend objects, from holding up those of others. A batch that
@@ -46,10 +49,12 @@ type Isolation struct {
 	// Destination appends the name of r's destination; see output.Addressed.
 	Destination func(dst []byte, r *record.Record) []byte
 
-	mu      sync.Mutex
-	repeat  bool      // the last batch was answered with a Suspect
-	next    time.Time // not before is a batch sent apart
-	blocked map[string]struct{}
+	mu     sync.Mutex
+	repeat bool      // the last batch was answered with a Suspect
+	next   time.Time // not before is a batch sent apart
+	taken  time.Time // when a batch was last taken
+	// suspects are the destinations whose records the backend objected to when they were alone, and since when it does.
+	suspects map[string]time.Time
 }
 
 // Write sends b by send, or parts of it. It adds *output.Blocked, by destination, to the verdicts of send.
@@ -63,10 +68,13 @@ func (n *Isolation) Write(ctx context.Context, b *record.Batch, send func(contex
 		return err
 	}
 	parts := n.divide(b)
-	if !n.failed(parts, time.Now()) {
-		if len(parts) == 1 && n.isBlocked(parts[0].name) {
+	if len(parts) == 1 {
+		if n.isAlone(parts[0].name, time.Now()) {
 			return &output.Blocked{Destination: parts[0].name, Cause: err}
 		}
+		return err
+	}
+	if !n.failed(time.Now()) {
 		return err
 	}
 	return n.apart(ctx, b, parts, send, err)
@@ -100,33 +108,49 @@ func (n *Isolation) worked(b *record.Batch) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.repeat = false
-	if len(n.blocked) == 0 {
+	n.taken = time.Now()
+	if len(n.suspects) == 0 {
 		return
 	}
 	var name []byte
 	for i := range b.Records {
 		name = n.Destination(name[:0], &b.Records[i])
-		delete(n.blocked, string(name))
+		delete(n.suspects, string(name))
 	}
 }
 
-// failed notes an answer that was a Suspect, and reports whether the batch is to be sent apart.
-func (n *Isolation) failed(parts []*part, now time.Time) bool {
+// failed notes that a batch for several destinations was answered with a Suspect, and reports whether it is to be sent
+// apart.
+func (n *Isolation) failed(now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(parts) == 1 {
-		return false
-	}
 	repeat := n.repeat
 	n.repeat = true
 	return repeat && !now.Before(n.next)
 }
 
-func (n *Isolation) isBlocked(name string) bool {
+// isAlone notes that a batch for one destination was answered with a Suspect, and reports whether it is that destination
+// that the backend objects to: something else was taken since it first did, or it has done so for a while, in which other
+// destinations must not be held up by this one any longer.
+func (n *Isolation) isAlone(name string, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, blocked := n.blocked[name]
-	return blocked
+	since, known := n.suspects[name]
+	if !known {
+		n.suspect(name, now)
+		return false
+	}
+	return n.taken.After(since) || now.Sub(since) >= aloneAfter
+}
+
+// suspect notes since when a destination is one. The mutex must be held.
+func (n *Isolation) suspect(name string, since time.Time) {
+	if n.suspects == nil || len(n.suspects) >= maxSuspects {
+		n.suspects = make(map[string]time.Time)
+	}
+	if _, known := n.suspects[name]; !known {
+		n.suspects[name] = since
+	}
 }
 
 // apart sends the parts of b one by one. Where none is taken it is the backend that is broken: then cause is the verdict.
@@ -176,16 +200,15 @@ func (n *Isolation) block(verdict *output.Partial, blocked []*part, reasons map[
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.repeat = len(verdict.Retry) > 0
-	if n.blocked == nil || len(n.blocked)+len(blocked) > maxBlocked {
-		n.blocked = make(map[string]struct{})
-	}
+	now := time.Now()
 	for _, p := range blocked {
-		n.blocked[p.name] = struct{}{}
+		n.suspect(p.name, now)
 		reason := reasons[p].Error()
 		for _, i := range p.index {
 			verdict.Blocked = append(verdict.Blocked, output.Blockage{Index: i, Destination: p.name, Reason: reason})
 		}
 	}
+	n.taken = now.Add(1) // others of this batch were
 }
 
 // AppendSource appends the name of r's source as a destination: of a backend that has but one, this is the narrowest that

@@ -69,6 +69,28 @@ func TestASourceThatTheBackendObjectsToIsBlockedAlone(t *testing.T) {
 	require.NotErrorAs(t, n.Write(t.Context(), alone, backend.send), new(*output.Blocked))
 }
 
+// A source that is alone in its batches must not hold up others that come later.
+func TestASourceThatIsAloneIsBlockedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backend, n := &objecting{word: "OR 1=1"}, Isolation{Destination: AppendSource}
+		evil := sample.Batch(0, 1, sample.Source(2))
+		evil.Records[0].Line = []byte("' OR 1=1 --")
+		for range 9 {
+			require.NotErrorAs(t, n.Write(t.Context(), evil, backend.send), new(*output.Blocked), "it may be the backend as a whole")
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Second)
+		require.ErrorAs(t, n.Write(t.Context(), evil, backend.send), new(*output.Blocked))
+
+		other := sample.Batch(0, 1, sample.Source(3))
+		other.Records[0].Line = evil.Records[0].Line
+		require.NotErrorAs(t, n.Write(t.Context(), other, backend.send), new(*output.Blocked))
+		time.Sleep(time.Millisecond)
+		require.NoError(t, n.Write(t.Context(), sample.Batch(0, 1, sample.Source(1)), backend.send))
+		require.ErrorAs(t, n.Write(t.Context(), other, backend.send), new(*output.Blocked), "others are taken")
+	})
+}
+
 func TestABrokenBackendIsNoSourcesFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend, n := &objecting{broken: true}, Isolation{Destination: AppendSource}
