@@ -50,6 +50,7 @@ type Request struct {
 // Attach begins to deliver. It fails if the declaration can't be carried out, so that nothing is delivered that a filter
 // should have masked or dropped.
 func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
+	r.Declaration = d.compatSchema(r.Declaration)
 	tags := append(d.compatTags(r.Declaration), r.Tags...)
 	src := d.source(r, tags)
 	open := func() (cut.Cutter, *format.Chain, error) {
@@ -145,6 +146,19 @@ func (d *Delivery) keepsField(name string) bool {
 		ok, err := path.Match(strings.TrimSpace(pattern), name)
 		return ok && err == nil
 	})
+}
+
+// compatSchema gives access and error logs fluentd's names where records have log-pilot's shape for fluentd.
+func (d *Delivery) compatSchema(of declare.Declaration) declare.Declaration {
+	if _, declared := of.FormatOptions["schema"]; declared || d.options.Common.Compat != "fluentd" || !format.HasSchemas(of.Format) {
+		return of
+	}
+	of.FormatOptions = maps.Clone(of.FormatOptions)
+	if of.FormatOptions == nil {
+		of.FormatOptions = map[string]string{}
+	}
+	of.FormatOptions["schema"] = "fluentd"
+	return of
 }
 
 // compatTags lists a declaration's tags, with index and topic where REMORA_COMPAT asks for them: log-pilot gave both to each

@@ -86,6 +86,9 @@ func (s *schema) member(name string) string {
 // servers are what stands before fields without a name of a schema, by format.
 var servers = map[string]string{"nginx": "nginx", "nginx_error": "nginx", "apache2": "apache", "apache_error": "apache"}
 
+// HasSchemas reports whether a format has the option schema.
+func HasSchemas(format string) bool { return servers[format] != "" }
+
 // NewSource makes the Source of the records that d makes of the stream key, which is at path.
 func NewSource(d declare.Declaration, key, path string, tags, origin []record.Tag) *record.Source {
 	s := record.NewSource(key, d.Name, path, d.Target, tags, origin)
