@@ -89,6 +89,9 @@ func newInflightBatch(size int) *inflightBatch { return &inflightBatch{batch: re
 
 func (f *inflightBatch) reset() {
 	f.batch.Reset()
+	for i := range f.ranges {
+		f.ranges[i].feed.inFlight.Add(-1)
+	}
 	clear(f.ranges)
 	clear(f.reasons)
 	f.ranges, f.size, f.full = f.ranges[:0], 0, false
@@ -99,6 +102,7 @@ func (f *inflightBatch) add(r ackRange, size int, now time.Time) {
 	if len(f.ranges) == 0 {
 		f.begun = now
 	}
+	r.feed.inFlight.Add(1)
 	f.ranges = append(f.ranges, r)
 	f.size += size
 }
@@ -116,9 +120,11 @@ func (f *inflightBatch) removeVoid() {
 	for _, r := range f.ranges {
 		of := f.batch.Records[from : from+r.records]
 		from += r.records
-		if !r.void() {
-			ranges, records = append(ranges, r), append(records, of...)
+		if r.void() {
+			r.feed.inFlight.Add(-1)
+			continue
 		}
+		ranges, records = append(ranges, r), append(records, of...)
 	}
 	clear(f.ranges[len(ranges):])
 	clear(f.batch.Records[len(records):])

@@ -58,6 +58,8 @@ type Feed struct {
 	share    *share
 	deferred atomic.Int64
 	cpu      atomic.Int64 // of the chains, in ns
+	inFlight atomic.Int32 // ranges in batches
+	slow     bool         // a record took slowRecord; of the shard's fill loop
 	detached atomic.Bool
 
 	markFailed bool // of commit: it is logged that no mark can be made

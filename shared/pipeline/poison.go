@@ -15,7 +15,8 @@ import (
 // is renamed to FILE.1 then.
 const setAsideBytes = 16 << 20
 
-// watchRecords begins to mark which records are parsed and filtered, one slot for each shard.
+// watchRecords begins to mark which records are parsed and filtered, one slot for each shard, and for the slow ones that
+// there may be.
 func (p *Pipeline) watchRecords(dir string, cfg Config) {
 	p.aside = p.dead
 	if cfg.DeadLetter == "" {
@@ -23,7 +24,7 @@ func (p *Pipeline) watchRecords(dir string, cfg Config) {
 	}
 	shards := 0
 	for _, l := range p.sinks {
-		shards += len(l.shards)
+		shards += len(l.shards) + 1
 	}
 	w, err := poison.Open(dir, shards, p.log)
 	if err != nil {
@@ -37,6 +38,8 @@ func (p *Pipeline) watchRecords(dir string, cfg Config) {
 			s.slot = w.Slot(slot)
 			slot++
 		}
+		l.slowSlot = w.Slot(slot)
+		slot++
 	}
 }
 

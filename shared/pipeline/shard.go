@@ -26,6 +26,7 @@ type shard struct {
 	idle     chan *inflightBatch
 	ready    chan *inflightBatch
 	pause    *backoff.ExponentialBackOff
+	slow     bool        // it is its sink's slow shard
 	slot     poison.Slot // where it marks the record that is parsed and filtered
 
 	added chan struct{} // has an element when a feed was added: a shard without feeds waits for it
@@ -76,19 +77,23 @@ func (s *shard) add(f *Feed) {
 	}
 }
 
-func (s *shard) remove(f *Feed) {
+// remove reports whether the shard had the feed.
+func (s *shard) remove(f *Feed) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.Index(s.feeds, f); i >= 0 {
-		s.feeds = slices.Delete(s.feeds, i, i+1)
-		key := pathKey{f.route.Source.Declaration, f.route.Source.Path}
-		if s.paths[key]--; s.paths[key] == 0 {
-			delete(s.paths, key)
-		}
-		if f.share.feeds--; f.share.feeds == 0 {
-			delete(s.shares, ownerOf(f.route.Source))
-		}
+	i := slices.Index(s.feeds, f)
+	if i < 0 {
+		return false
 	}
+	s.feeds = slices.Delete(s.feeds, i, i+1)
+	key := pathKey{f.route.Source.Declaration, f.route.Source.Path}
+	if s.paths[key]--; s.paths[key] == 0 {
+		delete(s.paths, key)
+	}
+	if f.share.feeds--; f.share.feeds == 0 {
+		delete(s.shares, ownerOf(f.route.Source))
+	}
+	return true
 }
 
 // hasPath reports whether the shard has a feed of the same path and declaration.
@@ -208,7 +213,7 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	for i := range s.turn {
 		s.next = (first + i) % len(s.turn)
 		feed := s.turn[s.next]
-		if !feed.ready(now) {
+		if s.isolates(feed, now) || !feed.ready(now) {
 			continue
 		}
 		if feed.share.isHeavy(now) {
@@ -216,6 +221,9 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 			continue
 		}
 		read, _ := s.serve(f, feed, now)
+		if !feed.reader.full && feed.deferred.Load() != 0 {
+			feed.deferred.Store(0) // it was heavy, and is at the end of its stream
+		}
 		got += read
 		more = more || feed.reader.full
 		if s.checkFull(f); f.full {

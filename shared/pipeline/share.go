@@ -20,6 +20,28 @@ const (
 	heavyOnce, heavyUsage, lightUsage = 5 * time.Millisecond, 100 * time.Millisecond, 5 * time.Millisecond
 )
 
+// slowRecord is the CPU time of one turn from which on a feed is slow. A turn ends behind the record with which heavyTurn
+// is used up, so it is a single record that took that long.
+const slowRecord = 50 * time.Millisecond
+
+// isolates moves a slow feed out of the shard as soon as nothing of it is in flight, and reports whether the feed has no
+// turn here any more. Nothing else of a feed may be looked at before it is known to belong to the shard still.
+func (s *shard) isolates(feed *Feed, now time.Time) bool {
+	if feed.shard != s {
+		return true
+	}
+	if !feed.slow || s.slow {
+		return false
+	}
+	if feed.ready(now) {
+		feed.deferred.CompareAndSwap(0, now.UnixNano())
+	}
+	if feed.inFlight.Load() == 0 {
+		s.sink.isolate(feed, s)
+	}
+	return true
+}
+
 // share is the CPU time that the chains of one container take in one shard. It belongs to the shard's fill loop.
 type share struct {
 	feeds int // that have it
@@ -71,6 +93,7 @@ func (s *shard) serve(f *inflightBatch, feed *Feed, now time.Time) (got int64, s
 		spent = chain.CPU() - before
 		feed.share.spend(spent, now)
 		feed.cpu.Add(int64(spent))
+		feed.slow = feed.slow || spent >= slowRecord
 	}
 	return got, spent
 }
@@ -79,7 +102,7 @@ func (s *shard) serve(f *inflightBatch, feed *Feed, now time.Time) (got int64, s
 func (s *shard) serveHeavy(f *inflightBatch, now time.Time) (got int64, more bool) {
 	if len(s.heavy) == 0 {
 		for _, feed := range s.turn {
-			if feed.share.isHeavy(now) && feed.ready(now) {
+			if !s.isolates(feed, now) && feed.share.isHeavy(now) && feed.ready(now) {
 				s.heavy = append(s.heavy, feed)
 			}
 		}

@@ -104,3 +104,40 @@ func TestHeavyContainersTakeTurns(t *testing.T) {
 	require.NotZero(t, least)
 	require.LessOrEqual(t, most, 2*least, "fair")
 }
+
+// A feed of which a record takes long moves to a shard of its own kind, when nothing of it is in flight, and goes on there
+// where it was.
+func TestASlowFeedMovesToTheSlowShard(t *testing.T) {
+	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})
+	slow, in := attachTape(t, p, "slow", "a line", 1, declare.Declaration{Format: "json"})
+	other, _ := attachTape(t, p, "other", "a line", 1, declare.Declaration{Format: "json"})
+	sink := p.sinks["test"]
+	shard := sink.shards[0]
+	fl := <-shard.idle
+	shard.round(fl)
+	require.Len(t, fl.batch.Records, 2)
+
+	slow.slow, in.end = true, in.end+int64(len(in.data))
+	shard.round(fl)
+	require.Len(t, fl.batch.Records, 2, "not read while something is in flight")
+	require.Nil(t, sink.slow)
+	require.NotZero(t, slow.Status(time.Now()).Deferred)
+
+	f := fl.ranges[0].feed
+	require.Same(t, slow, f)
+	fl.acknowledge()
+	fl.reset()
+	shard.round(fl)
+	require.Empty(t, fl.batch.Records)
+	require.Same(t, sink.slow, slow.shard)
+	require.Same(t, shard, other.shard)
+
+	moved := <-sink.slow.idle
+	sink.slow.round(moved)
+	require.Len(t, moved.batch.Records, 1)
+	require.EqualValues(t, len(in.data), moved.batch.Records[0].Offset)
+	require.Zero(t, slow.Status(time.Now()).Deferred)
+
+	sink.remove(slow)
+	require.Empty(t, sink.slow.feeds)
+}

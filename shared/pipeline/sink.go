@@ -6,18 +6,28 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/poison"
 )
 
-// sink delivers to one output. Its shards work side by side; a feed belongs to one of them for good.
+// sink delivers to one output. Its shards work side by side. A feed belongs to one of them for good, unless a record of it
+// took so much CPU time that it would hold up others: then it moves to the slow shard (see isolate).
 type sink struct {
 	name   string
 	output output.Output
 	shards []*shard
 	state  state
+
+	mu       sync.Mutex // held while feeds are added, moved and removed
+	slow     *shard     // nil until a feed has to be isolated
+	slowSlot poison.Slot
+	run      func(*shard) // starts a shard's loops; nil before start
+	cfg      Config
+
 	// parked has an element when a record was parked: it wakes the retry loop.
 	parked   chan struct{}
 	pipeline *Pipeline
@@ -26,7 +36,7 @@ type sink struct {
 
 func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 	out := &sink{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}},
-		parked: make(chan struct{}, 1), pipeline: p, giveUp: cfg.RetryGiveUp}
+		parked: make(chan struct{}, 1), pipeline: p, giveUp: cfg.RetryGiveUp, cfg: cfg}
 	workers := l.Workers
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
 		workers = c.Workers()
@@ -40,13 +50,15 @@ func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 // add gives the feed to the shard with the fewest feeds, or to the shard that has a feed of the same path: a rotated
 // file and its successor are then read in order.
 func (l *sink) add(f *Feed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	least := l.shards[0]
-	for _, s := range l.shards {
+	for _, s := range l.all() {
 		if f.route.Source.Path != "stdout" && s.hasPath(f.route.Source) {
 			s.add(f)
 			return
 		}
-		if s.count() < least.count() {
+		if s != l.slow && s.count() < least.count() {
 			least = s
 		}
 	}
@@ -54,15 +66,53 @@ func (l *sink) add(f *Feed) {
 }
 
 func (l *sink) remove(f *Feed) {
-	for _, s := range l.shards {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.all() {
 		s.remove(f)
 	}
 }
 
+// all returns the shards, the slow one too if there is one.
+func (l *sink) all() []*shard {
+	if l.slow == nil {
+		return l.shards
+	}
+	return append(slices.Clone(l.shards), l.slow)
+}
+
+// isolate moves a feed, of which nothing is in flight, to the slow shard. A record can't be interrupted while it is parsed
+// and filtered, so a shard stands still for as long as that takes; in the slow shard only other slow feeds wait. Its
+// batches are small, because what fills it is slow.
+func (l *sink) isolate(f *Feed, from *shard) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.slow == nil {
+		cfg := l.cfg
+		cfg.BatchBytes = min(cfg.BatchBytes, slowBatchBytes)
+		l.slow = newShard(l.pipeline, l, cfg)
+		l.slow.slow, l.slow.slot = true, l.slowSlot
+		if l.run != nil {
+			l.run(l.slow)
+		}
+	}
+	if from.remove(f) {
+		l.slow.add(f)
+	}
+}
+
+// slowBatchBytes bounds the batches of a slow shard.
+const slowBatchBytes = 1 << 20
+
 func (l *sink) start(ctx context.Context, workers *sync.WaitGroup) {
-	for _, s := range l.shards {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.run = func(s *shard) {
 		workers.Go(func() { s.fillLoop(ctx) })
 		workers.Go(func() { s.sendLoop(ctx) })
+	}
+	for _, s := range l.all() {
+		l.run(s)
 	}
 	workers.Go(func() { l.retryLoop(ctx) })
 }
