@@ -105,7 +105,7 @@ func (f filebeat) translate() (key, expr string, err error) {
 		return "multiline.end", f.pattern, nil
 	case negate: // what does not match belongs to the line before that does
 		return "multiline.start", f.pattern, nil
-	case f.match == "before": // what matches goes on in the next line, so that a line which does not match is the last
+	case f.match == "before": // a line that matches continues in the next one, so a line that does not match is the last
 		return "multiline.end", `\A(?![\s\S]*?(?:` + f.pattern + `))`, nil
 	}
 	return "multiline.continue", f.pattern, nil

@@ -4,8 +4,8 @@ package format
 
 import "fmt"
 
-// auto groups lines without being told how. A record that begins with a time goes on to the next line that does; one that
-// does not goes on as a stack trace of one of the languages.
+// auto groups lines without being told how. A record that begins with a time ends before the next line that does. One
+// that does not ends where the stack trace of a language ends.
 //
 // Whether lines begin with times is learned from the first 64 KiB: where more than half of them begin with neither a time
 // nor white space, nor continue a stack trace, times are not used from the next record on. Each stream has an auto of its
@@ -88,7 +88,7 @@ func mayFollow(line []byte) bool {
 	return len(line) == 0 || followers[line[0]] || line[len(line)-1] == '\''
 }
 
-// trace goes on with a stack trace, of the language that it was so far, or of any.
+// trace continues a stack trace: of the language that it was so far, or of any.
 func (a *auto) trace(s state, line []byte) (state, bool) {
 	if s >= autoFirst {
 		i := int((s - autoFirst) / statesOfEach)

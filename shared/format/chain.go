@@ -161,7 +161,7 @@ func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logg
 // that ends, a notice of suppressed lines). now is in ns since 1970. last says that nothing follows for now: open groups
 // end. What has to outlive the batch is copied; what the batch needs beyond its bytes is put into its arena.
 //
-// If Pending is true afterwards, not all of the records fitted. Call Apply again, mostly without new records and with a
+// If Pending is true afterwards, not all of the records fitted. Call Apply again, without new records and with a
 // batch that has room, before anything else is read.
 func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
 	c.beginTurn(b, from)

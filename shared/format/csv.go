@@ -179,7 +179,7 @@ func (c csvRule) next(_ state, line []byte) (state, bool) {
 // isEven reports whether line has an even number of quotes.
 func isEven(line []byte) bool { return bytes.Count(line, []byte{'"'})&1 == 0 }
 
-// endsInQuotes reports whether a record that begins with line goes on in the next one: its last column begins with a quote
+// endsInQuotes reports whether a record that begins with line continues in the next one: its last column begins with a quote
 // and has no end. An odd quote within a column is none.
 func (c csvRule) endsInQuotes(line []byte) bool {
 	for i := 0; ; {

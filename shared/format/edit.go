@@ -218,8 +218,8 @@ func (e *editor) plain(key []byte) []byte {
 	return e.scratch
 }
 
-// rename gives fields that are there their new names. A field that had such a name makes room; of two that get the same
-// one, the later keeps its own. Nothing gets the name message while the line has it.
+// rename gives fields that are there their new names. A field that had such a name makes room; of two that would get the same
+// one, the later keeps its own name. Nothing gets the name message while the line has it.
 func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
 	if !e.activate(r) {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// filter is one keep or drop, of the line or of a field. A match that takes too long never loses a record: it keeps what
-// keep would have to know, and drop does not drop.
+// filter is one keep or drop, of the line or of a field. A match that takes too long never loses a record: keep then
+// keeps it, and drop does not drop it.
 type filter struct {
 	pattern *guarded
 	field   []byte // nil for the line

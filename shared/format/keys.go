@@ -11,7 +11,7 @@ const (
 	maxKeyBytes = 8 << 10
 )
 
-// keys knows the names of the members of a stream's lines. Lines of one stream mostly have the same members in the same
+// keys knows the names of the members of a stream's lines. Lines of one stream usually have the same members in the same
 // order, so that each key points to the one that followed it last time: while that is right, one comparison with the
 // line reads a key, and tells whether it is taken and whether it occurred before.
 type keys struct {

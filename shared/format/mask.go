@@ -14,8 +14,8 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// masker replaces secrets: in the line, and in every string and number of the fields, at any depth. A preset looks into
-// the names of members, too, because objects are made with addresses for keys. An expression that has a quote in it was
+// masker replaces secrets in the line and in every string and number of the fields, at any depth. A preset also searches the
+// names of members, because some objects have addresses for keys. An expression that has a quote in it was
 // written with the JSON of a line in mind, and is also tried on the fields as they stand there.
 //
 // What a mask could not look through in time is replaced as a whole: it may hold what must not come out. What masks make
@@ -274,7 +274,8 @@ func (m *masker) value(word []byte, key bool, depth, limit int) (text []byte, hi
 	return text, hit, cut
 }
 
-// name makes a masked key one that its object mostly does not have yet; of a record's own fields names makes sure of it.
+// name gives a masked key a number, so that two keys of an object do not become one. For the record's own fields, names
+// resolves the conflicts that remain.
 func (m *masker) name(text []byte, depth int) []byte {
 	if m.renamed++; m.renamed > 1 {
 		text = strconv.AppendInt(append(text, ' '), int64(m.renamed), 10)

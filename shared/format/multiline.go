@@ -25,7 +25,7 @@ type groups struct {
 	counted            int64 // of holding, what is this one's
 }
 
-// holding is how much memory the open groups of all chains take up, in bytes.
+// holding is the memory of the open groups of all chains, in bytes.
 var holding atomic.Int64
 
 // heldAtMost bounds it: beyond, groups are ended before their time, as they are at max_bytes, because hundreds of
@@ -36,7 +36,7 @@ const (
 	heldByLarge = heldAtMost / 2
 )
 
-// count tells the others how much memory the groups take up.
+// count publishes how much memory the groups use.
 func (g *groups) count() {
 	var all int64
 	for i := range g.byStd {

@@ -190,7 +190,7 @@ func cardEnd(text []byte, i int) (end int) {
 }
 
 // isIssued knows the lengths and beginnings of the cards in use: a timestamp of 13 digits begins with 1, and an order's
-// number that happens to satisfy Luhn's check is mostly told by this.
+// number that happens to satisfy Luhn's check is usually recognised by this.
 func isIssued(n []byte) bool {
 	switch first := n[0]*10 + n[1]; {
 	case n[0] == 4: // Visa

@@ -20,7 +20,7 @@ import (
 //	field              what                                     JSON
 //	level, facility    of the priority: error, daemon           string
 //	hostname, program                                           string
-//	pid                what the program says: mostly a number   string
+//	pid                as the program reports it, usually a number  string
 //	msgid              RFC 5424                                 string
 //	structured_data    RFC 5424: by id and name                 object
 //	message                                                     string

@@ -186,7 +186,7 @@ func search(re *regexp.Regexp, line []byte, t *timer) ([]int, error) {
 	return loc, nil
 }
 
-// timer tells when Limit of CPU time is spent. It looks at the wall clock first, which costs little and is never behind
+// timer tells when Limit of CPU time is spent. It checks the wall clock first, which is cheap and never behind
 // the thread's.
 type timer struct {
 	watch cputime.Watch

@@ -123,7 +123,7 @@ func (p *Pattern) name(number int, name string) {
 
 // Replace appends line to dst with every match replaced by template, in which $1, ${1}, $name and ${name} stand for what
 // a group matched, and $$ for a dollar sign. A name is the longest run of letters, digits and _; one that the expression
-// does not have stands for nothing.
+// does not have is replaced by nothing.
 //
 // It appends at most limit bytes. Where there would be more, it stops there and reports that the result is cut: what it
 // appended has been searched, and holds no match. On an error dst is returned as it was. took and err are as for Match.

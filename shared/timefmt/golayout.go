@@ -38,7 +38,7 @@ var elements = []struct {
 	{"-0700", step{part: offset}}, {"-07", step{part: offset}},
 }
 
-// compileGo compiles a layout of package time. It reads what time.Parse reads with it, and a little more: numbers with
+// compileGo compiles a layout of package time. It reads what time.Parse reads with it, and some more: numbers with
 // fewer digits, a comma for a point, Z for an offset.
 func compileGo(layout string) []step {
 	var steps []step

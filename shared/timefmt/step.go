@@ -33,7 +33,7 @@ const (
 	hour
 	halfDayHour
 	minute
-	second      // with a fraction, where the layout goes on without one
+	second      // with a fraction, where the layout continues without one
 	plainSecond // without
 	fraction
 	halfDay // AM, PM
@@ -85,7 +85,7 @@ func addFraction(steps []step, digits int) []step {
 	return append(steps, s)
 }
 
-// addLiteral appends text that stands for itself, save that a blank stands for any number of blanks.
+// addLiteral appends text that matches itself; a blank matches any number of blanks.
 func addLiteral(steps []step, text string) []step {
 	for i := range len(text) {
 		n, c := len(steps), text[i:i+1]

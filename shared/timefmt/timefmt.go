@@ -19,7 +19,7 @@ import (
 	_ "time/tzdata" // images that are built from scratch have no zones of their own
 )
 
-// Parser parses the times of one layout. It remembers the last text that it parsed, because neighbours mostly share it,
+// Parser parses the times of one layout. It remembers the last text that it parsed, because neighbours usually share it,
 // and so is not for concurrent use.
 type Parser struct {
 	read func(p *Parser, text []byte, ref int64) (ns int64, ok bool)
