@@ -22,6 +22,7 @@ const (
 // kinds are errors whose class does not follow from their status. Names are those of Elasticsearch's exceptions (server,
 // org.elasticsearch.ElasticsearchException.getExceptionName), which OpenSearch has kept.
 var kinds = map[string]class{
+	"fail_processor_exception":                refused, // an ingest pipeline was told to refuse it; it says 500
 	"index_closed_exception":                  blocked,
 	"index_not_found_exception":               blocked,
 	"cluster_block_exception":                 blocked, // read-only, closed by ILM, or over the disk's flood stage (403, 429 since 7.4)
@@ -35,32 +36,37 @@ var kinds = map[string]class{
 	"index_template_missing_exception":        blocked,
 	"resource_not_found_exception":            blocked, // a pipeline or a policy
 	"illegal_index_shard_state":               blocked,
-	"unavailable_shards_exception":            busy,
-	"resource_already_exists_exception":       busy, // two requests have made the index at once
+	"unavailable_shards_exception":            blocked, // of a red index
+	"resource_already_exists_exception":       busy,    // two requests have made the index at once
 	"es_rejected_execution_exception":         busy,
 	"rejected_execution_exception":            busy, // OpenSearch
 	"circuit_breaking_exception":              busy,
 	"process_cluster_event_timeout_exception": busy,
 }
 
-// mendable are the words of errors that have a general type, usually illegal_argument_exception, and are about the index.
+// mendable are how reasons of illegal_argument_exception, the general type, begin if they are about the index. What stands
+// further on in a reason, and in its causes, may be a name or a value from the record, so it decides nothing.
 var mendable = []string{
-	"no write index is defined for alias", "has more than one index associated with it", "has more than one indices associated with it",
-	"pipeline with id", // … does not exist
+	"no write index is defined for alias [", "alias [", "the provided expression [", // an alias of several indices
+	"pipeline with id [", // … does not exist
 	"only write ops with an op_type of create are allowed in data streams",
-	"would have more than 1 type", "maximum normal shards open", "maximum shards open", "is not the write index",
-	"index is read-only", "alias points to", "is an alias", "no matching index template", "auto-creation", "auto creation",
+	"rejecting mapping update to [",                                            // … the final mapping would have more than 1 type
+	"validation failed: 1: this action would add [", "this action would add [", // … but this cluster has … maximum shards open
+	"no matching index template", "index is read-only",
 }
 
-// classify returns what an error means. Of 4xx, what is not known to be about the index is the record's fault.
+// classify returns what an error means. reason is the error's own, without its causes. Of 4xx, what is not known to be
+// about the index is the record's fault.
 func classify(status int, kind, reason string) class {
 	if c, ok := kinds[kind]; ok {
 		return c
 	}
-	lower := strings.ToLower(reason)
-	for _, words := range mendable {
-		if strings.Contains(lower, words) {
-			return blocked
+	if kind == "illegal_argument_exception" || kind == "" {
+		lower := strings.ToLower(reason)
+		for _, words := range mendable {
+			if strings.HasPrefix(lower, words) {
+				return blocked
+			}
 		}
 	}
 	switch status {

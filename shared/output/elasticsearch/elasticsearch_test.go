@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -233,12 +234,46 @@ func TestAnItemsErrorIsTheRecordsItsIndexsOrTheClusters(t *testing.T) {
 		{429, "index_rate_limit", "this index has a limit", blocked},
 		{429, "es_rejected_execution_exception", "rejected execution", busy},
 		{429, "circuit_breaking_exception", "Data too large", busy},
-		{503, "unavailable_shards_exception", "primary shard is not active", busy},
+		{503, "unavailable_shards_exception", "primary shard is not active", blocked},
+		{400, "illegal_argument_exception", "Alias [logs] has more than one index associated with it [[a, b]], can't execute a single index op", blocked},
+		{400, "illegal_argument_exception", "Validation Failed: 1: this action would add [2] total shards, but this cluster currently has [1000]/[1000] maximum shards open;", blocked},
+		{400, "", "pipeline with id [geo] does not exist", blocked},
+
+		// A record's names and values are no verdict on its index, wherever they are quoted.
+		{400, "document_parsing_exception", "[1:2] failed to parse field [status] of type [long]. Preview of field's value: 'is an alias'", refused},
+		{400, "mapper_parsing_exception", "no write index is defined for alias [x]", refused},
+		{400, "illegal_argument_exception", "mapper [is an alias] cannot be changed from type [long] to [text]", refused},
+		{400, "illegal_argument_exception", "Provided Grok expressions do not match field value: [no matching index template, pipeline with id [x]]", refused},
+		{500, "fail_processor_exception", "no write index is defined for alias [x]", refused},
 		{400, "resource_already_exists_exception", "index already exists", busy},
 		{408, "timeout", "", busy}, {500, "exception", "", busy},
 	} {
 		require.Equal(t, test.want, classify(test.status, test.kind, test.reason), "%d %s: %s", test.status, test.kind, test.reason)
 	}
+}
+
+// What caused an error quotes the record, and decides nothing.
+func TestACauseIsNoVerdict(t *testing.T) {
+	j := judgement{n: 2, destination: func(int) string { return "index x" }}
+	for i, text := range []string{
+		`{"type":"mapper_parsing_exception","reason":"failed to parse","caused_by":{"type":"illegal_argument_exception","reason":"no write index is defined for alias [x]"}}`,
+		`"illegal value 'pipeline with id [x] does not exist'"`,
+	} {
+		j.add(i, &item{Status: 400, Error: json.RawMessage(text)})
+	}
+	require.Empty(t, j.partial.Blocked)
+	require.Len(t, j.partial.Refused, 2)
+}
+
+// An index that is not available is waited for briefly, for the request holds up others; an imitator is not asked, nor is a
+// time in the host's URL overruled.
+func TestAnUnavailableIndexIsWaitedForBriefly(t *testing.T) {
+	for raw, want := range map[string]string{"": "timeout=5s", "pretty": "pretty&timeout=5s", "timeout=1m": "timeout=1m"} {
+		u := bulk(&web.Node{URL: &url.URL{Scheme: "http", Host: "es:9200", RawQuery: raw}}, "web", &server{named: true})
+		require.Equal(t, "/web/_bulk", u.Path)
+		require.Equal(t, want+"&"+answerFilter, u.RawQuery)
+	}
+	require.Equal(t, answerFilter, bulk(&web.Node{URL: &url.URL{}}, "", &server{}).RawQuery)
 }
 
 // One closed index among others blocks its own records, and is named as it is for records to come.

@@ -166,7 +166,7 @@ func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) e
 	defer o.client.Release(buffer)
 	o.encode(buffer, b, index != "", about.typed)
 
-	answer, end, err := o.client.Post(ctx, bulk(node, index, about.typed), "application/x-ndjson", buffer)
+	answer, end, err := o.client.Post(ctx, bulk(node, index, about), "application/x-ndjson", buffer)
 	defer end()
 	if err != nil {
 		o.failed(ctx, node)
@@ -188,20 +188,28 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 // destination is the name of an index as a destination.
 func destination(index string) string { return "index " + index }
 
+// shardTimeout is how long Elasticsearch is asked to wait for an index whose primary shard is not active: its own minute
+// would hold up the records of all other indices.
+const shardTimeout = "5s"
+
 // bulk is the URL of the bulk API for index, or for all of them.
-func bulk(node *web.Node, index string, typed bool) *url.URL {
+func bulk(node *web.Node, index string, about *server) *url.URL {
 	u := *node.URL
 	if index != "" {
 		u.Path += "/" + index
-		if typed {
+		if about.typed {
 			u.Path += "/_doc"
 		}
 	}
 	u.Path += "/_bulk"
+	parameters := make([]string, 0, 3)
 	if u.RawQuery != "" {
-		u.RawQuery += "&"
+		parameters = append(parameters, u.RawQuery)
 	}
-	u.RawQuery += answerFilter
+	if about.named && !u.Query().Has("timeout") {
+		parameters = append(parameters, "timeout="+shardTimeout)
+	}
+	u.RawQuery = strings.Join(append(parameters, answerFilter), "&")
 	return &u
 }
 

@@ -155,14 +155,14 @@ func (j *judgement) add(i int, it *item) {
 		return // a conflict means that the record is there since it was sent before
 	}
 	var why reason
-	if json.Unmarshal(it.Error, &why) != nil {
+	if json.Unmarshal(it.Error, &why) != nil && json.Unmarshal(it.Error, &why.Reason) != nil {
 		why.Reason = string(it.Error)
 	}
 	text := why.text(it.Status)
 	if j.partial.Cause == nil {
 		j.partial.Cause = errors.New(text)
 	}
-	switch classify(it.Status, why.Type, why.Reason+" "+why.Cause.Reason) {
+	switch classify(it.Status, why.Type, why.Reason) {
 	case refused:
 		j.partial.Refused = append(j.partial.Refused, output.Refusal{Index: i, Reason: text})
 	case blocked:
