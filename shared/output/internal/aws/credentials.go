@@ -21,7 +21,7 @@ import (
 // Settings are those of an output that signs its requests for AWS; it embeds them with the beginning of its variables'
 // names.
 type Settings struct {
-	Region string          `env:"AWS_REGION" doc:"AWS region: requests are signed (Signature Version 4) with the credentials below, else those of AWS_ACCESS_KEY_ID and its kin, of a web identity (EKS), or of the machine's role"`
+	Region string          `env:"AWS_REGION" doc:"AWS region: requests are signed (Signature Version 4) with the credentials below, else those of the environment (AWS_ACCESS_KEY_ID), of a web identity (EKS), or of the machine's role"`
 	KeyID  string          `env:"AWS_ACCESS_KEY_ID" doc:"AWS access key ID"`
 	Secret settings.Secret `env:"AWS_SECRET_ACCESS_KEY" secret:"true" doc:"AWS secret access key"`
 	Token  settings.Secret `env:"AWS_SESSION_TOKEN" secret:"true" doc:"AWS session token, for temporary credentials"`
