@@ -19,6 +19,8 @@ type Entry struct {
 	// Destination is where the backend did not accept it, Reason the backend's answer, Since the time of that.
 	Destination, Reason string
 	Since               time.Time
+
+	at int64 // its offset in its segment
 }
 
 // An entry on disk: its length and its checksum (CRC-32C), four bytes each in little endian, then the version and the

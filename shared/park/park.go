@@ -4,8 +4,9 @@
 // yesterday's index, which is closed. Their streams continue; the records are retried on their own.
 //
 // Records are appended to segment files of bounded size, a series of them for each output and group of containers. A
-// segment is retried as a whole and rewritten with what is left. The files are bounded together. If there is no room for
-// a new record, the group that has most gives up its oldest segment: who parks much does not evict others' records.
+// segment is retried as a whole, rewritten with what is left, and filled again. The files are bounded together. If there
+// is no room for a new record, the group that has most gives up its oldest segment: who parks much does not evict others'
+// records.
 package park
 
 import (
@@ -31,6 +32,8 @@ const (
 	groups = 64
 	// segments is about how many segments a full store has. What makes room for a new record is one of them.
 	segments = 64
+	// leastCharge is what a segment counts for at least in the limit: a file takes up a block and an inode.
+	leastCharge = 4 << 10
 	// firstPause is how long a segment rests before its first retry, and twice as long after each further one.
 	firstPause = time.Second
 )
@@ -43,25 +46,12 @@ type Store struct {
 
 	mu       sync.Mutex
 	segments []*Segment // the oldest first
-	size     int64
+	size     int64      // of the segments' entries
+	charged  int64      // of the limit: see charge
 	sequence uint64
 	buffer   []byte
 	damaged  int64
 	unsynced bool
-}
-
-// Segment is a file of parked records.
-type Segment struct {
-	store  *Store
-	name   string
-	output string
-	group  uint32
-	size   int64
-	file   *os.File // while records are appended; nil afterwards
-	dirty  bool     // what was appended is not synced
-	taken  bool     // by Due or evict, which decide on it
-	pauses int
-	due    time.Time
 }
 
 // Open opens the store in dir, which it makes when the first record is parked. limit bounds the bytes on disk; maxPause
@@ -98,9 +88,8 @@ func Open(dir string, limit int64, maxPause time.Duration, each func(output stri
 			_ = os.Remove(seg.path())
 			continue
 		}
-		seg.size = size
-		s.segments = append(s.segments, seg)
-		s.size += size
+		s.add(seg)
+		s.resize(seg, size)
 		for i := range entries {
 			each(output, &entries[i])
 		}
@@ -145,70 +134,82 @@ func (s *Store) Append(output string, e *Entry, now time.Time, evicted func(outp
 	if n > s.limit {
 		return fmt.Errorf("a record of %d bytes is larger than all that may be parked (%d)", n, s.limit)
 	}
-	for s.size+n > s.limit {
+	group := groupOf(e.Record.Source)
+	for s.charged+s.growth(s.unfilled(output, group), n) > s.limit {
 		if err := s.evict(evicted); err != nil {
 			return err
 		}
 		s.buffer = appendEntry(s.buffer[:0], e) // the lock was given up
 	}
-	return s.write(output, groupOf(e.Record.Source), s.buffer, now)
+	return s.write(output, group, s.buffer, now)
 }
 
-// write appends p to the segment of output and group that is being filled, or to a new one. Under mu.
-func (s *Store) write(output string, group uint32, p []byte, now time.Time) error {
-	seg, err := s.filling(output, group, now)
-	if err != nil {
-		return err
+// charge is what a segment of size bytes counts for in the limit.
+func charge(size int64) int64 { return max(size, leastCharge) }
+
+// growth is what n more bytes in a segment, nil for a new one, add to what is charged.
+func (s *Store) growth(seg *Segment, n int64) int64 {
+	if seg == nil {
+		return charge(n)
 	}
-	n, err := seg.file.Write(p)
-	if err != nil {
-		if n > 0 { // a full disk takes a part, which the next entry must not follow
-			if seg.file.Truncate(seg.size) != nil {
-				s.seal(seg)
-			}
+	return charge(seg.size+n) - charge(seg.size)
+}
+
+// add adds an empty segment. Under mu.
+func (s *Store) add(seg *Segment) {
+	s.segments = append(s.segments, seg)
+	s.charged += charge(0)
+}
+
+// resize notes a segment's size. Under mu.
+func (s *Store) resize(seg *Segment, size int64) {
+	s.size += size - seg.size
+	s.charged += charge(size) - charge(seg.size)
+	seg.size = size
+}
+
+// drop takes a segment off the list. Under mu.
+func (s *Store) drop(seg *Segment) {
+	seg.close()
+	s.resize(seg, 0)
+	s.charged -= charge(0)
+	s.segments = slices.DeleteFunc(s.segments, func(other *Segment) bool { return other == seg })
+}
+
+// write appends p to the segment of output and group that is not full, or to a new one. Under mu.
+func (s *Store) write(output string, group uint32, p []byte, now time.Time) error {
+	seg := s.unfilled(output, group)
+	if seg == nil {
+		s.sequence++
+		seg = &Segment{store: s, name: nameOf(s.sequence, group, output), group: group, output: output, due: now.Add(min(firstPause, s.pause))}
+		if err := os.MkdirAll(s.dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := seg.append(p); err != nil {
+		if seg.size == 0 {
+			seg.close()
+			_ = os.Remove(seg.path())
 		}
 		return err
 	}
-	seg.size += int64(n)
-	s.size += int64(n)
-	seg.dirty, s.unsynced = true, true
+	if seg.size == 0 {
+		s.add(seg)
+	}
+	s.resize(seg, seg.size+int64(len(p)))
+	s.unsynced = true
 	return nil
 }
 
-// filling returns the segment to which a record for output is appended. Under mu.
-func (s *Store) filling(output string, group uint32, now time.Time) (*Segment, error) {
-	for _, seg := range s.segments {
-		if seg.file == nil || seg.output != output || seg.group != group || seg.taken {
-			continue
+// unfilled returns the newest segment of output and group to which records can be appended; nil if there is none. A new
+// one is made only then, so that all but a few of a group's segments were full once. Under mu.
+func (s *Store) unfilled(output string, group uint32) *Segment {
+	for _, seg := range slices.Backward(s.segments) {
+		if seg.output == output && seg.group == group && !seg.taken && seg.size < max(s.limit/segments, leastCharge) {
+			return seg
 		}
-		if seg.size < s.limit/segments {
-			return seg, nil
-		}
-		if err := seg.sync(); err != nil {
-			return nil, err
-		}
-		s.seal(seg)
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, err
-	}
-	s.sequence++
-	name := nameOf(s.sequence, group, output)
-	file, err := os.OpenFile(filepath.Join(s.dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	seg := &Segment{store: s, name: name, group: group, output: output, file: file, dirty: true, due: now.Add(min(firstPause, s.pause))}
-	s.segments = append(s.segments, seg)
-	return seg, nil
-}
-
-// seal ends appending to a segment. Under mu.
-func (s *Store) seal(seg *Segment) {
-	if seg.file != nil {
-		_ = seg.file.Close() // nothing is buffered
-		seg.file = nil
-	}
+	return nil
 }
 
 // evict removes the oldest segment that is not being retried, of the group that has most. Under mu, which it gives up
@@ -228,15 +229,18 @@ func (s *Store) evict(evicted func(output string, all []Entry)) error {
 		return errors.New("the store is full, and all of it is being retried")
 	}
 	seg := s.segments[i]
-	entries, _, err := seg.read()
+	entries, err := seg.undecided()
 	if err != nil {
 		return err
 	}
 	seg.taken = true
 	s.mu.Unlock()
-	evicted(seg.output, entries)
+	if len(entries) > 0 {
+		evicted(seg.output, entries)
+	}
 	s.mu.Lock()
 	seg.taken = false
+	seg.decide(nil, entries)
 	return s.remove(seg)
 }
 
@@ -245,9 +249,7 @@ func (s *Store) remove(seg *Segment) error {
 	if err := os.Remove(seg.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	s.seal(seg)
-	s.segments = slices.DeleteFunc(s.segments, func(other *Segment) bool { return other == seg })
-	s.size -= seg.size
+	s.drop(seg)
 	return nil
 }
 
@@ -263,22 +265,14 @@ func (s *Store) Sync() error {
 		if err := seg.sync(); err != nil {
 			return fmt.Errorf("parked records: %w", err)
 		}
+		if seg.size >= s.limit/segments && !seg.taken {
+			seg.close() // it is full
+		}
 	}
 	if err := syncDir(s.dir); err != nil {
 		return fmt.Errorf("parked records: %w", err)
 	}
 	s.unsynced = false
-	return nil
-}
-
-func (seg *Segment) sync() error {
-	if seg.file == nil || !seg.dirty {
-		return nil
-	}
-	if err := seg.file.Sync(); err != nil {
-		return err
-	}
-	seg.dirty = false
 	return nil
 }
 
@@ -296,7 +290,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.segments {
-		s.seal(seg)
+		seg.close()
 	}
 	return err
 }
@@ -312,12 +306,13 @@ func (s *Store) Size() int64 {
 	return s.size
 }
 
-// Due returns a segment of output that is to be tried again at now, and its records; nil where there is none. The
-// caller decides on it with Keep. wait is how long it is until a segment will be due, 0 where none is known.
+// Due returns a segment of output that is to be tried again at now, and its records; nil if there is none. The caller
+// decides on it with Keep; until then nothing is appended to it. wait is how long it is until a segment will be due, 0 if
+// none is known. The error is about segments that could not be read; they rest like others.
 func (s *Store) Due(output string, now time.Time) (seg *Segment, entries []Entry, wait time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, seg := range s.segments {
+	for _, seg := range slices.Clone(s.segments) {
 		if seg.output != output || seg.taken {
 			continue
 		}
@@ -327,93 +322,19 @@ func (s *Store) Due(output string, now time.Time) (seg *Segment, entries []Entry
 			}
 			continue
 		}
-		if err := seg.sync(); err != nil {
-			return nil, nil, firstPause, fmt.Errorf("parked records: %w", err)
+		entries, failed := seg.undecided()
+		if failed == nil && len(entries) > 0 {
+			seg.taken = true
+			return seg, entries, 0, err
 		}
-		s.seal(seg)
-		entries, _, err := seg.read()
-		if err != nil {
+		if failed == nil {
+			failed = s.remove(seg) // all of it was decided on
+		}
+		if failed != nil {
 			seg.postpone(now)
-			return nil, nil, firstPause, fmt.Errorf("parked records: %w", err)
+			err = errors.Join(err, fmt.Errorf("parked records: %w", failed))
+			wait = firstPause
 		}
-		seg.taken = true
-		return seg, entries, 0, nil
 	}
-	return nil, nil, wait, nil
-}
-
-// Keep ends a retry that Due began: left are the entries that remain parked. While it fails all of them do, and those
-// that were delivered are delivered again, under the same identities.
-func (seg *Segment) Keep(left, all []Entry, now time.Time) error {
-	s := seg.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seg.taken = false
-	if len(left) == 0 {
-		return s.remove(seg)
-	}
-	if len(left) < len(all) {
-		seg.pauses = 0 // something got through
-	}
-	seg.postpone(now)
-	if len(left) == len(all) {
-		return nil
-	}
-	return s.rewrite(seg, left)
-}
-
-// postpone sets when the segment is due again. Under mu.
-func (seg *Segment) postpone(now time.Time) {
-	seg.due = now.Add(min(firstPause<<min(seg.pauses, 20), seg.store.pause))
-	seg.pauses++
-}
-
-// rewrite replaces the segment's file by one that holds only left. Under mu.
-func (s *Store) rewrite(seg *Segment, left []Entry) error {
-	var p []byte
-	for i := range left {
-		p = appendEntry(p, &left[i])
-	}
-	path := seg.path()
-	file, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(p)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(path+".tmp", path)
-	}
-	if err != nil {
-		_ = os.Remove(path + ".tmp")
-		return err
-	}
-	s.size += int64(len(p)) - seg.size
-	seg.size = int64(len(p))
-	return nil
-}
-
-func (seg *Segment) path() string { return filepath.Join(seg.store.dir, seg.name) }
-
-// read returns the whole entries at the beginning of the segment, and how many bytes they take up.
-func (seg *Segment) read() (entries []Entry, size int64, err error) {
-	p, err := os.ReadFile(seg.path())
-	if err != nil {
-		return nil, 0, err
-	}
-	var d decoder
-	for rest := p; len(rest) > 0; {
-		payload, after, err := next(rest)
-		if err != nil {
-			break
-		}
-		e, err := d.decode(payload)
-		if err != nil {
-			break
-		}
-		entries = append(entries, e)
-		rest = after
-		size = int64(len(p) - len(rest))
-	}
-	return entries, size, nil
+	return nil, nil, wait, err
 }

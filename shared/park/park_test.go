@@ -182,6 +182,135 @@ func TestRetriesBackOffAndKeepWhatIsLeft(t *testing.T) {
 	require.Zero(t, s.Size())
 }
 
+// A record now and then, each of which is due before the next one comes, makes neither a file each nor a retry each.
+func TestRecordsNowAndThenShareASegment(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	now, retries := start, 0
+	for i := range 600 {
+		require.NoError(t, s.Append("es", entry(i), now, never))
+		now = now.Add(1100 * time.Millisecond)
+		for {
+			seg, all, _, err := s.Due("es", now)
+			require.NoError(t, err)
+			if seg == nil {
+				break
+			}
+			retries++
+			if i%2 == 0 { // a record that comes during a retry
+				require.NoError(t, s.Append("es", entry(1000+i), now, never))
+			}
+			require.NoError(t, seg.Keep(all, all, now))
+		}
+	}
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(files), 8)
+	require.LessOrEqual(t, retries, 100)
+}
+
+// A segment that is left with little is filled again, also after a restart.
+func TestASegmentIsFilledAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	for i := range 10 {
+		require.NoError(t, s.Append("es", entry(i), start, never))
+	}
+	seg, all, _, err := s.Due("es", start.Add(time.Minute))
+	require.NoError(t, err)
+	require.NoError(t, seg.Keep(all[8:], all, start))
+	require.NoError(t, s.Append("es", entry(10), start, never))
+	require.NoError(t, s.Close())
+	s, _ = open(t, dir, 1<<20)
+	require.NoError(t, s.Append("es", entry(11), start, never))
+	s, all = open(t, dir, 1<<20)
+	require.Len(t, s.segments, 1)
+	var got []int64
+	for _, e := range all {
+		got = append(got, e.Record.Offset)
+	}
+	require.Equal(t, []int64{8, 9, 10, 11}, got)
+}
+
+// Tiny segments of many outputs and groups count for a block each, so that the limit bounds their number too.
+func TestTheNumberOfSegmentsIsBounded(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	gone := 0
+	for i := range 2000 {
+		require.NoError(t, s.Append(fmt.Sprintf("out%d", i), entry(i), start, func(_ string, all []Entry) { gone += len(all) }))
+	}
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(files), 1<<20/leastCharge)
+	require.Equal(t, 2000, gone+len(files))
+}
+
+// full is a disk on which nothing can be written anew: where the rewritten segment would be is a directory.
+func full(t *testing.T, seg *Segment) (freed func()) {
+	require.NoError(t, os.Mkdir(seg.path()+".tmp", 0o700))
+	require.NoError(t, os.WriteFile(seg.path()+".tmp/x", nil, 0o600))
+	return func() { require.NoError(t, os.RemoveAll(seg.path()+".tmp")) }
+}
+
+// What was decided on is not due again though its segment can't be rewritten, and the back-off does not begin anew.
+func TestWhatWasDecidedIsNotDueAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	for i := range 10 {
+		require.NoError(t, s.Append("es", entry(i), start, never))
+	}
+	now := start.Add(time.Minute)
+	seg, all, _, err := s.Due("es", now)
+	require.NoError(t, err)
+	freed := full(t, seg)
+	require.Error(t, seg.Keep(all[4:], all, now))
+	for range 5 {
+		now = now.Add(time.Minute)
+		seg, all, _, err = s.Due("es", now)
+		require.NoError(t, err)
+		require.Len(t, all, 6)
+		require.Error(t, seg.Keep(all, all, now))
+	}
+	require.GreaterOrEqual(t, seg.due.Sub(now), 16*time.Second)
+	require.NoError(t, s.Append("es", entry(10), now, never), "appending needs no rewrite")
+	freed()
+	now = now.Add(time.Minute)
+	seg, all, _, err = s.Due("es", now)
+	require.NoError(t, err)
+	require.Len(t, all, 7)
+	require.NoError(t, seg.Keep(all[1:], all, now))
+	_, all = open(t, dir, 1<<20)
+	require.Len(t, all, 6)
+	require.EqualValues(t, 5, all[0].Record.Offset)
+}
+
+// A segment that has made room but can't be removed is not evicted a second time.
+func TestWhatMadeRoomIsNotEvictedAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 64<<10)
+	seen := map[int64]bool{}
+	evicted := func(_ string, all []Entry) {
+		for _, e := range all {
+			require.False(t, seen[e.Record.Offset], "evicted twice")
+			seen[e.Record.Offset] = true
+		}
+	}
+	i := 0
+	for ; len(seen) == 0; i++ {
+		require.NoError(t, s.Append("es", entry(i), start, evicted))
+	}
+	seg := s.segments[0]
+	entries, err := seg.undecided()
+	require.NoError(t, err)
+	seg.decide(nil, entries) // as where the removal fails after it
+	for range 2000 {
+		i++
+		require.NoError(t, s.Append("es", entry(i), start, evicted))
+	}
+	require.False(t, seen[entries[0].Record.Offset])
+}
+
 // A segment that is being retried is neither appended to nor evicted.
 func TestARetryIsLeftAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "parked")

@@ -284,6 +284,47 @@ func TestParkedRecordsOfAStreamThatHasEndedAreDelivered(t *testing.T) {
 	})
 }
 
+// A late line a second, for an index that is closed, costs a few requests a minute and no more files than one.
+func TestLateLinesNowAndThenCostLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, o := newIndices(t, blocking)
+		defer b.stop()
+		o.set("old", true)
+		var streams []*memory
+		for i := range 20 { // of containers of several groups
+			m := &memory{key: fmt.Sprintf("s%d", i)}
+			src := record.NewSource(m.key, "d", m.key, "target", nil, []record.Tag{{Key: "docker_container", Value: m.key}})
+			_, err := b.Attach(pipeline.Route{Stream: m, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {
+				return cut.NewLines(src, 1<<16), nil, nil
+			}})
+			require.NoError(t, err)
+			streams = append(streams, m)
+		}
+		probes := func() (n int) {
+			for _, size := range o.writes() {
+				if size == 1 {
+					n++
+				}
+			}
+			return n
+		}
+		for range 100 {
+			for _, m := range streams {
+				m.write("late line\nline\n")
+			}
+			time.Sleep(1100 * time.Millisecond)
+		}
+		require.LessOrEqual(t, probes(), 80)
+		files, err := filepath.Glob(filepath.Join(filepath.Dir(b.path), "parked", "*"))
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(files), 60)
+		o.set("old", false)
+		time.Sleep(time.Minute)
+		require.Len(t, b.out.of("late"), 20*100)
+		require.Empty(t, b.out.twice())
+	})
+}
+
 // Over the limit the oldest parked records go to the dead letters; the stream does not stop.
 func TestAFullParkGivesUpItsOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

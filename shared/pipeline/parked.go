@@ -204,27 +204,29 @@ func (l *sink) retryLoop(ctx context.Context) {
 // retryDue retries all segments that are due, and returns how long it is until the next one is; 0 if there is none.
 func (l *sink) retryDue(ctx context.Context) (wait time.Duration, err error) {
 	for ctx.Err() == nil {
-		segment, entries, wait, err := l.pipeline.parked.Due(l.name, time.Now())
-		if segment == nil || err != nil {
+		segment, entries, wait, failed := l.pipeline.parked.Due(l.name, time.Now())
+		err = errors.Join(err, failed)
+		if segment == nil {
 			return wait, err
 		}
 		left := l.retry(ctx, entries)
-		if err := segment.Keep(left, entries, time.Now()); err != nil {
-			return readAgain, err
-		}
+		err = errors.Join(err, segment.Keep(left, entries, time.Now()))
 	}
-	return 0, nil
+	return 0, err
 }
 
-// retry sends parked records and returns those that remain parked. A record of each destination goes first: only if one
+// retry sends parked records and returns those that remain parked. A record of each destination goes first: only if that
 // is accepted do the others follow.
 func (l *sink) retry(ctx context.Context, entries []park.Entry) (left []park.Entry) {
 	var first, rest []park.Entry
 	seen := map[string]bool{}
+	now := time.Now()
 	for _, e := range entries {
 		switch after := l.giveUp; {
-		case after > 0 && time.Since(e.Since) >= after:
+		case after > 0 && now.Sub(e.Since) >= after:
 			l.pipeline.giveUpParked(l.name, &e, e.Reason)
+		case now.Before(l.probes[e.Destination].next):
+			left = append(left, e)
 		case !seen[e.Destination]:
 			seen[e.Destination] = true
 			first = append(first, e)
@@ -233,20 +235,39 @@ func (l *sink) retry(ctx context.Context, entries []park.Entry) (left []park.Ent
 		}
 	}
 	blocked := l.resend(ctx, first)
-	open := rest[:0]
-	closed := map[string]bool{}
 	for _, e := range blocked {
-		closed[e.Destination] = true
+		delete(seen, e.Destination)
+		l.noteClosed(e.Destination, now)
 	}
-	left = blocked
+	left = append(left, blocked...)
+	open := rest[:0]
 	for _, e := range rest {
-		if closed[e.Destination] {
-			left = append(left, e)
-		} else {
+		if seen[e.Destination] {
+			delete(l.probes, e.Destination)
 			open = append(open, e)
+		} else {
+			left = append(left, e)
 		}
 	}
 	return append(left, l.resend(ctx, open)...)
+}
+
+// probe is the back-off of a destination that did not accept a parked record: the segments that hold records for it share
+// it. It begins shorter than theirs and stays at a quarter, so that none of them waits for two of its pauses.
+type probe struct {
+	next  time.Time
+	pause time.Duration
+}
+
+// maxProbes bounds the destinations of which this is known. Names come from outside.
+const maxProbes = 4096
+
+func (l *sink) noteClosed(destination string, now time.Time) {
+	if len(l.probes) >= maxProbes {
+		clear(l.probes)
+	}
+	pause := max(firstPause/2, min(2*l.probes[destination].pause, l.cfg.RetryMax/4))
+	l.probes[destination] = probe{now.Add(pause), pause}
 }
 
 // resend sends parked records once, books what became of them, and returns those that are to stay parked.

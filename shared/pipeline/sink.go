@@ -30,13 +30,14 @@ type sink struct {
 
 	// parked has an element when a record was parked: it wakes the retry loop.
 	parked   chan struct{}
+	probes   map[string]probe // of parked records, by destination; of the retry loop
 	pipeline *Pipeline
 	giveUp   time.Duration // see Config.RetryGiveUp
 }
 
 func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 	out := &sink{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}},
-		parked: make(chan struct{}, 1), pipeline: p, giveUp: cfg.RetryGiveUp, cfg: cfg}
+		parked: make(chan struct{}, 1), probes: map[string]probe{}, pipeline: p, giveUp: cfg.RetryGiveUp, cfg: cfg}
 	workers := l.Workers
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
 		workers = c.Workers()
