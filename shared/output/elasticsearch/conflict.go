@@ -42,7 +42,6 @@ func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error
 	}
 	all.Refused = rest
 	var second *output.Partial
-	var blocked *output.Blocked
 	switch err := o.writeAll(ctx, &again); {
 	case err == nil:
 		o.conflicts.Add(int64(len(places)))
@@ -57,10 +56,6 @@ func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error
 		for _, v := range second.Blocked {
 			v.Index = places[v.Index]
 			all.Blocked = append(all.Blocked, v)
-		}
-	case errors.As(err, &blocked):
-		for _, i := range places {
-			all.Blocked = append(all.Blocked, output.Blockage{Index: i, Destination: blocked.Destination, Reason: err.Error(), After: blocked.After})
 		}
 	default: // nothing is known of them
 		all.Retry = append(all.Retry, places...)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -325,11 +326,51 @@ func TestTheIndexInTheURLIsBlockedAlone(t *testing.T) {
 		b := sample.Batch(0, 2, sample.Source(1))
 		err := o.Write(t.Context(), b)
 		server.Close()
-		var all *output.Blocked
+		var all *output.Partial
 		require.Equal(t, want, errors.As(err, &all), "%s: %v", body, err)
 		if want {
-			require.Equal(t, string(o.AppendDestination(nil, &b.Records[0])), all.Destination)
+			require.Len(t, all.Blocked, 2)
+			require.Equal(t, string(o.AppendDestination(nil, &b.Records[0])), all.Blocked[0].Destination)
+			require.Contains(t, all.Blocked[0].Destination, "index web-2025.11.21, log ")
 		}
+	}
+}
+
+// A firewall in front of Elasticsearch objects to what one container writes: its log waits, and not the others, though they
+// share an index.
+func TestALogThatAFirewallObjectsToWaitsAlone(t *testing.T) {
+	for _, status := range []int{403, 400, 500, 200} {
+		stored := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			switch {
+			case r.Method == http.MethodGet:
+				_, _ = io.WriteString(w, `{"version":{"number":"8.17.0"},"tagline":"You Know, for Search"}`)
+			case bytes.Contains(body, []byte("UNION SELECT")):
+				w.Header().Set("Content-Type", "text/html")
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, "<html>The request was blocked. Support ID: 1</html>")
+			default:
+				stored += bytes.Count(body, []byte("\n")) / 2
+				_, _ = io.WriteString(w, `{"errors":false}`)
+			}
+		}))
+		o := open(t, "ELASTICSEARCH_HOSTS", server.URL)
+		b := sample.Batch(0, 2, sample.Source(1), record.NewSource("k", "d", "stdout", "web", nil, nil))
+		evil := slices.IndexFunc(b.Records, func(r record.Record) bool { return r.Source.Stream == "k" })
+		b.Records[evil].Line = []byte("GET /?id=1 UNION SELECT")
+		require.ErrorAs(t, o.Write(t.Context(), b), new(*web.Suspect))
+		var partial *output.Partial
+		require.ErrorAs(t, o.Write(t.Context(), b), &partial, "%d", status)
+		server.Close()
+		require.Empty(t, partial.Retry)
+		require.Empty(t, partial.Refused)
+		require.Len(t, partial.Blocked, 2)
+		for _, blockage := range partial.Blocked {
+			require.Equal(t, "k", b.Records[blockage.Index].Source.Stream)
+			require.Equal(t, string(o.AppendDestination(nil, &b.Records[blockage.Index])), blockage.Destination)
+		}
+		require.Equal(t, 2, stored)
 	}
 }
 

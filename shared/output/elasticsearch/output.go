@@ -32,6 +32,8 @@ type Output struct {
 	pattern pattern
 	nodes   *web.Nodes
 	client  *web.Client
+	// isolation is by log and not by index alone: containers share an index.
+	isolation web.Isolation
 	// server is nil until it was asked what it is, before the first request.
 	server atomic.Pointer[server]
 	// conflicts is how many records were stored with a field as text.
@@ -62,7 +64,9 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{config: c, pattern: p, nodes: nodes, client: client}, nil
+	o := &Output{config: c, pattern: p, nodes: nodes, client: client}
+	o.isolation.Destination = o.AppendDestination
+	return o, nil
 }
 
 // Workers is what ELASTICSEARCH_WORKER asks for.
@@ -70,6 +74,11 @@ func (o *Output) Workers() int { return o.config.Worker }
 
 // Write sends b.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
+	return o.isolation.Write(ctx, b, o.send)
+}
+
+// send sends b, and once more as text what ELASTICSEARCH_ON_CONFLICT asks that for.
+func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	err := o.writeAll(ctx, b)
 	if err != nil && o.config.OnConflict == conflictText {
 		return o.resendConflicts(ctx, b, err)
@@ -91,17 +100,9 @@ func (o *Output) writeAll(ctx context.Context, b *record.Batch) error {
 		part := record.Batch{Records: b.Records[at:min(at+size, len(b.Records))]}
 		err := o.write(ctx, &part)
 		var partial *output.Partial
-		var blocked *output.Blocked
 		switch {
 		case errors.As(err, &partial):
 			merge(&all, partial, at)
-		case errors.As(err, &blocked):
-			of := &output.Partial{Cause: err}
-			for i := range part.Records {
-				of.Blocked = append(of.Blocked, output.Blockage{Index: i, Destination: blocked.Destination, Reason: err.Error(),
-					After: blocked.After})
-			}
-			merge(&all, of, at)
 		case err != nil && at == 0:
 			return err
 		case err != nil: // what went before was taken
@@ -173,20 +174,27 @@ func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) e
 		return err
 	}
 	if answer.Status != http.StatusOK {
-		return o.reject(node, answer, index)
+		return o.reject(node, answer, index, b)
 	}
 	o.nodes.Worked(node)
 	x := indexer{pattern: &o.pattern}
-	return verdict(answer, len(b.Records), o.config.Dedup, func(i int) string { return destination(x.index(&b.Records[i])) })
+	return verdict(answer, len(b.Records), o.config.Dedup, func(i int) string {
+		return string(appendDestination(nil, x.index(&b.Records[i]), &b.Records[i]))
+	})
 }
 
 // AppendDestination implements output.Addressed.
 func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
-	return append(dst, destination(o.pattern.name(r.Source, r.Time))...)
+	return appendDestination(dst, o.pattern.name(r.Source, r.Time), r)
 }
 
-// destination is the name of an index as a destination.
-func destination(index string) string { return "index " + index }
+// appendDestination appends the name of index as the destination of r's log.
+func appendDestination(dst []byte, index string, r *record.Record) []byte {
+	from := len(dst)
+	dst = append(append(append(dst, "index "...), index...), ", "...)
+	dst = web.AppendSource(dst, r)
+	return dst[:min(len(dst), from+output.MaxDestination)]
+}
 
 // shardTimeout is how long Elasticsearch is asked to wait for an index whose primary shard is not active: its own minute
 // would hold up the records of all other indices.
@@ -220,15 +228,15 @@ func (o *Output) failed(ctx context.Context, node *web.Node) {
 	}
 }
 
-// reject is the verdict on the whole request. Only Elasticsearch's own 400 means that it does not like what is in it; a
+// reject is the verdict on the whole request for b. Only Elasticsearch's own 400 means that it does not like what is in it; a
 // proxy's says nothing of the records. What is wrong with the index in the URL concerns its records alone.
-func (o *Output) reject(node *web.Node, r *web.Response, index string) error {
+func (o *Output) reject(node *web.Node, r *web.Response, index string, b *record.Batch) error {
 	if r.Status >= 500 || r.Status == http.StatusTooManyRequests {
 		o.nodes.Failed(node, now())
 	} else {
 		o.nodes.Worked(node)
 	}
-	if err := blockedAsWhole(r, index); err != nil {
+	if err := blockedAsWhole(r, index, b); err != nil {
 		return err
 	}
 	if r.Status != http.StatusBadRequest {
@@ -244,7 +252,7 @@ func (o *Output) reject(node *web.Node, r *web.Response, index string) error {
 
 // blockedAsWhole returns a verdict if the request was answered with an error about the one index that it is for. index is
 // empty where it is for several.
-func blockedAsWhole(r *web.Response, index string) error {
+func blockedAsWhole(r *web.Response, index string, b *record.Batch) error {
 	if index == "" || r.Status < 400 || r.Status == http.StatusUnauthorized || r.Status == http.StatusTooManyRequests {
 		return nil
 	}
@@ -253,9 +261,14 @@ func blockedAsWhole(r *web.Response, index string) error {
 		classify(r.Status, answer.Error.Type, answer.Error.Reason) != blocked {
 		return nil
 	}
-	err := &output.Blocked{Destination: destination(index), Cause: r.Errorf("%s", answer.Error.text(r.Status)),
-		After: web.RetryAfter(r.Header, now())}
+	err := &output.Partial{Cause: r.Errorf("%s", answer.Error.text(r.Status))}
+	after := web.RetryAfter(r.Header, now())
 	r.Discard()
+	for i := range b.Records {
+		err.Blocked = append(err.Blocked, output.Blockage{
+			Index: i, Destination: string(appendDestination(nil, index, &b.Records[i])), Reason: err.Cause.Error(), After: after,
+		})
+	}
 	return err
 }
 

@@ -81,7 +81,7 @@ func errorless(head []byte) bool {
 func judge(r *web.Response, body io.Reader, n int, j *judgement) error {
 	d := json.NewDecoder(body)
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return r.Errorf("the answer is not one of the bulk API")
+		return &web.Suspect{Cause: r.Errorf("the answer is not one of the bulk API")} // some firewalls refuse with 200
 	}
 	var (
 		errs  = true // until it says otherwise

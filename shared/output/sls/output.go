@@ -15,12 +15,14 @@ import (
 
 // Output writes to the Simple Log Service.
 type Output struct {
-	config   Config
-	topic    template.Template
-	client   *web.Client
-	project  *url.URL
-	encoders sync.Pool // of *encoder
-	missing  missing
+	config  Config
+	topic   template.Template
+	client  *web.Client
+	project *url.URL
+	// isolation is by log and not by logstore alone: containers share a logstore.
+	isolation web.Isolation
+	encoders  sync.Pool // of *encoder
+	missing   missing
 }
 
 // Open makes the output. It asks nothing of the service.
@@ -34,6 +36,7 @@ func Open(c Config) (*Output, error) {
 		return nil, err
 	}
 	o := &Output{config: c, topic: topic, client: client, project: project}
+	o.isolation.Destination = o.AppendDestination
 	o.encoders.New = func() any { return newEncoder() }
 	return o, nil
 }
@@ -50,6 +53,10 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
+	return o.isolation.Write(ctx, b, o.send)
+}
+
+func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	e := o.encoders.Get().(*encoder)
 	defer o.encoders.Put(e)
 	d := &delivery{Output: o, ctx: ctx, records: b.Records, encoder: e, left: maxRequests}
@@ -82,12 +89,10 @@ func (o *Output) divide(b *record.Batch) []*group {
 
 // AppendDestination implements output.Addressed.
 func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
-	return appendDestination(dst, r.Source.Target)
-}
-
-func appendDestination(dst []byte, logstore string) []byte {
-	const kind = "logstore "
-	return append(append(dst, kind...), logstore[:min(len(logstore), output.MaxDestination-len(kind))]...)
+	from := len(dst)
+	dst = append(append(append(dst, "logstore "...), r.Source.Target...), ", "...)
+	dst = web.AppendSource(dst, r)
+	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
 // Close closes connections that are not in use.

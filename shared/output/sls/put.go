@@ -55,7 +55,7 @@ var errNoTarget = errors.New("the record has no target, which is its logstore: d
 // put sends records of g, as many requests as it takes, and decides on each record.
 func (d *delivery) put(g *group, index []int) {
 	if g.logstore == "" {
-		d.block(g, index, errNoTarget, 0)
+		d.block(index, errNoTarget, 0)
 		return
 	}
 	for len(index) > 0 {
@@ -149,12 +149,12 @@ func (d *delivery) judge(g *group, index []int, a answer, cause error) {
 		if err := d.create(d.ctx, g.logstore); err != nil {
 			cause = fmt.Errorf("creating logstore %s: %w", g.logstore, err)
 		}
-		d.block(g, index, cause, afterCreation)
+		d.block(index, cause, afterCreation)
 	case a.Code == "ShardWriteQuotaExceed":
-		d.block(g, index, cause, afterQuota)
+		d.block(index, cause, afterQuota)
 	case strings.HasPrefix(a.Code, "LogStore"), a.Code == "Unauthorized" && strings.Contains(a.Message, "denied"):
 		// Missing, without shards, of an impossible name, or not ours to write: somebody has to mend it.
-		d.block(g, index, cause, 0)
+		d.block(index, cause, 0)
 	case a.Code == "WriteQuotaExceed", a.Code == "ExceedQuota", a.Code == "ServerBusy": // of the project
 		d.fail(index, &output.Throttled{After: afterQuota, Cause: cause})
 	default:
@@ -226,11 +226,10 @@ func (d *delivery) refuse(i int, cause error) {
 	d.because(cause)
 }
 
-func (d *delivery) block(g *group, index []int, cause error, after time.Duration) {
-	destination := string(appendDestination(nil, g.logstore))
+func (d *delivery) block(index []int, cause error, after time.Duration) {
 	for _, i := range index {
 		d.verdict.Blocked = append(d.verdict.Blocked, output.Blockage{
-			Index: i, Destination: destination, Reason: cause.Error(), After: after,
+			Index: i, Destination: string(d.AppendDestination(nil, &d.records[i])), Reason: cause.Error(), After: after,
 		})
 	}
 	d.because(cause)

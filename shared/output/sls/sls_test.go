@@ -26,6 +26,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/sample"
+	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -218,7 +219,7 @@ func TestOneLogstoreIsBlockedAlone(t *testing.T) {
 		for _, blocked := range partial.Blocked {
 			require.Equal(t, string(o.AppendDestination(nil, &b.Records[blocked.Index])), blocked.Destination)
 		}
-		require.Equal(t, "logstore evil", partial.Blocked[0].Destination)
+		require.Equal(t, "logstore evil, log d (k)", partial.Blocked[0].Destination)
 		require.Len(t, s.stored["web"], 2)
 		require.Empty(t, s.created)
 	}
@@ -262,6 +263,33 @@ func TestRecordToBlameIsFound(t *testing.T) {
 		require.Len(t, s.stored["web"], 999)
 		require.LessOrEqual(t, s.puts, 21)
 	}
+}
+
+// What lies between objects to what one container writes: its log waits, and not the others, though they share a logstore.
+func TestALogThatAProxyObjectsToWaitsAlone(t *testing.T) {
+	s, address := start(t, func(_ string, logs []log) (int, string, string) {
+		for _, l := range logs {
+			if strings.Contains(l["message"], "UNION SELECT") {
+				return 403, "", "blocked"
+			}
+		}
+		return 0, "", ""
+	})
+	o := open(t, address, "ALIYUNSLS_TOPIC", "{docker_container}")
+	b := sample.Batch(0, 2, record.NewSource("k", "d", "stdout", "web", nil, nil), sample.Source(1))
+	b.Records[0].Line = []byte("GET /?id=1 UNION SELECT")
+	evil := b.Records[0].Source
+	require.ErrorAs(t, o.Write(t.Context(), b), new(*web.Suspect))
+	var partial *output.Partial
+	require.ErrorAs(t, o.Write(t.Context(), b), &partial)
+	require.Empty(t, partial.Retry)
+	require.Empty(t, partial.Refused)
+	require.Len(t, partial.Blocked, 2)
+	for _, blocked := range partial.Blocked {
+		require.Same(t, evil, b.Records[blocked.Index].Source)
+		require.Equal(t, string(o.AppendDestination(nil, &b.Records[blocked.Index])), blocked.Destination)
+	}
+	require.Len(t, s.stored["web"], 2)
 }
 
 // What concerns the project, or the moment, concerns all.

@@ -20,6 +20,12 @@ type Suspect struct{ Cause error }
 func (e *Suspect) Error() string { return e.Cause.Error() }
 func (e *Suspect) Unwrap() error { return e.Cause }
 
+// isSuspect reports whether err is a Suspect on the whole batch. That on a part of it is the cause of an output.Partial, and
+// concerns what is sent again alone.
+func isSuspect(err error) bool {
+	return errors.As(err, new(*Suspect)) && !errors.As(err, new(*output.Partial))
+}
+
 // suspect reports whether an answer of this status may be about what is in the request.
 func suspect(status int) bool {
 	switch status {
@@ -60,8 +66,7 @@ type Isolation struct {
 // Write sends b by send, or parts of it. It adds *output.Blocked, by destination, to the verdicts of send.
 func (n *Isolation) Write(ctx context.Context, b *record.Batch, send func(context.Context, *record.Batch) error) error {
 	err := send(ctx, b)
-	var suspect *Suspect
-	if !errors.As(err, &suspect) {
+	if !isSuspect(err) {
 		if err == nil {
 			n.worked(b)
 		}
@@ -171,12 +176,11 @@ func (n *Isolation) apart(ctx context.Context, b *record.Batch, parts []*part, s
 			only.Records[k] = b.Records[at]
 		}
 		err := send(ctx, only)
-		var suspect *Suspect
 		var partial *output.Partial
 		switch {
 		case err == nil:
 			taken = true
-		case errors.As(err, &suspect):
+		case isSuspect(err):
 			blocked = append(blocked, p)
 			reasons[p] = err
 		case errors.As(err, &partial):
