@@ -141,10 +141,13 @@ func open(path string) (db *bbolt.DB, err error) {
 				return err
 			}
 		}
-		for err := range tx.Check() {
-			return fmt.Errorf("damaged: %w", err)
+		var damage error
+		for err := range tx.Check() { // to its end, for it reads the file in another goroutine
+			if damage == nil {
+				damage = fmt.Errorf("damaged: %w", err)
+			}
 		}
-		return nil
+		return damage
 	})
 	if err == nil && empty {
 		err = db.Update(func(tx *bbolt.Tx) error {
