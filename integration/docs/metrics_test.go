@@ -13,8 +13,9 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// ofTheDriver are metrics that only the driver adds to those that all ways in have.
-var ofTheDriver = []string{"remora_spool_bytes", "remora_spool_max_bytes"}
+// ofTheDriver are metrics that only a way in with a spool adds to those that all have.
+var ofTheDriver = []string{"remora_spool_bytes", "remora_spool_max_bytes", "remora_spool_evicted_streams_total",
+	"remora_spool_evicted_records_total"}
 
 // The pages name metrics that there are.
 func TestPagesNameMetricsThatExist(t *testing.T) {
