@@ -110,10 +110,13 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 
 // checkFormat checks what options of the format say together.
 func (dr *draft) checkFormat(d *Declaration) {
-	var fields []string
+	var (
+		fields []string
+		e      entry
+	)
 	switch d.Format {
 	case "csv":
-		e, _ := dr.get("format.keys")
+		e, _ = dr.get("format.keys")
 		if fields = SplitColumns(e.value); strings.Join(fields, "") == "" {
 			return
 		}
@@ -127,9 +130,15 @@ func (dr *draft) checkFormat(d *Declaration) {
 		if err != nil {
 			return
 		}
+		e, _ = dr.get("format.pattern")
 		fields = p.Groups()
 	default:
 		return
+	}
+	for _, field := range fields {
+		if _, tag := d.Tags[field]; field != "" && field != "@timestamp" && d.FormatOptions["into"] == "" && (tag || record.Reserved([]byte(field))) {
+			dr.warn(e, "the field "+quote(field)+" arrives as "+quote("app_"+field)+", because that name is the record's own")
+		}
 	}
 	if e, ok := dr.get("format.time_key"); ok && !slices.Contains(fields, d.FormatOptions["time_key"]) {
 		dr.refuse(e, quote(e.value)+" is none of the fields that the format makes: "+strings.Join(fields, ", "))

@@ -136,3 +136,13 @@ func TestExpansions(t *testing.T) {
 		assert.Equal(t, want, n, pattern)
 	}
 }
+
+// explain says under which name a field arrives that can't have its own.
+func TestReservedNamesAreWarnedOf(t *testing.T) {
+	set := New("").Read(Input{Env: []string{"aliyun_logs_a=/l/a", "aliyun_logs_a_format=csv", "aliyun_logs_a_format_keys=host,x,team,,@timestamp", "aliyun_logs_a_tags=team=shop"}})
+	require.Empty(t, set.Errors)
+	require.Len(t, set.Warnings, 2)
+	require.Equal(t, `the field "host" arrives as "app_host", because that name is the record's own`, set.Warnings[0].Message)
+	set = New("").Read(Input{Env: []string{"aliyun_logs_a=/l/a", "aliyun_logs_a_format=regexp", "aliyun_logs_a_format_pattern=(?<source>x)"}})
+	require.Contains(t, set.Warnings[0].Message, "app_source")
+}
