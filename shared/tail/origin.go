@@ -138,6 +138,7 @@ type origin struct {
 	ended      bool                  // it is ending, and its last scan is complete
 	reselected bool                  // selections have changed since the last scan
 	hinted     atomic.Bool           // something was created, renamed or removed
+	watched    bool                  // a hint is given of whatever the next scan could find, as of the last one
 	urgent     bool                  // it must be scanned in this step
 	scanCost   int                   // of the last scan, in units of scanBudget
 	drainEnds  map[*generation]int64 // where Drain found the files' ends; nil unless it drains
@@ -203,7 +204,7 @@ func (o *origin) declare(declared *Origin, selections []*selection) {
 			g.fire(Returned)
 		}
 	}
-	o.declared, o.selections, o.scan = declared, selections, nil
+	o.declared, o.selections, o.scan, o.watched = declared, selections, nil, false
 	if !sameRoot {
 		for _, t := range o.trees {
 			t.Release()
@@ -271,6 +272,16 @@ func (o *origin) before(s *selection) (found *selection) {
 		}
 	}
 	return found
+}
+
+// sameBases reports whether the paths of all trees still lead where they did.
+func (o *origin) sameBases() bool {
+	for _, t := range o.trees {
+		if !t.SameBase() {
+			return false
+		}
+	}
+	return true
 }
 
 // release closes the directories that a step has opened.

@@ -27,6 +27,9 @@ const (
 type scan struct {
 	searches []*search
 	started  []*selection // that were searched for the first time
+	// unwatched says that files may be found at the next scan although no hint was given: something was searched, or met,
+	// whose changes no events tell.
+	unwatched bool
 }
 
 // search is one selection's part of a scan.
@@ -51,6 +54,7 @@ func (t *Tailer) startScan(o *origin) {
 		err := tree.Begin()
 		t.problems.report(o.problem(base), err)
 		missing[tree] = err != nil
+		o.scan.unwatched = o.scan.unwatched || err != nil
 	}
 	for _, s := range o.selections {
 		tree := o.trees[s.pattern.Base()]
@@ -59,6 +63,7 @@ func (t *Tailer) startScan(o *origin) {
 			err := tree.Begin()
 			t.problems.report(o.problem(tree.Base()), err)
 			missing[tree] = err != nil
+			o.scan.unwatched = o.scan.unwatched || err != nil
 		}
 		if !missing[tree] {
 			o.scan.searches = append(o.scan.searches, &search{s, tree, tree.Search(s.pattern, s.exclude.ByPath())})
@@ -77,10 +82,14 @@ func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 		s := o.scan.searches[0]
 		done, err := s.find.Step(budget,
 			func(m *find.Match) { t.visit(o, s.selection, s.tree, m, now, budget) },
-			func(dir *os.File, id find.Inode) { t.hints.Watch(o.id(), dir, id) })
+			func(dir *os.File, id find.Inode) {
+				complete := t.hints.Watch(o.id(), dir, id)
+				o.scan.unwatched = o.scan.unwatched || !complete
+			})
 		if !done {
 			return false
 		}
+		o.scan.unwatched = o.scan.unwatched || err != nil || !s.find.Direct()
 		if errors.Is(err, unix.EMFILE) {
 			t.closeIdle(o)
 		}
@@ -109,6 +118,7 @@ func (t *Tailer) finishScan(o *origin, now time.Time) {
 	o.noteOlder()
 	t.hints.Round(o.id())
 	clear(o.unresolved)
+	o.watched = !o.scan.unwatched && len(o.fresh)+len(o.pending)+len(o.missed)+len(o.left) == 0
 	o.scan, o.scanned, o.reselected = nil, now, false
 }
 
@@ -133,6 +143,7 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 	if link {
 		stat, err = tree.Stat(m.Rel)
 	}
+	o.scan.unwatched = o.scan.unwatched || link || err != nil
 	if link && errors.Is(err, os.ErrNotExist) {
 		return // it leads nowhere, for now
 	}

@@ -39,6 +39,7 @@ type Config struct {
 const (
 	busyEvery   = 100 * time.Millisecond // between two steps while a file grows
 	scanEvery   = time.Second            // between two scans of an origin, without a hint
+	watchedScan = 10 * time.Second       // the same where each new name gives a hint
 	wakePause   = 20 * time.Millisecond  // before Run answers to a request or a hint
 	busyFor     = 10 * time.Second       // how long after it grew a file is observed in each step
 	quietFor    = 5 * time.Second        // after which a rotated file is taken to have ended
@@ -250,6 +251,9 @@ func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budg
 		o.resume()
 	}
 	o.reopens = 0
+	if observeAll && o.watched && !o.sameBases() {
+		o.watched = false
+	}
 	due := all || o.scanDue(now)
 	t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
 	if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
@@ -271,7 +275,11 @@ func (o *origin) idle(now time.Time, draining bool) bool {
 func (o *origin) scanDue(now time.Time) bool {
 	since := now.Sub(o.scanned)
 	cooldown := time.Duration(o.scanCost) * scanEvery / scanBudget
-	return o.scan != nil || o.urgent || since >= scanEvery || since < 0 || o.hinted.Load() && since >= cooldown
+	every := scanEvery
+	if o.watched {
+		every = watchedScan
+	}
+	return o.scan != nil || o.urgent || since >= every || since < 0 || o.hinted.Load() && since >= cooldown
 }
 
 // over reports whether the last scan of an origin that has ended is complete.

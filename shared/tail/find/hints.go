@@ -36,6 +36,7 @@ type Hints struct {
 
 	mu      sync.Mutex
 	file    *os.File // nil where there is no inotify, and after Close
+	failed  bool     // events are not read any more
 	byID    map[Inode]*watch
 	byWatch map[int32]*watch
 	owners  map[string]*ownerWatches
@@ -45,10 +46,12 @@ type Hints struct {
 type watch struct {
 	id     Inode
 	number int32
+	local  bool           // nobody but this kernel changes its file system
 	owners map[string]int // the round in which each asked for it last
 }
 
-type ownerWatches struct{ round, watches int }
+// ownerWatches are the watches of one owner, and how many of them it has asked for in this round.
+type ownerWatches struct{ round, watches, asked int }
 
 // NewHints calls notify, from a goroutine of its own, with each owner of a directory in which something has changed.
 func NewHints(notify func(owner string), log *slog.Logger) *Hints {
@@ -82,8 +85,11 @@ func (h *Hints) listen(file *os.File) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := file.Read(buf)
-		if err != nil {
-			return // closed
+		if err != nil { // it was closed
+			h.mu.Lock()
+			h.failed = true
+			h.mu.Unlock()
+			return
 		}
 		for _, owner := range h.concerned(buf[:n]) {
 			h.notify(owner)
@@ -124,10 +130,12 @@ func (h *Hints) concerned(events []byte) []string {
 	return all
 }
 
-// Watch asks for hints about an open directory. It is called again in each round, at the cost of a map access.
-func (h *Hints) Watch(owner string, dir *os.File, id Inode) {
+// Watch asks for hints about an open directory. It is called again in each round, at the cost of a map access. complete says
+// that the owner is told of each name that was created, renamed or removed in the directory since the round before: it is
+// false in the first round, and on file systems that others may change.
+func (h *Hints) Watch(owner string, dir *os.File, id Inode) (complete bool) {
 	if h == nil {
-		return
+		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -139,7 +147,7 @@ func (h *Hints) Watch(owner string, dir *os.File, id Inode) {
 	w := h.byID[id]
 	if w == nil {
 		if h.file == nil || len(h.byID) >= h.max || o.watches >= maxWatchesEach {
-			return
+			return false
 		}
 		number, err := h.add(dir)
 		if err != nil {
@@ -147,20 +155,39 @@ func (h *Hints) Watch(owner string, dir *os.File, id Inode) {
 				h.log.Info("cannot watch directory: its new files are found by searching only, within two seconds",
 					"directory", dir.Name(), "error", err)
 			}
-			return
+			return false
 		}
 		if w = h.byWatch[number]; w != nil { // the same directory through another device number
 			delete(h.byID, w.id)
 		} else {
-			w = &watch{number: number, owners: map[string]int{}}
+			w = &watch{number: number, local: isLocal(dir), owners: map[string]int{}}
 		}
 		w.id = id
 		h.byID[id], h.byWatch[number] = w, w
 	}
-	if _, ok := w.owners[owner]; !ok {
+	round, before := w.owners[owner]
+	if !before {
 		o.watches++
 	}
+	if !before || round != o.round {
+		o.asked++
+	}
 	w.owners[owner] = o.round
+	return before && w.local && !h.failed
+}
+
+// isLocal reports whether a directory is on a file system that reports all changes by inotify, because this kernel makes
+// them. Network file systems and FUSE do not; an overlay reports those that are made through the same mount only.
+func isLocal(dir *os.File) bool {
+	var s unix.Statfs_t
+	if unix.Fstatfs(int(dir.Fd()), &s) != nil {
+		return false
+	}
+	switch int64(s.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC: // EXT4 is ext2 and ext3 too
+		return true
+	}
+	return false
 }
 
 func (h *Hints) add(dir *os.File) (int32, error) {
@@ -180,12 +207,15 @@ func (h *Hints) Round(owner string) {
 	if o == nil {
 		return
 	}
-	for _, w := range h.byID {
-		if round, ok := w.owners[owner]; ok && round != o.round {
-			h.release(w, owner)
+	if o.asked < o.watches {
+		for _, w := range h.byID {
+			if round, ok := w.owners[owner]; ok && round != o.round {
+				h.release(w, owner)
+			}
 		}
 	}
 	o.round++
+	o.asked = 0
 }
 
 // Forget ends all watches of an owner.
@@ -204,10 +234,7 @@ func (h *Hints) Forget(owner string) {
 }
 
 func (h *Hints) release(w *watch, owner string) {
-	delete(w.owners, owner)
-	if o := h.owners[owner]; o != nil {
-		o.watches--
-	}
+	h.disown(w, owner)
 	if len(w.owners) == 0 {
 		if h.file != nil {
 			_, _ = unix.InotifyRmWatch(int(h.file.Fd()), uint32(w.number)) // it may be gone by now
@@ -216,11 +243,19 @@ func (h *Hints) release(w *watch, owner string) {
 	}
 }
 
+func (h *Hints) disown(w *watch, owner string) {
+	if o := h.owners[owner]; o != nil {
+		o.watches--
+		if w.owners[owner] == o.round {
+			o.asked--
+		}
+	}
+	delete(w.owners, owner)
+}
+
 func (h *Hints) drop(w *watch) {
 	for owner := range w.owners {
-		if o := h.owners[owner]; o != nil {
-			o.watches--
-		}
+		h.disown(w, owner)
 	}
 	delete(h.byID, w.id)
 	delete(h.byWatch, w.number)

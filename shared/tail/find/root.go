@@ -84,6 +84,9 @@ func (r Root) Equal(o Root) bool {
 // Tree returns what lies below base, a clean absolute path as the writer knows it.
 func (r Root) Tree(base string) *Tree {
 	t := &Tree{base: base, mounts: r.mounts, listings: map[string]*listing{}, open: map[string]*dir{}}
+	if p := r.HostPath(base); !processPath.MatchString(p) {
+		t.hostPath = p
+	}
 	if r.host {
 		t.mounts = []mount{{base, []string{base}}}
 	}
@@ -100,6 +103,7 @@ type dir struct {
 	at     string // its path without links, as the writer knows it
 	layers []*os.File
 	deep   bool // it is part of an overlay, so names may be whited out
+	upper  bool // the first of layers is the mount's first one, in which all changes are made
 }
 
 func (d *dir) close() {
@@ -137,7 +141,7 @@ const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NON
 // sub opens the directory name in d. It returns unix.ENOTDIR for anything else, a link included.
 func (d *dir) sub(name string) (*dir, error) {
 	n := &dir{at: path.Join(d.at, name), deep: d.deep}
-	for _, layer := range d.layers {
+	for i, layer := range d.layers {
 		fd, err := openAt(int(layer.Fd()), name, dirFlags)
 		switch {
 		case err == nil:
@@ -151,6 +155,7 @@ func (d *dir) sub(name string) (*dir, error) {
 			}
 			return nil, err
 		}
+		n.upper = n.upper || i == 0 && d.upper
 		n.layers = append(n.layers, os.NewFile(uintptr(fd), name))
 		if d.deep && opaque(fd) {
 			return n, nil
@@ -206,7 +211,7 @@ func openAt(dirfd int, name string, flags int) (int, error) {
 func openMount(m mount) (*dir, error) {
 	d := &dir{at: m.at, deep: len(m.layers) > 1 || m.at == "/"}
 	var missing error
-	for _, layer := range m.layers {
+	for i, layer := range m.layers {
 		f, err := openBase(layer)
 		if errors.Is(err, os.ErrNotExist) {
 			missing = err
@@ -216,6 +221,7 @@ func openMount(m mount) (*dir, error) {
 			d.close()
 			return nil, err
 		}
+		d.upper = d.upper || i == 0
 		d.layers = append(d.layers, f)
 		if d.deep && opaque(int(f.Fd())) {
 			break

@@ -66,6 +66,7 @@ type Search struct {
 	// visited are the directories that were searched for the same rest of the pattern: a directory is searched once,
 	// under whichever of its names comes first. It is nil where names matter, because some are excluded.
 	visited     map[visit]struct{}
+	indirect    bool // a directory was reached through a link, is missing, or exists in a lower layer alone
 	dirs, files int
 	errs        []error
 }
@@ -86,6 +87,10 @@ func (t *Tree) Search(p *Pattern, everyName bool) *Search {
 	return s
 }
 
+// Direct reports whether each directory that was searched so far has the path by which it was found, and is the one in which
+// new names appear. Of others no events tell that they were replaced.
+func (s *Search) Direct() bool { return !s.indirect }
+
 // Step searches on until budget is used up, and reports whether the search is complete: then err says what could not be
 // searched. A name that is visited, and one that is read from a directory, costs 1; visit may take more. enter is called
 // for each directory with its open handle.
@@ -94,6 +99,7 @@ func (s *Search) Step(budget *int, visit func(*Match), enter func(*os.File, Inod
 		d := s.stack[len(s.stack)-1]
 		s.stack = s.stack[:len(s.stack)-1]
 		if err := s.search(d, budget, visit, enter); err != nil {
+			s.indirect = true
 			first := d.above == nil
 			gone := errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) // removed meanwhile, or a link to a file
 			if first || !gone {
@@ -116,6 +122,7 @@ func (s *Search) search(d descent, budget *int, visit func(*Match), enter func(*
 		s.stack = nil
 		return fmt.Errorf("%s: more than %d directories to search, the others are skipped", s.tree.base, maxDirs)
 	}
+	s.indirect = s.indirect || open.at != s.tree.Path(d.rel) || !open.upper
 	*budget -= 1 + len(l.entries)/16
 	if !s.enter(d, l.id) {
 		return nil

@@ -27,6 +27,7 @@ const (
 // A Tree is used by one goroutine. It keeps directories open between Begin and Release only.
 type Tree struct {
 	base     string
+	hostPath string // of the base; "" where no path of this host leads there
 	mounts   []mount
 	pass     int
 	open     map[string]*dir     // by the path that was asked for
@@ -51,6 +52,17 @@ func (t *Tree) Begin() error {
 	}
 	_, err := t.dir(t.base, 0)
 	return err
+}
+
+// SameBase reports whether the path of the base still leads to the directory that the last pass has read. A directory on
+// the way to it may be renamed, or a file system mounted over it, without an event in the base itself.
+func (t *Tree) SameBase() bool {
+	l := t.listings["."]
+	if l == nil || t.hostPath == "" {
+		return false
+	}
+	var s unix.Stat_t
+	return unix.Stat(t.hostPath, &s) == nil && l.id == Inode{s.Dev, s.Ino}
 }
 
 // Release closes the directories that are open.

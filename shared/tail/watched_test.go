@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tail
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/tail/find"
+)
+
+// watchedRig is a rig with hints. What it is told of is moved by the test.
+type watchedRig struct {
+	*rig
+	told chan string
+}
+
+// newWatchedRig makes its files on a file system that reports all changes on every machine: /dev/shm is a tmpfs.
+func newWatchedRig(t *testing.T, selections ...Selection) *watchedRig {
+	dir, err := os.MkdirTemp("/dev/shm", "remora")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	r := &watchedRig{newRigIn(t, dir, selections...), make(chan string, 100)}
+	t.Cleanup(r.kill)
+	r.start()
+	r.tailer.hints = find.NewHints(func(owner string) { r.told <- owner }, slog.New(slog.DiscardHandler))
+	t.Cleanup(r.tailer.hints.Close)
+	return r
+}
+
+// origin is the one that is followed.
+func (r *watchedRig) origin() *origin { return r.tailer.origins[""] }
+
+// turn makes as many steps as a quiet tailer does in d, none of which is asked to do everything.
+func (r *watchedRig) turn(d time.Duration) {
+	r.Helper()
+	for ; d > 0; d -= time.Second {
+		r.now = r.now.Add(time.Second)
+		r.tailer.step(false)
+		r.pump()
+	}
+}
+
+// hear waits for a hint, and steps.
+func (r *watchedRig) hear() {
+	r.Helper()
+	r.tailer.hint(<-r.told)
+	r.now = r.now.Add(wakePause)
+	r.tailer.step(false)
+	r.pump()
+}
+
+// scansIn is how many scans are made in d.
+func (r *watchedRig) scansIn(d time.Duration) int {
+	r.Helper()
+	before := r.origin().scans
+	r.turn(d)
+	return r.origin().scans - before
+}
+
+func TestWatchedFilesAreSearchedForSeldom(t *testing.T) {
+	r := newWatchedRig(t, Selection{Name: "a", Pattern: "logs/**/*.log"})
+	r.write("logs/sub/a.log", "one\n")
+	r.turn(5 * time.Second)
+	require.True(t, r.origin().watched)
+	require.InDelta(t, 6, r.scansIn(time.Minute), 1)
+	r.write("logs/sub/a.log", "two\n") // what is written is observed, not searched for
+	r.turn(time.Second)
+	r.wants("one", "two")
+	r.write("logs/sub/b.log", "three\n")
+	r.hear()
+	r.wants("one", "two", "three")
+	r.write("logs/new/deep/c.log", "four\n") // its directories are watched once they were found
+	r.hear()
+	r.turn(3 * time.Second)
+	r.wants("one", "two", "three", "four")
+	require.LessOrEqual(t, r.scansIn(time.Minute), 7)
+}
+
+func TestARotationIsSeenByAHint(t *testing.T) {
+	r := newWatchedRig(t, Selection{Name: "a", Pattern: "logs/a.log"})
+	r.write("logs/a.log", "one\n")
+	r.turn(5 * time.Second)
+	require.True(t, r.origin().watched)
+	r.write("logs/a.log", "two\n")
+	r.rename("logs/a.log", "logs/a.log.1")
+	r.write("logs/a.log.1", "late\n")
+	r.write("logs/a.log", "three\n")
+	r.hear()
+	r.turn(time.Second)
+	r.wants("one", "two", "late", "three")
+	r.copy("logs/a.log", "logs/a.log.0") // and a copy before the truncation
+	r.truncate("logs/a.log")
+	r.write("logs/a.log", "four\n")
+	r.hear()
+	r.turn(2 * time.Second)
+	r.wants("one", "two", "late", "three", "four")
+}
+
+// Of these no event tells, so each scan may find something.
+func TestWhatIsNotWatchedIsSearchedForEachSecond(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before func(r *watchedRig)
+	}{
+		{"the directory is missing", func(r *watchedRig) { require.NoError(r, os.RemoveAll(r.path("logs"))) }},
+		{"a file is a link", func(r *watchedRig) {
+			r.write("elsewhere.log", "linked\n")
+			require.NoError(r, os.Symlink("../elsewhere.log", r.path("logs/b.log")))
+		}},
+		{"a link leads nowhere yet", func(r *watchedRig) { require.NoError(r, os.Symlink("nowhere", r.path("logs/b.log"))) }},
+		{"a directory is a link", func(r *watchedRig) {
+			require.NoError(r, os.Mkdir(r.path("logs/sub"), 0o755))
+			require.NoError(r, os.Symlink("sub", r.path("logs/link")))
+		}},
+		{"events are lost", func(r *watchedRig) { r.tailer.hints.Close() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newWatchedRig(t, Selection{Name: "a", Pattern: "logs/*.log"}, Selection{Name: "b", Pattern: "logs/*/*.log"})
+			r.write("logs/a.log", "one\n")
+			c.before(r)
+			r.turn(3 * time.Second)
+			if c.name == "events are lost" {
+				r.turn(watchedScan)
+			}
+			require.False(t, r.origin().watched)
+			require.Equal(t, 10, r.scansIn(10*time.Second))
+		})
+	}
+}
+
+// A directory on the way to the base is renamed, of which the base's own events do not tell.
+func TestABaseThatIsReplacedIsSearchedAtOnce(t *testing.T) {
+	r := newWatchedRig(t, Selection{Name: "a", Pattern: "app/logs/*.log"})
+	r.write("app/logs/a.log", "one\n")
+	r.turn(5 * time.Second)
+	require.True(t, r.origin().watched)
+	r.rename("app", "old")
+	r.write("app/logs/a.log", "two\n")
+	r.turn(time.Second)
+	r.wants("one", "two")
+}
+
+// Of an overlay only the upper directory's events tell of new files: a directory that is the image's alone gets another one
+// above it when the container writes there.
+func TestALowerDirectoryIsNotWatched(t *testing.T) {
+	r := newWatchedRig(t)
+	upper, lower := r.path("upper"), r.path("lower")
+	r.write("lower/var/log/image.log", "of the image\n")
+	r.write("upper/var/other", "")
+	put := func() {
+		require.Empty(t, r.tailer.Put(Origin{Root: find.Container(upper, []string{lower}, nil),
+			Selections: []Selection{{Name: "a", Pattern: "/var/log/*.log", Outputs: []string{"out"}}}}))
+	}
+	put()
+	r.turn(3 * time.Second)
+	require.False(t, r.origin().watched)
+	r.write("upper/var/log/new.log", "new\n")
+	r.turn(3 * time.Second)
+	r.wants("of the image", "new")
+	require.True(t, r.origin().watched)
+	require.NoError(t, os.Rename(filepath.Join(upper, "var/log"), filepath.Join(upper, "var/gone")))
+	r.write("upper/var/log/newer.log", "newer\n")
+	r.turn(time.Second)
+	r.wants("of the image", "new", "newer")
+}
