@@ -306,7 +306,8 @@ func TestHints(t *testing.T) {
 	slices.Sort(got)
 	require.Equal(t, []string{"one", "two"}, got)
 	require.NoError(t, os.Remove(dir+"/sub"))
-	require.Equal(t, "one", <-hinted)
+	for <-hinted != "one" { // the owners of dir are told of the name, in any order
+	}
 	h.Forget("one")
 	h.Round("two") // nobody asked for dir in the round that begins
 	h.Round("two")
