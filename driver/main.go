@@ -44,7 +44,7 @@ Exit status: 0 success; 1 the command failed; 2 the command line or a setting is
 
 func main() {
 	var c cli
-	c.Explain.Outputs, c.Explain.Options = deliver.OutputNames(), ownOptions
+	c.Explain.Outputs, c.Explain.Options = deliver.OutputNames(config.Environ()), ownOptions
 	c.Explain.CheckOptions, c.Explain.Protected = checkOptions, deliver.Protected()
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
 	c.Status.Sockets = []string{filepath.Join(filepath.Dir(plugin.Socket), statusSocket)}

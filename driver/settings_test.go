@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -74,4 +75,41 @@ func TestAnotherOutputResumesWhereTheFirstWas(t *testing.T) {
 	require.NotContains(t, e.stderr.String(), "first")
 	require.Contains(t, e.stderr.String(), "second")
 	require.Contains(t, e.stderr.String(), "LOGGING_OUTPUT has changed")
+}
+
+// Outputs of a name come from a file; status and checkpoints go by the name, and a wrong line keeps everything in the spool.
+func TestOutputsOfAName(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "remora.yaml")
+	write := func(path string) {
+		t.Helper()
+		text := "outputs:\n  hot: {kind: file, FILE_PATH: " + dir + "/hot}\n  cold: {kind: file, " + path + ": " + dir + "/cold}\n"
+		require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
+	}
+	write("FILE_PAHT")
+	e := newEngine(t, "REMORA_CONFIG="+config, "LOGGING_OUTPUT=hot,cold,file")
+	c := e.run(plugin.Info{ContainerID: "c0ffee", ContainerName: "/web", ContainerLabels: map[string]string{
+		"aliyun.logs.all": "stdout", "aliyun.logs.some": "stdout", "aliyun.logs.some.output": "cold"}})
+	c.write("kept")
+	require.Regexp(t, `settings .*remora.yaml, line 3: outputs.cold.FILE_PAHT: unknown key`, e.status())
+	e.terminate()
+
+	write("FILE_PATH")
+	e.start()
+	c.stop()
+	e.nothingLeft()
+	require.Regexp(t, `(?m)^.*\bcold\b`, e.status())
+	e.terminate()
+	for path, want := range map[string]bool{"/hot/all": true, "/hot/some": false, "/cold/all": true, "/cold/some": true} {
+		found, err := filepath.Glob(dir + path + "*")
+		require.NoError(t, err)
+		require.Equal(t, want, len(found) == 1, "%s: %v", path, found)
+	}
+	require.Len(t, e.delivered("all"), 1)
+
+	e.env = append(e.env, "REMORA_CONFIG="+filepath.Join(dir, "logs.yaml"), "LOGGING_OUTPUT=file")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "logs.yaml"), []byte("\nlogs: {a: stdout}\n"), 0o600))
+	e.start()
+	require.Contains(t, e.status(), "line 2: logs has no effect in the log driver")
+	e.terminate()
 }

@@ -46,6 +46,7 @@ type agent struct {
 	dialect  *declare.Dialect
 	topics   map[string]bool // of Kafka that containers may write to; nil for any
 	outputs  func(declare.Declaration) []string
+	kind     func(output string) string // of an output of a name
 	log      *slog.Logger
 	now      func() time.Time
 	tailer   tailer
@@ -70,7 +71,7 @@ type agent struct {
 
 func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
 	return &agent{
-		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, log: log, now: time.Now,
+		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, kind: func(output string) string { return output }, log: log, now: time.Now,
 		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{}, claims: map[string]*subject{},
 		inventories: map[string]error{}, recalled: map[report]bool{},
 	}

@@ -45,7 +45,7 @@ func main() {
 	ofPilot := pilot.Adopt()
 	var c cli
 	c.Run.warnings = append(ofPilot, pilot.UnusedFiles()...)
-	c.Explain.Outputs = deliver.OutputNames()
+	c.Explain.Outputs = deliver.OutputNames(config.Environ())
 	c.Explain.Protected, c.Explain.Compat = deliver.Protected(), os.Getenv("REMORA_COMPAT")
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)

@@ -97,6 +97,7 @@ func open(environ map[string]string) (*node, error) {
 		return nil, err
 	}
 	n.agent = newAgent(s.Node, h, s.HostName(), n.delivery.Dialect(), n.delivery.Outputs, n.log)
+	n.agent.kind = n.delivery.Kind
 	if n.agent.topics, err = topics(topicsFiles); err != nil {
 		return nil, errors.Join(err, n.delivery.Close())
 	}

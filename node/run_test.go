@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -148,4 +149,21 @@ func TestPodsAreCollectedThoughNoRuntimeAnswers(t *testing.T) {
 	require.Len(t, m.await(7), 7)
 	stop()
 	require.Contains(t, messages(m.all), "to the renamed file")
+}
+
+// A rule names an output of the file that the rule is in.
+func TestRuleChoosesAnOutputOfAName(t *testing.T) {
+	m := newMachine(t, "")
+	require.NoError(t, os.WriteFile(m.environ["REMORA_CONFIG"], fmt.Appendf(nil, `
+outputs:
+  audit-store: {kind: http, HTTP_URL: %q}
+collect:
+- {name: audit, host: true, logs: {audit: {path: /var/log/audit.log, output: audit-store}}}
+- {name: other, host: true, logs: {other: {path: /var/log/other.log, output: nowhere}}}
+`, m.environ["HTTP_URL"]), 0o600))
+	m.environ["LOGGING_OUTPUT"], m.environ["HTTP_URL"] = "audit-store,http", "http://127.0.0.1:1"
+	m.write("/var/log/audit.log", "who\n")
+	stop := m.run()
+	require.Equal(t, []string{"who"}, messages(m.await(1)))
+	stop()
 }

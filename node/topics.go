@@ -45,7 +45,7 @@ func (a *agent) refuseTopics(set *declare.Set) {
 	}
 	set.Declarations = slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool {
 		topic := cmp.Or(d.Tags["topic"], d.Target)
-		refused := slices.Contains(a.outputs(d), "kafka") && !a.topics[topic]
+		refused := slices.ContainsFunc(a.outputs(d), func(output string) bool { return a.kind(output) == "kafka" }) && !a.topics[topic]
 		if refused {
 			set.Errors = append(set.Errors, declare.Problem{Key: d.Name, Message: "the topic " + topic + " is not one of those that kafka_topics lists"})
 		}

@@ -44,7 +44,7 @@ func main() {
 	ofPilot := append(pilot.Adopt(), pilot.UnusedFiles()...)
 	var c cli
 	c.Run.warnings = ofPilot
-	c.Explain.Outputs = deliver.OutputNames()
+	c.Explain.Outputs = deliver.OutputNames(config.Environ())
 	c.Explain.Protected, c.Explain.Compat = deliver.Protected(), os.Getenv("REMORA_COMPAT")
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)

@@ -51,6 +51,7 @@ type Delivery struct {
 	StateDir string
 
 	options Options
+	catalog *registry.Catalog
 	files   []fileWriter // outputs that write files
 	rates   format.Rates
 	faults  []telemetry.Fault // since the start
@@ -66,20 +67,27 @@ type Delivery struct {
 // Open opens the outputs, the checkpoints below the state directory, and a pipeline between them. It waits for no
 // backend. An error in an output's settings exits with command.ExitUsage.
 func Open(o Options) (*Delivery, error) {
-	sinks, err := openOutputs(o)
+	outputs, sinks, err := openOutputs(o)
 	if err != nil {
 		return nil, err
 	}
-	return open(o, sinks)
+	return open(o, outputs, sinks)
 }
 
-func openOutputs(o Options) (map[string]pipeline.Sink, error) {
-	sinks, err := registry.OpenAll(o.Outputs, o.Environ, o.Common.Workers)
-	return sinks, command.WithCode(err, command.ExitUsage)
+func openOutputs(o Options) (*registry.Catalog, map[string]pipeline.Sink, error) {
+	outputs, err := catalog(o.Environ)
+	if err != nil {
+		return outputs, nil, err
+	}
+	if unused := outputs.Unused(o.Outputs); len(unused) > 0 {
+		o.Log.Warn("outputs of the file REMORA_CONFIG are not used: LOGGING_OUTPUT does not name them", "outputs", unused)
+	}
+	sinks, err := outputs.OpenAll(o.Outputs, o.Common.Workers)
+	return outputs, sinks, command.WithCode(err, command.ExitUsage)
 }
 
 // open opens the checkpoints. sinks is nil where settings are wrong.
-func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
+func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	lock, err := statedir.Acquire(o.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, err)
@@ -98,7 +106,7 @@ func open(o Options, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	}
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
-		options: o, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
+		options: o, catalog: outputs, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
 	}, nil
 }
 
@@ -113,20 +121,20 @@ func OpenAnyway(o Options) (*Delivery, error) {
 		faults = append(faults, telemetry.Fault{Component: component, Message: message})
 	}
 	wrong := o.Wrong
-	var sinks map[string]pipeline.Sink
+	outputs, sinks := new(registry.Catalog), map[string]pipeline.Sink(nil)
 	if wrong == nil {
-		sinks, wrong = openOutputs(o)
+		outputs, sinks, wrong = openOutputs(o)
 	}
 	if wrong != nil {
 		fault("settings", wrong.Error()+": nothing is delivered and logs are kept in the spool until this is corrected and Remora restarted")
 	}
-	d, err := open(o, sinks)
+	d, err := open(o, outputs, sinks)
 	if err != nil {
 		fault("state", err.Error()+": using a temporary directory, which an upgrade does not keep")
 		if o.StateDir, err = os.MkdirTemp("", "remora-state-"); err != nil {
 			return nil, fmt.Errorf("no state directory at all: %w", err)
 		}
-		if d, err = open(o, sinks); err != nil {
+		if d, err = open(o, outputs, sinks); err != nil {
 			return nil, err
 		}
 	}

@@ -119,6 +119,9 @@ func (d *Delivery) Outputs(of declare.Declaration) []string {
 	return all
 }
 
+// Kind returns the kind of the output of that name: kafka for one of several Kafka clusters.
+func (d *Delivery) Kind(output string) string { return d.catalog.Kind(output) }
+
 // Dialect reads the declarations that this process can carry out.
 func (d *Delivery) Dialect() *declare.Dialect {
 	outputs := d.options.Outputs

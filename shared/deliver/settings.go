@@ -5,6 +5,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/alecthomas/kong"
@@ -17,24 +18,46 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// OutputNames are the names that LOGGING_OUTPUT and a declaration's output may hold.
-func OutputNames() []string { return registry.Names() }
+// OutputNames are the names that LOGGING_OUTPUT and a declaration's output may hold in a process with these variables:
+// kinds of outputs, and the outputs of the file REMORA_CONFIG, as far as it can be read.
+func OutputNames(environ map[string]string) []string {
+	outputs, _ := catalog(environ)
+	return outputs.Names()
+}
+
+// catalog reads the outputs that a process with these variables may have. It is of use in spite of an error.
+func catalog(environ map[string]string) (*registry.Catalog, error) {
+	outputs, err := registry.ReadCatalog(environ, environ["REMORA_CONFIG"])
+	return outputs, command.WithCode(err, command.ExitUsage)
+}
 
 // Load fills each of parts as command.Load does, and refuses outputs that don't exist.
 func Load(environ map[string]string, parts ...any) error {
-	return command.WithCode(errors.Join(config.Load(environ, parts...), checkOutputs(parts)), command.ExitUsage)
+	return command.WithCode(errors.Join(config.Load(environ, parts...), checkOutputs(environ, parts)), command.ExitUsage)
 }
 
 // LoadValid fills each of parts as config.LoadValid does, and returns the error of Load.
 func LoadValid(environ map[string]string, parts ...any) error {
-	return command.WithCode(errors.Join(config.LoadValid(environ, parts...), checkOutputs(parts)), command.ExitUsage)
+	return command.WithCode(errors.Join(config.LoadValid(environ, parts...), checkOutputs(environ, parts)), command.ExitUsage)
 }
 
-func checkOutputs(parts []any) error {
+// checkOutputs checks the names in LOGGING_OUTPUT, where one of parts holds them, and the file that names outputs.
+func checkOutputs(environ map[string]string, parts []any) error {
 	var wrong []error
 	for _, p := range parts {
-		if p, ok := p.(interface{ OutputNames() []string }); ok {
-			wrong = append(wrong, config.CheckOutputs(p.OutputNames(), registry.Names()))
+		p, ok := p.(interface{ OutputNames() []string })
+		if !ok {
+			continue
+		}
+		outputs, err := catalog(environ)
+		wrong = append(wrong, err)
+		if err := config.CheckOutputs(p.OutputNames(), outputs.Names()); err != nil {
+			wrong = append(wrong, err, outputs.Unread())
+		}
+		if _, only := p.(*config.Driver); only {
+			for _, s := range outputs.Others() {
+				wrong = append(wrong, fmt.Errorf("REMORA_CONFIG, line %d: %s has no effect in the log driver; its file holds outputs alone", s.Line, s.Key))
+			}
 		}
 	}
 	return errors.Join(wrong...)

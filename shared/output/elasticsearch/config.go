@@ -41,7 +41,12 @@ type Config struct {
 	BulkMaxSize  int             `env:"ELASTICSEARCH_BULK_MAX_SIZE" envDefault:"0" doc:"Maximum number of records per request; 0 means no limit but REMORA_BATCH_BYTES"`
 	Compression  web.Codec       `env:"ELASTICSEARCH_COMPRESSION" envDefault:"none" doc:"Compression: none, gzip, or zstd (which VictoriaLogs accepts and Elasticsearch does not)"`
 	Timeout      time.Duration   `env:"ELASTICSEARCH_TIMEOUT" envDefault:"90s" doc:"Timeout of a request"`
+
+	onlySettings bool
 }
+
+// OnlySettings keeps credentialFile out of an output that is one of several: it holds the password of one cluster.
+func (c *Config) OnlySettings() { c.onlySettings = true }
 
 // credentialFile is where log-pilot looks for user:password, as a Swarm secret.
 var credentialFile = "/run/secrets/es_credential"
@@ -131,18 +136,29 @@ func withPort(host string, port int) string {
 	return user + address + path
 }
 
-// client is what requests are sent with.
-func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
+// login is how the hosts know us.
+func (c *Config) login(inURL *url.Userinfo) (*web.Login, error) {
 	login, err := c.Login("ELASTICSEARCH_", inURL)
 	if err != nil {
 		return nil, err
 	}
 	login.APIKey = c.APIKey
-	credentials, err := live.Open(credentialFile)
-	switch {
-	case err == nil:
-		login.Credentials = credentials
-	case !errors.Is(err, fs.ErrNotExist):
+	if !c.onlySettings {
+		credentials, err := live.Open(credentialFile)
+		switch {
+		case err == nil:
+			login.Credentials = credentials
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	return login, nil
+}
+
+// client is what requests are sent with.
+func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
+	login, err := c.login(inURL)
+	if err != nil {
 		return nil, err
 	}
 	o := web.Options{Login: login, Codec: c.Compression, Timeout: c.Timeout}

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry knows every output by name. It is the one place that a new backend is entered in, beside its own
-// package.
+// Package registry knows every kind of output by name: it is the one place that a new backend is entered in, beside its
+// own package. A Catalog adds the outputs that a file names.
 package registry
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,15 +26,15 @@ import (
 	"github.com/remora-logs/remora/shared/output/sls"
 	"github.com/remora-logs/remora/shared/output/splunk"
 	"github.com/remora-logs/remora/shared/output/syslog"
-	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// Backend is an output as LOGGING_OUTPUT names it.
+// Backend is a kind of output.
 type Backend struct {
 	Name string
 	// Settings is what its Config can be given.
 	Settings []settings.Setting
-	open     func(environ map[string]string) (output.Output, error)
+	// open makes one. A named one has the settings of a file alone.
+	open func(environ map[string]string, named bool) (output.Output, error)
 }
 
 // Backends are all there are, in the order in which the README lists them.
@@ -62,32 +61,44 @@ func backend[C any, O output.Output](name string, open func(C) (O, error)) Backe
 	return Backend{
 		Name:     name,
 		Settings: settings.List(new(C)),
-		open: func(environ map[string]string) (output.Output, error) {
+		open: func(environ map[string]string, named bool) (output.Output, error) {
 			var c C
 			if err := settings.Load(environ, &c); err != nil {
 				return nil, err
+			}
+			if c, ok := any(&c).(interface{ OnlySettings() }); ok && named {
+				c.OnlySettings()
 			}
 			return open(c)
 		},
 	}
 }
 
-// Open makes the output that is called name, set by the variables in environ. It needs no backend to be there: only a
-// wrong setting is an error.
-func Open(name string, environ map[string]string) (output.Output, error) {
-	for _, b := range Backends {
-		if b.Name == name {
-			o, err := b.open(environ)
-			if err != nil {
-				return nil, fmt.Errorf("output %s: %w", name, err)
-			}
-			return o, nil
-		}
+// Open makes the output of that kind, set by the variables in environ. It needs no backend to be there: only a wrong
+// setting is an error.
+func Open(kind string, environ map[string]string) (output.Output, error) {
+	b := find(kind)
+	if b == nil {
+		return nil, fmt.Errorf("output %q is not known; there are %s", kind, strings.Join(Names(), ", "))
 	}
-	return nil, fmt.Errorf("output %q is not known; there are %s", name, strings.Join(Names(), ", "))
+	o, err := b.open(environ, false)
+	if err != nil {
+		return nil, fmt.Errorf("output %s: %w", kind, err)
+	}
+	return o, nil
 }
 
-// Names lists the outputs.
+// find returns the backend of that kind; nil if there is none.
+func find(kind string) *Backend {
+	for i := range Backends {
+		if Backends[i].Name == kind {
+			return &Backends[i]
+		}
+	}
+	return nil
+}
+
+// Names lists the kinds of outputs.
 func Names() []string {
 	var names []string
 	for _, b := range Backends {
@@ -106,26 +117,4 @@ func Sections() []settings.Section {
 		}
 	}
 	return all
-}
-
-// OpenAll opens the named outputs, set by the variables in environ, each with as many workers. If one cannot be opened, the
-// others are closed again.
-func OpenAll(names []string, environ map[string]string, workers int) (map[string]pipeline.Sink, error) {
-	sinks := map[string]pipeline.Sink{}
-	for _, name := range names {
-		o, err := Open(name, environ)
-		if err != nil {
-			return nil, errors.Join(err, closeAll(sinks))
-		}
-		sinks[name] = pipeline.Sink{Output: o, Workers: workers}
-	}
-	return sinks, nil
-}
-
-func closeAll(sinks map[string]pipeline.Sink) error {
-	var errs []error
-	for _, l := range sinks {
-		errs = append(errs, l.Output.Close())
-	}
-	return errors.Join(errs...)
 }
