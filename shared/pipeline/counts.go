@@ -157,7 +157,12 @@ type SinkStatus struct {
 	// Err is why the last attempt failed, empty where it did not; Since is when that began.
 	Err   string
 	Since time.Time
+	// Conflicts is how many records were stored in another form than they had, because a field's type did not fit.
+	Conflicts int64
 }
+
+// adapting is an output that changes a record's form where the backend refuses it as it is.
+type adapting interface{ Conflicts() int64 }
 
 // Status returns all feeds, in the order of their keys, all outputs, in that of their names, and the totals since the
 // process started, which hold those of feeds that are done.
@@ -182,6 +187,9 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, to
 		s := SinkStatus{Output: name}
 		if since, err := l.state.get(now); err != nil {
 			s.Err, s.Since = err.Error(), since
+		}
+		if a, ok := l.output.(adapting); ok {
+			s.Conflicts = a.Conflicts()
 		}
 		sinks = append(sinks, s)
 	}

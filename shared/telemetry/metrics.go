@@ -92,6 +92,10 @@ func (s *Snapshot) writeLogs(w io.Writer, all []series) {
 		}
 		metrics.WriteGaugeUint64(w, name+labels("output", o.Name), up)
 	}
+	name = header(w, "output_conflicts", Counter, "Number of records that were stored with a field as text because its type did not fit.")
+	for _, o := range s.Outputs {
+		metrics.WriteCounterUint64(w, name+labels("output", o.Name), uint64(o.Conflicts))
+	}
 }
 
 // writeProcess writes the metrics of the process.

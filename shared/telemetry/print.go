@@ -63,6 +63,9 @@ func (s *Snapshot) printFaults(t table) {
 }
 
 func (o *Output) state(now time.Time) string {
+	if o.Error == "" && o.Conflicts > 0 {
+		return fmt.Sprintf("takes records; %d stored with a field as text, because its type did not fit", o.Conflicts)
+	}
 	if o.Error == "" {
 		return "takes records"
 	}

@@ -45,6 +45,9 @@ type Output struct {
 	// Error of the last attempt, empty where it worked; Since is when that began.
 	Error string     `json:"error,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
+	// Conflicts is how many records were stored with a field as text, because its type did not fit; see
+	// ELASTICSEARCH_ON_CONFLICT.
+	Conflicts int64 `json:"conflicts,omitempty"`
 }
 
 // Log is a stream under one declaration on its way to one output.
@@ -142,7 +145,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 			Message: "failed to store, retrying; a restart now would resend delivered records: " + err.Error()})
 	}
 	for _, l := range sinks {
-		o := Output{Name: l.Output, Error: l.Err}
+		o := Output{Name: l.Output, Error: l.Err, Conflicts: l.Conflicts}
 		if l.Err != "" {
 			o.Since = &l.Since
 		}

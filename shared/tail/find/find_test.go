@@ -94,11 +94,10 @@ func TestLinksToDirectoriesAreSearchedOnce(t *testing.T) {
 	write(t, dir+"/sub/x.log", "")
 	write(t, dir+"/x.log", "")
 	for _, pattern := range []string{"/*/x.log", "/*/*/*/*/x.log", "/{*,*/*,*/*/*}/x.log"} {
-		began := time.Now()
-		found, _, err := search(t, Host(), dir+pattern, plenty)
+		found, steps, err := search(t, Host(), dir+pattern, 1000)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(found), 4, pattern)
-		require.Less(t, time.Since(began), 2*time.Second, pattern)
+		require.Less(t, steps, 50, "%s: 600 links, four levels of them, are billions of ways", pattern)
 	}
 	found, _, err := search(t, Host(), dir+"/*/x.log", plenty)
 	require.NoError(t, err)
