@@ -284,6 +284,64 @@ func TestParkedRecordsOfAStreamThatHasEndedAreDelivered(t *testing.T) {
 	})
 }
 
+// Parked records may have to make room, or be delivered, before the range that they are of is acknowledged.
+func TestARecordIsBookedAsParkedBeforeItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := blocking
+		cfg.ParkedBytes = 32 << 10
+		b, o := newIndices(t, cfg)
+		defer b.stop()
+		o.set("old", true)
+		m := &memory{key: "s"}
+		f, _ := b.attach(m)
+		m.write(strings.Repeat("late "+strings.Repeat("x", 1000)+"\n", 50) + "now\n")
+		time.Sleep(5 * time.Second)
+		s := f.Status(time.Now())
+		accountsAgree(t, s.Counts)
+		require.Positive(t, s.RefusedRecords)
+		require.EqualValues(t, 50, s.RefusedRecords+s.ParkedRecords)
+		require.Equal(t, s.RefusedRecords, s.Losses.RefusedRecords)
+		o.set("old", false)
+		time.Sleep(time.Minute)
+		s = f.Status(time.Now())
+		accountsAgree(t, s.Counts)
+		require.Zero(t, s.ParkedRecords)
+		require.EqualValues(t, len(b.out.got()), s.SentRecords)
+	})
+}
+
+// A record that was given up stays refused when another of its range can't be parked.
+func TestWhatIsGivenUpDoesNotCountAsParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := blocking
+		cfg.ParkedBytes, cfg.RetryGiveUp = 10, 10*time.Minute
+		cfg.DeadLetter = filepath.Join(t.TempDir(), "dead.jsonl")
+		b, o := newIndices(t, cfg)
+		defer b.stop()
+		o.set("old", true)
+		m := &memory{key: "s"}
+		f, _ := b.attach(m)
+		m.write("late 1\na\n")
+		time.Sleep(9 * time.Minute)
+		m.write("late 2\nb\n")
+		time.Sleep(3 * time.Minute)
+		s := f.Status(time.Now())
+		accountsAgree(t, s.Counts)
+		require.EqualValues(t, 1, s.RefusedRecords)
+		require.Zero(t, s.ParkedRecords)
+		o.set("old", false)
+		time.Sleep(time.Minute)
+		s = f.Status(time.Now())
+		accountsAgree(t, s.Counts)
+		require.EqualValues(t, 3, s.SentRecords)
+		require.EqualValues(t, 1, s.RefusedRecords)
+		require.ElementsMatch(t, []string{"a", "b", "late 2"}, b.out.got())
+		dead, err := os.ReadFile(cfg.DeadLetter)
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(dead), "\n"))
+	})
+}
+
 // A late line a second, for an index that is closed, costs a few requests a minute and no more files than one.
 func TestLateLinesNowAndThenCostLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -84,7 +84,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 
 // ready reports whether a turn may yield something. It is called for every feed, many times a second.
 func (f *Feed) ready(now time.Time) bool {
-	if hold := f.hold.Load(); hold != 0 && now.UnixNano() < hold && !f.detached.Load() && !f.endsEarly(now) {
+	if f.held(now) {
 		return false
 	}
 	if f.epoch.Load() != f.reader.epoch {
@@ -102,6 +102,12 @@ func (f *Feed) ready(now time.Time) bool {
 	return f.route.Stream.Ended() || f.reader.open() >= 0 || f.detached.Load()
 }
 
+// held reports whether the feed must not be read now.
+func (f *Feed) held(now time.Time) bool {
+	hold := f.hold.Load()
+	return hold != 0 && now.UnixNano() < hold && !f.detached.Load() && !f.endsEarly(now)
+}
+
 // endsEarly reports whether there are new bytes for which a hold is given up.
 func (f *Feed) endsEarly(now time.Time) bool {
 	early := f.early.Load()
@@ -113,8 +119,8 @@ func (f *Feed) endsEarly(now time.Time) bool {
 func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 	r := &f.reader
 	r.full = false
-	if e := f.epoch.Load(); e != r.epoch && !f.restart(e, now) {
-		return 0
+	if e := f.epoch.Load(); e != r.epoch && (f.held(now) || !f.restart(e, now)) {
+		return 0 // the hold may have begun since ready
 	}
 	if f.detached.Load() {
 		f.leave(fl, now)

@@ -35,6 +35,7 @@ type ledger struct {
 	waiting *waiting // nil while the feed does not wait
 	parking *Waiting // why a record was parked last
 	settled settledRecords
+	aside   map[int64]struct{} // marks of the records that were set aside: see setAside
 }
 
 // waiting is a feed's stay at its checkpoint until its destination takes records again.
@@ -95,8 +96,8 @@ type settledRecord struct {
 	counted bool   // as refused or parked; else it counts as sent when the feed is past it
 }
 
-// maxSettled bounds the settled records of all feeds together: some 20 MiB.
-const maxSettled = 1 << 18
+// maxSettled bounds the settled records of all feeds together: some 20 MiB. No feed may have more than a quarter of it.
+const maxSettled, maxSettledOfFeed = 1 << 18, 1 << 16
 
 // settledTotal counts them.
 var settledTotal atomic.Int64
@@ -107,20 +108,24 @@ func contentOf(r *record.Record) uint64 {
 	return maphash.Bytes(contentSeed, r.Line)*31 + maphash.Bytes(contentSeed, r.Fields)
 }
 
-// remember notes that r was settled.
-func (s *settledRecords) remember(r *record.Record, counted bool) {
+// remember notes that r was settled. It returns false if there is no room for that.
+func (s *settledRecords) remember(r *record.Record, counted bool) bool {
 	if *s == nil {
 		*s = settledRecords{}
 	}
 	key := settledKey{r.Offset, r.Marker}
 	if _, known := (*s)[key]; known {
-		return
+		return true
+	}
+	if len(*s) >= maxSettledOfFeed {
+		return false
 	}
 	if settledTotal.Add(1) > maxSettled {
 		settledTotal.Add(-1)
-		return
+		return false
 	}
 	(*s)[key] = settledRecord{contentOf(r), counted}
+	return true
 }
 
 // remove takes out of records those that were settled, books them to r, and returns what is left.

@@ -118,7 +118,7 @@ func (f *Feed) suspect(r *record.Record, mark int64) bool {
 	deaths := s.deaths[mark]
 	switch {
 	case deaths >= poison.AsideAfter:
-		f.setAside(r, deaths)
+		f.setAside(r, mark, deaths)
 		return false
 	case deaths >= poison.AloneAfter && p.isolating:
 		p.alone.RUnlock()
@@ -141,17 +141,33 @@ func (f *Feed) survived() {
 	p.alone.RLock()
 }
 
-// setAside keeps a record that has killed the process too often. It is never sent, because it could not be filtered.
-func (f *Feed) setAside(r *record.Record, deaths int) {
+// setAside keeps a record that has killed the process too often. It is never sent, because it could not be filtered. If
+// its stream waits at the checkpoint, it is met again at each attempt, but kept once.
+func (f *Feed) setAside(r *record.Record, mark int64, deaths int) {
+	f.reader.suspects.aside.add(tally{records: 1, bytes: sizeOf(r)})
 	reason := fmt.Sprintf("the process died %d times while this record was parsed or filtered", deaths)
+	if !f.noteAside(mark, reason) {
+		return
+	}
 	if err := f.pipeline.aside.put(f.key.Output, r, reason); err != nil {
 		f.log().Error("a record that killed the process can't be kept, only counted", "error", err)
 	}
 	f.log().Error("set aside a record: the process died while it was parsed or filtered", "offset", r.Offset, "deaths", deaths,
 		"path", f.pipeline.aside.path)
+}
+
+// noteAside notes that the record with mark is set aside, and reports whether it was not before.
+func (f *Feed) noteAside(mark int64, reason string) bool {
 	l := &f.ledger
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.aside[mark]; known {
+		return false
+	}
+	if l.aside == nil {
+		l.aside = map[int64]struct{}{}
+	}
+	l.aside[mark] = struct{}{}
 	l.losses.Error, l.losses.Since = reason, time.Now()
-	l.mu.Unlock()
-	f.reader.suspects.aside.add(tally{records: 1, bytes: sizeOf(r)})
+	return true
 }

@@ -36,11 +36,18 @@ func (s *shard) settle(f *inflightBatch, now time.Time) {
 		r := &f.ranges[i]
 		records, verdicts := f.batch.Records[at:at+r.records], f.verdicts[at:at+r.records]
 		at += r.records
-		if !r.void() && s.settleRange(f, r, records, verdicts, now) {
-			r.feed.acknowledge(r)
+		if r.void() {
+			continue // its feed began to wait at a range before it
+		}
+		if waits := s.settleRange(f, r, records, verdicts, now); waits != nil {
+			f.rememberAccepted(i, at-r.records)
+			r.feed.wait(waits, s.cfg.RetryMax, now)
+			if waits.kind == blocked && s.nextGoesElsewhere(f, r.feed, waits.destination, now) {
+				r.feed.wakeForNew(now)
+			}
 			continue
 		}
-		r.feed.rememberAccepted(records, verdicts)
+		r.feed.acknowledge(r)
 	}
 }
 
@@ -54,9 +61,10 @@ func (s *shard) noteRejected(f *inflightBatch, now time.Time) {
 	s.sink.state.rejected(f.reasons[len(f.reasons)-1].reason, now)
 }
 
-// settleRange decides on the records of a range. It returns false if the feed waits.
-func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) bool {
-	waits := s.waitsFor(f, r, records, verdicts, now)
+// settleRange decides on the records of a range. If the feed has to wait for one of them, it returns the verdict on that.
+func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) (waits *verdict) {
+	waits = s.waitsFor(f, r, records, verdicts, now)
+	settled := make([]verdictKind, len(records)) // what became of the records: refused, blocked if parked, or 0
 	for i := range records {
 		if verdicts[i] == 0 {
 			continue
@@ -66,32 +74,34 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 		case givesUp && waits != nil:
 			// It is settled, and not tried again with those that the feed waits for.
 			s.refuse(r, &records[i], v.reason)
-			r.feed.rememberCounted(&records[i], refused)
+			r.feed.rememberRefused(&records[i])
 		case givesUp:
 			r.givenUp++
 			s.refuse(r, &records[i], v.reason)
+			settled[i] = refused
 		case waits != nil:
 			// The feed waits: the record is read, and judged, again.
 		case v.kind == refused:
 			s.refuse(r, &records[i], v.reason)
+			settled[i] = refused
 		default:
-			if err := s.park(r, &records[i], v, now); err != nil {
-				waits = &verdict{v.kind, v.destination, fmt.Sprintf("%s (and it can't be parked: %v)", v.reason, err), v.after}
-				for n := range i {
-					if verdicts[n] != 0 { // what is in the dead letters or parked stays so
-						r.feed.rememberCounted(&records[n], f.reasons[verdicts[n]-1].kind)
-					}
+			err := s.park(r, &records[i], v, now)
+			if err == nil {
+				settled[i] = blocked
+				continue
+			}
+			waits = &verdict{v.kind, v.destination, fmt.Sprintf("%s (and it can't be parked: %v)", v.reason, err), v.after}
+			for n := range i { // what is in the dead letters or parked stays so
+				switch settled[n] {
+				case refused:
+					r.feed.rememberRefused(&records[n])
+				case blocked:
+					r.feed.rememberParked(&records[n])
 				}
 			}
 		}
 	}
-	if waits != nil {
-		r.feed.wait(waits, s.cfg.RetryMax, now)
-		if waits.kind == blocked && s.nextGoesElsewhere(f, r.feed, waits.destination, now) {
-			r.feed.wakeForNew(now)
-		}
-	}
-	return waits == nil
+	return waits
 }
 
 // waitsFor returns the verdict on a record of the range for which the feed has to wait; nil if it can go on.
@@ -164,17 +174,27 @@ func (s *shard) refuse(r *ackRange, of *record.Record, reason string) {
 	r.feed.noteRefused(reason)
 }
 
-// park puts a blocked record on disk.
+// park puts a blocked record on disk. It is booked first: once it is in the store it may be delivered, or make room for
+// another, at any time.
 func (s *shard) park(r *ackRange, of *record.Record, v *verdict, now time.Time) error {
 	e := park.Entry{Record: *of, Destination: v.destination, Reason: v.reason, Since: now}
+	bytes := min(r.read.bytes-r.refusedBytes-r.parkedBytes, sizeOf(of))
+	r.feed.countParked(1, bytes)
 	if err := s.pipeline.parked.Append(s.sink.name, &e, now, s.pipeline.evicted); err != nil {
+		r.feed.countParked(-1, -bytes)
 		return err
 	}
 	r.parked++
-	r.parkedBytes = min(r.read.bytes-r.refusedBytes, r.parkedBytes+int64(len(of.Line)+len(of.Fields)))
+	r.parkedBytes += bytes
 	r.feed.noteParked(v, now)
 	s.sink.wakeRetry()
 	return nil
+}
+
+func (f *Feed) countParked(records, bytes int64) {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	f.ledger.counts.park(records, bytes)
 }
 
 // acknowledge moves the feed's position, in the order of its ranges.
@@ -189,8 +209,6 @@ func (f *Feed) acknowledge(s *ackRange) {
 	l.counts.SentBytes += s.read.bytes - s.refusedBytes - s.parkedBytes - min(s.bookedBytes, s.read.bytes-s.refusedBytes-s.parkedBytes)
 	l.counts.RefusedRecords += s.refused
 	l.counts.RefusedBytes += s.refusedBytes
-	l.counts.ParkedRecords += s.parked
-	l.counts.ParkedBytes += s.parkedBytes
 	if s.learned != "" {
 		l.losses.Learned = s.learned
 	}
@@ -235,9 +253,9 @@ func (f *Feed) wait(v *verdict, longest time.Duration, now time.Time) {
 	w.attempts++
 	l.reread.add(l.inflight)
 	l.inflight = tally{}
-	f.epoch.Add(1)
 	f.early.Store(0)
 	f.hold.Store(now.Add(pause + rand.N(pause/4+1)).UnixNano())
+	f.epoch.Add(1) // last: the reader, which may be in its turn, returns to the checkpoint when it sees it
 	l.mu.Unlock()
 	if first {
 		f.log().Warn("destination does not accept records; the stream waits alone, retrying", "destination", v.destination,
@@ -251,30 +269,47 @@ func (f *Feed) isWaiting() bool {
 	return f.ledger.waiting != nil
 }
 
-// rememberAccepted notes which records of a range that will be read again need not be sent again.
-func (f *Feed) rememberAccepted(records []record.Record, verdicts []int32) {
-	f.ledger.mu.Lock()
-	defer f.ledger.mu.Unlock()
-	for i := range records {
-		if verdicts[i] == 0 {
-			f.ledger.settled.remember(&records[i], false)
+// rememberAccepted notes which records of a feed need not be sent again when it returns to its checkpoint: those of the
+// range at first, whose records begin at from, and of its ranges behind it. It comes before the return, because the
+// reader may be quick.
+func (f *inflightBatch) rememberAccepted(first, from int) {
+	feed := f.ranges[first].feed
+	feed.ledger.mu.Lock()
+	defer feed.ledger.mu.Unlock()
+	for i := range f.ranges[first:] {
+		r := &f.ranges[first+i]
+		for at := from; r.feed == feed && at < from+r.records; at++ {
+			if f.verdicts[at] == 0 {
+				feed.ledger.settled.remember(&f.batch.Records[at], false)
+			}
 		}
+		from += r.records
 	}
 }
 
-// rememberCounted counts a record of a range that will be read again: as refused, or else as parked.
-func (f *Feed) rememberCounted(r *record.Record, as verdictKind) {
-	l, size := &f.ledger, sizeOf(r)
+// rememberRefused counts a refused record of a range that will be read again. If it can't be remembered it is judged, and
+// counted, then.
+func (f *Feed) rememberRefused(r *record.Record) {
+	l := &f.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if as == refused {
+	if l.settled.remember(r, true) {
 		l.counts.RefusedRecords++
-		l.counts.RefusedBytes += size
+		l.counts.RefusedBytes += sizeOf(r)
 		l.losses.RefusedRecords++
-	} else {
-		l.counts.park(1, size)
 	}
-	l.settled.remember(r, true)
+}
+
+// rememberParked notes a parked record, which is counted, of a range that will be read again. If it can't be remembered it
+// is parked twice, and counts as read twice.
+func (f *Feed) rememberParked(r *record.Record) {
+	l := &f.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.settled.remember(r, true) {
+		l.counts.ReadRecords++
+		l.counts.ReadBytes += sizeOf(r)
+	}
 }
 
 // givesUp reports whether a blocked record was tried for long enough.

@@ -36,7 +36,7 @@ type sink struct {
 }
 
 func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
-	out := &sink{name: name, output: l.Output, state: state{log: p.log.With("output", name), failing: map[*shard]struct{}{}},
+	out := &sink{name: name, output: l.Output, state: newState(p.log.With("output", name), cfg.RetryMax),
 		parked: make(chan struct{}, 1), probes: map[string]probe{}, pipeline: p, giveUp: cfg.RetryGiveUp, cfg: cfg}
 	workers := l.Workers
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
@@ -130,6 +130,14 @@ type state struct {
 	lastAccepted time.Time
 	rejection    string    // why a record was not taken, since the last that was
 	rejectedAt   time.Time // the first of these
+	lastRejected time.Time
+	forget       time.Duration // after the last of these: see newState
+}
+
+// newState returns the state of an output. What is blocked is tried again after at most 1.25 × retryMax; an output that
+// rejected nothing for longer than that is not failing any more: what it rejected is parked, given up or gone.
+func newState(log *slog.Logger, retryMax time.Duration) state {
+	return state{log: log, failing: map[*shard]struct{}{}, forget: max(2*retryMax, 2*onlyRejects)}
 }
 
 // onlyRejects is after how long an output is failing that answers, and accepts nothing that it is sent.
@@ -176,10 +184,10 @@ func (s *state) worked(by *shard, now time.Time) {
 func (s *state) rejected(reason string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rejection == "" {
+	if s.rejection == "" || now.Sub(s.lastRejected) > s.forget {
 		s.rejectedAt = now
 	}
-	s.rejection = reason
+	s.rejection, s.lastRejected = reason, now
 }
 
 // get returns why the output fails, nil if it does not, and since when: the error of the last attempt, or that nothing
@@ -187,7 +195,7 @@ func (s *state) rejected(reason string, now time.Time) {
 func (s *state) get(now time.Time) (since time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil && s.rejection != "" && now.Sub(s.rejectedAt) >= onlyRejects {
+	if s.err == nil && s.rejection != "" && now.Sub(s.rejectedAt) >= onlyRejects && now.Sub(s.lastRejected) <= s.forget {
 		return s.rejectedAt, errors.New("accepts nothing that it is sent: " + s.rejection)
 	}
 	return s.since, s.err
