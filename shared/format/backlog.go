@@ -3,6 +3,8 @@
 package format
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/remora-logs/remora/shared/cputime"
@@ -110,7 +112,7 @@ func (c *Chain) bookTurn() {
 type backlog struct {
 	records []record.Record // in memory of their own
 	at      int             // of the first that is left
-	low     int64           // the least offset of those that are left
+	lows    []int64         // the least offset of each record and those behind it
 	last    bool            // nothing follows
 }
 
@@ -157,17 +159,20 @@ func (c *Chain) catchUp(b *record.Batch, now int64) {
 		c.take(b, &r, now)
 	}
 	if q.at == len(q.records) {
-		q.records, q.at = nil, 0
+		q.records, q.lows, q.at = nil, nil, 0
 	}
-	q.measure()
 }
 
-// measure finds the least offset: pieces of long messages make records complete in another order than they begin in.
+// low is the least offset of the records that are left; there have to be some.
+func (q *backlog) low() int64 { return q.lows[q.at] }
+
+// measure finds the least offsets: pieces of long messages make records complete in another order than they begin in. It
+// is done when records come, not when they go, because a backlog goes in many turns.
 func (q *backlog) measure() {
-	q.low = -1
-	for _, r := range q.records[q.at:] {
-		if q.low < 0 || r.Offset < q.low {
-			q.low = r.Offset
-		}
+	q.lows = slices.Grow(q.lows[:0], len(q.records))[:len(q.records)]
+	low := int64(math.MaxInt64)
+	for i := len(q.records) - 1; i >= q.at; i-- {
+		low = min(low, q.records[i].Offset)
+		q.lows[i] = low
 	}
 }

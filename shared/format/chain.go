@@ -368,8 +368,8 @@ func (c *Chain) Open() int64 {
 	if c.limit != nil && c.limit.suppressed > 0 && (at < 0 || c.limit.offset < at) {
 		at = c.limit.offset
 	}
-	if c.Pending() && (at < 0 || c.backlog.low < at) {
-		at = c.backlog.low
+	if c.Pending() && (at < 0 || c.backlog.low() < at) {
+		at = c.backlog.low()
 	}
 	return at
 }
