@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/loop"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/tail"
@@ -54,6 +55,7 @@ type agent struct {
 	prober   prober
 	// shows says that what is declared is shown to people: values of variables are left out of it then.
 	shows bool
+	loop  loop.Watch // of watch
 
 	mu           sync.Mutex
 	subjects     map[string]*subject
@@ -64,7 +66,6 @@ type agent struct {
 	hostRules    map[string]put
 	inventories  map[string]error       // by name, as of the last list
 	listed       func(map[string]error) // is told of them
-	turned       time.Time              // when watch did last
 	recalled     map[report]bool        // known from the last run, and not confirmed by anybody
 	changed      bool                   // something that is remembered, since it was
 }
@@ -196,14 +197,15 @@ func (a *agent) evaluateHost() {
 func (a *agent) watch(ctx context.Context, path string) {
 	every := time.NewTicker(answerTime / 4)
 	defer every.Stop()
+	defer a.loop.Wait()
 	for {
+		a.loop.Turn(a.now())
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
 		}
 		a.mu.Lock()
-		a.turned = a.now()
 		for _, s := range a.subjects {
 			if !s.evaluated || !s.retry.IsZero() && a.now().After(s.retry) {
 				a.evaluate(s)

@@ -18,12 +18,30 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// stalled is after how long a loop that has not turned makes /healthz fail. Nothing that somebody else does, or does not
+// stalledAfter is after how long a loop that has not turned makes /healthz fail. Nothing that somebody else does, or does not
 // do, holds a loop up for so long.
-const stalled = time.Minute
+const stalledAfter = time.Minute
+
+// ownLoop is a loop of this process without which nothing is collected.
+type ownLoop struct {
+	name string
+	late func(now time.Time) time.Duration
+}
+
+// stalled names the first of the loops that has not turned for too long; "" if all turn.
+func stalled(now time.Time, loops ...ownLoop) string {
+	for _, l := range loops {
+		if late := l.late(now); late > stalledAfter {
+			return fmt.Sprintf("the loop %s has not turned for %v", l.name, late.Round(time.Second))
+		}
+	}
+	return ""
+}
 
 // report adds to a snapshot what the agent knows.
 func (n *node) report(s *telemetry.Snapshot) {
+	s.Stalled = stalled(n.agent.now(), ownLoop{"over containers", n.agent.loop.Late}, ownLoop{"over files", n.tailer.Late},
+		ownLoop{"that commits positions", n.delivery.Pipeline.Late})
 	n.agent.report(s, n.sources.adds)
 	n.loggers.report(s)
 	if tried := n.sources.tried(); tried != "" {
@@ -56,9 +74,6 @@ func (n *node) report(s *telemetry.Snapshot) {
 func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if late := a.now().Sub(a.turned); !a.turned.IsZero() && late > stalled {
-		s.Stalled = fmt.Sprintf("the loop over containers has not turned for %v", late.Round(time.Second))
-	}
 	for _, name := range slices.Sorted(maps.Keys(a.inventories)) {
 		if err := a.inventories[name]; err != nil && adds(name) {
 			s.Problems = append(s.Problems, telemetry.Problem{Key: name, Message: err.Error(), Warning: true})

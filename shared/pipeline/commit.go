@@ -35,7 +35,9 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 	defer due.Stop()
 	<-due.C
 	var last time.Time
+	defer p.commits.Wait()
 	for {
+		p.commits.Turn(time.Now())
 		select {
 		case <-p.moved:
 			due.Reset(max(0, commitEvery-time.Since(last)))
@@ -50,6 +52,18 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Late is how long ago the loop that commits has turned last, while it is expected to: at least once a second. No output, and
+// no stream that does not answer, makes it late.
+func (p *Pipeline) Late(now time.Time) time.Duration { return p.commits.Late(now) }
+
+// markOf makes the mark of a stream, which may have to be read for it.
+func (p *Pipeline) markOf(f *Feed, off int64) ([]byte, error) {
+	if p.commits.Wait() {
+		defer func() { p.commits.Turn(time.Now()) }()
+	}
+	return f.route.Stream.Mark(off)
 }
 
 func (p *Pipeline) updateLag(now time.Time) {
@@ -73,7 +87,7 @@ func (p *Pipeline) commit() {
 	positions := make(map[*Feed]committed, len(dirty))
 	for f := range dirty {
 		e, final := f.ledger.entry()
-		mark, err := f.route.Stream.Mark(e.Low)
+		mark, err := p.markOf(f, e.Low)
 		f.noteMark(err)
 		e.Mark = mark
 		positions[f] = committed{e.Position, final}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/loop"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/park"
 	"github.com/remora-logs/remora/shared/poison"
@@ -86,7 +87,8 @@ type Pipeline struct {
 	isolating bool
 	alone     sync.RWMutex
 	// parked is nil if the store of parked records can't be used: then streams wait instead.
-	parked *park.Store
+	parked  *park.Store
+	commits loop.Watch
 
 	mu        sync.Mutex
 	feeds     map[checkpoint.Key]*Feed

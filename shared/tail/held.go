@@ -59,6 +59,14 @@ type heldFile struct {
 	generation *generation
 }
 
+// spaceFor asks the file system of c, which may not answer.
+func (t *Tailer) spaceFor(c content) (space, error) {
+	if t.loop.Wait() {
+		defer func() { t.loop.Turn(t.cfg.Now()) }()
+	}
+	return t.space(c)
+}
+
 // limitHeld gives up removed files that are not read yet, the oldest first: of a file system while they hold more of it
 // than they may, and then, while all together hold more than they may, of the origin that holds most.
 func (t *Tailer) limitHeld(now time.Time) {
@@ -78,7 +86,7 @@ func (t *Tailer) limitHeld(now time.Time) {
 	}
 	var kept []heldFile
 	for _, files := range byDevice {
-		s, err := t.space(files[0].generation.body)
+		s, err := t.spaceFor(files[0].generation.body)
 		if err != nil { // without an answer only the limit for all holds
 			kept = append(kept, files...)
 			continue

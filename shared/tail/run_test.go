@@ -6,7 +6,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -85,4 +88,65 @@ func TestRunEndsWhileAFileSystemDoesNotAnswer(t *testing.T) {
 	tailer.Close()
 	close(release)
 	tailer.stepping <- struct{}{} // the step ends
+}
+
+// clock is a clock that a test moves while the tailer runs.
+type clock struct{ ns atomic.Int64 }
+
+func (c *clock) now() time.Time       { return time.Unix(0, c.ns.Load()) }
+func (c *clock) pass(d time.Duration) { c.ns.Add(int64(d)) }
+
+// stuckStore is a store that does not answer once it is stuck.
+type stuckStore struct {
+	*memStore
+	entered, release chan struct{}
+}
+
+func (s *stuckStore) Commit(map[checkpoint.Key]checkpoint.Entry, []checkpoint.Key) error {
+	s.entered <- struct{}{}
+	<-s.release
+	return nil
+}
+
+// A loop that stands still is late, one that has a file system that does not answer is not, and nor is one that has ended.
+func TestLate(t *testing.T) {
+	for _, stuck := range []string{"file system", "loop"} {
+		t.Run(stuck, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "a.log"), []byte("one"), 0o644))
+			clock := new(clock)
+			clock.ns.Store(time.Now().UnixNano())
+			store := &stuckStore{&memStore{entries: map[checkpoint.Key]checkpoint.Entry{}}, make(chan struct{}, 10), make(chan struct{})}
+			tailer, err := New(Config{Store: store, Sink: make(attached, 1), Now: clock.now})
+			require.NoError(t, err)
+			if stuck == "file system" {
+				close(store.release)
+				tailer.openFile = func(*find.Tree, string) (*os.File, find.Stat, error) {
+					store.entered <- struct{}{}
+					<-t.Context().Done()
+					return nil, find.Stat{}, os.ErrPermission
+				}
+			}
+			require.Zero(t, tailer.Late(clock.now().Add(time.Hour)), "it does not run")
+			require.Empty(t, tailer.Put(Origin{Root: find.Host(), Selections: []Selection{{Name: "a", Pattern: dir + "/*.log", Outputs: []string{"out"}}}}))
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				tailer.Run(ctx)
+			}()
+			<-store.entered
+			clock.pass(2 * time.Minute)
+			if stuck == "loop" {
+				require.Equal(t, 2*time.Minute, tailer.Late(clock.now()))
+				close(store.release)
+			}
+			for tailer.Late(clock.now()) > 0 { // until it has turned again
+				runtime.Gosched()
+			}
+			cancel()
+			<-ended
+			require.Zero(t, tailer.Late(clock.now().Add(time.Hour)))
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/remora-logs/remora/shared/loop"
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
@@ -60,6 +61,7 @@ type Tailer struct {
 	wakeUp  chan struct{}
 	hints   *find.Hints
 	cleaner *cleaner
+	loop    loop.Watch
 
 	// mu guards what the other methods leave for the next step, and what a step leaves for them. No file is touched while
 	// it is held.
@@ -134,6 +136,8 @@ func (t *Tailer) Run(ctx context.Context) {
 	<-t.stepping
 	defer hints.Close()
 	go t.cleaner.run(ctx)
+	defer t.loop.Wait()
+	t.loop.Turn(t.cfg.Now())
 	next := make(chan time.Duration, 1)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -159,6 +163,10 @@ func (t *Tailer) Run(ctx context.Context) {
 		}
 	}
 }
+
+// Late is how long ago Run has turned last, while it is expected to: at least once a second. No file system that does not
+// answer makes it late.
+func (t *Tailer) Late(now time.Time) time.Duration { return t.loop.Late(now) }
 
 // wake makes Run step soon.
 func (t *Tailer) wake() {
@@ -198,6 +206,9 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 	first := t.turn
 	for i := range origins {
 		i = (first + i) % len(origins)
+		if !all { // a step of Run's: it may wait a moment for each of many file systems
+			t.loop.Turn(t.cfg.Now())
+		}
 		before := budget
 		budget = t.stepOrigin(origins[i], now, observeAll, all, budget)
 		if before > 0 && budget <= 0 {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/loop"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+// Each loop alone makes /healthz fail, and none does that is not expected to turn.
+func TestStalled(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var files, commits loop.Watch
+	loops := []ownLoop{{"over files", files.Late}, {"that commits positions", commits.Late}}
+	require.Empty(t, stalled(now, loops...))
+	files.Turn(now)
+	commits.Turn(now)
+	now = now.Add(stalledAfter)
+	require.Empty(t, stalled(now, loops...))
+	files.Turn(now)
+	now = now.Add(time.Second)
+	require.Equal(t, "the loop that commits positions has not turned for 1m1s", stalled(now, loops...))
+	commits.Wait()
+	require.Empty(t, stalled(now, loops...))
+	now = now.Add(stalledAfter)
+	require.Equal(t, "the loop over files has not turned for 1m1s", stalled(now, loops...))
+}
+
+// The agent's health hangs on its own loop: a process that was set up, with a runtime that does not answer, is healthy.
+func TestHealth(t *testing.T) {
+	m := newMachine(t, "collect: []\n")
+	n, err := open(m.environ)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		n.tailer.Close()
+		require.NoError(t, n.delivery.Close())
+	})
+	now := time.Now()
+	n.agent.now = func() time.Time { return now }
+	health := func() string {
+		var s telemetry.Snapshot
+		n.report(&s)
+		return s.Stalled
+	}
+	require.Empty(t, health())
+	n.agent.loop.Turn(now)
+	now = now.Add(stalledAfter)
+	require.Empty(t, health())
+	now = now.Add(time.Second)
+	require.Equal(t, "the loop over containers has not turned for 1m1s", health())
+	n.agent.loop.Turn(now)
+	require.Empty(t, health())
+	n.agent.loop.Wait()
+	now = now.Add(time.Hour)
+	require.Empty(t, health())
+}
