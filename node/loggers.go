@@ -83,7 +83,7 @@ func (s *loggerSpool) open() error {
 		return err
 	}
 	source, err := loggers.Open(loggers.Options{
-		Dir: s.settings.Dir, Logger: s.settings.Binary, Log: s.log,
+		Dir: s.settings.Dir, Logger: s.settings.Binary, History: s.settings.History, Log: s.log,
 		Limits: spool.Limits{MaxBytes: s.settings.SpoolMaxBytes, MaxBytesEach: s.settings.SpoolMaxEach, MinFree: s.settings.SpoolMinFree,
 			WhenFull: s.settings.WhenFull, BlockTimeout: s.settings.BlockTimeout},
 		Views: func(key string, c *manifest.Container) (views, former map[string]int64) {

@@ -54,7 +54,8 @@ func TestLoggingBinariesAreDelivered(t *testing.T) {
 	m := newMachine(t, "")
 	dir := filepath.Join(t.TempDir(), "containerd")
 	m.environ["REMORA_CONTAINERD_SPOOL"] = dir
-	stop := m.run() // before the spool exists
+	m.environ["REMORA_HISTORY_BYTES"] = "0" // what is delivered is removed
+	stop := m.run()                         // before the spool exists
 	web := newLogged(t, dir, &manifest.Container{Runtime: "containerd", Namespace: "default", ID: "c1",
 		Labels: map[string]string{"nerdctl/name": "web"}, Env: []string{"aliyun_logs_access=stdout", "aliyun_logs_access_tags=team=a"}})
 	plain := newLogged(t, dir, &manifest.Container{Runtime: "containerd", Namespace: "default", ID: "c2"})

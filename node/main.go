@@ -26,6 +26,7 @@ type cli struct {
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running agent collects, sends and drops, and its errors."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explainCommand         `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
+	Logs    logsCommand            `cmd:"" help:"Show what a container wrote whose output containerd's logging binary captures."`
 	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Healthz healthzCommand         `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
 	Version kong.VersionFlag       `help:"Print the version."`

@@ -131,6 +131,7 @@ func (m *machine) startAgent() {
 	m.agent = m.start("agent.log", []string{"REMORA_STATE_DIR=" + filepath.Join(m.dir, "s"), "LOGGING_OUTPUT=file",
 		"FILE_PATH=" + filepath.Join(m.dir, "out"), "REMORA_CONTAINERD_SPOOL=" + m.spool(),
 		"REMORA_LOGGER=" + filepath.Join(m.dir, "remora-logger"), "REMORA_HOST_ROOT=" + filepath.Join(m.dir, "rootfs"),
+		"REMORA_HISTORY_BYTES=0",
 		"DOCKER_HOST=unix:///nowhere.sock", "REMORA_CRI_SOCKET=/nowhere.sock"}, filepath.Join(m.dir, "remora-node"))
 }
 

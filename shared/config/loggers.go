@@ -15,6 +15,7 @@ type Loggers struct {
 	SpoolMaxEach  int64         `env:"REMORA_SPOOL_MAX_BYTES_PER_CONTAINER" envDefault:"268435456" doc:"Disk limit of the spool per container, in bytes"`
 	SpoolMinFree  int64         `env:"REMORA_SPOOL_MIN_FREE" envDefault:"1073741824" doc:"Free bytes that the spool leaves on the disk, but at most a tenth of the disk"`
 	WhenFull      string        `env:"REMORA_WHEN_FULL" envDefault:"drop-oldest" doc:"Policy when the spool is full: drop-oldest, or block (the container waits)"`
+	History       int64         `env:"REMORA_HISTORY_BYTES" envDefault:"67108864" doc:"Delivered bytes kept per container for remora-node logs, as long as the spool has room"`
 	BlockTimeout  time.Duration `env:"REMORA_BLOCK_TIMEOUT" envDefault:"8s" doc:"Longest time that block makes a container wait, once until records are delivered again; then data are dropped"`
 }
 
@@ -25,6 +26,7 @@ func (l *Loggers) Check() error {
 		atLeast("REMORA_SPOOL_MAX_BYTES", l.SpoolMaxBytes, 1<<20),
 		atLeast("REMORA_SPOOL_MAX_BYTES_PER_CONTAINER", l.SpoolMaxEach, 1<<20),
 		atLeast("REMORA_SPOOL_MIN_FREE", l.SpoolMinFree, 0),
+		atLeast("REMORA_HISTORY_BYTES", l.History, 0),
 		positive("REMORA_BLOCK_TIMEOUT", l.BlockTimeout),
 	)
 }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package history shows what a container wrote, from the spool: what waits for delivery, and what is kept after it.
+package history
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/remora-logs/remora/shared/cut"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+const (
+	// followPause is how often a reader that follows looks for new lines.
+	followPause = 100 * time.Millisecond
+	// readSize is how much is read at once; it holds the longest frame.
+	readSize = 2 << 20
+)
+
+// Log is one stream of a spool. Replay is as spool.Log has it.
+type Log interface {
+	Replay(p []byte, off int64) (n int, at int64, err error)
+	End() int64
+}
+
+// Query is which lines are asked for.
+type Query struct {
+	// Since and Until bound a line's time; zero does not.
+	Since, Until time.Time
+	// Tail is how many lines are asked for, the last ones; negative for all.
+	Tail int
+	// Follow waits for further lines of the last log until it ends.
+	Follow bool
+}
+
+// Reader shows the lines of a container's logs.
+type Reader[L Log] struct {
+	// Cutter makes a cutter of a log.
+	Cutter func(L) cut.Cutter
+	// Write takes lines. The records are valid until it returns.
+	Write func([]record.Record) error
+
+	query Query
+	batch *record.Batch
+	count bool // only count lines, into skip
+	skip  int  // lines to be passed over
+	past  bool // a line was beyond Until: there is no need to read on
+}
+
+// Read writes the lines of logs, given by the time of their start, that q asks for. It returns nil when ctx ends.
+func (r *Reader[L]) Read(ctx context.Context, logs []L, q Query) error {
+	r.query, r.batch, r.skip, r.past = q, record.NewBatch(readSize), 0, false
+	if q.Tail >= 0 {
+		r.skip, r.count = -q.Tail, true
+		for _, l := range logs {
+			if err := r.read(ctx, l, false); err != nil {
+				return err
+			}
+		}
+		r.count = false
+	}
+	for i, l := range logs {
+		if err := r.read(ctx, l, q.Follow && i == len(logs)-1); err != nil || r.past {
+			return err
+		}
+	}
+	return nil
+}
+
+// read writes the lines of one log, up to where it ends now; up to where it ends for good if follow.
+func (r *Reader[L]) read(ctx context.Context, l L, follow bool) error {
+	cutter := r.Cutter(l)
+	until := l.End()
+	for off := int64(0); !r.past && ctx.Err() == nil; {
+		r.batch.Reset()
+		data := r.batch.Free()
+		n, at, err := l.Replay(data, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		ended := errors.Is(err, io.EOF)
+		done := ended || !follow && at+int64(n) >= until
+		torn := n < len(data) && at+int64(n) < l.End() // what follows is gone, so what is unfinished stays so
+		r.batch.Keep(n)
+		used := cutter.Cut(r.batch, data[:n], at, time.Now().UnixNano(), done || torn)
+		off = at + int64(used)
+		if err := r.write(); err != nil {
+			return err
+		}
+		if cutter.Err() != nil { // the beginning of a long line was given up meanwhile
+			cutter = r.Cutter(l)
+			continue
+		}
+		if done {
+			return nil
+		}
+		if used == 0 && !torn {
+			if !follow {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(followPause):
+			}
+		}
+	}
+	return nil
+}
+
+// write hands on the batch's lines that were asked for.
+func (r *Reader[L]) write() error {
+	wanted := r.batch.Records[:0]
+	for _, line := range r.batch.Records {
+		when := time.Unix(0, line.Time)
+		switch {
+		case !r.query.Since.IsZero() && when.Before(r.query.Since):
+		case !r.query.Until.IsZero() && when.After(r.query.Until):
+			r.past = !r.count
+		case r.count:
+			r.skip++
+		case r.skip > 0:
+			r.skip--
+		default:
+			wanted = append(wanted, line)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return r.Write(wanted)
+}
+
+var errGone = errors.New("given up meanwhile")
+
+// ReaderAt reads bytes of a log that were read before, for a cutter.
+type ReaderAt struct{ Log Log }
+
+// ReadAt implements io.ReaderAt. It fails where the bytes are gone.
+func (r ReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	n, at, err := r.Log.Replay(p, off)
+	switch {
+	case at != off:
+		return 0, errGone
+	case n == len(p):
+		return n, nil
+	}
+	return n, err
+}
