@@ -48,6 +48,10 @@ type Chain struct {
 	backlog   backlog
 	turn      turn
 
+	judged Judged // by sample and limit; see Resume
+	from   int64  // see Judged.From
+	replay bool   // see Replay
+
 	at      *int64 // see Watch
 	suspect func(*record.Record, int64) bool
 
@@ -313,15 +317,30 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 		c.wrap(b, r)
 	}
 	c.names.settle(b, r)
-	if c.sample != nil && !c.sample.pass() {
-		c.filtered.Add(1)
-		return
-	}
-	if c.limit != nil && !c.limit.pass(c, b, r, now) {
+	if (c.sample != nil || c.limit != nil) && !c.judge(b, r, now) {
 		c.filtered.Add(1)
 		return
 	}
 	c.deliver(b, r)
+}
+
+// judge reports whether sample and rate_limit let r pass.
+func (c *Chain) judge(b *record.Batch, r *record.Record, now int64) bool {
+	if c.replay && r.Offset < c.from {
+		return true // it is acknowledged, and goes nowhere
+	}
+	before := c.judged
+	if c.sample != nil {
+		c.judged.Sampled++
+		if !c.sample.pass(before.Sampled) {
+			return false
+		}
+	}
+	if c.limit != nil {
+		c.judged.Limited++
+		return c.limit.pass(c, b, r, before, now)
+	}
+	return true
 }
 
 // change masks and edits r. Nothing of that makes it larger than records may be, or than it was.

@@ -12,22 +12,17 @@ import (
 )
 
 // sampler keeps the first of every n records.
-type sampler struct{ n, at int }
+type sampler struct{ n int64 }
 
 func newSampler(n int) *sampler {
 	if n <= 1 {
 		return nil
 	}
-	return &sampler{n: n}
+	return &sampler{n: int64(n)}
 }
 
-func (s *sampler) pass() bool {
-	keep := s.at == 0
-	if s.at++; s.at == s.n {
-		s.at = 0
-	}
-	return keep
-}
+// pass reports whether the record before which so many were judged is kept.
+func (s *sampler) pass(judged int64) bool { return judged%s.n == 0 }
 
 // Rates holds what rate_limit lets pass, by declaration of a container and output: all streams of one declaration share
 // it, however many files it finds. It is safe for concurrent use.
@@ -95,12 +90,14 @@ func (b *bucket) take(now int64) bool {
 // limiter suppresses the records of a chain for which its bucket has no token. How many these were, is told in a record of
 // Remora's own, once a second at most.
 type limiter struct {
-	bucket *bucket
+	bucket   *bucket
+	verdicts *Verdicts // nil where nothing is read again
 
 	suppressed int64 // since the last notice
 	since      int64 // when the first of them was
 	offset     int64 // of the first of them, which the notice takes over
 	source     *record.Source
+	untold     Judged // before the first of them
 }
 
 const second = int64(1e9)
@@ -115,17 +112,39 @@ func (o *Options) newLimiter(declaration string, rate float64) *limiter {
 	return &limiter{bucket: o.Rates.bucket(rateKey{o.Owner, declaration, rate})}
 }
 
-// pass reports whether r may pass. A notice that is due goes before it.
-func (l *limiter) pass(c *Chain, b *record.Batch, r *record.Record, now int64) bool {
+// pass reports whether r may pass, before which the records in judged were. A notice that is due goes before it.
+func (l *limiter) pass(c *Chain, b *record.Batch, r *record.Record, judged Judged, now int64) bool {
 	l.notice(c, b, now, false)
-	if l.bucket.take(now) {
+	if l.judge(judged.Limited, now) {
 		return true
 	}
 	if l.suppressed == 0 {
 		l.since, l.offset, l.source = now, r.Offset, r.Source
+		l.untold = judged
+		l.untold.From = r.Offset
 	}
 	l.suppressed++
 	return false
+}
+
+// judge decides on record number n, as before where it was decided on before.
+func (l *limiter) judge(n, now int64) bool {
+	v := l.verdicts
+	if v == nil {
+		return l.bucket.take(now)
+	}
+	if passed, known := v.of(n); known {
+		return passed
+	}
+	v.last = now
+	passed := v.credit >= 1
+	if passed {
+		v.credit--
+	} else {
+		passed = l.bucket.take(now)
+	}
+	v.add(passed)
+	return passed
 }
 
 // notice delivers how many records were suppressed, if that is due: a second after the first of them, or if nothing

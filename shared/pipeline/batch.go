@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -69,11 +70,12 @@ type ackRange struct {
 	epoch uint32
 	// pos is where the feed's checkpoint may stand once the batch, and all before it, is acknowledged.
 	pos     checkpoint.Position
-	learned string // by the chain up to there; empty for nothing
-	records int    // in the batch
-	givenUp int    // of these
-	read    tally  // those that were settled before and are not in the batch are counted here too
-	newest  int64  // time of the last record, 0 without records
+	learned string        // by the chain up to there; empty for nothing
+	judged  format.Judged // how far the chain had come there
+	records int           // in the batch
+	givenUp int           // of these
+	read    tally         // those that were settled before and are not in the batch are counted here too
+	newest  int64         // time of the last record, 0 without records
 	refused, refusedBytes,
 	parked, parkedBytes,
 	booked, bookedBytes int64 // counted as refused or parked before the feed returned to its checkpoint

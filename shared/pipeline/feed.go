@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 )
@@ -46,6 +47,8 @@ type Feed struct {
 	shard  *shard
 	reader reader
 	ledger ledger
+	// verdicts are the chains', of the shard's fill loop.
+	verdicts format.Verdicts
 
 	// epoch counts the returns to the checkpoint that the send loop has ordered; the reader follows.
 	epoch atomic.Uint32
@@ -71,7 +74,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
 	f := &Feed{pipeline: p, key: key, route: r, overhead: overhead, firstRead: min(firstRead, max(leastRead, 8*costPerTurn/overhead))}
-	if err := f.reader.begin(f, e.Position, e.Losses.Learned, 0); err != nil {
+	if err := f.reader.begin(f, e.Position, e.Losses.Learned, format.Judged{}, 0); err != nil {
 		return nil, err
 	}
 	f.ledger.acked, f.ledger.losses, f.ledger.newest = e.Position, e.Losses, time.Now().UnixNano()
@@ -172,7 +175,8 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 // leave ends a detached feed behind what it has read.
 func (f *Feed) leave(fl *inflightBatch, now time.Time) {
 	f.reader.finished = true
-	fl.add(ackRange{feed: f, epoch: f.reader.epoch, pos: f.reader.position(), learned: f.reader.learned(), end: true}, 0, now)
+	pos := f.reader.position()
+	fl.add(ackRange{feed: f, epoch: f.reader.epoch, pos: pos, learned: f.reader.learned(), judged: f.reader.judged, end: true}, 0, now)
 	if c := f.reader.chain; c != nil {
 		c.Discard()
 	}
@@ -181,9 +185,9 @@ func (f *Feed) leave(fl *inflightBatch, now time.Time) {
 // restart returns the reader to the checkpoint.
 func (f *Feed) restart(epoch uint32, now time.Time) bool {
 	f.ledger.mu.Lock()
-	pos, learned := f.ledger.acked, f.ledger.losses.Learned
+	pos, learned, judged := f.ledger.acked, f.ledger.losses.Learned, f.ledger.judged
 	f.ledger.mu.Unlock()
-	if err := f.reader.begin(f, pos, learned, epoch); err != nil {
+	if err := f.reader.begin(f, pos, learned, judged, epoch); err != nil {
 		f.noteError(err, now)
 		f.hold.Store(now.Add(readAgain).UnixNano())
 		return false
@@ -244,6 +248,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		r.full, last = false, false // the same bytes hold more, after a pause
 	}
 	if c := r.chain; c != nil {
+		c.Replay(replay)
 		f.apply(b, from, ns, last)
 		for replay && c.Pending() {
 			b.Rollback(mark)
@@ -328,7 +333,8 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, now time.Time) {
 	r, l := &f.reader, &f.ledger
 	r.numberSameTimes(fl.batch.Records[from:])
-	s := ackRange{feed: f, epoch: r.epoch, pos: r.position(), learned: r.learned(), end: last, read: r.count()}
+	pos := r.position()
+	s := ackRange{feed: f, epoch: r.epoch, pos: pos, learned: r.learned(), judged: r.judged, end: last, read: r.count()}
 	if size := len(fl.batch.Records) - from; size > 0 {
 		s.newest = fl.batch.Records[len(fl.batch.Records)-1].Time
 		s.read.records = int64(size)
@@ -340,6 +346,10 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		r.suspects.aside = tally{}
 	}
 	l.mu.Lock()
+	f.verdicts.Forget(l.judged.Limited)
+	if l.waiting == nil && r.scannedTo >= f.route.Stream.End() {
+		f.verdicts.CaughtUp()
+	}
 	if l.settled != nil {
 		fl.batch.Records = fl.batch.Records[:from+len(l.settled.remove(fl.batch.Records[from:], &s))]
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -16,6 +17,7 @@ import (
 type ledger struct {
 	mu      sync.Mutex
 	acked   checkpoint.Position
+	judged  format.Judged    // of the chain at acked; not stored
 	slot    *checkpoint.Slot // where acked is written at once
 	final   bool             // the range behind which nothing follows was acknowledged
 	counts  Counts

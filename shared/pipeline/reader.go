@@ -17,16 +17,17 @@ type reader struct {
 	chain  *format.Chain // nil for nothing
 	epoch  uint32        // the feed's, when the reader was last at the checkpoint
 
-	cursor    int64 // where to read next
-	passed    int64 // the cursor when the chain had last nothing pending
-	ending    bool  // nothing follows what the chain has pending
-	resumed   int64 // records complete at or before it were acknowledged in an earlier life
-	scannedTo int64 // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
-	size      int   // bytes to read at once
-	least     int64 // bytes without which the next record is not whole, as far as that is known
-	full      bool  // the last read brought as many: there is more
-	tailTorn  bool  // what follows scannedTo did not come, so that nothing whole can: it may be gone
-	finished  bool  // nothing more is to be read
+	cursor    int64         // where to read next
+	passed    int64         // the cursor when the chain had last nothing pending
+	judged    format.Judged // how far the chain had come then
+	ending    bool          // nothing follows what the chain has pending
+	resumed   int64         // records complete at or before it were acknowledged in an earlier life
+	scannedTo int64         // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
+	size      int           // bytes to read at once
+	least     int64         // bytes without which the next record is not whole, as far as that is known
+	full      bool          // the last read brought as many: there is more
+	tailTorn  bool          // what follows scannedTo did not come, so that nothing whole can: it may be gone
+	finished  bool          // nothing more is to be read
 
 	suspects *suspects // nil where no record of the stream is one
 
@@ -49,8 +50,8 @@ func (r *reader) learned() string {
 	return r.chain.Learned()
 }
 
-// begin makes the reader read from pos with a new cutter and chain. learned is what an earlier chain had learned up to pos.
-func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, epoch uint32) error {
+// begin makes the reader read from pos with a new cutter and chain. learned is what an earlier chain had learned up to pos, and judged how far it had come.
+func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, judged format.Judged, epoch uint32) error {
 	cutter, chain, err := f.route.Open()
 	if err != nil {
 		return err
@@ -60,9 +61,10 @@ func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, epoch u
 	}
 	if chain != nil {
 		chain.Restore(learned)
+		chain.Resume(judged, &f.verdicts, time.Now().UnixNano())
 	}
 	logged, last := r.skipLogged, r.lastSkipLog
-	*r = reader{cutter: cutter, chain: chain, epoch: epoch, cursor: pos.Low, passed: pos.Done, resumed: pos.Done, scannedTo: pos.Low,
+	*r = reader{cutter: cutter, chain: chain, epoch: epoch, cursor: pos.Low, passed: pos.Done, judged: judged, resumed: pos.Done, scannedTo: pos.Low,
 		size: f.firstRead, skipLogged: logged, lastSkipLog: last}
 	return nil
 }
@@ -87,6 +89,9 @@ func (r *reader) pending() bool { return r.chain != nil && r.chain.Pending() }
 func (r *reader) position() checkpoint.Position {
 	if !r.pending() {
 		r.passed = r.cursor
+		if r.chain != nil {
+			r.judged = r.chain.Judged()
+		}
 	}
 	pos := checkpoint.Position{Low: r.cursor, Done: max(r.passed, r.resumed)}
 	if at := r.open(); at >= 0 {

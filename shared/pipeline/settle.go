@@ -201,7 +201,7 @@ func (f *Feed) countParked(records, bytes int64) {
 func (f *Feed) acknowledge(s *ackRange) {
 	l := &f.ledger
 	l.mu.Lock()
-	l.acked = s.pos
+	l.acked, l.judged = s.pos, s.judged
 	l.slot.Set(s.pos)
 	l.final = l.final || s.end
 	l.inflight.subtract(s.read)

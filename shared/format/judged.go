@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package format
+
+import "math"
+
+// Judged says how far sample and rate_limit have come in a stream, so that a later chain judges what is read again as the
+// earlier one did. It belongs to a position of the stream, and is stored with it.
+type Judged struct {
+	// Sampled and Limited are how many records sample and rate_limit have judged.
+	Sampled, Limited int64
+	// From is the offset of the first record that is judged again though it lies before the position: of those that
+	// rate_limit has suppressed and not told of. It is math.MaxInt64 if there is none.
+	From int64
+}
+
+// Verdicts are what rate_limit has decided on a stream's records, for when these are read again: each is judged, and takes a
+// token, once. It outlives chains, and belongs to one goroutine at a time.
+type Verdicts struct {
+	first int64   // the number of the first record that is told of
+	next  int64   // the number behind the last one
+	runs  []int64 // how many passed, how many were suppressed after them, and so on
+
+	last   int64   // when a record was judged last, in ns since 1970
+	credit float64 // tokens for what the stream's writer wrote while the stream waited
+}
+
+// add notes the verdict on the next record.
+func (v *Verdicts) add(passed bool) {
+	v.next++
+	if wantOdd := !passed; len(v.runs) == 0 || (len(v.runs)%2 == 0) != wantOdd {
+		if len(v.runs) == 0 && wantOdd {
+			v.runs = append(v.runs, 0)
+		}
+		v.runs = append(v.runs, 0)
+	}
+	v.runs[len(v.runs)-1]++
+}
+
+// Forget drops the verdicts on records before number n, which are not read again.
+func (v *Verdicts) Forget(n int64) {
+	drop := 0
+	for drop+2 <= len(v.runs) && v.first+v.runs[drop]+v.runs[drop+1] <= n {
+		v.first += v.runs[drop] + v.runs[drop+1]
+		drop += 2
+	}
+	if drop > 0 {
+		v.runs = append(v.runs[:0], v.runs[drop:]...)
+	}
+}
+
+// of returns the verdict on record number n; known is false where there is none.
+func (v *Verdicts) of(n int64) (passed, known bool) {
+	if n < v.first || n >= v.next {
+		return false, false
+	}
+	at := v.first
+	for i, run := range v.runs {
+		if at += run; n < at {
+			return i%2 == 0, true
+		}
+	}
+	return false, false
+}
+
+// CaughtUp tells that the stream holds nothing that was not read: from now on its writer is held to the limit again.
+func (v *Verdicts) CaughtUp() { v.credit = 0 }
+
+// Resume makes a new chain judge records as an earlier one of the stream has done that was at that position. The time since
+// then, up to now, is the stream's and not its writer's: it earns the tokens that it would have had. v is told of what the
+// chain decides.
+func (c *Chain) Resume(at Judged, v *Verdicts, now int64) {
+	c.judged, c.from = at, at.From
+	if c.limit == nil {
+		return
+	}
+	c.limit.verdicts = v
+	if v.last != 0 && now > v.last {
+		v.credit += c.limit.bucket.rate * float64(now-v.last) / float64(second)
+	}
+	v.last = now
+}
+
+// Replay tells the chain whether the records that come next were acknowledged: they are not judged again.
+func (c *Chain) Replay(on bool) { c.replay = on }
+
+// Judged is how far the chain has come.
+func (c *Chain) Judged() Judged {
+	if c.limit != nil && c.limit.suppressed > 0 {
+		return c.limit.untold
+	}
+	j := c.judged
+	j.From = math.MaxInt64
+	return j
+}
