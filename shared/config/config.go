@@ -23,7 +23,7 @@ import (
 type Common struct {
 	Prefix         string   `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
 	TagsFrom       []string `env:"REMORA_TAGS_FROM" envDefault:"POD_*,NODE_NAME,HOST_IP" doc:"Variables of the environment that annotations may use as tags; names with *, separated by commas"`
-	Compat         string   `env:"REMORA_COMPAT" doc:"Shape records as log-pilot did: filebeat or fluentd; PILOT_TYPE sets it too. Every record then has index and topic, the log's target"`
+	Compat         string   `env:"REMORA_COMPAT" doc:"Shape records, and choose defaults of outputs, as log-pilot did: filebeat or fluentd; PILOT_TYPE sets it too; none turns it off. Every record then has index and topic, the log's target. The command explain lists the rest"`
 	Fields         []string `env:"REMORA_FIELDS" doc:"Tags about the container and machine (docker_*, k8s_*, container_id, image, host …) that records keep: names with *, separated by commas; by default all, none for none. One that is left out can't be part of an index, topic or file name"`
 	MaxRecordBytes int      `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
 	Workers        int      `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
@@ -156,7 +156,7 @@ func (c *Common) Check() error {
 	return errors.Join(
 		atLeast("REMORA_MAX_RECORD_BYTES", int64(c.MaxRecordBytes), 1024),
 		atLeast("REMORA_WORKERS", int64(c.Workers), 1),
-		oneOf("REMORA_COMPAT", cmp.Or(c.Compat, "filebeat"), "filebeat", "fluentd"),
+		oneOf("REMORA_COMPAT", cmp.Or(c.Compat, "none"), "filebeat", "fluentd", "none"),
 		oneOf("REMORA_LOG_FORMAT", c.LogFormat, "text", "json"),
 		oneOf("REMORA_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error"),
 	)
@@ -218,6 +218,14 @@ func (s *Status) ListenAddress() (network, address string) {
 		return "tcp", s.Listen
 	}
 	return "unix", s.Socket()
+}
+
+// LogPilot returns the mode of log-pilot that REMORA_COMPAT names; empty for none.
+func (c *Common) LogPilot() string {
+	if c.Compat == "none" {
+		return ""
+	}
+	return c.Compat
 }
 
 // HostName returns the value of the tag host.

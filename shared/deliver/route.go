@@ -135,12 +135,15 @@ func (d *Delivery) Dialect() *declare.Dialect {
 // case.
 func (d *Delivery) source(r Request, tags []record.Tag) *record.Source {
 	full := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
-	if len(d.options.Common.Fields) == 0 {
-		return full
+	src := full
+	if len(d.options.Common.Fields) > 0 {
+		kept := slices.DeleteFunc(slices.Clone(r.Origin), func(t record.Tag) bool { return !d.keepsField(t.Key) })
+		src = format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, kept)
+		src.SetContainer(full.Container())
 	}
-	kept := slices.DeleteFunc(slices.Clone(r.Origin), func(t record.Tag) bool { return !d.keepsField(t.Key) })
-	src := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, kept)
-	src.SetContainer(full.Container())
+	if mode := d.options.Common.LogPilot(); mode != "" {
+		src = src.Shaped(compatShape(mode, d.options.Common.HostName()))
+	}
 	return src
 }
 
@@ -149,34 +152,6 @@ func (d *Delivery) keepsField(name string) bool {
 		ok, err := path.Match(strings.TrimSpace(pattern), name)
 		return ok && err == nil
 	})
-}
-
-// compatSchema gives access and error logs fluentd's names where records have log-pilot's shape for fluentd.
-func (d *Delivery) compatSchema(of declare.Declaration) declare.Declaration {
-	if _, declared := of.FormatOptions["schema"]; declared || d.options.Common.Compat != "fluentd" || !format.HasSchemas(of.Format) {
-		return of
-	}
-	of.FormatOptions = maps.Clone(of.FormatOptions)
-	if of.FormatOptions == nil {
-		of.FormatOptions = map[string]string{}
-	}
-	of.FormatOptions["schema"] = "fluentd"
-	return of
-}
-
-// compatTags lists a declaration's tags, with index and topic where REMORA_COMPAT asks for them: log-pilot gave both to each
-// record, and pipelines behind it route by them.
-func (d *Delivery) compatTags(of declare.Declaration) []record.Tag {
-	tags := Tags(of.Tags)
-	if d.options.Common.Compat == "" {
-		return tags
-	}
-	for _, key := range []string{"index", "topic"} {
-		if _, declared := of.Tags[key]; !declared {
-			tags = append(tags, record.Tag{Key: key, Value: of.Target})
-		}
-	}
-	return tags
 }
 
 // Tags lists a declaration's tags, or a Set's metadata, in the order of their keys.

@@ -25,8 +25,14 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 	dst = e.AppendTime(dst, r.Time)
 	dst = append(dst, '"')
 	if r.Line != nil {
-		dst = append(dst, `,"message":`...)
+		dst = append(dst, r.Source.line[r.Std]...)
 		dst = AppendBytes(dst, r.Line)
+		if r.Std != NoStd && r.Source.shape.StdLine != "" && !r.Truncated {
+			dst = append(dst[:len(dst)-1], `\n"`...)
+		}
+	}
+	if r.Source.shape.Time {
+		dst = e.appendShapeTime(dst, r)
 	}
 	dst = append(dst, r.Source.offset...)
 	dst = strconv.AppendInt(dst, r.Offset, 10)
@@ -66,6 +72,15 @@ func (e *Encoder) AppendTime(dst []byte, ns int64) []byte {
 	e.text[digits] = byte('0' + frac/1e8)
 	binary.LittleEndian.PutUint64(e.text[digits+1:], eightDigits(uint64(frac%1e8)))
 	return append(dst, e.text[:]...)
+}
+
+// appendShapeTime appends the member of Shape.Time.
+func (e *Encoder) appendShapeTime(dst []byte, r *Record) []byte {
+	dst = append(dst, `,"time":"`...)
+	if r.Std != NoStd {
+		return append(e.AppendTime(dst, r.Time), '"')
+	}
+	return append(time.Unix(0, r.Time).AppendFormat(dst, "2006-01-02T15:04:05.000000000"), '"')
 }
 
 // eightDigits are the decimal digits of v < 1e8, the first in the lowest byte. v is halved into groups of four, two and

@@ -85,7 +85,8 @@ type Source struct {
 	// Members that all records share, as JSON: what stands before the offset, the mark of a cut record, and, by Std, what
 	// follows the fields, up to the closing brace.
 	offset, truncated []byte
-	tail              [3][]byte
+	line, tail        [3][]byte
+	shape             Shape
 	own               map[string]struct{}
 	name              func(member string) string // what the record calls a member of Remora's
 	container         string                     // of SetContainer
@@ -182,6 +183,12 @@ func (s *Source) Renamed(name func(member string) string) *Source {
 }
 
 func (s *Source) encode() {
+	for std := NoStd; std <= Stderr; std++ {
+		s.line[std] = []byte(`,"message":`)
+		if std != NoStd && s.shape.StdLine != "" {
+			s.line[std] = append(AppendString([]byte(","), s.shape.StdLine), ':')
+		}
+	}
 	s.offset = append(AppendString([]byte(","), s.name("offset")), ':')
 	s.truncated = append(AppendString([]byte(","), s.name("truncated")), ":true"...)
 	for std := NoStd; std <= Stderr; std++ {
@@ -227,6 +234,9 @@ func (s *Source) encodeTail(std Std) []byte {
 	member("source", s.Path)
 	for _, t := range s.Tags {
 		member(t.Key, t.Value)
+	}
+	for _, o := range s.shape.Objects {
+		b = append(append(AppendString(append(b, ','), o.Key), ':'), o.Value...)
 	}
 	return append(b, '}')
 }
