@@ -18,6 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/explain"
 	"github.com/remora-logs/remora/shared/output/settings"
+	"github.com/remora-logs/remora/shared/pilot"
 	"github.com/remora-logs/remora/shared/try"
 )
 
@@ -43,7 +44,10 @@ The engine runs it as a managed plugin; settings are environment variables (dock
 Exit status: 0 success; 1 the command failed; 2 the command line or a setting is wrong.`
 
 func main() {
+	ofPilot := pilot.Adopt()
 	var c cli
+	c.Run.warnings = ofPilot
+	c.Explain.Effects = pilot.Effects(config.Environ())
 	c.Explain.Outputs, c.Explain.Options = deliver.OutputNames(config.Environ()), ownOptions
 	c.Explain.CheckOptions, c.Explain.Protected = checkOptions, deliver.Protected()
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
@@ -70,11 +74,13 @@ func checkOptions(options map[string]string) []declare.Problem {
 
 type runCommand struct {
 	Socket string `default:"${socket}" help:"Where the engine looks for the plugin." hidden:""`
+
+	warnings []string // about settings of log-pilot's
 }
 
 // Run serves until SIGTERM or SIGINT.
 func (r *runCommand) Run() error {
 	ctx, stop := command.Signals()
 	defer stop()
-	return run(ctx, config.Environ(), r.Socket)
+	return run(ctx, config.Environ(), r.Socket, r.warnings...)
 }

@@ -49,10 +49,13 @@ type driver struct {
 
 // run serves the engine until ctx ends. It listens before it re-attaches to what an earlier process left, because the
 // engine gives up on a plugin that does not listen soon, and neither waits for a backend.
-func run(ctx context.Context, environ map[string]string, socket string) error {
+func run(ctx context.Context, environ map[string]string, socket string, warnings ...string) error {
 	d, err := open(environ, filepath.Join(filepath.Dir(socket), statusSocket))
 	if err != nil {
 		return err
+	}
+	for _, w := range warnings {
+		d.log.Warn(w)
 	}
 	defer command.Settle(environ, d.log)()
 	listener, err := plugin.Listen(socket)

@@ -43,11 +43,11 @@ func main() {
 	if filepath.Base(os.Args[0]) == "healthz" { // log-pilot's liveness probe: /pilot/healthz
 		os.Args = []string{os.Args[0], "healthz"}
 	}
-	ofPilot := pilot.Adopt()
+	ofPilot := pilot.AdoptOnNode()
 	var c cli
 	c.Run.warnings = append(ofPilot, pilot.UnusedFiles()...)
 	c.Explain.Outputs = deliver.OutputNames(config.Environ())
-	c.Explain.Protected, c.Explain.Compat = deliver.Protected(), os.Getenv("REMORA_COMPAT")
+	c.Explain.Protected, c.Explain.Effects = deliver.Protected(), pilot.Effects(config.Environ())
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }

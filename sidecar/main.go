@@ -45,7 +45,7 @@ func main() {
 	var c cli
 	c.Run.warnings = ofPilot
 	c.Explain.Outputs = deliver.OutputNames(config.Environ())
-	c.Explain.Protected, c.Explain.Compat = deliver.Protected(), os.Getenv("REMORA_COMPAT")
+	c.Explain.Protected, c.Explain.Effects = deliver.Protected(), pilot.Effects(config.Environ())
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }

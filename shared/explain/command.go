@@ -34,8 +34,8 @@ type Command struct {
 
 	// Outputs are the outputs that a declaration may name; without any, every name is accepted.
 	Outputs []string `kong:"-"`
-	// Compat is REMORA_COMPAT.
-	Compat string `kong:"-"`
+	// Effects are what settings change in all records, for people.
+	Effects []string `kong:"-"`
 	// Protected are variables that no declaration may use.
 	Protected []string `kong:"-"`
 	// Options are log-opts of the driver's own, which are not declarations.
@@ -156,9 +156,7 @@ func pairs(flag string, values []string) (map[string]string, error) {
 // report reads the declarations of all units.
 func (c *Command) report(units []unit) report {
 	r := report{Declarations: []declare.Declaration{}, Errors: []problem{}, Warnings: []problem{}}
-	if c.Compat != "" {
-		r.Notes = append(r.Notes, "REMORA_COMPAT="+c.Compat+": every record has index and topic, the log's target, unless tags of these names are declared")
-	}
+	r.Notes = append(r.Notes, c.Effects...)
 	dialects := make(map[string]*declare.Dialect)
 	for _, u := range units {
 		u.input.HideValues = true

@@ -36,10 +36,13 @@ var credentials = []struct{ file, user, password string }{
 	{"aliyun_access_key", "ALIYUNSLS_ACCESS_KEY_ID", "ALIYUNSLS_ACCESS_KEY_SECRET"},
 }
 
-// files are where things of log-pilot's may be mounted.
-type files struct{ state, secrets string }
+// files are where things of log-pilot's may be mounted: its state of Filebeat and of fluentd, and secrets.
+type files struct {
+	state, positions, secrets string
+	conclude                  bool // the mode from them
+}
 
-var places = files{state: pilotState, secrets: "/run/secrets"}
+var places = files{state: pilotState, positions: "/pilot/pos", secrets: "/run/secrets"}
 
 // without are log-pilot's variables that have no counterpart, and what to use instead; empty for nothing.
 var without = map[string]string{
@@ -78,9 +81,14 @@ func translate(environ map[string]string, at files) (set map[string]string, warn
 		set["LOGGING_OUTPUT"] = ours
 		warnings = append(warnings, "the output "+output+" of log-pilot is not there: "+ours+" is used")
 	}
-	if mode := environ["PILOT_TYPE"]; environ["REMORA_COMPAT"] == "" && (mode == "filebeat" || mode == "fluentd") {
+	mode, why := modeOf(environ, at)
+	if mode != environ["REMORA_COMPAT"] && mode != "" {
 		set["REMORA_COMPAT"] = mode
 	}
+	if why != "" {
+		warnings = append(warnings, "records have log-pilot's shape for "+mode+", because "+why+": set REMORA_COMPAT to "+mode+", or to none for Remora's own")
+	}
+	maps.Copy(set, defaultsOf(mode, environ))
 	if oldKafka.MatchString(environ["KAFKA_VERSION"]) {
 		set["KAFKA_VERSION"] = oldestKafka
 		warnings = append(warnings, "KAFKA_VERSION "+environ["KAFKA_VERSION"]+" is only an upper bound of the protocol, as for Filebeat: "+oldestKafka+" is used; remove it to use what the brokers have")
@@ -132,8 +140,18 @@ func unused(environ map[string]string) (warnings []string) {
 
 // Adopt puts log-pilot's settings into the process's environment, where every command reads them, and returns what is to be
 // said of them.
-func Adopt() (warnings []string) {
-	set, warnings := translate(config.Environ(), places)
+func Adopt() (warnings []string) { return adopt(places) }
+
+// AdoptOnNode is Adopt for the agent that takes log-pilot's place on a node: where nothing names the mode, it is concluded
+// from what log-pilot was set to and left behind.
+func AdoptOnNode() (warnings []string) {
+	at := places
+	at.conclude = true
+	return adopt(at)
+}
+
+func adopt(at files) (warnings []string) {
+	set, warnings := translate(config.Environ(), at)
 	for name, value := range set {
 		if err := os.Setenv(name, value); err != nil { // a value with a NUL byte, as no environment can hold
 			warnings = append(warnings, fmt.Sprintf("%s: %v", name, err))

@@ -8,8 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/remora-logs/remora/shared/output/internal/template"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -17,21 +17,15 @@ import (
 type pattern struct {
 	parts []part
 	zone  *time.Location // of the dates
-	// every is how long a name is valid: a quarter of an hour, which divides the days of all zones, or an hour in UTC; 0
-	// where there is no date.
-	every int64
+	dated bool           // there are some
 }
 
 type part struct {
-	text   string
-	tag    string // a placeholder: target, or the name of a tag
-	layout string // of a date, Go's
-	week   string // a date with weeks, made of dateUnits
+	text  string
+	tag   string // a placeholder: target, or the name of a tag
+	dated bool   // a placeholder: date
+	date  template.Date
 }
-
-// dateUnits are what a date may be made of, as Java and so Filebeat write it; ww and YYYY are the week and its year by ISO
-// 8601.
-var dateUnits = []string{"yyyy", "YYYY", "MM", "dd", "HH", "ww"}
 
 // filebeatTag is a placeholder as Filebeat writes it: %{[index]}.
 var filebeatTag = regexp.MustCompile(`%\{\[([A-Za-z0-9_]+)\]\}`)
@@ -59,13 +53,12 @@ func parseIndex(s string, zone *time.Location) (pattern, error) {
 		switch {
 		case word == "target" || word == "index" || tagName.MatchString(word):
 			p.parts = append(p.parts, part{tag: word})
-		case isDate(word):
-			p.parts = append(p.parts, datePart(word))
-			p.every = int64(15 * time.Minute)
-			if zone == time.UTC {
-				p.every = int64(time.Hour)
-			}
 		default:
+			date, ok := template.ParseDate(word)
+			if ok {
+				p.parts, p.dated = append(p.parts, part{dated: true, date: date}), true
+				continue
+			}
 			return p, fmt.Errorf("{%s} is neither {target}, nor a tag such as {k8s_pod_namespace}, nor a date made of yyyy, MM, dd, HH, YYYY, ww", word)
 		}
 	}
@@ -73,30 +66,6 @@ func parseIndex(s string, zone *time.Location) (pattern, error) {
 		return p, errors.New("it is empty")
 	}
 	return p, nil
-}
-
-// isDate reports whether word is made of units of a date and what separates them.
-func isDate(word string) bool {
-	rest := word
-	for _, unit := range dateUnits {
-		rest = strings.ReplaceAll(rest, unit, "")
-	}
-	return rest != word && !strings.ContainsFunc(rest, unicode.IsLetter)
-}
-
-// datePart returns the part of a date. Go's layouts have no weeks.
-func datePart(word string) part {
-	if strings.Contains(word, "ww") || strings.Contains(word, "YYYY") {
-		return part{week: word}
-	}
-	return part{layout: strings.NewReplacer("yyyy", "2006", "MM", "01", "dd", "02", "HH", "15").Replace(word)}
-}
-
-// formatWeek writes a date with weeks.
-func formatWeek(layout string, t time.Time) string {
-	year, week := t.ISOWeek()
-	return strings.NewReplacer("yyyy", t.Format("2006"), "YYYY", fmt.Sprintf("%04d", year), "MM", t.Format("01"), "dd", t.Format("02"),
-		"HH", t.Format("15"), "ww", fmt.Sprintf("%02d", week)).Replace(layout)
 }
 
 // tagValue is what a placeholder stands for: never a field of the record, which whoever writes the log could choose.
@@ -114,14 +83,10 @@ func tagValue(s *record.Source, tag string) string {
 
 // period is the stretch of time, counted from 1970, in which all records of a source have the same index as one of ns.
 func (p *pattern) period(ns int64) int64 {
-	if p.every == 0 {
+	if !p.dated {
 		return 0
 	}
-	n := ns / p.every
-	if ns%p.every < 0 {
-		n--
-	}
-	return n
+	return template.Period(ns)
 }
 
 // name is the index for records of s at ns. Elasticsearch takes lower case only, and not every character.
@@ -131,10 +96,8 @@ func (p *pattern) name(s *record.Source, ns int64) string {
 		switch {
 		case part.tag != "":
 			b.WriteString(tagValue(s, part.tag))
-		case part.layout != "":
-			b.WriteString(time.Unix(0, ns).In(p.zone).Format(part.layout))
-		case part.week != "":
-			b.WriteString(formatWeek(part.week, time.Unix(0, ns).In(p.zone)))
+		case part.dated:
+			b.WriteString(part.date.Format(time.Unix(0, ns).In(p.zone)))
 		default:
 			b.WriteString(part.text)
 		}

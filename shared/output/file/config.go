@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"time"
 
 	"github.com/remora-logs/remora/shared/output/internal/line"
 )
@@ -14,7 +15,8 @@ import (
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
 	Path        string      `env:"FILE_PATH" doc:"Directory of the files; created if it is missing"`
-	Name        string      `env:"FILE_NAME" envDefault:"{target}.log" doc:"Name of the file below FILE_PATH; may contain subdirectories. {target}, {declaration} and {TAG} stand for the record's values"`
+	Name        string      `env:"FILE_NAME" envDefault:"{target}.log" doc:"Name of the file below FILE_PATH; may contain subdirectories. {target}, {declaration} and {TAG} stand for the record's values, none where it has no such tag, and a date of yyyy, MM, dd, HH, or YYYY and ww for weeks, such as {yyyy.MM.dd}, for its time"`
+	Zone        string      `env:"FILE_TIME_ZONE" envDefault:"UTC" doc:"Time zone of the dates in FILE_NAME, such as Asia/Shanghai, or Local"`
 	RotateSize  int64       `env:"FILE_ROTATE_SIZE" envDefault:"10240" doc:"Size in KB at which a file is rotated to NAME.1"`
 	Files       int         `env:"FILE_NUMBER_OF_FILES" envDefault:"7" doc:"Number of files to keep of each name, including the one being written; 2 to 1024"`
 	Permissions string      `env:"FILE_PERMISSIONS" envDefault:"0600" doc:"Permissions of the files, octal"`
@@ -38,7 +40,11 @@ func (c *Config) Check() error {
 	if _, err := c.permissions(); err != nil {
 		return err
 	}
-	if _, err := parsePattern(c.Name); err != nil {
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return fmt.Errorf("FILE_TIME_ZONE: %w", err)
+	}
+	if _, err := parsePattern(c.Name, zone); err != nil {
 		return fmt.Errorf("FILE_NAME is %q: %w", c.Name, err)
 	}
 	return c.Format.Check("FILE_FORMAT")

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
@@ -331,14 +332,28 @@ func TestNames(t *testing.T) {
 		"{long}":          strings.Repeat("x", maxName),
 		"a/{declaration}": "a/d",
 	} {
-		p, err := parsePattern(pattern)
+		p, err := parsePattern(pattern, time.UTC)
 		require.NoError(t, err)
-		require.Equal(t, want, string(p.appendName(nil, hostile)))
+		require.Equal(t, want, string(p.appendName(nil, hostile, 0)))
 	}
-	for _, bad := range []string{"", "/abs", "../x", "a/../x", "{", "{}", "}", "a//b", "dir/", "{{x}}"} {
-		_, err := parsePattern(bad)
+	for _, bad := range []string{"", "/abs", "../x", "a/../x", "{", "{}", "}", "a//b", "dir/", "{{x}}", "{yyyy.mm.dd}", "{yyyy-MM-d}", "{a b}", "{%}"} {
+		_, err := parsePattern(bad, time.UTC)
 		require.Error(t, err, bad)
 	}
+}
+
+// A batch over midnight, in the zone of choice, is divided among the files of two days, whatever batches come later.
+func TestFilesByDay(t *testing.T) {
+	o, dir := open(t, "FILE_NAME", "{target}/{yyyy.MM.dd}/{YYYY}w{ww}.log", "FILE_TIME_ZONE", "Asia/Shanghai")
+	b := sample.Batch(0, 4, sample.Source(1))
+	midnight := time.Date(2025, 12, 31, 16, 0, 0, 0, time.UTC) // in Shanghai
+	for i, at := range []time.Duration{-time.Second, time.Second, -2 * time.Second, 0} {
+		b.Records[i].Time = midnight.Add(at).UnixNano()
+	}
+	require.NoError(t, o.Write(t.Context(), b))
+	require.Equal(t, []int{0, 2}, numbers(t, filepath.Join(dir, "web/2025.12.31/2026w01.log")))
+	require.Equal(t, []int{1, 3}, numbers(t, filepath.Join(dir, "web/2026.01.01/2026w01.log")))
+	require.Equal(t, "file web/2026.01.01/2026w01.log", string(o.AppendDestination(nil, &b.Records[1])))
 }
 
 func TestWrongSettings(t *testing.T) {

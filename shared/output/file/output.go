@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,11 @@ type Output struct {
 
 // Open makes the output, and the directory if it is missing.
 func Open(c Config) (*Output, error) {
-	p, err := parsePattern(c.Name)
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("FILE_TIME_ZONE: %w", err)
+	}
+	p, err := parsePattern(c.Name, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +65,7 @@ func Open(c Config) (*Output, error) {
 		config: c, root: root{c.Path}, pattern: p, perm: perm, maxOpen: maxOpen(), files: make(map[string]*file),
 		owned: owned{root: c.Path},
 	}
-	o.work.New = func() any { return &workspace{parts: make(map[string]*part), sources: make(map[*record.Source]*part)} }
+	o.work.New = func() any { return &workspace{parts: make(map[string]*part), sources: make(map[when]*part)} }
 	return o, nil
 }
 
@@ -83,10 +88,16 @@ type part struct {
 	since  int // the first record that is not written, where failed is set
 }
 
+// when is a source and a stretch of time, which have one file.
+type when struct {
+	source *record.Source
+	period int64
+}
+
 // workspace is what one Write needs.
 type workspace struct {
 	parts   map[string]*part
-	sources map[*record.Source]*part
+	sources map[when]*part
 	order   []*part // by their first record
 	spare   []*part
 	name    []byte
@@ -118,21 +129,22 @@ func (o *Output) divide(w *workspace, b *record.Batch) {
 	w.order = w.order[:0]
 	clear(w.parts)
 	clear(w.sources)
-	var last *record.Source
+	var last when
 	var p *part
 	for i := range b.Records {
-		if s := b.Records[i].Source; s != last {
-			last = s
-			if p = w.sources[s]; p == nil {
-				p = o.partOf(w, s)
+		r := &b.Records[i]
+		if of := (when{r.Source, o.pattern.period(r.Time)}); of != last {
+			last = of
+			if p = w.sources[of]; p == nil {
+				p = o.partOf(w, of, r.Time)
 			}
 		}
 		p.index = append(p.index, i)
 	}
 }
 
-func (o *Output) partOf(w *workspace, s *record.Source) *part {
-	w.name = o.pattern.appendName(w.name[:0], s)
+func (o *Output) partOf(w *workspace, of when, ns int64) *part {
+	w.name = o.pattern.appendName(w.name[:0], of.source, ns)
 	p := w.parts[string(w.name)]
 	if p == nil {
 		if n := len(w.spare) - 1; n >= 0 {
@@ -145,7 +157,7 @@ func (o *Output) partOf(w *workspace, s *record.Source) *part {
 		w.parts[p.name] = p
 		w.order = append(w.order, p)
 	}
-	w.sources[s] = p
+	w.sources[of] = p
 	return p
 }
 
@@ -318,7 +330,7 @@ func (p *part) block(v *output.Partial) {
 
 // AppendDestination implements output.Addressed.
 func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
-	return appendDestination(dst, string(o.pattern.appendName(nil, r.Source)))
+	return appendDestination(dst, string(o.pattern.appendName(nil, r.Source, r.Time)))
 }
 
 func appendDestination(dst []byte, name string) []byte {

@@ -4,8 +4,11 @@ package file
 
 import (
 	"errors"
+	"fmt"
 	"path"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/remora-logs/remora/shared/output/internal/template"
 	"github.com/remora-logs/remora/shared/record"
@@ -16,18 +19,50 @@ import (
 const maxName = 128
 
 // pattern is FILE_NAME taken apart.
-type pattern struct{ template.Template }
+type pattern struct {
+	template template.Template
+	dates    map[string]template.Date // of those placeholders that are dates
+	zone     *time.Location           // of the dates
+}
 
-func parsePattern(s string) (p pattern, err error) {
+// tagName is what a tag can be called.
+var tagName = regexp.MustCompile(`^[A-Za-z0-9_@][A-Za-z0-9_@./-]*$`)
+
+func parsePattern(s string, zone *time.Location) (p pattern, err error) {
 	if s == "" || path.IsAbs(s) || strings.HasSuffix(s, "/") || path.Clean("/"+s) != "/"+s {
 		return p, errors.New("it must be the name of a file below FILE_PATH, without .. and double slashes")
 	}
-	p.Template, err = template.Parse(s)
-	return p, err
+	p = pattern{dates: map[string]template.Date{}, zone: zone}
+	if p.template, err = template.Parse(s); err != nil {
+		return p, err
+	}
+	for _, key := range p.template.Keys() {
+		if date, ok := template.ParseDate(key); ok {
+			p.dates[key] = date
+		} else if strings.Contains(strings.ToLower(key), "yyyy") || !tagName.MatchString(key) {
+			return p, fmt.Errorf("{%s} is neither the name of a tag nor a date made of yyyy, MM, dd, HH, YYYY, ww", key)
+		}
+	}
+	return p, nil
 }
 
-// appendName appends the name for records of s, relative to FILE_PATH.
-func (p pattern) appendName(dst []byte, s *record.Source) []byte { return p.Append(dst, s, appendPart) }
+// period is the stretch of time in which all records of a source have the same file as one of ns.
+func (p *pattern) period(ns int64) int64 {
+	if len(p.dates) == 0 {
+		return 0
+	}
+	return template.Period(ns)
+}
+
+// appendName appends the name for records of s at ns, relative to FILE_PATH.
+func (p *pattern) appendName(dst []byte, s *record.Source, ns int64) []byte {
+	return p.template.AppendWith(dst, func(dst []byte, key string) []byte {
+		if date, ok := p.dates[key]; ok {
+			return appendPart(dst, date.Format(time.Unix(0, ns).In(p.zone)))
+		}
+		return appendPart(dst, template.Value(s, key))
+	})
+}
 
 // appendPart makes of a tag's value, which whoever starts a container chooses, a piece of a file name that leads nowhere
 // else: no slash, no dot in front, not empty.

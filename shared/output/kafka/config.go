@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/remora-logs/remora/shared/output/internal/aws"
+	"github.com/remora-logs/remora/shared/output/internal/line"
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
@@ -49,7 +50,8 @@ type Config struct {
 	Idempotent      bool          `env:"KAFKA_IDEMPOTENT" envDefault:"true" doc:"Let brokers recognise resent records. Needs acks of -1, and on brokers before 2.8 the right IdempotentWrite"`
 	ClientID        string        `env:"KAFKA_CLIENT_ID" envDefault:"remora" doc:"Client id, for the brokers' logs and quotas"`
 	MaxMessageBytes int           `env:"KAFKA_MAX_MESSAGE_BYTES" envDefault:"1000000" doc:"Maximum size of a record batch, and so of a record, before compression. The broker's message.max.bytes is 1048588 by default"`
-	PartitionKey    string        `env:"KAFKA_PARTITION_KEY" doc:"Tag or field whose value is the key and chooses the partition; by default, and for records without it, the stream"`
+	PartitionKey    string        `env:"KAFKA_PARTITION_KEY" doc:"Tag or field whose value is the key and chooses the partition, or tags in a text, as Filebeat writes it: %{[k8s_pod_namespace]}-%{[k8s_pod]}; by default, and for records without it, the stream"`
+	Format          line.Format   `env:"KAFKA_FORMAT" envDefault:"json" doc:"Format of values: json, or raw, which sends the line as the application wrote it and nothing else. A record without its line, which a format took apart, is JSON in any case"`
 	Codec           string        `env:"KAFKA_COMPRESSION_CODEC" envDefault:"none" doc:"Compression: none, gzip, snappy, lz4 or zstd"`
 	DefaultTopic    string        `env:"KAFKA_DEFAULT_TOPIC" envDefault:"docker" doc:"Topic of records without a target"`
 	Timeout         time.Duration `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to a broker"`
@@ -59,6 +61,12 @@ type Config struct {
 func (c *Config) Check() error {
 	options, err := c.options()
 	if err != nil {
+		return err
+	}
+	if _, err := parseKey(c.PartitionKey); err != nil {
+		return err
+	}
+	if err := c.Format.Check("KAFKA_FORMAT"); err != nil {
 		return err
 	}
 	if err := kgo.ValidateOpts(options...); err != nil {

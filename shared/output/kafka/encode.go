@@ -132,7 +132,7 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	q, key := rt.queue, rt.key
 	switch {
 	case rt.partition == nil:
-		w.text = appendFieldKey(w.text[:0], o.config.PartitionKey, r)
+		w.text = appendFieldKey(w.text[:0], o.key.name, r)
 		key = w.text
 		q = w.queue(rt.topic.partition(partitionOf(key, rt.topic.count())))
 	case rt.batch != w.batch:
@@ -150,7 +150,7 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	p = appendBytes(p, key)
 	at := len(p)
 	p = append(p, noLength[:w.valueWide]...)
-	p = w.enc.AppendRecord(p, r)
+	p = o.config.Format.AppendBare(p, &w.enc, r)
 	p, w.valueWide = putLength(p, at, w.valueWide)
 	p = binary.AppendVarint(p, int64(1+rt.count))
 	p = appendBytes(p, identityHeader)

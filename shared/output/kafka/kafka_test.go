@@ -107,6 +107,48 @@ func TestPartitionKeyIsATagOrAField(t *testing.T) {
 	}
 }
 
+// Filebeat's format strings choose by tags. A record that lacks one of them has the stream's key, as without the setting.
+func TestPartitionKeyAsFilebeatWritesIt(t *testing.T) {
+	src := record.NewSource("s", "web", "stdout", "shop", []record.Tag{{Key: "team", Value: "a"}, {Key: "pod", Value: "p-1"}}, nil)
+	for text, want := range map[string]string{
+		"team": "a", "%{[team]}": "a", "%{[fields][team]}": "a", "%{[fields.team]}": "a", "%{[team]:none}": "a", "%{[team]}/%{[pod]}": "a/p-1",
+		"x-%{[team]}": "x-a", "%{[team]}-%{[absent]}": src.ID, "": src.ID,
+	} {
+		k, err := parseKey(text)
+		require.NoError(t, err, text)
+		key, ok := k.of(src)
+		require.True(t, ok, text)
+		require.Equal(t, want, string(key), text)
+	}
+	for _, bad := range []string{"%{team}", "%{[team]", "%{+yyyy}", "a%{"} {
+		_, err := parseKey(bad)
+		require.ErrorContains(t, err, "KAFKA_PARTITION_KEY", bad)
+		require.ErrorContains(t, settings.Load(map[string]string{"KAFKA_BROKERS": "b:1", "KAFKA_PARTITION_KEY": bad}, new(Config)), "KAFKA_PARTITION_KEY")
+	}
+	k, err := parseKey("{team}") // a name, as it always was
+	require.NoError(t, err)
+	_, ok := k.of(src)
+	require.False(t, ok)
+}
+
+// The line alone, byte for byte; what has no line is JSON.
+func TestRawSendsTheLineAlone(t *testing.T) {
+	o := open(t, "KAFKA_FORMAT", "raw")
+	b := sample.Batch(0, 2, sample.Source(1))
+	b.Records[0].Line = []byte("hello \"x\"\xff")
+	b.Records[1].Line, b.Records[1].Fields = nil, []byte(`"a":1`)
+	var got []string
+	for _, all := range drain(t, o, fill(o, b, 1)) {
+		for _, r := range all {
+			got = append(got, string(r.Value))
+		}
+	}
+	require.Len(t, got, 2)
+	require.Equal(t, "hello \"x\"\xff", got[0])
+	require.Contains(t, got[1], `"a":1`)
+	require.ErrorContains(t, settings.Load(map[string]string{"KAFKA_BROKERS": "b:1", "KAFKA_FORMAT": "xml"}, new(Config)), "KAFKA_FORMAT")
+}
+
 func TestIdentityAndOriginAreHeaders(t *testing.T) {
 	b := sample.Batch(7, 8, sample.Source(1))
 	o := open(t)

@@ -14,6 +14,7 @@ import (
 // Output produces to Kafka.
 type Output struct {
 	config     Config
+	key        partitionKey
 	client     *kgo.Client
 	acks       int16
 	idempotent bool
@@ -29,6 +30,10 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := parseKey(c.PartitionKey)
+	if err != nil {
+		return nil, err
+	}
 	compressor, err := newCompressor(c.Codec)
 	if err != nil {
 		return nil, err
@@ -38,7 +43,7 @@ func Open(c Config) (*Output, error) {
 		return nil, err
 	}
 	o := &Output{
-		config: c, client: client, acks: acks[c.Acks].number, compressor: compressor,
+		config: c, key: key, client: client, acks: acks[c.Acks].number, compressor: compressor,
 		topics:    topics{client: client, known: make(map[string]*knowledge), brokers: make(map[int32]string)},
 		producers: producers{client: client},
 	}
@@ -142,19 +147,8 @@ func (o *Output) route(s *record.Source, t *topic) *route {
 	for _, tag := range s.Tags[len(s.Tags)-s.Origin:] {
 		rt.headers = appendBytes(appendBytes(rt.headers, tag.Key), tag.Value)
 	}
-	fixed := true
-	switch key := o.config.PartitionKey; key {
-	case "":
-		rt.key = []byte(s.ID)
-	default:
-		fixed = false
-		for _, tag := range s.Tags {
-			if tag.Key == key {
-				rt.key, fixed = []byte(tag.Value), true
-			}
-		}
-	}
-	if fixed {
+	var fixed bool
+	if rt.key, fixed = o.key.of(s); fixed {
 		rt.partition = t.partition(partitionOf(rt.key, t.count()))
 	}
 	return rt

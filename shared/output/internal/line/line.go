@@ -29,12 +29,15 @@ func (f Format) Check(name string) error {
 
 // Append appends r and a newline.
 func (f Format) Append(dst []byte, e *record.Encoder, r *record.Record) []byte {
+	return append(f.AppendBare(dst, e, r), '\n')
+}
+
+// AppendBare is Append without the newline.
+func (f Format) AppendBare(dst []byte, e *record.Encoder, r *record.Record) []byte {
 	if f == Raw && r.Line != nil {
-		dst = append(dst, r.Line...)
-	} else {
-		dst = e.AppendRecord(dst, r)
+		return append(dst, r.Line...)
 	}
-	return append(dst, '\n')
+	return e.AppendRecord(dst, r)
 }
 
 // AppendIdentified appends r as JSON with its identity as the member remora, so that whoever stores it can leave out what

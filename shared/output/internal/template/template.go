@@ -35,20 +35,29 @@ func Parse(s string) (Template, error) {
 	}
 }
 
+// Keys returns the placeholders, without braces.
+func (t Template) Keys() []string { return t.keys }
+
 // Fixed reports whether there are no placeholders, so that all records have the same.
 func (t Template) Fixed() bool { return len(t.keys) == 0 }
 
 // Append appends what the template makes of s. part appends the value of a placeholder, which whoever starts a container
 // may have chosen, in a form that does no harm; nil appends it as it is.
 func (t Template) Append(dst []byte, s *record.Source, part func(dst []byte, value string) []byte) []byte {
+	return t.AppendWith(dst, func(dst []byte, key string) []byte {
+		if part == nil {
+			return append(dst, Value(s, key)...)
+		}
+		return part(dst, Value(s, key))
+	})
+}
+
+// AppendWith appends the template, and for each placeholder what value appends.
+func (t Template) AppendWith(dst []byte, value func(dst []byte, key string) []byte) []byte {
 	for i, text := range t.texts {
 		dst = append(dst, text...)
-		switch {
-		case i == len(t.keys):
-		case part == nil:
-			dst = append(dst, Value(s, t.keys[i])...)
-		default:
-			dst = part(dst, Value(s, t.keys[i]))
+		if i < len(t.keys) {
+			dst = value(dst, t.keys[i])
 		}
 	}
 	return dst
