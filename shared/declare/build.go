@@ -122,6 +122,8 @@ func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 		err = new(Multiline).set(rest, e.value)
 	case "streams":
 		err = d.setStreams(e.value)
+	case "pipeline":
+		err = d.setPipeline(e.value)
 	case "tags_from": // below, when all tags are known
 	case "output":
 		d.Outputs, err = dialect.outputNames(e.value)
@@ -239,6 +241,19 @@ func (dr *draft) checkFilters(d *Declaration) {
 			dr.refuse(e, fmt.Sprintf("is one too many: a declaration adds, removes and renames at most %d fields", MaxEdits))
 		}
 	}
+}
+
+// maxPipeline bounds the name of an ingest pipeline, in bytes.
+const maxPipeline = 256
+
+// setPipeline sets the tag by which the output elasticsearch chooses the ingest pipeline.
+func (d *Declaration) setPipeline(value string) error {
+	value = strings.TrimSpace(value)
+	if value == "" || len(value) > maxPipeline || hasControl(value) {
+		return fmt.Errorf("%s is not the name of an ingest pipeline, of 1 to %d bytes", quote(value), maxPipeline)
+	}
+	d.Tags["pipeline"] = value
+	return nil
 }
 
 // checkUse warns about valid keys that have no effect.

@@ -60,6 +60,8 @@ func (r *reader) customOption(name, option string, values []string, e entry, rea
 		}
 	case option == "tags":
 		dr.fields = append(dr.fields, Pair{"tags", value})
+	case option == "pipeline":
+		add("pipeline", value)
 	case option == "max_bytes":
 		warn("is ignored: REMORA_MAX_RECORD_BYTES bounds the records of all logs; a longer line becomes several records")
 	default:

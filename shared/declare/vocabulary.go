@@ -59,7 +59,7 @@ var fixed = []string{
 // recent are paths that were added later. In a variable they are keys only if a log of the name before them is declared and
 // the value is not a source. Otherwise they belong to the name, as they always did: aliyun_logs_my_streams=/x.log declares
 // my_streams. New words go here; only paths of two parts that no name ends with, like format.schema, go into fixed.
-var recent = []string{"streams", "tags_from"}
+var recent = []string{"pipeline", "streams", "tags_from"}
 
 // foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent ones, except in our own
 // files, and translated to ours in foreign.go.

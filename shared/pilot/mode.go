@@ -18,13 +18,13 @@ import (
 // defaults are the settings that a mode has in place of our defaults: what log-pilot's outputs did without being asked.
 var defaults = map[string]map[string]string{
 	"filebeat": {
-		"ELASTICSEARCH_TYPE": "doc",
-		"FILE_NAME":          "filebeat",
-		"REDIS_KEY":          "filebeat",
+		"ELASTICSEARCH_TYPE_DEFAULT": "doc",
+		"FILE_NAME":                  "filebeat",
+		"REDIS_KEY":                  "filebeat",
 	},
 	"fluentd": {
 		"ELASTICSEARCH_INDEX_TIME_ZONE": "Local",
-		"ELASTICSEARCH_TYPE":            "fluentd",
+		"ELASTICSEARCH_TYPE_DEFAULT":    "fluentd",
 		"FILE_NAME":                     "{docker_app}/{docker_service}/{docker_container}/{declaration}.{yyyyMMdd}",
 		"FILE_TIME_ZONE":                "Local",
 	},

@@ -38,7 +38,7 @@ func TestTheModeIsConcludedOnANodeAlone(t *testing.T) {
 }
 
 func TestDefaultsOfAModeGiveWayToSettings(t *testing.T) {
-	set := defaultsOf("fluentd", map[string]string{"ELASTICSEARCH_TYPE": "log", "FILE_NAME_FILE": "/x"})
+	set := defaultsOf("fluentd", map[string]string{"ELASTICSEARCH_TYPE_DEFAULT": "log", "FILE_NAME_FILE": "/x"})
 	require.Equal(t, map[string]string{"ELASTICSEARCH_INDEX_TIME_ZONE": "Local", "FILE_TIME_ZONE": "Local"}, set)
 	require.Empty(t, defaultsOf("", map[string]string{"ELASTICSEARCH_HOSTS": "http://es"}))
 }
@@ -57,8 +57,8 @@ func TestEffectsAreTold(t *testing.T) {
 	require.Empty(t, Effects(map[string]string{}))
 	require.Empty(t, Effects(map[string]string{"REMORA_COMPAT": "none"}))
 	for mode, names := range map[string][]string{
-		"filebeat": {"index and topic", "beat.hostname", "prospector.type", "ELASTICSEARCH_TYPE is doc", "REDIS_KEY is set and counts", "FILE_NAME is filebeat"},
-		"fluentd":  {"index and topic", "in log, with its newline", "time beside @timestamp", "ELASTICSEARCH_INDEX_TIME_ZONE is Local", "ELASTICSEARCH_TYPE is fluentd"},
+		"filebeat": {"index and topic", "beat.hostname", "prospector.type", "ELASTICSEARCH_TYPE_DEFAULT is doc", "REDIS_KEY is set and counts", "FILE_NAME is filebeat"},
+		"fluentd":  {"index and topic", "in log, with its newline", "time beside @timestamp", "ELASTICSEARCH_INDEX_TIME_ZONE is Local", "ELASTICSEARCH_TYPE_DEFAULT is fluentd"},
 	} {
 		environ := map[string]string{"REMORA_COMPAT": mode, "REDIS_KEY": "mine"}
 		for name, value := range defaultsOf(mode, environ) {

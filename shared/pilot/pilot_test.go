@@ -23,7 +23,7 @@ func TestSettingsOfLogPilot(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"REMORA_STATE_DIR": at.state + "/remora", "LOGGING_OUTPUT": "elasticsearch", "ELASTICSEARCH_USER": "elastic",
 		"ELASTICSEARCH_PASSWORD": "pass:word", "KAFKA_REQUIRE_ACKS": "1", "REMORA_COMPAT": "filebeat",
-		"ELASTICSEARCH_TYPE": "doc", "FILE_NAME": "filebeat", "REDIS_KEY": "filebeat",
+		"ELASTICSEARCH_TYPE_DEFAULT": "doc", "FILE_NAME": "filebeat", "REDIS_KEY": "filebeat",
 	}, set)
 }
 

@@ -77,6 +77,8 @@ type Source struct {
 	// Target is where it is to go; Index and Topic are the same unless a tag of that name overrides them for
 	// Elasticsearch or Kafka.
 	Target, Index, Topic string
+	// Pipeline is the tag pipeline: the ingest pipeline that Elasticsearch sends the records through; empty for none.
+	Pipeline string
 	// Tags are the declared tags and then the origin's, each key once. Not to be changed.
 	Tags []Tag
 	// Origin counts how many of the last Tags are the origin's: who wrote it, as against what was declared.
@@ -163,6 +165,8 @@ func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 			s.Index = t.Value
 		case "topic":
 			s.Topic = t.Value
+		case "pipeline":
+			s.Pipeline = t.Value
 		}
 		if t.Key != "message" && s.claim(t.Key) {
 			declared = append(declared, t)

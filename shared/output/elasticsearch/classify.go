@@ -33,6 +33,7 @@ var kinds = map[string]class{
 	"invalid_alias_name_exception":            blocked,
 	"alias_not_found_exception":               blocked,
 	"type_missing_exception":                  blocked,
+	"invalid_type_name_exception":             blocked,
 	"index_template_missing_exception":        blocked,
 	"resource_not_found_exception":            blocked, // a pipeline or a policy
 	"illegal_index_shard_state":               blocked,

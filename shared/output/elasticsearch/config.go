@@ -34,6 +34,8 @@ type Config struct {
 	AWSService   string          `env:"ELASTICSEARCH_AWS_SERVICE" envDefault:"es" doc:"AWS service that requests are signed for: es for OpenSearch Service, aoss for OpenSearch Serverless"`
 	Index        string          `env:"ELASTICSEARCH_INDEX" envDefault:"{target}-{yyyy.MM.dd}" doc:"Index. {target} is the record's target, {k8s_pod_namespace} and the like a tag, and a date of yyyy, MM, dd, HH, or YYYY and ww for weeks, that of its time. -{yyyy.MM.dd} is added to a name without {}"`
 	IndexZone    string          `env:"ELASTICSEARCH_INDEX_TIME_ZONE" envDefault:"UTC" doc:"Time zone of the dates in ELASTICSEARCH_INDEX, such as Asia/Shanghai, or Local"`
+	Type         string          `env:"ELASTICSEARCH_TYPE" doc:"Type of records, for versions before 7; by default the index's own, which is asked for"`
+	TypeDefault  string          `env:"ELASTICSEARCH_TYPE_DEFAULT" envDefault:"_doc" doc:"Type of indices that do not exist yet, for versions before 7; _doc is doc before 6.2. REMORA_COMPAT makes it doc (filebeat) or fluentd"`
 	DataStream   bool            `env:"ELASTICSEARCH_DATA_STREAM" envDefault:"false" doc:"Write to data streams. The index is then {target} unless ELASTICSEARCH_INDEX is set"`
 	Dedup        bool            `env:"ELASTICSEARCH_DEDUP" envDefault:"true" doc:"Use the record's identity as _id, so that a resent record is stored once. false saves Elasticsearch the look-up"`
 	OnConflict   string          `env:"ELASTICSEARCH_ON_CONFLICT" envDefault:"refuse" doc:"What happens to a record that is refused for the type of one field: refuse, or text, which sends it once more with that field as text below conflict."`
@@ -66,6 +68,10 @@ func (c *Config) Check() error {
 		return fmt.Errorf("ELASTICSEARCH_BULK_MAX_SIZE is %d; it must not be negative", c.BulkMaxSize)
 	case c.OnConflict != conflictRefuse && c.OnConflict != conflictText:
 		return fmt.Errorf("ELASTICSEARCH_ON_CONFLICT is %q; it must be refuse or text", c.OnConflict)
+	case c.Type != "" && !typeName.MatchString(c.Type):
+		return fmt.Errorf("ELASTICSEARCH_TYPE is %q; it must be made of letters, digits, _, . and -", c.Type)
+	case !typeName.MatchString(c.TypeDefault):
+		return fmt.Errorf("ELASTICSEARCH_TYPE_DEFAULT is %q; it must be made of letters, digits, _, . and -", c.TypeDefault)
 	case c.Timeout <= 0:
 		return fmt.Errorf("ELASTICSEARCH_TIMEOUT is %v; it must be more than nothing", c.Timeout)
 	case c.User != "" && c.APIKey.IsSet():

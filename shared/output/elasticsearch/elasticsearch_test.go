@@ -270,7 +270,7 @@ func TestACauseIsNoVerdict(t *testing.T) {
 // time in the host's URL overruled.
 func TestAnUnavailableIndexIsWaitedForBriefly(t *testing.T) {
 	for raw, want := range map[string]string{"": "timeout=5s", "pretty": "pretty&timeout=5s", "timeout=1m": "timeout=1m"} {
-		u := bulk(&web.Node{URL: &url.URL{Scheme: "http", Host: "es:9200", RawQuery: raw}}, "web", &server{named: true})
+		u := bulk(&web.Node{URL: &url.URL{Scheme: "http", Host: "es:9200", RawQuery: raw}}, "web", "", &server{named: true})
 		require.Equal(t, "/web/_bulk", u.Path)
 		require.Equal(t, want+"&"+answerFilter, u.RawQuery)
 	}
@@ -450,7 +450,7 @@ func TestIndexChangesAtMidnight(t *testing.T) {
 	b.Records[1].Time = b.Records[0].Time + int64(time.Second)
 	require.Empty(t, common(&o.pattern, b))
 	var to web.Buffer
-	o.encode(&to, b, false, false)
+	o.encode(&to, b, false, nil)
 	require.Contains(t, string(to.Bytes), "web-2025.11.21")
 	require.Contains(t, string(to.Bytes), "web-2025.11.22")
 }
@@ -508,10 +508,10 @@ func TestEncodingAllocatesNothing(t *testing.T) {
 		o := open(t, "ELASTICSEARCH_HOST", "h")
 		b := sample.Batch(0, 1000, sample.Source(1))
 		var to web.Buffer
-		o.encode(&to, b, shared, false)
+		o.encode(&to, b, shared, nil)
 		allocs := testing.AllocsPerRun(20, func() {
 			to.Bytes = to.Bytes[:0]
-			o.encode(&to, b, shared, false)
+			o.encode(&to, b, shared, nil)
 		})
 		require.Less(t, allocs, 20.0, "a batch of 1000 records")
 	}
@@ -525,7 +525,7 @@ func BenchmarkEncode(b *testing.B) {
 	for b.Loop() {
 		to.Bytes = to.Bytes[:0]
 		if common(&o.pattern, batch) != "" {
-			o.encode(&to, batch, true, false)
+			o.encode(&to, batch, true, nil)
 		}
 	}
 	b.SetBytes(int64(len(to.Bytes)))

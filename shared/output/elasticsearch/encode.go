@@ -28,12 +28,12 @@ func (x *indexer) index(r *record.Record) string {
 	return x.name
 }
 
-// common is the index of all records of b; empty where there are several.
+// common is the index of all records of b; empty where there are several, or several pipelines.
 func common(p *pattern, b *record.Batch) string {
 	x := indexer{pattern: p}
 	first := x.index(&b.Records[0])
 	for i := 1; i < len(b.Records); i++ {
-		if x.index(&b.Records[i]) != first {
+		if x.index(&b.Records[i]) != first || b.Records[i].Source.Pipeline != b.Records[0].Source.Pipeline {
 			return ""
 		}
 	}
@@ -43,28 +43,29 @@ func common(p *pattern, b *record.Batch) string {
 // action is about how long the line is that precedes each record.
 const action = len(`{"create":{"_index":"index-2006.01.02","_id":"0123456789abcdef.01234567"}}` + "\n\n")
 
-// encode writes b as the body of a bulk request. An index that all records share is in the URL and not here.
-// typed says that the server wants a type beside the index, as it was before version 7.
-func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
+// encode writes b as the body of a bulk request. An index that all records share is in the URL and not here. types are
+// the indices' types, nil where the server knows none.
+func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[string]string) {
 	var (
-		x    = indexer{pattern: &o.pattern}
-		head []byte // the action up to the identity
-		last string
+		x        = indexer{pattern: &o.pattern}
+		head     []byte // the action up to the identity
+		index    string
+		pipeline string
 	)
-	if shared {
-		head = append(head, `{"create":{`...)
-	}
 	to.Room(record.JSONSize(b.Records) + len(b.Records)*action)
 	for i := range b.Records {
 		r := &b.Records[i]
+		name := ""
 		if !shared {
-			if name := x.index(r); name != last || head == nil {
-				head, last = appendHead(head[:0], name, typed), name
-			}
+			name = x.index(r)
+		}
+		if head == nil || name != index || r.Source.Pipeline != pipeline {
+			index, pipeline = name, r.Source.Pipeline
+			head = appendHead(head[:0], index, types[index], pipeline)
 		}
 		p := append(to.Bytes, head...)
 		if o.config.Dedup {
-			if !shared {
+			if len(head) > len(create) {
 				p = append(p, ',')
 			}
 			p = append(p, `"_id":"`...)
@@ -78,11 +79,21 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared, typed bool) {
 	}
 }
 
-func appendHead(dst []byte, index string, typed bool) []byte {
-	dst = append(dst, `{"create":{"_index":`...)
-	dst = record.AppendString(dst, index)
-	if typed {
-		dst = append(dst, `,"_type":"_doc"`...)
+// create begins an action.
+const create = `{"create":{`
+
+// appendHead appends an action without its identity. What is empty is left out.
+func appendHead(dst []byte, index, kind, pipeline string) []byte {
+	start := len(dst) + len(create)
+	dst = append(dst, create...)
+	for _, m := range [...]struct{ name, value string }{{`"_index":`, index}, {`"_type":`, kind}, {`"pipeline":`, pipeline}} {
+		if m.value == "" {
+			continue
+		}
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		dst = record.AppendString(append(dst, m.name...), m.value)
 	}
 	return dst
 }

@@ -38,12 +38,15 @@ type Output struct {
 	server atomic.Pointer[server]
 	// conflicts is how many records were stored with a field as text.
 	conflicts atomic.Int64
+	types     types
 }
 
 // server is what has to be known of the cluster to write to it.
 type server struct {
 	typed bool // wants a type beside the index, as was done before version 7
-	named bool // takes an index that all records share in the URL; imitators know /_bulk alone
+	// underscored: types may begin with _, as since 6.2
+	underscored bool
+	named       bool // takes an index that all records share in the URL; imitators know /_bulk alone
 }
 
 // Open makes the output. It asks nothing of the hosts.
@@ -159,28 +162,37 @@ func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) e
 	if err != nil {
 		return err
 	}
+	types, err := o.typesOf(ctx, node, about, b)
+	if err != nil {
+		return err
+	}
 	var index string
 	if about.named {
 		index = common(&o.pattern, b)
 	}
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
-	o.encode(buffer, b, index != "", about.typed)
+	o.encode(buffer, b, index != "", types)
 
-	answer, end, err := o.client.Post(ctx, bulk(node, index, about), "application/x-ndjson", buffer)
+	answer, end, err := o.client.Post(ctx, bulk(node, index, types[index], about), "application/x-ndjson", buffer)
 	defer end()
 	if err != nil {
 		o.failed(ctx, node)
 		return err
 	}
 	if answer.Status != http.StatusOK {
+		o.types.forget(types)
 		return o.reject(node, answer, index, b)
 	}
 	o.nodes.Worked(node)
 	x := indexer{pattern: &o.pattern}
-	return verdict(answer, len(b.Records), o.config.Dedup, func(i int) string {
+	err = verdict(answer, len(b.Records), o.config.Dedup, func(i int) string {
 		return string(appendDestination(nil, x.index(&b.Records[i]), &b.Records[i]))
 	})
+	if err != nil { // somebody else may have made an index meanwhile, with another type
+		o.types.forget(types)
+	}
+	return err
 }
 
 // AppendDestination implements output.Addressed.
@@ -200,13 +212,13 @@ func appendDestination(dst []byte, index string, r *record.Record) []byte {
 // would hold up the records of all other indices.
 const shardTimeout = "5s"
 
-// bulk is the URL of the bulk API for index, or for all of them.
-func bulk(node *web.Node, index string, about *server) *url.URL {
+// bulk is the URL of the bulk API for index and its type, if there is one, or for all of them.
+func bulk(node *web.Node, index, kind string, about *server) *url.URL {
 	u := *node.URL
 	if index != "" {
 		u.Path += "/" + index
-		if about.typed {
-			u.Path += "/_doc"
+		if kind != "" {
+			u.Path += "/" + kind
 		}
 	}
 	u.Path += "/_bulk"
@@ -297,9 +309,12 @@ func (o *Output) about(ctx context.Context, node *web.Node) (*server, error) {
 	answer.Discard()
 	found := new(server)
 	if err == nil && answer.Status == http.StatusOK {
-		first, _, _ := strings.Cut(info.Version.Number, ".")
+		first, rest, _ := strings.Cut(info.Version.Number, ".")
 		major, err := strconv.Atoi(first)
 		found.typed = err == nil && major < 7 && info.Version.Distribution != "opensearch"
+		second, _, _ := strings.Cut(rest, ".")
+		minor, err := strconv.Atoi(second)
+		found.underscored = err == nil && (major > 6 || major == 6 && minor >= 2)
 		found.named = info.Tagline != ""
 	}
 	o.server.Store(found)
