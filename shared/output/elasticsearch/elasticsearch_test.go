@@ -274,7 +274,7 @@ func TestAnUnavailableIndexIsWaitedForBriefly(t *testing.T) {
 		require.Equal(t, "/web/_bulk", u.Path)
 		require.Equal(t, want+"&"+answerFilter, u.RawQuery)
 	}
-	require.Equal(t, answerFilter, bulk(&web.Node{URL: &url.URL{}}, "", &server{}).RawQuery)
+	require.Equal(t, answerFilter, bulk(&web.Node{URL: &url.URL{}}, "", "", &server{}).RawQuery)
 }
 
 // One closed index among others blocks its own records, and is named as it is for records to come.
