@@ -33,6 +33,7 @@ const (
 // tailer is what the agent needs of a tail.Tailer.
 type tailer interface {
 	Put(tail.Origin) []*tail.SelectionError
+	Stopped(id string, stopped bool)
 	End(id string)
 	Withdraw(id string)
 }
@@ -338,12 +339,15 @@ func (a *agent) replace(s *subject, before, now map[string]put) (problems []decl
 	}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		p := now[id]
-		if old, ok := before[id]; ok && old.version == p.version {
-			continue
+		old, followed := before[id]
+		if !followed || old.version != p.version {
+			a.routes.set(id, p.route)
+			for _, err := range a.tailer.Put(p.origin) {
+				problems = append(problems, declare.Problem{Key: err.Selection, Message: err.Pattern + ": " + err.Err.Error()})
+			}
 		}
-		a.routes.set(id, p.route)
-		for _, err := range a.tailer.Put(p.origin) {
-			problems = append(problems, declare.Problem{Key: err.Selection, Message: err.Pattern + ": " + err.Err.Error()})
+		if !followed || old.stopped != p.stopped { // it may have been another subject's
+			a.tailer.Stopped(id, p.stopped)
 		}
 	}
 	return problems

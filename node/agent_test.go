@@ -26,8 +26,11 @@ import (
 // told is a tailer that keeps what it is told.
 type told struct {
 	origins map[string]tail.Origin
+	stopped map[string]bool
 	calls   []string
 }
+
+func (f *told) Stopped(id string, stopped bool) { f.stopped[id] = stopped }
 
 func (f *told) Put(o tail.Origin) []*tail.SelectionError {
 	f.origins[o.ID] = o
@@ -59,7 +62,7 @@ func newTestAgent(t *testing.T, environ map[string]string) (*agent, *told, *time
 	now := time.Unix(1e9, 0)
 	a := newAgent(s, host{t.TempDir()}, "node-1", declare.New(environ["PILOT_LOG_PREFIX"]), func(d declare.Declaration) []string { return d.Outputs },
 		slog.New(slog.DiscardHandler))
-	f := &told{origins: map[string]tail.Origin{}}
+	f := &told{origins: map[string]tail.Origin{}, stopped: map[string]bool{}}
 	a.tailer, a.self, a.now = f, "", func() time.Time { return now }
 	return a, f, &now
 }
@@ -504,4 +507,20 @@ func TestAContainerThatWaits(t *testing.T) {
 	require.Equal(t, []string{"put log/json-file/web1"}, f.take())
 	a.Found(web())
 	require.Equal(t, []string{"put files/docker/web"}, f.take())
+}
+
+// A container that is stopped is still followed, and the tailer is told that nothing more is to be expected for now.
+func TestAStoppedContainer(t *testing.T) {
+	a, tailer, _ := newTestAgent(t, nil)
+	c := web()
+	const files = "files/docker/web"
+	a.Found(c)
+	require.False(t, tailer.stopped[files])
+	c.Running = false
+	a.Found(c)
+	require.Contains(t, tailer.origins, files)
+	require.True(t, tailer.stopped[files])
+	c.Running = true
+	a.Found(c)
+	require.False(t, tailer.stopped[files])
 }

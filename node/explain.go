@@ -97,6 +97,7 @@ type idle struct{}
 
 func (idle) Put(tail.Origin) []*tail.SelectionError { return nil }
 func (idle) End(string)                             {}
+func (idle) Stopped(string, bool)                   {}
 func (idle) Withdraw(string)                        {}
 
 // explained is what is said about one container.

@@ -29,6 +29,8 @@ type put struct {
 	version string
 	// way tells explain where the files are.
 	way string
+	// stopped says that who writes the files does not run now.
+	stopped bool
 }
 
 // route is how the files of an origin are delivered. It is immutable.
@@ -75,7 +77,7 @@ func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []reco
 	p := put{
 		origin: tail.Origin{ID: s.filesID(v), Root: root},
 		route:  &route{declarations: byName(of), tags: tags, writer: a.writer(v), path: func(path string) string { return path }},
-		way:    place,
+		way:    place, stopped: !v.Running,
 	}
 	for _, d := range of {
 		s := a.selection(d, declare.SplitList(d.Files["exclude"]), &p)

@@ -34,7 +34,7 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 		seen[s.key()] = true
 		selections = append(selections, compiled)
 	}
-	t.request(request{o.ID, following, &declared, selections})
+	t.request(request{id: o.ID, phase: following, declared: &declared, selections: selections})
 	return errs
 }
 
@@ -43,6 +43,11 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 // week, so that an origin that comes back resumes; those of files that are gone are not. What is copied, compressed or
 // truncated between End and the next Put is not followed.
 func (t *Tailer) End(id string) { t.request(request{id: id, phase: ending}) }
+
+// Stopped says whether an origin's writer is stopped for now: a last line without an end is a record then, once its file was
+// quiet for a few seconds. The origin is followed all the same, for the writer may be started again, and others may write
+// to its volumes. A new origin's writer runs; Put does not change that.
+func (t *Tailer) Stopped(id string, stopped bool) { t.request(request{id: id, stopped: &stopped}) }
 
 // Withdraw says that nobody wants an origin's files any more. Their positions are kept for a week.
 func (t *Tailer) Withdraw(id string) { t.request(request{id: id, phase: withdrawing}) }
@@ -88,6 +93,12 @@ func (t *Tailer) takeRequests() {
 
 // take does what was asked for of an origin, which is nil if it is not followed.
 func (t *Tailer) take(o *origin, r request) {
+	if r.stopped != nil {
+		if o != nil {
+			o.setStopped(*r.stopped, t.cfg.Now())
+		}
+		return
+	}
 	t.positions.changed = true
 	switch {
 	case r.phase == following:

@@ -137,6 +137,7 @@ type origin struct {
 	phase      phase
 	ended      bool                  // it is ending, and its last scan is complete
 	reselected bool                  // selections have changed since the last scan
+	stopped    time.Time             // when its writer was stopped; zero while it runs
 	hinted     atomic.Bool           // something was created, renamed or removed
 	watched    bool                  // a hint is given of whatever the next scan could find, as of the last one
 	urgent     bool                  // it must be scanned in this step
@@ -282,6 +283,26 @@ func (o *origin) sameBases() bool {
 		}
 	}
 	return true
+}
+
+// setStopped notes that the writer was stopped, or runs again.
+func (o *origin) setStopped(stopped bool, now time.Time) {
+	switch {
+	case !stopped:
+		for g := range o.active {
+			if g.state == Active && !o.stopped.IsZero() {
+				g.setEnding(false)
+			}
+		}
+		o.stopped = time.Time{}
+	case o.stopped.IsZero():
+		o.stopped = now
+	}
+}
+
+// writerStopped reports whether a generation is taken to have ended because its writer was stopped.
+func (o *origin) writerStopped(g *generation, now time.Time) bool {
+	return !o.stopped.IsZero() && now.Sub(later(g.changed, o.stopped)) >= quietFor
 }
 
 // release closes the directories that a step has opened.

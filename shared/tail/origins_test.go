@@ -317,3 +317,39 @@ func TestKeysOfOrigins(t *testing.T) {
 		require.False(t, ok, key)
 	}
 }
+
+// A writer that is stopped, and may be started again, leaves a last line without an end. It is delivered when it was quiet,
+// and what follows after a start is a record of its own.
+func TestTheLastLineOfAStoppedWriter(t *testing.T) {
+	r := newRig(t)
+	put := func(stopped bool) {
+		require.Empty(t, r.tailer.Put(Origin{Root: find.Host(), Selections: []Selection{{Name: "a", Pattern: r.dir + "/*.log", Outputs: []string{"out"}}}}))
+		r.tailer.Stopped("", stopped)
+	}
+	r.start()
+	put(false)
+	r.write("a.log", "one\ntw")
+	r.pass(time.Minute)
+	r.wants("one") // it may still be written
+	put(true)
+	r.pass(2 * time.Second)
+	put(false) // started again at once: nothing has come between
+	r.write("a.log", "o\nthr")
+	r.pass(20 * time.Second)
+	r.wants("one", "two")
+	put(true)
+	r.pass(quietFor + time.Second)
+	r.wants("one", "two", "thr")
+	r.write("b.log", "of another one\nlate") // into the same volume
+	r.pass(3 * quietFor)
+	r.wants("one", "two", "thr", "of another one", "late")
+	r.kill()
+	r.start()
+	put(true)
+	r.pass(2 * quietFor)
+	put(false)
+	r.write("a.log", "ee\n")
+	r.pass(2 * time.Second)
+	r.wants("one", "two", "thr", "of another one", "late", "ee")
+	require.Empty(t, r.gaps)
+}

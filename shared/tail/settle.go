@@ -62,7 +62,7 @@ func (t *Tailer) advance(o *origin, g *generation, now time.Time) {
 		g.setEnding(true)
 	case (g.state == Rotated || g.state == Held) && now.Sub(later(g.changed, g.since)) >= quietFor:
 		g.setEnding(true)
-	case g.packed && now.Sub(g.changed) >= quietFor:
+	case g.packed && now.Sub(g.changed) >= quietFor, o.writerStopped(g, now):
 		g.setEnding(true)
 	case g.state == Active && now.Sub(g.changed) >= detachAfter && owed.done():
 		g.detachAll()

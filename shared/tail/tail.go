@@ -97,6 +97,7 @@ type request struct {
 	phase      phase
 	declared   *Origin
 	selections []*selection
+	stopped    *bool // if not nil, only this changes
 }
 
 // New makes a Tailer that resumes where the store says. It reads nothing before Run is called.
