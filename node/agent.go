@@ -299,6 +299,9 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 		p, problems := a.files(s, v, files, tags)
 		s.problems = append(s.problems, problems...)
 		now[p.origin.ID] = p
+		for _, p := range a.singles(s, v, files, tags) {
+			now[p.origin.ID] = p
+		}
 	} else {
 		s.leave()
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/tail"
+	"github.com/remora-logs/remora/shared/tail/find"
 )
 
 // told is a tailer that keeps what it is told.
@@ -523,4 +524,33 @@ func TestAStoppedContainer(t *testing.T) {
 	c.Running = true
 	a.Found(c)
 	require.False(t, tailer.stopped[files])
+}
+
+// A single file that is mounted is followed where it lies on the host, and nothing beside it.
+func TestAMountedFile(t *testing.T) {
+	a, tailer, _ := newTestAgent(t, nil)
+	dir := filepath.Join(a.host.root, "srv")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop[1].log"), nil, 0o600))
+	c := web()
+	c.Labels = map[string]string{"aliyun.logs.app": "/app.log", "aliyun.logs.other": "/else/*.log"}
+	c.Files.Mounts = map[string]string{"/app.log": "/srv/shop[1].log", "/etc/hosts": "/etc/hosts", "/else": "/srv"}
+	a.Found(c)
+	const id = "files/docker/web/app.log"
+	require.Contains(t, tailer.origins, id)
+	require.NotContains(t, tailer.origins, "files/docker/web/etc/hosts")
+	o := tailer.origins[id]
+	require.True(t, o.Root.Equal(find.Directory(dir)))
+	require.Len(t, o.Selections, 1)
+	require.Equal(t, "app", o.Selections[0].Name)
+	pattern, err := find.Compile(o.Selections[0].Pattern)
+	require.NoError(t, err)
+	require.True(t, pattern.Selects(filepath.Join(dir, "shop[1].log")))
+	require.False(t, pattern.Selects(filepath.Join(dir, "shop1.log")))
+	r := a.routes.get(id)
+	require.Equal(t, "/app.log", r.path(filepath.Join(dir, "shop[1].log")))
+	require.Equal(t, "/app.log.1", r.path(filepath.Join(dir, "shop[1].log.1")))
+	a.Removed("docker", c.ID)
+	require.NotContains(t, tailer.origins, id)
+	require.NotContains(t, tailer.origins, "files/docker/web")
 }

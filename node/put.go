@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,63 @@ func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []reco
 	}
 	p.seal(place)
 	return p, problems
+}
+
+// maxSingles bounds the mounted files of one container that are followed.
+const maxSingles = 16
+
+// singles makes an origin of each single file that is mounted into a container and declared by its path there, or by a pattern.
+// It is followed where it lies on the host, with the names that it is rotated to in that directory. Nothing else of the
+// directory is the container's, so nothing else is read.
+func (a *agent) singles(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (all []put) {
+	for _, at := range slices.Sorted(maps.Keys(v.Files.Mounts)) {
+		chosen := slices.DeleteFunc(slices.Clone(of), func(d declare.Declaration) bool { return !selects(d, at) })
+		if len(chosen) == 0 {
+			continue
+		}
+		if len(all) == maxSingles {
+			s.problems = append(s.problems, declare.Problem{Key: at, Message: fmt.Sprintf("more than %d mounted files: mount their directory", maxSingles)})
+			break
+		}
+		file, isDir, err := a.prober.directory(a.host, v.Files.Mounts[at])
+		if err != nil {
+			s.retry = a.now().Add(retryTime)
+			s.problems = append(s.problems, declare.Problem{Key: at, Message: a.invisible(v.Files.Mounts[at], err)})
+			continue
+		}
+		if isDir {
+			continue
+		}
+		id := s.filesID(v) + at
+		a.claims[id] = s
+		p := put{
+			origin: tail.Origin{ID: id, Root: find.Directory(path.Dir(file))},
+			route: &route{declarations: byName(chosen), tags: tags, writer: a.writer(v),
+				path: func(p string) string {
+					return path.Join(path.Dir(at), strings.Replace(path.Base(p), path.Base(file), path.Base(at), 1))
+				}},
+			way: at + " at " + a.host.path(file), stopped: !v.Running,
+		}
+		for _, d := range chosen {
+			s := a.selection(d, nil, &p)
+			s.Pattern = escapePattern(file)
+			p.origin.Selections = append(p.origin.Selections, s)
+		}
+		p.seal(file)
+		all = append(all, p)
+	}
+	return all
+}
+
+// selects reports whether a declaration chooses the file at p, a path of the container.
+func selects(d declare.Declaration, p string) bool {
+	if exclude, err := find.CompileExclude(declare.SplitList(d.Files["exclude"])); err != nil || exclude.Matches(p) {
+		return false
+	}
+	return slices.ContainsFunc(d.Paths(), func(text string) bool {
+		pattern, err := find.Compile(text)
+		return err == nil && pattern.Selects(p)
+	})
 }
 
 // hostFiles makes the origin of a rule's files of the machine.
