@@ -52,13 +52,15 @@ type Store struct {
 	buffer   []byte
 	damaged  int64
 	unsynced bool
+
+	fsync func(*os.File) error // (*os.File).Sync, except in tests
 }
 
 // Open opens the store in dir, which it makes when the first record is parked. limit bounds the bytes on disk; maxPause
 // the time between two retries of a record. It reads every stored record once: each is called for all of them, the
 // oldest first. What is damaged ends its segment: an entry is whole or was never acknowledged.
 func Open(dir string, limit int64, maxPause time.Duration, each func(output string, e *Entry)) (*Store, error) {
-	s := &Store{dir: dir, limit: limit, pause: maxPause}
+	s := &Store{dir: dir, limit: limit, pause: maxPause, fsync: (*os.File).Sync}
 	files, err := os.ReadDir(dir) // sorted by name, and so by age
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -254,25 +256,73 @@ func (s *Store) remove(seg *Segment) error {
 }
 
 // Sync makes what was parked durable against the death of the machine. A checkpoint may move past parked records only
-// after it.
+// after it. Records can be parked meanwhile: disks take their time.
 func (s *Store) Sync() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if !s.unsynced {
+		s.mu.Unlock()
 		return nil
 	}
+	s.unsynced = false
+	var dirty []*Segment
+	var files []*os.File
 	for _, seg := range s.segments {
-		if err := seg.sync(); err != nil {
-			return fmt.Errorf("parked records: %w", err)
-		}
-		if seg.size >= s.limit/segments && !seg.taken {
-			seg.close() // it is full
+		if seg.dirty {
+			dirty, files = append(dirty, seg), append(files, seg.file)
+			seg.dirty = false
 		}
 	}
-	if err := syncDir(s.dir); err != nil {
+	s.mu.Unlock()
+	var err error
+	for i, seg := range dirty {
+		err = errors.Join(err, s.syncSegment(seg, files[i]))
+	}
+	if failed := syncDir(s.dir); failed != nil {
+		err = errors.Join(err, failed, s.restore())
+	}
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unsynced = true
 		return fmt.Errorf("parked records: %w", err)
 	}
-	s.unsynced = false
+	return nil
+}
+
+// syncSegment syncs a segment's file. After a sync that failed the kernel takes what it could not write for written, so
+// another sync means nothing: the entries are written to a new file then.
+func (s *Store) syncSegment(seg *Segment, file *os.File) error {
+	err := s.fsync(file)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case seg.file != file:
+		return nil // it was rewritten, which includes a sync, or removed
+	case err == nil && !seg.lost:
+		if seg.size >= s.limit/segments && !seg.dirty && !seg.taken {
+			seg.close() // it is full
+		}
+		return nil
+	}
+	seg.dirty, seg.lost = true, true
+	if seg.taken {
+		return errors.Join(err, errors.New("a segment that must be rewritten is being retried"))
+	}
+	return s.compact(seg)
+}
+
+// restore makes the directory anew where it was removed, and lets the next Sync write what is still open there again.
+func (s *Store) restore() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for _, seg := range s.segments {
+		if _, err := os.Stat(seg.path()); errors.Is(err, fs.ErrNotExist) && seg.file != nil {
+			seg.dirty, seg.lost = true, true
+		}
+	}
 	return nil
 }
 
@@ -331,6 +381,9 @@ func (s *Store) Due(output string, now time.Time) (seg *Segment, entries []Entry
 			failed = s.remove(seg) // all of it was decided on
 		}
 		if failed != nil {
+			if errors.Is(failed, fs.ErrNotExist) {
+				s.drop(seg) // somebody has removed it
+			}
 			seg.postpone(now)
 			err = errors.Join(err, fmt.Errorf("parked records: %w", failed))
 			wait = firstPause

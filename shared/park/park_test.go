@@ -3,6 +3,7 @@
 package park
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -309,6 +310,74 @@ func TestWhatMadeRoomIsNotEvictedAgain(t *testing.T) {
 		require.NoError(t, s.Append("es", entry(i), start, evicted))
 	}
 	require.False(t, seen[entries[0].Record.Offset])
+}
+
+// After a sync that failed, what was appended is written to another file: a second sync of the first means nothing.
+func TestAFailedSyncIsFollowedByARewrite(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	require.NoError(t, s.Append("es", entry(0), start, never))
+	first := s.segments[0].file
+	broken, synced := true, map[*os.File]int{}
+	s.fsync = func(f *os.File) error {
+		synced[f]++
+		if f == first && synced[f] == 1 || f != first && broken {
+			return errors.New("input/output error")
+		}
+		return nil
+	}
+	require.Error(t, s.Sync())
+	require.Error(t, s.Sync(), "the first file's sync succeeds now, and means nothing")
+	seg, all, _, err := s.Due("es", start.Add(time.Minute))
+	require.NoError(t, err)
+	broken = false
+	require.ErrorContains(t, s.Sync(), "retried")
+	require.NoError(t, seg.Keep(all, all, start))
+	require.NoError(t, s.Sync())
+	require.Len(t, s.segments, 1)
+	require.NotSame(t, first, s.segments[0].file)
+	require.NoError(t, s.Append("es", entry(1), start, never))
+	require.NoError(t, s.Sync())
+	_, all = open(t, dir, 1<<20)
+	require.Len(t, all, 2)
+}
+
+// Where somebody removes the directory, it is made again with what is still open, and Sync does not fail for ever.
+func TestARemovedDirectoryIsMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "parked")
+	s, _ := open(t, dir, 1<<20)
+	require.NoError(t, s.Append("es", entry(0), start, never))
+	require.NoError(t, os.RemoveAll(dir))
+	require.Error(t, s.Sync())
+	require.NoError(t, s.Sync())
+	require.NoError(t, s.Append("es", entry(1), start, never))
+	require.NoError(t, s.Sync())
+	_, all := open(t, dir, 1<<20)
+	require.Len(t, all, 2)
+
+	require.NoError(t, s.Close())
+	require.NoError(t, os.RemoveAll(dir))
+	seg, _, _, err := s.Due("es", start.Add(time.Minute))
+	require.Nil(t, seg)
+	require.Error(t, err)
+	_, _, wait, err := s.Due("es", start.Add(time.Hour))
+	require.NoError(t, err, "it is reported once")
+	require.Zero(t, wait+time.Duration(s.Size()))
+}
+
+// Records are parked while a disk takes its time to sync.
+func TestASlowSyncHoldsUpNobody(t *testing.T) {
+	s, _ := open(t, filepath.Join(t.TempDir(), "parked"), 1<<20)
+	require.NoError(t, s.Append("es", entry(0), start, never))
+	begun, end, synced := make(chan struct{}), make(chan struct{}), make(chan error)
+	s.fsync = func(*os.File) error { close(begun); <-end; return nil }
+	go func() { synced <- s.Sync() }()
+	<-begun
+	require.NoError(t, s.Append("es", entry(1), start, never))
+	close(end)
+	require.NoError(t, <-synced)
+	require.True(t, s.unsynced)
+	require.True(t, s.segments[0].dirty, "the second may have come too late for that sync")
 }
 
 // A segment that is being retried is neither appended to nor evicted.

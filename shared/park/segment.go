@@ -17,7 +17,8 @@ type Segment struct {
 	group  uint32
 	size   int64    // of the file's whole entries; what follows them is overwritten
 	file   *os.File // nil until records are appended
-	dirty  bool     // what was appended is not synced
+	dirty  bool     // what was appended is not synced; then file is open
+	lost   bool     // its file may not hold what was appended, or is not in the directory: it must be rewritten
 	taken  bool     // by Due or evict, which decide on it
 	// decided are the entries, by their offset, that are not parked any more and could not be removed from the file yet.
 	// They are neither sent nor counted again by this process.
@@ -51,17 +52,6 @@ func (seg *Segment) close() {
 		_ = seg.file.Close() // nothing is buffered
 		seg.file = nil
 	}
-}
-
-func (seg *Segment) sync() error {
-	if seg.file == nil || !seg.dirty {
-		return nil
-	}
-	if err := seg.file.Sync(); err != nil {
-		return err
-	}
-	seg.dirty = false
-	return nil
 }
 
 // Keep ends a retry that Due began: left are the entries of all that remain parked. If it fails, the others are still on
@@ -126,7 +116,7 @@ func (s *Store) compact(seg *Segment) error {
 		return err
 	}
 	_, err = file.Write(p)
-	err = errors.Join(err, file.Sync(), file.Close())
+	err = errors.Join(err, s.fsync(file), file.Close())
 	if err == nil {
 		err = os.Rename(path+".tmp", path)
 	}
@@ -135,7 +125,7 @@ func (s *Store) compact(seg *Segment) error {
 		return err
 	}
 	seg.close()
-	seg.dirty, seg.decided = false, nil
+	seg.dirty, seg.lost, seg.decided = false, false, nil
 	s.unsynced = true // the directory is
 	s.resize(seg, int64(len(p)))
 	return nil
@@ -156,14 +146,25 @@ func (seg *Segment) undecided() ([]Entry, error) {
 	return left, nil
 }
 
+// bytes returns the segment's bytes: those of its entries, or all if it was just found.
+func (seg *Segment) bytes() ([]byte, error) {
+	if seg.file != nil { // also of a file that somebody has removed
+		p := make([]byte, seg.size)
+		_, err := seg.file.ReadAt(p, 0)
+		return p, err
+	}
+	p, err := os.ReadFile(seg.path())
+	if seg.size > 0 {
+		p = p[:min(seg.size, int64(len(p)))]
+	}
+	return p, err
+}
+
 // read returns the whole entries at the beginning of the segment, and how many bytes they take up.
 func (seg *Segment) read() (entries []Entry, size int64, err error) {
-	p, err := os.ReadFile(seg.path())
+	p, err := seg.bytes()
 	if err != nil {
 		return nil, 0, err
-	}
-	if seg.size > 0 {
-		p = p[:min(seg.size, int64(len(p)))] // else it was just found
 	}
 	var d decoder
 	for rest := p; len(rest) > 0; {

@@ -321,24 +321,65 @@ func TestWhatIsGivenUpDoesNotCountAsParked(t *testing.T) {
 		o.set("old", true)
 		m := &memory{key: "s"}
 		f, _ := b.attach(m)
-		m.write("late 1\na\n")
-		time.Sleep(9 * time.Minute)
-		m.write("late 2\nb\n")
-		time.Sleep(3 * time.Minute)
+		dead := func() int {
+			text, err := os.ReadFile(cfg.DeadLetter)
+			require.NoError(t, err)
+			return strings.Count(string(text), "\n")
+		}
+		for range 25 * 60 / 5 {
+			m.write("late\nnow\n") // some are old enough, others are not
+			time.Sleep(5 * time.Second)
+			s := f.Status(time.Now())
+			accountsAgree(t, s.Counts)
+			require.Zero(t, s.ParkedRecords)
+		}
 		s := f.Status(time.Now())
-		accountsAgree(t, s.Counts)
-		require.EqualValues(t, 1, s.RefusedRecords)
-		require.Zero(t, s.ParkedRecords)
+		require.Positive(t, s.RefusedRecords)
+		require.EqualValues(t, dead(), s.RefusedRecords)
 		o.set("old", false)
 		time.Sleep(time.Minute)
 		s = f.Status(time.Now())
 		accountsAgree(t, s.Counts)
-		require.EqualValues(t, 3, s.SentRecords)
-		require.EqualValues(t, 1, s.RefusedRecords)
-		require.ElementsMatch(t, []string{"a", "b", "late 2"}, b.out.got())
-		dead, err := os.ReadFile(cfg.DeadLetter)
-		require.NoError(t, err)
-		require.Equal(t, 1, strings.Count(string(dead), "\n"))
+		require.Zero(t, s.QueuedRecords)
+		require.EqualValues(t, dead(), s.RefusedRecords)
+		require.EqualValues(t, len(b.out.got()), s.SentRecords)
+		require.Empty(t, b.out.twice())
+	})
+}
+
+// Where parked records can't be synced, only the checkpoints of the streams that parked them stay.
+func TestParkedRecordsThatCanNotBeSyncedHoldUpTheirStreamsCheckpointAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, o := newIndices(t, blocking)
+		defer b.stop()
+		o.set("old", true)
+		m, innocent := &memory{key: "s"}, &memory{key: "innocent"}
+		b.attach(m)
+		b.attach(innocent)
+		m.write("late 1\na\n")
+		time.Sleep(5 * time.Second)
+		done := func(m *memory) int64 {
+			e, _, err := b.store.Load(checkpoint.Key{Stream: m.key, Declaration: "d", Output: "test"})
+			require.NoError(t, err)
+			return e.Done
+		}
+		before := done(m)
+		require.Equal(t, m.End(), before)
+		parked := filepath.Join(filepath.Dir(b.path), "parked")
+		require.NoError(t, os.Rename(parked, parked+".away"))
+		require.NoError(t, os.Symlink("nowhere", parked))
+		for range 5 {
+			m.write("late 2\nb\n")
+			innocent.write("c\n")
+			time.Sleep(2 * time.Second)
+		}
+		require.Equal(t, before, done(m))
+		require.Equal(t, innocent.End(), done(innocent))
+		require.Contains(t, b.log.String(), "failed to store checkpoints")
+		require.NoError(t, os.Remove(parked))
+		require.NoError(t, os.Rename(parked+".away", parked))
+		time.Sleep(5 * time.Second)
+		require.Equal(t, m.End(), done(m))
 	})
 }
 

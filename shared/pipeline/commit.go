@@ -4,7 +4,7 @@ package pipeline
 
 import (
 	"context"
-	"maps"
+	"errors"
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
@@ -74,13 +74,16 @@ func (p *Pipeline) updateLag(now time.Time) {
 	}
 }
 
-// commit makes all positions that have moved durable in one transaction, after the parked records that they are past.
+// commit makes all positions that have moved durable in one transaction, after the parked records that they are past. If
+// these can't be made durable, the others' positions are.
 // Then it releases the streams' bytes and removes the feeds that are at their end. What could not be committed is
 // retried.
 func (p *Pipeline) commit() {
 	p.mu.Lock()
 	dirty, forget := p.dirty, p.forget
 	p.dirty, p.forget = make(map[*Feed]struct{}, len(dirty)), nil
+	recent := p.unsynced
+	p.unsynced = map[*Feed]struct{}{}
 	p.mu.Unlock()
 
 	put := make(map[checkpoint.Key]checkpoint.Entry, len(dirty))
@@ -93,25 +96,41 @@ func (p *Pipeline) commit() {
 		positions[f] = committed{e.Position, final}
 		put[f.key] = e
 	}
-	err := p.syncParked()
-	if err == nil {
-		err = p.store.Commit(put, forget)
+	held, syncErr := p.syncParked(recent)
+	for f := range held {
+		delete(put, f.key)
+		delete(positions, f)
 	}
-	p.noteCommit(err)
+	err := p.store.Commit(put, forget)
+	p.noteCommit(errors.Join(syncErr, err))
 	if err != nil {
-		p.mu.Lock()
-		maps.Copy(p.dirty, dirty)
-		p.forget = append(p.forget, forget...)
-		p.mu.Unlock()
-		p.wake()
-		return
+		positions = nil
+	} else {
+		forget = nil
 	}
+	p.commitAgain(dirty, positions, forget)
 	for f, pos := range positions {
 		f.route.Stream.Release(pos.Low)
 		if pos.final {
 			p.done(f)
 		}
 	}
+}
+
+// commitAgain leaves to the next commit the feeds in dirty that are not done, and the keys that are not forgotten.
+func (p *Pipeline) commitAgain(dirty map[*Feed]struct{}, done map[*Feed]committed, forget []checkpoint.Key) {
+	if len(done) == len(dirty) && len(forget) == 0 {
+		return
+	}
+	p.mu.Lock()
+	for f := range dirty {
+		if _, ok := done[f]; !ok {
+			p.dirty[f] = struct{}{}
+		}
+	}
+	p.forget = append(p.forget, forget...)
+	p.mu.Unlock()
+	p.wake()
 }
 
 // committed is a position that was made durable; final means that nothing follows.

@@ -44,7 +44,7 @@ type ledger struct {
 type waiting struct {
 	Waiting
 	attempts int
-	// tried[0] and then tried[1] are since when records below an offset have been waiting: a record's age, within a
+	// tried are since when records below an offset have been waiting: a record's age, within a
 	// factor of two, without a time for each. Its own time is no measure: it may be any, or when it was read again.
 	tried [2]struct {
 		below int64
@@ -52,27 +52,29 @@ type waiting struct {
 	}
 }
 
-// note begins to measure how long what the stream holds below end has been waiting.
-func (w *waiting) note(end int64, now time.Time) {
+// note begins to measure how long what the stream holds below end has been waiting. Once d has passed of that, it begins
+// for what has come since.
+func (w *waiting) note(end int64, d time.Duration, now time.Time) {
 	for i := range w.tried {
 		if t := &w.tried[i]; t.since.IsZero() {
 			t.below, t.since = end, now
 			return
 		}
 	}
+	if now.Sub(w.tried[1].since) >= d {
+		w.tried[0] = w.tried[1]
+		w.tried[1].below, w.tried[1].since = end, now
+	}
 }
 
 // longerThan reports whether the record at off has been waiting for d at least.
 func (w *waiting) longerThan(d time.Duration, off int64, now time.Time) bool {
-	t := &w.tried[0]
-	if now.Sub(t.since) < d {
-		return false
+	for _, t := range w.tried {
+		if !t.since.IsZero() && off < t.below && now.Sub(t.since) >= d {
+			return true
+		}
 	}
-	if off >= t.below && !w.tried[1].since.IsZero() {
-		w.tried[0], w.tried[1] = w.tried[1], w.tried[0]
-		w.tried[1].since = time.Time{}
-	}
-	return off < t.below && now.Sub(t.since) >= d
+	return false
 }
 
 // Waiting is why a stream waits at its checkpoint, or why records of it are parked. The reason is the backend's and is

@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
@@ -78,12 +79,27 @@ func (p *Pipeline) claimParked(f *Feed) {
 	l.parking = &s.why
 }
 
-// syncParked makes parked records durable, so that checkpoints may move past them.
-func (p *Pipeline) syncParked() error {
+// syncParked makes parked records durable, so that checkpoints may move past them. If it fails, held are the feeds that
+// have parked records since it succeeded last; others' checkpoints may move. It is called after the positions to be
+// committed were read, and recent are the feeds that had parked before that.
+func (p *Pipeline) syncParked(recent map[*Feed]struct{}) (held map[*Feed]struct{}, err error) {
 	if p.parked == nil {
-		return nil
+		return nil, nil
 	}
-	return p.parked.Sync()
+	if err = p.parked.Sync(); err == nil {
+		return nil, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.Copy(p.unsynced, recent)
+	return maps.Clone(p.unsynced), err
+}
+
+// noteUnsynced notes that a feed is about to park a record.
+func (p *Pipeline) noteUnsynced(f *Feed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsynced[f] = struct{}{}
 }
 
 func (p *Pipeline) closeParked() {

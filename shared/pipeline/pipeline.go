@@ -94,7 +94,8 @@ type Pipeline struct {
 	feeds     map[checkpoint.Key]*Feed
 	changed   chan struct{} // closed and replaced when a feed is done
 	dirty     map[*Feed]struct{}
-	moved     chan struct{} // has an element when there is something to commit
+	unsynced  map[*Feed]struct{} // have parked records that may not be synced
+	moved     chan struct{}      // has an element when there is something to commit
 	forget    []checkpoint.Key
 	ended     Counts // of feeds that are done, so that totals never fall
 	commitErr error
@@ -107,7 +108,7 @@ type Pipeline struct {
 func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.Logger) *Pipeline {
 	p := &Pipeline{
 		log: log, store: store, sinks: make(map[string]*sink, len(sinks)),
-		feeds: map[checkpoint.Key]*Feed{}, dirty: map[*Feed]struct{}{}, moved: make(chan struct{}, 1), changed: make(chan struct{}),
+		feeds: map[checkpoint.Key]*Feed{}, dirty: map[*Feed]struct{}{}, unsynced: map[*Feed]struct{}{}, moved: make(chan struct{}, 1), changed: make(chan struct{}),
 		dead: &deadLetters{path: cfg.DeadLetter, limit: cfg.DeadLetterBytes},
 	}
 	for name, l := range sinks {

@@ -41,7 +41,7 @@ func (s *shard) settle(f *inflightBatch, now time.Time) {
 		}
 		if waits := s.settleRange(f, r, records, verdicts, now); waits != nil {
 			f.rememberAccepted(i, at-r.records)
-			r.feed.wait(waits, s.cfg.RetryMax, now)
+			r.feed.wait(waits, &s.cfg, now)
 			if waits.kind == blocked && s.nextGoesElsewhere(f, r.feed, waits.destination, now) {
 				r.feed.wakeForNew(now)
 			}
@@ -180,6 +180,7 @@ func (s *shard) park(r *ackRange, of *record.Record, v *verdict, now time.Time) 
 	e := park.Entry{Record: *of, Destination: v.destination, Reason: v.reason, Since: now}
 	bytes := min(r.read.bytes-r.refusedBytes-r.parkedBytes, sizeOf(of))
 	r.feed.countParked(1, bytes)
+	s.pipeline.noteUnsynced(r.feed)
 	if err := s.pipeline.parked.Append(s.sink.name, &e, now, s.pipeline.evicted); err != nil {
 		r.feed.countParked(-1, -bytes)
 		return err
@@ -239,7 +240,7 @@ func (f *Feed) acknowledge(s *ackRange) {
 }
 
 // wait orders the feed back to its checkpoint, where it stays until its back-off has passed.
-func (f *Feed) wait(v *verdict, longest time.Duration, now time.Time) {
+func (f *Feed) wait(v *verdict, cfg *Config, now time.Time) {
 	l := &f.ledger
 	l.mu.Lock()
 	first := l.waiting == nil
@@ -247,9 +248,9 @@ func (f *Feed) wait(v *verdict, longest time.Duration, now time.Time) {
 		l.waiting = &waiting{Waiting: Waiting{Since: now}}
 	}
 	w := l.waiting
-	w.note(max(f.route.Stream.End(), l.cursor), now)
+	w.note(max(f.route.Stream.End(), l.cursor), cfg.RetryGiveUp, now)
 	w.Destination, w.Reason = v.destination, v.reason
-	pause := max(min(firstPause<<min(w.attempts, 20), longest), min(v.after, longestAsked))
+	pause := max(min(firstPause<<min(w.attempts, 20), cfg.RetryMax), min(v.after, longestAsked))
 	w.attempts++
 	l.reread.add(l.inflight)
 	l.inflight = tally{}
