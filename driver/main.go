@@ -48,6 +48,8 @@ func main() {
 	var c cli
 	c.Run.warnings = ofPilot
 	c.Explain.Effects = pilot.Effects(config.Environ())
+	c.Explain.FileOutputs = deliver.FileOutputs
+	c.Explain.Checker = deliver.OutputChecker(new(config.Driver))
 	c.Explain.Outputs, c.Explain.Options = deliver.OutputNames(config.Environ()), ownOptions
 	c.Explain.CheckOptions, c.Explain.Protected = checkOptions, deliver.Protected()
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)

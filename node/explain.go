@@ -42,6 +42,14 @@ func (c *explainCommand) Run(k *kong.Context) error {
 	if !c.All && c.Pod == "" && c.Container == "" {
 		return c.Command.Run(k)
 	}
+	if c.CheckOutputs {
+		return errors.Join(c.Checker(context.Background(), k.Stdout, c.JSON), c.explainContainers(k))
+	}
+	return c.explainContainers(k)
+}
+
+// explainContainers explains containers of this machine.
+func (c *explainCommand) explainContainers(k *kong.Context) error {
 	var s processSettings
 	if err := command.Load(config.Environ(), &s.Common, &s.Node); err != nil {
 		return err

@@ -46,6 +46,8 @@ func main() {
 	ofPilot := pilot.AdoptOnNode()
 	var c cli
 	c.Run.warnings = append(ofPilot, pilot.UnusedFiles()...)
+	c.Explain.FileOutputs = deliver.FileOutputs
+	c.Explain.Checker = deliver.OutputChecker(new(config.Node))
 	c.Explain.Outputs = deliver.OutputNames(config.Environ())
 	c.Explain.Protected, c.Explain.Effects = deliver.Protected(), pilot.Effects(config.Environ())
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}

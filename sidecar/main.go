@@ -44,6 +44,8 @@ func main() {
 	ofPilot := append(pilot.Adopt(), pilot.UnusedFiles()...)
 	var c cli
 	c.Run.warnings = ofPilot
+	c.Explain.FileOutputs = deliver.FileOutputs
+	c.Explain.Checker = deliver.OutputChecker(new(config.Sidecar))
 	c.Explain.Outputs = deliver.OutputNames(config.Environ())
 	c.Explain.Protected, c.Explain.Effects = deliver.Protected(), pilot.Effects(config.Environ())
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}

@@ -25,6 +25,12 @@ func OutputNames(environ map[string]string) []string {
 	return outputs.Names()
 }
 
+// FileOutputs are the outputs that the file at path names, if it is one for REMORA_CONFIG.
+func FileOutputs(path string) ([]string, error) {
+	outputs, err := registry.ReadCatalog(nil, path)
+	return outputs.Unused(nil), err
+}
+
 // catalog reads the outputs that a process with these variables may have. It is of use in spite of an error.
 func catalog(environ map[string]string) (*registry.Catalog, error) {
 	outputs, err := registry.ReadCatalog(environ, environ["REMORA_CONFIG"])

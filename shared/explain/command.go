@@ -31,11 +31,17 @@ type Command struct {
 	Prefix     string   `placeholder:"LIST" env:"PILOT_LOG_PREFIX" help:"Prefixes of labels and variables, comma-separated (default: aliyun)."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
 	Sample     string   `placeholder:"PATH" help:"Also print the records that each declaration makes of the lines of this file, and which lines do not match."`
+	// CheckOutputs can be given alone, or beside what is to be explained.
+	CheckOutputs bool `name:"check-outputs" help:"Connect to the backend of every output, log in, send nothing that stays, and print what was seen."`
 
+	// Checker does what CheckOutputs asks for.
+	Checker func(ctx context.Context, w io.Writer, asJSON bool) error `kong:"-"`
 	// Outputs are the outputs that a declaration may name; without any, every name is accepted.
 	Outputs []string `kong:"-"`
 	// Effects are what settings change in all records, for people.
 	Effects []string `kong:"-"`
+	// FileOutputs returns the outputs that File names, in the form of REMORA_CONFIG; it may be nil.
+	FileOutputs func(path string) ([]string, error) `kong:"-"`
 	// Protected are variables that no declaration may use.
 	Protected []string `kong:"-"`
 	// Options are log-opts of the driver's own, which are not declarations.
@@ -52,8 +58,9 @@ type Command struct {
 func (c *Command) Help() string {
 	return `Example:
   explain --label aliyun.logs.web=stdout --env 'aliyun_logs_access=/logs/*.log'
+  explain --check-outputs
 
-Nothing is collected. Exit status: 0 no errors; 1 a declaration is refused; 2 the command line is wrong.`
+Nothing is collected. Exit status: 0 no errors; 1 a declaration is refused, or an output would not deliver; 2 the command line is wrong.`
 }
 
 // status is an error with an exit code.
@@ -66,7 +73,21 @@ func (s status) ExitCode() int { return s.code }
 func (s status) Unwrap() error { return s.error }
 
 // Run is called by kong.
-func (c *Command) Run(ctx *kong.Context) error { return c.Explain(ctx.Stdout) }
+func (c *Command) Run(ctx *kong.Context) error {
+	var failed error
+	if c.CheckOutputs && c.Checker != nil {
+		failed = c.Checker(context.Background(), ctx.Stdout, c.JSON)
+		if c.isEmpty() {
+			return failed
+		}
+	}
+	return errors.Join(failed, c.Explain(ctx.Stdout))
+}
+
+// isEmpty reports whether no flag names anything to explain.
+func (c *Command) isEmpty() bool {
+	return len(c.Label)+len(c.Env)+len(c.Annotation) == 0 && c.Container == "" && c.File == ""
+}
 
 // Explain writes the explanation to w.
 func (c *Command) Explain(w io.Writer) error {
@@ -123,6 +144,13 @@ func (c *Command) units() ([]unit, error) {
 			return nil, err
 		}
 		defer f.Close()
+		if c.FileOutputs != nil {
+			names, err := c.FileOutputs(c.File)
+			if err != nil {
+				return nil, err
+			}
+			c.Outputs = append(slices.Clone(c.Outputs), names...)
+		}
 		return readUnits(c.File, f)
 	case !direct:
 		return nil, errors.New("nothing to explain: name a --label, an --env, an --annotation, a --container or a --file")

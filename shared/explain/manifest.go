@@ -32,7 +32,7 @@ func readUnits(path string, r io.Reader) ([]unit, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && len(document.Content) > 0 && member(document.Content[0], "logs") != nil {
+		if err == nil && len(document.Content) > 0 && (member(document.Content[0], "logs") != nil || member(document.Content[0], "outputs") != nil) {
 			return []unit{{input: declare.Input{File: declare.ReadFile(path, data)}}}, nil
 		}
 		if err == nil {

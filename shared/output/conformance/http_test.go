@@ -26,7 +26,7 @@ import (
 type dialect struct {
 	// entries reads a request. An error means that a real server would not have taken it.
 	entries func(r *http.Request, body []byte) ([]entry, error)
-	// about answers requests that bring no records.
+	// about answers requests other than POST; nil takes none.
 	about func(r *http.Request) (status int, kind, body string)
 	// success answers a request of which everything was taken.
 	success func(n int) (status int, kind string, body []byte)
@@ -52,7 +52,10 @@ func (d *dialect) serve(s *server) {
 				return
 			}
 			if r.Method != http.MethodPost {
-				status, kind, body := d.about(r)
+				status, kind, body := http.StatusMethodNotAllowed, "text/plain", "POST it"
+				if d.about != nil {
+					status, kind, body = d.about(r)
+				}
 				if !answer(c, status, kind, []byte(body)) {
 					return
 				}
@@ -356,6 +359,9 @@ var sls = protocol{
 		}
 	},
 	start: (&dialect{
+		about: func(*http.Request) (int, string, string) {
+			return http.StatusNotFound, "application/json", `{"errorCode":"LogStoreNotExist","errorMessage":"logstore remora-check does not exist"}`
+		},
 		entries: func(r *http.Request, body []byte) (all []entry, err error) {
 			if r.URL.Path != "/logstores/web/shards/lb" && r.URL.Path != "/logstores/evil/shards/lb" || !strings.HasPrefix(r.Host, "p.127.0.0.1:") {
 				return nil, fmt.Errorf("%s %s", r.Host, r.URL.Path)

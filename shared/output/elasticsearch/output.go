@@ -4,6 +4,7 @@ package elasticsearch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -323,3 +324,46 @@ func (o *Output) about(ctx context.Context, node *web.Node) (*server, error) {
 
 // Close closes connections that are not in use.
 func (o *Output) Close() error { return o.client.Close() }
+
+// Check asks each host what it is.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	var seen []string
+	var wrong []error
+	for range o.nodes.Len() {
+		node := o.nodes.Pick(now())
+		how, err := o.checkNode(ctx, node)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		seen = append(seen, node.URL.Host+how)
+	}
+	return strings.Join(seen, "; "), errors.Join(wrong...)
+}
+
+func (o *Output) checkNode(ctx context.Context, node *web.Node) (how string, err error) {
+	u := *node.URL
+	u.Path += "/"
+	answer, end, err := o.client.Get(ctx, &u)
+	defer end()
+	if err != nil {
+		return "", err
+	}
+	head := answer.Peek(64 << 10)
+	if answer.Status == http.StatusForbidden && bytes.Contains(head, []byte("cluster:monitor/main")) {
+		answer.Discard() // who we are is known, and may write all the same
+		return " lets us in, and may not tell its version", nil
+	}
+	if answer.Status != http.StatusOK {
+		return "", answer.Verdict()
+	}
+	answer.Discard()
+	var info struct {
+		Name    string `json:"cluster_name"`
+		Version struct{ Number, Distribution string }
+	}
+	if json.Unmarshal(head, &info) != nil || info.Version.Number == "" {
+		return " answers", nil
+	}
+	return fmt.Sprintf(" is %s %q, cluster %q", cmp.Or(info.Version.Distribution, "elasticsearch"), info.Version.Number, info.Name), nil
+}

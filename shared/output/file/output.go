@@ -353,3 +353,12 @@ func (o *Output) Close() error {
 	clear(o.files)
 	return errors.Join(errs...)
 }
+
+// Check says how much room there is. That the directory can be written in was seen by Open.
+func (o *Output) Check(context.Context) (saw string, err error) {
+	var room unix.Statfs_t
+	if err := unix.Statfs(o.config.Path, &room); err != nil {
+		return "", fmt.Errorf("%s: %w", o.config.Path, err)
+	}
+	return fmt.Sprintf("%s can be written in; %d MiB are free", o.config.Path, room.Bavail*uint64(room.Bsize)>>20), nil
+}

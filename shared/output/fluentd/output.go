@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"syscall"
 
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/probe"
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 	"github.com/remora-logs/remora/shared/output/internal/template"
 	"github.com/remora-logs/remora/shared/output/internal/web"
@@ -223,3 +225,13 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes the connections.
 func (o *Output) Close() error { return o.pool.Close() }
+
+// Check connects to each server, and proves the shared key where there is one.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	saw, err = o.pool.Check(ctx)
+	var network net.Error
+	if err != nil && o.config.SharedKey.IsSet() && !errors.As(err, &network) && !errors.Is(err, io.EOF) {
+		err = &probe.Denied{Cause: err}
+	}
+	return saw, err
+}

@@ -4,6 +4,8 @@ package graylog
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 
@@ -24,6 +26,7 @@ type Output struct {
 // transport sends records as messages.
 type transport interface {
 	send(ctx context.Context, e *encoder, records []record.Record) error
+	check(ctx context.Context) (saw string, err error)
 	Close() error
 }
 
@@ -159,3 +162,16 @@ func (p *post) request(ctx context.Context, e *encoder, records []record.Record,
 }
 
 func (p *post) Close() error { return p.client.Close() }
+
+// Check connects; over HTTP it asks for the input by GET, which stores nothing.
+func (o *Output) Check(ctx context.Context) (saw string, err error) { return o.transport.check(ctx) }
+
+func (s *stream) check(ctx context.Context) (saw string, err error) { return s.oneway.Check(ctx) }
+
+func (p *post) check(ctx context.Context) (saw string, err error) {
+	status, err := p.client.Probe(ctx, p.url)
+	if err == nil && status == http.StatusNotFound {
+		err = fmt.Errorf("%s answers with 404: there is no input at the path %s", p.url.Host, p.url.Path)
+	}
+	return fmt.Sprintf("%s answers GET with %d", p.url.Host, status), err
+}

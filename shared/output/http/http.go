@@ -91,3 +91,9 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes connections that are not in use.
 func (o *Output) Close() error { return o.client.Close() }
+
+// Check asks for the URL by GET, which stores nothing. Many a server that takes POST answers with 404 or 405 then.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	status, err := o.client.Probe(ctx, o.url)
+	return fmt.Sprintf("%s answers GET with %d", o.url.Host, status), err
+}

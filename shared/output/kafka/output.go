@@ -4,10 +4,15 @@ package kafka
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/remora-logs/remora/shared/output/internal/probe"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -171,4 +176,18 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 func (o *Output) Close() error {
 	o.client.Close()
 	return nil
+}
+
+// Check logs in to a broker and asks which brokers there are.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	r := kmsg.NewPtrMetadataRequest()
+	r.Topics = []kmsg.MetadataRequestTopic{} // none, where nil would be all
+	answer, err := r.RequestWith(ctx, o.client)
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return "", &probe.Denied{Cause: err}
+	case err != nil:
+		return "", err
+	}
+	return fmt.Sprintf("a cluster of %d brokers", len(answer.Brokers)), nil
 }

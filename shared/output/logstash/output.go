@@ -180,3 +180,6 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes the connections.
 func (o *Output) Close() error { return o.pool.Close() }
+
+// Check connects to each server. The protocol has no greeting, so that more can not be known.
+func (o *Output) Check(ctx context.Context) (saw string, err error) { return o.pool.Check(ctx) }

@@ -128,3 +128,9 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes connections that are not in use.
 func (o *Output) Close() error { return o.client.Close() }
+
+// Check pushes nothing: some versions take that, and others say that there is nothing in it.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	status, _, _, err := o.post(ctx, nil, nil)
+	return fmt.Sprintf("%s answers an empty push with %d", o.url.Host, status), web.LetIn(err)
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/probe"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 )
 
@@ -23,6 +24,7 @@ const (
 	permissionDenied  = 7
 	resourceExhausted = 8
 	internal          = 13
+	unauthenticated   = 16
 )
 
 // status is what the trailers of a call say: a unary call is an HTTP/2 request, so it needs no library of its own.
@@ -39,6 +41,9 @@ func (o *Output) status(r *web.Response) error {
 		message = text
 	}
 	err = r.Errorf("grpc-status %d: %s", n, web.Quote([]byte(message)))
+	if n == unauthenticated || n == permissionDenied {
+		err = &probe.Denied{Cause: err}
+	}
 	switch {
 	case n != 0 && web.TooLarge(message): // under ResourceExhausted, OutOfRange or Unknown, by who wrote the server
 		return &output.TooLarge{Cause: err}

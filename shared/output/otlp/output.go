@@ -183,3 +183,8 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes connections that are not in use.
 func (o *Output) Close() error { return o.client.Close() }
+
+// Check exports nothing, which the protocol allows.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	return o.url.Host + " takes an empty export", web.LetIn(o.export(ctx, new(record.Batch)))
+}

@@ -4,12 +4,14 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/line"
+	"github.com/remora-logs/remora/shared/output/internal/probe"
 	"github.com/remora-logs/remora/shared/output/internal/template"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -209,3 +211,32 @@ func appendDestination(dst []byte, key string) []byte {
 
 // Close closes the connections.
 func (o *Output) Close() error { return o.nodes.Close() }
+
+// Check logs in to each server and says PING, which a user with the least rights may not.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	if saw, err = o.nodes.set.Check(ctx); err == nil {
+		err = o.ping(ctx)
+	}
+	var said *failure
+	if errors.As(err, &said) {
+		switch said.kind() {
+		case "NOPERM":
+			return saw + "; the user may not PING", nil
+		case "WRONGPASS", "NOAUTH", "ERR":
+			err = &probe.Denied{Cause: err}
+		}
+	}
+	return saw, err
+}
+
+func (o *Output) ping(ctx context.Context) error {
+	c, err := o.nodes.set.Get(ctx)
+	if err != nil {
+		return err
+	}
+	defer o.nodes.set.Drop(c)
+	if _, _, err = do(c, "PING"); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}

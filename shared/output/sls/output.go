@@ -4,10 +4,13 @@ package sls
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"net/url"
 	"sync"
 
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/probe"
 	"github.com/remora-logs/remora/shared/output/internal/template"
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/record"
@@ -97,3 +100,31 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes connections that are not in use.
 func (o *Output) Close() error { return o.client.Close() }
+
+// Check asks for a logstore that there is not: the service checks key, signature and project before it says so.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	u := *o.project
+	u.Path = "/logstores/remora-check"
+	r, end, err := o.client.Get(ctx, &u)
+	defer end()
+	if err != nil {
+		return "", err
+	}
+	var a answer
+	_ = json.Unmarshal(r.Peek(16<<10), &a)
+	switch {
+	case r.Status == http.StatusOK, a.Code == "LogStoreNotExist":
+		r.Discard()
+		return u.Host + " knows the key and the project", nil
+	case a.Code == "ProjectNotExist":
+		return "", r.Verdict()
+	case a.Code == "Unauthorized": // no right to ask for logstores, which is another one than that to write
+		r.Discard()
+		return u.Host + " knows the key, which may not ask for logstores", nil
+	}
+	verdict := r.Verdict()
+	if a.Code != "" {
+		return "", &probe.Denied{Cause: verdict}
+	}
+	return "", verdict
+}

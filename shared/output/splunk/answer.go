@@ -16,6 +16,7 @@ import (
 // told by their status.
 const (
 	codeSuccess        = 0
+	codeNoData         = 5
 	codeInvalidFormat  = 6
 	codeIncorrectIndex = 7
 	codeEventMissing   = 12

@@ -291,3 +291,24 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 
 // Close closes connections that are not in use.
 func (o *Output) Close() error { return o.client.Close() }
+
+// Check posts nothing: the collector looks at the token before it misses events.
+func (o *Output) Check(ctx context.Context) (saw string, err error) {
+	buffer := o.client.Buffer()
+	defer o.client.Release(buffer)
+	r, done, err := o.client.Post(ctx, o.events, "application/json", buffer)
+	defer done()
+	if err != nil {
+		return "", err
+	}
+	a, err := readAnswer(r)
+	switch {
+	case r.Status == http.StatusOK || r.Status == http.StatusBadRequest && err == nil && (a.Code == codeNoData || a.faulty()):
+		r.Discard()
+		return o.events.Host + " takes the token", nil
+	case err != nil && r.Status == http.StatusBadRequest:
+		r.Discard()
+		return "", err
+	}
+	return "", r.Verdict()
+}

@@ -23,6 +23,7 @@ type Output struct {
 // transport sends records as messages. It returns how many it has delivered, counted from the first, and why not all.
 type transport interface {
 	send(ctx context.Context, w *work, records []record.Record) (delivered int, err error)
+	check(ctx context.Context) (saw string, err error)
 	Close() error
 }
 
@@ -121,3 +122,8 @@ func (s *stream) append(dst []byte, e *encoder, r *record.Record) []byte {
 }
 
 func (s *stream) Close() error { return s.oneway.Close() }
+
+// Check connects, and opens a session where the protocol has one.
+func (o *Output) Check(ctx context.Context) (saw string, err error) { return o.transport.check(ctx) }
+
+func (s *stream) check(ctx context.Context) (saw string, err error) { return s.oneway.Check(ctx) }

@@ -210,3 +210,5 @@ func (r *relp) append(dst []byte, txnr int, message []byte) []byte {
 }
 
 func (r *relp) Close() error { return r.pool.Close() }
+
+func (r *relp) check(ctx context.Context) (saw string, err error) { return r.pool.Check(ctx) }

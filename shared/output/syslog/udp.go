@@ -72,3 +72,12 @@ func (u *udp) Close() error {
 	}
 	return u.conn.Close()
 }
+
+func (u *udp) check(ctx context.Context) (saw string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.dial(ctx); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s is %s; over UDP nobody tells whether it listens", u.address, u.conn.RemoteAddr()), nil
+}

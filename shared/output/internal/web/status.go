@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/output/internal/probe"
 )
 
 // maxAfter bounds what Retry-After can ask for: a server's slip must not stop us for a day.
@@ -25,6 +26,10 @@ func (r *Response) Verdict(refused ...int) error {
 	err := fmt.Errorf("%s: %d %s: %s", r.from, r.Status, http.StatusText(r.Status), said)
 	if location := r.location(); location != "" {
 		err = fmt.Errorf("%w (redirects to %s, which is not followed: set that address)", err, location)
+	}
+	switch r.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		err = &probe.Denied{Cause: err}
 	}
 	switch {
 	case r.Status == http.StatusRequestEntityTooLarge, r.Status >= 400 && r.Status != http.StatusTooManyRequests && TooLarge(said):
