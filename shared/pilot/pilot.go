@@ -159,17 +159,3 @@ func adopt(at files) (warnings []string) {
 	}
 	return warnings
 }
-
-// mounted are files of log-pilot's configuration that people mount over its own. None of them is used.
-var mounted = []string{"/etc/filebeat/filebeat.yml", "/etc/fluentd/fluentd.conf", "/pilot/filebeat.tpl", "/pilot/fluentd.tpl",
-	"/pilot/config.filebeat", "/pilot/config.fluentd"}
-
-// UnusedFiles names the files of log-pilot's configuration that are mounted.
-func UnusedFiles() (warnings []string) {
-	for _, path := range mounted {
-		if _, err := os.Stat(path); err == nil {
-			warnings = append(warnings, path+" is mounted and not used: write settings as variables, rules into REMORA_CONFIG")
-		}
-	}
-	return warnings
-}
