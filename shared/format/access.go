@@ -80,7 +80,9 @@ func newAccess(name func(key string) member) (*access, error) {
 func (f *access) parse(b *record.Batch, r *record.Record) problem {
 	p := r.Line
 	if len(p) > 0 && p[0] == '[' {
-		return f.parseSSL(b, r)
+		if addr, _, _ := bytes.Cut(p, blank); !isAddress(addr) { // as [::1]:443 is
+			return f.parseSSL(b, r)
+		}
 	}
 	open, end := f.findTime(p)
 	if open < 0 {

@@ -54,6 +54,9 @@ func (a *auto) begin(line []byte) state {
 	return autoTrace
 }
 
+// autoError is the state behind Error: text, with which traces of Rust begin, and of JavaScript.
+var autoError = autoState(2, rustError)
+
 func autoState(i int, s state) state { return autoFirst + state(i)*statesOfEach + s }
 
 // next implements rule.
@@ -98,7 +101,7 @@ func (a *auto) trace(s state, line []byte) (state, bool) {
 			}
 			return autoState(i, next), true
 		}
-		if i < 3 {
+		if i < 3 && s != autoError {
 			return complete, false
 		}
 	}

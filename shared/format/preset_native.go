@@ -113,6 +113,7 @@ const (
 	rustMessage state = iota + 2 // of a panic: the message is to come
 	rustPanic                    // notes and backtraces may follow
 	rustError                    // Error: text, causes and backtraces may follow
+	rustChain                    // these are there
 )
 
 func (rust) begin(line []byte) state {
@@ -133,7 +134,12 @@ func (rust) next(s state, line []byte) (state, bool) {
 	case s == rustMessage:
 		return rustPanic, true
 	case starts(line, "stack backtrace:", "Stack backtrace:", "note: run with `", "note: Some details are omitted", "Caused by:"):
+		if s == rustError {
+			s = rustChain
+		}
 		return s, true
+	case s == rustError && starts(inner(line), "at "): // JavaScript writes Error: text, too, and its frames behind it
+		return complete, false
 	}
-	return s, indented(line) || s == rustError && len(line) == 0
+	return s, indented(line) || s >= rustError && len(line) == 0
 }

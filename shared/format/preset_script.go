@@ -33,7 +33,7 @@ func (ruby) next(s state, line []byte) (state, bool) {
 	if s == rubyRails && (len(in) == 0 || ok && indented(line) && starts(rest, ":")) {
 		return s, true
 	}
-	return s, indented(line) && starts(in, "from ") || isRubyFrame(in) || indented(line) && isRubyFrame(gemFrame(in))
+	return s, indented(line) && starts(in, "from ") || isRubyFrame(in) || isRubyFrame(gemFrame(in))
 }
 
 // gemFrame is what stands behind the name and the version of a gem: actionpack (7.1.0) lib/rails/engine.rb:1:in `call'
@@ -163,6 +163,7 @@ const (
 	jsCaret                           // the source, the caret is to come
 	jsThrown                          // the frames of an error that nobody caught
 	jsBlock                           // within braces
+	jsLast                            // within the braces of an error that nobody caught
 	jsVersion                         // the blank line before Node's version
 )
 
@@ -179,18 +180,24 @@ func (js) begin(line []byte) state {
 }
 
 func (js) next(s state, line []byte) (state, bool) {
-	if s == jsBlock {
-		if starts(line, "}") {
-			return complete, true
+	if s == jsBlock || s == jsLast {
+		switch {
+		case !starts(line, "}"):
+			return s, indented(line) || len(line) == 0
+		case s == jsLast:
+			return jsThrown, true
 		}
-		return s, indented(line) || len(line) == 0
+		return complete, true
 	}
 	if indented(line) && starts(inner(line), "at ", "[cause]: ", "[errors]: ", "... ") {
-		if bytes.HasSuffix(line, []byte(" {")) {
-			return jsBlock, true
-		}
 		if s == jsSource || s == jsCaret {
 			s = jsThrown
+		}
+		switch braces := bytes.HasSuffix(line, []byte(" {")); {
+		case braces && s == jsThrown:
+			s = jsLast
+		case braces:
+			s = jsBlock
 		}
 		return s, true
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // CompileRuby is Compile for an expression that was written for Ruby, as those of log-pilot's users were for fluentd:
@@ -217,9 +218,34 @@ func (r *ruby) escape(inside bool) error {
 		r.copy(2)
 	case 'u':
 		return r.unicode()
+	case 'p', 'P':
+		return r.property()
 	default:
 		r.copy(2)
 	}
+	return nil
+}
+
+// property reads \p{Name}, \p{^Name} and \P{Name}: the categories and scripts that Go knows by the same names.
+func (r *ruby) property() error {
+	rest := r.in[r.at+2:]
+	end := strings.IndexByte(rest, '}')
+	if !strings.HasPrefix(rest, "{") || end < 2 {
+		return errors.New(`\p is not supported without a name in braces`)
+	}
+	name, escape := rest[1:end], r.in[r.at:r.at+2]
+	if positive, ok := strings.CutPrefix(name, "^"); ok {
+		name = positive
+		if escape == `\p` {
+			escape = `\P`
+		} else {
+			escape = `\p`
+		}
+	}
+	if unicode.Categories[name] == nil && unicode.Scripts[name] == nil {
+		return errors.New(`\p is supported with categories such as Lu and scripts such as Han alone: write [[:alpha:]] for \p{Alpha}`)
+	}
+	r.replace(2+end+1, escape+"{"+name+"}")
 	return nil
 }
 
