@@ -88,6 +88,7 @@ unit: ## run the tests that need nothing but Go, with the race detector
 integration: bin/plugin bin/image bin/image-node ## run the tests on a real engine and against real backends
 	hack/need kcat kcat
 	hack/need rsyslogd rsyslog rsyslog-relp rsyslog-gnutls
+	hack/unpack bin/syslog-ng syslog-ng-core # conflicts with rsyslog
 	hack/need redis-server redis-server
 	hack/need npm npm
 	hack/need docker-registry docker-registry
