@@ -4,7 +4,6 @@ package conformance
 
 import (
 	"context"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,16 +14,10 @@ const evilKey = "stream-2"
 
 func isEvil(e entry) bool { return e.stream == evilKey }
 
-// oneDestination are outputs whose servers can't tell destinations apart.
-var oneDestination = []string{"syslog"}
-
 // TestForbiddenDestinationHoldsBackItselfAlone has a server take nothing for one destination (a topic, an index, a key, or
 // where there is but one, the records of one stream) for a while: the others get all of theirs meanwhile.
 func TestForbiddenDestinationHoldsBackItselfAlone(t *testing.T) {
 	for _, p := range protocols {
-		if slices.Contains(oneDestination, p.name) {
-			continue
-		}
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			streams := []*lines{{key: "stream-1"}, {key: evilKey, evil: true}, {key: "stream-3"}}

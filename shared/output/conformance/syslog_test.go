@@ -26,7 +26,7 @@ var syslog = protocol{
 		}
 		return environ
 	},
-	start: (&exchange{hello: relpHello, read: relpRead, taken: relpAnswer("200 OK"), failed: relpAnswer("500 no")}).serve,
+	start: (&exchange{hello: relpHello, read: relpRead, taken: relpAnswer("200 OK"), failed: relpAnswer("500 no"), forbidden: relpAnswer("500 no")}).serve,
 }
 
 func relpFrame(in *bufio.Reader) (txnr int, command, data string, err error) {
@@ -55,7 +55,7 @@ func relpHello(c net.Conn, in *bufio.Reader, _ bool) bool {
 }
 
 // message5424 is a message of RFC 5424, as strictly as a server reads it.
-var message5424 = regexp.MustCompile(`^<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z node-1 web - access \[remora@32473((?: [!-~]+="(?:[^"\\\]]|\\["\\\]])*")+)\] (.*)$`)
+var message5424 = regexp.MustCompile(`^<\d{1,3}>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z node-1 (?:web|evil) - access \[remora@32473((?: [!-~]+="(?:[^"\\\]]|\\["\\\]])*")+)\] (.*)$`)
 
 // relpRead reads the frames that are there.
 func relpRead(in *bufio.Reader) (all []entry, state any, err error) {

@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -310,6 +311,23 @@ func TestForbiddenTopicBlocksItself(t *testing.T) {
 }
 
 // Each queue may once have had a whole request to itself; that must not add up.
+// What a broker says of a partition holds up its records alone, also where a batch has no others; what is said of none, or by
+// nobody, holds up all.
+func TestAPartitionThatIsNotAvailableHoldsUpItselfAlone(t *testing.T) {
+	for cause, alone := range map[error]bool{
+		fmt.Errorf("b:9092: web/0: %w", kerr.NotEnoughReplicas): true, fmt.Errorf("leader of web/0: %w", kerr.LeaderNotAvailable): true,
+		errors.New("connection refused"): false,
+	} {
+		v := newVerdict()
+		v.retry(cause, 1, 0)
+		var partial *output.Partial
+		require.Equal(t, alone, errors.As(v.result(2), &partial), "%v", cause)
+		if alone {
+			require.Equal(t, []int{0, 1}, partial.Retry)
+		}
+	}
+}
+
 func TestMemoryOfQueuesIsBounded(t *testing.T) {
 	o, v, all := open(t), newVerdict(), map[string]*topic{"web": topicOf(50)}
 	w := newWorkspace(1 << 20)

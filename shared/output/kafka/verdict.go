@@ -3,8 +3,11 @@
 package kafka
 
 import (
+	"errors"
 	"slices"
 	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/remora-logs/remora/shared/output"
 )
@@ -69,9 +72,10 @@ func (v *verdict) result(n int) error {
 	switch {
 	case len(p.Retry)+len(p.Refused)+len(p.Blocked) == 0:
 		return nil
-	case len(p.Retry) == n:
+	case len(p.Retry) == n && !errors.As(p.Cause, new(*kerr.Error)):
 		return p.Cause
 	}
+	// What a broker says of a partition (too few replicas, no leader) concerns that alone, though the batch has no other.
 	slices.Sort(p.Retry)
 	slices.SortFunc(p.Refused, func(a, b output.Refusal) int { return a.Index - b.Index })
 	return p

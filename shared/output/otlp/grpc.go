@@ -19,20 +19,32 @@ import (
 
 // Codes of gRPC (google.golang.org/grpc/codes) that may tell of the records and not of the moment.
 const (
-	unknown           = 2
-	invalidArgument   = 3
-	permissionDenied  = 7
-	resourceExhausted = 8
-	internal          = 13
-	unauthenticated   = 16
+	unknown            = 2
+	invalidArgument    = 3
+	notFound           = 5
+	alreadyExists      = 6
+	permissionDenied   = 7
+	resourceExhausted  = 8
+	failedPrecondition = 9
+	outOfRange         = 11
+	unimplemented      = 12
+	internal           = 13
+	dataLoss           = 15
+	unauthenticated    = 16
 )
+
+// suspect are codes that one log's records may have brought about, or the state of the server.
+var suspect = map[int]bool{
+	unknown: true, notFound: true, alreadyExists: true, permissionDenied: true, failedPrecondition: true, outOfRange: true,
+	unimplemented: true, internal: true, dataLoss: true,
+}
 
 // status is what the trailers of a call say: a unary call is an HTTP/2 request, so it needs no library of its own.
 func (o *Output) status(r *web.Response) error {
 	code, message := r.Trailer("Grpc-Status"), r.Trailer("Grpc-Message")
 	n, err := strconv.Atoi(code)
 	if err != nil {
-		return r.Errorf("the answer is not one of gRPC: grpc-status is %q", code)
+		return &web.Suspect{Cause: r.Errorf("the answer is not one of gRPC: grpc-status is %q", code)}
 	}
 	if n == 0 {
 		return nil
@@ -51,7 +63,7 @@ func (o *Output) status(r *web.Response) error {
 		return &output.Refused{Cause: err}
 	case n == resourceExhausted:
 		return &output.Throttled{Cause: err}
-	case n == unknown || n == permissionDenied || n == internal:
+	case suspect[n]:
 		return &web.Suspect{Cause: err}
 	}
 	return err

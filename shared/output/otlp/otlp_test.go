@@ -283,3 +283,13 @@ func BenchmarkEncode(b *testing.B) {
 	b.SetBytes(int64(len(dst)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
 }
+
+// A firewall that refuses a request with 200 and a page may do so for what one log holds.
+func TestAPageIsNoSuccess(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("<html>The request was blocked. Support ID: 1</html>"))
+	}))
+	defer s.Close()
+	err := open(t, "OTEL_EXPORTER_OTLP_ENDPOINT", s.URL, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf").Write(t.Context(), sample.Batch(0, 3, sample.Source(1)))
+	require.ErrorAs(t, err, new(*web.Suspect))
+}

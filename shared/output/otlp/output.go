@@ -100,7 +100,7 @@ func (o *Output) export(ctx context.Context, b *record.Batch) error {
 func partial(r *web.Response, message []byte, n int) error {
 	rejected, why, err := readPartial(message)
 	if err != nil {
-		return r.Errorf("the answer is not one of OTLP: %w", err)
+		return &web.Suspect{Cause: r.Errorf("the answer is not one of OTLP: %w", err)} // some firewalls refuse with 200
 	}
 	if rejected <= 0 {
 		return nil

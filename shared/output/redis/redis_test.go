@@ -132,7 +132,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestOneKeysErrorHoldsBackThatKeyAlone(t *testing.T) {
-	for _, said := range []string{"-WRONGTYPE Operation against a key holding the wrong kind of value", "-NOPERM this user has no permissions"} {
+	for _, said := range []string{"-WRONGTYPE Operation against a key holding the wrong kind of value", "-NOPERM this user has no permissions", "-ERR string exceeds maximum allowed size"} {
 		n := start(t, func(words []string) string {
 			if words[1] == "web-2" {
 				return said + "\r\n"

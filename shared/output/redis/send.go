@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/wire"
@@ -142,6 +143,12 @@ func (o *Output) judge(cmd *command, f *failure, c *wire.Conn, v *verdict) (usel
 	err := fmt.Errorf("%s: key %s: %w", c.Address, cmd.of.key, f)
 	switch f.kind() {
 	case "NOPERM", "WRONGTYPE": // of this key: somebody has to mend it
+		v.block(cmd, err)
+	case "ERR": // of this command, unless it is the answer to a connection that is one too many
+		if strings.HasPrefix(f.text, "ERR max number of clients") {
+			v.retry(cmd, err)
+			return true
+		}
 		v.block(cmd, err)
 	case "READONLY", "NOAUTH", "MASTERDOWN": // it is no master any more, or knows us no more
 		v.retry(cmd, err)

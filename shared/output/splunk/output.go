@@ -162,7 +162,7 @@ func (d *delivery) request(at, end, size int) int {
 		return d.fail(at, to, r.Verdict())
 	case err != nil:
 		r.Discard()
-		return d.fail(at, to, err)
+		return d.fail(at, to, &web.Suspect{Cause: err}) // some firewalls refuse with 200
 	}
 	return d.judge(r, &a, at, to)
 }

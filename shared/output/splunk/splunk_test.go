@@ -17,6 +17,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/sample"
+	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -299,4 +300,13 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	b.SetBytes(int64(len(dst)))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Records)), "ns/record")
+}
+
+// A firewall that refuses a request with 200 and a page may do so for what one log holds.
+func TestAPageIsNoSuccess(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("<html>The request was blocked. Support ID: 1</html>"))
+	}))
+	defer s.Close()
+	require.ErrorAs(t, open(t, s.URL).Write(t.Context(), sample.Batch(0, 3, sample.Source(1))), new(*web.Suspect))
 }

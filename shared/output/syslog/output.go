@@ -10,6 +10,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/internal/secure"
+	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/internal/wire"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -17,6 +18,7 @@ import (
 // Output sends syslog messages.
 type Output struct {
 	transport transport
+	isolation web.Isolation
 	works     sync.Pool // of *work
 }
 
@@ -35,7 +37,7 @@ type work struct {
 
 // Open makes the output. It asks nothing of the server.
 func Open(c Config) (*Output, error) {
-	o := new(Output)
+	o := &Output{isolation: web.Isolation{Destination: web.AppendSource}}
 	if _, err := newEncoder(&c); err != nil {
 		return nil, err
 	}
@@ -68,6 +70,10 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
 	}
+	return o.isolation.Write(ctx, b, o.send)
+}
+
+func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	w := o.works.Get().(*work)
 	defer o.works.Put(w)
 	delivered, err := o.transport.send(ctx, w, b.Records)
@@ -82,6 +88,11 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 		rest.Retry = append(rest.Retry, i)
 	}
 	return rest
+}
+
+// AppendDestination implements output.Addressed.
+func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
+	return web.AppendSource(dst, r)
 }
 
 // Close closes the connections.

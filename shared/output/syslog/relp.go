@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/remora-logs/remora/shared/output/internal/web"
 	"github.com/remora-logs/remora/shared/output/internal/wire"
@@ -194,7 +195,11 @@ func (r *relp) send(ctx context.Context, w *work, records []record.Record) (deli
 	}
 	if delivered < len(records) {
 		r.pool.Drop(c)
-		return delivered, c.Fail(err)
+		refused := errors.As(err, new(*errRefused)) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+		if err = c.Fail(err); refused && delivered == 0 { // it may be for what is in the first message
+			err = &web.Suspect{Cause: err}
+		}
+		return delivered, err
 	}
 	r.pool.Put(c)
 	return delivered, nil
