@@ -2,7 +2,10 @@
 
 package format
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // auto groups lines without being told how. A record that begins with a time ends before the next line that does. One
 // that does not ends where the stack trace of a language ends.
@@ -171,13 +174,19 @@ func (a *auto) restore(text string) {
 	}
 }
 
-// startsWithTime reports whether line begins with a time: in brackets or not, behind a level or not.
+// startsWithTime reports whether line begins with a time: in brackets or not, behind a level or not, as the first of
+// logfmt's pairs or the second behind a level, and behind the process and its role as Redis writes these.
 func startsWithTime(line []byte) bool {
 	if len(line) < 8 {
 		return false
 	}
-	if isDigit(line[0]) {
-		return isTime(line)
+	switch {
+	case isDigit(line[0]):
+		return isTime(line) || isTime(behindRole(line))
+	case line[0] == 't' || line[0] == 'l':
+		if isTime(pairedTime(line)) {
+			return true
+		}
 	}
 	p := line[:min(len(line), 96)]
 	for range 3 { // a level, in brackets or not, and what stands around it
@@ -194,6 +203,31 @@ func startsWithTime(line []byte) bool {
 		p = p[n:]
 	}
 	return false
+}
+
+// behindRole is what stands behind 1:M and a blank: Redis's master, replica, child or sentinel. It is empty where there are
+// none.
+func behindRole(line []byte) []byte {
+	n := digits(line[:min(len(line), 8)], 0)
+	if len(line) < n+4 || line[n] != ':' || line[n+2] != ' ' || bytes.IndexByte([]byte("MSCX"), line[n+1]) < 0 {
+		return nil
+	}
+	return line[n+3:]
+}
+
+// pairedTime is what stands behind time=, ts= or timestamp=, in quotes or not, with a level=word before it or without. It
+// is empty where there are none.
+func pairedTime(line []byte) []byte {
+	if rest, ok := bytes.CutPrefix(line, []byte("level=")); ok {
+		n := bytes.IndexByte(rest[:min(len(rest), 16)], ' ')
+		line = rest[n+1:]
+	}
+	for _, name := range [...]string{"time=", "ts=", "timestamp="} {
+		if starts(line, name) {
+			return bytes.TrimPrefix(line[len(name):], []byte(`"`))
+		}
+	}
+	return nil
 }
 
 // opens has what may stand before a time or a level, and between the two.

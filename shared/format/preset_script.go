@@ -58,13 +58,21 @@ func isRubyFrame(line []byte) bool {
 // php: what phpFollows knows, and behind frames the exception that comes next.
 type php struct{}
 
-const phpFrames = open + 1
+const (
+	phpFrames = open + 1 + iota
+	phpBlank  // the blank line behind them, which only the next exception follows
+)
 
 func (php) begin([]byte) state { return open }
 
 func (php) next(s state, line []byte) (state, bool) {
-	if s == phpFrames && isNextException(line) {
+	switch {
+	case s == phpFrames && len(line) == 0:
+		return phpBlank, true
+	case s >= phpFrames && isNextException(line):
 		return open, true
+	case s == phpBlank:
+		return complete, false
 	}
 	if !phpFollows(line) {
 		return complete, false
