@@ -5,7 +5,6 @@ package park
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"time"
 
@@ -81,10 +80,15 @@ func appendText[T string | []byte](dst []byte, text T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-var errDamaged = errors.New("damaged entry")
+var (
+	errDamaged = errors.New("damaged entry")
+	// errSpoilt is the error of an entry that is damaged within: what follows it may be whole.
+	errSpoilt  = errors.New("damaged entry")
+	errVersion = errors.New("entry of an unknown version")
+)
 
 // next returns the payload of the first entry in p, and what follows it. It fails where p does not begin with a whole
-// entry.
+// entry; with errSpoilt it returns what follows nevertheless.
 func next(p []byte) (payload, rest []byte, err error) {
 	if len(p) < header {
 		return nil, nil, errDamaged
@@ -95,7 +99,7 @@ func next(p []byte) (payload, rest []byte, err error) {
 	}
 	payload = p[header : header+n]
 	if crc32.Checksum(payload, checksums) != binary.LittleEndian.Uint32(p[4:]) {
-		return nil, nil, errDamaged
+		return nil, p[header+n:], errSpoilt
 	}
 	return payload, p[header+n:], nil
 }
@@ -109,8 +113,11 @@ type decoder struct {
 
 // decode returns the entry in payload. Its record's line and fields point into payload.
 func (d *decoder) decode(payload []byte) (Entry, error) {
-	if len(payload) == 0 || payload[0] != version {
-		return Entry{}, fmt.Errorf("entry of an unknown version: %w", errDamaged)
+	if len(payload) == 0 {
+		return Entry{}, errDamaged
+	}
+	if payload[0] != version {
+		return Entry{}, errVersion
 	}
 	d.p, d.bad = payload[1:], false
 	stream, declaration, path, target := d.text(), d.text(), d.text(), d.text()

@@ -28,6 +28,8 @@ import (
 const (
 	// suffix of a segment's file. The name is SEQUENCE-GROUP-OUTPUT.park.
 	suffix = ".park"
+	// badSuffix follows it in the name of a file that can't be read as a whole.
+	badSuffix = ".bad"
 	// groups is how many groups containers are divided into, by a hash of their name.
 	groups = 64
 	// segments is about how many segments a full store has. What makes room for a new record is one of them.
@@ -50,7 +52,8 @@ type Store struct {
 	charged  int64      // of the limit: see charge
 	sequence uint64
 	buffer   []byte
-	damaged  int64
+	damaged  int64 // bytes
+	newer    int64
 	unsynced bool
 
 	fsync func(*os.File) error // (*os.File).Sync, except in tests
@@ -58,7 +61,7 @@ type Store struct {
 
 // Open opens the store in dir, which it makes when the first record is parked. limit bounds the bytes on disk; maxPause
 // the time between two retries of a record. It reads every stored record once: each is called for all of them, the
-// oldest first. What is damaged ends its segment: an entry is whole or was never acknowledged.
+// oldest first. What is damaged, or of another version, stays in a file of its own.
 func Open(dir string, limit int64, maxPause time.Duration, each func(output string, e *Entry)) (*Store, error) {
 	s := &Store{dir: dir, limit: limit, pause: maxPause, fsync: (*os.File).Sync}
 	files, err := os.ReadDir(dir) // sorted by name, and so by age
@@ -78,25 +81,41 @@ func Open(dir string, limit int64, maxPause time.Duration, each func(output stri
 			continue
 		}
 		seg := &Segment{store: s, name: f.Name(), group: group, output: output}
-		entries, size, err := seg.read()
+		entries, of, err := seg.read()
 		if err != nil {
 			return nil, fmt.Errorf("parked records: %w", err)
 		}
 		s.sequence = max(s.sequence, number)
-		if info, err := f.Info(); err == nil {
-			s.damaged += info.Size() - size
-		}
+		s.damaged += of.damaged
+		s.newer += of.newer
 		if len(entries) == 0 {
-			_ = os.Remove(seg.path())
+			if err := s.discard(seg, of); err != nil {
+				return nil, fmt.Errorf("parked records: %w", err)
+			}
 			continue
 		}
 		s.add(seg)
-		s.resize(seg, size)
+		if of.unread() > 0 {
+			if err := seg.preserve(); err != nil {
+				return nil, fmt.Errorf("parked records: %w", err)
+			}
+		}
+		if of.unread() == 0 || s.compact(seg) != nil { // it is rewritten later then
+			s.resize(seg, of.size)
+		}
 		for i := range entries {
 			each(output, &entries[i])
 		}
 	}
 	return s, nil
+}
+
+// discard removes a segment without entries, or renames it if it holds what can't be read.
+func (s *Store) discard(seg *Segment, of found) error {
+	if of.unread() == 0 {
+		return os.Remove(seg.path())
+	}
+	return os.Rename(seg.path(), seg.path()+badSuffix)
 }
 
 func nameOf(number uint64, group uint32, output string) string {
@@ -345,9 +364,12 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Damaged returns how many bytes Open could not make sense of: the end of what was written when the machine died, of
-// which no checkpoint knows.
+// Damaged returns how many bytes Open could not make sense of, mostly the end of what was written when the machine died, of
+// which no checkpoint knows. Newer returns how many are of another version. The files that hold them are renamed to *.bad.
 func (s *Store) Damaged() int64 { return s.damaged }
+
+// Newer returns how many bytes Open found of another version.
+func (s *Store) Newer() int64 { return s.newer }
 
 // Size is how many bytes the parked records take up on disk.
 func (s *Store) Size() int64 {

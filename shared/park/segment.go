@@ -4,6 +4,7 @@ package park
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -99,10 +100,16 @@ func (seg *Segment) postpone(now time.Time) {
 
 // compact replaces the segment's file by one without the decided entries, or removes it if it has no others. Under mu.
 func (s *Store) compact(seg *Segment) error {
-	entries, err := seg.undecided()
+	entries, found, err := seg.read()
 	if err != nil {
 		return err
 	}
+	if found.unread() > 0 {
+		if err := seg.preserve(); err != nil {
+			return err
+		}
+	}
+	entries = seg.parked(entries)
 	if len(entries) == 0 {
 		return s.remove(seg)
 	}
@@ -134,16 +141,26 @@ func (s *Store) compact(seg *Segment) error {
 // undecided returns the entries that are parked.
 func (seg *Segment) undecided() ([]Entry, error) {
 	entries, _, err := seg.read()
-	if err != nil {
-		return nil, err
-	}
+	return seg.parked(entries), err
+}
+
+// parked returns those of entries that are not decided.
+func (seg *Segment) parked(entries []Entry) []Entry {
 	left := entries[:0]
 	for _, e := range entries {
 		if _, done := seg.decided[e.at]; !done {
 			left = append(left, e)
 		}
 	}
-	return left, nil
+	return left
+}
+
+// preserve keeps the segment's file, of which not all can be read, under another name.
+func (seg *Segment) preserve() error {
+	if err := os.Link(seg.path(), seg.path()+badSuffix); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // bytes returns the segment's bytes: those of its entries, or all if it was just found.
@@ -160,26 +177,44 @@ func (seg *Segment) bytes() ([]byte, error) {
 	return p, err
 }
 
-// read returns the whole entries at the beginning of the segment, and how many bytes they take up.
-func (seg *Segment) read() (entries []Entry, size int64, err error) {
+// found is what a segment's file holds beside entries.
+type found struct {
+	size           int64 // up to the end of the last entry
+	damaged, newer int64 // bytes that are damaged, or of another version
+}
+
+func (f found) unread() int64 { return f.damaged + f.newer }
+
+// read returns the segment's entries. It skips what is damaged, or of another version, as long as it finds where the next
+// entry begins.
+func (seg *Segment) read() (entries []Entry, of found, err error) {
 	p, err := seg.bytes()
 	if err != nil {
-		return nil, 0, err
+		return nil, of, err
 	}
 	var d decoder
 	for rest := p; len(rest) > 0; {
 		payload, after, err := next(rest)
-		if err != nil {
+		if err != nil && after == nil {
+			of.damaged += int64(len(rest))
 			break
 		}
-		e, err := d.decode(payload)
-		if err != nil {
-			break
-		}
-		e.at = size
-		entries = append(entries, e)
+		at, n := int64(len(p)-len(rest)), int64(len(rest)-len(after))
 		rest = after
-		size = int64(len(p) - len(rest))
+		var e Entry
+		if err == nil {
+			e, err = d.decode(payload)
+		}
+		switch {
+		case err == nil:
+			e.at = at
+			entries = append(entries, e)
+			of.size = at + n
+		case errors.Is(err, errVersion):
+			of.newer += n
+		default:
+			of.damaged += n
+		}
 	}
-	return entries, size, nil
+	return entries, of, nil
 }

@@ -41,7 +41,10 @@ func (p *Pipeline) openParked(dir string, cfg Config) {
 		return
 	}
 	if n := p.parked.Damaged(); n > 0 {
-		p.log.Warn("the end of the parked records is damaged and is skipped", "bytes", n)
+		p.log.Warn("parked records are damaged and are skipped; their files are kept as *.bad", "bytes", n)
+	}
+	if n := p.parked.Newer(); n > 0 {
+		p.log.Error("parked records are of another version of Remora and can't be sent; their files are kept as *.bad", "bytes", n)
 	}
 	for key, s := range p.stored {
 		p.ended.ReadRecords += s.records
