@@ -333,3 +333,14 @@ func TestHintsAreBounded(t *testing.T) {
 	}
 	require.Len(t, h.byWatch, 10)
 }
+
+func TestStem(t *testing.T) {
+	for name, want := range map[string]string{
+		"access.log": "access", "dir/access-2026-01-02.log.gz": "access", "a_1": "a", "plain": "plain",
+		"0.log": "0", "0.log.20260102-030405": "0", "0.log.20260102-030405.gz": "0", "10.log": "10", "2026-01-02.log": "2026-01-02",
+		"2026-01-02": "2026-01-02", ".hidden.log": ".hidden", ".": ".", "7": "7",
+	} {
+		require.Equal(t, want, Stem(name), name)
+	}
+	require.False(t, Related("0.log", "1.log"))
+}

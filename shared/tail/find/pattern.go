@@ -225,10 +225,15 @@ func CopyName(live, name string) bool {
 // Related reports whether two files may be one log at two times, by their names alone: their stems are the same.
 func Related(a, b string) bool { return Stem(a) == Stem(b) }
 
-// Stem is a file's name up to the first dot or digit, without what separates that.
+// Stem is a file's name up to the first dot or digit, without what separates that; up to a dot where it begins with either, as
+// the files of the kubelet do.
 func Stem(name string) string {
 	name = path.Base(name)
-	if i := strings.IndexFunc(name, func(r rune) bool { return r == '.' || r >= '0' && r <= '9' }); i > 0 {
+	i := strings.IndexFunc(name, func(r rune) bool { return r == '.' || r >= '0' && r <= '9' })
+	if i == 0 {
+		i += 1 + strings.IndexByte(name[1:], '.')
+	}
+	if i > 0 {
 		name = name[:i]
 	}
 	return strings.TrimRight(name, "-_")
