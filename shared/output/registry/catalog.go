@@ -15,7 +15,6 @@ import (
 type Catalog struct {
 	environ map[string]string
 	named   []Named // in the order of the file
-	path    string  // of the file
 	// unread is why the file could not be read. It matters only to who asks for an output that is not a kind.
 	unread error
 	// others are the sections of the file beside outputs.

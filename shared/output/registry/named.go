@@ -46,7 +46,7 @@ type Named struct {
 // What is wrong in the section outputs is an error, all of it at once and with its line. A file that can't be read is not:
 // it may be there later, for what else is in it.
 func ReadCatalog(environ map[string]string, path string) (*Catalog, error) {
-	c := &Catalog{environ: environ, path: path}
+	c := &Catalog{environ: environ}
 	if path == "" {
 		return c, nil
 	}
