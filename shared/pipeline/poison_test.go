@@ -186,7 +186,7 @@ func TestAProcessThatIsKilledWhileItWaitsSetsNothingAside(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		cmd, log := startChild(t, dir, "down")
 		require.Eventually(t, func() bool {
-			return strings.Count(read(t, filepath.Join(dir, "attempts")), "attempt") >= 2
+			return strings.Count(read(t, filepath.Join(dir, "attempts")), "attempt") >= 4 // long after all was read, on a busy machine too
 		}, 20*time.Second, 10*time.Millisecond, "%s", log)
 		require.NoError(t, cmd.Process.Kill())
 		_ = cmd.Wait()
