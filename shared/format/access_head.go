@@ -29,7 +29,7 @@ func (f *access) peer(a, addr, ident, user []byte) []byte {
 	if string(ident) != "-" && len(ident) > 0 {
 		a = f.names.ident.appendText(a, ident)
 	}
-	if string(user) != "-" && len(user) > 0 {
+	if string(user) != "-" && string(user) != `""` && len(user) > 0 { // Apache writes "" for an empty one
 		a = f.names.user.appendText(a, user)
 	}
 	return a

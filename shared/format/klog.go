@@ -70,7 +70,7 @@ func (f *klog) parse(b *record.Batch, r *record.Record) problem {
 	if end < len(p) {
 		end = digits(p, end)
 	}
-	if pid == i || colon >= len(p) || p[colon] != ':' || end == colon+1 || end+1 >= len(p) || p[end] != ']' || p[end+1] != ' ' {
+	if pid == i || colon >= len(p) || p[colon] != ':' || end == colon+1 || end >= len(p) || p[end] != ']' || end+1 < len(p) && p[end+1] != ' ' {
 		return unparsed("no file and line were found", i)
 	}
 	at, a := len(b.Arena), b.Arena
@@ -78,7 +78,7 @@ func (f *klog) parse(b *record.Batch, r *record.Record) problem {
 	a = f.pid.appendNumber(a, p[i:pid])
 	a = f.file.appendText(a, p[file:colon])
 	a = f.line.appendNumber(a, p[colon+1:end])
-	return f.text(b, r, a, at, end+2, ns)
+	return f.text(b, r, a, at, min(end+2, len(p)), ns) // an empty message may have lost the blank before it
 }
 
 // text appends the message, and the pairs behind it.
