@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The lines of the child's stream; the third takes the filter some milliseconds.
-var childLines = []string{"a", "b password=hunter2", "killer " + strings.Repeat("x", 4000), "c", "d"}
+// The lines of the child's stream; the third takes the filters long enough to be met by dieOf on a busy machine, too.
+var childLines = []string{"a", "b password=hunter2", "killer " + strings.Repeat("x", 12_000), "c", "d"}
 
 // offset of the killer.
 var killer = int64(len(childLines[0]) + len(childLines[1]) + 2)
@@ -95,7 +95,7 @@ func child(dir, mode string) error {
 	}
 	src := record.NewSource("s", "d", "stdout", "t", nil, nil)
 	filters := map[string]string{"mask": "password=[^ ]+ => password=..."}
-	for i := range 10 {
+	for i := range 40 {
 		filters[fmt.Sprintf("drop.%d", i)] = "(x+x+)+y|" + strings.Repeat("(a|b|x)*", 8) + "z$"
 	}
 	m := &memory{key: "s", data: []byte(strings.Join(childLines, "\n") + "\n"), ended: true}
