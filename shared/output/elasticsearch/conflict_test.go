@@ -71,8 +71,7 @@ func TestConflictingFieldsArriveAsText(t *testing.T) {
 		require.Equal(t, 2, partial.Refused[0].Index)
 		require.EqualValues(t, 2, o.Conflicts())
 		require.Len(t, store.stored, 3)
-		id := string(batch.Records[1].AppendID(nil))
-		require.Contains(t, store.stored[id], `"m":1,"conflict.status":"up"`)
+		require.Contains(t, store.stored[string(batch.Records[1].AppendID(nil))], `"m":1,"conflict.status":"up"`)
 		require.Contains(t, store.stored[string(batch.Records[3].AppendID(nil))], `"m":2,"conflict.a":"x"`)
 		require.Equal(t, `"status":"up","m":1`, string(batch.Records[1].Fields), "the batch stays as it was")
 	}
