@@ -155,9 +155,17 @@ func (a *agent) end(id string) {
 func (a *agent) Listed(inventory string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before, listed := a.inventories[inventory]
 	a.inventories[inventory] = err
 	if err == nil {
 		a.confirm(inventory)
+	}
+	if err == nil && (!listed || before != nil) {
+		for _, s := range a.subjects { // a volume may have waited for it
+			if !s.retry.IsZero() {
+				a.evaluate(s)
+			}
+		}
 	}
 	if a.listed != nil {
 		a.listed(a.inventories)

@@ -451,13 +451,13 @@ func TestAVolumeThatComesLate(t *testing.T) {
 func TestALookThatIsNotAnswered(t *testing.T) {
 	var l prober
 	dir := t.TempDir()
-	_, isDir, err := l.directory(host{}, dir)
+	found, err := l.find(host{}, dir)
 	require.NoError(t, err)
-	require.True(t, isDir)
+	require.True(t, found.isDir)
 	l.waiting = map[string]bool{dir: true}
-	_, _, err = l.directory(host{}, dir)
+	_, err = l.find(host{}, dir)
 	require.ErrorIs(t, err, errSilent)
-	_, _, err = l.directory(host{}, filepath.Join(dir, "missing"))
+	_, err = l.find(host{}, filepath.Join(dir, "missing"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -553,4 +553,82 @@ func TestAMountedFile(t *testing.T) {
 	a.Removed("docker", c.ID)
 	require.NotContains(t, tailer.origins, id)
 	require.NotContains(t, tailer.origins, "files/docker/web")
+}
+
+// A container that may write to the directory that another mount lies in, or to the volume of a subPath, can put a link
+// there. It must not lead to what is not the container's, as another Pod's tokens are not.
+func TestALinkInAVolumeLeadsNowhere(t *testing.T) {
+	const volume = "/pods/1/volumes/v"
+	for name, c := range map[string]struct {
+		mounts  map[string]string
+		volumes []string
+		link    string
+		others  containers.Files
+	}{
+		"nested mounts":          {mounts: map[string]string{"/v": volume, "/logs": volume + "/logs"}, link: "/pods"},
+		"a relative link":        {mounts: map[string]string{"/v": volume, "/logs": volume + "/logs"}, link: "../../../../pods"},
+		"a deeper mount":         {mounts: map[string]string{"/v": volume, "/logs": volume + "/logs/2"}, link: "/pods"},
+		"a subPath":              {mounts: map[string]string{"/logs": volume + "/logs"}, volumes: []string{volume}, link: "/pods"},
+		"another's mount":        {mounts: map[string]string{"/logs": volume + "/logs"}, link: "/pods", others: containers.Files{Mounts: map[string]string{"/v": volume}}},
+		"below a link of root's": {mounts: map[string]string{"/v": "/data" + volume, "/logs": "/data" + volume + "/logs"}, link: "/pods"},
+		"a single file":          {mounts: map[string]string{"/v": volume, "/logs/app.log": volume + "/logs"}, link: "/pods/2/token"},
+		"a directory of others":  {mounts: map[string]string{"/logs": "/open/logs"}, link: "/pods"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, f, _ := newTestAgent(t, nil)
+			for _, dir := range []string{volume, "/pods/2/2", "/open"} {
+				require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, dir), 0o755))
+			}
+			require.NoError(t, os.Chmod(filepath.Join(a.host.root, "open"), 0o777))
+			require.NoError(t, os.WriteFile(filepath.Join(a.host.root, "pods/2/token"), nil, 0o600))
+			require.NoError(t, os.Symlink("/", filepath.Join(a.host.root, "data")))
+			require.NoError(t, os.Symlink(c.link, filepath.Join(a.host.root, volume, "logs")))
+			require.NoError(t, os.Symlink(c.link, filepath.Join(a.host.root, "open/logs")))
+			of := web()
+			of.Labels = map[string]string{"aliyun.logs.app": "/logs/**/*.log"}
+			of.Files.Mounts, of.Files.Volumes = c.mounts, c.volumes
+			a.Found(of)
+			require.Contains(t, a.subjects["docker/web"].problems[0].Message, "not listed yet")
+			if c.others.Mounts != nil {
+				other := web()
+				other.ID, other.Name, other.Labels, other.Files = "o", "other", nil, c.others
+				a.Found(other)
+			}
+			a.Listed("docker", nil)
+			s := a.subjects["docker/web"]
+			require.NotEmpty(t, s.problems)
+			require.Contains(t, s.problems[0].Message, "leads through the link")
+			require.Contains(t, s.problems[0].Message, "/logs")
+			require.True(t, f.origins["files/docker/web"].Root.Equal(find.Container(filepath.Join(a.host.root, "overlay/u"), nil, nil)))
+			require.NotContains(t, f.origins, "files/docker/web/logs/app.log")
+		})
+	}
+}
+
+// Where it was resolved, a volume has no links on its way: one that is made afterwards is not followed.
+func TestAVolumeIsResolvedOnce(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	dir := filepath.Join(a.host.root, "volumes/logs")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "secret"), 0o755))
+	a.Found(web())
+	root := f.origins["files/docker/web"].Root
+	require.NoError(t, root.Tree("/logs").Begin())
+	for _, target := range []string{"/secret", "../secret", filepath.Join(a.host.root, "secret")} {
+		require.NoError(t, os.Remove(dir))
+		require.NoError(t, os.Symlink(target, dir))
+		require.Error(t, root.Tree("/logs").Begin())
+	}
+}
+
+// Links that the administrator made lead where they lead: a mount is not refused over them.
+func TestLinksOfTheAdministrator(t *testing.T) {
+	a, _, _ := newTestAgent(t, nil)
+	other := web()
+	other.ID, other.Name = "o", "other"
+	other.Files.Mounts = map[string]string{"/host": "/", "/d": "/var/lib/docker", "/l": "/data/else"}
+	a.Found(other)
+	require.False(t, a.mounted(link{at: "/var/lib/docker", target: "/data/docker"}, nil))
+	require.True(t, a.mounted(link{at: "/var/lib/docker/x", target: "/data/docker"}, nil))
+	require.True(t, a.mounted(link{at: "/data/docker/x", target: "/"}, []link{{at: "/var/lib/docker", target: "/data/docker"}}))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +21,9 @@ func findHost(root string) (host, error) {
 			return host{}, errors.New("REMORA_HOST_ROOT: " + err.Error() + "; mount the host's root there: {name: host, mountPath: " + root +
 				", readOnly: true, mountPropagation: HostToContainer}")
 		}
+		if plain, err := filepath.EvalSymlinks(root); err == nil { // no link is followed later
+			root = plain
+		}
 		return host{strings.TrimSuffix(filepath.Clean(root), "/")}, nil
 	}
 	for _, name := range []string{"proc", "var"} {
@@ -32,71 +34,70 @@ func findHost(root string) (host, error) {
 	return host{}, nil
 }
 
-// see returns where the agent sees a path of the host. Links on the way lead where they lead on the host, never out of
-// its root.
+// see returns where the agent sees a path of the host that nobody but the host's administrator can change. Links on the way
+// lead where they lead on the host, never out of its root.
 func (h host) see(path string) string {
-	plain := filepath.Join("/", h.root, path)
-	if h.root == "" {
-		return plain
-	}
-	root, err := unix.Open(h.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return plain
-	}
-	defer unix.Close(root)
-	// Where the path does not exist yet, its existing part is resolved, and a link at the end of that is followed.
-	dir, rest := filepath.Clean("/"+path), ""
+	seen, _ := h.resolve(path)
+	return seen
+}
+
+// link is one that resolve has followed.
+type link struct {
+	at, target string // paths of the host; no other link is on the way to at
+	loose      bool   // others than root can make links where it is
+}
+
+// resolve returns where the agent sees a path of the host, as a path that holds no link, and the links that it has followed.
+// What does not exist yet is taken to be no link.
+func (h host) resolve(path string) (seen string, links []link) {
+	path = filepath.Clean("/" + path)
 	for range maxLinks {
-		fd, err := openIn(root, dir, 0)
-		switch {
-		case err == nil:
-			seen, err := nameOf(fd)
-			if err != nil || seen != h.root && !strings.HasPrefix(seen, h.root+"/") {
-				return plain
-			}
-			return filepath.Join(seen, rest)
-		case !errors.Is(err, unix.ENOENT) || dir == "/": // a kernel before 5.6 does not know the call
-			return plain
+		l, ok := h.firstLink(path)
+		if !ok {
+			break
 		}
-		if target, ok := danglingLink(root, dir); ok {
-			dir = target
-		} else {
-			dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest)
+		links = append(links, l)
+		path = filepath.Join(l.target, strings.TrimPrefix(path, l.at))
+	}
+	return filepath.Join("/", h.root, path), links
+}
+
+// maxLinks bounds the links of one path. What is left then is refused by who opens it.
+const maxLinks = 40
+
+// firstLink returns the first link on a path. It opens each directory by its name in the one before, so that nobody leads it
+// elsewhere meanwhile.
+func (h host) firstLink(path string) (l link, ok bool) {
+	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	dir, err := unix.Open(filepath.Join("/", h.root), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return link{}, false
+	}
+	defer func() { unix.Close(dir) }()
+	at := "/"
+	for name := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		fd, err := unix.Openat(dir, name, flags, 0)
+		if err != nil {
+			return link{}, false
 		}
+		parent := dir
+		dir, at = fd, filepath.Join(at, name)
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, "", buf)
+		if err != nil { // it is no link
+			unix.Close(parent)
+			continue
+		}
+		var s unix.Stat_t
+		err = unix.Fstat(parent, &s)
+		unix.Close(parent)
+		target := string(buf[:n])
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(at), target)
+		}
+		return link{at, filepath.Clean("/" + target), err != nil || s.Uid != 0 || s.Mode&0o022 != 0}, true
 	}
-	return plain
-}
-
-// maxLinks bounds how many missing directories and links are gone through.
-const maxLinks = 256
-
-// openIn opens a path below root as a process would whose root that is.
-func openIn(root int, path string, flags uint64) (int, error) {
-	return unix.Openat2(root, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | flags, Resolve: unix.RESOLVE_IN_ROOT})
-}
-
-// nameOf returns the path of an open file, and closes it.
-func nameOf(fd int) (string, error) {
-	defer unix.Close(fd)
-	return os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-}
-
-// danglingLink returns where the link at path leads, if it is one.
-func danglingLink(root int, path string) (target string, ok bool) {
-	fd, err := openIn(root, path, unix.O_NOFOLLOW)
-	if err != nil {
-		return "", false
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(fd, "", buf)
-	if err != nil {
-		return "", false
-	}
-	if target = string(buf[:n]); !filepath.IsAbs(target) {
-		target = filepath.Join(filepath.Dir(path), target)
-	}
-	return filepath.Clean("/" + target), true
+	return link{}, false
 }
 
 // path turns what see returned into the host's own path.

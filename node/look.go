@@ -21,23 +21,30 @@ type prober struct {
 	waiting map[string]bool
 }
 
-// directory reports where a path of the host is seen, and whether it is a directory.
-func (l *prober) directory(h host, path string) (seen string, isDir bool, err error) {
+// place is what is at a path of the host.
+type place struct {
+	seen  string // the path of it that holds no link
+	links []link // that led there
+	isDir bool
+}
+
+// find returns what is at a path of the host.
+func (l *prober) find(h host, path string) (place, error) {
 	type answer struct {
-		seen  string
-		isDir bool
-		err   error
+		place
+		err error
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waiting[path] {
-		return "", false, errSilent
+		return place{}, errSilent
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		a := answer{seen: h.see(path)}
+		var a answer
+		a.seen, a.links = h.resolve(path)
 		var info os.FileInfo
-		if info, a.err = os.Stat(a.seen); a.err == nil {
+		if info, a.err = os.Lstat(a.seen); a.err == nil {
 			a.isDir = info.IsDir()
 		}
 		answers <- a
@@ -49,12 +56,12 @@ func (l *prober) directory(h host, path string) (seen string, isDir bool, err er
 	defer timeout.Stop()
 	select {
 	case a := <-answers:
-		return a.seen, a.isDir, a.err
+		return a.place, a.err
 	case <-timeout.C:
 		if l.waiting == nil {
 			l.waiting = map[string]bool{}
 		}
 		l.waiting[path] = true
-		return "", false, errSilent
+		return place{}, errSilent
 	}
 }

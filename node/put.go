@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -106,15 +107,16 @@ func (a *agent) singles(s *subject, v *view, of []declare.Declaration, tags []re
 			s.problems = append(s.problems, declare.Problem{Key: at, Message: fmt.Sprintf("more than %d mounted files: mount their directory", maxSingles)})
 			break
 		}
-		file, isDir, err := a.prober.directory(a.host, v.Files.Mounts[at])
+		found, err := a.volume(v, v.Files.Mounts[at])
 		if err != nil {
 			s.retry = a.now().Add(retryTime)
 			s.problems = append(s.problems, declare.Problem{Key: at, Message: a.invisible(v.Files.Mounts[at], err)})
 			continue
 		}
-		if isDir {
+		if found.isDir {
 			continue
 		}
+		file := found.seen
 		id := s.filesID(v) + at
 		a.claims[id] = s
 		p := put{
@@ -216,13 +218,13 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 		if !concerns(of, at) {
 			continue
 		}
-		dir, isDir, err := a.prober.directory(a.host, source)
+		found, err := a.volume(v, source)
 		switch {
 		case err != nil:
 			s.retry = a.now().Add(retryTime)
 			problems = append(problems, declare.Problem{Key: at, Message: a.invisible(source, err)})
-		case isDir:
-			add(at, dir, a.host.path(dir))
+		case found.isDir:
+			add(at, found.seen, a.host.path(found.seen))
 		}
 	}
 	process, shown := "", ""
@@ -256,8 +258,63 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 	return find.Container(upper, lower, mounts), strings.Join(places, ", "), problems
 }
 
+// linkError is of a volume whose path holds a link that a container, or another user, may have made since it was mounted.
+type linkError struct{ link }
+
+func (e linkError) Error() string {
+	return "its path on the machine leads through the link " + e.at + ", which others than the administrator can change: mount the directory that it leads to"
+}
+
+// errNotListed is of a volume whose path holds a link, until it is known who else has mounted the directory that the link is in.
+var errNotListed = errors.New("its path on the machine leads through a link, and the runtime's containers are not listed yet")
+
+// volume finds what a container has mounted at a path of the host. The path was given once and is resolved now: a link that
+// somebody could have put there meanwhile would lead to any file of the machine.
+func (a *agent) volume(v *view, source string) (place, error) {
+	found, err := a.prober.find(a.host, source)
+	if listErr, listed := a.inventories[v.Runtime]; len(found.links) > 0 && (!listed || listErr != nil) {
+		return place{}, errNotListed
+	}
+	for i, l := range found.links {
+		if l.loose || a.mounted(l, found.links[:i]) {
+			return place{}, linkError{l}
+		}
+	}
+	return found, err
+}
+
+// mounted reports whether a link lies in a directory that any container has mounted, and may write to. before are the links on
+// the way to it. The machine's root counts for nobody: who can write to that needs no link.
+func (a *agent) mounted(l link, before []link) bool {
+	holds := func(dir string) bool {
+		dir = path.Clean(dir)
+		for _, b := range before {
+			if within(dir, b.at) {
+				dir = path.Join(b.target, strings.TrimPrefix(dir, b.at))
+			}
+		}
+		return dir != "/" && dir != l.at && within(l.at, dir)
+	}
+	for _, s := range a.subjects {
+		for _, c := range s.reports {
+			if slices.ContainsFunc(c.Files.Volumes, holds) {
+				return true
+			}
+			for _, source := range c.Files.Mounts {
+				if holds(source) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // invisible says why a volume can't be read, and what to do.
 func (a *agent) invisible(source string, err error) string {
+	if changed := (linkError{}); errors.As(err, &changed) {
+		return "the volume " + source + " is not read: " + err.Error()
+	}
 	message := "the volume is not visible here: " + err.Error()
 	if a.host.root != "" {
 		message += "; mount " + source + ", or the host's root, with mountPropagation: HostToContainer"

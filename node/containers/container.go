@@ -72,6 +72,9 @@ type Files struct {
 	Lower []string
 	// Mounts leads from a path in the container to a directory or file of the machine.
 	Mounts map[string]string
+	// Volumes are the directories of the machine that hold what is mounted of a volume in part. Whoever has more of the
+	// volume can make links in them.
+	Volumes []string
 	// Process is the container's first process; 0 where it does not run or is not known.
 	Process int
 	// Hidden are paths in the container whose content has no place on the machine: a tmpfs.

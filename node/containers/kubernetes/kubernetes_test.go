@@ -100,7 +100,8 @@ func TestPod(t *testing.T) {
 				Annotations: map[string]string{"aliyun.logs.a": "stdout"}, Owner: containers.Owner{Kind: "Deployment", Name: "web"}},
 			Log: containers.Log{Driver: "cri", Form: containers.CRI, Dir: "/var/log/pods/shop_web-7d9-x_uid/app", Pattern: "*.log{,.*}"},
 			Files: containers.Files{Mounts: map[string]string{"/logs": "/var/lib/kubelet/pods/uid/volumes/kubernetes.io~empty-dir/empty",
-				"/h": "/srv/a", "/data": "/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/pv-1/mount/web-7d9-x"}},
+				"/h": "/srv/a", "/data": "/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/pv-1/mount/web-7d9-x"},
+				Volumes: []string{"/srv", "/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/pv-1/mount"}},
 		}}, all)
 	}
 	// Nobody is asked twice, refusals included, and Secrets never.

@@ -96,7 +96,7 @@ func (i *Inventory) containers(ctx context.Context, p *pod) (all []containers.Co
 		c.Log = containers.Log{Driver: "cri", Form: containers.CRI, Pattern: containers.PodLogs,
 			Dir: filepath.Join(i.options.PodLogs, c.Pod.Namespace+"_"+c.Pod.Name+"_"+c.Pod.UID, spec.Name)}
 		c.Env, c.Unresolved = i.env(ctx, p, &spec)
-		c.Files.Mounts = mounts(&spec, volumes, c.Env)
+		c.Files.Mounts, c.Files.Volumes = mounts(&spec, volumes, c.Env)
 		all = append(all, c)
 	}
 	return all
@@ -229,15 +229,16 @@ func expand(text string, values map[string]string) string {
 }
 
 // mounts leads from the paths in a container to those of the machine. A subPath is followed in its volume: the kubelet's
-// own mount of it hides nothing and would have to be seen.
-func mounts(c *containerSpec, volumes map[string]string, env []string) map[string]string {
+// own mount of it hides nothing and would have to be seen. parts are the volumes that a subPath leads into: no link is followed
+// there.
+func mounts(c *containerSpec, volumes map[string]string, env []string) (all map[string]string, parts []string) {
 	values := map[string]string{}
 	for _, kv := range env {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			values[name] = value
 		}
 	}
-	all := map[string]string{}
+	all = map[string]string{}
 	for _, m := range c.VolumeMounts {
 		dir := volumes[m.Name]
 		if dir == "" {
@@ -247,10 +248,13 @@ func mounts(c *containerSpec, volumes map[string]string, env []string) map[strin
 		if m.SubPathExpr != "" {
 			sub = expand(m.SubPathExpr, values)
 		}
+		if sub != "" {
+			parts = append(parts, dir)
+		}
 		// Cleaned as an absolute path, it can't lead out of the volume; nor does the API server let it.
 		all[path.Clean(m.MountPath)] = filepath.Join(dir, path.Clean("/"+sub))
 	}
-	return all
+	return all, parts
 }
 
 // volumes are the directories of the Pod's volumes, by their names (pkg/volume/util, MakeAbsolutePath and the plugins'

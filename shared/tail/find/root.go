@@ -29,33 +29,34 @@ type Root struct {
 type mount struct {
 	at     string
 	layers []string
+	host   bool // the path is the writer's own: links on the way are followed
 }
 
 // Host is the root of a writer whose paths are this host's own, as with volumes that a Pod's containers share. A link that
 // leads out of the directory that a pattern begins with is refused.
 func Host() Root { return Root{host: true} }
 
-// Directory is the root of a writer whose files all lie below dir. Nothing outside of dir is found.
+// Directory is the root of a writer whose files all lie below dir, a path without links. Nothing outside of dir is found.
 func Directory(dir string) Root {
 	dir = path.Clean(dir)
-	return Root{mounts: []mount{{dir, []string{dir}}}}
+	return Root{mounts: []mount{{at: dir, layers: []string{dir}}}}
 }
 
 // Container is the root of a container: the layers of its overlay, upper first and lower from top to bottom, and what is
-// mounted into it: directories of this host by their path in the container. A path belongs to the longest mount that
+// mounted into it: directories of this host by their path in the container. No path of this host may hold a link. A path belongs to the longest mount that
 // holds it. Links are resolved as the container resolves them, never outside of it. Without upper and lower only the
 // mounts can be searched.
 func Container(upper string, lower []string, mounts map[string]string) Root {
 	var r Root
 	for at, dir := range mounts {
-		r.mounts = append(r.mounts, mount{path.Clean("/" + at), []string{dir}})
+		r.mounts = append(r.mounts, mount{at: path.Clean("/" + at), layers: []string{dir}})
 	}
 	layers := slices.Clone(lower)
 	if upper != "" {
 		layers = slices.Insert(layers, 0, upper)
 	}
 	if len(layers) > 0 {
-		r.mounts = append(r.mounts, mount{"/", layers})
+		r.mounts = append(r.mounts, mount{at: "/", layers: layers})
 	}
 	slices.SortFunc(r.mounts, func(a, b mount) int { return len(b.at) - len(a.at) })
 	return r
@@ -88,7 +89,7 @@ func (r Root) Tree(base string) *Tree {
 		t.hostPath = p
 	}
 	if r.host {
-		t.mounts = []mount{{base, []string{base}}}
+		t.mounts = []mount{{base, []string{base}, true}}
 	}
 	return t
 }
@@ -212,7 +213,11 @@ func openMount(m mount) (*dir, error) {
 	d := &dir{at: m.at, deep: len(m.layers) > 1 || m.at == "/"}
 	var missing error
 	for i, layer := range m.layers {
-		f, err := openBase(layer)
+		open := openBase
+		if m.host {
+			open = openHost
+		}
+		f, err := open(layer)
 		if errors.Is(err, os.ErrNotExist) {
 			missing = err
 			continue
@@ -233,12 +238,12 @@ func openMount(m mount) (*dir, error) {
 	return d, nil
 }
 
-// processPath is a path that begins with a link of the kernel's to a directory: the root of a process, or what this process
-// has open. No path leads there, and the links below it are those of whoever sees that directory as its root.
-var processPath = regexp.MustCompile(`^(.*/proc/(?:\d+/root|self/fd/\d+))(?:/(.*))?$`)
+// processPath is a path that begins with what this process has open: the root of a container's process. The links below it
+// are those of whoever sees that directory as its root.
+var processPath = regexp.MustCompile(`^(/proc/self/fd/\d+)(?:/(.*))?$`)
 
-// openBase opens a directory of this host. Where it lies in a mounted volume, links in the part of its path below the
-// mount point are kept in that volume: whoever writes to the volume could have made them.
+// openBase opens a directory of this host. No link is followed on the way: whoever writes to a volume could have put one there
+// since its path was resolved.
 func openBase(base string) (*os.File, error) {
 	if m := processPath.FindStringSubmatch(base); m != nil {
 		outer, err := os.OpenRoot(m[1])
@@ -248,6 +253,44 @@ func openBase(base string) (*os.File, error) {
 		defer outer.Close()
 		return outer.OpenFile(path.Join(".", m[2]), unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	}
+	f, err := openPlain(base)
+	switch {
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return nil, fmt.Errorf("%s is not a directory, or a link leads there", base)
+	case err != nil:
+		return nil, &os.PathError{Op: "open", Path: base, Err: err}
+	}
+	return f, nil
+}
+
+// openPlain opens a directory whose path holds no link, one name after the other: kernels before 5.6 know no other way.
+func openPlain(base string) (*os.File, error) {
+	fd, err := openAt(unix.AT_FDCWD, "/", dirFlags)
+	for name := range strings.SplitSeq(strings.Trim(path.Clean(base), "/"), "/") {
+		if err != nil {
+			return nil, err
+		}
+		if name == "" { // of "/"
+			break
+		}
+		outer := fd
+		fd, err = openAt(outer, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC)
+		unix.Close(outer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	outer := fd
+	defer unix.Close(outer)
+	if fd, err = openAt(outer, ".", dirFlags); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), base), nil
+}
+
+// openHost opens a directory of this host by a path of the writer's. Where it lies in a mounted volume, links in the part of
+// its path below the mount point are kept in that volume: whoever writes to the volume could have made them.
+func openHost(base string) (*os.File, error) {
 	mountPoint := mountOf(base)
 	if mountPoint == "/" || mountPoint == base {
 		return openDirectory(base)
