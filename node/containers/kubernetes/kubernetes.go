@@ -31,6 +31,8 @@ const (
 	watchSeconds = 300
 	// remember is how long an answer about a ConfigMap or a claim counts, a refusal too: nobody is asked twice a second.
 	remember = 5 * time.Minute
+	// askAgain is how soon a question is asked again that the server could not answer.
+	askAgain = 5 * time.Second
 	// maxEvent bounds an event of a watch: a Pod has at most 1.5 MiB in etcd.
 	maxEvent = 8 << 20
 )
@@ -59,8 +61,9 @@ type Inventory struct {
 // answer is what was said about a ConfigMap or a claim.
 type answer struct {
 	data  map[string]string
-	err   error
-	until time.Time
+	err   error     // nil if there ever was an answer
+	until time.Time // when to ask again
+	used  time.Time
 }
 
 // New makes the inventory of a node.
@@ -250,27 +253,38 @@ func (i *Inventory) volumeOf(ctx context.Context, namespace, claim string) strin
 	return data["volume"]
 }
 
-// ask returns what get says about path, or said lately.
+// ask returns what get says about path, or said lately. While the server can't answer, what it said last counts: a container
+// that would lose its declarations would lose what is held of its removed files.
 func (i *Inventory) ask(ctx context.Context, path string, get func(path string) (map[string]string, error)) (map[string]string, error) {
+	now := time.Now()
 	i.mu.Lock()
 	known, ok := i.answered[path]
+	if ok {
+		known.used = now
+		i.answered[path] = known
+	}
 	i.mu.Unlock()
-	if ok && time.Now().Before(known.until) {
+	if ok && now.Before(known.until) {
 		return known.data, known.err
 	}
 	data, err := get(path)
-	if isStatus(err, http.StatusNotFound) {
-		data, err = nil, nil
+	fresh := answer{data, err, time.Now().Add(remember), time.Now()}
+	switch {
+	case isStatus(err, http.StatusNotFound):
+		fresh.data, fresh.err = nil, nil
+	case err != nil && ok && known.err == nil:
+		fresh.data, fresh.err, fresh.until = known.data, nil, time.Now().Add(askAgain)
+	case err != nil && !isStatus(err, http.StatusForbidden):
+		fresh.until = time.Now().Add(askAgain)
 	}
 	if ctx.Err() != nil {
-		return data, err
+		return fresh.data, fresh.err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	now := time.Now()
-	maps.DeleteFunc(i.answered, func(_ string, a answer) bool { return now.After(a.until) })
-	i.answered[path] = answer{data, err, now.Add(remember)}
-	return data, err
+	maps.DeleteFunc(i.answered, func(_ string, a answer) bool { return now.Sub(a.used) > 2*remember })
+	i.answered[path] = fresh
+	return fresh.data, fresh.err
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

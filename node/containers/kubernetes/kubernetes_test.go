@@ -4,6 +4,7 @@ package kubernetes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +28,7 @@ type server struct {
 	watch  []string
 	others map[string]string // by path
 	asked  []string
+	down   bool // the questions about others are not answered
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +47,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.watch = nil
 	case strings.Contains(r.URL.Path, "secrets"):
 		panic("a Secret was asked for")
+	case s.down:
+		w.WriteHeader(http.StatusInternalServerError)
 	default:
 		answer, ok := s.others[r.URL.Path]
 		if !ok {
@@ -114,6 +120,69 @@ func TestPod(t *testing.T) {
 		require.Equal(t, 1, n, path)
 	}
 	require.Contains(t, s.asked[0], "fieldSelector=spec.nodeName%3Dn1&resourceVersion=0")
+}
+
+// A server that can't answer for a while takes nothing away, and is asked again soon; what it says then counts.
+func TestWhatWasSaidLastCountsWhileTheServerIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("the API server does not answer")
+		var said map[string]string
+		err, asked := down, 0
+		i := &Inventory{answered: map[string]answer{}}
+		ask := func() (map[string]string, error) {
+			return i.ask(t.Context(), "/x", func(string) (map[string]string, error) { asked++; return said, err })
+		}
+		_, got := ask()
+		require.ErrorIs(t, got, down)
+		time.Sleep(askAgain)
+		said, err = map[string]string{"k": "v"}, nil
+		for range 3 {
+			data, got := ask()
+			require.NoError(t, got)
+			require.Equal(t, said, data)
+		}
+		require.Equal(t, 2, asked)
+		said, err = nil, down
+		for range 2 * int(remember/askAgain) { // for longer than an answer counts
+			time.Sleep(askAgain)
+			data, got := ask()
+			require.NoError(t, got)
+			require.Equal(t, map[string]string{"k": "v"}, data)
+		}
+		err = &statusError{http.StatusForbidden, "forbidden"}
+		time.Sleep(askAgain)
+		data, got := ask()
+		require.NoError(t, got)
+		require.Equal(t, map[string]string{"k": "v"}, data)
+		err = &statusError{http.StatusNotFound, "gone"}
+		time.Sleep(askAgain)
+		data, got = ask()
+		require.NoError(t, got)
+		require.Empty(t, data)
+	})
+}
+
+// A failed question about a ConfigMap or a claim changes nothing of the container.
+func TestAFailedQuestionChangesNoContainer(t *testing.T) {
+	s := &server{pods: `{"metadata":{"resourceVersion":"7"},"items":[` + web + `]}`, others: map[string]string{
+		"/api/v1/namespaces/shop/configmaps/cm":            `{"data":{"k":"v","l":"w"}}`,
+		"/api/v1/namespaces/shop/persistentvolumeclaims/c": `{"spec":{"volumeName":"pv-1"}}`,
+	}}
+	i := inventory(t, s)
+	_, err := i.list(t.Context())
+	require.NoError(t, err)
+	before, err := i.List(t.Context())
+	require.NoError(t, err)
+	s.mu.Lock()
+	s.down = true
+	s.mu.Unlock()
+	for path, a := range i.answered {
+		a.until = time.Time{}
+		i.answered[path] = a
+	}
+	after, err := i.List(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, after)
 }
 
 func TestWatch(t *testing.T) {
