@@ -128,13 +128,27 @@ func (a *agent) drop(r report, key string) {
 		a.evaluate(s)
 		return
 	}
-	for id := range s.put {
-		if a.yields(s, id) {
+	s.leave()
+	delete(a.subjects, key)
+	for _, id := range slices.Sorted(maps.Keys(s.put)) { // the files, and then the mounted files of the same container
+		if a.yields(s, id) && !a.inherit(id) {
 			a.end(id)
 		}
 	}
-	s.leave()
-	delete(a.subjects, key)
+}
+
+// inherit gives an origin of files whose subject is gone to another subject that declares it, if there is one: it had to stand
+// back until now.
+func (a *agent) inherit(id string) bool {
+	for _, s := range a.subjects {
+		if s.standsBack == id {
+			a.evaluate(s)
+			if _, ok := s.put[id]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (a *agent) end(id string) {
@@ -320,11 +334,14 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 // both be known for a while: the one that runs has it, of two the younger.
 func (a *agent) claim(s *subject, v *view) bool {
 	id := s.filesID(v)
+	s.standsBack = ""
 	if other := a.claims[id]; other != nil && other != s {
 		o := other.view()
 		if o.Running && (!v.Running || o.Created.After(v.Created)) {
+			s.standsBack = id
 			return false
 		}
+		other.loses(id)
 	}
 	a.claims[id] = s
 	return true
@@ -342,8 +359,8 @@ func (a *agent) yields(s *subject, id string) bool {
 // replace tells the tailer of the origins that are new or changed, and of those that nobody wants any more. s is whose
 // they are; nil for the machine's.
 func (a *agent) replace(s *subject, before, now map[string]put) (problems []declare.Problem) {
-	for id := range before {
-		if _, ok := now[id]; !ok && a.yields(s, id) {
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if _, ok := now[id]; !ok && a.yields(s, id) && !a.inherit(id) {
 			a.tailer.Withdraw(id)
 			a.routes.forget(id)
 		}

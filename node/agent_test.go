@@ -487,6 +487,65 @@ func TestAPodThatIsReplaced(t *testing.T) {
 	require.Empty(t, a.claims)
 }
 
+// Of two Pods of one name the younger has the files; when it is gone before the older, the older has them again.
+func TestTheOlderPodHasItsFilesBack(t *testing.T) {
+	for name, late := range map[string]bool{"the younger came later": false, "the younger came first": true} {
+		t.Run(name, func(t *testing.T) {
+			a, f, _ := newTestAgent(t, nil)
+			member := func(uid string, created int64) containers.Container {
+				c := pod()
+				c.ID, c.Pod.UID, c.Created = "c"+uid, uid, time.Unix(created, 0)
+				c.Env = []string{"aliyun_logs_app=/logs/*.log"}
+				c.Pod.Labels = map[string]string{"statefulset.kubernetes.io/pod-name": "web-0"}
+				c.Files.Upper = "/overlay/" + uid
+				return c
+			}
+			const id = "files/shop/web-0/app"
+			at := func(uid string) bool {
+				return f.origins[id].Root.Equal(find.Container(filepath.Join(a.host.root, "overlay", uid), nil, nil))
+			}
+			all := []containers.Container{member("1", 1), member("2", 2)}
+			if late {
+				slices.Reverse(all)
+			}
+			for _, c := range all {
+				a.Found(c)
+			}
+			require.True(t, at("2"))
+			f.take()
+			a.setRules(nil, nil)
+			require.Empty(t, f.take(), "nobody's are taken over and over")
+			a.Removed("cri", "c2")
+			require.Equal(t, []string{"put " + id}, f.take())
+			require.True(t, at("1"))
+			a.Removed("cri", "c1")
+			require.Equal(t, []string{"end " + id}, f.take())
+			require.Empty(t, a.claims)
+			require.Empty(t, a.subjects)
+		})
+	}
+}
+
+// One that declares nothing any more gives the files back, too.
+func TestFilesThatTheYoungerPodGivesUp(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	member := func(uid string, created int64) containers.Container {
+		c := pod()
+		c.ID, c.Pod.UID, c.Created = "c"+uid, uid, time.Unix(created, 0)
+		c.Env = []string{"aliyun_logs_app=/logs/*.log"}
+		c.Pod.Labels = map[string]string{"statefulset.kubernetes.io/pod-name": "web-0"}
+		return c
+	}
+	a.Found(member("1", 1))
+	younger := member("2", 2)
+	a.Found(younger)
+	f.take()
+	younger.Env = nil
+	a.Found(younger)
+	require.Contains(t, f.origins, "files/shop/web-0/app")
+	require.NotContains(t, f.take(), "withdraw files/shop/web-0/app")
+}
+
 func TestNamesThatOutliveAContainer(t *testing.T) {
 	for want, v := range map[string]containers.Container{
 		"files/key": {Pod: containers.Pod{Namespace: "ns", Name: "web-7d9-x", Container: "c", Labels: map[string]string{"pod-template-hash": "7d9"}}},

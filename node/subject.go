@@ -27,6 +27,18 @@ type subject struct {
 	evaluated bool
 	retry     time.Time // when to evaluate again; zero for when something changes
 	process   *process
+	// standsBack is the origin of its files that another subject has; empty where it has it itself, or needs none.
+	standsBack string
+}
+
+// loses takes from a subject the origins of its files, that of id and those of its mounted files: another has them now.
+func (s *subject) loses(id string) {
+	for of := range s.put {
+		if of == id || strings.HasPrefix(of, id+"/") {
+			delete(s.put, of)
+		}
+	}
+	s.standsBack = id
 }
 
 // report is who told of a container.
