@@ -67,8 +67,8 @@ func (t *Tailer) spaceFor(c content) (space, error) {
 	return t.space(c)
 }
 
-// limitHeld gives up removed files that are not read yet, the oldest first: of a file system while they hold more of it
-// than they may, and then, while all together hold more than they may, of the origin that holds most.
+// limitHeld gives up removed files that are not read yet, each time the oldest of the origin that holds most: of a file system
+// while they hold more of it than they may, and then while all together hold more than they may.
 func (t *Tailer) limitHeld(now time.Time) {
 	byDevice := map[uint64][]heldFile{}
 	total := int64(0)
@@ -91,15 +91,15 @@ func (t *Tailer) limitHeld(now time.Time) {
 			kept = append(kept, files...)
 			continue
 		}
-		slices.SortFunc(files, byAge)
 		held := sum(files)
 		for held > s.limit(held) && len(files) > 0 {
-			g := files[0].generation
+			i := oldestOfLargest(files)
+			g := files[i].generation
 			held -= g.Blocks
 			s.free += g.Blocks
 			total -= g.Blocks
-			t.giveUp(files[0].origin, g, now, "removed, and the space of its file system was needed")
-			files = files[1:]
+			t.giveUp(files[i].origin, g, now, "removed, and the space of its file system was needed")
+			files = slices.Delete(files, i, i+1)
 		}
 		kept = append(kept, files...)
 	}

@@ -117,6 +117,40 @@ func TestHeldBytesAreTakenFromWhoHoldsMost(t *testing.T) {
 	require.NotEmpty(t, r.gaps)
 }
 
+// The same holds of a file system that is short of space: the oldest file is an innocent's, and stays.
+func TestTheSpaceOfAFileSystemIsTakenFromWhoHoldsMost(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.tailer.space = func(content) (space, error) { return space{16 * mib, 16 * mib, true}, nil }
+	for _, id := range []string{"little", "much"} {
+		require.Empty(t, r.tailer.Put(Origin{ID: id, Root: find.Host(),
+			Selections: []Selection{{Name: "a", Pattern: r.path(id + "/*.log"), Outputs: []string{"out"}}}}))
+	}
+	few, lines := numbered("x", 0, 20_000)
+	text, _ := numbered("x", 0, mib/16)
+	r.blocked = true
+	r.write("little/x.log", few)
+	r.pass(time.Second)
+	r.remove("little/x.log")
+	for range 20 {
+		r.write("much/x.log", text)
+		r.pass(time.Second)
+		r.remove("much/x.log")
+		r.pass(time.Second)
+		require.LessOrEqual(t, r.tailer.Counts().HeldBytes, int64(4*mib))
+	}
+	r.blocked = false
+	r.pass(10 * time.Second)
+	arrived := 0
+	for _, l := range r.arrived {
+		if l.path == r.path("little/x.log") {
+			arrived++
+		}
+	}
+	require.Equal(t, len(lines), arrived)
+	require.Contains(t, r.log.String(), "the space of its file system was needed")
+}
+
 func TestSpaceOfARealFile(t *testing.T) {
 	r := newRig(t, access).start()
 	r.write("access.log", "one\n")
