@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -41,13 +42,17 @@ func (*Inventory) Name() string { return Name }
 func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	var listed []struct{ ID, State string }
-	if err := i.engine.get(ctx, "/containers/json?all=1", &listed); err != nil {
-		return nil, err
-	}
-	running := make(map[string]bool, len(listed))
-	for _, l := range listed {
+	running := map[string]bool{}
+	err := i.engine.each(ctx, "/containers/json?all=1", func(element []byte) error {
+		var l struct{ ID, State string }
+		if err := json.Unmarshal(element, &l); err != nil {
+			return err
+		}
 		running[l.ID] = l.State == "running" || l.State == "paused" || l.State == "restarting"
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return i.cache.Refresh(ctx, running, i.Inspect), nil
 }

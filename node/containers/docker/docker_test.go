@@ -28,6 +28,8 @@ type engine struct {
 	least      string
 	most       string
 	containers map[string]string // inspections, by ID
+	labels     map[string]string // in the list, by ID
+	list       string            // instead of that of containers
 	asked      []string
 	events     chan string
 }
@@ -45,10 +47,12 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"ApiVersion":%q,"MinAPIVersion":%q}`, e.most, e.least)
 	case path == "/info":
 		fmt.Fprint(w, `{"DockerRootDir":"/data/docker"}`)
+	case path == "/containers/json" && e.list != "":
+		fmt.Fprint(w, e.list)
 	case path == "/containers/json":
 		var all []map[string]string
 		for id := range e.containers {
-			all = append(all, map[string]string{"Id": id, "State": "running"})
+			all = append(all, map[string]string{"Id": id, "State": "running", "Label": e.labels[id]})
 		}
 		_ = json.NewEncoder(w).Encode(all)
 	case path == "/events":
@@ -183,6 +187,36 @@ func TestAListInspectsWhatIsNew(t *testing.T) {
 	require.Len(t, slices.DeleteFunc(e.asked, func(p string) bool { return !strings.HasSuffix(p, "/web1/json") }), 1)
 	delete(e.containers, "web1")
 	all, err := i.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, all)
+}
+
+// Containers with large labels hide nobody: not many of them, nor one whose labels are too large for itself.
+func TestLargeLabelsHideNobodyElse(t *testing.T) {
+	e := &engine{least: "1.24", most: "1.41", containers: map[string]string{"web1": web}, labels: map[string]string{"web1": `"]}\`}}
+	for n := range 5 {
+		id := fmt.Sprint("large", n)
+		e.containers[id], e.labels[id] = fmt.Sprintf(`{"Id":%q,"State":{"Running":true}}`, id), strings.Repeat("x", 6<<20)
+	}
+	e.containers["huge"], e.labels["huge"] = `{"Id":"huge","State":{"Running":true}}`, strings.Repeat("[{", 10<<20)
+	all, err := serve(t, e).List(t.Context())
+	require.NoError(t, err)
+	var ids []string
+	for _, c := range all {
+		ids = append(ids, c.ID)
+	}
+	require.ElementsMatch(t, []string{"web1", "large0", "large1", "large2", "large3", "large4"}, ids)
+}
+
+// What is no list, or is cut off, is an error: nobody is taken to be gone.
+func TestAListThatIsNone(t *testing.T) {
+	for _, answer := range []string{"", "{}", `"["`, "[7]", "[null]", `["a"]`, "[[]]", "[", `[{"Id":"a"}`, `[{"Id":"a"},`, `[{"Id":7}]`, `[{"Id"}]`, "[}", `[{"Id":"a\"}]`} {
+		e := &engine{least: "1.24", most: "1.41", containers: map[string]string{"web1": web}, list: answer + "\n"}
+		_, err := serve(t, e).List(t.Context())
+		require.Error(t, err, answer)
+	}
+	e := &engine{least: "1.24", most: "1.41", list: " [ ]\n"}
+	all, err := serve(t, e).List(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, all)
 }

@@ -5,6 +5,7 @@
 package docker
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -159,6 +160,70 @@ func (e *engine) ask(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("answer of the engine at %s: %w", e.host, err)
 	}
 	return nil
+}
+
+// each calls one with every element of the array that the engine answers. What has more than maxAnswer bytes is left out, alone:
+// a container can have labels of any size.
+func (e *engine) each(ctx context.Context, path string, one func(element []byte) error) error {
+	version, err := e.negotiate(ctx)
+	if err != nil {
+		return err
+	}
+	response, err := e.open(ctx, version+path)
+	if err != nil {
+		e.forget()
+		return err
+	}
+	defer response.Body.Close()
+	if err := eachElement(bufio.NewReaderSize(response.Body, 64<<10), one); err != nil {
+		e.forget()
+		return fmt.Errorf("answer of the engine at %s: %w", e.host, err)
+	}
+	return nil
+}
+
+// eachElement splits an array of objects, or null, without understanding them. element is valid during the call.
+func eachElement(r *bufio.Reader, one func(element []byte) error) error {
+	if begin, _ := r.Peek(4); string(begin) == "null" {
+		return nil
+	}
+	var element []byte
+	depth, size, quoted, escaped := 0, 0, false, false
+	for {
+		c, err := r.ReadByte()
+		if err != nil {
+			return fmt.Errorf("a list that has no end: %w", err)
+		}
+		if depth == 0 && !strings.ContainsRune(" \r\n[", rune(c)) || depth == 1 && !strings.ContainsRune(" \r\n,{]", rune(c)) {
+			return errors.New("it is no list of objects")
+		}
+		if depth > 1 || c == '{' {
+			if size++; size <= maxAnswer {
+				element = append(element, c)
+			}
+		}
+		switch {
+		case quoted:
+			quoted, escaped = escaped || c != '"', !escaped && c == '\\'
+		case c == '"':
+			quoted = true
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+			if depth == 0 {
+				return nil
+			}
+			if depth == 1 && size <= maxAnswer {
+				if err := one(element); err != nil {
+					return err
+				}
+			}
+			if depth == 1 {
+				element, size = element[:0], 0
+			}
+		}
+	}
 }
 
 // open returns an answer whose status is right. The caller closes its body.
