@@ -94,6 +94,13 @@ func shown(t *testing.T, language string, text []byte) (kind string, err error) 
 		return "PodSpec", yaml.UnmarshalStrict(text, new(core.PodSpec))
 	case top["env"] != nil:
 		return "Container", yaml.UnmarshalStrict(text, new(core.Container))
+	case top["services"] != nil:
+		path := filepath.Join(t.TempDir(), "compose.yml")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return "Compose", err
+		}
+		project(t, path)
+		return "Compose", nil
 	case top["logs"] != nil || top["collect"] != nil || top["outputs"] != nil:
 		set := declare.New("").Read(declare.Input{File: declare.ReadFile("page", text)})
 		if len(set.Errors) > 0 {

@@ -127,7 +127,7 @@ func pages(t *testing.T) []string {
 	return all
 }
 
-// walk calls f for each file of the repository, but for what is built.
+// walk calls f for each file of the repository, but for what is built and installed.
 func walk(t *testing.T, f func(path string)) {
 	t.Helper()
 	root := engine.Root(t)
@@ -140,7 +140,7 @@ func walk(t *testing.T, f func(path string)) {
 			return err
 		}
 		if d.IsDir() {
-			if relative == ".git" || relative == "bin" {
+			if relative == ".git" || relative == "bin" || d.Name() == "node_modules" {
 				return filepath.SkipDir
 			}
 			return nil

@@ -42,7 +42,7 @@ func TestAnnotationsTakeEffect(t *testing.T) {
 		records, _ := f.lines()
 		return strings.Contains(records, `"tier":"back"`)
 	}, "aliyun.logs.second.tags=tier=back")
-	annotate(t, f, "taken back", func() bool { return strings.HasSuffix(inEffect(f), "declarations=1 problems=0") },
+	annotate(t, f, "taken back", func() bool { return strings.HasSuffix(inEffect(f), "selections=1 problems=0") },
 		"aliyun.logs.second-", "aliyun.logs.second.tags-")
 	before := f.numbers(t, "second").Distinct
 	time.Sleep(5 * time.Second)
