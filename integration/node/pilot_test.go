@@ -37,13 +37,14 @@ func TestInLogPilotsPlace(t *testing.T) {
 		"--volume", "/usr/local/tomcat/logs"}, "-name", "tomcat", "-lines", strconv.Itoa(lines), "-rate", "5000",
 		"-file", "/usr/local/tomcat/logs/catalina.2026-01-02.log", "-also", "-hold")
 	name := c.Name(t)
-	catalina := verify.Open(filepath.Join(out, "catalina.log"))
-	catalina.Each = func(t testing.TB, r *verify.Record) {
+	// Filebeat's output file is one file for all logs.
+	delivered := verify.Open(filepath.Join(out, "filebeat"))
+	delivered.Each = func(t testing.TB, r *verify.Record) {
 		if got := r.Members(t)["docker_container"]; got != name {
 			t.Fatalf("docker_container is %v, want %s", got, name)
 		}
 	}
-	catalina.ExactlyOnce(t, time.Minute, "tomcat", "stdout", lines)
-	verify.Open(filepath.Join(out, "access.log")).ExactlyOnce(t, soon, "tomcat", "", lines)
+	delivered.ExactlyOnce(t, time.Minute, "tomcat", "stdout", lines)
+	delivered.ExactlyOnce(t, soon, "tomcat", "", lines)
 	e.Docker(t, "exec", agent, "/pilot/healthz")
 }
