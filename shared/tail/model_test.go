@@ -43,7 +43,7 @@ func few(t *testing.T) {
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
 	if !set {
-		require.NoError(t, flag.Set("rapid.checks", "600"))
+		require.NoError(t, flag.Set("rapid.checks", "2000"))
 	}
 }
 
