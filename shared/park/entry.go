@@ -24,9 +24,11 @@ type Entry struct {
 
 // An entry on disk: its length and its checksum (CRC-32C), four bytes each in little endian, then the version and the
 // fields in the order of appendEntry. Strings have their length in front, numbers are varints.
+//
+// Version 1 had no recipe but stream, declaration, path, target and tags: it is read, not written.
 const (
 	header  = 8
-	version = 1
+	version = 2
 )
 
 // maxEntry bounds what a damaged length may make us read: a record is some MiB long at most.
@@ -44,16 +46,9 @@ const (
 func appendEntry(dst []byte, e *Entry) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, header)...)
-	r, s := &e.Record, e.Record.Source
-	dst = append(dst, version)
-	for _, text := range []string{s.Stream, s.Declaration, s.Path, s.Target, e.Destination, e.Reason} {
-		dst = appendText(dst, text)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(s.Tags)-s.Origin))
-	dst = binary.AppendUvarint(dst, uint64(s.Origin))
-	for _, t := range s.Tags {
-		dst = appendText(appendText(dst, t.Key), t.Value)
-	}
+	dst = appendRecipe(append(dst, version), e.Record.Source.Recipe())
+	dst = appendText(appendText(dst, e.Destination), e.Reason)
+	r := &e.Record
 	flags := uint64(r.Std) * flagStd
 	if r.Line != nil {
 		flags |= flagLine
@@ -73,6 +68,25 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	payload := dst[at+header:]
 	binary.LittleEndian.PutUint32(dst[at:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(dst[at+4:], crc32.Checksum(payload, checksums))
+	return dst
+}
+
+func appendRecipe(dst []byte, r record.Recipe) []byte {
+	for _, text := range []string{r.Stream, r.Declaration, r.Path, r.Target, r.Index, r.Topic, r.Pipeline, r.Container, r.Shape.StdLine} {
+		dst = appendText(dst, text)
+	}
+	var shaped uint64
+	if r.Shape.Time {
+		shaped = 1
+	}
+	dst = binary.AppendUvarint(dst, shaped)
+	dst = binary.AppendUvarint(dst, uint64(r.Origin))
+	for _, pairs := range [][]record.Tag{r.Tags, r.Names, r.Shape.Objects} {
+		dst = binary.AppendUvarint(dst, uint64(len(pairs)))
+		for _, t := range pairs {
+			dst = appendText(appendText(dst, t.Key), t.Value)
+		}
+	}
 	return dst
 }
 
@@ -112,25 +126,27 @@ type decoder struct {
 }
 
 // decode returns the entry in payload. Its record's line and fields point into payload.
-func (d *decoder) decode(payload []byte) (Entry, error) {
+func (d *decoder) decode(payload []byte) (e Entry, err error) {
 	if len(payload) == 0 {
-		return Entry{}, errDamaged
+		return e, errDamaged
 	}
-	if payload[0] != version {
-		return Entry{}, errVersion
-	}
+	var recipe record.Recipe
 	d.p, d.bad = payload[1:], false
-	stream, declaration, path, target := d.text(), d.text(), d.text(), d.text()
-	e := Entry{Destination: string(d.text()), Reason: string(d.text())}
-	tags, origin := d.count(), d.count()
-	all := make([]record.Tag, 0, min(tags+origin, 1024))
-	for range tags + origin {
-		all = append(all, record.Tag{Key: string(d.text()), Value: string(d.text())})
-		if d.bad {
-			return Entry{}, errDamaged
-		}
+	switch payload[0] {
+	case 1:
+		recipe, e.Destination, e.Reason = d.first()
+	case version:
+		recipe = d.recipe()
+	default:
+		return e, errVersion
+	}
+	if d.bad || recipe.Origin > len(recipe.Tags) {
+		return e, errDamaged
 	}
 	head := payload[:len(payload)-len(d.p)]
+	if payload[0] != 1 {
+		e.Destination, e.Reason = string(d.text()), string(d.text())
+	}
 	flags := d.uvarint()
 	r := &e.Record
 	r.Time, r.Offset = d.varint(), d.varint()
@@ -145,14 +161,71 @@ func (d *decoder) decode(payload []byte) (Entry, error) {
 	}
 	r.Fields = fields
 	r.Truncated, r.Marker, r.Std = flags&flagTruncated != 0, flags&flagMarker != 0, record.Std(flags/flagStd)
-	if r.Source = d.sources[string(head)]; r.Source == nil {
-		r.Source = record.NewSource(string(stream), string(declaration), string(path), string(target), all[:tags], all[tags:])
+	if r.Std > record.Stderr {
+		return Entry{}, errDamaged
+	}
+	r.Source = d.source(head, &recipe)
+	return e, nil
+}
+
+// source returns the source that r makes, which head is the text of.
+func (d *decoder) source(head []byte, r *record.Recipe) *record.Source {
+	s := d.sources[string(head)]
+	if s == nil {
+		s = r.Source()
 		if d.sources == nil {
 			d.sources = map[string]*record.Source{}
 		}
-		d.sources[string(head)] = r.Source
+		d.sources[string(head)] = s
 	}
-	return e, nil
+	return s
+}
+
+func (d *decoder) recipe() (r record.Recipe) {
+	for _, to := range []*string{&r.Stream, &r.Declaration, &r.Path, &r.Target, &r.Index, &r.Topic, &r.Pipeline, &r.Container, &r.Shape.StdLine} {
+		*to = string(d.text())
+	}
+	r.Shape.Time = d.uvarint() != 0
+	r.Origin = d.count()
+	r.Tags, r.Names, r.Shape.Objects = d.pairs(d.count()), d.pairs(d.count()), d.pairs(d.count())
+	return r
+}
+
+// first reads what an entry of version 1 begins with. What made its source otherwise is not known.
+func (d *decoder) first() (r record.Recipe, destination, reason string) {
+	for _, to := range []*string{&r.Stream, &r.Declaration, &r.Path, &r.Target, &destination, &reason} {
+		*to = string(d.text())
+	}
+	declared := d.count()
+	r.Origin = d.count()
+	r.Tags = d.pairs(declared + r.Origin)
+	r.Index, r.Topic = r.Target, r.Target
+	for _, t := range r.Tags[:max(0, len(r.Tags)-r.Origin)] {
+		switch t.Key {
+		case "index":
+			r.Index = t.Value
+		case "topic":
+			r.Topic = t.Value
+		case "pipeline":
+			r.Pipeline = t.Value
+		}
+	}
+	return r, destination, reason
+}
+
+// pairs reads n tags.
+func (d *decoder) pairs(n int) []record.Tag {
+	if n == 0 {
+		return nil
+	}
+	all := make([]record.Tag, 0, min(n, 1024))
+	for range n {
+		all = append(all, record.Tag{Key: string(d.text()), Value: string(d.text())})
+		if d.bad {
+			return nil
+		}
+	}
+	return all
 }
 
 func (d *decoder) uvarint() uint64 {

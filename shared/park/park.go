@@ -28,8 +28,10 @@ import (
 const (
 	// suffix of a segment's file. The name is SEQUENCE-GROUP-OUTPUT.park.
 	suffix = ".park"
-	// badSuffix follows it in the name of a file that can't be read as a whole.
+	// badSuffix follows it in the name of a file that can't be read as a whole. Of these files the newest are kept, as many
+	// as would fit into the store, and maxBad at most.
 	badSuffix = ".bad"
+	maxBad    = 256
 	// groups is how many groups containers are divided into, by a hash of their name.
 	groups = 64
 	// segments is about how many segments a full store has. What makes room for a new record is one of them.
@@ -54,6 +56,7 @@ type Store struct {
 	buffer   []byte
 	damaged  int64 // bytes
 	newer    int64
+	removed  int64 // files
 	unsynced bool
 
 	fsync func(*os.File) error // (*os.File).Sync, except in tests
@@ -61,7 +64,8 @@ type Store struct {
 
 // Open opens the store in dir, which it makes when the first record is parked. limit bounds the bytes on disk; maxPause
 // the time between two retries of a record. It reads every stored record once: each is called for all of them, the
-// oldest first. What is damaged, or of another version, stays in a file of its own.
+// oldest first. What is damaged, or of another version, stays in a file of its own, *.bad; these files are bounded as the
+// store is.
 func Open(dir string, limit int64, maxPause time.Duration, each func(output string, e *Entry)) (*Store, error) {
 	s := &Store{dir: dir, limit: limit, pause: maxPause, fsync: (*os.File).Sync}
 	files, err := os.ReadDir(dir) // sorted by name, and so by age
@@ -107,7 +111,40 @@ func Open(dir string, limit int64, maxPause time.Duration, each func(output stri
 			each(output, &entries[i])
 		}
 	}
+	if err := s.pruneBad(); err != nil {
+		return nil, fmt.Errorf("parked records: %w", err)
+	}
 	return s, nil
+}
+
+// pruneBad removes the oldest of the files that can't be read, while they exceed their bounds. Under mu, or before s is used.
+func (s *Store) pruneBad() error {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	count, charged := 0, int64(0)
+	for _, f := range slices.Backward(files) { // the newest first
+		if !strings.HasSuffix(f.Name(), suffix+badSuffix) {
+			continue
+		}
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		count, charged = count+1, charged+charge(info.Size())
+		if count <= maxBad && charged <= s.limit {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.dir, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		s.removed++
+	}
+	return nil
 }
 
 // discard removes a segment without entries, or renames it if it holds what can't be read.
@@ -370,6 +407,13 @@ func (s *Store) Damaged() int64 { return s.damaged }
 
 // Newer returns how many bytes Open found of another version.
 func (s *Store) Newer() int64 { return s.newer }
+
+// Removed returns how many *.bad files were removed because there were too many of them.
+func (s *Store) Removed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removed
+}
 
 // Size is how many bytes the parked records take up on disk.
 func (s *Store) Size() int64 {

@@ -105,7 +105,7 @@ func (s *Store) compact(seg *Segment) error {
 		return err
 	}
 	if found.unread() > 0 {
-		if err := seg.preserve(); err != nil {
+		if err := errors.Join(seg.preserve(), s.pruneBad()); err != nil {
 			return err
 		}
 	}

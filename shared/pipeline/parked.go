@@ -44,7 +44,10 @@ func (p *Pipeline) openParked(dir string, cfg Config) {
 		p.log.Warn("parked records are damaged and are skipped; their files are kept as *.bad", "bytes", n)
 	}
 	if n := p.parked.Newer(); n > 0 {
-		p.log.Error("parked records are of another version of Remora and can't be sent; their files are kept as *.bad", "bytes", n)
+		p.log.Error("parked records are of another version of Remora and can't be sent; their files are kept as *.bad, for that version", "bytes", n)
+	}
+	if n := p.parked.Removed(); n > 0 {
+		p.log.Warn("the oldest *.bad files of parked records were removed: there were too many", "files", n, "directory", dir)
 	}
 	for key, s := range p.stored {
 		p.ended.ReadRecords += s.records

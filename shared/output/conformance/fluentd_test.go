@@ -98,7 +98,9 @@ func forwardMessage(in *bufio.Reader) (all []entry, state any, err error) {
 			return nil, nil, fmt.Errorf("%w %v", err, v)
 		}
 		r := e[1].(map[string]any)
-		all = append(all, entry{id: r["remora"].(string), line: r["message"].(string)})
+		id, _ := r["remora"].(string)
+		line, _ := r["message"].(string)
+		all = append(all, entry{id: id, line: line})
 	}
 	if options["size"] != int64(len(all)) {
 		return nil, nil, fmt.Errorf("%d entries, size %v", len(all), options["size"])

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/klauspost/compress/zlib"
 )
@@ -42,6 +43,9 @@ func lumberjackAck(zero, n int) (p []byte) {
 	}
 	return p
 }
+
+// isMarker reports whether an identity is that of a record that Remora wrote itself, whose field remora says what it is.
+func isMarker(id string) bool { return strings.HasSuffix(id, "!") }
 
 // lumberjackWindow reads a window and its events.
 func lumberjackWindow(in *bufio.Reader) (all []entry, state any, err error) {
@@ -90,7 +94,7 @@ func lumberjackWindow(in *bufio.Reader) (all []entry, state any, err error) {
 				ID            string `json:"_id"`
 			} `json:"@metadata"`
 		}
-		if err := errors.Join(err, json.Unmarshal(text, &meta)); err != nil || meta.Metadata.ID != e.id || meta.Metadata.Beat != "filebeat" {
+		if err := errors.Join(err, json.Unmarshal(text, &meta)); err != nil || !isMarker(meta.Metadata.ID) && meta.Metadata.ID != e.id || meta.Metadata.Beat != "filebeat" {
 			return nil, nil, fmt.Errorf("%w %s", err, text)
 		}
 		if all = append(all, e); len(all) == n {

@@ -75,6 +75,7 @@ type server struct {
 	attempts int             // requests with records
 	accepted int             // connections
 	dead     map[string]bool // identities refused for good
+	heard    *[][]byte       // what each connection said, where it is not nil
 	handlers sync.WaitGroup
 }
 
@@ -118,11 +119,18 @@ func (s *server) open() {
 				_ = c.Close()
 			}
 			s.conns[c] = struct{}{}
+			if s.heard != nil {
+				*s.heard = append(*s.heard, nil)
+				c = &tapped{c, s, len(*s.heard) - 1}
+			}
 			s.mu.Unlock()
 			s.handlers.Go(func() {
 				s.handle(c)
 				_ = c.Close()
 				s.mu.Lock()
+				if t, ok := c.(*tapped); ok {
+					c = t.Conn
+				}
 				delete(s.conns, c)
 				s.mu.Unlock()
 			})

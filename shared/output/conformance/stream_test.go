@@ -65,8 +65,12 @@ type entry struct {
 	line   string
 }
 
-// parseID fills in stream and offset from an identity (record.AppendID).
+// parseID fills in stream and offset from an identity (record.AppendID). A server that does not check what it hears has no
+// keys.
 func (e *entry) parseID(keys map[string]string) error {
+	if keys == nil {
+		return nil
+	}
 	source, offset, ok := strings.Cut(e.id, ".")
 	if e.stream = keys[source]; !ok || e.stream == "" {
 		return fmt.Errorf("%q is no identity", e.id)
@@ -99,6 +103,9 @@ func newLedger(t *testing.T, streams []*lines) *ledger {
 
 // take books an entry. Whatever identifies it must lead to the line that stands there in the stream.
 func (l *ledger) take(e entry) {
+	if l.keys == nil {
+		return
+	}
 	if want := strings.TrimSuffix(line(e.stream, e.offset/width), "\n"); e.line != want {
 		l.t.Errorf("%s at %d is %q, want %q", e.stream, e.offset, e.line, want)
 	}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import "slices"
+
+// Recipe is all that a Source was made of. Records that are kept on disk carry it, so that another process sends them
+// as this one would have, whatever the settings are then.
+type Recipe struct {
+	Stream, Declaration, Path string
+	Target, Index, Topic      string
+	Pipeline                  string
+	// Tags and Origin are the source's. Names are the members of Remora's, tags among them, that have another name in the
+	// record: Key is the member's, Value that of the record.
+	Tags   []Tag
+	Origin int
+	Names  []Tag
+	Shape  Shape
+	// Container is what SetContainer set.
+	Container string
+}
+
+// Recipe returns what s was made of. Its slices are not to be changed.
+func (s *Source) Recipe() Recipe {
+	r := Recipe{Stream: s.Stream, Declaration: s.Declaration, Path: s.Path, Target: s.Target, Index: s.Index, Topic: s.Topic,
+		Pipeline: s.Pipeline, Tags: s.Tags, Origin: s.Origin, Shape: s.shape, Container: s.container}
+	note := func(member string) {
+		if name := s.name(member); name != member {
+			r.Names = append(r.Names, Tag{Key: member, Value: name})
+		}
+	}
+	for _, member := range ownMembers {
+		note(member)
+	}
+	for _, t := range s.Tags {
+		note(t.Key)
+	}
+	return r
+}
+
+// Source returns a Source whose records are those of the one that r came from. Origin must not be negative or larger
+// than the number of tags.
+func (r *Recipe) Source() *Source {
+	declared := len(r.Tags) - r.Origin
+	s := NewSource(r.Stream, r.Declaration, r.Path, r.Target, r.Tags[:declared], r.Tags[declared:])
+	s.Index, s.Topic, s.Pipeline, s.container = r.Index, r.Topic, r.Pipeline, r.Container
+	if len(r.Names) > 0 {
+		names := slices.Clone(r.Names)
+		s = s.Renamed(func(member string) string {
+			for _, n := range names {
+				if n.Key == member {
+					return n.Value
+				}
+			}
+			return member
+		})
+	}
+	if r.Shape.StdLine != "" || r.Shape.Time || len(r.Shape.Objects) > 0 {
+		s = s.Shaped(r.Shape)
+	}
+	return s
+}
