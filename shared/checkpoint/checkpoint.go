@@ -31,6 +31,8 @@ type Losses struct {
 	RefusedRecords int64 `json:"refused_records"`
 	// Learned is what the chain has learned from the stream up to there, as format.Chain.Learned returns it.
 	Learned string `json:"learned,omitempty"`
+	// Limited is when rate_limit judged a record of the stream last, in ns since 1970; 0 if it never did.
+	Limited int64 `json:"limited,omitempty"`
 	// Error is the last one, empty where there was none; Since is when that was.
 	Error string    `json:"error,omitempty"`
 	Since time.Time `json:"since,omitzero"`

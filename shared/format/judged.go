@@ -21,8 +21,8 @@ type Verdicts struct {
 	next  int64   // the number behind the last one
 	runs  []int64 // how many passed, how many were suppressed after them, and so on
 
-	last   int64   // when a record was judged last, in ns since 1970
-	credit float64 // tokens for what the stream's writer wrote while the stream waited
+	last   int64   // when a record was judged last, or nothing was left to judge, in ns since 1970
+	credit float64 // tokens for what the stream's writer wrote while the stream was not read
 }
 
 // add notes the verdict on the next record.
@@ -63,8 +63,29 @@ func (v *Verdicts) of(n int64) (passed, known bool) {
 	return false, false
 }
 
-// CaughtUp tells that the stream holds nothing that was not read: from now on its writer is held to the limit again.
-func (v *Verdicts) CaughtUp() { v.credit = 0 }
+// CaughtUp tells that the stream holds nothing at now that was not read: from then on its writer is held to the limit again.
+func (v *Verdicts) CaughtUp(now int64) {
+	v.credit = 0
+	if v.last != 0 {
+		v.last = max(v.last, now)
+	}
+}
+
+// Last is when a record was judged last, or nothing was left to judge, in ns since 1970; 0 if no record ever was. A later
+// process hands it to Since.
+func (v *Verdicts) Last() int64 { return v.last }
+
+// Since tells what Last returned in an earlier process. What was written since is within the limit of that time.
+func (v *Verdicts) Since(last int64) { v.last = last }
+
+// earn gives the stream the tokens of the time in which it was not read, at rate a second, up to now. What a bucket holds is
+// enough for a second, and is not given twice.
+func (v *Verdicts) earn(rate float64, now int64) {
+	if idle := now - v.last - second; v.last != 0 && idle > 0 {
+		v.credit += rate * float64(idle) / float64(second)
+	}
+	v.last = max(v.last, now)
+}
 
 // Resume makes a new chain judge records as an earlier one of the stream has done that was at that position. The time since
 // then, up to now, is the stream's and not its writer's: it earns the tokens that it would have had. v is told of what the
@@ -75,10 +96,7 @@ func (c *Chain) Resume(at Judged, v *Verdicts, now int64) {
 		return
 	}
 	c.limit.verdicts = v
-	if v.last != 0 && now > v.last {
-		v.credit += c.limit.bucket.rate * float64(now-v.last) / float64(second)
-	}
-	v.last = now
+	v.earn(c.limit.bucket.rate, now)
 }
 
 // Replay tells the chain whether the records that come next were acknowledged: they are not judged again.

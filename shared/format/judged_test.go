@@ -63,7 +63,7 @@ func TestWhatIsReadAgainIsJudgedAsBefore(t *testing.T) {
 	b = batchOf(src, &offset, make([]string, 100_000)...)
 	applyAll(c, b, 0, later, false)
 	require.InDelta(t, 35_400, len(b.Records), 20) // an hour without its first minute
-	v.CaughtUp()
+	v.CaughtUp(later)
 	b = batchOf(src, &offset, make([]string, 1000)...)
 	applyAll(c, b, 0, later+int64(time.Second), false)
 	require.InDelta(t, 10, len(b.Records), 2)

@@ -136,7 +136,7 @@ func (l *limiter) judge(n, now int64) bool {
 	if passed, known := v.of(n); known {
 		return passed
 	}
-	v.last = now
+	v.earn(l.bucket.rate, now)
 	passed := v.credit >= 1
 	if passed {
 		v.credit--

@@ -72,6 +72,7 @@ type ackRange struct {
 	pos     checkpoint.Position
 	learned string        // by the chain up to there; empty for nothing
 	judged  format.Judged // how far the chain had come there
+	limited int64         // see checkpoint.Losses; 0 for nothing new
 	records int           // in the batch
 	givenUp int           // of these
 	read    tally         // those that were settled before and are not in the batch are counted here too

@@ -74,6 +74,7 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 		overhead += len(t.Key) + len(t.Value) + 6
 	}
 	f := &Feed{pipeline: p, key: key, route: r, overhead: overhead, firstRead: min(firstRead, max(leastRead, 8*costPerTurn/overhead))}
+	f.verdicts.Since(e.Losses.Limited)
 	if err := f.reader.begin(f, e.Position, e.Losses.Learned, format.Judged{}, 0); err != nil {
 		return nil, err
 	}
@@ -102,6 +103,7 @@ func (f *Feed) ready(now time.Time) bool {
 	if end := f.route.Stream.End(); end > f.reader.cursor && end > f.reader.scannedTo {
 		return true
 	}
+	f.verdicts.CaughtUp(now.UnixNano())
 	return f.route.Stream.Ended() || f.reader.open() >= 0 || f.detached.Load()
 }
 
@@ -334,7 +336,8 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	r, l := &f.reader, &f.ledger
 	r.numberSameTimes(fl.batch.Records[from:])
 	pos := r.position()
-	s := ackRange{feed: f, epoch: r.epoch, pos: pos, learned: r.learned(), judged: r.judged, end: last, read: r.count()}
+	s := ackRange{feed: f, epoch: r.epoch, pos: pos, learned: r.learned(), judged: r.judged, limited: f.verdicts.Last(),
+		end: last, read: r.count()}
 	if size := len(fl.batch.Records) - from; size > 0 {
 		s.newest = fl.batch.Records[len(fl.batch.Records)-1].Time
 		s.read.records = int64(size)
@@ -348,7 +351,7 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	l.mu.Lock()
 	f.verdicts.Forget(l.judged.Limited)
 	if l.waiting == nil && r.scannedTo >= f.route.Stream.End() {
-		f.verdicts.CaughtUp()
+		f.verdicts.CaughtUp(now.UnixNano())
 	}
 	if l.settled != nil {
 		fl.batch.Records = fl.batch.Records[:from+len(l.settled.remove(fl.batch.Records[from:], &s))]

@@ -3,8 +3,12 @@
 package pipeline_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +65,61 @@ func TestAStreamThatWaitedIsNotSuppressed(t *testing.T) {
 				require.Equal(t, want["waits"], b.out.of("waits"))
 				accountsAgree(t, f.Status(time.Now()).Counts)
 			})
+		})
+	}
+}
+
+// A stream that was not read because its output was down, or Remora was, keeps what its writer wrote within the limit; what is
+// above it is suppressed in that time as in any.
+func TestAnOutageSuppressesNothingWithinTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		each       int // lines a second
+		suppressed bool
+	}{{5, false}, {20, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &bench{t: t, path: filepath.Join(t.TempDir(), "checkpoints.db"), out: &backend{}}
+			var down atomic.Bool
+			b.out.before = func(context.Context, *record.Batch) error {
+				if down.Load() {
+					return errors.New("connection refused")
+				}
+				return nil
+			}
+			m := &memory{key: "s"}
+			attach := func() {
+				src := record.NewSource(m.key, "d", m.key, "target", nil, nil)
+				d := declare.Declaration{Name: "d", Filters: map[string]string{"rate_limit": "6"}}
+				_, err := b.Attach(pipeline.Route{Stream: m, Source: src, Output: "test", Open: func() (cut.Cutter, *format.Chain, error) {
+					c, err := format.New(d, src, format.Options{Log: slog.New(slog.DiscardHandler), Rates: new(format.Rates), Owner: "web"})
+					return cut.NewLines(src, 1<<16), c, err
+				}})
+				require.NoError(t, err)
+			}
+			var want []string
+			const seconds = 900
+			for i := range seconds {
+				switch i {
+				case 0, 700: // 500 to 700: Remora is not there
+					b.start(blocking)
+					attach()
+				case 500:
+					time.Sleep(10 * time.Second)
+					b.stop()
+				}
+				down.Store(i > 60 && i < 400)
+				for n := range c.each {
+					want = append(want, fmt.Sprintf("s %d", c.each*i+n))
+					m.write(want[len(want)-1] + "\n")
+				}
+				time.Sleep(time.Second)
+			}
+			time.Sleep(time.Minute)
+			b.stop()
+			if !c.suppressed {
+				require.Equal(t, want, b.out.of("s "))
+				return
+			}
+			require.InDelta(t, 6*seconds, len(b.out.of("s ")), 6*60) // besides 60 s in which nothing was written
 		})
 	}
 }

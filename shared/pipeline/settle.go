@@ -213,6 +213,9 @@ func (f *Feed) acknowledge(s *ackRange) {
 	if s.learned != "" {
 		l.losses.Learned = s.learned
 	}
+	if s.limited != 0 {
+		l.losses.Limited = s.limited
+	}
 	l.losses.Gaps += s.gaps
 	l.losses.DroppedRecords += s.droppedRecords
 	l.losses.DroppedBytes += s.droppedBytes
