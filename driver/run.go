@@ -120,14 +120,12 @@ func (d *driver) stop(listener net.Listener) error {
 func (d *driver) report(s *telemetry.Snapshot) {
 	s.Problems = append(s.Problems, d.sessions.problems()...)
 	evicted := d.spool.EvictedTotal()
-	s.Metrics = append(s.Metrics, []telemetry.Metric{
-		{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes of the spool on disk.", Value: float64(d.spool.StoredBytes())},
-		{Name: "spool_max_bytes", Kind: telemetry.Gauge, Help: "Disk limit of the spool in bytes.", Value: float64(d.settings.SpoolMaxBytes)},
-		{Name: "streams", Kind: telemetry.Gauge, Help: "Number of streams in the spool.", Value: float64(len(d.spool.Logs()))},
-		{Name: "spool_evicted_streams", Kind: telemetry.Counter, Value: float64(evicted.Logs),
-			Help: "Total streams of ended containers removed before they were delivered, because there were too many."},
-		{Name: "spool_evicted_records", Kind: telemetry.Counter, Value: float64(evicted.Records),
-			Help: "Total records lost with them, once for each output."},
-		{Name: "captures", Kind: telemetry.Gauge, Help: "Number of FIFOs being captured.", Value: float64(d.sessions.count())},
-	}...)
+	s.Metrics = append(s.Metrics,
+		telemetry.SpoolBytes.Metric(float64(d.spool.StoredBytes())),
+		telemetry.SpoolMaxBytes.Metric(float64(d.settings.SpoolMaxBytes)),
+		telemetry.Streams.Metric(float64(len(d.spool.Logs()))),
+		telemetry.SpoolEvictedStreams.Metric(float64(evicted.Logs)),
+		telemetry.SpoolEvictedRecords.Metric(float64(evicted.Records)),
+		telemetry.Captures.Metric(float64(d.sessions.count())),
+	)
 }

@@ -155,10 +155,10 @@ func (s *loggerSpool) report(to *telemetry.Snapshot) {
 	}
 	evicted := s.source.Spool().EvictedTotal()
 	to.Metrics = append(to.Metrics,
-		telemetry.Metric{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes of the spool on disk.", Value: float64(s.source.Spool().StoredBytes())},
-		telemetry.Metric{Name: "streams", Kind: telemetry.Gauge, Help: "Number of streams in the spool.", Value: float64(len(s.source.Spool().Logs()))},
-		telemetry.Metric{Name: "loggers_held", Kind: telemetry.Gauge, Help: "Number of containers that would survive the death of their logger.", Value: float64(s.source.Held())},
-		telemetry.Metric{Name: "spool_evicted_records", Kind: telemetry.Counter, Value: float64(evicted.Records),
-			Help: "Total records lost with streams of ended containers that were removed before they were delivered."},
+		telemetry.SpoolBytes.Metric(float64(s.source.Spool().StoredBytes())),
+		telemetry.SpoolMaxBytes.Metric(float64(s.settings.SpoolMaxBytes)),
+		telemetry.Streams.Metric(float64(len(s.source.Spool().Logs()))),
+		telemetry.LoggersHeld.Metric(float64(s.source.Held())),
+		telemetry.SpoolEvictedRecords.Metric(float64(evicted.Records)),
 	)
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -51,23 +53,8 @@ func (n *node) report(s *telemetry.Snapshot) {
 	for _, p := range n.tailer.Problems() {
 		s.Problems = append(s.Problems, telemetry.Problem{Key: p.Path, Message: p.Error})
 	}
-	c := n.tailer.Counts()
-	for _, m := range []struct {
-		name  string
-		kind  telemetry.Kind
-		help  string
-		value int64
-	}{
-		{"files", telemetry.Gauge, "Number of files that are followed.", int64(c.Files)},
-		{"files_open", telemetry.Gauge, "Number of files that are open.", int64(c.Open)},
-		{"files_held_bytes", telemetry.Gauge, "Bytes on disk of deleted files that are not read to their end.", c.HeldBytes},
-		{"files_lost_bytes", telemetry.Counter, "Number of bytes truncated or deleted before they were read.", c.Lost},
-		{"files_started", telemetry.Counter, "Number of files started, again after each truncation.", c.Generations},
-		{"files_rotated", telemetry.Counter, "Number of rotations.", c.Rotations},
-		{"files_copied", telemetry.Counter, "Number of files found to be copies of others, which are not read twice.", c.Copies},
-	} {
-		s.Metrics = append(s.Metrics, telemetry.Metric{Name: m.name, Kind: m.kind, Help: m.help, Value: float64(m.value)})
-	}
+	s.Metrics = append(s.Metrics, deliver.FileMetrics(n.tailer.Counts(), n.tailer.MaxDeleted())...)
+	slices.SortFunc(s.Metrics, func(a, b telemetry.Metric) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // report adds what the agent knows of containers. An inventory that only adds to the others is no fault.
@@ -99,22 +86,8 @@ func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) 
 			collected++
 		}
 	}
-	for name, value := range map[string]int{"containers": len(a.subjects), "containers_collected": collected} {
-		help := map[string]string{"containers": "Number of containers that are known.",
-			"containers_collected": "Number of containers of which something is collected."}[name]
-		s.Metrics = append(s.Metrics, telemetry.Metric{Name: name, Kind: telemetry.Gauge, Help: help, Value: float64(value)})
-	}
-	slices.SortFunc(s.Metrics, func(a, b telemetry.Metric) int { return compareText(a.Name, b.Name) })
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	s.Metrics = append(s.Metrics, telemetry.Containers.Metric(float64(len(a.subjects))),
+		telemetry.ContainersCollected.Metric(float64(collected)))
 }
 
 type healthzCommand struct{}

@@ -128,22 +128,6 @@ func (c *sidecar) report(s *telemetry.Snapshot) {
 		s.Problems = append(s.Problems, telemetry.Problem{Key: t.Path, Message: t.Error})
 	}
 	n := c.tailer.Counts()
-	for _, m := range []struct {
-		name  string
-		kind  telemetry.Kind
-		help  string
-		value int64
-	}{
-		{"files", telemetry.Gauge, "Number of files that are followed.", int64(n.Files)},
-		{"files_open", telemetry.Gauge, "Number of files that are open.", int64(n.Open)},
-		{"files_held_bytes", telemetry.Gauge, "Bytes on disk of deleted files that are not read to their end.", n.HeldBytes},
-		{"files_lost_bytes", telemetry.Counter, "Number of bytes truncated or deleted before they were read.", n.Lost},
-		{"files_started", telemetry.Counter, "Number of files started, again after each truncation.", n.Generations},
-		{"files_truncated", telemetry.Counter, "Number of truncations.", n.Truncations},
-		{"files_rotated", telemetry.Counter, "Number of rotations.", n.Rotations},
-		{"files_copied", telemetry.Counter, "Number of files found to be copies of others, which are not read twice.", n.Copies},
-		{"files_removed", telemetry.Counter, "Number of rotated files deleted by REMORA_DELETE_AFTER.", n.Removed},
-	} {
-		s.Metrics = append(s.Metrics, telemetry.Metric{Name: m.name, Kind: m.kind, Help: m.help, Value: float64(m.value)})
-	}
+	s.Metrics = append(s.Metrics, deliver.FileMetrics(n, c.tailer.MaxDeleted())...)
+	s.Metrics = append(s.Metrics, telemetry.FilesTruncated.Metric(float64(n.Truncations)), telemetry.FilesRemoved.Metric(float64(n.Removed)))
 }

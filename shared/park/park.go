@@ -422,6 +422,9 @@ func (s *Store) Size() int64 {
 	return s.size
 }
 
+// Limit is how many bytes they may take up.
+func (s *Store) Limit() int64 { return s.limit }
+
 // Due returns a segment of output that is to be tried again at now, and its records; nil if there is none. The caller
 // decides on it with Keep; until then nothing is appended to it. wait is how long it is until a segment will be due, 0 if
 // none is known. The error is about segments that could not be read; they rest like others.

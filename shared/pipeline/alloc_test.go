@@ -147,7 +147,7 @@ func (c *conveyor) turn(ctx context.Context) error {
 	if err := c.shard.send(ctx, c.batch); err != nil {
 		return err
 	}
-	c.batch.acknowledge()
+	c.shard.settle(c.batch, time.Now())
 	c.batch.reset()
 	return nil
 }

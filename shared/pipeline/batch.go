@@ -77,6 +77,7 @@ type ackRange struct {
 	givenUp int           // of these
 	read    tally         // those that were settled before and are not in the batch are counted here too
 	newest  int64         // time of the last record, 0 without records
+	written int64         // when the oldest of its records was written, in ns since 1970; see Delays
 	refused, refusedBytes,
 	parked, parkedBytes,
 	booked, bookedBytes int64 // counted as refused or parked before the feed returned to its checkpoint

@@ -67,6 +67,14 @@ func (c *Counts) settle() {
 	c.QueuedBytes = c.ReadBytes - c.SentBytes - c.DroppedBytes - c.RefusedBytes - c.ParkedBytes
 }
 
+// ParkedDisk returns how many bytes of the disk parked records of all outputs occupy, and how many they may.
+func (p *Pipeline) ParkedDisk() (used, limit int64) {
+	if p.parked == nil {
+		return 0, 0
+	}
+	return p.parked.Size(), p.parked.Limit()
+}
+
 // Add adds what o counts.
 func (c *Counts) Add(o Counts) {
 	c.ReadRecords += o.ReadRecords
@@ -159,6 +167,7 @@ type SinkStatus struct {
 	Since time.Time
 	// Conflicts is how many records were stored in another form than they had, because a field's type did not fit.
 	Conflicts int64
+	Delays    Delays
 }
 
 // adapting is an output that changes a record's form where the backend refuses it as it is.
@@ -184,7 +193,7 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, to
 			cmp.Compare(a.Key.Output, b.Key.Output))
 	})
 	for name, l := range p.sinks {
-		s := SinkStatus{Output: name}
+		s := SinkStatus{Output: name, Delays: l.delays.get()}
 		if since, err := l.state.get(now); err != nil {
 			s.Err, s.Since = err.Error(), since
 		}
@@ -195,4 +204,32 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, to
 	}
 	slices.SortFunc(sinks, func(a, b SinkStatus) int { return cmp.Compare(a.Output, b.Output) })
 	return feeds, sinks, total
+}
+
+// Since returns what was counted since before, an earlier state of c. Gauges, which go up and down, are 0 in it. If c is
+// lower, it counts from 0.
+func (c Counts) Since(before Counts) Counts {
+	if c.ReadRecords < before.ReadRecords || c.ReadBytes < before.ReadBytes {
+		before = Counts{}
+	}
+	c.ReadRecords -= before.ReadRecords
+	c.ReadBytes -= before.ReadBytes
+	c.SentRecords -= before.SentRecords
+	c.SentBytes -= before.SentBytes
+	c.DroppedRecords -= before.DroppedRecords
+	c.DroppedBytes -= before.DroppedBytes
+	c.RefusedRecords -= before.RefusedRecords
+	c.RefusedBytes -= before.RefusedBytes
+	c.Gaps -= before.Gaps
+	c.Filtered -= before.Filtered
+	c.ParseErrors -= before.ParseErrors
+	c.SkippedBytes -= before.SkippedBytes
+	c.CopyGauges(&Counts{})
+	return c
+}
+
+// CopyGauges sets the gauges of c, which go up and down, to those of o.
+func (c *Counts) CopyGauges(o *Counts) {
+	c.QueuedRecords, c.QueuedBytes = o.QueuedRecords, o.QueuedBytes
+	c.ParkedRecords, c.ParkedBytes = o.ParkedRecords, o.ParkedBytes
 }

@@ -249,6 +249,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 	if failed {
 		r.full, last = false, false // the same bytes hold more, after a pause
 	}
+	r.noteWritten(b.Records[from:])
 	if c := r.chain; c != nil {
 		c.Replay(replay)
 		f.apply(b, from, ns, last)
@@ -262,7 +263,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		r.ending, last = last && c.Pending(), last && !c.Pending()
 	}
 	if replay { // Nothing was kept, for a batch that holds nothing else would never be sent.
-		r.size = quantum
+		r.size, r.written = quantum, 0
 		r.count()
 		b.Rollback(mark)
 		return int64(n)
@@ -356,7 +357,9 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	if l.settled != nil {
 		fl.batch.Records = fl.batch.Records[:from+len(l.settled.remove(fl.batch.Records[from:], &s))]
 	}
-	s.records = len(fl.batch.Records) - from
+	if s.records = len(fl.batch.Records) - from; s.records > 0 {
+		s.written = r.takeWritten()
+	}
 	if s.epoch == f.epoch.Load() { // else it is void, and read again
 		fresh := l.fresh(s.read)
 		l.inflight.add(s.read)

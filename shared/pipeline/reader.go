@@ -37,6 +37,8 @@ type reader struct {
 	lastTime int64  // of the last record
 	sameTime uint32 // how many before it had the same
 
+	written, lastWritten int64 // when the oldest record was written that is not booked, and the newest; 0 for none
+
 	counted     tally // what chain and cutter had counted after the last turn
 	skipLogged  int64
 	lastSkipLog time.Time

@@ -28,6 +28,9 @@ const (
 func (s *shard) settle(f *inflightBatch, now time.Time) {
 	if f.verdicts == nil {
 		f.acknowledge()
+		for i := range f.ranges {
+			s.sink.delays.observe(&f.ranges[i], now)
+		}
 		return
 	}
 	s.noteRejected(f, now)
@@ -48,6 +51,7 @@ func (s *shard) settle(f *inflightBatch, now time.Time) {
 			continue
 		}
 		r.feed.acknowledge(r)
+		s.sink.delays.observe(r, now)
 	}
 }
 

@@ -21,6 +21,7 @@ type sink struct {
 	output output.Output
 	shards []*shard
 	state  state
+	delays delays
 
 	mu       sync.Mutex // held while feeds are added, moved and removed
 	slow     *shard     // nil until a feed has to be isolated

@@ -123,6 +123,9 @@ func (t *Tailer) refresh() {
 	t.publish()
 }
 
+// MaxDeleted is Config.MaxDeleted, which holds for HeldBytes.
+func (t *Tailer) MaxDeleted() int64 { return t.cfg.MaxDeleted }
+
 // Counts returns what was counted, as of the last step.
 func (t *Tailer) Counts() Counts {
 	t.refresh()

@@ -63,6 +63,7 @@ func (s *Server) Close() error {
 
 func handler(profiles bool, take func() Snapshot) http.Handler {
 	mux := http.NewServeMux()
+	exposition := new(Exposition)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if s := take(); s.Stalled != "" {
 			http.Error(w, s.Stalled, http.StatusServiceUnavailable)
@@ -77,7 +78,7 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		s := take()
-		s.WriteMetrics(w)
+		exposition.Write(w, &s)
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

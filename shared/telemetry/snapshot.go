@@ -48,6 +48,8 @@ type Output struct {
 	// Conflicts is how many records were stored with a field as text, because its type did not fit; see
 	// ELASTICSEARCH_ON_CONFLICT.
 	Conflicts int64 `json:"conflicts,omitempty"`
+	// Delays is how long records took from their writer to the backend.
+	Delays pipeline.Delays `json:"delays"`
 }
 
 // Log is a stream under one declaration on its way to one output.
@@ -124,6 +126,8 @@ type Kind string
 const (
 	Gauge   Kind = "gauge"   // goes up and down
 	Counter Kind = "counter" // only goes up, and starts at 0 with the process
+	// Histogram counts values in buckets. Snapshot.Metrics has none.
+	Histogram Kind = "histogram"
 )
 
 // Metric is a number that the way in counts.
@@ -144,8 +148,11 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		s.Faults = append(s.Faults, Fault{Component: "checkpoints", Since: &since,
 			Message: "failed to store, retrying; a restart now would resend delivered records: " + err.Error()})
 	}
+	if used, limit := p.ParkedDisk(); limit > 0 {
+		s.Metrics = append(s.Metrics, ParkedDisk.Metric(float64(used)), ParkedLimit.Metric(float64(limit)))
+	}
 	for _, l := range sinks {
-		o := Output{Name: l.Output, Error: l.Err, Conflicts: l.Conflicts}
+		o := Output{Name: l.Output, Error: l.Err, Conflicts: l.Conflicts, Delays: l.Delays}
 		if l.Err != "" {
 			o.Since = &l.Since
 		}
