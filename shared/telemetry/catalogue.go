@@ -112,17 +112,17 @@ var (
 		Help: "Streams of ended containers that were removed before they were delivered, because there were too many."}
 	SpoolEvictedRecords = Definition{Name: prefix + "spool_evicted_records_total", Kind: Counter, From: "driver, node",
 		Help: "Records lost with streams of ended containers that were removed before they were delivered, once for each output."}
-	Files              = Definition{Name: prefix + "files", Kind: Gauge, From: "node, sidecar", Help: "Files that are followed."}
-	FilesOpen          = Definition{Name: prefix + "files_open", Kind: Gauge, From: "node, sidecar", Help: "Files that are open."}
-	FilesHeldBytes     = Definition{Name: prefix + "files_held_bytes", Kind: Gauge, From: "node, sidecar", Help: "Bytes on disk of deleted files that are not read to their end."}
-	FilesHeldMaxBytes  = Definition{Name: prefix + "files_held_max_bytes", Kind: Gauge, From: "node, sidecar", Help: "Limit of these bytes: REMORA_MAX_DELETED_BYTES."}
-	FilesLostBytes     = Definition{Name: prefix + "files_lost_bytes_total", Kind: Counter, From: "node, sidecar", Help: "Bytes truncated or deleted before they were read."}
-	FilesStarted       = Definition{Name: prefix + "files_started_total", Kind: Counter, From: "node, sidecar", Help: "Files started, again after each truncation."}
-	FilesTruncated     = Definition{Name: prefix + "files_truncated_total", Kind: Counter, From: "sidecar", Help: "Truncations of files."}
-	FilesRotated       = Definition{Name: prefix + "files_rotated_total", Kind: Counter, From: "node, sidecar", Help: "Rotations of files."}
-	FilesCopied        = Definition{Name: prefix + "files_copied_total", Kind: Counter, From: "node, sidecar", Help: "Files found to be copies of others, which are not read twice."}
-	FilesRemoved       = Definition{Name: prefix + "files_removed_total", Kind: Counter, From: "sidecar", Help: "Rotated files that REMORA_DELETE_AFTER deleted."}
-	Containers         = Definition{Name: prefix + "containers", Kind: Gauge, From: "node", Help: "Containers that are known."}
+	Files               = Definition{Name: prefix + "files", Kind: Gauge, From: "node, sidecar", Help: "Files that are followed."}
+	FilesOpen           = Definition{Name: prefix + "files_open", Kind: Gauge, From: "node, sidecar", Help: "Files that are open."}
+	FilesHeldBytes      = Definition{Name: prefix + "files_held_bytes", Kind: Gauge, From: "node, sidecar", Help: "Bytes on disk of deleted files that are not read to their end."}
+	FilesHeldMaxBytes   = Definition{Name: prefix + "files_held_max_bytes", Kind: Gauge, From: "node, sidecar", Help: "Limit of these bytes: REMORA_MAX_DELETED_BYTES."}
+	FilesLostBytes      = Definition{Name: prefix + "files_lost_bytes_total", Kind: Counter, From: "node, sidecar", Help: "Bytes truncated or deleted before they were read."}
+	FilesStarted        = Definition{Name: prefix + "files_started_total", Kind: Counter, From: "node, sidecar", Help: "Files started, again after each truncation."}
+	FilesTruncated      = Definition{Name: prefix + "files_truncated_total", Kind: Counter, From: "sidecar", Help: "Truncations of files."}
+	FilesRotated        = Definition{Name: prefix + "files_rotated_total", Kind: Counter, From: "node, sidecar", Help: "Rotations of files."}
+	FilesCopied         = Definition{Name: prefix + "files_copied_total", Kind: Counter, From: "node, sidecar", Help: "Files found to be copies of others, which are not read twice."}
+	FilesRemoved        = Definition{Name: prefix + "files_removed_total", Kind: Counter, From: "sidecar", Help: "Rotated files that REMORA_DELETE_AFTER deleted."}
+	Containers          = Definition{Name: prefix + "containers", Kind: Gauge, From: "node", Help: "Containers that are known."}
 	ContainersCollected = Definition{Name: prefix + "containers_collected", Kind: Gauge, From: "node", Help: "Containers of which something is collected."}
 )
 
