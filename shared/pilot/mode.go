@@ -25,7 +25,7 @@ var defaults = map[string]map[string]string{
 	"fluentd": {
 		"ELASTICSEARCH_INDEX_TIME_ZONE": "Local",
 		"ELASTICSEARCH_TYPE_DEFAULT":    "fluentd",
-		"FILE_NAME":                     "{docker_app}/{docker_service}/{docker_container}/{declaration}.{yyyyMMdd}",
+		"FILE_NAME":                     "{docker_app}/{docker_service}/{docker_container}/{declaration}.{yyyy-MM-dd}.log",
 		"FILE_TIME_ZONE":                "Local",
 	},
 }

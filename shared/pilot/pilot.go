@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,17 +17,6 @@ import (
 
 // pilotState is the directory in which log-pilot's manifests keep Filebeat's registry on the host.
 const pilotState = "/var/lib/filebeat"
-
-// renamed are log-pilot's variables that mean the same as one of ours.
-var renamed = map[string]string{
-	"KAFKA_BROKER_TIMEOUT": "KAFKA_TIMEOUT", "KAFKA_REQUIRED_ACKS": "KAFKA_REQUIRE_ACKS", "KAFKA_MAX_SEND_LIMIT_BYTES": "KAFKA_MAX_MESSAGE_BYTES",
-}
-
-// needless are log-pilot's variables that need no counterpart: what they set does not exist here, or sets itself.
-var needless = []string{
-	"PILOT_TYPE", "DOCKER_API_VERSION", "FILEBEAT_MAX_PROCS", "FILEBEAT_METRICS_ENABLED", "FILEBEAT_SHUTDOWN_TIMEOUT", "FLUENTD_WORKER",
-	"FLUENTD_ENABLE_MONITOR",
-}
 
 // credentials are log-pilot's secrets: the file, and the variables that its two parts, with a colon between them, are for.
 var credentials = []struct{ file, user, password string }{
@@ -43,21 +31,6 @@ type files struct {
 }
 
 var places = files{state: pilotState, positions: "/pilot/pos", secrets: "/run/secrets"}
-
-// without are log-pilot's variables that have no counterpart, and what to use instead; empty for nothing.
-var without = map[string]string{
-	"CONSOLE_PRETTY": "CONSOLE_FORMAT", "KAFKA_WORKER": "REMORA_WORKERS", "KAFKA_BULK_MAX_SIZE": "REMORA_BATCH_RECORDS and REMORA_BATCH_BYTES",
-	"KAFKA_PARTITION": "KAFKA_PARTITION_KEY", "KAFKA_METADATA": "", "KAFKA_KEEP_ALIVE": "", "KAFKA_CHANNEL_BUFFER_SIZE": "", "KAFKA_OUTPUT_DATA_TYPE": "",
-	"FILEBEAT_INDEX": "ELASTICSEARCH_INDEX", "FILEBEAT_LOG_LEVEL": "REMORA_LOG_LEVEL", "FLUENTD_LOG_LEVEL": "REMORA_LOG_LEVEL",
-}
-
-// outputs are names in log-pilot's LOGGING_OUTPUT that are not ours, and the nearest of ours.
-var outputs = map[string]string{"stdout": "console", "count": "null", "flowcounter": "null"}
-
-// oldKafka are versions that Filebeat took and the Kafka output does not, oldestKafka is the oldest that it takes.
-var oldKafka = regexp.MustCompile(`^v?0\.([0-9]|10)(\.[0-9]+)*$`)
-
-const oldestKafka = "0.11.0"
 
 // translate returns the variables that log-pilot's settings in environ stand for, and what is to be said of the rest.
 func translate(environ map[string]string, at files) (set map[string]string, warnings []string) {
@@ -89,13 +62,20 @@ func translate(environ map[string]string, at files) (set map[string]string, warn
 		warnings = append(warnings, "records have log-pilot's shape for "+mode+", because "+why+": set REMORA_COMPAT to "+mode+", or to none for Remora's own")
 	}
 	maps.Copy(set, defaultsOf(mode, environ))
-	if oldKafka.MatchString(environ["KAFKA_VERSION"]) {
-		set["KAFKA_VERSION"] = oldestKafka
-		warnings = append(warnings, "KAFKA_VERSION "+environ["KAFKA_VERSION"]+" is only an upper bound of the protocol, as for Filebeat: "+oldestKafka+" is used; remove it to use what the brokers have")
+	judged := mode
+	if environ["REMORA_COMPAT"] != "" {
+		judged = "" // it is no manifest of log-pilot's any more
 	}
-	for theirs, ours := range renamed {
-		if environ[theirs] != "" && environ[ours] == "" {
-			set[ours] = environ[theirs]
+	for _, name := range slices.Sorted(maps.Keys(environ)) {
+		if environ[name] == "" || name == "LOGGING_OUTPUT" || name == "FILEBEAT_OUTPUT" || name == "FLUENTD_OUTPUT" || name == "PILOT_TYPE" {
+			continue // decided on above
+		}
+		v := Judge(name, environ[name], judged)
+		if v.Name != "" && (v.Name != name && environ[v.Name] == "" || v.Name == name && v.Value != environ[name]) {
+			set[v.Name] = v.Value
+		}
+		if v.Note != "" {
+			warnings = append(warnings, name+" "+v.Note)
 		}
 	}
 	for _, c := range credentials {
@@ -110,32 +90,7 @@ func translate(environ map[string]string, at files) (set map[string]string, warn
 		}
 		set[c.user], set[c.password] = user, password
 	}
-	return set, append(warnings, unused(environ)...)
-}
-
-func hasNone(name string) bool {
-	_, known := without[name]
-	return known
-}
-
-// unused names the variables of log-pilot's that have no effect.
-func unused(environ map[string]string) (warnings []string) {
-	for _, name := range slices.Sorted(maps.Keys(environ)) {
-		switch {
-		case environ[name] == "", slices.Contains(needless, name), name == "FILEBEAT_OUTPUT", name == "FLUENTD_OUTPUT":
-		case without[name] != "":
-			warnings = append(warnings, name+" has no effect: set "+without[name])
-		case hasNone(name):
-			warnings = append(warnings, name+" has no effect")
-		case strings.HasPrefix(name, "FLUENTD_BUFFER_"), strings.HasPrefix(name, "FLUENTD_FLUSH_"), strings.HasPrefix(name, "FLUENTD_RETRY_"):
-			warnings = append(warnings, name+" has no effect: only what is in flight is buffered, and retries never end")
-		case name == "PILOT_CREATE_SYMLINK":
-			warnings = append(warnings, name+" has no effect: no links to volumes are made below /acs/log")
-		case strings.HasPrefix(name, "FILEBEAT_"), strings.HasPrefix(name, "FLUENTD_"):
-			warnings = append(warnings, name+" has no effect")
-		}
-	}
-	return warnings
+	return set, warnings
 }
 
 // Adopt puts log-pilot's settings into the process's environment, where every command reads them, and returns what is to be
