@@ -14,6 +14,7 @@ import (
 // renamed are log-pilot's variables that mean the same as one of ours.
 var renamed = map[string]string{
 	"KAFKA_BROKER_TIMEOUT": "KAFKA_TIMEOUT", "KAFKA_REQUIRED_ACKS": "KAFKA_REQUIRE_ACKS", "KAFKA_MAX_SEND_LIMIT_BYTES": "KAFKA_MAX_MESSAGE_BYTES",
+	"SSL_VERIFY": "ALIYUNSLS_SSL_VERIFY",
 }
 
 // inSeconds are variables whose value, where it has no unit, log-pilot takes for seconds.
