@@ -92,6 +92,7 @@ integration: bin/plugin bin/image bin/image-node ## run the tests on a real engi
 	hack/need redis-server redis-server
 	hack/need npm npm
 	hack/need docker-registry docker-registry
+	hack/need promtool prometheus
 	hack/need containerd containerd runc
 	$(ENGINE) go test -C integration -count=1 -p 1 -timeout 20m $$(cd integration && go list ./... | grep -v /kubernetes)
 
