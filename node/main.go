@@ -28,6 +28,7 @@ type cli struct {
 	Explain explainCommand         `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
 	Logs    logsCommand            `cmd:"" help:"Show what a container wrote whose output containerd's logging binary captures."`
 	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
+	Migrate migrateCommand         `cmd:"" help:"Turn log-pilot's manifest into one of the node agent, and say what is different."`
 	Healthz healthzCommand         `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
 	Version kong.VersionFlag       `help:"Print the version."`
 }
