@@ -5,37 +5,44 @@ package record
 import (
 	"encoding/binary"
 	"math/bits"
-	"strconv"
 	"time"
 	"unicode/utf8"
 )
 
-// Encoder writes records as JSON, one object each. It caches the second that it wrote last, because neighbours usually
-// share it. The zero value is ready; it is not for concurrent use.
+// Encoder writes records as JSON, one object each. It keeps the second that it wrote last, and the beginning of the last
+// record, because neighbours usually share both. The zero value is ready; it is not for concurrent use.
 type Encoder struct {
 	second int64
 	text   [len("2006-01-02T15:04:05.000000000Z")]byte
 	known  bool
+
+	// head is `{"@timestamp":"…"`, stamp bytes, and the name of the line's member, of a record with this time, source and Std.
+	head   []byte
+	stamp  int
+	time   int64
+	source *Source
+	std    Std
 }
 
 // AppendRecord appends r as one JSON object without a newline: @timestamp, message, offset, the fields, and what the
 // source's records share. It allocates only where dst has to grow.
 func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
-	dst = append(dst, `{"@timestamp":"`...)
-	dst = e.AppendTime(dst, r.Time)
-	dst = append(dst, '"')
+	if r.Time != e.time || r.Source != e.source || r.Std != e.std {
+		e.begin(r)
+	}
 	if r.Line != nil {
-		dst = append(dst, r.Source.line[r.Std]...)
-		dst = AppendBytes(dst, r.Line)
+		dst = AppendBytes(append(dst, e.head...), r.Line)
 		if r.Std != NoStd && r.Source.shape.StdLine != "" && !r.Truncated {
 			dst = append(dst[:len(dst)-1], `\n"`...)
 		}
+	} else {
+		dst = append(dst, e.head[:e.stamp]...)
 	}
 	if r.Source.shape.Time {
 		dst = e.appendShapeTime(dst, r)
 	}
 	dst = append(dst, r.Source.offset...)
-	dst = strconv.AppendInt(dst, r.Offset, 10)
+	dst = appendDecimal(dst, r.Offset)
 	if r.Truncated {
 		dst = append(dst, r.Source.truncated...)
 	}
@@ -44,6 +51,14 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 		dst = append(dst, r.Fields...)
 	}
 	return append(dst, r.Source.tail[r.Std]...)
+}
+
+// begin makes the head of records like r.
+func (e *Encoder) begin(r *Record) {
+	e.time, e.source, e.std = r.Time, r.Source, r.Std
+	e.head = append(e.AppendTime(append(e.head[:0], `{"@timestamp":"`...), r.Time), '"')
+	e.stamp = len(e.head)
+	e.head = append(e.head, r.Source.line[r.Std]...)
 }
 
 // JSONSize is about how long AppendRecord makes the records, where little has to be escaped.
@@ -83,16 +98,6 @@ func (e *Encoder) appendShapeTime(dst []byte, r *Record) []byte {
 	return append(time.Unix(0, r.Time).AppendFormat(dst, "2006-01-02T15:04:05.000000000"), '"')
 }
 
-// eightDigits are the decimal digits of v < 1e8, the first in the lowest byte. v is halved into groups of four, two and
-// one digits, all groups of a size at once; 10486/2^20 and 103/2^10 are 1/100 and 1/10 as far as is needed.
-func eightDigits(v uint64) uint64 {
-	v = v/10000 | v%10000<<32
-	hundreds := v * 10486 >> 20 & 0x0000007f_0000007f
-	v = hundreds | (v-100*hundreds)<<16
-	tens := v * 103 >> 10 & 0x000f000f_000f000f
-	return (tens | (v-10*tens)<<8) + 0x30303030_30303030
-}
-
 // AppendString is AppendBytes for a string.
 func AppendString(dst []byte, s string) []byte { return AppendBytes(dst, []byte(s)) }
 
@@ -104,10 +109,17 @@ func AppendBytes(dst, p []byte) []byte {
 	dst = room(dst, n, len(p))
 	dst[n] = '"'
 	n++
-	for {
-		k := copyPlain(dst[n:], p)
-		n += k
-		if p = p[k:]; len(p) == 0 {
+	for sparse := wide; ; {
+		if sparse {
+			read, written := escapeWide(dst[n:], p)
+			p, n = p[read:], n+written
+			sparse = read >= 8 // where much has to be escaped, its call costs more than it saves
+		} else {
+			k := copyPlain(dst[n:], p)
+			p, n = p[k:], n+k
+			sparse = wide && k >= 8
+		}
+		if len(p) == 0 {
 			dst[n] = '"'
 			return dst[:n+1]
 		}
@@ -118,18 +130,18 @@ func AppendBytes(dst, p []byte) []byte {
 		case c == '"' || c == '\\': // by far the most frequent, so without a call
 			dst[n], dst[n+1] = '\\', c
 			n, p = n+2, p[1:]
-		case c < utf8.RuneSelf:
+		case c >= utf8.RuneSelf:
+			dst, n, p = putRunes(dst, n, p)
+		case c < ' ':
 			n += putEscape(dst[n:], c)
 			p = p[1:]
-		default:
-			dst, n, p = putRunes(dst, n, p)
 		}
 	}
 }
 
 // slack is how many bytes beyond those that are left of a string AppendBytes keeps free: copyPlain may overrun by a
-// word, an escape takes six, a quote one.
-const slack = 16
+// word, escapeWide needs 64, an escape takes six, a quote one.
+const slack = 72
 
 // room returns dst with its length at its capacity, so that there are at least more+slack bytes behind the first n,
 // which are kept.

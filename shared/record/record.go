@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
-	"strconv"
 )
 
 // Std is the standard stream of a container that a record came through.
@@ -259,7 +258,7 @@ func (s *Source) Owns(key []byte) bool {
 func (r *Record) AppendID(dst []byte) []byte {
 	dst = append(dst, r.Source.ID...)
 	dst = append(dst, '.')
-	dst = strconv.AppendInt(dst, r.Offset, 36)
+	dst = appendBase36(dst, r.Offset)
 	if r.Marker {
 		dst = append(dst, '!')
 	}

@@ -11,11 +11,16 @@ import (
 type indexer struct {
 	pattern *pattern
 	source  *record.Source
+	time    int64
 	period  int64
 	name    string
 }
 
 func (x *indexer) index(r *record.Record) string {
+	if r.Source == x.source && r.Time == x.time {
+		return x.name
+	}
+	x.time = r.Time
 	period := x.pattern.period(r.Time)
 	if r.Source == x.source && period == x.period {
 		return x.name
