@@ -2,8 +2,9 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PLUGIN  ?= remora:latest
-IMAGE   ?= remora-sidecar:latest
-NODE_IMAGE ?= remora-node:latest
+# PILOT_TYPE=filebeat or fluentd makes the images that give records log-pilot's shape: remora-node:latest-filebeat.
+IMAGE   ?= remora-sidecar:latest$(if $(PILOT_TYPE),-$(PILOT_TYPE))
+NODE_IMAGE ?= remora-node:latest$(if $(PILOT_TYPE),-$(PILOT_TYPE))
 # Certificate authorities that the images trust: those of the build machine.
 CA_CERTIFICATES ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 FUZZTIME ?= 30s
@@ -51,16 +52,16 @@ bin/plugin: bin/remora-driver ca-certificates FORCE
 	cp $(CA_CERTIFICATES) $@/rootfs/etc/ssl/certs/ca-certificates.crt
 	cp bin/remora-driver $@/rootfs/
 
-image: bin/image ## build the sidecar's image remora-sidecar:latest in the reachable engine; IMAGE= names it
-	docker build -t $(IMAGE) -f deploy/docker/sidecar.Dockerfile bin/image
+image: bin/image ## build the sidecar's image remora-sidecar:latest in the reachable engine; IMAGE= names it, PILOT_TYPE=filebeat|fluentd makes -filebeat, -fluentd
+	docker build --build-arg PILOT_TYPE=$(PILOT_TYPE) -t $(IMAGE) -f deploy/docker/sidecar.Dockerfile bin/image
 
 bin/image: bin/remora-sidecar ca-certificates FORCE
 	rm -rf $@ && mkdir -p $@/state
 	cp $(CA_CERTIFICATES) $@/ca-certificates.crt
 	cp bin/remora-sidecar $@/
 
-image-node: bin/image-node ## build the node agent's image remora-node:latest in the reachable engine; NODE_IMAGE= names it
-	docker build -t $(NODE_IMAGE) -f deploy/docker/node.Dockerfile bin/image-node
+image-node: bin/image-node ## build the node agent's image remora-node:latest in the reachable engine; NODE_IMAGE= names it, PILOT_TYPE= as for image
+	docker build --build-arg PILOT_TYPE=$(PILOT_TYPE) -t $(NODE_IMAGE) -f deploy/docker/node.Dockerfile bin/image-node
 
 bin/image-node: bin/remora-node ca-certificates FORCE
 	rm -rf $@ && mkdir -p $@/state $@/pilot

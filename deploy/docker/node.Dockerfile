@@ -7,4 +7,8 @@ COPY pilot /pilot
 COPY remora-node /remora-node
 # By this an agent knows Remora's own containers: it does not collect what they collect already.
 ENV REMORA_IMAGE=node
+# What log-pilot ran, filebeat or fluentd: records then have its shape. As in log-pilot it is the image that says so, so that a
+# manifest needs no change but the image. Empty in the image without a suffix.
+ARG PILOT_TYPE=
+ENV PILOT_TYPE=$PILOT_TYPE
 ENTRYPOINT ["/remora-node"]
