@@ -124,6 +124,8 @@ func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 		err = d.setStreams(e.value)
 	case "pipeline":
 		err = d.setPipeline(e.value)
+	case "project", "shard", "ttl":
+		put(&d.Store, group, strings.TrimSpace(e.value))
 	case "tags_from": // below, when all tags are known
 	case "output":
 		d.Outputs, err = dialect.outputNames(e.value)

@@ -40,6 +40,8 @@ type Declaration struct {
 	// Files holds the keys for files: exclude (patterns, split by SplitList), encoding (utf-8, utf-16,
 	// utf-16le, utf-16be, gbk, gb18030, latin1), ignore_older (as time.ParseDuration reads it), read_from (beginning, end).
 	Files map[string]string `json:"files,omitempty"`
+	// Store holds what the output aliyun_sls is told of the log's store: project, shard and ttl.
+	Store map[string]string `json:"store,omitempty"`
 	// Outputs are the names of the outputs that records go to; empty means all.
 	Outputs []string `json:"outputs,omitempty"`
 	// Container is the container of the Pod that writes the file; empty if not declared.

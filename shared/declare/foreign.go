@@ -3,8 +3,11 @@
 package declare
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,9 +49,15 @@ func (dr *draft) translate() {
 		case "machinegroup":
 			dr.warn(e, "is ignored: Remora has no machine groups")
 		case "project", "shard", "ttl":
-			dr.warn(e, "is ignored: it is a setting of SLS; the project and its stores are set up for the whole output")
+			return !dr.warnOfStore(e)
 		case "product":
-			dr.warn(e, "is ignored: declare the format of the log instead, such as format=nginx")
+			if e.value = strings.TrimSpace(e.value); e.value != "k8s-nginx-ingress" || dr.has("format") {
+				dr.warn(e, "is ignored: declare the format of the log instead, such as format=nginx")
+				return true
+			}
+			dr.warn(e, "is read as format=nginx, whose fields have nginx's names and not those of SLS (remote_addr for client_ip)")
+			e.path, e.value = "format", "nginx"
+			add = append(add, e)
 		case "detail":
 			add = append(add, dr.translateDetail(e)...)
 		default:
@@ -57,6 +66,31 @@ func (dr *draft) translate() {
 		return true
 	})
 	dr.entries = append(dr.entries, add...)
+}
+
+// projectName is what the name of a project of SLS may be.
+var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
+
+// maxShards bounds how many shards a log may have its store created with.
+const maxShards = 10
+
+// warnOfStore warns of a key about the store of the output aliyun_sls, and reports whether it counts.
+func (dr *draft) warnOfStore(e entry) bool {
+	text := strings.TrimSpace(e.value)
+	n, err := strconv.Atoi(text)
+	switch {
+	case e.path == "project" && projectName.MatchString(text):
+		dr.warn(e, "counts for the output aliyun_sls alone, and if ALIYUNSLS_PROJECTS lists the project")
+	case e.path == "shard" && err == nil && n >= 1 && n <= maxShards, e.path == "ttl" && err == nil && n >= 1 && n <= 3650:
+		dr.warn(e, "counts for the output aliyun_sls alone, and if it creates the logstore (ALIYUNSLS_NEED_CREATE_LOGSTORE)")
+	case e.path == "shard":
+		dr.warn(e, fmt.Sprintf("is ignored: it is no number from 1 to %d", maxShards))
+		return false
+	default:
+		dr.warn(e, "is ignored: it is no "+map[string]string{"project": "name of a project", "ttl": "number of days from 1 to 3650"}[e.path])
+		return false
+	}
+	return true
 }
 
 // tagAll spreads tags of a log that nobody declares to all logs of the container: SLS documents its tags so,

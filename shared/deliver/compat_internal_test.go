@@ -50,6 +50,10 @@ func TestGoldenRecordsOfLogPilot(t *testing.T) {
 					require.True(t, src.Owns([]byte(name)), "an application could write a second %s", name)
 				}
 			}
+			for _, name := range []string{"beat.name", "prospector.type"} { // stores take them for members of beat and prospector
+				require.Equal(t, mode == "filebeat", src.Owns([]byte(name)), name)
+			}
+			require.False(t, src.Owns([]byte("beats.name")) || src.Owns([]byte("beat_name")))
 		}
 	}
 }

@@ -3,6 +3,8 @@
 package format
 
 import (
+	"strconv"
+
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -89,9 +91,18 @@ var servers = map[string]string{"nginx": "nginx", "nginx_error": "nginx", "apach
 // HasSchemas reports whether a format has the option schema.
 func HasSchemas(format string) bool { return servers[format] != "" }
 
+// storeOf is what d says of its store. Values are valid: declare has checked them.
+func storeOf(d declare.Declaration) record.Store {
+	s := record.Store{Project: d.Store["project"]}
+	s.Shards, _ = strconv.Atoi(d.Store["shard"])
+	s.TTL, _ = strconv.Atoi(d.Store["ttl"])
+	return s
+}
+
 // NewSource makes the Source of the records that d makes of the stream key, which is at path.
 func NewSource(d declare.Declaration, key, path string, tags, origin []record.Tag) *record.Source {
 	s := record.NewSource(key, d.Name, path, d.Target, tags, origin)
+	s.Store = storeOf(d)
 	if schema := schemaOf(d); schema.own != nil {
 		return s.Renamed(schema.member)
 	}

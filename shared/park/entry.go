@@ -72,7 +72,7 @@ func appendEntry(dst []byte, e *Entry) []byte {
 }
 
 func appendRecipe(dst []byte, r record.Recipe) []byte {
-	for _, text := range []string{r.Stream, r.Declaration, r.Path, r.Target, r.Index, r.Topic, r.Pipeline, r.Container, r.Shape.StdLine} {
+	for _, text := range []string{r.Stream, r.Declaration, r.Path, r.Target, r.Index, r.Topic, r.Pipeline, r.Container, r.Shape.StdLine, r.Store.Project} {
 		dst = appendText(dst, text)
 	}
 	var shaped uint64
@@ -80,6 +80,7 @@ func appendRecipe(dst []byte, r record.Recipe) []byte {
 		shaped = 1
 	}
 	dst = binary.AppendUvarint(dst, shaped)
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(r.Store.Shards)), uint64(r.Store.TTL))
 	dst = binary.AppendUvarint(dst, uint64(r.Origin))
 	for _, pairs := range [][]record.Tag{r.Tags, r.Names, r.Shape.Objects} {
 		dst = binary.AppendUvarint(dst, uint64(len(pairs)))
@@ -182,10 +183,12 @@ func (d *decoder) source(head []byte, r *record.Recipe) *record.Source {
 }
 
 func (d *decoder) recipe() (r record.Recipe) {
-	for _, to := range []*string{&r.Stream, &r.Declaration, &r.Path, &r.Target, &r.Index, &r.Topic, &r.Pipeline, &r.Container, &r.Shape.StdLine} {
+	for _, to := range []*string{&r.Stream, &r.Declaration, &r.Path, &r.Target, &r.Index, &r.Topic, &r.Pipeline, &r.Container,
+		&r.Shape.StdLine, &r.Store.Project} {
 		*to = string(d.text())
 	}
 	r.Shape.Time = d.uvarint() != 0
+	r.Store.Shards, r.Store.TTL = int(d.uvarint()), int(d.uvarint())
 	r.Origin = d.count()
 	r.Tags, r.Names, r.Shape.Objects = d.pairs(d.count()), d.pairs(d.count()), d.pairs(d.count())
 	return r

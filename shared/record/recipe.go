@@ -10,6 +10,7 @@ type Recipe struct {
 	Stream, Declaration, Path string
 	Target, Index, Topic      string
 	Pipeline                  string
+	Store                     Store
 	// Tags and Origin are the source's. Names are the members of Remora's, tags among them, that have another name in the
 	// record: Key is the member's, Value that of the record.
 	Tags   []Tag
@@ -23,7 +24,7 @@ type Recipe struct {
 // Recipe returns what s was made of. Its slices are not to be changed.
 func (s *Source) Recipe() Recipe {
 	r := Recipe{Stream: s.Stream, Declaration: s.Declaration, Path: s.Path, Target: s.Target, Index: s.Index, Topic: s.Topic,
-		Pipeline: s.Pipeline, Tags: s.Tags, Origin: s.Origin, Shape: s.shape, Container: s.container}
+		Pipeline: s.Pipeline, Store: s.Store, Tags: s.Tags, Origin: s.Origin, Shape: s.shape, Container: s.container}
 	note := func(member string) {
 		if name := s.name(member); name != member {
 			r.Names = append(r.Names, Tag{Key: member, Value: name})
@@ -43,7 +44,7 @@ func (s *Source) Recipe() Recipe {
 func (r *Recipe) Source() *Source {
 	declared := len(r.Tags) - r.Origin
 	s := NewSource(r.Stream, r.Declaration, r.Path, r.Target, r.Tags[:declared], r.Tags[declared:])
-	s.Index, s.Topic, s.Pipeline, s.container = r.Index, r.Topic, r.Pipeline, r.Container
+	s.Index, s.Topic, s.Pipeline, s.Store, s.container = r.Index, r.Topic, r.Pipeline, r.Store, r.Container
 	if len(r.Names) > 0 {
 		names := slices.Clone(r.Names)
 		s = s.Renamed(func(member string) string {

@@ -21,6 +21,7 @@ func TestARecipeMakesTheSameSource(t *testing.T) {
 		return member
 	})
 	renamed.SetContainer("other")
+	renamed.Store = Store{Project: "p", Shards: 3, TTL: 7}
 	objects := Shape{StdLine: "log", Time: true, Objects: []Tag{{"beat", `{"name":"x"}`}, {"host", `{}`}}}
 	for _, s := range []*Source{plain, tagged, renamed, plain.Shaped(objects), tagged.Shaped(objects), renamed.Shaped(objects)} {
 		r := s.Recipe()

@@ -62,6 +62,12 @@ type Record struct {
 // Tag is a key and its value, added to each record of a source.
 type Tag struct{ Key, Value string }
 
+// Store is what a log says of the store that it goes to, for outputs that have such; the zero value says nothing.
+type Store struct {
+	Project     string // of Alibaba Cloud's SLS
+	Shards, TTL int    // of a store that is created for the log; TTL is in days
+}
+
 // Source is what the records of one stream under one declaration share. It is immutable once made, and safe for
 // concurrent use.
 type Source struct {
@@ -78,6 +84,8 @@ type Source struct {
 	Target, Index, Topic string
 	// Pipeline is the tag pipeline: the ingest pipeline that Elasticsearch sends the records through; empty for none.
 	Pipeline string
+	// Store is what the declaration says of the store that the records go to. Set it before the Source is used.
+	Store Store
 	// Tags are the declared tags and then the origin's, each key once. Not to be changed.
 	Tags []Tag
 	// Origin counts how many of the last Tags are the origin's: who wrote it, as against what was declared.
@@ -251,7 +259,7 @@ func (s *Source) Owns(key []byte) bool {
 		return true
 	}
 	_, ok := s.own[string(key)]
-	return ok
+	return ok || len(s.shape.Objects) > 0 && s.shape.holds(key)
 }
 
 // AppendID appends the record's identity to dst: printable ASCII, at most 40 bytes, the same each time it is sent.

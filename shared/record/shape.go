@@ -15,6 +15,17 @@ type Shape struct {
 	Objects []Tag
 }
 
+// holds reports whether key, with dots in it, names something in one of the shape's objects: stores take beat.name for a
+// member of beat.
+func (s *Shape) holds(key []byte) bool {
+	for _, o := range s.Objects {
+		if n := len(o.Key); len(key) > n && key[n] == '.' && string(key[:n]) == o.Key {
+			return true
+		}
+	}
+	return false
+}
+
 // Shaped returns a Source like s, whose records have the shape. Members that the shape adds are Remora's: fields of an
 // application don't overwrite them. A tag of the same name as one of Objects stands, and Objects' is left out.
 func (s *Source) Shaped(shape Shape) *Source {

@@ -26,6 +26,7 @@ import (
 // Config is what can be set. The names are log-pilot's where it had them.
 type Config struct {
 	Project         string          `env:"ALIYUNSLS_PROJECT" doc:"Project. A record's target is its logstore"`
+	Projects        []string        `env:"ALIYUNSLS_PROJECTS" doc:"Other projects that logs may name (key project), separated by commas; a log that names one that is not listed goes to ALIYUNSLS_PROJECT"`
 	Endpoint        string          `env:"ALIYUNSLS_REGION_ENDPOINT" doc:"Endpoint of the region, such as cn-hangzhou.log.aliyuncs.com; a URL with http:// means no TLS"`
 	KeyID           string          `env:"ALIYUNSLS_ACCESS_KEY_ID" doc:"Id of the access key; /run/secrets/aliyun_access_key (id:secret) takes precedence, as in log-pilot"`
 	KeySecret       settings.Secret `env:"ALIYUNSLS_ACCESS_KEY_SECRET" secret:"true" doc:"Secret of the access key"`
@@ -57,6 +58,8 @@ func (c *Config) Check() error {
 	switch {
 	case c.Project == "":
 		return errors.New("ALIYUNSLS_PROJECT is not set; the output aliyun_sls needs a project")
+	case len(c.Projects) > maxProjects:
+		return fmt.Errorf("ALIYUNSLS_PROJECTS lists %d projects; at most %d are possible", len(c.Projects), maxProjects)
 	case c.Endpoint == "":
 		return errors.New("ALIYUNSLS_REGION_ENDPOINT is not set; the output aliyun_sls needs the endpoint of a region")
 	case !slices.Contains([]string{"auto", "v1", "v4"}, c.Signature):
@@ -104,32 +107,40 @@ func (c *Config) credentials() (*credentials, error) {
 	return k, nil
 }
 
-// client is what requests are sent with, and the URL of the project.
-func (c *Config) client() (*web.Client, *url.URL, error) {
+// maxProjects bounds the projects of one output: each has connections of its own.
+const maxProjects = 64
+
+// project is where logstores are, and what requests are sent with.
+type project struct {
+	name   string
+	client *web.Client
+	url    *url.URL
+}
+
+// open makes the project of that name. It asks nothing of the service.
+func (c *Config) open(name string) (*project, error) {
 	u, err := web.ParseURL(c.Endpoint, "https")
 	if err != nil {
-		return nil, nil, fmt.Errorf("ALIYUNSLS_REGION_ENDPOINT: %w", err)
+		return nil, fmt.Errorf("ALIYUNSLS_REGION_ENDPOINT: %w", err)
 	}
 	u.User, u.Path = nil, ""
-	host := u.Host
-	if !strings.HasPrefix(host, c.Project+".") {
-		host = c.Project + "." + host
-	}
+	u.Host = strings.TrimPrefix(u.Host, c.Project+".") // which may be written as a part of the endpoint
+	host := name + "." + u.Host
 	if net.ParseIP(u.Hostname()) == nil { // for an address the project is in the header alone
 		u.Host = host
 	}
 	key, err := c.credentials()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	tls, err := c.Open("ALIYUNSLS_")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	region := ""
 	if c.Signature != "v1" {
 		region = c.Region
 	}
 	s := &signer{key: key, host: host, region: region, now: time.Now}
-	return web.NewClient(web.Options{TLS: tls, Codec: web.None, Timeout: c.Timeout, Sign: s.sign}), u, nil
+	return &project{name, web.NewClient(web.Options{TLS: tls, Codec: web.None, Timeout: c.Timeout, Sign: s.sign}), u}, nil
 }

@@ -5,8 +5,11 @@ package sls
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"net/http"
-	"net/url"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/remora-logs/remora/shared/output"
@@ -18,10 +21,11 @@ import (
 
 // Output writes to the Simple Log Service.
 type Output struct {
-	config  Config
-	topic   template.Template
-	client  *web.Client
-	project *url.URL
+	config Config
+	topic  template.Template
+	// project is where records go by default; others are those that logs may name, by their names.
+	project *project
+	others  map[string]*project
 	// isolation is by log and not by logstore alone: containers share a logstore.
 	isolation web.Isolation
 	encoders  sync.Pool // of *encoder
@@ -34,11 +38,18 @@ func Open(c Config) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, project, err := c.client()
+	main, err := c.open(c.Project)
 	if err != nil {
 		return nil, err
 	}
-	o := &Output{config: c, topic: topic, client: client, project: project}
+	o := &Output{config: c, topic: topic, project: main, others: map[string]*project{}}
+	for _, name := range c.Projects {
+		if name = strings.TrimSpace(name); name != "" && name != c.Project {
+			if o.others[name], err = c.open(name); err != nil {
+				return nil, err
+			}
+		}
+	}
 	o.isolation.Destination = o.AppendDestination
 	o.encoders.New = func() any { return newEncoder() }
 	return o, nil
@@ -46,9 +57,18 @@ func Open(c Config) (*Output, error) {
 
 // group is the records of a batch that go into one logstore under one topic.
 type group struct {
+	project         *project
 	logstore, topic string
 	source          *record.Source // the first one
 	index           []int
+}
+
+// projectOf is where the records of a source go: a project that is not listed counts for none.
+func (o *Output) projectOf(s *record.Source) *project {
+	if p := o.others[s.Store.Project]; p != nil {
+		return p
+	}
+	return o.project
 }
 
 // Write puts b, in requests of one logstore each. The service takes a request whole, or nothing of it.
@@ -71,15 +91,18 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 
 func (o *Output) divide(b *record.Batch) []*group {
 	var all []*group
-	type name struct{ logstore, topic string }
+	type name struct {
+		project         *project
+		logstore, topic string
+	}
 	of, sources := make(map[name]*group), make(map[*record.Source]*group)
 	for i := range b.Records {
 		s := b.Records[i].Source
 		g := sources[s]
 		if g == nil {
-			n := name{s.Target, string(o.topic.Append(nil, s, nil))}
+			n := name{o.projectOf(s), s.Target, string(o.topic.Append(nil, s, nil))}
 			if g = of[n]; g == nil {
-				g = &group{logstore: n.logstore, topic: n.topic, source: s}
+				g = &group{project: n.project, logstore: n.logstore, topic: n.topic, source: s}
 				of[n] = g
 				all = append(all, g)
 			}
@@ -94,18 +117,41 @@ func (o *Output) divide(b *record.Batch) []*group {
 func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	from := len(dst)
 	dst = append(append(append(dst, "logstore "...), r.Source.Target...), ", "...)
+	if p := o.projectOf(r.Source); p != o.project {
+		dst = append(append(append(dst, "project "...), p.name...), ", "...)
+	}
 	dst = web.AppendSource(dst, r)
 	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
 // Close closes connections that are not in use.
-func (o *Output) Close() error { return o.client.Close() }
+func (o *Output) Close() error {
+	err := o.project.client.Close()
+	for _, p := range o.others {
+		err = errors.Join(err, p.client.Close())
+	}
+	return err
+}
 
-// Check asks for a logstore that there is not: the service checks key, signature and project before it says so.
+// Check asks each project for a logstore that there is not: the service checks key, signature and project before it says so.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
-	u := *o.project
+	saw, err = o.project.check(ctx)
+	for _, name := range slices.Sorted(maps.Keys(o.others)) {
+		if err != nil {
+			break
+		}
+		var more string
+		if more, err = o.others[name].check(ctx); err == nil {
+			saw += "; " + more
+		}
+	}
+	return saw, err
+}
+
+func (p *project) check(ctx context.Context) (saw string, err error) {
+	u := *p.url
 	u.Path = "/logstores/remora-check"
-	r, end, err := o.client.Get(ctx, &u)
+	r, end, err := p.client.Get(ctx, &u)
 	defer end()
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@
 package sls
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,7 +91,7 @@ func (d *delivery) request(g *group, index []int) (n int, a answer, err error) {
 	if codec != "" {
 		header.Set("X-Log-Compresstype", codec)
 	}
-	a, err = d.post(d.ctx, "/logstores/"+url.PathEscape(g.logstore)+"/shards/lb", "application/x-protobuf", packed, header)
+	a, err = g.project.post(d.ctx, "/logstores/"+url.PathEscape(g.logstore)+"/shards/lb", "application/x-protobuf", packed, header)
 	return n, a, err
 }
 
@@ -102,16 +103,16 @@ type answer struct {
 }
 
 // post posts body. An error goes with what the service has said, if it was the service.
-func (o *Output) post(ctx context.Context, path, kind string, body []byte, header http.Header) (a answer, err error) {
-	buffer := o.client.Buffer()
-	defer o.client.Release(buffer)
+func (p *project) post(ctx context.Context, path, kind string, body []byte, header http.Header) (a answer, err error) {
+	buffer := p.client.Buffer()
+	defer p.client.Release(buffer)
 	buffer.Bytes = append(buffer.Bytes, body...)
-	u := *o.project
+	u := *p.url
 	u.RawPath = path
 	if u.Path, err = url.PathUnescape(path); err != nil {
 		return a, err
 	}
-	r, end, err := o.client.PostWith(ctx, &u, kind, buffer, header)
+	r, end, err := p.client.PostWith(ctx, &u, kind, buffer, header)
 	defer end()
 	if err != nil {
 		return a, err
@@ -146,7 +147,7 @@ func (d *delivery) judge(g *group, index []int, a answer, cause error) {
 		d.put(g, index[:len(index)/2])
 		d.put(g, index[len(index)/2:])
 	case a.Code == "LogStoreNotExist" && d.config.Create:
-		if err := d.create(d.ctx, g.logstore); err != nil {
+		if err := d.create(d.ctx, g); err != nil {
 			cause = fmt.Errorf("creating logstore %s: %w", g.logstore, err)
 		}
 		d.block(index, cause, afterCreation)
@@ -172,14 +173,16 @@ const (
 // missing are the logstores that were created of late.
 type missing struct {
 	mu      sync.Mutex
-	created map[string]time.Time
+	created map[string]time.Time // by project/logstore
 }
 
 // maxCreated bounds how many logstores are created in a minute: their names are what containers declare.
 const maxCreated = 100
 
-// create makes a logstore, once a minute at most.
-func (o *Output) create(ctx context.Context, logstore string) error {
+// create makes the logstore of g, once a minute at most. What its log says of it counts within what is allowed: any number of
+// shards that it may declare, and no more days than the output's.
+func (o *Output) create(ctx context.Context, g *group) error {
+	logstore := g.project.name + "/" + g.logstore
 	m := &o.missing
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -199,11 +202,15 @@ func (o *Output) create(ctx context.Context, logstore string) error {
 		m.created = make(map[string]time.Time)
 	}
 	m.created[logstore] = now
-	body, err := json.Marshal(map[string]any{"logstoreName": logstore, "ttl": o.config.TTL, "shardCount": o.config.Shards})
+	ttl, shards := o.config.TTL, cmp.Or(g.source.Store.Shards, o.config.Shards)
+	if wanted := g.source.Store.TTL; wanted > 0 {
+		ttl = min(ttl, wanted)
+	}
+	body, err := json.Marshal(map[string]any{"logstoreName": g.logstore, "ttl": ttl, "shardCount": shards})
 	if err != nil {
 		return err
 	}
-	a, err := o.post(ctx, "/logstores", "application/json", body, http.Header{"X-Log-Bodyrawsize": {strconv.Itoa(len(body))}})
+	a, err := g.project.post(ctx, "/logstores", "application/json", body, http.Header{"X-Log-Bodyrawsize": {strconv.Itoa(len(body))}})
 	if a.Code == "LogStoreAlreadyExist" {
 		return nil
 	}

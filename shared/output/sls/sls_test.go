@@ -243,6 +243,41 @@ func TestMissingLogstoreIsCreatedWhereThatIsWanted(t *testing.T) {
 	require.NoError(t, o.Write(t.Context(), b))
 }
 
+// A log goes to the project that it names, if the output lists it, and has its logstore created with what it says, within what is
+// allowed. What one project refuses is not the others' matter.
+func TestALogGoesToItsOwnProject(t *testing.T) {
+	var hosts []string
+	created := map[string]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hosts = append(hosts, strings.Split(r.Host, ".")[0]+" "+r.URL.Path)
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/logstores" {
+			hosts[len(hosts)-1] += " " + string(body)
+			created[r.Host] = true
+		} else if strings.HasPrefix(r.Host, "other.") && !created[r.Host] {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"errorCode":"LogStoreNotExist","errorMessage":"no"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	o := open(t, server.URL, "ALIYUNSLS_PROJECTS", "other, third", "ALIYUNSLS_NEED_CREATE_LOGSTORE", "true", "ALIYUNSLS_CREATE_LOGSTORE_TTL", "7")
+	var sources []*record.Source
+	for i, store := range []record.Store{{}, {Project: "other", Shards: 3, TTL: 5}, {Project: "unlisted", TTL: 90}} {
+		s := sample.Source(i)
+		s.Store = store
+		sources = append(sources, s)
+	}
+	var partial *output.Partial
+	require.ErrorAs(t, o.Write(t.Context(), sample.Batch(0, 2, sources...)), &partial)
+	require.Len(t, partial.Blocked, 2)
+	require.Contains(t, partial.Blocked[0].Destination, "logstore web, project other, ")
+	require.Equal(t, []string{"proj /logstores/web/shards/lb", "other /logstores/web/shards/lb", `other /logstores {"logstoreName":"web","shardCount":3,"ttl":5}`}, hosts)
+	hosts = nil
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, sources[1])))
+	require.Equal(t, []string{"other /logstores/web/shards/lb"}, hosts)
+	require.NoError(t, o.Close())
+}
+
 // A group with one record that the service can't take is refused as a whole: the record is found.
 func TestRecordToBlameIsFound(t *testing.T) {
 	for _, code := range []string{"InvalidTimestamp", "PostBodyTooLarge"} {
@@ -339,7 +374,7 @@ func TestEachTryHasItsOwnDate(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	o := open(t, "cn-hangzhou-intranet.log.aliyuncs.com")
-	require.Equal(t, "https://proj.cn-hangzhou-intranet.log.aliyuncs.com", o.project.String())
+	require.Equal(t, "https://proj.cn-hangzhou-intranet.log.aliyuncs.com", o.project.url.String())
 	require.Equal(t, "cn-hangzhou", o.config.Region)
 	require.Equal(t, "ap-southeast-1", open(t, "ap-southeast-1.log.aliyuncs.com").config.Region)
 	for name, value := range map[string]string{
