@@ -412,5 +412,13 @@ func (a *agent) writer(v *view) []record.Tag {
 	if o := v.Pod.Owner; o.Name != "" {
 		tags = append(tags, record.Tag{Key: "k8s_owner_kind", Value: o.Kind}, record.Tag{Key: "k8s_owner_name", Value: o.Name})
 	}
-	return tags
+	return append(tags, a.hostTags()...)
+}
+
+// hostTags are tags of all that is written on this machine.
+func (a *agent) hostTags() []record.Tag {
+	if a.settings.HostIP == "" {
+		return nil
+	}
+	return []record.Tag{{Key: "host_ip", Value: a.settings.HostIP}}
 }

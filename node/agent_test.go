@@ -301,7 +301,7 @@ func TestPodUnderCRIDockerd(t *testing.T) {
 }
 
 func TestLabelsAndOwnerBecomeTags(t *testing.T) {
-	a, _, _ := newTestAgent(t, map[string]string{"REMORA_LABEL_TAGS": "tier,team", "NODE_NAME": "n7"})
+	a, _, _ := newTestAgent(t, map[string]string{"REMORA_LABEL_TAGS": "tier,team", "NODE_NAME": "n7", "HOST_IP": "10.0.0.7"})
 	a.Found(pod())
 	k := pod()
 	k.Runtime, k.ID, k.Pod.Labels, k.Pod.Owner = "kubernetes", "uid/app", map[string]string{"tier": "web"}, containers.Owner{Kind: "Deployment", Name: "web"}
@@ -309,7 +309,7 @@ func TestLabelsAndOwnerBecomeTags(t *testing.T) {
 	r := a.routes.get("log/uid/app")
 	require.Equal(t, map[string]string{"tier": "web"}, tags(r.tags))
 	w := tags(r.writer)
-	require.Equal(t, "Deployment web n7 c1 k8s_app_web-0_shop_uid_0", strings.Join([]string{w["k8s_owner_kind"], w["k8s_owner_name"], w["k8s_node_name"],
+	require.Equal(t, "Deployment web n7 10.0.0.7 c1 k8s_app_web-0_shop_uid_0", strings.Join([]string{w["k8s_owner_kind"], w["k8s_owner_name"], w["k8s_node_name"], w["host_ip"],
 		w["container_id"], w["docker_container"]}, " "))
 }
 

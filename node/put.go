@@ -152,7 +152,7 @@ func selects(d declare.Declaration, p string) bool {
 // hostFiles makes the origin of a rule's files of the machine.
 func (a *agent) hostFiles(rule string, of []declare.Declaration) put {
 	root := "/" + strings.TrimPrefix(a.host.root, "/")
-	tags := []record.Tag{{Key: "host", Value: a.hostName}}
+	tags := append([]record.Tag{{Key: "host", Value: a.hostName}}, a.hostTags()...)
 	if a.settings.NodeName != "" {
 		tags = append([]record.Tag{{Key: "k8s_node_name", Value: a.settings.NodeName}}, tags...)
 	}
