@@ -13,6 +13,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/capture"
 	"github.com/remora-logs/remora/shared/handover"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
@@ -75,7 +76,7 @@ func takeOver(dir, key string, offer *handover.Offer, log *slog.Logger) (*spool.
 			return l, nil
 		}
 		if !errors.Is(err, spool.ErrLocked) {
-			log.Error("failed to open the spool, retrying", "error", err)
+			notice.LoggerWaits.Log(log, "error", err)
 			time.Sleep(time.Second)
 		}
 		time.Sleep(lockInterval)

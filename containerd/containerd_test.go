@@ -540,7 +540,7 @@ func build(t *testing.T) string {
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
-	allowed := []string{"containerd", "shared/capture", "shared/frame", "shared/handover", "shared/manifest", "shared/spool", "shared/stream"}
+	allowed := []string{"containerd", "shared/capture", "shared/frame", "shared/handover", "shared/manifest", "shared/notice", "shared/spool", "shared/stream"}
 	for _, name := range strings.Fields(string(out)) {
 		if own, ok := strings.CutPrefix(name, "github.com/remora-logs/remora/"); ok {
 			require.Contains(t, allowed, own, "the logger must stay small")

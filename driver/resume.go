@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/spool"
 )
@@ -25,7 +26,7 @@ func (s *sessions) resume() {
 	defer close(s.resumed)
 	stored, err := s.spool.Stored()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Error("part of the spool is damaged; what it holds is delivered without its tags", "error", err)
+		notice.SpoolDamaged.Log(s.log, "error", err)
 	}
 	dir, lost := engineFIFOs, 0
 	for _, found := range stored {
@@ -37,7 +38,7 @@ func (s *sessions) resume() {
 			dir = filepath.Dir(m.File)
 		}
 		if err := s.resumeOne(found, m); err != nil {
-			s.log.Error("failed to resume a stream of an earlier process", "stream", found.Key, "error", err)
+			notice.SpoolStreamNotResumed.Log(s.log, "stream", found.Key, "error", err)
 		}
 	}
 	if lost > 0 {
@@ -74,7 +75,7 @@ func (s *sessions) resumeCapture(l *spool.Log, m *containerManifest) {
 	}
 	if err := s.capture(name, one); err != nil {
 		s.unreserve(name, one)
-		s.log.Warn("container's FIFO no longer exists: stored data will be delivered, what the FIFO held is lost",
+		notice.FIFOGone.Log(s.log,
 			"stream", l.Key(), "container", m.Container, "error", err)
 		l.AddUnknownGap("container ended while Remora was not running")
 		l.Finish()
@@ -102,7 +103,7 @@ func (s *sessions) standIn(key string) *containerManifest {
 func (s *sessions) adopt(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		s.log.Error("failed to look for the FIFOs of containers whose manifest is damaged", "directory", dir, "error", err)
+		notice.FIFONotFound.Log(s.log, "directory", dir, "error", err)
 		return
 	}
 	for _, e := range entries {
@@ -118,9 +119,9 @@ func (s *sessions) adopt(dir string) {
 		}
 		if err := s.begin(e.Name(), one, m); err != nil {
 			s.unreserve(e.Name(), one)
-			s.log.Error("failed to capture a container whose manifest is damaged", "fifo", m.File, "error", err)
+			notice.FIFONotCaptured.Log(s.log, "fifo", m.File, "error", err)
 			continue
 		}
-		s.log.Warn("capturing a container whose manifest is damaged, without its tags and declarations", "fifo", m.File)
+		notice.CapturedWithoutTags.Log(s.log, "fifo", m.File)
 	}
 }

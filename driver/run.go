@@ -16,6 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -55,12 +56,12 @@ func run(ctx context.Context, environ map[string]string, socket string, warnings
 		return err
 	}
 	for _, w := range warnings {
-		d.log.Warn(w)
+		notice.SettingOfLogPilot.Log(d.log, "warning", w)
 	}
 	defer command.Settle(environ, d.log)()
 	listener, err := plugin.Listen(socket)
 	if err != nil {
-		return fmt.Errorf("the plugin's socket can't be opened: %w", err)
+		return notice.ListenPluginFailed.Error(fmt.Errorf("the plugin's socket can't be opened: %w", err))
 	}
 	handler := plugin.Handler(d.sessions, d.settings.ReadLogs, d.log)
 	served := make(chan error, 1)

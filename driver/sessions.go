@@ -19,6 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
@@ -150,7 +151,7 @@ func (s *sessions) capture(name string, one *session) (err error) {
 		err = s.open(name, one)
 	}
 	if outOfDescriptors(err) {
-		s.log.Error("no file descriptor left for a container's FIFO, retrying; the container waits when the pipe is full",
+		notice.FIFONoDescriptor.Log(s.log,
 			"container", one.container, "fifo", one.file, "error", err)
 		time.AfterFunc(retryInterval, func() { s.retry(name, one) })
 		return nil
@@ -198,7 +199,7 @@ func (s *sessions) retry(name string, one *session) {
 	case outOfDescriptors(err):
 		time.AfterFunc(retryInterval, func() { s.retry(name, one) })
 	default:
-		s.log.Error("failed to capture a container", "container", one.container, "error", err)
+		notice.CaptureFailed.Log(s.log, "container", one.container, "error", err)
 		s.unreserve(name, one)
 		one.log.Finish()
 	}
@@ -245,7 +246,7 @@ func (s *sessions) stopWithin(ctx context.Context, one *session) {
 		c = one.capture
 	}
 	if err := c.Stop(ctx); err != nil {
-		s.log.Warn("FIFO not drained in time, draining it in the background", "fifo", one.file, "error", err)
+		notice.FIFONotDrained.Log(s.log, "fifo", one.file, "error", err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/loop"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/tail"
@@ -192,7 +193,7 @@ func (a *agent) setRules(rules []*declare.Rule, problems []declare.Problem) {
 	defer a.mu.Unlock()
 	a.rules, a.ruleProblems = rules, problems
 	for _, p := range problems {
-		a.log.Error("rules", "key", p.Key, "problem", p.Message)
+		notice.RuleInvalid.Log(a.log, "key", p.Key, "problem", p.Message)
 	}
 	a.evaluateHost()
 	for _, s := range a.subjects {
@@ -261,7 +262,7 @@ func (a *agent) evaluate(s *subject) {
 	s.put = now
 	for _, p := range s.problems {
 		if !slices.Contains(before, p) {
-			a.log.Warn("container declares what can't be followed", "container", v.name(), "key", p.Key, "problem", p.Message)
+			notice.ContainerDeclares.Log(a.log, "container", v.name(), "key", p.Key, "problem", p.Message)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/loggers"
 	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -65,7 +66,7 @@ func (s *loggerSpool) run(ctx context.Context) {
 	}
 	s.setFault("")
 	if err := s.source.Run(ctx); err != nil {
-		s.log.Warn("the spool of logging binaries did not close cleanly", "error", err)
+		notice.LoggerSpoolNotClosed.Log(s.log, "error", err)
 	}
 }
 
@@ -73,7 +74,7 @@ func (s *loggerSpool) setFault(message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if message != "" && s.fault == "" {
-		s.log.Error("the spool of logging binaries can't be used, retrying", "directory", s.settings.Dir, "error", message)
+		notice.LoggerSpoolUnusable.Log(s.log, "directory", s.settings.Dir, "error", message)
 	}
 	s.fault = message
 }
@@ -141,7 +142,7 @@ func (s *loggerSpool) report(to *telemetry.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault != "" {
-		to.Faults = append(to.Faults, telemetry.Fault{Component: "loggers", Message: s.settings.Dir + ": " + s.fault})
+		to.Faults = append(to.Faults, telemetry.Fault{Component: "loggers", Code: notice.LoggerSpoolUnusable.Code, Message: s.settings.Dir + ": " + s.fault})
 	}
 	if s.source == nil {
 		return

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
@@ -45,7 +46,7 @@ func takeOver(dir, stateDir string, now time.Time, log *slog.Logger) *registry {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		log.Error("Filebeat's registry can't be taken over; files are delivered from their beginning", "error", err)
+		notice.RegistryNotTaken.Log(log, "error", err)
 		return nil
 	}
 	r.until = now.Add(takeoverTime)

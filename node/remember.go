@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // What the agent knew of containers is kept on disk, so that a restart while a runtime is down stops no collection: until
@@ -39,7 +40,7 @@ func (a *agent) recall(path string, inventories []string) {
 	}
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			a.log.Warn("containers of the last run are not known", "error", err)
+			notice.ContainersUnknown.Log(a.log, "error", err)
 		}
 		return
 	}
@@ -86,7 +87,7 @@ func (a *agent) remember(path string) {
 	}
 	a.mu.Unlock()
 	if err := writeFile(path, all); err != nil {
-		a.log.Warn("containers can't be remembered across a restart", "error", err)
+		notice.ContainersNotRemembered.Log(a.log, "error", err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -47,11 +48,11 @@ func (n *node) report(s *telemetry.Snapshot) {
 	n.agent.report(s, n.sources.adds)
 	n.loggers.report(s)
 	if tried := n.sources.tried(); tried != "" {
-		s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: "no container runtime was found; tried " + tried +
+		s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Code: notice.RuntimeMissing.Code, Message: "no container runtime was found; tried " + tried +
 			": mount one of them, or the host's root at /host"})
 	}
 	for _, p := range n.tailer.Problems() {
-		s.Problems = append(s.Problems, telemetry.Problem{Key: p.Path, Message: p.Error})
+		s.Problems = append(s.Problems, telemetry.Problem{Key: p.Path, Code: notice.PathUnreadable.Code, Message: p.Error})
 	}
 	s.Metrics = append(s.Metrics, deliver.FileMetrics(n.tailer.Counts(), n.tailer.MaxDeleted())...)
 	slices.SortFunc(s.Metrics, func(a, b telemetry.Metric) int { return cmp.Compare(a.Name, b.Name) })
@@ -63,9 +64,9 @@ func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) 
 	defer a.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(a.inventories)) {
 		if err := a.inventories[name]; err != nil && adds(name) {
-			s.Problems = append(s.Problems, telemetry.Problem{Key: name, Message: err.Error(), Warning: true})
+			s.Problems = append(s.Problems, telemetry.Problem{Key: name, Code: notice.ContainersUnlisted.Code, Message: err.Error(), Warning: true})
 		} else if err != nil {
-			s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Message: name + ": " + err.Error()})
+			s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Code: notice.RuntimeFailed.Code, Message: name + ": " + err.Error()})
 		}
 	}
 	add := func(container string, problems []declare.Problem, warning bool) {

@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/tail"
 )
@@ -44,7 +45,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 		return err
 	}
 	for _, w := range warnings {
-		n.log.Warn("settings of log-pilot", "warning", w)
+		notice.SettingOfLogPilot.Log(n.log, "warning", w)
 	}
 	defer command.Settle(environ, n.log)()
 	n.delivery.Serve(n.report)
@@ -120,7 +121,7 @@ func open(environ map[string]string) (*node, error) {
 // checkMounts names at the start what is missing for anything to be found, with what to write.
 func (n *node) checkMounts() {
 	if n.agent.host.hidesNewMounts() {
-		n.log.Warn("volumes that are mounted from now on will not be seen: add mountPropagation: HostToContainer to the mount of the host's root",
+		notice.MountsHidden.Log(n.log,
 			"mount", n.agent.host.root)
 	}
 }
@@ -146,7 +147,7 @@ func (n *node) deliverRemoved() {
 		select {
 		case <-every.C:
 		case <-end:
-			n.log.Warn("files that were removed could not be delivered in time", "bytes", n.tailer.Counts().HeldBytes)
+			notice.FilesNotDrained.Log(n.log, "bytes", n.tailer.Counts().HeldBytes)
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 	"github.com/remora-logs/remora/shared/tail"
@@ -63,9 +64,9 @@ func (c *sidecar) setProblems(problems []telemetry.Problem) {
 		switch {
 		case slices.Contains(before, p):
 		case p.Warning:
-			c.log.Warn("warning about a declaration", "key", p.Key, "reason", p.Message)
+			notice.DeclarationWarning.Log(c.log, "key", p.Key, "reason", p.Message)
 		default:
-			c.log.Error("invalid declaration ignored", "key", p.Key, "error", p.Message)
+			notice.DeclarationInvalid.Log(c.log, "key", p.Key, "error", p.Message)
 		}
 	}
 }

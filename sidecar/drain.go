@@ -15,6 +15,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/escape"
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 const (
@@ -115,7 +116,7 @@ func (c *sidecar) serveDrain() net.Listener {
 	_ = os.Remove(path) // left by a killed process: the state directory's lock excludes a running one
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		c.log.Warn("failed to listen for the drain command; SIGTERM drains as well", "error", err)
+		notice.DrainNotServed.Log(c.log, "error", err)
 		return nil
 	}
 	go func() {

@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/tail"
@@ -49,7 +50,7 @@ func run(ctx context.Context, environ map[string]string, variables []string, war
 		return err
 	}
 	for _, w := range warnings {
-		c.log.Warn("settings of log-pilot", "warning", w)
+		notice.SettingOfLogPilot.Log(c.log, "warning", w)
 	}
 	defer command.Settle(environ, c.log)()
 	c.delivery.Serve(c.report)
@@ -125,7 +126,7 @@ func (c *sidecar) report(s *telemetry.Snapshot) {
 	s.Problems = append(s.Problems, c.problems...)
 	c.mu.Unlock()
 	for _, t := range c.tailer.Problems() {
-		s.Problems = append(s.Problems, telemetry.Problem{Key: t.Path, Message: t.Error})
+		s.Problems = append(s.Problems, telemetry.Problem{Key: t.Path, Code: notice.PathUnreadable.Code, Message: t.Error})
 	}
 	n := c.tailer.Counts()
 	s.Metrics = append(s.Metrics, deliver.FileMetrics(n, c.tailer.MaxDeleted())...)

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 
 	"github.com/docker/go-plugins-helpers/sdk"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // Socket is where the engine looks for the plugin, as config.json says.
@@ -80,7 +82,7 @@ func (e *endpoints) start(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		err = fmt.Errorf("remora: can't collect the log of container %s: %w", req.Info.ContainerID, err)
-		e.log.Error("StartLogging failed", "error", err)
+		notice.StartLoggingFailed.Log(e.log, "error", err)
 	}
 	answer(w, err)
 }
@@ -89,7 +91,7 @@ func (e *endpoints) start(w http.ResponseWriter, r *http.Request) {
 func (e *endpoints) stop(w http.ResponseWriter, r *http.Request) {
 	var req stopRequest
 	if err := decode(r, &req); err != nil {
-		e.log.Error("StopLogging could not be understood", "error", err)
+		notice.StopLoggingUnreadable.Log(e.log, "error", err)
 	} else {
 		e.logs.Stop(req.File)
 	}
@@ -116,7 +118,7 @@ func (e *endpoints) read(w http.ResponseWriter, r *http.Request) {
 	out := flushing{w, http.NewResponseController(w)}
 	out.Flush()
 	if err := e.logs.Read(r.Context(), req.Info, req.Config, out); err != nil && r.Context().Err() == nil {
-		e.log.Warn("docker logs ended early", "container", req.Info.ContainerID, "error", err)
+		notice.DockerLogsEnded.Log(e.log, "container", req.Info.ContainerID, "error", err)
 	}
 }
 

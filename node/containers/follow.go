@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // listEvery is how often everything is listed although the source of changes tells of each: it may have missed one, and
@@ -106,7 +108,7 @@ func (f *follower) list(ctx context.Context) {
 	if f.down != (err != nil) {
 		f.down = err != nil
 		if f.down {
-			f.log.Warn("containers can't be listed, retrying; those that are known are collected", "error", err)
+			notice.ContainersUnlisted.Log(f.log, "error", err)
 		} else {
 			f.log.Info("containers can be listed again")
 		}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
@@ -171,7 +172,7 @@ func (c *Capture) end() {
 // over is of no use to anybody.
 func (c *Capture) writerGone(err error) {
 	if !errors.Is(err, io.EOF) {
-		c.opt.Log.Error("failed to read a FIFO", slog.String("fifo", c.fifo.path), slog.Any("error", err))
+		notice.FIFOUnreadable.Log(c.opt.Log, slog.String("fifo", c.fifo.path), slog.Any("error", err))
 	}
 	if c.opt.Resumed && !c.fifo.writerMet && c.opt.OrphanReason != "" {
 		c.log.AddUnknownGap(c.opt.OrphanReason)

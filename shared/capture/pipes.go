@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/handover"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
@@ -191,7 +192,7 @@ func (p *Pipes) tend() {
 	}
 	p.tended = now
 	if err := p.log.Tend(); err != nil {
-		p.Log.Warn("fsync failed; a crash of the machine may lose what was written last", "error", err)
+		notice.LoggerNotSynced.Log(p.Log, "error", err)
 	}
 }
 
@@ -199,7 +200,7 @@ func (p *Pipes) open() {
 	l, err := p.Open()
 	if err != nil {
 		if p.reason == "" {
-			p.Log.Error("failed to open the spool, discarding input until it can be opened", "error", err)
+			notice.LoggerDiscards.Log(p.Log, "error", err)
 		}
 		p.reason = "spool could not be opened"
 		return
@@ -207,7 +208,7 @@ func (p *Pipes) open() {
 	p.log = l
 	if p.lost > 0 {
 		if err := l.AddLoss(p.lost, p.lines, p.reason); err != nil {
-			p.Log.Warn("failed to persist a gap", "error", err)
+			notice.LoggerGapNotStored.Log(p.Log, "error", err)
 		}
 	}
 }

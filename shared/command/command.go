@@ -19,6 +19,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/escape"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
@@ -81,12 +82,24 @@ func (p Program) fail(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", p.Name, escape.Lines(err.Error()))
+	exit := ExitFailure
 	var coded kong.ExitCoder
 	if errors.As(err, &coded) {
-		return coded.ExitCode()
+		exit = coded.ExitCode()
 	}
-	return ExitFailure
+	code := notice.CodeOf(err)
+	switch {
+	case code != "":
+	case exit == ExitUsage:
+		code = notice.SettingsWrong.Code
+	case exit == ExitLeft:
+		code = notice.NotDelivered.Code
+	}
+	if code != "" {
+		code = " (" + code + ")"
+	}
+	fmt.Fprintf(stderr, "%s: %s%s\n", p.Name, escape.Lines(err.Error()), code)
+	return exit
 }
 
 // Load fills each of parts, pointers to structs of settings, from environ. Its error lists every invalid variable with the

@@ -46,8 +46,8 @@ func TestExitCodes(t *testing.T) {
 		{"", 0, ""},
 		{"run", 0, ""},
 		{"fail", ExitFailure, "remora-test: disk on fire\n"},
-		{"fail --code=3", ExitLeft, "remora-test: while running: disk on fire\n"},
-		{"flail", ExitUsage, "remora-test: unexpected argument flail, did you mean \"fail\"?\n"},
+		{"fail --code=3", ExitLeft, "remora-test: while running: disk on fire (REM3202)\n"},
+		{"flail", ExitUsage, "remora-test: unexpected argument flail, did you mean \"fail\"? (REM1001)\n"},
 	} {
 		var stdout, stderr strings.Builder
 		require.Equal(t, c.code, p.run(new(testCLI), strings.Fields(c.args), &stdout, &stderr), c.args)

@@ -19,6 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/statedir"
@@ -80,7 +81,7 @@ func openOutputs(o Options) (*registry.Catalog, map[string]pipeline.Sink, error)
 		return outputs, nil, err
 	}
 	if unused := outputs.Unused(o.Outputs); len(unused) > 0 {
-		o.Log.Warn("outputs of the file REMORA_CONFIG are not used: LOGGING_OUTPUT does not name them", "outputs", unused)
+		notice.OutputsUnused.Log(o.Log, "outputs", unused)
 	}
 	sinks, err := outputs.OpenAll(o.Outputs, o.Common.Workers)
 	return outputs, sinks, command.WithCode(err, command.ExitUsage)
@@ -90,18 +91,18 @@ func openOutputs(o Options) (*registry.Catalog, map[string]pipeline.Sink, error)
 func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	lock, err := statedir.Acquire(o.StateDir)
 	if err != nil {
-		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, err)
+		return nil, notice.StateUnusable.Error(fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, err))
 	}
 	store, err := checkpoint.Open(filepath.Join(o.StateDir, "checkpoints.db"))
 	if err != nil {
-		return nil, fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, errors.Join(err, lock.Release()))
+		return nil, notice.StateUnusable.Error(fmt.Errorf("REMORA_STATE_DIR %s: %w", o.StateDir, errors.Join(err, lock.Release())))
 	}
 	if store.Moved != "" {
-		o.Log.Error("checkpoints can't be used and were set aside; everything that is still there is delivered again", "reason", store.Why, "moved_to", store.Moved)
+		notice.CheckpointsSetAside.Log(o.Log, "reason", store.Why, "moved_to", store.Moved)
 	}
 	if sinks != nil {
 		if err := inheritCheckpoints(store, o.Outputs, o.Log); err != nil {
-			o.Log.Error("failed to resume where the previous outputs were; their logs are delivered again", "error", err)
+			notice.OutputsNotInherited.Log(o.Log, "error", err)
 		}
 	}
 	return &Delivery{
@@ -116,9 +117,9 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 // upgrade or a crash of the machine loses what was not delivered. Either is a fault in the status.
 func OpenAnyway(o Options) (*Delivery, error) {
 	var faults []telemetry.Fault
-	fault := func(component, message string) {
-		o.Log.Error(message, "component", component)
-		faults = append(faults, telemetry.Fault{Component: component, Message: message})
+	fault := func(component string, what *notice.Message, err error) {
+		what.Log(o.Log, "component", component, "error", err)
+		faults = append(faults, telemetry.Fault{Component: component, Code: what.Code, Message: err.Error() + ": " + what.What})
 	}
 	wrong := o.Wrong
 	outputs, sinks := new(registry.Catalog), map[string]pipeline.Sink(nil)
@@ -126,13 +127,13 @@ func OpenAnyway(o Options) (*Delivery, error) {
 		outputs, sinks, wrong = openOutputs(o)
 	}
 	if wrong != nil {
-		fault("settings", wrong.Error()+": nothing is delivered and logs are kept in the spool until this is corrected and Remora restarted")
+		fault("settings", notice.NothingDelivered, wrong)
 	}
 	d, err := open(o, outputs, sinks)
 	if err != nil {
-		fault("state", err.Error()+": using a temporary directory, which an upgrade does not keep")
+		fault("state", notice.StateTemporary, err)
 		if o.StateDir, err = os.MkdirTemp("", "remora-state-"); err != nil {
-			return nil, fmt.Errorf("no state directory at all: %w", err)
+			return nil, notice.StateUnusable.Error(fmt.Errorf("no state directory at all: %w", err))
 		}
 		if d, err = open(o, outputs, sinks); err != nil {
 			return nil, err
@@ -154,13 +155,14 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot)) {
 		s.Version, s.Started, s.Ready = d.options.Version, d.started, d.ready.Load()
 		s.Faults = append(s.Faults, d.faults...)
 		more(&s)
+		s.Complete()
 		return s
 	}
 	at := config.Status{Listen: d.options.Common.Listen, StateDir: d.StateDir}
 	for _, a := range addresses(at, d.options.Sockets) {
 		server, err := telemetry.Listen(a.Network, a.Address, d.options.Common.Pprof, take)
 		if err != nil {
-			d.options.Log.Error("failed to listen for status requests", "address", a.Address, "error", err)
+			notice.StatusNotServed.Log(d.options.Log, "address", a.Address, "error", err)
 			continue
 		}
 		d.status = append(d.status, server)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -95,9 +96,9 @@ func Protected() []string {
 func WarnOfUnknown(log *slog.Logger, environ map[string]string, sections []settings.Section) {
 	for _, u := range config.Unknown(environ, sections) {
 		if u.Near == "" {
-			log.Warn("unknown setting ignored", "variable", u.Name)
+			notice.SettingUnknown.Log(log, "variable", u.Name)
 		} else {
-			log.Warn("unknown setting ignored", "variable", u.Name, "did_you_mean", u.Near)
+			notice.SettingUnknown.Log(log, "variable", u.Name, "did_you_mean", u.Near)
 		}
 	}
 }

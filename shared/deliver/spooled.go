@@ -10,6 +10,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/spool"
@@ -42,7 +43,7 @@ func (d *Delivery) spoolCheckpoints() map[string]map[string]int64 {
 		all[key.Stream][viewName(key.Declaration, key.Output)] = e.Low
 	})
 	if err != nil {
-		d.options.Log.Error("failed to read checkpoints; what they cover is delivered again", "error", err)
+		notice.CheckpointsUnread.Log(d.options.Log, "error", err)
 	}
 	return all
 }
@@ -115,7 +116,7 @@ func (s *Spooled) attach(l *spool.Log, v *spool.View, d declare.Declaration, out
 		key := checkpoint.Key{Stream: l.Key(), Declaration: d.Name, Output: output}
 		put := map[checkpoint.Key]checkpoint.Entry{key: {Position: checkpoint.Position{Low: at, Done: at}}}
 		if err := s.delivery.Store.Commit(put, nil); err != nil {
-			log.Error("failed to store where a new output begins; it gets a gap, or what another output has got already", "error", err)
+			notice.BeginningNotStored.Log(log, "error", err)
 		}
 	}
 	s.set(l, name, nil) // it may be done before Attach returns
@@ -125,7 +126,7 @@ func (s *Spooled) attach(l *spool.Log, v *spool.View, d declare.Declaration, out
 	})
 	if err != nil {
 		s.done(l, name)
-		log.Error("failed to deliver a stream", "error", err)
+		notice.StreamNotDelivered.Log(log, "error", err)
 		return
 	}
 	s.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -52,7 +53,7 @@ func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
 			e.added = append(e.added, field{p.Key, p.Value, newMember(p.Key).appendText(nil, []byte(p.Value))})
 			e.isAdded.add(p.Key)
 		} else {
-			log.Warn("field not added: records have a member of that name", "field", p.Key)
+			notice.FieldNotAdded.Log(log, "field", p.Key)
 		}
 	}
 	for _, name := range f.Remove {
@@ -63,7 +64,7 @@ func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
 			e.renamed = append(e.renamed, renaming{from: e.name(p.Key), to: e.name(p.Value), member: newMember(p.Value)})
 			e.name(p.Key).sources++
 		} else {
-			log.Warn("field not renamed: records have a member of that name", "field", p.Key, "to", p.Value)
+			notice.FieldNotRenamed.Log(log, "field", p.Key, "to", p.Value)
 		}
 	}
 	if len(e.added)+len(e.removed.list)+len(e.renamed) == 0 {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pattern"
 )
 
@@ -78,6 +79,6 @@ func (g *guarded) judge(took time.Duration) {
 	}
 	if g.strikes += forgiven; g.strikes > maxStrikes*forgiven {
 		g.off = true
-		g.log.Error("expression switched off: it took too much CPU time on too many lines", "key", g.key, "cpu", took)
+		notice.ExpressionOff.Log(g.log, "key", g.key, "cpu", took)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/handover"
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // Agent holds the descriptors of all containers of a node. Where the process that captured one dies, it starts another
@@ -61,7 +62,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		conn, err := l.AcceptUnix()
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-				a.Log.Warn("failed to accept a logger's connection, retrying", "error", err)
+				notice.LoggerNotAccepted.Log(a.Log, "error", err)
 				time.Sleep(restartPause)
 				continue
 			}
@@ -79,13 +80,13 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := trusted(conn); err != nil {
-		a.Log.Error("refused a logger", "error", err)
+		notice.LoggerRefused.Log(a.Log, "error", err)
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	key, files, err := receive(conn)
 	if err != nil {
-		a.Log.Error("refused what a logger offers", "error", err)
+		notice.LoggerOfferRefused.Log(a.Log, "error", err)
 		return
 	}
 	given := a.take(key, files)
@@ -132,11 +133,11 @@ func (a *Agent) replace(key string, given int) {
 		return // another one has offered since
 	}
 	if err := a.Hold(key, h.files); err != nil {
-		a.Log.Error("failed to start a process that captures a container whose logger has died, retrying", "stream", key, "error", err)
+		notice.LoggerNotReplaced.Log(a.Log, "stream", key, "error", err)
 		time.AfterFunc(5*restartPause, func() { a.replace(key, given) })
 		return
 	}
-	a.Log.Warn("a container's logger has died; another process captures it", "stream", key)
+	notice.LoggerReplaced.Log(a.Log, "stream", key)
 }
 
 func (a *Agent) drop(key string, given int) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
@@ -81,7 +82,7 @@ func (s *Source) Run(ctx context.Context) error {
 	var agent sync.WaitGroup
 	agent.Go(func() {
 		if err := s.agent.Run(ctx); err != nil {
-			s.opt.Log.Error("failed to serve loggers: a container dies with its logger", "error", err)
+			notice.LoggersNotServed.Log(s.opt.Log, "error", err)
 		}
 	})
 	refresh, scan := time.NewTicker(refreshInterval), time.NewTicker(scanInterval)
@@ -139,7 +140,7 @@ func (s *Source) follow(found spool.Stored) {
 		MaxBytes: s.opt.Limits.MaxBytesEach, History: s.opt.History})
 	if err != nil {
 		if !s.failed[found.Key] {
-			s.opt.Log.Error("failed to read a container's log, retrying", "stream", found.Key, "error", err)
+			notice.LoggerLogUnreadable.Log(s.opt.Log, "stream", found.Key, "error", err)
 		}
 		s.failed[found.Key] = true
 		return
@@ -170,7 +171,7 @@ func (s *Source) endOrphan(l *spool.Log) {
 		err = errors.Join(w.AddLoss(0, 0, "logger was killed"), w.EndWriter())
 	}
 	if err != nil {
-		s.opt.Log.Warn("failed to end the log of a container whose logger was killed", "stream", l.Key(), "error", err)
+		notice.LoggerNotEnded.Log(s.opt.Log, "stream", l.Key(), "error", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // touch marks the feed's position as one to be committed.
@@ -142,7 +143,7 @@ type committed struct {
 // noteMark logs once that a stream's mark can't be made.
 func (f *Feed) noteMark(err error) {
 	if err != nil && !f.markFailed {
-		f.log().Warn("failed to mark how far the stream was read; after a restart it is read from its beginning", "error", err)
+		notice.MarkFailed.Log(f.log(), "error", err)
 	}
 	f.markFailed = err != nil
 }
@@ -158,7 +159,7 @@ func (p *Pipeline) noteCommit(err error) {
 	p.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		p.log.Error("failed to store checkpoints, retrying; a crash of the machine now would resend delivered records", "error", err)
+		notice.CheckpointsNotStored.Log(p.log, "error", err)
 	case err == nil && was != nil:
 		p.log.Info("checkpoints stored again")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 )
@@ -426,7 +427,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 	r.retryAt = now.Add(readAgain)
 	if !r.failing {
 		r.failing = true
-		f.log().Warn("stream can't be read, retrying", "offset", r.cursor, "error", err)
+		notice.StreamUnreadable.Log(f.log(), "offset", r.cursor, "error", err)
 	}
 	f.ledger.mu.Lock()
 	f.ledger.losses.Error, f.ledger.losses.Since = err.Error(), now
@@ -442,7 +443,7 @@ func (f *Feed) noteSkipped(now time.Time) {
 	}
 	if r.lastSkipLog.IsZero() || now.Sub(r.lastSkipLog) >= complainEvery {
 		r.lastSkipLog, r.skipLogged = now, bytes
-		f.log().Warn("skipped undecodable bytes", "bytes", bytes, "places", places, "before", r.cursor)
+		notice.BytesSkipped.Log(f.log(), "bytes", bytes, "places", places, "before", r.cursor)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/stream"
 )
@@ -58,7 +59,7 @@ func (f *Feed) drop(g *stream.Gap) {
 	}
 	l.mu.Unlock()
 	if first {
-		f.log().Warn("part of the stream was lost", "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
+		notice.StreamGap.Log(f.log(), "records", g.Records, "bytes", g.Bytes, "from", g.From, "to", g.To,
 			"reason", g.Reason)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/park"
 	"github.com/remora-logs/remora/shared/record"
@@ -36,25 +37,25 @@ func (p *Pipeline) openParked(dir string, cfg Config) {
 		s.why.Destination, s.why.Reason = e.Destination, e.Reason
 	})
 	if err != nil {
-		p.log.Error("parked records can't be read; records that a destination does not accept keep their streams waiting", "error", err)
+		notice.ParkedUnreadable.Log(p.log, "error", err)
 		p.parked = nil
 		return
 	}
 	if n := p.parked.Damaged(); n > 0 {
-		p.log.Warn("parked records are damaged and are skipped; their files are kept as *.bad", "bytes", n)
+		notice.ParkedDamaged.Log(p.log, "bytes", n)
 	}
 	if n := p.parked.Newer(); n > 0 {
-		p.log.Error("parked records are of another version of Remora and can't be sent; their files are kept as *.bad, for that version", "bytes", n)
+		notice.ParkedNewer.Log(p.log, "bytes", n)
 	}
 	if n := p.parked.Removed(); n > 0 {
-		p.log.Warn("the oldest *.bad files of parked records were removed: there were too many", "files", n, "directory", dir)
+		notice.ParkedBadRemoved.Log(p.log, "files", n, "directory", dir)
 	}
 	for key, s := range p.stored {
 		p.ended.ReadRecords += s.records
 		p.ended.ReadBytes += s.bytes
 		p.ended.park(s.records, s.bytes)
 		if p.sinks[key.Output] == nil {
-			p.log.Warn("records are parked for an output that is not configured; they stay until it is", "output", key.Output,
+			notice.ParkedOrphaned.Log(p.log, "output", key.Output,
 				"stream", key.Stream, "records", s.records)
 		}
 	}
@@ -113,20 +114,20 @@ func (p *Pipeline) closeParked() {
 		return
 	}
 	if err := p.parked.Close(); err != nil {
-		p.log.Error("failed to close the parked records", "error", err)
+		notice.ParkedNotClosed.Log(p.log, "error", err)
 	}
 }
 
 // bury puts a record into the dead letters.
 func (p *Pipeline) bury(output string, r *record.Record, reason string) {
 	if err := p.dead.put(output, r, reason); err != nil {
-		p.log.Error("refused records can't be kept, only counted", "output", output, "error", err)
+		notice.DeadLettersFailed.Log(p.log, "output", output, "error", err)
 	}
 }
 
 // evicted decides on parked records that have to make room for others.
 func (p *Pipeline) evicted(output string, all []park.Entry) {
-	p.log.Warn("parked records exceed their limit; the oldest go to the dead letters, or are counted as refused",
+	notice.ParkedOverLimit.Log(p.log,
 		"output", output, "records", len(all))
 	for i := range all {
 		p.giveUpParked(output, &all[i], "parked records exceed their limit: "+all[i].Reason)
@@ -214,7 +215,7 @@ func (l *sink) retryLoop(ctx context.Context) {
 		}
 		wait, err := l.retryDue(ctx)
 		if err != nil {
-			l.pipeline.log.Error("parked records can't be retried", "output", l.name, "error", err)
+			notice.ParkedNotRetried.Log(l.pipeline.log, "output", l.name, "error", err)
 			wait = max(wait, readAgain)
 		}
 		if wait > 0 {

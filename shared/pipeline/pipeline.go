@@ -13,6 +13,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/checkpoint"
 	"github.com/remora-logs/remora/shared/loop"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/park"
 	"github.com/remora-logs/remora/shared/poison"
@@ -115,7 +116,7 @@ func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.L
 		p.sinks[name] = newSink(p, name, l, cfg)
 	}
 	if store.Unslotted != nil {
-		p.log.Warn("positions are recorded once a second only; a kill resends more", "error", store.Unslotted)
+		notice.SlotsUnusable.Log(p.log, "error", store.Unslotted)
 	}
 	p.watchRecords(store.Dir(), cfg)
 	p.openParked(filepath.Join(store.Dir(), "parked"), cfg)
@@ -170,7 +171,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 	p.commit()
 	for _, l := range p.sinks {
 		if err := l.output.Close(); err != nil {
-			p.log.Warn("failed to close output", "output", l.name, "error", err)
+			notice.OutputNotClosed.Log(p.log, "output", l.name, "error", err)
 		}
 	}
 	p.dead.close()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/poison"
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -28,7 +29,7 @@ func (p *Pipeline) watchRecords(dir string, cfg Config) {
 	}
 	w, err := poison.Open(dir, shards, p.log)
 	if err != nil {
-		p.log.Warn("a record that kills the process while it is parsed will not be found", "error", err)
+		notice.SuspectNotWatched.Log(p.log, "error", err)
 		return
 	}
 	p.watch, p.isolating = w, w.Any()
@@ -150,9 +151,9 @@ func (f *Feed) setAside(r *record.Record, mark int64, deaths int) {
 		return
 	}
 	if err := f.pipeline.aside.put(f.key.Output, r, reason); err != nil {
-		f.log().Error("a record that killed the process can't be kept, only counted", "error", err)
+		notice.DeadlyNotKept.Log(f.log(), "error", err)
 	}
-	f.log().Error("set aside a record: the process died while it was parsed or filtered", "offset", r.Offset, "deaths", deaths,
+	notice.DeadlySetAside.Log(f.log(), "offset", r.Offset, "deaths", deaths,
 		"path", f.pipeline.aside.path)
 }
 

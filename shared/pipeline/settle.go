@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/park"
 	"github.com/remora-logs/remora/shared/record"
@@ -266,7 +267,7 @@ func (f *Feed) wait(v *verdict, cfg *Config, now time.Time) {
 	f.epoch.Add(1) // last: the reader, which may be in its turn, returns to the checkpoint when it sees it
 	l.mu.Unlock()
 	if first {
-		f.log().Warn("destination does not accept records; the stream waits alone, retrying", "destination", v.destination,
+		notice.DestinationBlocked.Log(f.log(), "destination", v.destination,
 			"reason", v.reason)
 	}
 }
@@ -338,7 +339,7 @@ func (f *Feed) noteRefused(reason string) {
 	l.logged, l.losses.Error, l.losses.Since = true, reason, time.Now()
 	l.mu.Unlock()
 	if first {
-		f.log().Warn("backend refused a record; it is counted, and written to REMORA_DEAD_LETTER if that is set", "reason", reason)
+		notice.RecordRefused.Log(f.log(), "reason", reason)
 	}
 }
 
@@ -353,7 +354,7 @@ func (f *Feed) noteParked(v *verdict, now time.Time) {
 	l.parking.Destination, l.parking.Reason = v.destination, v.reason
 	l.mu.Unlock()
 	if first {
-		f.log().Warn("destination of a record does not accept it; parked, its stream continues", "destination", v.destination,
+		notice.RecordParked.Log(f.log(), "destination", v.destination,
 			"reason", v.reason)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/poison"
 )
@@ -150,7 +151,7 @@ func (s *state) failed(by *shard, err error, now time.Time) {
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.since = now
-		s.log.Warn("output failed, retrying", "error", err)
+		notice.OutputFailed.Log(s.log, "error", err)
 	}
 	s.failing[by] = struct{}{}
 	s.err = err

@@ -23,6 +23,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // A record is processed alone after AloneAfter deaths with its mark, so that no other can be to blame for the next one,
@@ -64,7 +66,7 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 	w := &Watch{path: filepath.Join(dir, "suspects.json"), log: log}
 	if text, err := os.ReadFile(w.path); err == nil {
 		if err := json.Unmarshal(text, &w.suspects); err != nil {
-			log.Warn("suspects can't be read; they are forgotten", "path", w.path, "error", err)
+			notice.SuspectsForgotten.Log(log, "path", w.path, "error", err)
 			w.suspects = nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -81,7 +83,7 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 	}
 	if died {
 		if err := w.save(); err != nil { // before anything is worked on: it may kill us
-			log.Error("suspects can't be stored", "error", err)
+			notice.SuspectsNotStored.Log(log, "error", err)
 		}
 	}
 	clear(w.mem)
@@ -103,7 +105,7 @@ func (w *Watch) accuse(old []byte) (died bool) {
 		}
 		s.Deaths++
 		w.suspects = append(w.suspects, s)
-		w.log.Warn("the process died while this record was parsed or filtered", "source", s.Source, "output", s.Output,
+		notice.SuspectFound.Log(w.log, "source", s.Source, "output", s.Output,
 			"mark", s.Mark, "deaths", s.Deaths)
 	}
 	w.suspects = w.suspects[max(0, len(w.suspects)-maxSuspects):]
@@ -188,7 +190,7 @@ func (w *Watch) Clear(source, output string, mark int64) {
 	}
 	w.suspects = slices.Delete(w.suspects, i, i+1)
 	if err := w.save(); err != nil {
-		w.log.Error("suspects can't be stored", "error", err)
+		notice.SuspectsNotStored.Log(w.log, "error", err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // retryPause is how long a disk that took no more is left alone.
@@ -50,7 +52,7 @@ func (l *Log) startDiscarding(cause error) {
 	}
 	l.discarding = e
 	l.publishGap()
-	l.warn("write failed, discarding input", cause)
+	l.warn(notice.SpoolWriteFailed, cause)
 }
 
 func discardReason(cause error) string {
@@ -102,7 +104,7 @@ func (l *Log) truncateTo(end int64) {
 		}
 		if size < g.size.Load() {
 			if err := g.with(func(f *os.File) error { return f.Truncate(size) }); err != nil {
-				l.warn("failed to cut off an unfinished frame", err)
+				l.warn(notice.SpoolFrameNotCut, err)
 			}
 			g.size.Store(size)
 		}
@@ -203,6 +205,6 @@ func (l *Log) stopDiscarding() {
 	l.unwritten.Store(true)
 	l.end.Store(g.to)
 	l.wakeMaintenance()
-	l.spool.opt.Log.Warn("spool writable again", slog.String("stream", l.key), slog.String("reason", g.reason),
+	notice.SpoolWritable.Log(l.spool.opt.Log, slog.String("stream", l.key), slog.String("reason", g.reason),
 		slog.Int64("records", g.records), slog.Int64("bytes", g.to-g.from))
 }

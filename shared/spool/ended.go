@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 const (
@@ -122,8 +124,7 @@ func (l *Log) evict() {
 	atomic.AddInt64(&s.evicted.Logs, lost.Logs)
 	atomic.AddInt64(&s.evicted.Bytes, lost.Bytes)
 	atomic.AddInt64(&s.evicted.Records, lost.Records)
-	s.opt.Log.Warn("spool: removed the stream of a container that has ended before it was delivered: too many have ended, "+
-		"or the disk has too few inodes", slog.String("stream", l.key), slog.Int64("records", lost.Records),
+	notice.SpoolEvicted.Log(s.opt.Log, slog.String("stream", l.key), slog.Int64("records", lost.Records),
 		slog.Int64("bytes", lost.Bytes))
 	if s.opt.Evicted != nil {
 		s.opt.Evicted(l, lost)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // racyTime is how old the last change of a directory or file must be for its time of change to tell of later ones, given
@@ -32,7 +34,7 @@ func (s *Spool) Follow(key string, o LogOptions) (*Log, error) {
 		return nil, fmt.Errorf("stream %s: %w", key, err)
 	}
 	if err := l.readGapFile(); err != nil {
-		l.warn("the gap file is damaged; gaps of an earlier process have no record count", err)
+		l.warn(notice.SpoolGapsDamaged, err)
 	}
 	l.takeOver()
 	if err := s.add(l); err != nil {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // Log is one stream of the spool: what came through one pipe, in segments on disk. Capture appends to it with Take, each
@@ -272,7 +274,7 @@ func (l *Log) Finish() {
 	}
 	l.maintMu.Unlock()
 	if err := l.Sync(); err != nil {
-		l.warn("fsync failed", err)
+		l.warn(notice.SpoolStreamNotSynced, err)
 	}
 	l.wakeMaintenance()
 }
@@ -294,7 +296,7 @@ func (l *Log) AddUnknownGap(reason string) {
 	l.maintMu.Lock()
 	defer l.maintMu.Unlock()
 	if err := l.writeGapFile(nil); err != nil {
-		l.warn("failed to persist a gap; a restart before it can be would not report it", err)
+		l.warn(notice.SpoolGapNotStored, err)
 	}
 }
 
@@ -302,7 +304,7 @@ func (l *Log) AddUnknownGap(reason string) {
 func (l *Log) createMarker(name string) {
 	f, err := l.spool.disk.create(filepath.Join(l.dir, name))
 	if err != nil {
-		l.warn("failed to mark the stream as "+name, err)
+		l.warn(notice.SpoolNotMarked, fmt.Errorf("%s: %w", name, err))
 		return
 	}
 	f.Close()
@@ -374,6 +376,6 @@ func (l *Log) storeManifest() error {
 	return nil
 }
 
-func (l *Log) warn(what string, err error) {
-	l.spool.opt.Log.Warn("spool: "+what, slog.String("stream", l.key), slog.Any("error", err))
+func (l *Log) warn(what *notice.Message, err error) {
+	what.Log(l.spool.opt.Log, slog.String("stream", l.key), slog.Any("error", err))
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 const (
@@ -264,7 +266,7 @@ func (l *Log) remove() int64 {
 		g.close()
 	}
 	if err := os.RemoveAll(l.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		l.warn("failed to remove a stream that is not needed any more", err)
+		l.warn(notice.SpoolNotRemoved, err)
 	}
 	l.removed = true
 	total := l.stored.Load()
@@ -290,7 +292,7 @@ func (l *Log) dropUnread(need int64, reason string) []dropped {
 	plan := l.plan(need)
 	entries := make([]storedGap, len(plan))
 	for i, d := range plan {
-		l.spool.opt.Log.Warn("spool: dropped unread data", slog.String("reason", reason), slog.String("stream", l.key),
+		notice.SpoolDropped.Log(l.spool.opt.Log, slog.String("reason", reason), slog.String("stream", l.key),
 			slog.String("reader", d.view.name), slog.Int64("records", d.records), slog.Int64("bytes", d.to-d.from))
 		d.reason = reason
 		plan[i].gap = d.view.merged(d.gap)
@@ -300,7 +302,7 @@ func (l *Log) dropUnread(need int64, reason string) []dropped {
 		return nil
 	}
 	if err := l.writeGapFile(entries); err != nil {
-		l.warn("failed to persist a gap; its record count would be lost at a restart", err)
+		l.warn(notice.SpoolGapNotCounted, err)
 	}
 	for i, d := range plan {
 		d.view.addGap(d.gap)

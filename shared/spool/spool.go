@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // Spool is a directory of logs under one budget:
@@ -105,7 +107,7 @@ func OpenWriter(o Options) *Spool {
 func Open(o Options) *Spool {
 	s := newSpool(o)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		o.Log.Error("spool: failed to create its directory; logs are lost until it exists", slog.Any("error", err))
+		notice.SpoolUnusable.Log(o.Log, slog.Any("error", err))
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -229,7 +231,7 @@ func (s *Spool) Create(key string, manifest []byte, o LogOptions) (*Log, error) 
 	defer l.maintMu.Unlock()
 	if err := l.storeManifest(); err != nil {
 		s.noteOpenError(err)
-		l.warn("failed to write a manifest; a restart before it is written would lose the stream", err)
+		l.warn(notice.SpoolManifestNotStored, err)
 	}
 	return l, nil
 }
@@ -283,7 +285,7 @@ func (s *Spool) Resume(key string, o LogOptions) (*Log, error) {
 		return nil, fmt.Errorf("stream %s: %w", key, err)
 	}
 	if err := l.readGapFile(); err != nil {
-		l.warn("the gap file is damaged; gaps of an earlier process have no record count", err)
+		l.warn(notice.SpoolGapsDamaged, err)
 	}
 	l.takeOver()
 	if err := s.add(l); err != nil {

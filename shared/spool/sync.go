@@ -7,6 +7,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // syncEvery makes durable what was appended, once in every interval. It has a goroutine of its own, because fsync may
@@ -23,7 +25,7 @@ func (s *Spool) syncEvery(ctx context.Context) {
 		}
 		err := s.syncAll()
 		if err != nil && !failing {
-			s.opt.Log.Warn("spool: fsync failed; a crash of the machine may lose what it would have historyOnly", "error", err)
+			notice.SpoolNotSynced.Log(s.opt.Log, "error", err)
 		}
 		failing = err != nil
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/tail/find"
 	"github.com/remora-logs/remora/shared/tail/gunzip"
 )
@@ -330,5 +331,5 @@ func (t *Tailer) giveUp(o *origin, g *generation, now time.Time, why string) {
 // lost reports bytes that nobody will ever read.
 func (t *Tailer) lost(o *origin, path string, bytes int64, why string) {
 	o.counts.Lost += bytes
-	t.log.Error("bytes of a file are lost", "file", path, "bytes", bytes, "why", why)
+	notice.FileLost.Log(t.log, "file", path, "bytes", bytes, "why", why)
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
@@ -72,10 +73,10 @@ func (p *problems) report(about subject, err error) {
 	}
 	var refused *find.Refused
 	if errors.As(err, &refused) {
-		p.logger(about).Warn("path is not read", "path", about.path, "reason", err)
+		notice.PathNotRead.Log(p.logger(about), "path", about.path, "reason", err)
 		return
 	}
-	p.logger(about).Warn("cannot read path, retrying", "path", about.path, "error", err)
+	notice.PathUnreadable.Log(p.logger(about), "path", about.path, "error", err)
 }
 
 // note reports whether a problem that can't be listed is to be logged: it is new, and it can be noted that it was.
@@ -85,7 +86,7 @@ func (p *problems) note(about subject, text string) bool {
 	if !known && len(p.noted) >= maxNoted {
 		if !p.full {
 			p.full = true
-			p.log.Warn("too many paths cannot be read, the others are not logged", "logged", len(p.list)+len(p.noted))
+			notice.PathsUnreadable.Log(p.log, "logged", len(p.list)+len(p.noted))
 		}
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/loop"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
@@ -344,7 +345,7 @@ func (t *Tailer) Close() {
 			o.close()
 			o.step.Unlock()
 		} else {
-			t.log.Warn("file system does not answer, leaving files open", "origin", o.id())
+			notice.FileSystemSilent.Log(t.log, "origin", o.id())
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *Snapshot) Print(w io.Writer) error {
 		t.row("CONTAINER", "KEY", "PROBLEM")
 	}
 	for _, p := range s.Problems {
-		t.row(p.Container, p.Key, p.Message)
+		t.row(p.Container, p.Key, p.Message+inBrackets(p.Code))
 	}
 	if len(s.Metrics) > 0 {
 		t.row("")
@@ -58,7 +58,7 @@ func (s *Snapshot) printFaults(t table) {
 		if f.Since != nil {
 			message = "for " + s.Now.Sub(*f.Since).Round(time.Second).String() + ": " + message
 		}
-		t.row(f.Component, message)
+		t.row(f.Component, message+inBrackets(f.Code))
 	}
 }
 
@@ -69,14 +69,14 @@ func (o *Output) state(now time.Time) string {
 	if o.Error == "" {
 		return "takes records"
 	}
-	return fmt.Sprintf("failing for %v: %s", now.Sub(*o.Since).Round(time.Second), o.Error)
+	return fmt.Sprintf("failing for %v: %s%s", now.Sub(*o.Since).Round(time.Second), o.Error, inBrackets(o.Code))
 }
 
 func (l *Log) print(t table, now time.Time) {
 	c := &l.Counts
 	t.row(l.Container, l.name(), l.Source, l.Output, number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
 		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
-		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now))
+		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now)+inBrackets(l.Code))
 }
 
 // name is the declaration, and what multiline.preset=auto groups its lines by.
@@ -123,6 +123,14 @@ func (l *Log) lastError(now time.Time) string {
 		return l.Error
 	}
 	return fmt.Sprintf("%s (%v ago)", l.Error, now.Sub(*l.ErrorSince).Round(time.Second))
+}
+
+// inBrackets formats a message's code as what follows the message.
+func inBrackets(code string) string {
+	if code == "" {
+		return ""
+	}
+	return " (" + code + ")"
 }
 
 // size formats a number of bytes.

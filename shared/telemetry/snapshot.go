@@ -7,6 +7,7 @@ package telemetry
 import (
 	"time"
 
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
@@ -34,7 +35,9 @@ type Snapshot struct {
 type Fault struct {
 	// Component is one word: settings, checkpoints, state.
 	Component string `json:"component"`
-	Message   string `json:"message"`
+	// Code is the message's on the page docs/messages.md, here and below.
+	Code    string `json:"code"`
+	Message string `json:"message"`
 	// Since is when it began; nil where that is the start of the process.
 	Since *time.Time `json:"since,omitempty"`
 }
@@ -45,6 +48,7 @@ type Output struct {
 	// Error of the last attempt, empty where it worked; Since is when that began.
 	Error string     `json:"error,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
+	Code  string     `json:"code,omitempty"`
 	// Conflicts is how many records were stored with a field as text, because its type did not fit; see
 	// ELASTICSEARCH_ON_CONFLICT.
 	Conflicts int64 `json:"conflicts,omitempty"`
@@ -77,6 +81,8 @@ type Log struct {
 	// Error is why the stream could not be read or a record was refused the last time, ErrorSince when that was.
 	Error      string     `json:"error,omitempty"`
 	ErrorSince *time.Time `json:"error_since,omitempty"`
+	// Code is that of what Waiting, Parked or Error tells, the first of these that is set.
+	Code string `json:"code,omitempty"`
 	// Ever is what could not be delivered since the stream began. Counts are since the process started.
 	Ever Ever `json:"ever"`
 
@@ -116,6 +122,7 @@ type Ever struct {
 type Problem struct {
 	Container string `json:"container,omitempty"`
 	Key       string `json:"key"`
+	Code      string `json:"code"`
 	Message   string `json:"message"`
 	Warning   bool   `json:"warning,omitempty"`
 }
@@ -145,7 +152,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	s := Snapshot{Now: now, Total: total, Faults: []Fault{}, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)),
 		Problems: []Problem{}, Metrics: []Metric{}}
 	if since, err := p.StoreError(); err != nil {
-		s.Faults = append(s.Faults, Fault{Component: "checkpoints", Since: &since,
+		s.Faults = append(s.Faults, Fault{Component: "checkpoints", Code: notice.CheckpointsNotStored.Code, Since: &since,
 			Message: "failed to store, retrying; a restart now would resend delivered records: " + err.Error()})
 	}
 	if used, limit := p.ParkedDisk(); limit > 0 {
@@ -154,7 +161,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	for _, l := range sinks {
 		o := Output{Name: l.Output, Error: l.Err, Conflicts: l.Conflicts, Delays: l.Delays}
 		if l.Err != "" {
-			o.Since = &l.Since
+			o.Since, o.Code = &l.Since, notice.OutputFailed.Code
 		}
 		s.Outputs = append(s.Outputs, o)
 	}
@@ -174,7 +181,36 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 			l.CPUWaitSince = &f.Deferred
 		}
 		l.Waiting, l.Parked = blocked(f.Waiting), blocked(f.Parking)
+		l.Code = l.code()
 		s.Logs = append(s.Logs, l)
 	}
 	return s
+}
+
+// code is that of what is wrong with the log now, else of what went wrong last.
+func (l *Log) code() string {
+	switch {
+	case l.Waiting != nil:
+		return notice.DestinationBlocked.Code
+	case l.Parked != nil:
+		return notice.RecordParked.Code
+	case l.Error != "" && l.Ever.RefusedRecords > 0:
+		return notice.RecordRefused.Code
+	case l.Error != "":
+		return notice.StreamUnreadable.Code
+	}
+	return ""
+}
+
+// Complete gives the problems that have no code that of declarations.
+func (s *Snapshot) Complete() {
+	for i := range s.Problems {
+		switch p := &s.Problems[i]; {
+		case p.Code != "":
+		case p.Warning:
+			p.Code = notice.DeclarationWarning.Code
+		default:
+			p.Code = notice.DeclarationInvalid.Code
+		}
+	}
 }

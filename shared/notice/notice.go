@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package notice is the table of all that Remora tells its operator: a code that stays, what happened, why, and what to
+// do. docs/messages.md is written from it.
+package notice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+)
+
+// Message is one of the table's.
+type Message struct {
+	Code  string // REM and four digits
+	Level slog.Level
+	What  string // happened; where it happened is in the attributes that go with it
+	Cause string // one sentence or two
+	Do    string // one sentence or two
+}
+
+var table []*Message
+
+func define(code int, level slog.Level, what, cause, do string) *Message {
+	m := &Message{fmt.Sprintf("REM%04d", code), level, what, cause, do}
+	table = append(table, m)
+	return m
+}
+
+// All returns the messages in the order of their codes.
+func All() []*Message {
+	all := slices.Clone(table)
+	slices.SortFunc(all, func(a, b *Message) int {
+		if a.Code < b.Code {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Log writes the message with its code and the attributes args, as slog.Logger.Warn takes them.
+func (m *Message) Log(log *slog.Logger, args ...any) {
+	log.Log(context.Background(), m.Level, m.What, append([]any{"code", m.Code}, args...)...)
+}
+
+// Error returns err with the message's code, which CodeOf finds. A nil error stays nil.
+func (m *Message) Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	return coded{err, m.Code}
+}
+
+type coded struct {
+	error
+	code string
+}
+
+func (c coded) Unwrap() error { return c.error }
+
+// CodeOf returns the code of the outermost error in err's tree that has one, or "".
+func CodeOf(err error) string {
+	var c coded
+	if errors.As(err, &c) {
+		return c.code
+	}
+	return ""
+}
