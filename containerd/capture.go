@@ -136,21 +136,27 @@ func ready() {
 
 func logger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
 
-// check reports whether the spool in dir can be used.
+// check reports whether the spool in dir can be used, in the words of the other programs' command check.
 func check(dir string, out *os.File) error {
+	if err := probe(dir); err != nil {
+		fmt.Fprintf(out, "✗ spool %s: %v\n    Give root a directory of mode 0700, on a disk with room.\n", dir, err)
+		return errors.New("1 of 1 checks failed")
+	}
+	limits := spool.ReadLimits(dir)
+	fmt.Fprintf(out, "✓ spool %s: can be used; at most %d bytes a container, %s when full\n", dir, limits.MaxBytesEach, limits.WhenFull)
+	return nil
+}
+
+// probe writes a file in dir, and removes it.
+func probe(dir string) error {
 	if err := prepare(dir); err != nil {
 		return err
 	}
-	probe, err := os.CreateTemp(dir, ".check-")
+	file, err := os.CreateTemp(dir, ".check-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(probe.Name())
-	_, err = probe.Write(make([]byte, 4096))
-	if err := errors.Join(err, probe.Sync(), probe.Close()); err != nil {
-		return err
-	}
-	limits := spool.ReadLimits(dir)
-	fmt.Fprintf(out, "%s can be used; at most %d bytes a container, %s when full\n", dir, limits.MaxBytesEach, limits.WhenFull)
-	return nil
+	defer os.Remove(file.Name())
+	_, err = file.Write(make([]byte, 4096))
+	return errors.Join(err, file.Sync(), file.Close())
 }

@@ -565,5 +565,5 @@ func TestItIsSmall(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	text, err = exec.Command(binary, "--check", dir).Output()
 	require.NoError(t, err)
-	require.Contains(t, string(text), dir+" can be used")
+	require.Contains(t, string(text), "✓ spool "+dir+": can be used")
 }

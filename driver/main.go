@@ -33,6 +33,7 @@ type cli struct {
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running driver collects, sends and drops, and its errors."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explain.Command        `cmd:"" help:"Show what would be collected from a container, and errors in its declarations."`
+	Check   deliver.CheckCommand   `cmd:"" help:"Check settings, files, rights, disk, sockets and outputs, and say what to do. Sends nothing that stays."`
 	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Version kong.VersionFlag       `help:"Print the version."`
 }
@@ -54,6 +55,7 @@ func main() {
 	c.Explain.CheckOptions, c.Explain.Protected = checkOptions, deliver.Protected()
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
 	c.Status.Sockets = []string{filepath.Join(filepath.Dir(plugin.Socket), statusSocket)}
+	c.Check = checkCommand()
 	c.Support = deliver.SupportCommand{Sockets: c.Status.Sockets, Settings: settingsTable, Version: version}
 	command.Program{
 		Name: "remora-driver", Description: description, Version: version, Settings: settingsTable,

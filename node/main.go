@@ -27,6 +27,7 @@ type cli struct {
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explainCommand         `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
 	Logs    logsCommand            `cmd:"" help:"Show what a container wrote whose output containerd's logging binary captures."`
+	Check   deliver.CheckCommand   `cmd:"" help:"Check settings, files, rights, disk, sockets and outputs, and say what to do. Sends nothing that stays."`
 	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Migrate migrateCommand         `cmd:"" help:"Turn log-pilot's manifest into one of the node agent, and say what is different."`
 	Healthz healthzCommand         `cmd:"" help:"Succeed if the running agent is alive. A liveness probe."`
@@ -51,6 +52,7 @@ func main() {
 	c.Explain.Checker = deliver.OutputChecker(new(config.Node))
 	c.Explain.Outputs = deliver.OutputNames(config.Environ())
 	c.Explain.Protected, c.Explain.Effects = deliver.Protected(), pilot.Effects(config.Environ())
+	c.Check = checkCommand()
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-node", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }

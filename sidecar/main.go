@@ -27,6 +27,7 @@ type cli struct {
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running sidecar reads, sends and drops, and its errors."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explain.Command        `cmd:"" help:"Show what would be collected, and errors in the declarations."`
+	Check   deliver.CheckCommand   `cmd:"" help:"Check settings, files, rights, disk, sockets and outputs, and say what to do. Sends nothing that stays."`
 	Try     try.Command            `cmd:"" help:"Show the records that a format and filters make of a sample, and which lines do not match."`
 	Version kong.VersionFlag       `help:"Print the version."`
 }
@@ -48,6 +49,7 @@ func main() {
 	c.Explain.Checker = deliver.OutputChecker(new(config.Sidecar))
 	c.Explain.Outputs = deliver.OutputNames(config.Environ())
 	c.Explain.Protected, c.Explain.Effects = deliver.Protected(), pilot.Effects(config.Environ())
+	c.Check = checkCommand()
 	c.Support = deliver.SupportCommand{Settings: settingsTable, Version: version}
 	command.Program{Name: "remora-sidecar", Description: description, Version: version, Settings: settingsTable}.Main(&c)
 }
