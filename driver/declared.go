@@ -54,7 +54,7 @@ func (s *sessions) manifestOf(file string, info plugin.Info) (*containerManifest
 			m.Declarations = append(m.Declarations, d)
 		}
 		for _, path := range d.Paths() {
-			found.add(d.Name, path+" is a file in the container; the plugin collects stdout and stderr only; the node agent and the sidecar collect files", true)
+			found.add(d.Name, path+" is a file in the container; the plugin collects stdout and stderr only; the node agent and the sidecar collect files", d.HasStdout())
 		}
 	}
 	for _, p := range found.all {

@@ -33,6 +33,8 @@ type put struct {
 	way string
 	// stopped says that who writes the files does not run now.
 	stopped bool
+	// output says that it is the container's own output, as the runtime stores it.
+	output bool
 }
 
 // route is how the files of an origin are delivered. It is immutable.
@@ -62,7 +64,7 @@ func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Decla
 		origin: tail.Origin{ID: id, Root: find.Directory(dir)},
 		route: &route{declarations: byName(of), kind: kinds[l.Form], tags: tags, writer: a.writer(v), path: a.host.path,
 			partialsAfter: a.settings.PartialTimeout},
-		way: l.Driver + " in " + l.Dir,
+		way: l.Driver + " in " + l.Dir, output: true,
 	}
 	for _, d := range of {
 		s := a.selection(d, []string{"*.tmp"}, &p)

@@ -48,7 +48,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 		notice.SettingOfLogPilot.Log(n.log, "warning", w)
 	}
 	defer command.Settle(environ, n.log)()
-	n.delivery.Serve(n.report)
+	n.delivery.Serve(n.report, n.declared)
 	n.log.Info("remora-node is running", "version", version, "outputs", n.settings.Outputs, "state", n.settings.StateDir,
 		"host_root", n.agent.host.root)
 	n.checkMounts()

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -97,6 +98,39 @@ func (c *sidecar) labelTags() ([]record.Tag, error) {
 type delivered struct {
 	declaration declare.Declaration
 	labels      []record.Tag
+}
+
+// declared lists what is collected, for people who look.
+func (c *sidecar) declared() []telemetry.Declaration {
+	files, busy := c.tailer.Files(func(string) bool { return true })
+	matching := map[string]int{}
+	for i := range files {
+		for _, name := range files[i].Declarations {
+			matching[name]++
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []telemetry.Declaration
+	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
+		d := c.wanted[name].declaration
+		if len(d.Paths()) == 0 {
+			continue // it is refused
+		}
+		of := telemetry.Declaration{Container: c.writerOf(d), Name: name, Sources: d.Paths(), Target: d.Target, Format: d.Format,
+			Outputs: c.delivery.Outputs(d), Files: matching[name]}
+		if len(busy) > 0 {
+			of.Files = -1
+		}
+		all = append(all, of)
+	}
+	return all
+}
+
+// writerOf names the container that a declaration's files are written by, as the status does.
+func (c *sidecar) writerOf(d declare.Declaration) string {
+	origin := c.settings.Pod.Tags(d.Container, c.settings.HostName())
+	return record.NewSource("", d.Name, "", "", nil, origin).Writer()
 }
 
 // selectionsOf returns the tailer's selections for a declaration, one for each of its paths. labels are tags that all

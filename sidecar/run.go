@@ -53,7 +53,7 @@ func run(ctx context.Context, environ map[string]string, variables []string, war
 		notice.SettingOfLogPilot.Log(c.log, "warning", w)
 	}
 	defer command.Settle(environ, c.log)()
-	c.delivery.Serve(c.report)
+	c.delivery.Serve(c.report, c.declared)
 	c.log.Info("remora-sidecar is running", "version", version, "outputs", c.settings.Outputs, "state", c.settings.StateDir)
 
 	c.delivery.Start()

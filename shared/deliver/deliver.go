@@ -147,9 +147,9 @@ func OpenAnyway(o Options) (*Delivery, error) {
 func (d *Delivery) Idle() bool { return d.idle }
 
 // Serve serves metrics and status until Close: on status.sock in the state directory, on Options.Sockets, and on
-// REMORA_LISTEN. more adds what the way in knows to each snapshot. Where an address can't be listened on, logs are
-// collected all the same.
-func (d *Delivery) Serve(more func(*telemetry.Snapshot)) {
+// REMORA_LISTEN. more adds what the way in knows to each snapshot, declared lists what it collects, for people who look.
+// Where an address can't be listened on, logs are collected all the same.
+func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telemetry.Declaration) {
 	take := func() telemetry.Snapshot {
 		s := telemetry.Take(d.Pipeline, time.Now())
 		s.Version, s.Started, s.Ready = d.options.Version, d.started, d.ready.Load()
@@ -158,9 +158,15 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot)) {
 		s.Complete()
 		return s
 	}
+	look := func() telemetry.Snapshot {
+		s := take()
+		s.MakeRows(declared())
+		return s
+	}
+	handler := telemetry.Handler(d.options.Common.Pprof, take, look)
 	at := config.Status{Listen: d.options.Common.Listen, StateDir: d.StateDir}
 	for _, a := range addresses(at, d.options.Sockets) {
-		server, err := telemetry.Listen(a.Network, a.Address, d.options.Common.Pprof, take)
+		server, err := telemetry.Listen(a.Network, a.Address, handler)
 		if err != nil {
 			notice.StatusNotServed.Log(d.options.Log, "address", a.Address, "error", err)
 			continue

@@ -125,7 +125,7 @@ func TestWrongSettings(t *testing.T) {
 	require.True(t, d.Idle())
 	require.Equal(t, []string{"kafka"}, d.Outputs(declare.Declaration{}))
 	require.Equal(t, []string{"loki"}, d.Outputs(declare.Declaration{Outputs: []string{"loki"}}), "it waits for its output")
-	d.Serve(func(*telemetry.Snapshot) {})
+	d.Serve(func(*telemetry.Snapshot) {}, func() []telemetry.Declaration { return nil })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	body, err := telemetry.Fetch(ctx, "/readyz", telemetry.Address{Network: "unix", Address: filepath.Join(o.StateDir, "status.sock")})

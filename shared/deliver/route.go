@@ -140,6 +140,7 @@ func (d *Delivery) source(r Request, tags []record.Tag) *record.Source {
 		kept := slices.DeleteFunc(slices.Clone(r.Origin), func(t record.Tag) bool { return !d.keepsField(t.Key) })
 		src = format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, kept)
 		src.SetContainer(full.Container())
+		src.SetWriter(full.Writer())
 	}
 	if mode := d.options.Common.LogPilot(); mode != "" {
 		src = src.Shaped(compatShape(mode, d.options.Common.HostName()))

@@ -44,7 +44,7 @@ func TestSupportHoldsNoSecret(t *testing.T) {
 	d, err := Open(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	d.Serve(func(*telemetry.Snapshot) {})
+	d.Serve(func(*telemetry.Snapshot) {}, func() []telemetry.Declaration { return nil })
 	require.NoError(t, os.WriteFile(filepath.Join(o.StateDir, "segment"), []byte("a line with hunter2"), 0o600))
 
 	c := SupportCommand{Version: "v1", Settings: func() []settings.Section { return Sections("Sidecar", new(config.Sidecar)) }}

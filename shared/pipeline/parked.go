@@ -163,7 +163,7 @@ func (p *Pipeline) countUnparked(output string, e *park.Entry, book func(*Counts
 		}
 	}
 	move(&p.ended)
-	if successor := p.successor(key, e.Record.Source.Container()); successor != nil {
+	if successor := p.successor(key, e.Record.Source.Writer()); successor != nil {
 		l := &successor.ledger
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -171,6 +171,9 @@ func (p *Pipeline) countUnparked(output string, e *park.Entry, book func(*Counts
 			move(&l.carried)
 			l.carried.settle()
 		}
+	} else if at := p.past.find(e.Record.Source.Writer(), key.Declaration, output); at >= 0 && p.past.all[at].Counts.ParkedRecords > 0 {
+		move(&p.past.all[at].Counts)
+		p.past.all[at].Counts.settle()
 	}
 }
 

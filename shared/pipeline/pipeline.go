@@ -99,6 +99,7 @@ type Pipeline struct {
 	moved     chan struct{}      // has an element when there is something to commit
 	forget    []checkpoint.Key
 	ended     Counts // of feeds that are done, so that totals never fall
+	past      past
 	commitErr error
 
 	commitErrSince time.Time
@@ -148,6 +149,7 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 		return nil, fmt.Errorf("%s: %w", key, ErrAttached)
 	}
 	p.feeds[key] = f
+	f.ledger.carried = p.past.take(r.Source.Writer(), key.Declaration, key.Output)
 	p.claimParked(f)
 	f.ledger.slot = p.store.Slot(key)
 	l.add(f)
@@ -232,18 +234,21 @@ func (p *Pipeline) carryCounts(f *Feed) {
 	s := f.Status(time.Now())
 	p.ended.Add(s.Counts)
 	s.Prior.Add(s.Counts)
-	if successor := p.successor(f.key, f.route.Source.Container()); successor != nil {
+	if successor := p.successor(f.key, f.route.Source.Writer()); successor != nil {
 		successor.ledger.mu.Lock()
 		successor.ledger.carried.Add(s.Prior)
 		successor.ledger.mu.Unlock()
+		return
 	}
+	p.past.keep(Past{Writer: f.route.Source.Writer(), Container: f.route.Source.Container(), Declaration: f.key.Declaration,
+		Target: f.route.Source.Target, Output: f.key.Output, Counts: s.Prior})
 }
 
 // successor returns a feed of the same container, declaration and output, nil if there is none: the container's next
 // start, or the file that replaced a rotated one. Under mu.
-func (p *Pipeline) successor(key checkpoint.Key, container string) *Feed {
+func (p *Pipeline) successor(key checkpoint.Key, writer string) *Feed {
 	for _, f := range p.feeds {
-		if f.key.Output == key.Output && f.key.Declaration == key.Declaration && f.route.Source.Container() == container {
+		if f.key.Output == key.Output && f.key.Declaration == key.Declaration && f.route.Source.Writer() == writer {
 			return f
 		}
 	}

@@ -99,6 +99,7 @@ type Source struct {
 	own               map[string]struct{}
 	name              func(member string) string // what the record calls a member of Remora's
 	container         string                     // of SetContainer
+	writer            string                     // of SetWriter
 }
 
 // ownMembers are the members of a record that are Remora's own, beside tags and origin.
@@ -223,6 +224,32 @@ func (s *Source) Container() string {
 		}
 	}
 	return ""
+}
+
+// SetWriter sets what Writer returns, for a source whose tags of the container were left out.
+func (s *Source) SetWriter(name string) { s.writer = name }
+
+// Writer names the container alone on its machine: NAMESPACE/POD/CONTAINER in Kubernetes, where containers of many Pods
+// share a name, else Container.
+func (s *Source) Writer() string {
+	if s.writer != "" {
+		return s.writer
+	}
+	var namespace, pod, container string
+	for _, t := range s.Tags[len(s.Tags)-s.Origin:] {
+		switch t.Key {
+		case "k8s_pod_namespace":
+			namespace = t.Value
+		case "k8s_pod":
+			pod = t.Value
+		case "k8s_container_name":
+			container = t.Value
+		}
+	}
+	if namespace == "" || pod == "" || container == "" {
+		return s.Container()
+	}
+	return namespace + "/" + pod + "/" + container
 }
 
 func (s *Source) claim(key string) bool {

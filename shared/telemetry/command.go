@@ -22,7 +22,8 @@ type Address struct{ Network, Address string }
 
 // Command is the subcommand that shows a running Remora's status.
 type Command struct {
-	JSON bool `help:"Print JSON, as /status serves it."`
+	Output string `short:"o" enum:"table,json" default:"table" help:"Form of what is printed: table, or json as /status serves it (docs/monitoring.md describes it)."`
+	JSON   bool   `hidden:"" help:"The same as --output json."`
 }
 
 // Run prints the status of the first address that answers.
@@ -33,7 +34,7 @@ func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) er
 	if err != nil {
 		return err
 	}
-	if c.JSON {
+	if c.JSON || c.Output == "json" {
 		_, err = w.Write(escape.JSON(body))
 		return err
 	}

@@ -3,6 +3,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,12 +25,17 @@ func (s *Snapshot) Print(w io.Writer) error {
 		t.row(o.Name, o.state(s.Now))
 	}
 	t.row("")
-	t.row("CONTAINER", "LOG", "SOURCE", "OUTPUT", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "PARKED", "LAG", "", "ERROR")
+	t.row("CONTAINER", "LOG", "SOURCE", "OUTPUT", "STATE", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "PARKED", "LAG", "", "ERROR")
 	for i := range s.Logs {
 		s.Logs[i].print(t, s.Now)
 	}
+	for i := range s.Rows {
+		if r := &s.Rows[i]; r.Streams == 0 {
+			r.print(t)
+		}
+	}
 	c := &s.Total
-	t.row("total since the start", "", "", "", number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+	t.row("(total)", "", "", "", "", number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
 		number(c.DroppedRecords), number(c.RefusedRecords), number(c.ParkedRecords), "", "", "")
 	if len(s.Problems) > 0 {
 		t.row("")
@@ -74,9 +80,18 @@ func (o *Output) state(now time.Time) string {
 
 func (l *Log) print(t table, now time.Time) {
 	c := &l.Counts
-	t.row(l.Container, l.name(), l.Source, l.Output, number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+	state, _, _ := l.state(now)
+	t.row(cmp.Or(l.writer, l.Container), l.name(), l.Source, l.Output, string(state), number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
 		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now)+inBrackets(l.Code))
+}
+
+// print writes a row of which no stream is read now.
+func (r *Row) print(t table) {
+	c := &r.Counts
+	t.row(r.Container, r.Declaration, strings.Join(r.Sources, ", "), r.Output, string(r.State), number(c.ReadRecords), number(c.SentRecords),
+		number(c.QueuedRecords), number(c.DroppedRecords), number(c.RefusedRecords), number(c.ParkedRecords), size(r.LagBytes),
+		fmt.Sprintf("%.1fs", r.LagSeconds), r.Reason)
 }
 
 // name is the declaration, and what multiline.preset=auto groups its lines by.

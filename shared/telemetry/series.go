@@ -111,6 +111,12 @@ func sum(s *Snapshot) []series {
 		all[at].counts.Add(l.before)
 		all[at].add(&l.Counts, l.LagBytes, l.LagSeconds)
 	}
+	for i := range s.past { // of Pods that are gone, while another one with the same labels lives: a sum must not fall
+		p := &s.past[i]
+		if at, ok := index[labels{p.Container, p.Declaration, p.Output}]; ok {
+			all[at].counts.Add(p.Counts)
+		}
+	}
 	slices.SortStableFunc(all, func(a, b series) int { return cmp.Compare(b.counts.ReadBytes, a.counts.ReadBytes) })
 	return all
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/remora-logs/remora/shared/escape"
@@ -25,13 +26,9 @@ type Server struct {
 	listener net.Listener
 }
 
-// Listen serves the snapshots that take returns on /metrics, /healthz, /readyz and /status, and, if profiles is true, Go's
-// profiles below /debug/pprof/. It replaces a socket file that a dead process left behind.
-//
-// /healthz is 200 unless the snapshot reports a stalled loop. /readyz is 503 until everything that existed at the start is
-// being collected, and while there is a Fault. An output that is down is not a Fault: taking a Pod out of service would not
-// help.
-func Listen(network, address string, profiles bool, take func() Snapshot) (*Server, error) {
+// Listen serves handler. On a Unix socket, which only the process's user and the administrator may use, it replaces the file
+// that a dead process left behind.
+func Listen(network, address string, handler http.Handler) (*Server, error) {
 	if network == "unix" {
 		path, done := short(address)
 		defer done()
@@ -42,14 +39,14 @@ func Listen(network, address string, profiles bool, take func() Snapshot) (*Serv
 		}
 		address = path
 	}
-	l, err := net.Listen(network, address)
+	l, err := (&net.ListenConfig{Control: ownerOnly}).Listen(context.Background(), network, address)
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen for status requests: %w", err)
 	}
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // the path may be temporary; the next process replaces the socket
 	}
-	s := &Server{listener: l, http: &http.Server{Handler: handler(profiles, take), ReadHeaderTimeout: 5 * time.Second}}
+	s := &Server{listener: l, http: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}}
 	go func() { _ = s.http.Serve(l) }()
 	return s, nil
 }
@@ -61,7 +58,23 @@ func (s *Server) Close() error {
 	return errors.Join(s.http.Shutdown(ctx), s.http.Close())
 }
 
-func handler(profiles bool, take func() Snapshot) http.Handler {
+// ownerOnly gives a socket the mode 0600 before it has a name (unix(7): the mode of the file is that of the socket). Of
+// another network it changes nothing.
+func ownerOnly(network, _ string, conn syscall.RawConn) error {
+	if network != "unix" {
+		return nil
+	}
+	var err error
+	return errors.Join(conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }), err)
+}
+
+// Handler answers /metrics, /healthz, /readyz and /status, and, if profiles is true, serves Go's profiles below
+// /debug/pprof/. take returns the present snapshot, look the same with its rows.
+//
+// /healthz is 200 unless the snapshot reports a stalled loop. /readyz is 503 until everything that existed at the start is
+// being collected, and while there is a Fault. An output that is down is not a Fault: taking a Pod out of service would not
+// help.
+func Handler(profiles bool, take, look func() Snapshot) http.Handler {
 	mux := http.NewServeMux()
 	exposition := new(Exposition)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -82,7 +95,7 @@ func handler(profiles bool, take func() Snapshot) http.Handler {
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		body, err := json.Marshal(take())
+		body, err := json.Marshal(look())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

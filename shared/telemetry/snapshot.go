@@ -13,6 +13,9 @@ import (
 
 // Snapshot is everything that is served, as of one moment. Its counts agree with one another.
 type Snapshot struct {
+	// Schema is the version of this form. Members may be added to one; a member that changes its meaning, or goes, makes
+	// another one.
+	Schema  int       `json:"schema"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"`
@@ -25,11 +28,19 @@ type Snapshot struct {
 	Total   pipeline.Counts `json:"total"`
 	Outputs []Output        `json:"outputs"`
 	Logs    []Log           `json:"logs"`
+	// Rows are what flows where: each declaration on its way to each output, those too that match nothing or were refused.
+	// Only /status and the page have them.
+	Rows []Row `json:"rows"`
 	// Problems are errors in declarations and options of containers.
 	Problems []Problem `json:"problems"`
 	// Metrics are what the way in counts.
 	Metrics []Metric `json:"metrics"`
+
+	past []pipeline.Past
 }
+
+// Schema is the present version of a Snapshot's form.
+const Schema = 1
 
 // Fault is something wrong with Remora itself, which its operator has to mend: a setting, the disk with its state.
 type Fault struct {
@@ -87,6 +98,8 @@ type Log struct {
 	Ever Ever `json:"ever"`
 
 	before pipeline.Counts // of logs with the same labels that have ended
+	writer string          // the container, by the name that no other on the machine has
+	acked  int64           // up to where the backend has the stream
 }
 
 // Blocked is why a destination does not accept records, and since when: the backend's reason, about this destination alone.
@@ -149,8 +162,8 @@ type Metric struct {
 // Take returns a snapshot of the pipeline. The caller fills in the rest.
 func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	feeds, sinks, total := p.Status(now)
-	s := Snapshot{Now: now, Total: total, Faults: []Fault{}, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)),
-		Problems: []Problem{}, Metrics: []Metric{}}
+	s := Snapshot{Schema: Schema, Now: now, Total: total, Faults: []Fault{}, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)),
+		Rows: []Row{}, Problems: []Problem{}, Metrics: []Metric{}, past: p.Past()}
 	if since, err := p.StoreError(); err != nil {
 		s.Faults = append(s.Faults, Fault{Component: "checkpoints", Code: notice.CheckpointsNotStored.Code, Since: &since,
 			Message: "failed to store, retrying; a restart now would resend delivered records: " + err.Error()})
@@ -170,6 +183,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		l := Log{
 			Container: f.Source.Container(), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
 			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Prior,
+			writer: f.Source.Writer(), acked: f.Acked.Low,
 			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: losses.Error,
 			Ever: Ever{losses.Gaps, losses.DroppedRecords, losses.DroppedBytes, losses.RefusedRecords},
 		}

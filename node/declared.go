@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/tail"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+// matches is how many files each declaration of each origin has.
+type matches struct {
+	files map[matched]int
+	busy  []string // origins that did not answer
+}
+
+type matched struct{ origin, declaration string }
+
+func countMatches(files []tail.File, busy []string) matches {
+	m := matches{files: map[matched]int{}, busy: busy}
+	for i := range files {
+		for _, name := range files[i].Declarations {
+			m.files[matched{files[i].Origin, name}]++
+		}
+	}
+	return m
+}
+
+// of returns -1 where the number is not known.
+func (m *matches) of(origin, declaration string) int {
+	if slices.Contains(m.busy, origin) {
+		return -1
+	}
+	return m.files[matched{origin, declaration}]
+}
+
+// declared lists all that is collected, for people who look.
+func (n *node) declared() []telemetry.Declaration {
+	m := countMatches(n.tailer.Files(func(string) bool { return true }))
+	return n.agent.declarations(&m)
+}
+
+// declarations lists what rules and containers declare, in the order of rules and containers.
+func (a *agent) declarations(m *matches) (all []telemetry.Declaration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(a.hostRules)) {
+		p := a.hostRules[id]
+		all = a.appendPut(all, "", &p, m)
+	}
+	for _, key := range slices.Sorted(maps.Keys(a.subjects)) {
+		s := a.subjects[key]
+		if len(s.put) == 0 && s.left == "" {
+			continue
+		}
+		v := s.view()
+		for _, id := range slices.Sorted(maps.Keys(s.put)) {
+			p := s.put[id]
+			all = a.appendPut(all, v.name(), &p, m)
+		}
+		if s.left != "" {
+			for _, d := range a.declared(&v).Declarations {
+				all = append(all, a.describe(v.name(), d, declaredSources(d), telemetry.Declaration{Files: -1, LeftOut: s.left}))
+			}
+		}
+	}
+	return all
+}
+
+// appendPut lists the declarations of one origin of files.
+func (a *agent) appendPut(all []telemetry.Declaration, container string, p *put, m *matches) []telemetry.Declaration {
+	for _, name := range slices.Sorted(maps.Keys(p.route.declarations)) {
+		d := p.route.declarations[name]
+		sources := d.Paths()
+		if p.output {
+			sources = []string{declare.Stdout}
+		}
+		all = append(all, a.describe(container, d, sources, telemetry.Declaration{Where: p.way, Files: m.of(p.origin.ID, name)}))
+	}
+	return all
+}
+
+// describe completes what is known of where a declaration's sources lie.
+func (a *agent) describe(container string, d declare.Declaration, sources []string, of telemetry.Declaration) telemetry.Declaration {
+	of.Container, of.Name, of.Sources, of.Target, of.Format, of.Outputs = container, d.Name, sources, d.Target, d.Format, a.outputs(d)
+	return of
+}
+
+func declaredSources(d declare.Declaration) []string {
+	sources := d.Paths()
+	if d.HasStdout() {
+		sources = append([]string{declare.Stdout}, sources...)
+	}
+	return sources
+}

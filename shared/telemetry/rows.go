@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/remora-logs/remora/shared/pipeline"
+)
+
+// Declaration is a log that is to be collected, as a way in knows it.
+type Declaration struct {
+	// Container is as Row.Container. Name, Sources, Target and Format are declared; Outputs are those that it goes to.
+	Container string   `json:"container,omitempty"`
+	Name      string   `json:"name"`
+	Sources   []string `json:"sources"`
+	Target    string   `json:"target"`
+	Format    string   `json:"format"`
+	Outputs   []string `json:"outputs"`
+	// Where tells where the sources lie on this machine; empty where that is not known.
+	Where string `json:"where,omitempty"`
+	// Files is how many files match; negative where there are none to match, as for a pipe, or that is not known now.
+	Files int `json:"files"`
+	// LeftOut is why nothing of the container is collected.
+	LeftOut string `json:"left_out,omitempty"`
+}
+
+// State is what a row does, in one word.
+type State string
+
+// The states of a row, the worst first.
+const (
+	StateRefused    State = "refused"    // the declaration is not followed; Reason says why
+	StateFailing    State = "failing"    // the output fails, and records wait for it
+	StateWaiting    State = "waiting"    // the destination does not accept the records, and their stream waits
+	StateUnreadable State = "unreadable" // the stream can't be read, or records of it were refused
+	StateParked     State = "parked"     // records are on disk until their destination accepts them
+	StateSlowed     State = "slowed"     // formats and filters take more CPU time than the container's share
+	StateNoMatch    State = "no_match"   // no file matches
+	StateBehind     State = "behind"     // records are read that the output has not acknowledged for a while
+	StateSending    State = "sending"    // something is on its way
+	StateDone       State = "done"       // all that there is was delivered
+	StateEnded      State = "ended"      // delivered, and who wrote it is gone
+	StateLeftOut    State = "left_out"   // the container asks for it, or it is Remora's own
+)
+
+// behindAfter is from which lag on a row is behind.
+const behindAfter = 30 * time.Second
+
+// advice is what to do about a row in that state; nothing where there is nothing to do.
+var advice = map[State]string{
+	StateRefused:    "Correct the label, variable, annotation or rule that the reason names; explain shows what is understood.",
+	StateFailing:    "Check that the backend is up and reachable, and its address, credentials and certificates. Nothing is lost meanwhile.",
+	StateWaiting:    "Make the destination accept records: create it, unblock it, or raise its quota. Other streams are not held up.",
+	StateUnreadable: "Read the error: check the file's permissions and disk, or why the backend refuses records; REMORA_DEAD_LETTER keeps these.",
+	StateParked:     "Make the destination accept records. Over REMORA_PARKED_BYTES the oldest go to the dead letters.",
+	StateSlowed:     "Simplify regular expressions and multiline patterns of this declaration; other containers are not held up.",
+	StateNoMatch:    "Check the path: it is the one inside the container. The file may not be there yet, or lie outside a volume that can be read.",
+	StateBehind:     "Check the backend's speed and the agent's CPU limit; REMORA_WORKERS sends more batches at the same time.",
+}
+
+// Row is a declaration of a container on its way to an output.
+type Row struct {
+	// Container is the container by the name that no other on the machine has: NAMESPACE/POD/CONTAINER in Kubernetes. Empty
+	// where the process serves one alone, and for files of the machine itself.
+	Container   string   `json:"container,omitempty"`
+	Declaration string   `json:"declaration"`
+	Output      string   `json:"output,omitempty"`
+	Target      string   `json:"target,omitempty"`
+	Sources     []string `json:"sources,omitempty"`
+	State       State    `json:"state"`
+	// Reason is why, Since since when, Advice what to do about it.
+	Reason string     `json:"reason,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+	Advice string     `json:"advice,omitempty"`
+	// Files is how many files match, Streams how many streams are read.
+	Files   int `json:"files"`
+	Streams int `json:"streams"`
+	// Counts are since the process started, those of streams that have ended included.
+	Counts pipeline.Counts `json:"counts"`
+	// LagBytes is what the output has not acknowledged, LagSeconds how long ago it had all of it.
+	LagBytes   int64   `json:"lag_bytes"`
+	LagSeconds float64 `json:"lag_seconds"`
+	// Error is what went wrong last, ErrorSince when.
+	Error      string     `json:"error,omitempty"`
+	ErrorSince *time.Time `json:"error_since,omitempty"`
+}
+
+// RowKey tells rows apart.
+type RowKey struct{ Container, Declaration, Output string }
+
+// Key tells the row apart.
+func (r *Row) Key() RowKey { return RowKey{r.Container, r.Declaration, r.Output} }
+
+// MakeRows sets s.Rows from what is declared, what is read and what was read. Problems that are errors make a row too, where
+// nothing of that name is collected.
+func (s *Snapshot) MakeRows(declared []Declaration) {
+	m := rowMaker{rows: map[RowKey]*Row{}, now: s.Now, outputs: map[string]*Output{}}
+	for i := range s.Outputs {
+		m.outputs[s.Outputs[i].Name] = &s.Outputs[i]
+	}
+	for i := range declared {
+		m.declare(&declared[i])
+	}
+	for i := range s.Logs {
+		m.add(&s.Logs[i])
+	}
+	for i := range s.past {
+		m.addPast(&s.past[i])
+	}
+	m.addProblems(s.Problems)
+	s.Rows = make([]Row, 0, len(m.rows))
+	for _, r := range m.rows {
+		m.judge(r)
+		s.Rows = append(s.Rows, *r)
+	}
+	slices.SortFunc(s.Rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.Declaration, b.Declaration), cmp.Compare(a.Output, b.Output))
+	})
+}
+
+type rowMaker struct {
+	rows    map[RowKey]*Row
+	outputs map[string]*Output
+	now     time.Time
+}
+
+func (m *rowMaker) row(key RowKey) *Row {
+	r := m.rows[key]
+	if r == nil {
+		r = &Row{Container: key.Container, Declaration: key.Declaration, Output: key.Output}
+		m.rows[key] = r
+	}
+	return r
+}
+
+func (m *rowMaker) declare(d *Declaration) {
+	outputs := d.Outputs
+	if len(outputs) == 0 {
+		outputs = []string{""}
+	}
+	for _, output := range outputs {
+		r := m.row(RowKey{d.Container, d.Name, output})
+		for _, source := range d.Sources { // one declaration may be in several places: a container's output, and its files
+			if !slices.Contains(r.Sources, source) {
+				r.Sources = append(r.Sources, source)
+			}
+		}
+		r.Target = d.Target
+		known := r.State != "" && r.State != StateNoMatch
+		r.Files += max(0, d.Files)
+		switch {
+		case d.LeftOut != "":
+			r.State, r.Reason = StateLeftOut, d.LeftOut
+		case output == "":
+			r.State, r.Reason = StateRefused, "it goes to no output that is configured"
+		case d.Files == 0 && !known:
+			r.State, r.Reason = StateNoMatch, "no file matches "+strings.Join(d.Sources, ", ")
+		default:
+			r.State, r.Reason = StateDone, ""
+		}
+	}
+}
+
+// add adds a stream that is read.
+func (m *rowMaker) add(l *Log) {
+	r := m.row(RowKey{cmp.Or(l.writer, l.Container), l.Declaration, l.Output})
+	r.Target = cmp.Or(r.Target, l.Target)
+	if len(r.Sources) == 0 {
+		r.Sources = []string{l.Source}
+	}
+	r.Streams++
+	r.Counts.Add(l.before)
+	r.Counts.Add(l.Counts)
+	r.LagBytes += l.LagBytes
+	r.LagSeconds = max(r.LagSeconds, l.LagSeconds)
+	if l.Error != "" && (r.ErrorSince == nil || l.ErrorSince != nil && l.ErrorSince.After(*r.ErrorSince)) {
+		r.Error, r.ErrorSince = l.Error, l.ErrorSince
+	}
+	state, reason, since := l.state(m.now)
+	if worse(state, r.State) {
+		r.State, r.Reason, r.Since = state, reason, since
+	}
+}
+
+// severity orders states; the order of their declaration.
+var severity = map[State]int{StateRefused: 12, StateFailing: 11, StateWaiting: 10, StateUnreadable: 9, StateParked: 8, StateSlowed: 7,
+	StateBehind: 6, StateSending: 5, StateDone: 4, StateEnded: 3, StateNoMatch: 2, StateLeftOut: 1}
+
+func worse(a, b State) bool { return severity[a] > severity[b] }
+
+// unreadableFor is how long an error of a stream makes its row unreadable after it happened last.
+const unreadableFor = time.Minute
+
+func (l *Log) state(now time.Time) (state State, reason string, since *time.Time) {
+	switch {
+	case l.Waiting != nil:
+		return StateWaiting, l.Waiting.String(), &l.Waiting.Since
+	case l.Error != "" && l.ErrorSince != nil && now.Sub(*l.ErrorSince) < unreadableFor:
+		return StateUnreadable, l.Error, l.ErrorSince
+	case l.Parked != nil:
+		return StateParked, l.Parked.String(), &l.Parked.Since
+	case l.CPUWaitSince != nil:
+		return StateSlowed, "formats and filters wait for CPU time", l.CPUWaitSince
+	case l.LagSeconds >= behindAfter.Seconds() && l.LagBytes > 0:
+		return StateBehind, "", nil
+	case l.Counts.QueuedRecords > 0:
+		return StateSending, "", nil
+	}
+	return StateDone, "", nil
+}
+
+// addPast adds what streams have counted that have ended. Where nothing is declared any more, who wrote them is gone.
+func (m *rowMaker) addPast(p *pipeline.Past) {
+	r := m.row(RowKey{p.Writer, p.Declaration, p.Output})
+	r.Counts.Add(p.Counts)
+	r.Target = cmp.Or(r.Target, p.Target)
+	if r.State == "" {
+		r.State = StateEnded
+	}
+}
+
+// addProblems tells of each error in the rows of its declaration, or in a row of its own.
+func (m *rowMaker) addProblems(all []Problem) {
+	names := map[[2]string][]*Row{}
+	for _, key := range slices.SortedFunc(maps.Keys(m.rows), compareKeys) {
+		of := [2]string{key.Container, key.Declaration}
+		names[of] = append(names[of], m.rows[key])
+	}
+	for _, p := range all {
+		if p.Warning {
+			continue
+		}
+		name := declaredName(p.Key)
+		rows := names[[2]string{p.Container, name}]
+		if len(rows) == 0 {
+			r := m.row(RowKey{Container: p.Container, Declaration: name})
+			r.State = StateRefused
+			rows = []*Row{r}
+			names[[2]string{p.Container, name}] = rows
+		}
+		for _, r := range rows {
+			if r.State == StateRefused || r.State == StateNoMatch {
+				r.Reason = join(r.Reason, p.Key+": "+p.Message)
+			}
+			if r.Error == "" {
+				r.Error = p.Key + ": " + p.Message
+			}
+		}
+	}
+}
+
+func compareKeys(a, b RowKey) int {
+	return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.Declaration, b.Declaration), cmp.Compare(a.Output, b.Output))
+}
+
+// maxReason bounds the reasons of one row in bytes: a container may declare a thousand wrong keys of one log.
+const maxReason = 1000
+
+func join(a, b string) string {
+	if a == "" || len(a) > maxReason {
+		return cmp.Or(a, b)
+	}
+	return a + "; " + b
+}
+
+// declaredName is the name of the log that a key describes: access of aliyun.logs.access.format. A variable's name can't be
+// told from what follows it, so it stays whole.
+func declaredName(key string) string {
+	if _, rest, ok := strings.Cut(key, ".logs."); ok {
+		name, _, _ := strings.Cut(rest, ".")
+		return name
+	}
+	return key
+}
+
+// judge completes a row.
+func (m *rowMaker) judge(r *Row) {
+	if o := m.outputs[r.Output]; o != nil && o.Error != "" && r.Counts.QueuedRecords+r.LagBytes > 0 && worse(StateFailing, r.State) {
+		r.State, r.Reason, r.Since = StateFailing, o.Error, o.Since
+	}
+	r.Advice = advice[r.State]
+}
