@@ -56,7 +56,7 @@ type Driver struct {
 type Sidecar struct {
 	Outputs       []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"Outputs that records go to, separated by commas"`
 	StateDir      string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the checkpoints. Keep it on a volume to resume after a restart"`
-	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with declarations, watched for changes, and outputs of a name, read at the start"`
+	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with declarations and outputs of a name, watched for changes"`
 	Annotations   string        `env:"REMORA_ANNOTATIONS" doc:"File of the downward API with the Pod's annotations; watched for changes"`
 	Labels        string        `env:"REMORA_LABELS" doc:"File of the downward API with the Pod's labels"`
 	LabelTags     []string      `env:"REMORA_LABEL_TAGS" doc:"Labels in REMORA_LABELS that become tags, separated by commas"`

@@ -52,7 +52,7 @@ type Delivery struct {
 	StateDir string
 
 	options Options
-	catalog *registry.Catalog
+	named   *namedOutputs
 	files   []fileWriter // outputs that write files
 	rates   format.Rates
 	faults  []telemetry.Fault // since the start
@@ -105,9 +105,10 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 			notice.OutputsNotInherited.Log(o.Log, "error", err)
 		}
 	}
+	named := replaceNamed(o.Environ["REMORA_CONFIG"], outputs, sinks)
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
-		options: o, catalog: outputs, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
+		options: o, named: named, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
 	}, nil
 }
 
@@ -153,7 +154,7 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telem
 	take := func() telemetry.Snapshot {
 		s := telemetry.Take(d.Pipeline, time.Now())
 		s.Version, s.Started, s.Ready = d.options.Version, d.started, d.ready.Load()
-		s.Faults = append(s.Faults, d.faults...)
+		s.Faults = append(append(s.Faults, d.faults...), d.named.faults()...)
 		more(&s)
 		s.Complete()
 		return s
@@ -180,6 +181,7 @@ func (d *Delivery) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	d.running.Go(func() { d.Pipeline.Run(ctx) })
+	d.running.Go(func() { d.watchOutputs(ctx) })
 }
 
 // Ready makes /readyz answer that everything that existed at the start is being collected.

@@ -28,6 +28,15 @@ var (
 	NothingDelivered = define(1005, fail, "nothing is delivered and logs are kept in the spool until the settings are corrected",
 		"Settings of the plugin are wrong. It stays up, because the engine could not start containers without it.",
 		"Correct the settings that the message names and enable the plugin again.")
+	OutputsStay = define(1010, fail, "REMORA_CONFIG is wrong: its outputs stay as they were",
+		"The file was changed while Remora runs, and can't be read, or something in its section outputs is wrong.",
+		"Correct what the message names. Delivery continues with the outputs as they were.")
+	OutputWithdrawn = define(1011, warn, "REMORA_CONFIG does not name an output any more: its logs are kept and wait",
+		"An output that LOGGING_OUTPUT names was removed from the file while Remora runs.",
+		"Put it back, and its logs are delivered from where they were; or take it out of LOGGING_OUTPUT and restart Remora.")
+	ReplacedNotClosed = define(1012, warn, "failed to close an output that was replaced",
+		"The connection or the file of the old settings returned an error.",
+		"Nothing has to be done; what it had not acknowledged is sent again to the new one.")
 	StateUnusable = define(1101, fail, "the state directory can't be used",
 		"REMORA_STATE_DIR can't be made, written or locked, or another process uses it.",
 		"Give each process a directory of its own that it may write and that outlives it.")

@@ -5,6 +5,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -51,6 +52,18 @@ func (c *Catalog) Unused(names []string) (unused []string) {
 		}
 	}
 	return unused
+}
+
+// IsNamed reports whether the file names an output so.
+func (c *Catalog) IsNamed(name string) bool { return c.find(name) != nil }
+
+// SameNamed reports whether an output of the file has the same kind and settings in another reading of it.
+func (c *Catalog) SameNamed(name string, other *Catalog) bool {
+	a, b := c.find(name), other.find(name)
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Kind == b.Kind && maps.Equal(a.settings, b.settings)
 }
 
 // Kind returns the kind of the output of that name; a kind is its own. It is empty for a name that is not known.

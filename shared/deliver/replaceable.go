@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/shared/output"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// replaceable is an output of the file REMORA_CONFIG, whose settings change while it is in use, or which the file does not name
+// any more. The pipeline sees one output: what the old one did not acknowledge is sent again to the new one, under the same
+// identities. While there is none, records wait where they are.
+type replaceable struct {
+	name string
+
+	replacing sync.Mutex // held by replace and Close
+
+	mu      sync.Mutex
+	current *leased       // nil while there is none
+	ready   chan struct{} // closed when a replacement has ended; nil while there is no replacement
+	closed  bool          // by the pipeline
+}
+
+// leased is an output with those who write to it.
+type leased struct {
+	output.Output
+	writers sync.WaitGroup
+	ctx     context.Context // of all its writes
+	cancel  context.CancelFunc
+}
+
+func lease(o output.Output) *leased {
+	l := &leased{Output: o}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+func newReplaceable(name string, o output.Output) *replaceable {
+	return &replaceable{name: name, current: lease(o)}
+}
+
+// acquire returns the output to write to, once no replacement is under way. The caller calls writers.Done.
+func (r *replaceable) acquire(ctx context.Context) (*leased, error) {
+	for {
+		r.mu.Lock()
+		current, ready := r.current, r.ready
+		if ready == nil && current != nil {
+			current.writers.Add(1)
+		}
+		r.mu.Unlock()
+		switch {
+		case ready == nil && current == nil:
+			return nil, fmt.Errorf("REMORA_CONFIG does not name the output %s any more: its logs are kept and wait until it does, or until LOGGING_OUTPUT is changed and Remora restarted", r.name)
+		case ready == nil:
+			return current, nil
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Write implements output.Output.
+func (r *replaceable) Write(ctx context.Context, b *record.Batch) error {
+	o, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer o.writers.Done()
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(o.ctx, stop)()
+	err = o.Output.Write(writing, b)
+	if err != nil && ctx.Err() == nil && o.ctx.Err() != nil {
+		return fmt.Errorf("the output %s is replaced by one with other settings", r.name)
+	}
+	return err
+}
+
+// finishWrites is how long writes under way may take when their output is replaced. What they have not sent by then is sent
+// again, to the new one.
+const finishWrites = 5 * time.Second
+
+// replace puts next in the place of the output, nil for none. It returns when the old one is closed: two outputs must not write
+// one file.
+func (r *replaceable) replace(next output.Output) error {
+	r.replacing.Lock()
+	defer r.replacing.Unlock()
+	r.mu.Lock()
+	old, ready := r.current, make(chan struct{})
+	r.ready = ready
+	r.mu.Unlock()
+	var err error
+	if old != nil {
+		timer := time.AfterFunc(finishWrites, old.cancel)
+		old.writers.Wait()
+		timer.Stop()
+		old.cancel()
+		err = old.Close()
+	}
+	r.mu.Lock()
+	r.current, r.ready = nil, nil
+	closed := r.closed
+	if next != nil && !closed {
+		r.current = lease(next)
+	}
+	r.mu.Unlock()
+	close(ready)
+	if next != nil && closed {
+		err = errors.Join(err, next.Close())
+	}
+	return err
+}
+
+// Close implements output.Output.
+func (r *replaceable) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	return r.replace(nil)
+}
+
+// now is the output that there is at the time; nil if there is none.
+func (r *replaceable) now() output.Output {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current == nil {
+		return nil
+	}
+	return r.current.Output
+}
+
+// AppendDestination implements output.Addressed. The name is empty where the output has one destination.
+func (r *replaceable) AppendDestination(dst []byte, of *record.Record) []byte {
+	if a, ok := r.now().(output.Addressed); ok {
+		return a.AppendDestination(dst, of)
+	}
+	return dst
+}
+
+// Workers implements output.Concurrent. The pipeline asks once.
+func (r *replaceable) Workers() int {
+	if c, ok := r.now().(output.Concurrent); ok {
+		return c.Workers()
+	}
+	return 0
+}
+
+// Owns implements fileWriter.
+func (r *replaceable) Owns(path string, dev, ino uint64) bool {
+	o, ok := r.now().(fileWriter)
+	return ok && o.Owns(path, dev, ino)
+}
