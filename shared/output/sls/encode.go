@@ -101,17 +101,23 @@ func (e *encoder) source(s *record.Source) []byte {
 // maxMeta is how long a topic and a source may be.
 const maxMeta = 128
 
-// appendGroup appends what a group says of all its records: the topic, and the host, as Logtail does.
-func appendGroup(dst []byte, topic string, s *record.Source) []byte {
-	dst = pb.String(dst, groupTopic, topic[:min(len(topic), maxMeta)])
-	host := template.Value(s, "host")
-	if host == "" {
-		return dst
+// appendGroup appends what a group says of all its records, as Logtail does: the topic, the host, and the file.
+func appendGroup(dst []byte, g *group) []byte {
+	dst = pb.String(dst, groupTopic, g.topic[:min(len(g.topic), maxMeta)])
+	if host := template.Value(g.source, "host"); host != "" {
+		dst = pb.String(dst, groupSource, host[:min(len(host), maxMeta)])
+		dst = appendTag(dst, "__hostname__", host)
 	}
-	dst = pb.String(dst, groupSource, host[:min(len(host), maxMeta)])
-	dst, m := pb.Begin(dst, groupTags, len(host)+16)
-	dst = pb.String(dst, pairKey, "__hostname__")
-	return pb.End(pb.String(dst, pairValue, host), m)
+	if g.path != "" {
+		dst = appendTag(dst, "__path__", g.path)
+	}
+	return dst
+}
+
+func appendTag(dst []byte, key, value string) []byte {
+	dst, m := pb.Begin(dst, groupTags, len(key)+len(value)+4)
+	dst = pb.String(dst, pairKey, key)
+	return pb.End(pb.String(dst, pairValue, value), m)
 }
 
 // compress returns body by codec, and what the codec is called; empty where it does not get smaller.

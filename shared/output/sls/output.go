@@ -59,9 +59,13 @@ func Open(c Config) (*Output, error) {
 type group struct {
 	project         *project
 	logstore, topic string
+	path            string         // of the file that all were read from; empty for none, or for several
 	source          *record.Source // the first one
 	index           []int
 }
+
+// maxByPath is how many groups a batch is divided into so that each can have the tag __path__. Each group is a request.
+const maxByPath = 32
 
 // projectOf is where the records of a source go: a project that is not listed counts for none.
 func (o *Output) projectOf(s *record.Source) *project {
@@ -83,26 +87,34 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	e := o.encoders.Get().(*encoder)
 	defer o.encoders.Put(e)
 	d := &delivery{Output: o, ctx: ctx, records: b.Records, encoder: e, left: maxRequests}
-	for _, g := range o.divide(b) {
+	groups := o.divide(b, true)
+	if len(groups) > maxByPath {
+		groups = o.divide(b, false)
+	}
+	for _, g := range groups {
 		d.put(g, g.index)
 	}
 	return d.result()
 }
 
-func (o *Output) divide(b *record.Batch) []*group {
+// divide divides a batch into groups, by the files that records were read from too if byPath is set.
+func (o *Output) divide(b *record.Batch, byPath bool) []*group {
 	var all []*group
 	type name struct {
-		project         *project
-		logstore, topic string
+		project               *project
+		logstore, topic, path string
 	}
 	of, sources := make(map[name]*group), make(map[*record.Source]*group)
 	for i := range b.Records {
 		s := b.Records[i].Source
 		g := sources[s]
 		if g == nil {
-			n := name{o.projectOf(s), s.Target, string(o.topic.Append(nil, s, nil))}
+			n := name{o.projectOf(s), s.Target, string(o.topic.Append(nil, s, nil)), ""}
+			if byPath && b.Records[i].Std == record.NoStd {
+				n.path = s.Path
+			}
 			if g = of[n]; g == nil {
-				g = &group{project: n.project, logstore: n.logstore, topic: n.topic, source: s}
+				g = &group{project: n.project, logstore: n.logstore, topic: n.topic, path: n.path, source: s}
 				of[n] = g
 				all = append(all, g)
 			}

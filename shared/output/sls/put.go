@@ -82,7 +82,7 @@ func (d *delivery) request(g *group, index []int) (n int, a answer, err error) {
 		e.body = e.appendLog(e.body, &d.records[index[n]])
 		n++
 	}
-	e.body = appendGroup(e.body, g.topic, g.source)
+	e.body = appendGroup(e.body, g)
 	packed, codec, err := e.compress(e.body, d.config.Compression)
 	if err != nil {
 		return n, a, err

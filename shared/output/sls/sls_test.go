@@ -243,6 +243,37 @@ func TestMissingLogstoreIsCreatedWhereThatIsWanted(t *testing.T) {
 	require.NoError(t, o.Write(t.Context(), b))
 }
 
+// Records of files carry their file as the tag __path__, as Logtail's do, those of standard output none; where a batch has very
+// many files, a request for each would be too many.
+func TestTheFileIsATag(t *testing.T) {
+	s, address := start(t, func(string, []log) (int, string, string) { return 0, "", "" })
+	o := open(t, address)
+	of := func(files int) *record.Batch {
+		b := &record.Batch{}
+		for i := range files {
+			src := record.NewSource(fmt.Sprint(i), "access", fmt.Sprintf("/var/log/%d.log", i), "web", nil, nil)
+			b.Records = append(b.Records, record.Record{Line: []byte("a"), Source: src}, record.Record{Line: []byte("b"), Source: src})
+		}
+		out := record.NewSource("out", "out", "/var/log/pods/x/0.log", "web", nil, nil)
+		b.Records = append(b.Records, record.Record{Line: []byte("c"), Source: out, Std: record.Stdout})
+		return b
+	}
+	require.NoError(t, o.Write(t.Context(), of(3)))
+	var paths []string
+	for _, group := range s.bodies {
+		for _, tag := range group[6] {
+			if pair := fields([]byte(tag)); pair[1][0] == "__path__" {
+				paths = append(paths, pair[2][0])
+			}
+		}
+	}
+	require.Equal(t, []string{"/var/log/0.log", "/var/log/1.log", "/var/log/2.log"}, paths)
+	require.Len(t, s.bodies, 4)
+	require.NoError(t, o.Write(t.Context(), of(1000)))
+	require.Len(t, s.bodies, 5)
+	require.Len(t, s.stored["web"], 7+2001)
+}
+
 // A log goes to the project that it names, if the output lists it, and has its logstore created with what it says, within what is
 // allowed. What one project refuses is not the others' matter.
 func TestALogGoesToItsOwnProject(t *testing.T) {
