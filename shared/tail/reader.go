@@ -33,6 +33,10 @@ type reader struct {
 	ending, detached, done atomic.Bool
 	last                   []byte // the mark that was made last; generation.mu guards it
 	detach                 func()
+
+	device  *device                // of a file system that may not answer; nil for one of this machine
+	reading *remoteRead            // one that device was asked for, and that ReadAt has not returned yet
+	marked  atomic.Pointer[[]byte] // the last mark, of a device
 }
 
 var _ stream.Stream = (*reader)(nil)
@@ -50,6 +54,13 @@ func (r *reader) Ended() bool { return r.ending.Load() || r.generation.gone.Load
 // After each read it makes sure that the bytes read before are still where they were. If they are not, the file was
 // truncated and written again, and those just read belong to another stream.
 func (r *reader) ReadAt(p []byte, off int64) (int, error) {
+	if r.device != nil {
+		return r.readRemote(p, off)
+	}
+	return r.readNow(p, off)
+}
+
+func (r *reader) readNow(p []byte, off int64) (int, error) {
 	g := r.generation
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -163,6 +174,13 @@ func (r *reader) torn(off, at int64, err error) (int, error) {
 // Mark implements stream.Stream. A mark is only made of bytes that are known to be the stream's: while that is in doubt,
 // or they can't be read, the mark before is returned, which does not hold for what has replaced them.
 func (r *reader) Mark(off int64) ([]byte, error) {
+	if r.device != nil {
+		return r.markRemote(off)
+	}
+	return r.markNow(off)
+}
+
+func (r *reader) markNow(off int64) ([]byte, error) {
 	g := r.generation
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -132,7 +132,10 @@ func (t *Tailer) attachReader(o *origin, g *generation, s *selection, from posit
 	if m, err := g.mark(from.off); err == nil {
 		r.last = m.Encode()
 	}
+	r.device = t.devices.of(g, t.remote)
 	g.mu.RUnlock()
+	mark := r.last
+	r.marked.Store(&mark)
 	var err error
 	r.detach, err = t.cfg.Sink.Attach(r, o.declared, &s.Selection, g.path, from.id.output, func() {
 		r.done.Store(true)

@@ -90,6 +90,8 @@ type Tailer struct {
 	patience  time.Duration                                                  // the constant, unless a test has more
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
+	remote    func(content) bool                                             // isRemote, unless a test says otherwise
+	devices   devices
 }
 
 // request is a change of an origin that the next step makes.
@@ -121,7 +123,7 @@ func New(cfg Config) (*Tailer, error) {
 	}
 	t := &Tailer{
 		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), hinted: map[string]bool{}, origins: map[string]*origin{}, positions: p,
-		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf, patience: patience,
+		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf, remote: isRemote, patience: patience,
 	}
 	t.list.Store(&[]*origin{})
 	t.problems.log = cfg.Log
