@@ -122,7 +122,7 @@ $(KUBERNETES):
 fuzz: ## run every fuzz test for FUZZTIME=30s
 	hack/fuzz $(FUZZTIME)
 
-bench: bin/remora-sidecar bin/plugin ## measure Remora beside a bare loop and the installed peers; BENCH= passes flags
+bench: bin/remora-sidecar bin/remora-node bin/plugin ## measure Remora beside a bare loop and the installed peers; BENCH= passes flags
 	go build -C integration -o ../bin/bench ./bench
 	go build -C integration/backends/kfake -o ../../../bin/kfake .
 	bin/bench run $(BENCH)

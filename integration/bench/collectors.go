@@ -22,10 +22,11 @@ type collector struct {
 	bin     string
 }
 
-// The two that need no binary of somebody else.
+// Those that need no binary of somebody else.
 const (
 	bareLoop   = "bare loop"
 	remoraName = "remora"
+	remoraNode = "remora-node"
 )
 
 // errNoPart is that a collector has nothing that would do the job.
@@ -43,6 +44,7 @@ var known = []collector{
 	}},
 	{name: remoraName, command: remora},
 	{name: remoraName, protocol: "JSON lines, zstd", command: remoraLines},
+	{name: remoraNode, command: nodeAgent},
 	{name: "fluent-bit", command: fluentBit},
 	{name: "file.d", command: fileD},
 	{name: "vlagent", protocol: "JSON lines, zstd", command: vlagent},
@@ -56,7 +58,7 @@ func found(only []string) (all []collector) {
 		if len(only) > 0 && !slices.Contains(only, c.name) {
 			continue
 		}
-		if c.bin = peer(c.name); c.bin != "" || c.name == bareLoop || c.name == remoraName {
+		if c.bin = peer(c.name); c.bin != "" || c.name == bareLoop || c.ours() {
 			all = append(all, c)
 		}
 	}
@@ -70,6 +72,9 @@ func (c *collector) label() string {
 	}
 	return c.name + " (" + c.protocol + ")"
 }
+
+// ours reports whether it is a program of Remora's.
+func (c *collector) ours() bool { return c.name == remoraName || c.name == remoraNode }
 
 // peer finds a peer's binary: in PEERS, a list of paths separated by spaces or commas, where `make bench-peers` leaves
 // what it builds, or in PATH.

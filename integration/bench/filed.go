@@ -19,6 +19,8 @@ func fileD(bin string, j *job) (*exec.Cmd, error) {
 	}
 	decoder, parse := "raw", ""
 	switch {
+	case j.form.name != "":
+		decoder = j.form.name
 	case j.parse && j.kind == "json":
 		decoder = "json"
 	case j.parse:
@@ -56,7 +58,7 @@ pipelines:
       gzip_compression_level: best-speed
       workers_count: gomaxprocs*1
       batch_flush_timeout: 20ms
-`, decoder, j.file, j.dir, parse, j.url(), j.codec == "gzip")
+`, decoder, j.input(), j.dir, parse, j.url(), j.codec == "gzip")
 	path := filepath.Join(j.dir, "file.d.yaml")
 	return exec.Command(bin, "--config", path, "--http", "off"), os.WriteFile(path, []byte(conf), 0o600)
 }

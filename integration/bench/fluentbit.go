@@ -16,7 +16,10 @@ func fluentBit(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec == "zstd" || j.kafka {
 		return nil, fmt.Errorf("%w: it delivers to Elasticsearch, with gzip or without", errNoPart)
 	}
-	parser, parserFile := "", ""
+	path, parser, parserFile := j.input(), "", ""
+	if j.form.name != "" { // as its guide for Kubernetes has it
+		parser = "    multiline.parser " + j.form.name + "\n"
+	}
 	if j.parse {
 		parser = "    Parser " + j.kind + "\n"
 		parserFile = filepath.Join(j.dir, "parsers.conf")
@@ -62,8 +65,8 @@ func fluentBit(bin string, j *job) (*exec.Cmd, error) {
     Retry_Limit False
     Workers 1
     Buffer_Size False
-%s`, j.file, j.dir, parser, j.port, compress)
-	path := filepath.Join(j.dir, "fluent-bit.conf")
+%s`, path, j.dir, parser, j.port, compress)
+	path = filepath.Join(j.dir, "fluent-bit.conf")
 	return exec.Command(bin, "-c", path), os.WriteFile(path, []byte(conf), 0o600)
 }
 

@@ -22,7 +22,7 @@ var cli struct {
 		Bins   string        `default:"bin" help:"Where remora-sidecar lies; scratch files go there too."`
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
-		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there."`
+		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them."`
 		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, or a peer's binary."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Stall  time.Duration `default:"30s" help:"After so long without a line that had not come before a run has failed as well."`
@@ -78,10 +78,11 @@ func measure() error {
 		}
 		done := measureJob(name, j, o.Rounds, patience{o.Limit, o.Stall}, found(o.Only))
 		_ = os.RemoveAll(strings.TrimSuffix(j.file, "/*.log"))
+		_ = os.RemoveAll(j.root)
 		rows = append(rows, done...)
 		print(name, done, yardstick(rows, j.kind))
 		for _, r := range done {
-			if r.collector.name == remoraName && r.failed != nil {
+			if r.collector.ours() && r.failed != nil {
 				return r.failed
 			}
 		}
@@ -109,8 +110,10 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 			j.codec = p
 		case "kafka":
 			j.kafka = true
+		case "cri", "docker":
+			j.form = forms[p]
 		default:
-			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka", name, p)
+			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka, cri, docker", name, p)
 		}
 	}
 	if j.kafka {
@@ -118,7 +121,13 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 		j.file, err = split(&j)
 		return j, err
 	}
-	return j, write(j.file, j.kind, j.lines)
+	if err := write(j.file, j.kind, j.lines); err != nil || j.form.name == "" {
+		return j, err
+	}
+	j.root = filepath.Join(bins, "bench-root")
+	var err error
+	j.stored, err = j.form.store(j.root, j.file)
+	return j, err
 }
 
 // measureJob has each collector do the job once a round, in turn. One that fails is not asked again, and one that takes no

@@ -19,6 +19,9 @@ func otelcol(bin string, j *job) (*exec.Cmd, error) {
 	}
 	parse := ""
 	switch {
+	case j.form.name != "":
+		parse = "\n    operators: [{type: container, format: " + map[string]string{"cri": "containerd", "docker": "docker"}[j.form.name] +
+			", add_metadata_from_filepath: false}]"
 	case j.parse && j.kind == "json":
 		parse = "\n    operators: [{type: json_parser, parse_to: body}]"
 	case j.parse:
@@ -59,7 +62,7 @@ service:
   extensions: [file_storage]
   pipelines:
     logs: {receivers: [file_log], processors: [resource], exporters: [otlp_http]}
-`, j.file, parse, j.url(), cmp.Or(j.codec, "none"), j.dir)
+`, j.input(), parse, j.url(), cmp.Or(j.codec, "none"), j.dir)
 	path := filepath.Join(j.dir, "otelcol.yaml")
 	return exec.Command(bin, "--config", "file:"+path), os.WriteFile(path, []byte(conf), 0o600)
 }

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 )
 
-// remora is the sidecar with all its tags and its checkpoints.
+// remora is the sidecar with all its tags and its checkpoints. Where a node agent has to read what a runtime stores, it reads
+// the same lines as they are: the figure that the agent has to come near to.
 func remora(_ string, j *job) (*exec.Cmd, error) {
 	cmd := exec.Command(filepath.Join(j.bins, "remora-sidecar"))
 	cmd.Env = append(os.Environ(),
@@ -36,4 +37,23 @@ func remoraLines(_ string, j *job) (*exec.Cmd, error) {
 	cmd, err := remora("", j)
 	cmd.Env = append(cmd.Env, "LOGGING_OUTPUT=http", "HTTP_URL="+j.url()+"/insert/jsonline", "HTTP_COMPRESSION="+j.codec)
 	return cmd, err
+}
+
+// nodeAgent is the node agent for the one container that the bench plays, with all tags that it knows of it.
+func nodeAgent(_ string, j *job) (*exec.Cmd, error) {
+	if j.form.name == "" {
+		return nil, fmt.Errorf("%w: it reads what a container runtime stores", errNoPart)
+	}
+	cmd := exec.Command(filepath.Join(j.bins, "remora-node"))
+	cmd.Env = append(os.Environ(),
+		"REMORA_HOST_ROOT="+j.root, "REMORA_DEFAULT_COLLECT=stdout", "REMORA_STATE_DIR="+j.dir, "NODE_NAME="+nodeName,
+		"REMORA_CRI_SOCKET=/nowhere.sock", "DOCKER_HOST=unix:///nowhere.sock", "LOGGING_OUTPUT=elasticsearch",
+		"ELASTICSEARCH_HOSTS="+j.url(), "ELASTICSEARCH_INDEX=bench")
+	if j.form.name == "docker" {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("DOCKER_HOST=tcp://127.0.0.1:%d", j.port))
+	}
+	if j.codec != "" {
+		cmd.Env = append(cmd.Env, "ELASTICSEARCH_COMPRESSION="+j.codec)
+	}
+	return cmd, nil
 }

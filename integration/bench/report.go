@@ -104,7 +104,7 @@ func compare(f figure, rows []*row) {
 	for _, r := range rows {
 		switch {
 		case len(r.results) == 0 || r.collector.name == bareLoop:
-		case r.collector.name == remoraName:
+		case r.collector.ours():
 			ours = append(ours, r)
 		case fastest == nil || r.median(f) > fastest.median(f):
 			fastest = r
@@ -141,7 +141,7 @@ func plot(path string, rows []*row) error {
 		least, middle, most := r.spread(figures[0])
 		y := 26 + i*bar
 		color := "#9aa5b1"
-		if r.collector.name == remoraName {
+		if r.collector.ours() {
 			color = "#0b7285"
 		}
 		x := func(v float64) float64 { return v / top * width }

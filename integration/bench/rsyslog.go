@@ -11,7 +11,7 @@ import (
 
 // rsyslog reads with imfile and sends with omelasticsearch, in bulk, with a queue of its own.
 func rsyslog(bin string, j *job) (*exec.Cmd, error) {
-	if j.codec != "" || j.kafka || j.parse && j.kind != "json" {
+	if j.codec != "" || j.kafka || j.form.name != "" || j.parse && j.kind != "json" {
 		return nil, fmt.Errorf("%w: it is set up for raw lines and JSON, uncompressed", errNoPart)
 	}
 	template := `template(name="doc" type="list" option.jsonf="on") {

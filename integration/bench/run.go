@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,12 +25,18 @@ type job struct {
 	parse      bool
 	codec      string // of bodies: empty, gzip or zstd
 	kafka      bool   // deliver to Kafka instead of Elasticsearch
+	form       form   // how a container runtime stores the lines; none where only the file itself is read
+	root       string // of the machine that has what the runtime stores
+	stored     string // where it is: file in that form
 	port       int
 	dir        string // for what the collector keeps; new for each run
 	bins       string
 }
 
 func (j *job) url() string { return fmt.Sprintf("http://127.0.0.1:%d", j.port) }
+
+// input is the file that a collector reads who understands what a runtime stores.
+func (j *job) input() string { return cmp.Or(j.stored, j.file) }
 
 // result is what a run cost.
 type result struct {

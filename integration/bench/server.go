@@ -44,6 +44,10 @@ func serve(address string, lines int) error {
 	mux.HandleFunc("GET /api/v1/nodes", nodes)
 	mux.HandleFunc("GET /api/v1/nodes/{name}", node)
 	mux.HandleFunc("GET /api/v1/pods", pods)
+	mux.HandleFunc("GET /version", engine)
+	mux.HandleFunc("GET "+engineAPI+"/containers/json", engineContainers)
+	mux.HandleFunc("GET "+engineAPI+"/containers/{id}/json", engineContainer)
+	mux.HandleFunc("GET "+engineAPI+"/events", engineEvents)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		product(w)
 		fmt.Fprint(w, `{"name":"bench","cluster_name":"bench","version":{"number":"8.15.0"},"tagline":"You Know, for Search"}`)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,15 +15,16 @@ const (
 	podNamespace  = "shop"
 	nodeName      = "node-1"
 	containerName = "web"
-	containerID   = "0123"
+	podUID        = "0123"
+	containerID   = "0123456789abcdef"
 )
 
 // vlagent only reads what a container runtime writes, and asks a Kubernetes what runs there: so the input is wrapped as
 // CRI has it, and the bench's server knows of one pod. It takes JSON apart wherever it meets it, and compresses always.
 func vlagent(bin string, j *job) (*exec.Cmd, error) {
 	switch {
-	case j.kafka || j.codec == "gzip":
-		return nil, fmt.Errorf("%w: it delivers over HTTP, compressed with zstd", errNoPart)
+	case j.kafka || j.codec == "gzip" || j.form.name == "docker":
+		return nil, fmt.Errorf("%w: it reads what CRI writes, and delivers over HTTP, compressed with zstd", errNoPart)
 	case j.parse && j.kind != "json" || !j.parse && j.kind == "json":
 		return nil, fmt.Errorf("%w: it takes JSON apart, and nothing else", errNoPart)
 	}
@@ -33,7 +33,14 @@ func vlagent(bin string, j *job) (*exec.Cmd, error) {
 		return nil, err
 	}
 	name := podName + "_" + podNamespace + "_" + containerName + "-" + containerID + ".log"
-	if err := wrap(filepath.Join(logs, name), j.file); err != nil {
+	stored := j.stored
+	if stored == "" {
+		var err error
+		if stored, err = forms["cri"].store(j.dir, j.file); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Symlink(stored, filepath.Join(logs, name)); err != nil {
 		return nil, err
 	}
 	kubeconfig := filepath.Join(j.dir, "kubeconfig")
@@ -47,27 +54,4 @@ func vlagent(bin string, j *job) (*exec.Cmd, error) {
 		fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", j.port+1))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBERNETES_SERVICE_HOST=")
 	return cmd, os.WriteFile(kubeconfig, []byte(conf), 0o600)
-}
-
-// wrap writes the lines of from to path as a container runtime does. What that adds does not count as input.
-func wrap(path, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(out, 1<<20)
-	for lines := bufio.NewScanner(in); lines.Scan(); {
-		_, _ = w.WriteString("2026-11-21T08:00:00.123456789Z stdout F ") // Flush tells
-		_, _ = w.Write(lines.Bytes())
-		_ = w.WriteByte('\n')
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return out.Close()
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+// form is how a container runtime stores what a container writes.
+type form struct {
+	name string
+	path string // of the file, below the root of the machine
+	// wrap appends a line, without its newline, as the runtime stores it; n is its number.
+	wrap func(dst, line []byte, n int) []byte
+}
+
+// forms are what a node agent reads. The names in the paths are those of the one container that the bench plays.
+var forms = map[string]form{
+	"cri": {"cri", "var/log/pods/" + podNamespace + "_" + podName + "_" + podUID + "/" + containerName + "/0.log",
+		func(dst, line []byte, n int) []byte {
+			dst = fmt.Appendf(dst, "2026-11-21T08:%02d:%02d.%09dZ stdout F ", n/60%60, n%60, n*1009%1_000_000_000)
+			return append(append(dst, line...), '\n')
+		}},
+	"docker": {"docker", "var/lib/docker/containers/" + containerID + "/" + containerID + "-json.log",
+		func(dst, line []byte, n int) []byte {
+			dst = append(dst, `{"log":"`...)
+			dst = escape(dst, line)
+			return fmt.Appendf(dst, `\n","stream":"stdout","time":"2026-11-21T08:%02d:%02d.%09dZ"}`+"\n", n/60%60, n%60, n*1009%1_000_000_000)
+		}},
+}
+
+// store writes the lines of from as the runtime does, below root, and returns the path. What that adds does not count as
+// input.
+func (f form) store(root, from string) (path string, err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	path = filepath.Join(root, f.path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	out, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	w := bufio.NewWriterSize(out, 1<<20)
+	var line []byte
+	n := 0
+	for lines := bufio.NewScanner(in); lines.Scan(); n++ {
+		line = f.wrap(line[:0], lines.Bytes(), n)
+		_, _ = w.Write(line) // Flush tells
+	}
+	if err := w.Flush(); err != nil {
+		return "", err
+	}
+	return path, out.Close()
+}
+
+// engine, engineContainers, engineContainer and engineEvents are as much of the Docker engine's API as the node agent asks
+// for: one container, which is running, and to which nothing happens.
+
+const engineAPI = "/v1.47"
+
+func engine(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprint(w, `{"ApiVersion": "1.47", "MinAPIVersion": "1.24"}`)
+}
+
+func engineContainers(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprintf(w, `[{"Id": %q, "State": "running"}]`, containerID)
+}
+
+func engineContainer(w http.ResponseWriter, _ *http.Request) {
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client tells
+		"Id": containerID, "Name": "/" + containerName, "Created": "2026-11-21T08:00:00Z", "LogPath": "/" + forms["docker"].path,
+		"Config": map[string]any{"Image": "nginx:1.27", "Labels": map[string]string{
+			"io.kubernetes.pod.namespace": podNamespace, "io.kubernetes.pod.name": podName, "io.kubernetes.pod.uid": podUID,
+			"io.kubernetes.container.name": containerName,
+		}},
+		"HostConfig": map[string]any{"LogConfig": map[string]string{"Type": "json-file"}},
+		"State":      map[string]any{"Running": true},
+	})
+}
+
+func engineEvents(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
