@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // form is how a container runtime stores what a container writes.
@@ -23,15 +24,24 @@ type form struct {
 var forms = map[string]form{
 	"cri": {"cri", "var/log/pods/" + podNamespace + "_" + podName + "_" + podUID + "/" + containerName + "/0.log",
 		func(dst, line []byte, n int) []byte {
-			dst = fmt.Appendf(dst, "2026-11-21T08:%02d:%02d.%09dZ stdout F ", n/60%60, n%60, n*1009%1_000_000_000)
+			dst = append(written(n).AppendFormat(dst, storedTime), " stdout F "...)
 			return append(append(dst, line...), '\n')
 		}},
 	"docker": {"docker", "var/lib/docker/containers/" + containerID + "/" + containerID + "-json.log",
 		func(dst, line []byte, n int) []byte {
 			dst = append(dst, `{"log":"`...)
 			dst = escape(dst, line)
-			return fmt.Appendf(dst, `\n","stream":"stdout","time":"2026-11-21T08:%02d:%02d.%09dZ"}`+"\n", n/60%60, n%60, n*1009%1_000_000_000)
+			dst = append(dst, `\n","stream":"stdout","time":"`...)
+			return append(written(n).AppendFormat(dst, storedTime), "\"}\n"...)
 		}},
+}
+
+// storedTime is how runtimes write a time.
+const storedTime = "2006-01-02T15:04:05.000000000Z07:00"
+
+// written is when line n was written, by a container that writes 20,000 lines a second.
+func written(n int) time.Time {
+	return time.Date(2026, 11, 21, 8, 0, 0, 123, time.UTC).Add(time.Duration(n) * 50 * time.Microsecond)
 }
 
 // store writes the lines of from as the runtime does, below root, and returns the path. What that adds does not count as
