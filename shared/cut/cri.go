@@ -21,11 +21,16 @@ const maxCRIHeader = 256
 // the stream ends or the timeout passes.
 //
 // Under cri-dockerd the same files are Docker's json-file. A line that begins with a brace is read as such.
-type CRI struct{ pieces }
+type CRI struct {
+	pieces
+	clock clock
+}
 
 // NewCRI makes a cutter for src. Its parameters are those of NewFrames.
 func NewCRI(src *record.Source, stream io.ReaderAt, max int, timeout int64) *CRI {
-	return &CRI{newPieces(criLine, src, stream, max, timeout)}
+	c := &CRI{pieces: newPieces(criLine, src, stream, max, timeout)}
+	c.usual = c.usualLines
+	return c
 }
 
 // criLine is a decoder.

@@ -17,6 +17,11 @@ import (
 // least one where it is 0.
 type decoder func(p []byte, e *entry, max int, last bool) (size int, v verdict)
 
+// usual appends to b a record of each entry at the beginning of data that is as the runtime writes nearly all of them, and
+// returns how many bytes these are. It does nothing but what decoder and joiner would do with the same bytes, in less time, and
+// stops at the first entry that it leaves to them. Nothing may be open or lost.
+type usual func(b *record.Batch, data []byte, at int64) int
+
 // verdict is what the bytes at some place turned out to be.
 type verdict uint8
 
@@ -32,6 +37,7 @@ const (
 type pieces struct {
 	src             *record.Source
 	decode          decoder
+	usual           usual // nil where there is none
 	join            joiner
 	long            long
 	entry           entry // of Cut; here, because the decoder would make it escape to the heap at each call
@@ -69,6 +75,11 @@ func (c *pieces) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 				return pos
 			}
 			continue
+		}
+		if c.usual != nil && c.idle() {
+			if pos += c.usual(b, data[pos:], at+int64(pos)); pos == len(data) {
+				break
+			}
 		}
 		size, verdict := c.decode(data[pos:], e, c.join.max, last)
 		switch {
@@ -123,6 +134,11 @@ func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	}
 	c.join.emit(b, record.Record{Line: e.line, Time: e.timeOr(now), Offset: from, Std: e.std})
 	return true
+}
+
+// idle reports whether nothing that was read before has to do with what follows.
+func (c *pieces) idle() bool {
+	return !c.lost && !c.long.open && !c.join.open[record.Stdout].begun && !c.join.open[record.Stderr].begun
 }
 
 func (c *pieces) skip(n int) int {

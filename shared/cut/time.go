@@ -5,8 +5,33 @@ package cut
 // parseTime reads a time as RFC 3339 has it, with any number of decimals, in nanoseconds since 1970. It is the runtimes'
 // own, so that nothing but their form is understood.
 func parseTime(p []byte) (nano int64, ok bool) {
-	const seconds = len("2006-01-02T15:04:05")
-	if len(p) <= seconds || p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':' {
+	const second = len("2006-01-02T15:04:05")
+	if len(p) <= second {
+		return 0, false
+	}
+	unix, ok := parseSecond(p[:second])
+	if !ok {
+		return 0, false
+	}
+	rest := p[second:]
+	fraction := int64(0)
+	if rest[0] == '.' {
+		scale, n := int64(1e8), 1
+		for ; n < len(rest) && '0' <= rest[n] && rest[n] <= '9'; n++ {
+			fraction += int64(rest[n]-'0') * scale
+			scale /= 10
+		}
+		if rest = rest[n:]; n == 1 || len(rest) == 0 {
+			return 0, false
+		}
+	}
+	east, ok := zoneOffset(rest)
+	return (unix-int64(east))*1e9 + fraction, ok
+}
+
+// parseSecond reads 2006-01-02T15:04:05, of which p has the length, as seconds since 1970 in UTC.
+func parseSecond(p []byte) (unix int64, ok bool) {
+	if p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':' {
 		return 0, false
 	}
 	bad := 0 // digits that are none
@@ -22,25 +47,11 @@ func parseTime(p []byte) (nano int64, ok bool) {
 	if bad > 0 || year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
 		return 0, false
 	}
-	rest := p[seconds:]
-	fraction := int64(0)
-	if rest[0] == '.' {
-		scale, n := int64(1e8), 1
-		for ; n < len(rest) && '0' <= rest[n] && rest[n] <= '9'; n++ {
-			fraction += int64(rest[n]-'0') * scale
-			scale /= 10
-		}
-		if rest = rest[n:]; n == 1 || len(rest) == 0 {
-			return 0, false
-		}
-	}
-	offset, ok := zone(rest)
-	unix := daysSince1970(year, month, day)*86400 + int64(hour*3600+minute*60+second-offset)
-	return unix*1e9 + fraction, ok
+	return daysSince1970(year, month, day)*86400 + int64(hour*3600+minute*60+second), true
 }
 
-// zone reads Z, or +08:00, in seconds east of Greenwich.
-func zone(p []byte) (offset int, ok bool) {
+// zoneOffset reads Z, or +08:00, in seconds east of Greenwich.
+func zoneOffset(p []byte) (offset int, ok bool) {
 	if len(p) == 1 && p[0] == 'Z' {
 		return 0, true
 	}
