@@ -51,6 +51,15 @@ func TestCheck(t *testing.T) {
 	require.Contains(t, said, "✗ settings: REMORA_WORKERS is 0; it must be at least 1\n")
 	require.Contains(t, said, `✗ settings: REMORA_READ_FROM is "middle"`)
 
+	settings := filepath.Join(dir, "remora.yml")
+	require.NoError(t, os.WriteFile(settings, []byte("settings:\n  LOGGING_OUTPUT: http\n  HTTP_URL: "+backend.URL+"\n  REMORA_WORKERS: 0\n"), 0o600))
+	said, code = check(t, []string{"REMORA_CONFIG=" + settings, "REMORA_STATE_DIR=" + state})
+	require.Equal(t, command.ExitUsage, code)
+	require.Contains(t, said, "✗ settings: REMORA_WORKERS is set in "+settings+", line 4\n")
+	said, code = check(t, []string{"REMORA_CONFIG=" + settings, "REMORA_STATE_DIR=" + state, "REMORA_WORKERS=2"})
+	require.Zero(t, code, said)
+	require.Contains(t, said, "✓ output http: ")
+
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	backend.Close()

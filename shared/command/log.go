@@ -10,12 +10,17 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 )
 
+// level is that of the process's log.
+var level slog.LevelVar
+
+// SetLevel changes the level of the process's log. A word that is no level is ignored.
+func SetLevel(word string) { _ = level.UnmarshalText([]byte(word)) }
+
 // Logger returns Remora's own log with the level and format in c. Errors go to errors, everything else to others: the engine
 // logs whatever a plugin writes to stderr as an error. In other processes both are stderr.
 func Logger(c *config.Common, others, errors io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // checked by Check
-	options := &slog.HandlerOptions{Level: level}
+	SetLevel(c.LogLevel)
+	options := &slog.HandlerOptions{Level: &level}
 	handler := func(w io.Writer) slog.Handler {
 		if c.LogFormat == "json" {
 			return slog.NewJSONHandler(w, options)

@@ -37,7 +37,7 @@ type Common struct {
 // Driver are the plugin's settings besides Common.
 type Driver struct {
 	Outputs         []string      `env:"LOGGING_OUTPUT" envDefault:"file" doc:"Outputs that records go to, separated by commas"`
-	ConfigFile      string        `env:"REMORA_CONFIG" doc:"YAML file with outputs of a name; in the plugin a path below /var/lib/remora, its propagated mount"`
+	ConfigFile      string        `env:"REMORA_CONFIG" doc:"YAML file with settings and outputs of a name; in the plugin a path below /var/lib/remora, its propagated mount"`
 	DefaultTarget   string        `env:"REMORA_DEFAULT_TARGET" envDefault:"docker" doc:"Target of containers that declare none"`
 	StateDir        string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the spool and checkpoints. In the plugin it must survive an upgrade, as the default does"`
 	CaptureInterval time.Duration `env:"REMORA_CAPTURE_INTERVAL" envDefault:"2ms" doc:"Pause between two drains of a busy container's pipe"`
@@ -56,7 +56,7 @@ type Driver struct {
 type Sidecar struct {
 	Outputs       []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"Outputs that records go to, separated by commas"`
 	StateDir      string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the checkpoints. Keep it on a volume to resume after a restart"`
-	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with declarations and outputs of a name, watched for changes"`
+	ConfigFile    string        `env:"REMORA_CONFIG" doc:"YAML file with settings, declarations and outputs of a name, watched for changes"`
 	Annotations   string        `env:"REMORA_ANNOTATIONS" doc:"File of the downward API with the Pod's annotations; watched for changes"`
 	Labels        string        `env:"REMORA_LABELS" doc:"File of the downward API with the Pod's labels"`
 	LabelTags     []string      `env:"REMORA_LABEL_TAGS" doc:"Labels in REMORA_LABELS that become tags, separated by commas"`
@@ -117,8 +117,16 @@ func loadValid(environ map[string]string, part any) {
 	reflect.ValueOf(part).Elem().Set(fresh.Elem())
 }
 
-// Environ returns the process's environment as a map.
+// Environ returns the process's variables: those of its environment, and, where one is not set or empty there, what the
+// section settings of the file REMORA_CONFIG has.
 func Environ() map[string]string {
+	all := Variables()
+	ReadFile(all[FileVariable]).Merge(all)
+	return all
+}
+
+// Variables returns the variables of the process's environment alone.
+func Variables() map[string]string {
 	all := map[string]string{}
 	for _, kv := range os.Environ() {
 		if k, v, ok := strings.Cut(kv, "="); ok {

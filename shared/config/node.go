@@ -21,7 +21,7 @@ type Node struct {
 	Kubelet        string        `env:"REMORA_KUBELET_DIR" envDefault:"/var/lib/kubelet" doc:"The kubelet's own directory, for the volumes of Pods that the API server lists"`
 	NodeName       string        `env:"NODE_NAME" doc:"Name of the node, from spec.nodeName: becomes the tag k8s_node_name; also selects the Pods to ask the API server for"`
 	HostIP         string        `env:"HOST_IP" doc:"IP address of the node, from status.hostIP: becomes the tag host_ip"`
-	ConfigFile     string        `env:"REMORA_CONFIG" doc:"YAML file with rules and outputs of a name, watched for changes"`
+	ConfigFile     string        `env:"REMORA_CONFIG" doc:"YAML file with settings, rules and outputs of a name, watched for changes"`
 	DefaultCollect string        `env:"REMORA_DEFAULT_COLLECT" envDefault:"none" doc:"What is collected of a container that declares nothing and that no rule chooses: none or stdout"`
 	DefaultTarget  string        `env:"REMORA_DEFAULT_TARGET" envDefault:"stdout" doc:"Target of output that is collected by default"`
 	LabelTags      []string      `env:"REMORA_LABEL_TAGS" doc:"Labels of containers and Pods that become tags: names, separated by commas"`

@@ -61,9 +61,9 @@ func ReadFile(path string, data []byte) *File {
 			f.each("logs", value, func(key, value *yaml.Node) { f.logs = append(f.logs, f.log("logs", key, value)) })
 		case "collect":
 			f.collect(value)
-		case "outputs": // read at the start, by the registry of outputs
+		case "outputs", "settings": // read by the registry of outputs, and by package config
 		default:
-			f.error(key.Value, key, "unknown key"+didYouMean(key.Value, []string{"logs", "collect", "outputs"}))
+			f.error(key.Value, key, "unknown key"+didYouMean(key.Value, []string{"logs", "collect", "outputs", "settings"}))
 		}
 	})
 	return f

@@ -57,6 +57,7 @@ type Delivery struct {
 	rates   format.Rates
 	faults  []telemetry.Fault // since the start
 	idle    bool              // settings are wrong: nothing is delivered
+	watch   *settingsWatch
 	started time.Time
 	ready   atomic.Bool
 	status  []*telemetry.Server
@@ -109,6 +110,7 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
 		options: o, named: named, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
+		watch: newSettingsWatch(o.Environ[config.FileVariable], config.Variables(), o.Log),
 	}, nil
 }
 
@@ -155,6 +157,7 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telem
 		s := telemetry.Take(d.Pipeline, time.Now())
 		s.Version, s.Started, s.Ready = d.options.Version, d.started, d.ready.Load()
 		s.Faults = append(append(s.Faults, d.faults...), d.named.faults()...)
+		s.Problems = append(s.Problems, d.watch.problems()...)
 		more(&s)
 		s.Complete()
 		return s
@@ -182,6 +185,7 @@ func (d *Delivery) Start() {
 	d.stop = stop
 	d.running.Go(func() { d.Pipeline.Run(ctx) })
 	d.running.Go(func() { d.watchOutputs(ctx) })
+	d.running.Go(func() { d.watch.run(ctx) })
 }
 
 // Ready makes /readyz answer that everything that existed at the start is being collected.

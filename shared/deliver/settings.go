@@ -13,6 +13,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -40,12 +41,25 @@ func catalog(environ map[string]string) (*registry.Catalog, error) {
 
 // Load fills each of parts as command.Load does, and refuses outputs that don't exist.
 func Load(environ map[string]string, parts ...any) error {
-	return command.WithCode(errors.Join(config.Load(environ, parts...), checkOutputs(environ, parts)), command.ExitUsage)
+	return checked(environ, config.Load(environ, parts...), parts)
 }
 
 // LoadValid fills each of parts as config.LoadValid does, and returns the error of Load.
 func LoadValid(environ map[string]string, parts ...any) error {
-	return command.WithCode(errors.Join(config.LoadValid(environ, parts...), checkOutputs(environ, parts)), command.ExitUsage)
+	return checked(environ, config.LoadValid(environ, parts...), parts)
+}
+
+// checked adds to err, about the values in parts, what is wrong with outputs and with the settings in the file.
+func checked(environ map[string]string, err error, parts []any) error {
+	file := config.ReadFile(environ[config.FileVariable])
+	err = errors.Join(file.Explain(err, environ), file.Check(AllSections()), checkOutputs(environ, parts))
+	return command.WithCode(err, command.ExitUsage)
+}
+
+// AllSections is the table of all settings of all ways in: what the file REMORA_CONFIG may set, so that one file serves
+// several processes.
+func AllSections() []settings.Section {
+	return Sections("Ways in", new(config.Node), new(config.Loggers), new(config.Driver), new(config.Sidecar), new(origin.Pod))
 }
 
 // checkOutputs checks the names in LOGGING_OUTPUT, where one of parts holds them, and the file that names outputs.
@@ -63,7 +77,10 @@ func checkOutputs(environ map[string]string, parts []any) error {
 		}
 		if _, only := p.(*config.Driver); only {
 			for _, s := range outputs.Others() {
-				wrong = append(wrong, fmt.Errorf("REMORA_CONFIG, line %d: %s has no effect in the log driver; its file holds outputs alone", s.Line, s.Key))
+				if s.Key == "settings" {
+					continue
+				}
+				wrong = append(wrong, fmt.Errorf("REMORA_CONFIG, line %d: %s has no effect in the log driver; its file holds settings and outputs alone", s.Line, s.Key))
 			}
 		}
 	}

@@ -28,6 +28,12 @@ var (
 	NothingDelivered = define(1005, fail, "nothing is delivered and logs are kept in the spool until the settings are corrected",
 		"Settings of the plugin are wrong. It stays up, because the engine could not start containers without it.",
 		"Correct the settings that the message names and enable the plugin again.")
+	SettingsPending = define(1006, warn, "settings have changed that take effect at the next start",
+		"The section `settings` of the file REMORA_CONFIG has other values than at the start.",
+		"Restart the process. Logs are resumed where they were; only REMORA_LOG_LEVEL takes effect at once.")
+	SettingsNotReloaded = define(1007, fail, "changed settings can't be used; those before stay in effect",
+		"The section `settings` of the file REMORA_CONFIG has a name or a value that is wrong.",
+		"Correct the line that the message names before the next start: with it the process would not start.")
 	OutputsStay = define(1010, fail, "REMORA_CONFIG is wrong: its outputs stay as they were",
 		"The file was changed while Remora runs, and can't be read, or something in its section outputs is wrong.",
 		"Correct what the message names. Delivery continues with the outputs as they were.")

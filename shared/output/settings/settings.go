@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
@@ -29,6 +30,8 @@ import (
 // Setting is one line of the table of settings.
 type Setting struct {
 	Name, Default, Doc string
+	// Type is what a value is: string, boolean, integer, number, duration (as Go writes it: 1m30s) or list (separated by commas).
+	Type string
 	// Secret says that NAME_FILE may hold the path of a file with the value instead.
 	Secret bool
 }
@@ -98,7 +101,7 @@ func List(cfg any) []Setting {
 	var all []Setting
 	for _, f := range fieldsOf(reflect.ValueOf(cfg).Elem(), "") {
 		all = append(all, Setting{
-			Name: f.variable, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"), Secret: f.secret(),
+			Name: f.variable, Default: f.Tag.Get("envDefault"), Doc: f.Tag.Get("doc"), Type: f.kind(), Secret: f.secret(),
 		})
 	}
 	return all
@@ -126,6 +129,27 @@ func fieldsOf(of reflect.Value, prefix string) []*field {
 		}
 	}
 	return all
+}
+
+// kind is the setting's Type.
+func (f *field) kind() string {
+	if f.Type == reflect.TypeFor[time.Duration]() {
+		return "duration"
+	}
+	if _, ok := reflect.PointerTo(f.Type).MethodByName("UnmarshalText"); ok {
+		return "string"
+	}
+	switch f.Type.Kind() {
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "integer"
+	case reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		return "list"
+	}
+	return "string"
 }
 
 func (f *field) secret() bool { return f.Tag.Get("secret") == "true" }

@@ -57,7 +57,7 @@ func TestErrorsNameVariableAndReason(t *testing.T) {
 func TestList(t *testing.T) {
 	all := List(new(config))
 	require.Len(t, all, 5)
-	require.Equal(t, Setting{Name: "T_SIZE", Default: "7", Doc: "size"}, all[1])
+	require.Equal(t, Setting{Name: "T_SIZE", Default: "7", Doc: "size", Type: "integer"}, all[1])
 	require.True(t, all[3].Secret)
 }
 
