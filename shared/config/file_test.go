@@ -35,13 +35,13 @@ func TestTheEnvironmentWinsOverTheFile(t *testing.T) {
 func TestWhatIsWrongInTheFileHasItsLine(t *testing.T) {
 	for text, wrong := range map[string]string{
 		"settings:\n  REMORA_WORKRS: 4\n":                   "line 2: settings.REMORA_WORKRS: there is no such setting; did you mean REMORA_WORKERS?",
-		"a: 1\nsettings: [x]\n":                            "line 2: settings must be a mapping",
-		"settings:\n  REMORA_WORKERS: {a: b}\n":            "line 2: settings.REMORA_WORKERS must be a plain value",
-		"settings:\n  LOGGING_OUTPUT: ['a,b']\n":           "line 2: settings.LOGGING_OUTPUT must be a plain value, or a list of plain values without commas",
-		"settings:\n  REMORA_HOST: a\n  REMORA_HOST: b\n":  "line 3: settings.REMORA_HOST is there twice",
-		"settings:\n  REMORA_CONFIG: /other.yml\n":         "line 2: settings.REMORA_CONFIG can only be a variable",
-		"settings:\n  KAFKA_PASWORD: hunter2\n":            "line 2: settings.KAFKA_PASWORD: there is no such setting",
-		"settings:\n  ? [a, b]\n  : c\n":                   "there is no such setting",
+		"a: 1\nsettings: [x]\n":                             "line 2: settings must be a mapping",
+		"settings:\n  REMORA_WORKERS: {a: b}\n":             "line 2: settings.REMORA_WORKERS must be a plain value",
+		"settings:\n  LOGGING_OUTPUT: ['a,b']\n":            "line 2: settings.LOGGING_OUTPUT must be a plain value, or a list of plain values without commas",
+		"settings:\n  REMORA_HOST: a\n  REMORA_HOST: b\n":   "line 3: settings.REMORA_HOST is there twice",
+		"settings:\n  REMORA_CONFIG: /other.yml\n":          "line 2: settings.REMORA_CONFIG can only be a variable",
+		"settings:\n  KAFKA_PASWORD: hunter2\n":             "line 2: settings.KAFKA_PASWORD: there is no such setting",
+		"settings:\n  ? [a, b]\n  : c\n":                    "there is no such setting",
 		"settings:\n  REMORA_WORKERS: &a [1, &b [2, *b]]\n": "must be a plain value",
 	} {
 		err := fileOf(t, text).Check(known)
