@@ -77,7 +77,7 @@ func (c *clock) remember(second []byte) bool {
 // pairs to fours and eights, all of a size at once.
 func eightDigits(w uint64) (v int64, ok bool) {
 	w ^= 0x30303030_30303030
-	if (w|w+0x06060606_06060606)&0xf0f0f0f0_f0f0f0f0 != 0 {
+	if (w|(w+0x06060606_06060606))&0xf0f0f0f0_f0f0f0f0 != 0 {
 		return 0, false
 	}
 	w = w*10 + w>>8
