@@ -96,7 +96,9 @@ func (c *Command) Explain(w io.Writer) error {
 		return status{err, 2}
 	}
 	r := c.report(units)
-	if c.JSON {
+	if c.JSON && c.Sample != "" {
+		err = r.writeJSONSample(w, c.Sample)
+	} else if c.JSON {
 		err = r.writeJSON(w)
 	} else if err = r.writeTable(w); err == nil && c.Sample != "" {
 		err = r.writeSample(w, c.Sample)

@@ -120,7 +120,7 @@ func more(d declare.Declaration) string {
 	if len(d.Outputs) > 0 {
 		parts = append(parts, "output="+escape.Word(strings.Join(d.Outputs, ",")))
 	}
-	for _, p := range []string{list("multiline.", d.Multiline), list("", d.Filters), list("", d.Files)} {
+	for _, p := range []string{list("multiline.", d.Multiline), list("", d.Filters), list("", d.Files), list("", d.Store)} {
 		if p != "" {
 			parts = append(parts, p)
 		}

@@ -50,13 +50,18 @@ type access struct {
 
 type accessNames struct {
 	vhost, addr, ident, user, method, path, protocol, request, status, size, referer, agent, sslProtocol, sslCipher, extra member
-	tail                                                                                                                   tailNames
+	// The ports of server and client, where the schema has members for them; empty where they stay with the names.
+	vhostPort, addrPort member
+	tail                tailNames
 }
 
 func newAccessOf(n *names) (*access, error) {
 	f, err := newAccess(n.field)
 	if err == nil {
 		f.bare = n.schema.bare
+		if _, ok := n.schema.fields["vhost_port"]; ok {
+			f.names.vhostPort, f.names.addrPort = n.field("vhost_port"), n.field("remote_port")
+		}
 	}
 	return f, err
 }
@@ -193,7 +198,7 @@ func (f *access) parseSSL(b *record.Batch, r *record.Record) problem {
 	addr, columns, _ := bytes.Cut(columns, blank)
 	protocol, cipher, three := bytes.Cut(columns, blank)
 	if three && bytes.IndexByte(cipher, ' ') < 0 && (isAddress(addr) || isHost(addr)) && isTLS(protocol) {
-		a = f.names.addr.appendText(a, addr)
+		a = f.names.addr.appendAddress(a, addr, f.names.addrPort)
 		a = f.text(a, f.names.sslProtocol, protocol, true)
 		a = f.text(a, f.names.sslCipher, cipher, true)
 	} else {

@@ -24,7 +24,7 @@ func (f *access) head(a, p []byte) (_ []byte, ok bool) {
 // peer appends the three columns that every line has.
 func (f *access) peer(a, addr, ident, user []byte) []byte {
 	if string(addr) != "-" {
-		a = f.names.addr.appendText(a, addr)
+		a = f.names.addr.appendAddress(a, addr, f.names.addrPort)
 	}
 	if string(ident) != "-" && len(ident) > 0 {
 		a = f.names.ident.appendText(a, ident)
@@ -108,7 +108,7 @@ func (f *access) before(a, p []byte) []byte {
 		case !list && (quoted || bytes.IndexByte(inside, ',') > 0) && isForwarded(inside):
 			a, list = f.names.tail.forwarded.appendText(a, inside), true
 		case !host && (isHost(inside) || isVhost(inside)):
-			a, host = f.names.vhost.appendText(a, inside), true
+			a, host = f.names.vhost.appendAddress(a, inside, f.names.vhostPort), true
 		default:
 			f.unknown(column)
 		}

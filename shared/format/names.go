@@ -4,6 +4,7 @@ package format
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/remora-logs/remora/shared/record"
 )
@@ -22,11 +23,65 @@ type names struct {
 	always   bool   // the format makes a field of such a name of each record
 
 	// Of the record at hand.
-	found  bool // there may be such a field
-	ours   bool // parse_error is Remora's
-	twice  bool // a name may occur twice
-	text   []byte
-	before map[string]struct{} // names that are in use; nil where that does not matter
+	found bool // there may be such a field
+	ours  bool // parse_error is Remora's
+	twice bool // a name may occur twice
+	text  []byte
+	used  usedNames
+}
+
+// usedNames are the names that the members of one object have so far. The zero value knows none, and remembers none.
+type usedNames struct {
+	names map[string]struct{}
+	next  map[string]int // the number behind the last one that was given, by what stands before it
+}
+
+// maxPrefixes is how many app_ a name gets. Then it gets a number, so that many equal names cost no more than as many others.
+const maxPrefixes = 3
+
+// second reports whether name was there before.
+func (u *usedNames) second(name []byte) bool {
+	if _, ok := u.names[string(name)]; ok {
+		return true
+	}
+	u.names[string(name)] = struct{}{}
+	return false
+}
+
+// free changes name, with app_ before it and if need be a number behind it, so that nobody has it, and notes it. src is nil where
+// names are not reserved.
+func (u *usedNames) free(name []byte, src *record.Source) []byte {
+	for range maxPrefixes {
+		name = append(name, foreign...)
+		copy(name[len(foreign):], name)
+		copy(name, foreign)
+		if u.isFree(name, src) {
+			return u.note(name)
+		}
+	}
+	if u.next == nil {
+		u.next = map[string]int{}
+	}
+	base := len(name)
+	for i := max(2, u.next[string(name)]); ; i++ {
+		name = strconv.AppendInt(append(name[:base], '_'), int64(i), 10)
+		if u.isFree(name, src) {
+			u.next[string(name[:base])] = i + 1
+			return u.note(name)
+		}
+	}
+}
+
+func (u *usedNames) isFree(name []byte, src *record.Source) bool {
+	_, ok := u.names[string(name)]
+	return !ok && (src == nil || !src.Owns(name))
+}
+
+func (u *usedNames) note(name []byte) []byte {
+	if u.names != nil {
+		u.names[string(name)] = struct{}{}
+	}
+	return name
 }
 
 // begin starts a record.
@@ -78,8 +133,8 @@ func (n *names) prefix(b *record.Batch, r *record.Record, taken func(name []byte
 	if !any {
 		return
 	}
-	if n.before = nil; clash {
-		n.before = n.all(r.Fields)
+	if n.used = (usedNames{}); clash {
+		n.used.names = n.all(r.Fields)
 	}
 	at, a := len(b.Arena), b.Arena
 	for rest := r.Fields; ; {
@@ -96,7 +151,7 @@ func (n *names) prefix(b *record.Batch, r *record.Record, taken func(name []byte
 		a = record.AppendBytes(append(a, ','), n.free(name))
 		a = append(append(a, ':'), value...)
 	}
-	n.before = nil
+	n.used = usedNames{}
 	finish(b, r, a, at)
 }
 
@@ -118,30 +173,12 @@ func (n *names) all(fields []byte) map[string]struct{} {
 
 // second reports whether name was there before. It is asked once for each field, where names may occur twice.
 func (n *names) second(name []byte) bool {
-	if !n.twice {
-		return false
-	}
-	if _, ok := n.before[string(name)]; ok {
-		return true
-	}
-	n.before[string(name)] = struct{}{}
-	return false
+	return n.twice && n.used.second(name)
 }
 
-// free is name with as many app_ before it as make it one that nobody has. It is valid until the next call.
+// free is name with an addition that makes it one that nobody has. It is valid until the next call.
 func (n *names) free(name []byte) []byte {
-	n.text = append(n.text[:0], name...) // which may be the same memory
-	for {
-		n.text = append(n.text, foreign...)
-		copy(n.text[len(foreign):], n.text)
-		copy(n.text, foreign)
-		if _, ok := n.before[string(n.text)]; !ok && !n.src.Owns(n.text) {
-			break
-		}
-	}
-	if n.before != nil {
-		n.before[string(n.text)] = struct{}{}
-	}
+	n.text = n.used.free(append(n.text[:0], name...), n.src) // which may be the same memory
 	return n.text
 }
 

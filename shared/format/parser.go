@@ -134,6 +134,20 @@ func (m member) appendText(dst, text []byte) []byte {
 	return record.AppendBytes(append(dst, m...), text)
 }
 
+// appendAddress appends the member with an address or the name of a server for its value, and its port as the member port,
+// unless that is empty.
+func (m member) appendAddress(dst, text []byte, port member) []byte {
+	if port == "" {
+		return m.appendText(dst, text)
+	}
+	host, number := splitPort(text)
+	dst = m.appendText(dst, host)
+	if len(number) > 0 {
+		dst = port.appendNumber(dst, number)
+	}
+	return dst
+}
+
 // appendWord appends the member with a word for its value that needs no escapes.
 func (m member) appendWord(dst []byte, word string) []byte {
 	return append(append(append(append(dst, m...), '"'), word...), '"')

@@ -26,7 +26,7 @@ var schemas = map[string]*schema{
 	}},
 	// The Elastic Common Schema, and Filebeat's names for what it does not have.
 	"ecs": {rest: true, bare: true, fields: map[string]string{
-		"remote_addr": "source.address", "remote_user": "user.name", "vhost": "url.domain", "method": "http.request.method",
+		"remote_addr": "source.address", "remote_port": "source.port", "vhost_port": "url.port", "remote_user": "user.name", "vhost": "url.domain", "method": "http.request.method",
 		"path": "url.original", "protocol": "http.version", "request": "http.request.line", "status": "http.response.status_code",
 		"body_bytes_sent": "http.response.body.bytes", "http_referer": "http.request.referrer", "http_user_agent": "user_agent.original",
 		"ssl_protocol": "tls.version", "ssl_cipher": "tls.cipher", "request_length": "http.request.bytes", "bytes_received": "http.request.bytes",
@@ -42,7 +42,7 @@ var schemas = map[string]*schema{
 	}},
 	// OpenTelemetry's semantic conventions.
 	"otel": {rest: true, bare: true, fields: map[string]string{
-		"remote_addr": "client.address", "remote_user": "user.name", "vhost": "server.address", "method": "http.request.method",
+		"remote_addr": "client.address", "remote_port": "client.port", "vhost_port": "server.port", "remote_user": "user.name", "vhost": "server.address", "method": "http.request.method",
 		"path": "url.original", "protocol": "network.protocol.version", "request": "http.request.line", "status": "http.response.status_code",
 		"body_bytes_sent": "http.response.body.size", "http_referer": "http.request.header.referer", "http_user_agent": "user_agent.original",
 		"http_x_forwarded_for": "http.request.header.x-forwarded-for", "ssl_protocol": "tls.protocol.version", "ssl_cipher": "tls.cipher",

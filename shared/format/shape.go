@@ -120,6 +120,10 @@ func (s *shaper) value(a, value []byte, depth int) []byte {
 }
 
 func (s *shaper) object(a, value []byte, depth int) []byte {
+	var used usedNames
+	if s.mayClash(value) {
+		used.names = map[string]struct{}{}
+	}
 	a = append(a, '{')
 	first := true
 	for rest := value[1 : len(value)-1]; ; {
@@ -131,9 +135,38 @@ func (s *shaper) object(a, value []byte, depth int) []byte {
 			a = append(a, ',')
 		}
 		first = false
-		a = append(s.key(a, key), ':')
+		a = append(s.keyIn(a, key, &used), ':')
 		a = s.value(a, value, depth+1)
 	}
+}
+
+// mayClash reports whether names in an object may come out as equal ones, because one of them holds a dot.
+func (s *shaper) mayClash(object []byte) bool {
+	if s.dots == "" || bytes.IndexByte(object, '.') < 0 {
+		return false
+	}
+	for rest := object[1 : len(object)-1]; ; {
+		key, _, next, ok := record.NextField(rest)
+		if !ok {
+			return false
+		}
+		if rest = next; bytes.IndexByte(key, '.') >= 0 {
+			return true
+		}
+	}
+}
+
+// keyIn is key in an object in which names are used, if any can come twice. The second of two equal ones gets app_ before it, as
+// at the record's root.
+func (s *shaper) keyIn(a, key []byte, used *usedNames) []byte {
+	if used.names == nil {
+		return append(append(append(a, '"'), key...), '"')
+	}
+	name := bytes.ReplaceAll(s.names.plain(key), []byte("."), []byte(s.dots))
+	if used.second(name) {
+		name = used.free(name, nil)
+	}
+	return record.AppendBytes(a, name)
 }
 
 func (s *shaper) list(a, value []byte, depth int) []byte {
@@ -157,6 +190,9 @@ func (s *shaper) list(a, value []byte, depth int) []byte {
 func (c *Chain) wrap(b *record.Batch, r *record.Record) {
 	at, a := len(b.Arena), b.Arena
 	inside := 0
+	if c.names.used = (usedNames{}); c.names.twice {
+		c.names.used.names = c.names.all(r.Fields)
+	}
 	outside := func(name []byte) bool {
 		return c.edits != nil && c.edits.isAdded.has(name) || c.names.ours && string(name) == "parse_error"
 	}
@@ -178,7 +214,11 @@ func (c *Chain) wrap(b *record.Batch, r *record.Record) {
 			} else {
 				a = append(a, ',')
 			}
-			a = append(append(append(a, '"'), key...), `":`...)
+			if name := c.names.plain(key); c.names.second(name) {
+				a = append(record.AppendBytes(a, c.names.free(name)), ':')
+			} else {
+				a = append(append(append(a, '"'), key...), `":`...)
+			}
 			a = append(a, value...)
 		}
 	}

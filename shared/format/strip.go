@@ -13,7 +13,7 @@ import (
 //
 //	compose  web-1  | text
 //	syslog   <34>Oct 11 22:14:15 mymachine su[12]: text
-//	time     2026-10-10T13:55:36.123Z text
+//	time     2026-10-10T13:55:36.123Z text, and 2026-10-10T13:55:36.123Z stdout F text as runtimes write it (CRI)
 //
 // A time in the prefix becomes the record's. A line without the prefix stays as it is.
 type stripper struct {
@@ -109,5 +109,22 @@ func timedText(p []byte) (time, rest []byte, ok bool) {
 	if starts(rest, " ") {
 		rest = rest[1:]
 	}
-	return time, rest, true
+	return time, criText(rest), true
+}
+
+// criText is what stands behind the standard stream and the tag of a line that a container runtime wrote: stdout F. It is p
+// where these are not there.
+func criText(p []byte) []byte {
+	stream := len("stdout ")
+	if !starts(p, "stdout ") && !starts(p, "stderr ") || len(p) < stream+1 || p[stream] != 'F' && p[stream] != 'P' {
+		return p
+	}
+	tag := bytes.IndexByte(p[stream:min(len(p), stream+64)], ' ') // tags follow each other behind colons
+	switch {
+	case tag == 1 || tag > 1 && p[stream+1] == ':':
+		return p[stream+tag+1:]
+	case len(p) == stream+1: // an empty line, whose blank was trimmed
+		return nil
+	}
+	return p
 }

@@ -23,9 +23,12 @@ import (
 
 // Summary counts what became of the lines.
 type Summary struct {
-	Lines, Records, Filtered, Truncated int64
+	Lines     int64 `json:"lines"`
+	Records   int64 `json:"records"`
+	Filtered  int64 `json:"filtered"`
+	Truncated int64 `json:"truncated"`
 	// Unmatched counts the records that did not fit the format, by the reason.
-	Unmatched map[string]int64
+	Unmatched map[string]int64 `json:"unmatched"`
 	// first is the number of the first record with a reason.
 	first map[string]int64
 }
