@@ -3,6 +3,7 @@
 package format
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -73,6 +74,8 @@ type group struct {
 	copied  bool
 	touched int64
 	state   state
+	// writer is who wrote the first line, where prefixes that say so are taken off.
+	writer []byte
 }
 
 func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
@@ -106,10 +109,15 @@ func (g *groups) slow() bool {
 
 // add takes the next line, and emits what is complete then.
 func (g *groups) add(c *Chain, b *record.Batch, r record.Record, now int64) {
-	if g.strip != nil {
-		g.strip.apply(&r)
-	}
 	open := &g.byStd[r.Std]
+	if g.strip != nil {
+		if writer := g.strip.apply(&r); open.lines > 0 && len(writer) > 0 && !bytes.Equal(writer, open.writer) {
+			open.emit(c, b, now) // another's line continues nothing
+			open.writer = append(open.writer[:0], writer...)
+		} else if open.lines == 0 {
+			open.writer = append(open.writer[:0], writer...)
+		}
+	}
 	next := complete
 	if open.lines > 0 {
 		var ok bool

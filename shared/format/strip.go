@@ -29,32 +29,34 @@ func newStripper(kind string) (*stripper, error) {
 	return &stripper{kind, time}, err
 }
 
-// apply strips r's line.
-func (s *stripper) apply(r *record.Record) {
+// apply strips r's line. It returns who wrote it, as the prefix says: the service, or host and program; empty where it says
+// nothing. That is valid as long as the line is.
+func (s *stripper) apply(r *record.Record) (writer []byte) {
 	var time, rest []byte
 	ok := false
 	switch s.kind {
 	case "compose":
-		rest, ok = composeText(r.Line)
+		writer, rest, ok = composeText(r.Line)
 	case "syslog":
-		time, rest, ok = syslogText(r.Line)
+		time, writer, rest, ok = syslogText(r.Line)
 	case "time":
 		time, rest, ok = timedText(r.Line)
 	}
 	if !ok {
-		return
+		return nil
 	}
 	if ns, ok := s.time.Parse(time, r.Time); ok && len(time) > 0 {
 		r.Time = ns
 	}
 	r.Line = rest
+	return writer
 }
 
-// composeText is what stands behind "web-1  | ", which may be in colour.
-func composeText(p []byte) (rest []byte, ok bool) {
+// composeText is the service and what stands behind "web-1  | ", which may be in colour.
+func composeText(p []byte) (service, rest []byte, ok bool) {
 	bar := bytes.IndexByte(p[:min(len(p), 256)], '|')
 	if bar < 2 || p[bar-1] != ' ' {
-		return nil, false
+		return nil, nil, false
 	}
 	name := bytes.TrimRight(p[:bar], " ")
 	if name[0] == 0x1b {
@@ -64,18 +66,18 @@ func composeText(p []byte) (rest []byte, ok bool) {
 	}
 	for _, c := range name {
 		if !isAlnum(c) && c != '-' && c != '_' && c != '.' {
-			return nil, false
+			return nil, nil, false
 		}
 	}
 	rest = p[bar+1:]
 	if starts(rest, " ") {
 		rest = rest[1:]
 	}
-	return bytes.TrimPrefix(rest, []byte("\x1b[0m")), len(name) > 0
+	return name, bytes.TrimPrefix(rest, []byte("\x1b[0m")), len(name) > 0
 }
 
-// syslogText is what stands behind the header that RFC 3164 describes, and its time.
-func syslogText(p []byte) (time, rest []byte, ok bool) {
+// syslogText is what stands behind the header that RFC 3164 describes, its time, and who it names: host and program.
+func syslogText(p []byte) (time, writer, rest []byte, ok bool) {
 	if len(p) > 2 && p[0] == '<' {
 		if end := digits(p, 1); end > 1 && end < len(p) && p[end] == '>' {
 			p = p[end+1:]
@@ -83,17 +85,17 @@ func syslogText(p []byte) (time, rest []byte, ok bool) {
 	}
 	const width = len("Oct 11 22:14:15")
 	if len(p) <= width || !shape("A _0 00:00:00 ").fits(p) {
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
 	time, p = p[:width], p[width+1:]
 	colon := bytes.Index(p[:min(len(p), 512)], []byte(": "))
 	if colon < 0 {
 		if colon = len(p) - 1; colon < 0 || p[colon] != ':' {
-			return nil, nil, false
+			return nil, nil, nil, false
 		}
 		p = append(p[:len(p):len(p)], ' ') // an empty text, whose blank was trimmed
 	}
-	return time, p[colon+2:], true
+	return time, p[:colon], p[colon+2:], true
 }
 
 // timedText is what stands behind a time of ISO 8601.
