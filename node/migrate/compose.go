@@ -20,7 +20,7 @@ func (m *migration) services(root, services *yaml.Node) error {
 			continue
 		}
 		whole := services.Content[i+1]
-		if hasAlias(whole) {
+		if borrows(whole) {
 			copied, err := m.copyOf(whole, maxDepth) // an alias may be shared with other services
 			if err != nil {
 				return err
@@ -29,6 +29,12 @@ func (m *migration) services(root, services *yaml.Node) error {
 		}
 		if member(service, "image") == nil || !m.isPilot(name, service, fromService(service)) {
 			continue
+		}
+		if lends(services.Content[i+1]) && borrows(root) { // what others take from it must not change
+			if err := m.own(root); err != nil {
+				return err
+			}
+			return m.document(root)
 		}
 		services.Content[i+1] = service
 		m.service(root, service)

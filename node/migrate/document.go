@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -193,7 +194,7 @@ var errTooManyAliases = errors.New("its aliases stand for too much")
 
 // own replaces aliases below node, and keys that are merged, by copies. It does nothing where there are none.
 func (c *copier) own(node *yaml.Node) error {
-	if !hasAlias(node) {
+	if !borrows(node) {
 		return nil
 	}
 	for i, child := range node.Content {
@@ -207,16 +208,17 @@ func (c *copier) own(node *yaml.Node) error {
 	return nil
 }
 
-func hasAlias(node *yaml.Node) bool {
-	if node.Kind == yaml.AliasNode {
+// borrows reports whether there is an alias or a key that is merged below node.
+func borrows(node *yaml.Node) bool {
+	if node.Kind == yaml.AliasNode || node.Tag == "!!merge" {
 		return true
 	}
-	for _, child := range node.Content {
-		if hasAlias(child) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(node.Content, borrows)
+}
+
+// lends reports whether there is an anchor at node or below it.
+func lends(node *yaml.Node) bool {
+	return node.Anchor != "" || slices.ContainsFunc(node.Content, lends)
 }
 
 func (c *copier) copyOf(node *yaml.Node, left int) (*yaml.Node, error) {

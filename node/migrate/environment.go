@@ -188,7 +188,7 @@ func (m *migration) settings(of *yaml.Node, e *environment, mode string) {
 	}
 	named := ""
 	for _, v := range e.all {
-		if v.gone {
+		if v.gone || v.name == "" { // what is no variable stays as it is
 			continue
 		}
 		verdict := pilot.Judge(v.name, v.value, mode)
@@ -213,6 +213,7 @@ func (m *migration) settings(of *yaml.Node, e *environment, mode string) {
 			continue
 		case verdict.Name != v.name && e.find(verdict.Name) != nil && !e.find(verdict.Name).gone:
 			v.gone = true // ours is set beside theirs, and counts
+			m.missing = append(m.missing, v.name+" is left out: "+verdict.Name+" counts")
 			continue
 		case verdict.Name != v.name:
 			m.changes = append(m.changes, v.name+" is "+verdict.Name+" here")

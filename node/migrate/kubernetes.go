@@ -114,12 +114,32 @@ func (m *migration) podRights(c *yaml.Node) {
 	if m.withoutAdmin(member(capabilities, "add")) && len(member(capabilities, "add").Content) == 0 {
 		remove(capabilities, "add")
 	}
+	m.mayRead(capabilities)
 	if capabilities != nil && len(capabilities.Content) == 0 {
 		remove(security, "capabilities")
 	}
 	if len(security.Content) == 0 {
 		remove(c, "securityContext")
 	}
+}
+
+// mayRead adds the one capability that the agent needs, where all others are dropped: files belong to anybody.
+func (m *migration) mayRead(capabilities *yaml.Node) {
+	is := func(list *yaml.Node, name string) bool {
+		return list != nil && slices.ContainsFunc(list.Content, func(c *yaml.Node) bool {
+			return strings.TrimPrefix(strings.ToUpper(value(c)), "CAP_") == name
+		})
+	}
+	add := member(capabilities, "add")
+	if !is(member(capabilities, "drop"), "ALL") || is(add, "DAC_READ_SEARCH") || is(add, "DAC_OVERRIDE") {
+		return
+	}
+	if add == nil {
+		add = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+		set(capabilities, "add", add)
+	}
+	add.Content = append(add.Content, text("DAC_READ_SEARCH"))
+	m.changed("the capability DAC_READ_SEARCH lets the agent read files whoever they belong to")
 }
 
 // withoutAdmin takes SYS_ADMIN off a list of capabilities, and reports whether it was there.

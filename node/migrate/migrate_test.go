@@ -133,3 +133,25 @@ func FuzzRun(f *testing.F) {
 		}
 	})
 }
+
+// Odd manifests, and what becomes of them.
+func TestOddManifests(t *testing.T) {
+	for name, c := range map[string]struct{ in, has, lacks, said string }{
+		"what is no variable stays":       {"services: {p: {image: log-pilot, environment: ['', '=x', A=b]}}", "['', '=x', A=b", "", ""},
+		"a key that is merged":            {"services: {p: {<<: [{image: log-pilot}, {environment: {FILEBEAT_OUTPUT: kafka}}]}}", "LOGGING_OUTPUT: kafka", "<<", ""},
+		"two outputs":                     {"services: {p: {image: log-pilot, environment: {FLUENTD_OUTPUT: kafka, FILEBEAT_OUTPUT: file}}}", "LOGGING_OUTPUT", "FILEBEAT", "LOGGING_OUTPUT counts"},
+		"two outputs, and one's image":    {"services: {p: {image: log-pilot:1-filebeat, environment: {FLUENTD_OUTPUT: kafka, FILEBEAT_OUTPUT: file}}}", "LOGGING_OUTPUT: file", "kafka", "log-pilot ran filebeat"},
+		"all capabilities are dropped":    {"kind: Pod\nspec: {containers: [{name: p, image: log-pilot, securityContext: {capabilities: {add: [SYS_ADMIN], drop: [ALL]}}}]}", "DAC_READ_SEARCH", "SYS_ADMIN", "whoever they belong to"},
+		"a digest, and a registry's port": {"kind: Pod\nspec: {containers: [{name: p, image: 'r:5000/acs/log-pilot@sha256:0a'}]}", "remora-node:1.0", "sha256", ""},
+		"an anchor that others use":       {"services: {p: &x {image: log-pilot, environment: {A: b}}, q: {<<: *x, image: other}}", "q: {image: other, environment: {A: b}}", "&x", ""},
+		"null everywhere":                 {"kind: Pod\nspec: {containers: [{name: p, image: log-pilot, env: , volumeMounts: , securityContext: }], volumes: }", "remora-state", "", ""},
+		"values from elsewhere":           {"services: {p: {image: log-pilot, environment: [PILOT_TYPE, 'KAFKA_VERSION=${V}']}}", "'REMORA_COMPAT=${PILOT_TYPE}'", "", "KAFKA_VERSION takes its value from elsewhere"},
+	} {
+		r := run(t, c.in, Options{})
+		require.Contains(t, string(r.Manifest), c.has, name)
+		if c.lacks != "" {
+			require.NotContains(t, string(r.Manifest), c.lacks, name)
+		}
+		require.Contains(t, fmt.Sprint(r.Changes, r.Missing), c.said, name)
+	}
+}
