@@ -20,6 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/statedir"
@@ -58,6 +59,7 @@ type Delivery struct {
 	faults  []telemetry.Fault // since the start
 	idle    bool              // settings are wrong: nothing is delivered
 	watch   *settingsWatch
+	take    func() telemetry.Snapshot // of Serve
 	started time.Time
 	ready   atomic.Bool
 	status  []*telemetry.Server
@@ -168,6 +170,7 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telem
 		return s
 	}
 	handler := telemetry.Handler(d.options.Common.Pprof, take, look)
+	d.take = take
 	at := config.Status{Listen: d.options.Common.Listen, StateDir: d.StateDir}
 	for _, a := range addresses(at, d.options.Sockets) {
 		server, err := telemetry.Listen(a.Network, a.Address, handler)
@@ -186,6 +189,9 @@ func (d *Delivery) Start() {
 	d.running.Go(func() { d.Pipeline.Run(ctx) })
 	d.running.Go(func() { d.watchOutputs(ctx) })
 	d.running.Go(func() { d.watch.run(ctx) })
+	if to, err := otlp.OpenMetrics(d.options.Environ); err == nil && to != nil && d.take != nil { // the settings were checked
+		d.running.Go(func() { newMetricsExport(to, d.options, d.take).run(ctx) })
+	}
 }
 
 // Ready makes /readyz answer that everything that existed at the start is being collected.

@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -52,7 +53,11 @@ func LoadValid(environ map[string]string, parts ...any) error {
 // checked adds to err, about the values in parts, what is wrong with outputs and with the settings in the file.
 func checked(environ map[string]string, err error, parts []any) error {
 	file := config.ReadFile(environ[config.FileVariable])
-	err = errors.Join(file.Explain(err, environ), file.Check(AllSections()), checkOutputs(environ, parts))
+	metrics, wrong := otlp.OpenMetrics(environ)
+	if metrics != nil {
+		_ = metrics.Close() // nothing was asked of the server
+	}
+	err = errors.Join(file.Explain(errors.Join(err, wrong), environ), file.Check(AllSections()), checkOutputs(environ, parts))
 	return command.WithCode(err, command.ExitUsage)
 }
 
@@ -95,6 +100,7 @@ func Sections(title string, parts ...any) []settings.Section {
 		own.Settings = append(own.Settings, settings.List(p)...)
 	}
 	common := settings.Section{Title: "Both", Settings: append(settings.List(new(config.Common)), settings.List(new(pipeline.Config))...)}
+	common.Settings = append(common.Settings, settings.List(new(otlp.MetricsConfig))...)
 	return append([]settings.Section{own, common}, registry.Sections()...)
 }
 

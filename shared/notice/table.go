@@ -76,6 +76,9 @@ var (
 	DrainNotServed = define(1202, warn, "failed to listen for the drain command; SIGTERM drains as well",
 		"The state directory can't hold a socket.",
 		"Nothing has to be done where nothing calls `drain`.")
+	MetricsNotExported = define(1204, warn, "failed to export metrics; the next export is tried in time",
+		"The receiver that OTEL_EXPORTER_OTLP_ENDPOINT names can't be reached or refuses metrics.",
+		"Look at the error. Logs are delivered all the same; OTEL_METRICS_EXPORTER=none ends the export.")
 	ListenPluginFailed = define(1203, fail, "the plugin's socket can't be opened",
 		"Another process listens on it, or its directory can't be written.",
 		"Disable and enable the plugin.")

@@ -41,7 +41,7 @@ func TestTheCatalogueIsComplete(t *testing.T) {
 		exported[m[1]] = m[2]
 	}
 	for _, d := range Catalogue() {
-		for _, name := range names(d) {
+		for _, name := range (walk{old: true}).names(d) {
 			require.Equal(t, string(d.Kind), exported[name], name)
 			delete(exported, name)
 		}

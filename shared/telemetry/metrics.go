@@ -21,6 +21,25 @@ func (s *Snapshot) WriteMetrics(w io.Writer) { new(Exposition).Write(w, s) }
 // always the same.
 func (e *Exposition) Write(w io.Writer, s *Snapshot) {
 	t := text{bufio.NewWriterSize(w, 32<<10)}
+	e.walk(s, walk{t, true})
+	_ = t.w.Flush() // who asked has gone away
+}
+
+// encoder writes metrics in one of their forms. After header come the samples of that metric.
+type encoder interface {
+	header(name string, d *Definition)
+	sample(name string, d *Definition, value float64, labels ...string)
+	histogram(d *Definition, of *pipeline.Delays, label string)
+}
+
+// walk gives all metrics to an encoder, by their old names too if old is true.
+type walk struct {
+	encoder
+	old bool
+}
+
+// walk gives t all metrics of s.
+func (e *Exposition) walk(s *Snapshot, t walk) {
 	all := e.series(s)
 	for i := range counts {
 		c := &counts[i]
@@ -41,14 +60,13 @@ func (e *Exposition) Write(w io.Writer, s *Snapshot) {
 	t.write(&buildInfo, 1, s.Version)
 	t.runtime()
 	t.process()
-	_ = t.w.Flush() // who asked has gone away
 }
 
 // text writes Prometheus' text format.
 type text struct{ w *bufio.Writer }
 
 // outputs writes the metrics of the outputs.
-func (t text) outputs(s *Snapshot) {
+func (t walk) outputs(s *Snapshot) {
 	lag := map[string]series{}
 	for i := range s.Logs {
 		l := &s.Logs[i]
@@ -95,7 +113,7 @@ func (t text) histogram(d *Definition, of *pipeline.Delays, label string) {
 }
 
 // state writes what is wrong, and the disk budget that every process has which delivers.
-func (t text) state(s *Snapshot) {
+func (t walk) state(s *Snapshot) {
 	t.write(&logs, float64(len(s.Logs)))
 	warnings := 0
 	for i := range s.Problems {
@@ -106,7 +124,9 @@ func (t text) state(s *Snapshot) {
 	t.header(declarationProblems.Name, &declarationProblems)
 	t.sample(declarationProblems.Name, &declarationProblems, float64(len(s.Problems)-warnings), "error")
 	t.sample(declarationProblems.Name, &declarationProblems, float64(warnings), "warning")
-	t.write(&problems, float64(len(s.Problems)))
+	if t.old {
+		t.write(&problems, float64(len(s.Problems)))
+	}
 	by := map[string]float64{"checkpoints": 0, "settings": 0, "state": 0}
 	for _, f := range s.Faults {
 		by[f.Component]++
@@ -118,7 +138,7 @@ func (t text) state(s *Snapshot) {
 }
 
 // way writes a metric of the way in.
-func (t text) way(m *Metric) {
+func (t walk) way(m *Metric) {
 	d := Definition{Name: prefix + m.Name, Kind: m.Kind, Help: m.Help}
 	if m.Kind == Counter {
 		d.Name += total
@@ -127,8 +147,8 @@ func (t text) way(m *Metric) {
 }
 
 // series writes a metric of each log, by its old name too.
-func (t text) series(d *Definition, all []series, value func(*series) float64) {
-	for _, name := range names(d) {
+func (t walk) series(d *Definition, all []series, value func(*series) float64) {
+	for _, name := range t.names(d) {
 		t.header(name, d)
 		for i := range all {
 			t.sample(name, d, value(&all[i]), all[i].container, all[i].declaration, all[i].output)
@@ -137,15 +157,15 @@ func (t text) series(d *Definition, all []series, value func(*series) float64) {
 }
 
 // write writes a metric with one value, by its old name too.
-func (t text) write(d *Definition, value float64, labels ...string) {
-	for _, name := range names(d) {
+func (t walk) write(d *Definition, value float64, labels ...string) {
+	for _, name := range t.names(d) {
 		t.header(name, d)
 		t.sample(name, d, value, labels...)
 	}
 }
 
-func names(d *Definition) []string {
-	if d.Was == "" {
+func (t walk) names(d *Definition) []string {
+	if d.Was == "" || !t.old {
 		return []string{d.Name}
 	}
 	return []string{d.Name, d.Was}

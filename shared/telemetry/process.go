@@ -14,7 +14,7 @@ import (
 )
 
 // process writes the metrics of the process. What the system does not tell is left out.
-func (t text) process() {
+func (t walk) process() {
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		seconds := func(v unix.Timeval) float64 { return float64(v.Nano()) / 1e9 }
@@ -36,7 +36,7 @@ func (t text) process() {
 }
 
 // runtime writes the metrics of Go's runtime that can be read without stopping the world.
-func (t text) runtime() {
+func (t walk) runtime() {
 	samples := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/total:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(samples)

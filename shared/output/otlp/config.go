@@ -36,7 +36,18 @@ type Config struct {
 	LogsKey      string          `env:"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY" doc:"The same, for logs"`
 	Insecure     bool            `env:"OTEL_EXPORTER_OTLP_INSECURE" envDefault:"false" doc:"No TLS for grpc if the endpoint has no scheme"`
 	web.OAuth2   `envPrefix:"OTEL_EXPORTER_OTLP_"`
+
+	signal signal // what is exported; the zero value stands for logs
 }
+
+// signal is where a kind of data goes: the path over HTTP, and the method Export over gRPC
+// (opentelemetry/proto/collector/*/v1/*_service.proto).
+type signal struct{ path, service string }
+
+var (
+	logsSignal    = signal{"/v1/logs", "/opentelemetry.proto.collector.logs.v1.LogsService/Export"}
+	metricsSignal = signal{"/v1/metrics", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"}
+)
 
 // Check reports values that can't be worked with, and lets what is set for logs stand for the rest.
 func (c *Config) Check() error {
@@ -69,14 +80,15 @@ func (c *Config) Check() error {
 
 func (c *Config) grpc() bool { return c.Protocol == "grpc" }
 
-// service is the path of the method Export (opentelemetry/proto/collector/logs/v1/logs_service.proto).
-const service = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-
 // url is where requests go.
 func (c *Config) url() (*url.URL, error) {
+	to := c.signal
+	if to == (signal{}) {
+		to = logsSignal
+	}
 	address, variable, path := c.LogsEndpoint, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", ""
 	if address == "" {
-		address, variable, path = c.Endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT", "/v1/logs"
+		address, variable, path = c.Endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT", to.path
 	}
 	scheme := "http"
 	if c.grpc() && !c.Insecure {
@@ -88,7 +100,7 @@ func (c *Config) url() (*url.URL, error) {
 	}
 	switch {
 	case c.grpc():
-		u.Path = service
+		u.Path = to.service
 	case path != "":
 		u.Path = strings.TrimRight(u.Path, "/") + path
 	case u.Path == "":
@@ -99,12 +111,6 @@ func (c *Config) url() (*url.URL, error) {
 
 // login is what all requests carry: headers, percent-encoded as OpenTelemetry has them.
 func (c *Config) login(u *url.URL) (*web.Login, error) {
-	decode := func(value string) string {
-		if decoded, err := url.PathUnescape(value); err == nil {
-			return decoded
-		}
-		return value
-	}
 	l := &web.Login{Headers: c.Headers, Decode: decode}
 	if u.User != nil {
 		password, _ := u.User.Password()
@@ -115,6 +121,14 @@ func (c *Config) login(u *url.URL) (*web.Login, error) {
 		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_%w", err)
 	}
 	return l, nil
+}
+
+// decode undoes the percent-encoding of OpenTelemetry's lists of pairs.
+func decode(value string) string {
+	if decoded, err := url.PathUnescape(value); err == nil {
+		return decoded
+	}
+	return value
 }
 
 func (c *Config) client(u *url.URL) (*web.Client, error) {

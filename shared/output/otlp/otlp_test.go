@@ -43,11 +43,11 @@ func open(t testing.TB, environ ...string) *Output {
 
 func TestEndpoints(t *testing.T) {
 	for want, environ := range map[string][]string{
-		"http://h:4318/v1/logs":    {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318"},
-		"http://h/base/v1/logs":    {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/base/"},
-		"http://h/as/it/stands":    {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://h/as/it/stands"},
-		"https://h:4317" + service: {"OTEL_EXPORTER_OTLP_ENDPOINT", "h:4317", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"},
-		"http://h:4317" + service:  {"OTEL_EXPORTER_OTLP_ENDPOINT", "h:4317", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_INSECURE", "true"},
+		"http://h:4318/v1/logs":               {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318"},
+		"http://h/base/v1/logs":               {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/base/"},
+		"http://h/as/it/stands":               {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://h/as/it/stands"},
+		"https://h:4317" + logsSignal.service: {"OTEL_EXPORTER_OTLP_ENDPOINT", "h:4317", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"},
+		"http://h:4317" + logsSignal.service:  {"OTEL_EXPORTER_OTLP_ENDPOINT", "h:4317", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_INSECURE", "true"},
 	} {
 		c := load(t, environ...)
 		u, err := c.url()
@@ -186,7 +186,7 @@ func TestGRPC(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		size := binary.BigEndian.Uint32(body[1:])
-		ok := r.ProtoMajor == 2 && r.URL.Path == service && r.Header.Get("Content-Type") == "application/grpc" &&
+		ok := r.ProtoMajor == 2 && r.URL.Path == logsSignal.service && r.Header.Get("Content-Type") == "application/grpc" &&
 			r.Header.Get("Te") == "trailers" && int(size) == len(body)-5
 		if ok && body[0] == 1 {
 			z, err := gzip.NewReader(strings.NewReader(string(body[5:])))

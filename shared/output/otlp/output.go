@@ -56,6 +56,13 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 // compression. Fields become longer than they were as JSON, so that no estimate of a batch is exact for this protocol.
 const largest = 4 << 20
 
+func (o *Output) contentType() string {
+	if o.grpc {
+		return "application/grpc"
+	}
+	return "application/x-protobuf"
+}
+
 func (o *Output) export(ctx context.Context, b *record.Batch) error {
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
@@ -66,11 +73,7 @@ func (o *Output) export(ctx context.Context, b *record.Batch) error {
 		return &output.TooLarge{Cause: fmt.Errorf("a request of %d bytes", len(buffer.Bytes))}
 	}
 
-	kind := "application/x-protobuf"
-	if o.grpc {
-		kind = "application/grpc"
-	}
-	answer, end, err := o.client.Post(ctx, o.url, kind, buffer)
+	answer, end, err := o.client.Post(ctx, o.url, o.contentType(), buffer)
 	defer end()
 	if err != nil {
 		return err

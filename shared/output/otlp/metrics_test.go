@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package otlp
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMetricsGoWhereTheyAreToGo(t *testing.T) {
+	var got []string
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a body that breaks off differs
+		got = append(got, r.URL.Path+" "+r.Header.Get("Content-Type")+" "+r.Header.Get("X-Team")+" "+string(body))
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	m, err := OpenMetrics(map[string]string{"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": server.URL + "/x",
+		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://elsewhere", "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-team=logs",
+		"OTEL_EXPORTER_OTLP_METRICS_HEADERS": "x-team=a%20b", "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+		"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=pro%20d, broken,k8s.cluster=c"})
+	require.NoError(t, err)
+	defer m.Close()
+	require.Equal(t, 5*time.Second, m.Every)
+	require.Equal(t, [][2]string{{"deployment.environment", "pro d"}, {"k8s.cluster", "c"}}, m.Attributes)
+	require.NoError(t, m.Send(t.Context(), []byte("request")))
+	require.Equal(t, []string{"/x/v1/metrics application/x-protobuf a b request"}, got)
+	status = http.StatusForbidden
+	require.ErrorContains(t, m.Send(t.Context(), nil), "403")
+}
+
+func TestWhereMetricsGo(t *testing.T) {
+	for want, environ := range map[string]map[string]string{
+		"http://a/v1/metrics": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"},
+		"http://b/own":        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://b/own"},
+		"https://a:4317" + metricsSignal.service: {"OTEL_EXPORTER_OTLP_ENDPOINT": "a:4317", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc",
+			"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/protobuf"},
+	} {
+		environ["OTEL_METRICS_EXPORTER"] = "otlp"
+		m, err := OpenMetrics(environ)
+		require.NoError(t, err)
+		require.Equal(t, want, m.output.url.String())
+		require.NoError(t, m.Close())
+	}
+	for wrong, environ := range map[string]map[string]string{
+		`OTEL_METRICS_EXPORTER is "prometheus"; it must be none or otlp`:        {"OTEL_METRICS_EXPORTER": "prometheus"},
+		"OTEL_METRIC_EXPORT_INTERVAL is 10; it must be at least 1000":           {"OTEL_METRIC_EXPORT_INTERVAL": "10"},
+		"OTEL_METRICS_EXPORTER is otlp: OTEL_EXPORTER_OTLP_ENDPOINT is not set": {"OTEL_METRICS_EXPORTER": "otlp"},
+		"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT":                                   {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "ftp://x"},
+	} {
+		_, err := OpenMetrics(environ)
+		require.ErrorContains(t, err, wrong)
+	}
+	m, err := OpenMetrics(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"})
+	require.NoError(t, err)
+	require.Nil(t, m, "none by default")
+}
