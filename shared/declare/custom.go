@@ -3,7 +3,9 @@
 package declare
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -63,7 +65,12 @@ func (r *reader) customConfigs(name string, dr *draft) {
 			dr.warn(e, quote(element)+" is not of the form OPTION=VALUE; it is ignored")
 			continue
 		}
-		r.customOption(name, strings.TrimSpace(option), yamlValues(value), e, read)
+		values, rest := yamlValues(value)
+		if rest {
+			dr.warn(e, "something follows the value of "+quote(option)+"; it is ignored")
+			continue
+		}
+		r.customOption(name, strings.TrimSpace(option), values, e, read)
 	}
 	r.finishCustom(e, read)
 }
@@ -112,7 +119,12 @@ func (r *reader) customLine(e entry, line string, read map[string]*filebeatLog) 
 		r.error(e.key, e.place+"the log "+name+", which "+quote(key)+" describes, is not declared")
 		return
 	}
-	r.customOption(name, path, yamlValues(value), e, read)
+	values, rest := yamlValues(value)
+	if rest {
+		r.error(e.key, e.place+"something follows the value of "+quote(key)+"; write one option a line")
+		return
+	}
+	r.customOption(name, path, values, e, read)
 }
 
 // finishCustom translates what must be seen together.
@@ -145,27 +157,32 @@ func (r *reader) customKey(name string, e entry) {
 }
 
 // yamlValues reads a value as YAML reads what follows a key: quotes are undone, a flow sequence is a list. What is no
-// YAML, or a mapping, is returned as it is.
-func yamlValues(value string) []string {
+// YAML, or a mapping, is returned as it is. rest says that something follows the value.
+func yamlValues(value string) (values []string, rest bool) {
 	value = strings.TrimSpace(value)
-	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(value), &document); err != nil || len(document.Content) != 1 {
-		return []string{value}
+	var document, after yaml.Node
+	decoder := yaml.NewDecoder(strings.NewReader(value))
+	if err := decoder.Decode(&document); err != nil || len(document.Content) != 1 {
+		return []string{value}, false
 	}
-	switch node := document.Content[0]; node.Kind {
+	node := document.Content[0]
+	if flow := value[0] == '[' || value[0] == '"' || value[0] == '\''; flow && !errors.Is(decoder.Decode(&after), io.EOF) {
+		return nil, true
+	}
+	switch node.Kind {
 	case yaml.ScalarNode:
-		return []string{node.Value}
+		return []string{node.Value}, false
 	case yaml.SequenceNode:
 		var list []string
 		for _, element := range node.Content {
 			if element.Kind != yaml.ScalarNode {
-				return []string{value}
+				return []string{value}, false
 			}
 			list = append(list, element.Value)
 		}
-		return list
+		return list, false
 	}
-	return []string{value}
+	return []string{value}, false
 }
 
 func (f *filebeat) set(option, value string) {

@@ -4,6 +4,7 @@ package declare
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -27,6 +28,19 @@ type slsDetail struct {
 	Plugin json.RawMessage `json:"plugin"`
 }
 
+// atOffset says where JSON is wrong.
+func atOffset(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf(", at byte %d", syntax.Offset)
+	case errors.As(err, &kind) && kind.Field != "":
+		return ": " + quote(kind.Field) + " has another type"
+	}
+	return ": it is no object"
+}
+
 // translateDetail returns our entries for SLS' detail in e. A log whose source is "file" takes it from there.
 func (dr *draft) translateDetail(e entry) (add []entry) {
 	var d slsDetail
@@ -35,7 +49,7 @@ func (dr *draft) translateDetail(e entry) (add []entry) {
 		dr.refuse(e, fmt.Sprintf("has %d bytes; at most %d are allowed", len(e.value), maxDetail))
 		return nil
 	case err != nil:
-		dr.refuse(e, "is not the JSON of a Logtail configuration: "+quote(err.Error()))
+		dr.refuse(e, "is not the JSON of a Logtail configuration"+atOffset(err))
 		return nil
 	case len(d.Plugin) > 0:
 		dr.refuse(e, "configures plugins of Logtail, which are not here: declare path, format and multiline by keys of their own")
