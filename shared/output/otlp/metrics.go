@@ -3,12 +3,14 @@
 package otlp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +20,10 @@ import (
 // MetricsConfig is what can be set of the export of Remora's own metrics: OpenTelemetry's standard variables. Those for all
 // signals are in Config.
 type MetricsConfig struct {
-	Exporter   string `env:"OTEL_METRICS_EXPORTER" envDefault:"none" doc:"Export Remora's own metrics: none, or otlp. The variables OTEL_EXPORTER_OTLP_… say where to"`
-	Interval   int    `env:"OTEL_METRIC_EXPORT_INTERVAL" envDefault:"60000" doc:"Interval of that export in milliseconds"`
-	Service    string `env:"OTEL_SERVICE_NAME" envDefault:"remora" doc:"Attribute service.name of the exported metrics"`
-	Attributes string `env:"OTEL_RESOURCE_ATTRIBUTES" doc:"Further attributes of the exported metrics: key=value, percent-encoded, separated by commas"`
+	Exporter   []string `env:"OTEL_METRICS_EXPORTER" envDefault:"none" doc:"Export Remora's own metrics: none, or otlp. The variables OTEL_EXPORTER_OTLP_… say where to"`
+	Interval   int      `env:"OTEL_METRIC_EXPORT_INTERVAL" envDefault:"60000" doc:"Interval of that export in milliseconds"`
+	Service    string   `env:"OTEL_SERVICE_NAME" envDefault:"remora" doc:"Attribute service.name of the exported metrics"`
+	Attributes string   `env:"OTEL_RESOURCE_ATTRIBUTES" doc:"Further attributes of the exported metrics: key=value, percent-encoded, separated by commas"`
 
 	Endpoint string          `env:"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" doc:"Address of the receiver for metrics, used as it is. Over HTTP, /v1/metrics is added to OTEL_EXPORTER_OTLP_ENDPOINT"`
 	Protocol string          `env:"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL" doc:"Protocol for metrics: http/protobuf or grpc"`
@@ -36,14 +38,20 @@ type MetricsConfig struct {
 // Check reports values that can't be worked with.
 func (c *MetricsConfig) Check() error {
 	var wrong []error
-	if c.Exporter != "none" && c.Exporter != "otlp" {
-		wrong = append(wrong, fmt.Errorf("OTEL_METRICS_EXPORTER is %q; it must be none or otlp", c.Exporter))
+	for _, name := range c.Exporter {
+		if !slices.Contains(exporters, name) {
+			wrong = append(wrong, fmt.Errorf("OTEL_METRICS_EXPORTER is %q; it must be none or otlp", name))
+		}
 	}
 	if c.Interval < 1000 {
 		wrong = append(wrong, fmt.Errorf("OTEL_METRIC_EXPORT_INTERVAL is %d; it must be at least 1000 (milliseconds)", c.Interval))
 	}
 	return errors.Join(wrong...)
 }
+
+// exporters are OpenTelemetry's words. Remora does nothing for those beside otlp: the variable may be meant for all containers of a
+// Pod, and prometheus is served in any case.
+var exporters = []string{"otlp", "prometheus", "console", "logging", "none"}
 
 // Metrics exports metrics by OTLP.
 type Metrics struct {
@@ -63,7 +71,7 @@ const (
 // OpenMetrics makes the exporter that the variables in environ ask for; nil for none. It asks nothing of the server.
 func OpenMetrics(environ map[string]string) (*Metrics, error) {
 	var c MetricsConfig
-	if err := settings.Load(environ, &c); err != nil || c.Exporter == "none" {
+	if err := settings.Load(environ, &c); err != nil || !slices.Contains(c.Exporter, "otlp") {
 		return nil, err
 	}
 	general := Config{signal: metricsSignal}
@@ -83,13 +91,20 @@ func OpenMetrics(environ map[string]string) (*Metrics, error) {
 	return m, nil
 }
 
-// asLogs returns environ with what is set for metrics in the place of what is set for logs: Config knows these.
+// asLogs returns environ with what is set for metrics in the place of what is set for logs: Config knows these. Without an
+// endpoint it is the one that OpenTelemetry has by default.
 func asLogs(environ map[string]string) map[string]string {
 	all := maps.Clone(environ)
 	maps.DeleteFunc(all, func(name, _ string) bool { return strings.HasPrefix(name, forLogs) })
 	for name, value := range environ {
 		if rest, ok := strings.CutPrefix(name, forMetrics); ok {
 			all[forLogs+rest] = value
+		}
+	}
+	if all["OTEL_EXPORTER_OTLP_ENDPOINT"] == "" && all[forLogs+"ENDPOINT"] == "" {
+		all["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://localhost:4318"
+		if cmp.Or(all[forLogs+"PROTOCOL"], all["OTEL_EXPORTER_OTLP_PROTOCOL"]) == "grpc" {
+			all["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://localhost:4317"
 		}
 	}
 	return all
