@@ -31,6 +31,7 @@ const defaultTarget = "docker"
 type cli struct {
 	Run     runCommand             `cmd:"" default:"1" help:"Run the log driver (default)."`
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running driver collects, sends and drops, and its errors."`
+	Tail    deliver.TailCommand    `cmd:"" help:"Show records of a container as they are delivered."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explain.Command        `cmd:"" help:"Show what would be collected from a container, and errors in its declarations."`
 	Check   deliver.CheckCommand   `cmd:"" help:"Check settings, files, rights, disk, sockets and outputs, and say what to do. Sends nothing that stays."`
@@ -55,6 +56,7 @@ func main() {
 	c.Explain.CheckOptions, c.Explain.Protected = checkOptions, deliver.Protected()
 	c.Explain.DefaultTarget = cmp.Or(os.Getenv("REMORA_DEFAULT_TARGET"), defaultTarget)
 	c.Status.Sockets = []string{filepath.Join(filepath.Dir(plugin.Socket), statusSocket)}
+	c.Tail.Sockets = c.Status.Sockets
 	c.Check = checkCommand()
 	c.Support = deliver.SupportCommand{Sockets: c.Status.Sockets, Settings: settingsTable, Version: version}
 	command.Program{

@@ -11,30 +11,34 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// matches is how many files each declaration of each origin has.
+// matches is which files each declaration of each origin has.
 type matches struct {
-	files map[matched]int
+	files map[matched][]tail.File
 	busy  []string // origins that did not answer
 }
 
 type matched struct{ origin, declaration string }
 
 func countMatches(files []tail.File, busy []string) matches {
-	m := matches{files: map[matched]int{}, busy: busy}
+	m := matches{files: map[matched][]tail.File{}, busy: busy}
 	for i := range files {
 		for _, name := range files[i].Declarations {
-			m.files[matched{files[i].Origin, name}]++
+			of := matched{files[i].Origin, name}
+			m.files[of] = append(m.files[of], files[i])
 		}
 	}
 	return m
 }
 
-// of returns -1 where the number is not known.
-func (m *matches) of(origin, declaration string) int {
-	if slices.Contains(m.busy, origin) {
-		return -1
+// of returns the files of one declaration of an origin; n is -1 where their number is not known.
+func (m *matches) of(p *put, declaration string) (found []telemetry.File, n int) {
+	if slices.Contains(m.busy, p.origin.ID) {
+		return nil, -1
 	}
-	return m.files[matched{origin, declaration}]
+	for _, f := range m.files[matched{p.origin.ID, declaration}] {
+		found = append(found, telemetry.File{Declaration: declaration, Path: p.route.path(f.Path), Size: f.Size, Offset: f.Offset, State: f.State})
+	}
+	return found, len(found)
 }
 
 // declared lists all that is collected, for people who look.
@@ -78,7 +82,9 @@ func (a *agent) appendPut(all []telemetry.Declaration, container string, p *put,
 		if p.output {
 			sources = []string{declare.Stdout}
 		}
-		all = append(all, a.describe(container, d, sources, telemetry.Declaration{Where: p.way, Files: m.of(p.origin.ID, name)}))
+		of := telemetry.Declaration{Where: p.way}
+		of.Found, of.Files = m.of(p, name)
+		all = append(all, a.describe(container, d, sources, of))
 	}
 	return all
 }

@@ -24,6 +24,7 @@ var version = "devel" // set by the linker
 type cli struct {
 	Run     runCommand             `cmd:"" default:"1" help:"Run the node agent (default)."`
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running agent collects, sends and drops, and its errors."`
+	Tail    deliver.TailCommand    `cmd:"" help:"Show records of a container as they are delivered."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explainCommand         `cmd:"" help:"Show what would be collected of which container, where its files are, and errors in declarations."`
 	Logs    logsCommand            `cmd:"" help:"Show what a container wrote whose output containerd's logging binary captures."`

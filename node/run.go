@@ -94,6 +94,7 @@ func open(environ map[string]string) (*node, error) {
 	filebeat := takeOver(filebeatDir, s.StateDir, time.Now(), n.log)
 	if n.delivery, err = deliver.Open(deliver.Options{
 		Version: version, Common: s.Common, Batching: batching, Outputs: s.Outputs, Environ: environ, StateDir: s.StateDir, Log: n.log,
+		SharedLoopback: true,
 	}); err != nil {
 		return nil, err
 	}

@@ -103,10 +103,10 @@ type delivered struct {
 // declared lists what is collected, for people who look.
 func (c *sidecar) declared() []telemetry.Declaration {
 	files, busy := c.tailer.Files(func(string) bool { return true })
-	matching := map[string]int{}
-	for i := range files {
-		for _, name := range files[i].Declarations {
-			matching[name]++
+	found := map[string][]telemetry.File{}
+	for _, f := range files {
+		for _, name := range f.Declarations {
+			found[name] = append(found[name], telemetry.File{Declaration: name, Path: f.Path, Size: f.Size, Offset: f.Offset, State: f.State})
 		}
 	}
 	c.mu.Lock()
@@ -118,7 +118,7 @@ func (c *sidecar) declared() []telemetry.Declaration {
 			continue // it is refused
 		}
 		of := telemetry.Declaration{Container: c.writerOf(d), Name: name, Sources: d.Paths(), Target: d.Target, Format: d.Format,
-			Outputs: c.delivery.Outputs(d), Files: matching[name]}
+			Outputs: c.delivery.Outputs(d), Files: len(found[name]), Found: found[name]}
 		if len(busy) > 0 {
 			of.Files = -1
 		}

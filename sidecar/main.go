@@ -25,6 +25,7 @@ type cli struct {
 	Run     runCommand             `cmd:"" default:"1" help:"Run the sidecar (default)."`
 	Drain   drainCommand           `cmd:"" help:"Flush the running sidecar, including unterminated lines, and wait (for preStop hooks)."`
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running sidecar reads, sends and drops, and its errors."`
+	Tail    deliver.TailCommand    `cmd:"" help:"Show records of a container as they are delivered."`
 	Support deliver.SupportCommand `cmd:"" help:"Write a bundle for a problem report, without secrets."`
 	Explain explain.Command        `cmd:"" help:"Show what would be collected, and errors in the declarations."`
 	Check   deliver.CheckCommand   `cmd:"" help:"Check settings, files, rights, disk, sockets and outputs, and say what to do. Sends nothing that stays."`

@@ -28,10 +28,11 @@ type Common struct {
 	MaxRecordBytes int      `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
 	Workers        int      `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
 	Host           string   `env:"REMORA_HOST" doc:"Value of the tag host; by default the machine's name"`
-	Listen         string   `env:"REMORA_LISTEN" doc:"Address that serves /metrics, /healthz, /readyz and /status: host:port or unix:PATH; by default only the socket status.sock in the state directory"`
-	Pprof          bool     `env:"REMORA_PPROF" envDefault:"false" doc:"Serve Go's profiles under /debug/pprof/ too"`
-	LogLevel       string   `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"Level of Remora's own log: debug, info, warn or error"`
-	LogFormat      string   `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"Format of Remora's own log: text or json"`
+	Listen         string   `env:"REMORA_LISTEN" doc:"Address that serves the status page, /status, /metrics, /healthz and /readyz: host:port or unix:PATH; by default only the socket status.sock in the state directory"`
+	Listener
+	Pprof     bool   `env:"REMORA_PPROF" envDefault:"false" doc:"Serve Go's profiles under /debug/pprof/ too"`
+	LogLevel  string `env:"REMORA_LOG_LEVEL" envDefault:"info" doc:"Level of Remora's own log: debug, info, warn or error"`
+	LogFormat string `env:"REMORA_LOG_FORMAT" envDefault:"text" doc:"Format of Remora's own log: text or json"`
 }
 
 // Driver are the plugin's settings besides Common.
@@ -162,6 +163,7 @@ func CheckOutputs(names, known []string) error {
 // Check implements settings.Checker.
 func (c *Common) Check() error {
 	return errors.Join(
+		c.checkListener(),
 		atLeast("REMORA_MAX_RECORD_BYTES", int64(c.MaxRecordBytes), 1024),
 		atLeast("REMORA_WORKERS", int64(c.Workers), 1),
 		oneOf("REMORA_COMPAT", cmp.Or(c.Compat, "none"), "filebeat", "fluentd", "none"),

@@ -25,6 +25,7 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/statedir"
 	"github.com/remora-logs/remora/shared/telemetry"
+	"github.com/remora-logs/remora/shared/web"
 )
 
 // Options are what a Delivery is made of. All are needed, except for Wrong and Sockets.
@@ -40,6 +41,8 @@ type Options struct {
 	Wrong error
 	// Sockets are further Unix sockets to serve the status on.
 	Sockets []string
+	// SharedLoopback says that strangers reach the machine's loopback address, as Pods of a node's network do.
+	SharedLoopback bool
 }
 
 // Delivery delivers streams to the outputs of one process.
@@ -56,16 +59,18 @@ type Delivery struct {
 	named   *namedOutputs
 	files   []fileWriter // outputs that write files
 	rates   format.Rates
-	faults  []telemetry.Fault // since the start
-	idle    bool              // settings are wrong: nothing is delivered
-	watch   *settingsWatch
-	take    func() telemetry.Snapshot // of Serve
-	started time.Time
-	ready   atomic.Bool
-	status  []*telemetry.Server
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	lock    *statedir.Lock
+	// lastHour is what the status page shows of it.
+	lastHour *web.Rates
+	faults   []telemetry.Fault // since the start
+	idle     bool              // settings are wrong: nothing is delivered
+	watch    *settingsWatch
+	take     func() telemetry.Snapshot // of Serve
+	started  time.Time
+	ready    atomic.Bool
+	status   []*telemetry.Server
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+	lock     *statedir.Lock
 }
 
 // Open opens the outputs, the checkpoints below the state directory, and a pipeline between them. It waits for no
@@ -111,7 +116,7 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 	named := replaceNamed(o.Environ["REMORA_CONFIG"], outputs, sinks)
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
-		options: o, named: named, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock,
+		options: o, named: named, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock, lastHour: web.NewRates(),
 		watch: newSettingsWatch(o.Environ[config.FileVariable], config.Variables(), o.Log),
 	}, nil
 }
@@ -164,16 +169,18 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telem
 		s.Complete()
 		return s
 	}
-	look := func() telemetry.Snapshot {
-		s := take()
-		s.MakeRows(declared())
-		return s
+	look := func() (telemetry.Snapshot, []telemetry.Declaration) {
+		s, all := take(), declared()
+		s.MakeRows(all)
+		return s, all
 	}
-	handler := telemetry.Handler(d.options.Common.Pprof, take, look)
 	d.take = take
-	at := config.Status{Listen: d.options.Common.Listen, StateDir: d.StateDir}
+	common := &d.options.Common
+	page := web.New(web.Options{Take: take, Look: look, Tails: &web.Tails{SetTap: d.Pipeline.SetTap}, Rates: d.lastHour, Profiles: common.Pprof,
+		Access: web.Access{Listener: common.Listener, Shared: d.options.SharedLoopback}})
+	at := config.Status{Listen: common.Listen, StateDir: d.StateDir}
 	for _, a := range addresses(at, d.options.Sockets) {
-		server, err := telemetry.Listen(a.Network, a.Address, handler)
+		server, err := page.Listen(a.Network, a.Address)
 		if err != nil {
 			notice.StatusNotServed.Log(d.options.Log, "address", a.Address, "error", err)
 			continue
@@ -192,6 +199,9 @@ func (d *Delivery) Start() {
 	if to, err := otlp.OpenMetrics(d.options.Environ); err == nil && to != nil && d.take != nil { // the settings were checked
 		d.running.Go(func() { newMetricsExport(to, d.options, d.take).run(ctx) })
 	}
+	d.running.Go(func() {
+		d.lastHour.Run(ctx, func() map[telemetry.RowKey]int64 { return telemetry.ReadRecords(d.Pipeline, time.Now()) })
+	})
 }
 
 // Ready makes /readyz answer that everything that existed at the start is being collected.

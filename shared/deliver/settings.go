@@ -3,7 +3,6 @@
 package deliver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -150,5 +149,7 @@ func (c *StatusCommand) Run(k *kong.Context) error {
 	if err := command.Load(config.Environ(), &at); err != nil {
 		return err
 	}
-	return c.Command.Run(context.Background(), k.Stdout, addresses(at, c.Sockets)...)
+	ctx, stop := command.Signals()
+	defer stop()
+	return c.Command.Run(ctx, k.Stdout, addresses(at, c.Sockets)...)
 }

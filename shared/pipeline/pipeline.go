@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/remora-logs/remora/shared/checkpoint"
@@ -104,6 +105,8 @@ type Pipeline struct {
 
 	commitErrSince time.Time
 	stored         map[checkpoint.Key]*storedParked // parked by an earlier process, of routes that are not attached yet
+
+	tap atomic.Pointer[Tap]
 }
 
 // New makes a pipeline. It neither reads nor sends before Run.

@@ -28,6 +28,7 @@ func (s *shard) sendLoop(ctx context.Context) {
 			return
 		}
 		s.settle(f, time.Now())
+		s.show(f)
 		f.reset()
 		s.idle <- f
 	}

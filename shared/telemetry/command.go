@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,26 +24,46 @@ type Address struct{ Network, Address string }
 // Command is the subcommand that shows a running Remora's status.
 type Command struct {
 	Output string `short:"o" enum:"table,json" default:"table" help:"Form of what is printed: table, or json as /status serves it (docs/monitoring.md describes it)."`
+	Again  bool   `name:"watch" short:"w" help:"Show it again and again, as top does."`
 	JSON   bool   `hidden:"" help:"The same as --output json."`
 }
 
 // Run prints the status of the first address that answers.
 func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	body, err := Fetch(ctx, "/status", addresses...)
-	if err != nil {
-		return err
+	if c.Again {
+		return watchStatus(ctx, w, addresses)
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	if c.JSON || c.Output == "json" {
+		body, err := Fetch(ctx, "/status", addresses...)
+		if err != nil {
+			return err
+		}
 		_, err = w.Write(escape.JSON(body))
 		return err
 	}
-	var s Snapshot
-	if err := json.Unmarshal(body, &s); err != nil {
-		return fmt.Errorf("status of the running Remora: %w", err)
+	s, err := ask(ctx, addresses)
+	if err != nil {
+		return err
 	}
 	return s.Print(w)
+}
+
+// askTime is how long a running process may take to answer.
+const askTime = 10 * time.Second
+
+// ask returns the status of the first address that answers.
+func ask(ctx context.Context, addresses []Address) (*Snapshot, error) {
+	body, err := Fetch(ctx, "/status", addresses...)
+	if err != nil {
+		return nil, err
+	}
+	s := new(Snapshot)
+	if err := json.Unmarshal(body, s); err != nil {
+		return nil, fmt.Errorf("status of the running Remora: %w", err)
+	}
+	return s, nil
 }
 
 // maxAnswer is the maximum size of an answer: five thousand logs need a few MiB.
@@ -62,6 +83,28 @@ func Fetch(ctx context.Context, path string, addresses ...Address) ([]byte, erro
 }
 
 func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
+	body, err := a.open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(io.LimitReader(body, maxAnswer))
+}
+
+// Open returns the answer at path of the first address that answers, as it comes.
+func Open(ctx context.Context, path string, addresses ...Address) (io.ReadCloser, error) {
+	failed := []error{errors.New("no running Remora answers")}
+	for _, a := range addresses {
+		body, err := a.open(ctx, path)
+		if err == nil {
+			return body, nil
+		}
+		failed = append(failed, fmt.Errorf("%s %s: %w", a.Network, a.Address, reason(err)))
+	}
+	return nil, errors.Join(failed...)
+}
+
+func (a Address) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	address := a.Address
 	if a.Network == "unix" {
 		var done func()
@@ -71,7 +114,7 @@ func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, a.Network, address)
 	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://remora"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +122,12 @@ func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && path != "/readyz" {
-		return nil, fmt.Errorf("it answers %s; is another program listening there?", resp.Status)
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000)) // the status says enough
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("it answers %s: %s", resp.Status, escape.Text(strings.TrimSpace(string(text))))
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return resp.Body, nil
 }
 
 // reason explains an error of connecting.

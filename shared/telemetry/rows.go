@@ -27,6 +27,58 @@ type Declaration struct {
 	Files int `json:"files"`
 	// LeftOut is why nothing of the container is collected.
 	LeftOut string `json:"left_out,omitempty"`
+	// Found are the files that match, as far as they are known.
+	Found []File `json:"-"`
+}
+
+// File is a file, or another stream, that is collected.
+type File struct {
+	Declaration string `json:"declaration"`
+	Path        string `json:"path"`
+	// Size is how many bytes are known to be there, Offset how many of them all outputs have acknowledged.
+	Size   int64 `json:"size"`
+	Offset int64 `json:"offset"`
+	// State is a word: reading, read (to its end), rotated, removed, searching; open for a stream.
+	State string `json:"state"`
+}
+
+// Streams returns the streams of a container that are read and not among the files: what is captured from a pipe. Of one
+// that goes to several outputs, the one that is behind counts.
+func (s *Snapshot) Streams(container string, files []File) (all []File) {
+	known := make(map[[2]string]bool, len(files))
+	for _, f := range files {
+		known[[2]string{f.Declaration, f.Path}] = true
+	}
+	streams := map[string]int{}
+	for i := range s.Logs {
+		l := &s.Logs[i]
+		if cmp.Or(l.writer, l.Container) != container || known[[2]string{l.Declaration, l.Source}] {
+			continue
+		}
+		f := File{Declaration: l.Declaration, Path: l.Source, Size: l.acked + l.LagBytes, Offset: l.acked, State: "open"}
+		key := l.Stream + "\x00" + l.Declaration
+		if at, ok := streams[key]; !ok {
+			streams[key] = len(all)
+			all = append(all, f)
+		} else if f.Offset < all[at].Offset {
+			all[at] = f
+		}
+	}
+	return all
+}
+
+// ReadRecords returns how many records of each row were read since the process started.
+func ReadRecords(p *pipeline.Pipeline, now time.Time) map[RowKey]int64 {
+	feeds, _, _ := p.Status(now)
+	counts := make(map[RowKey]int64, len(feeds))
+	for i := range feeds {
+		f := &feeds[i]
+		counts[RowKey{f.Source.Writer(), f.Declaration, f.Output}] += f.ReadRecords + f.Prior.ReadRecords
+	}
+	for _, of := range p.Past() {
+		counts[RowKey{of.Writer, of.Declaration, of.Output}] += of.Counts.ReadRecords
+	}
+	return counts
 }
 
 // State is what a row does, in one word.
@@ -224,24 +276,30 @@ func (m *rowMaker) addPast(p *pipeline.Past) {
 	}
 }
 
-// addProblems tells of each error in the rows of its declaration, or in a row of its own.
+// addProblems tells of each error in the rows of its declaration, or in a row of its own. One about a path tells why a
+// pattern there matches nothing.
 func (m *rowMaker) addProblems(all []Problem) {
-	names := map[[2]string][]*Row{}
-	for _, key := range slices.SortedFunc(maps.Keys(m.rows), compareKeys) {
+	keys := slices.SortedFunc(maps.Keys(m.rows), compareKeys)
+	named := map[[2]string][]*Row{}
+	for _, key := range keys {
 		of := [2]string{key.Container, key.Declaration}
-		names[of] = append(names[of], m.rows[key])
+		named[of] = append(named[of], m.rows[key])
+		if key.Container != "" { // a process that serves one Pod alone names no container
+			anywhere := [2]string{"", key.Declaration}
+			named[anywhere] = append(named[anywhere], m.rows[key])
+		}
 	}
-	for _, p := range all {
+	for i := range all {
+		p := &all[i]
 		if p.Warning {
 			continue
 		}
-		name := declaredName(p.Key)
-		rows := names[[2]string{p.Container, name}]
-		if len(rows) == 0 {
-			r := m.row(RowKey{Container: p.Container, Declaration: name})
+		rows := m.concerned(p, keys, named)
+		if len(rows) == 0 && !strings.HasPrefix(p.Key, "/") {
+			r := m.row(RowKey{Container: p.Container, Declaration: declaredName(p.Key)})
 			r.State = StateRefused
 			rows = []*Row{r}
-			names[[2]string{p.Container, name}] = rows
+			named[[2]string{p.Container, r.Declaration}] = rows
 		}
 		for _, r := range rows {
 			if r.State == StateRefused || r.State == StateNoMatch {
@@ -252,6 +310,30 @@ func (m *rowMaker) addProblems(all []Problem) {
 			}
 		}
 	}
+}
+
+// concerned returns the rows that a problem is about.
+func (m *rowMaker) concerned(p *Problem, keys []RowKey, named map[[2]string][]*Row) (rows []*Row) {
+	if !strings.HasPrefix(p.Key, "/") {
+		for name := declaredName(p.Key); name != ""; {
+			if rows := named[[2]string{p.Container, name}]; len(rows) > 0 {
+				return rows
+			}
+			cut := strings.LastIndexByte(name, '_') // aliyun_logs_NAME_format
+			name = name[:max(0, cut)]
+		}
+		return nil
+	}
+	for _, key := range keys {
+		r := m.rows[key]
+		if p.Container != "" && p.Container != key.Container || r.State != StateNoMatch {
+			continue
+		}
+		if slices.ContainsFunc(r.Sources, func(source string) bool { return strings.HasPrefix(source, p.Key) }) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }
 
 func compareKeys(a, b RowKey) int {
@@ -269,11 +351,14 @@ func join(a, b string) string {
 }
 
 // declaredName is the name of the log that a key describes: access of aliyun.logs.access.format. A variable's name can't be
-// told from what follows it, so it stays whole.
+// told from what follows it.
 func declaredName(key string) string {
 	if _, rest, ok := strings.Cut(key, ".logs."); ok {
 		name, _, _ := strings.Cut(rest, ".")
 		return name
+	}
+	if _, rest, ok := strings.Cut(key, "_logs_"); ok && rest != "" {
+		return rest
 	}
 	return key
 }
@@ -285,3 +370,9 @@ func (m *rowMaker) judge(r *Row) {
 	}
 	r.Advice = advice[r.State]
 }
+
+// States are all states of a row.
+func States() []State { return slices.Sorted(maps.Keys(severity)) }
+
+// Advice is what to do about a row in a state; empty where there is nothing to do.
+func Advice(s State) string { return advice[s] }

@@ -35,6 +35,9 @@ func TestEveryDeclarationHasARow(t *testing.T) {
 			{Container: "web", Key: "aliyun.logs.bad.tags", Message: "no tags"},
 			{Container: "web", Key: "aliyun.logs.access.colour", Message: "unknown key", Warning: true},
 			{Container: "old", Key: "log", Message: "its log driver is none"},
+			{Key: "aliyun_logs_none_format", Message: "odd"},
+			{Container: "web", Key: "/x", Message: "no such directory"},
+			{Container: "web", Key: "/y", Message: "permission denied"},
 		},
 		past: []pipeline.Past{
 			{Writer: "web", Declaration: "access", Output: "kafka", Counts: pipeline.Counts{ReadRecords: 3, SentRecords: 3}},
@@ -64,6 +67,7 @@ func TestEveryDeclarationHasARow(t *testing.T) {
 		}
 	}
 	require.Equal(t, "aliyun.logs.bad.format: unknown format; aliyun.logs.bad.tags: no tags", rows[RowKey{"web", "bad", ""}].Reason)
+	require.Equal(t, "no file matches /x/*.log; aliyun_logs_none_format: odd; /x: no such directory", rows[RowKey{"web", "none", "kafka"}].Reason)
 	require.Equal(t, int64(4), rows[RowKey{"web", "quiet", "kafka"}].Counts.SentRecords, "a file that was read to its end stays counted")
 	require.Len(t, rows, 8)
 }

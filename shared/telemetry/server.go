@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,9 +25,12 @@ type Server struct {
 	listener net.Listener
 }
 
-// Listen serves handler. On a Unix socket, which only the process's user and the administrator may use, it replaces the file
+// Addr is where it listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Listen lets server serve, by TLS where it has a configuration for that and the network is not unix. On a Unix socket, which only the process's user and the administrator may use, it replaces the file
 // that a dead process left behind.
-func Listen(network, address string, handler http.Handler) (*Server, error) {
+func Listen(network, address string, server *http.Server) (*Server, error) {
 	if network == "unix" {
 		path, done := short(address)
 		defer done()
@@ -46,8 +48,14 @@ func Listen(network, address string, handler http.Handler) (*Server, error) {
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // the path may be temporary; the next process replaces the socket
 	}
-	s := &Server{listener: l, http: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}}
-	go func() { _ = s.http.Serve(l) }()
+	s := &Server{listener: l, http: server}
+	go func() {
+		if server.TLSConfig != nil && network != "unix" {
+			_ = server.ServeTLS(l, "", "") // it ends with Close
+			return
+		}
+		_ = server.Serve(l)
+	}()
 	return s, nil
 }
 
@@ -68,13 +76,12 @@ func ownerOnly(network, _ string, conn syscall.RawConn) error {
 	return errors.Join(conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }), err)
 }
 
-// Handler answers /metrics, /healthz, /readyz and /status, and, if profiles is true, serves Go's profiles below
-// /debug/pprof/. take returns the present snapshot, look the same with its rows.
+// Handler answers /metrics, /healthz, /readyz and /status. take returns the present snapshot, look the same with its rows.
 //
 // /healthz is 200 unless the snapshot reports a stalled loop. /readyz is 503 until everything that existed at the start is
 // being collected, and while there is a Fault. An output that is down is not a Fault: taking a Pod out of service would not
 // help.
-func Handler(profiles bool, take, look func() Snapshot) http.Handler {
+func Handler(take, look func() Snapshot) http.Handler {
 	mux := http.NewServeMux()
 	exposition := new(Exposition)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -102,11 +109,6 @@ func Handler(profiles bool, take, look func() Snapshot) http.Handler {
 		}
 		_, _ = w.Write(append(escape.JSON(body), '\n')) // the client went away
 	})
-	if profiles {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	}
 	return mux
 }
 

@@ -45,7 +45,7 @@ func snapshot() telemetry.Snapshot {
 
 func serve(t *testing.T, take func() telemetry.Snapshot) (network, address string) {
 	address = filepath.Join(t.TempDir(), "s.sock")
-	s, err := telemetry.Listen("unix", address, telemetry.Handler(false, take, take))
+	s, err := telemetry.Listen("unix", address, &http.Server{Handler: telemetry.Handler(take, take)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	return "unix", address
@@ -137,7 +137,7 @@ func TestASocketThatADeadProcessLeftIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)
 	require.NoError(t, l.Close())
-	s, err := telemetry.Listen("unix", address, telemetry.Handler(false, snapshot, snapshot))
+	s, err := telemetry.Listen("unix", address, &http.Server{Handler: telemetry.Handler(snapshot, snapshot)})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 }
@@ -147,7 +147,7 @@ func TestASocketWhosePathIsTooLong(t *testing.T) {
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	address := filepath.Join(dir, "status.sock")
 	for range 2 { // the second takes the place of what the first leaves
-		s, err := telemetry.Listen("unix", address, telemetry.Handler(false, snapshot, snapshot))
+		s, err := telemetry.Listen("unix", address, &http.Server{Handler: telemetry.Handler(snapshot, snapshot)})
 		require.NoError(t, err)
 		var b bytes.Buffer
 		require.NoError(t, new(telemetry.Command).Run(t.Context(), &b, telemetry.Address{Network: "unix", Address: address}))

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package web is the status page: what flows where, one container in detail, and a live tail of records as they were
+// delivered. It shows; it changes nothing.
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/remora-logs/remora/shared/escape"
+	"github.com/remora-logs/remora/shared/telemetry"
+)
+
+//go:embed static
+var static embed.FS
+
+// Options are what a page shows, and to whom.
+type Options struct {
+	// Take returns the present snapshot, Look the same with its rows, and what is declared.
+	Take func() telemetry.Snapshot
+	Look func() (telemetry.Snapshot, []telemetry.Declaration)
+	// Tails shows records, Rates the last hour.
+	Tails *Tails
+	Rates *Rates
+	// Profiles serves Go's profiles below /debug/pprof/.
+	Profiles bool
+	Access   Access
+}
+
+// Page serves the status page and what it asks for.
+type Page struct {
+	options  Options
+	open     http.Handler // /metrics, /healthz, /readyz
+	mux      *http.ServeMux
+	sessions *sessions
+}
+
+// New makes a page.
+func New(o Options) *Page {
+	p := &Page{options: o, mux: http.NewServeMux(), sessions: newSessions()}
+	look := func() telemetry.Snapshot {
+		s, _ := o.Look()
+		return s
+	}
+	p.open = telemetry.Handler(o.Take, look)
+	p.mux.Handle("GET /status", p.open)
+	p.mux.HandleFunc("GET /api/overview", p.overview)
+	p.mux.HandleFunc("GET /api/rates", p.rates)
+	p.mux.HandleFunc("GET /api/container", p.container)
+	p.mux.HandleFunc("GET /api/tail", p.tail)
+	if o.Profiles {
+		p.mux.HandleFunc("GET /debug/pprof/", unhurried(pprof.Index))
+		p.mux.HandleFunc("GET /debug/pprof/profile", unhurried(pprof.Profile))
+		p.mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
+	}
+	return p
+}
+
+// profileTime is how long a profile may take.
+const profileTime = 5 * time.Minute
+
+// unhurried gives a handler more time to answer than others have.
+func unhurried(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(profileTime)) // if it can't, the answer is cut
+		h(w, r)
+	}
+}
+
+// policy is the Content-Security-Policy of everything: nothing from elsewhere, and no code that is not a file of ours.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+
+func protect(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// asset is a file of the page.
+type asset struct {
+	content []byte
+	kind    string
+	tag     string
+}
+
+var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+
+// assets are the files by their URL's path; index.html is / and login.html shown where / needs a token.
+var assets = func() map[string]asset {
+	all := map[string]asset{}
+	entries, _ := fs.ReadDir(static, "static") // what is embedded can be read
+	for _, e := range entries {
+		content, _ := static.ReadFile("static/" + e.Name())
+		sum := sha256.Sum256(content)
+		for end, kind := range kinds {
+			if name := e.Name(); len(name) > len(end) && name[len(name)-len(end):] == end {
+				all["/"+name] = asset{content, kind, `"` + base64.RawURLEncoding.EncodeToString(sum[:9]) + `"`}
+			}
+		}
+	}
+	return all
+}()
+
+// serve answers with a file of the page. The files hold nothing about the machine, so that they may be cached.
+func (a asset) serve(w http.ResponseWriter, r *http.Request, status int) {
+	h := w.Header()
+	h.Set("Content-Type", a.kind)
+	if status == http.StatusOK {
+		h.Set("Cache-Control", "no-cache")
+		h.Set("ETag", a.tag)
+		if r.Header.Get("If-None-Match") == a.tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(a.content) // the client went away
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(escape.JSON(body)) // the client went away
+}
