@@ -3,11 +3,16 @@
 package node
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	apps "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/remora-logs/remora/integration/engine"
 	"github.com/remora-logs/remora/integration/verify"
@@ -15,16 +20,23 @@ import (
 
 const image = "remora-test-node"
 
+// buildFor builds the image that says what log-pilot ran, as `make image-node PILOT_TYPE=…` does.
+func buildFor(t *testing.T, e *engine.Engine, mode string) {
+	t.Helper()
+	root := engine.Root(t)
+	e.Docker(t, "build", "--quiet", "--build-arg", "PILOT_TYPE="+mode, "--tag", image+":"+mode,
+		"--file", filepath.Join(root, "deploy", "docker", "node.Dockerfile"), filepath.Join(root, "bin", "image-node"))
+}
+
 // The command of log-pilot's documentation, in which only the image was changed, and the example that goes with it.
 func TestInLogPilotsPlace(t *testing.T) {
 	e := engine.New(t)
-	root := engine.Root(t)
-	e.Docker(t, "build", "--quiet", "--tag", image, "--file", filepath.Join(root, "deploy", "docker", "node.Dockerfile"), filepath.Join(root, "bin", "image-node"))
+	buildFor(t, e, "filebeat")
 	out := t.TempDir()
 	socket := strings.TrimPrefix(e.Host(), "unix://")
 	agent := e.Docker(t, "run", "--detach", "--network", "none", "--volume", socket+":/var/run/docker.sock", "--volume", "/etc/localtime:/etc/localtime",
-		"--volume", "/:/host:ro", "--cap-add", "SYS_ADMIN", "--volume", out+":/out", "--env", "PILOT_TYPE=filebeat", "--env", "FILEBEAT_OUTPUT=file",
-		"--env", "FILE_PATH=/out", "--env", "FILE_ROTATE_SIZE=1048576", "--env", "DOCKER_API_VERSION=1.23", image)
+		"--volume", "/:/host:ro", "--cap-add", "SYS_ADMIN", "--volume", out+":/out", "--env", "FILEBEAT_OUTPUT=file",
+		"--env", "FILE_PATH=/out", "--env", "FILE_ROTATE_SIZE=1048576", "--env", "DOCKER_API_VERSION=1.23", image+":filebeat")
 	t.Cleanup(func() {
 		if t.Failed() {
 			said, _ := e.Command("logs", agent).CombinedOutput()
@@ -47,4 +59,120 @@ func TestInLogPilotsPlace(t *testing.T) {
 	delivered.ExactlyOnce(t, time.Minute, "tomcat", "stdout", lines)
 	delivered.ExactlyOnce(t, soon, "tomcat", "", lines)
 	e.Docker(t, "exec", agent, "/pilot/healthz")
+}
+
+// service is what the tests read of a Compose file, or of a DaemonSet.
+type service struct {
+	volumes     []string
+	environment map[string]string
+}
+
+// fromCompose reads a service of one of log-pilot's Compose files.
+func fromCompose(t *testing.T, content []byte) service {
+	t.Helper()
+	var file struct {
+		Services map[string]struct {
+			Volumes     []string
+			Environment map[string]any
+		}
+	}
+	if err := yaml.Unmarshal(content, &file); err != nil {
+		t.Fatal(err)
+	}
+	s := file.Services["pilot"]
+	made := service{volumes: s.Volumes, environment: map[string]string{}}
+	for name, value := range s.Environment {
+		made.environment[name] = fmt.Sprint(value)
+	}
+	return made
+}
+
+// fromDaemonSet reads log-pilot's container, with the paths of the host that the kubelet would mount.
+func fromDaemonSet(t *testing.T, content []byte) service {
+	t.Helper()
+	var d apps.DaemonSet
+	if err := yaml.Unmarshal(content, &d); err != nil {
+		t.Fatal(err)
+	}
+	spec := d.Spec.Template.Spec
+	made := service{environment: map[string]string{}}
+	for _, v := range spec.Containers[0].Env {
+		made.environment[v.Name] = v.Value
+	}
+	for _, m := range spec.Containers[0].VolumeMounts {
+		for _, v := range spec.Volumes {
+			if v.Name == m.Name {
+				made.volumes = append(made.volumes, v.HostPath.Path+":"+m.MountPath)
+			}
+		}
+	}
+	return made
+}
+
+// Manifests of log-pilot's documentation, played with docker. Replaced are the image, and where the records go: to files of the
+// test. The agent needs none of log-pilot's rights, so it is given none. What is of the machine's, such as Filebeat's directory, is a directory of the test.
+func TestLogPilotsManifestsWithTheImageReplaced(t *testing.T) {
+	e := engine.New(t)
+	manifests := filepath.Join(engine.Root(t), "node", "migrate", "testdata")
+	for mode, c := range map[string]struct {
+		file string
+		read func(*testing.T, []byte) service
+		into string
+	}{
+		"fluentd":  {"compose-file.in", fromCompose, "*/*/*/access.*.log"}, // by container and day
+		"filebeat": {"daemonset-elasticsearch.in", fromDaemonSet, "filebeat"},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			buildFor(t, e, mode)
+			content, err := os.ReadFile(filepath.Join(manifests, c.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, out, state := c.read(t, content), t.TempDir(), t.TempDir()
+			args := []string{"run", "--detach", "--network", "none", "--volume", out + ":/out"}
+			s.environment[strings.ToUpper(mode)+"_OUTPUT"], s.environment["FILE_PATH"] = "file", "/out"
+			for name, value := range s.environment {
+				args = append(args, "--env", name+"="+value)
+			}
+			for _, v := range s.volumes {
+				host, inside, _ := strings.Cut(v, ":")
+				switch {
+				case strings.HasSuffix(host, "docker.sock"):
+					host = strings.TrimPrefix(e.Host(), "unix://")
+				case strings.HasSuffix(inside, "filebeat"):
+					host = filepath.Join(state, filepath.Base(filepath.Dir(inside)))
+				}
+				args = append(args, "--volume", host+":"+inside)
+			}
+			agent := e.Docker(t, append(args, image+":"+mode)...)
+			t.Cleanup(func() {
+				if t.Failed() {
+					said, _ := e.Command("logs", agent).CombinedOutput()
+					t.Logf("what the agent said:\n%.5000s", said)
+				}
+				_, _ = e.Try("rm", "--force", "--volumes", agent)
+			})
+			const lines = 2_000
+			e.Run(t, "json-file", []string{"--env", "aliyun_logs_access=/logs/*.log", "--volume", "/logs"}, "-name", mode,
+				"-lines", strconv.Itoa(lines), "-rate", "2000", "-file", "/logs/a.log", "-hold")
+			var path string
+			for deadline := time.Now().Add(time.Minute); path == ""; time.Sleep(100 * time.Millisecond) {
+				if found, _ := filepath.Glob(filepath.Join(out, c.into)); len(found) == 1 {
+					path = found[0]
+				} else if time.Now().After(deadline) {
+					t.Fatalf("no file %s", c.into)
+				}
+			}
+			log := verify.Open(path)
+			log.Each = func(t testing.TB, r *verify.Record) {
+				for _, member := range []string{"index", "topic"} {
+					if got := r.Members(t)[member]; got != "access" {
+						t.Fatalf("%s is %v", member, got)
+					}
+				}
+			}
+			log.ExactlyOnce(t, time.Minute, mode, "", lines)
+			e.Docker(t, "exec", agent, "/pilot/healthz")
+		})
+	}
 }
