@@ -65,6 +65,14 @@ func found(only []string) (all []collector) {
 	return all
 }
 
+// takesPart are the collectors for a job.
+func takesPart(j job, only []string) []collector {
+	if j.outputs {
+		return outputRows()
+	}
+	return found(only)
+}
+
 // label is how the report names the collector.
 func (c *collector) label() string {
 	if c.protocol == "" {

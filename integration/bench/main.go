@@ -22,7 +22,7 @@ var cli struct {
 		Bins   string        `default:"bin" help:"Where remora-sidecar lies; scratch files go there too."`
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
-		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them."`
+		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker,nginx+outputs" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them, +outputs for Remora's other outputs."`
 		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, or a peer's binary."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Stall  time.Duration `default:"30s" help:"After so long without a line that had not come before a run has failed as well."`
@@ -32,6 +32,7 @@ var cli struct {
 	Serve struct {
 		Address string `required:""`
 		Lines   int    `required:""`
+		Wire    string `help:"Protocol, not HTTP, to speak two ports further."`
 	} `cmd:"" help:"Be the server."`
 	Bare struct {
 		File string `arg:""`
@@ -44,7 +45,7 @@ func main() {
 	var err error
 	switch {
 	case strings.HasPrefix(ctx.Command(), "serve"):
-		err = serve(cli.Serve.Address, cli.Serve.Lines)
+		err = serve(cli.Serve.Address, cli.Serve.Wire, cli.Serve.Lines)
 	case strings.HasPrefix(ctx.Command(), "bare"):
 		err = bare(cli.Bare.File, cli.Bare.URL)
 	default:
@@ -76,7 +77,7 @@ func measure() error {
 		if err != nil {
 			return err
 		}
-		done := measureJob(name, j, o.Rounds, patience{o.Limit, o.Stall}, found(o.Only))
+		done := measureJob(name, j, o.Rounds, patience{o.Limit, o.Stall}, takesPart(j, o.Only))
 		_ = os.RemoveAll(strings.TrimSuffix(j.file, "/*.log"))
 		_ = os.RemoveAll(j.root)
 		rows = append(rows, done...)
@@ -112,8 +113,10 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 			j.kafka = true
 		case "cri", "docker":
 			j.form = forms[p]
+		case "outputs":
+			j.outputs = true
 		default:
-			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka, cri, docker", name, p)
+			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka, cri, docker, outputs", name, p)
 		}
 	}
 	if j.kafka {

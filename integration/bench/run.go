@@ -26,12 +26,16 @@ type job struct {
 	codec      string // of bodies: empty, gzip or zstd
 	kafka      bool   // deliver to Kafka instead of Elasticsearch
 	form       form   // how a container runtime stores the lines; none where only the file itself is read
+	outputs    bool   // by each of Remora's outputs, and no peer
+	wire       string // protocol that the server speaks besides HTTP, if it does
 	root       string // of the machine that has what the runtime stores
 	stored     string // where it is: file in that form
 	port       int
 	dir        string // for what the collector keeps; new for each run
 	bins       string
 }
+
+func (j *job) wirePort() int { return j.port + wirePort }
 
 func (j *job) url() string { return fmt.Sprintf("http://127.0.0.1:%d", j.port) }
 
@@ -55,15 +59,15 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	if j.kafka {
 		start = startBroker
 	}
+	cmd, err := c.command(c.bin, &j)
+	if err != nil {
+		return r, err
+	}
 	srv, err := start(&j)
 	if err != nil {
 		return r, err
 	}
 	defer func() { _ = srv.Process.Kill(); _ = srv.Wait() }()
-	cmd, err := c.command(c.bin, &j)
-	if err != nil {
-		return r, err
-	}
 	log, err := os.Create(filepath.Join(j.dir, "log"))
 	if err != nil {
 		return r, err
@@ -114,7 +118,7 @@ func startServer(j *job) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "serve", fmt.Sprintf("--address=127.0.0.1:%d", j.port), fmt.Sprintf("--lines=%d", j.lines))
+	cmd := exec.Command(self, "serve", fmt.Sprintf("--address=127.0.0.1:%d", j.port), fmt.Sprintf("--lines=%d", j.lines), "--wire="+j.wire)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -32,8 +32,8 @@ type stats struct {
 	Last              time.Time
 }
 
-// serve answers on address until the process ends.
-func serve(address string, lines int) error {
+// serve answers on address until the process ends, and one port further but one by a protocol of wires, if it is named.
+func serve(address, wire string, lines int) error {
 	s := &server{seen: newSeen(lines)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stats", s.stats)
@@ -44,6 +44,8 @@ func serve(address string, lines int) error {
 	mux.HandleFunc("GET /api/v1/nodes", nodes)
 	mux.HandleFunc("GET /api/v1/nodes/{name}", node)
 	mux.HandleFunc("GET /api/v1/pods", pods)
+	mux.HandleFunc("POST /services/collector/event", s.splunk)
+	mux.HandleFunc("POST /logstores/{store}/shards/lb", s.sls)
 	mux.HandleFunc("GET /version", engine)
 	mux.HandleFunc("GET "+engineAPI+"/containers/json", engineContainers)
 	mux.HandleFunc("GET "+engineAPI+"/containers/{id}/json", engineContainer)
@@ -56,8 +58,20 @@ func serve(address string, lines int) error {
 	if err != nil {
 		return err
 	}
+	if read := wires[wire]; read != nil {
+		on := *l.Addr().(*net.TCPAddr)
+		on.Port += wirePort
+		w, err := net.ListenTCP("tcp", &on)
+		if err != nil {
+			return err
+		}
+		go s.serveWire(w, read)
+	}
 	return http.Serve(l, mux)
 }
+
+// wirePort is how far behind the server's own port that of the protocols lies that are not HTTP.
+const wirePort = 2
 
 func product(w http.ResponseWriter) {
 	w.Header().Set("X-Elastic-Product", "Elasticsearch")

@@ -43,7 +43,7 @@ func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 	ns := max(r.Time, 0)
 	dst = pb.Uint(dst, logTime, uint64(ns/1e9))
 	if r.Line != nil {
-		dst = content(dst, "message", r.Line)
+		dst = pb.Pair(dst, logContents, "message", r.Line)
 	}
 	for rest := r.Fields; ; {
 		key, value, after, ok := record.NextField(rest)
@@ -56,16 +56,16 @@ func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 		dst = content(dst, e.key, e.text)
 	}
 	if r.Std != record.NoStd {
-		dst = content(dst, "stream", []byte(r.Std.String()))
+		dst = pb.Pair(dst, logContents, "stream", []byte(r.Std.String()))
 	}
 	e.text = strconv.AppendInt(e.text[:0], r.Offset, 10)
-	dst = content(dst, "offset", e.text)
+	dst = pb.Pair(dst, logContents, "offset", e.text)
 	if r.Truncated {
-		dst = content(dst, "truncated", []byte("true"))
+		dst = pb.Pair(dst, logContents, "truncated", []byte("true"))
 	}
 	if !r.Marker {
 		e.text = r.AppendID(e.text[:0])
-		dst = content(dst, "remora", e.text)
+		dst = pb.Pair(dst, logContents, "remora", e.text)
 	}
 	dst = append(dst, e.source(r.Source)...)
 	return pb.End(pb.Fixed32(dst, logTimeNanos, uint32(ns%1e9)), m)

@@ -45,7 +45,7 @@ func Bytes(dst []byte, field int, p []byte) []byte {
 
 // Text appends a field of string. What is not UTF-8, which readers refuse, becomes U+FFFD.
 func Text(dst []byte, field int, p []byte) []byte {
-	if utf8.Valid(p) {
+	if isUTF8(p) {
 		return Bytes(dst, field, p)
 	}
 	dst, mark := Begin(dst, field, len(p))
@@ -55,6 +55,34 @@ func Text(dst []byte, field int, p []byte) []byte {
 		p = p[size:]
 	}
 	return End(dst, mark)
+}
+
+// isUTF8 is utf8.Valid with a loop in front for the ASCII that most texts are.
+func isUTF8(p []byte) bool {
+	const highs = 0x80808080_80808080
+	for ; len(p) >= 32; p = p[32:] {
+		w := binary.LittleEndian.Uint64(p) | binary.LittleEndian.Uint64(p[8:]) |
+			binary.LittleEndian.Uint64(p[16:]) | binary.LittleEndian.Uint64(p[24:])
+		if w&highs != 0 {
+			break
+		}
+	}
+	return utf8.Valid(p)
+}
+
+// Pair appends as field a message of two strings, of which key, of field 1, is UTF-8 of less than 128 bytes, and value has
+// field 2.
+func Pair(dst []byte, field int, key string, value []byte) []byte {
+	const keyTag, valueTag = 1<<3 | lengthy, 2<<3 | lengthy
+	if !isUTF8(value) {
+		dst, mark := Begin(dst, field, len(key)+len(value)+4)
+		dst = append(append(dst, keyTag, byte(len(key))), key...)
+		return End(Text(dst, 2, value), mark)
+	}
+	dst = binary.AppendUvarint(tag(dst, field, lengthy), uint64(2+len(key)+1+width(len(value))+len(value)))
+	dst = append(append(dst, keyTag, byte(len(key))), key...)
+	dst = binary.AppendUvarint(append(dst, valueTag), uint64(len(value)))
+	return append(dst, value...)
 }
 
 // String is Text for a string.
