@@ -65,7 +65,7 @@ func TestSettingsAreRightBothWays(t *testing.T) {
 	elsewhere := map[string]string{"LOGGING_OUTPUT": "kafka", "KAFKA_BROKERS": "kafka:9092", "NODE_NAME": "n"}
 	names, err := filepath.Glob("testdata/*.in")
 	require.NoError(t, err)
-	before := os.Environ()
+	before, dir := os.Environ(), t.TempDir()
 	t.Cleanup(func() { setEnviron(before) })
 	for _, name := range names {
 		in, err := os.ReadFile(name)
@@ -78,6 +78,9 @@ func TestSettingsAreRightBothWays(t *testing.T) {
 				mode := environ["REMORA_COMPAT"]
 				environ = variables(t, in, func(image string) bool { return strings.Contains(image, "pilot") }, elsewhere)
 				environ["PILOT_TYPE"] = mode
+			}
+			if environ["FILE_PATH"] != "" {
+				environ["FILE_PATH"] = filepath.Join(dir, environ["FILE_PATH"])
 			}
 			setEnviron(nil)
 			for k, v := range environ {
