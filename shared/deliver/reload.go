@@ -4,6 +4,8 @@ package deliver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,14 +26,18 @@ type namedOutputs struct {
 	startedWith version // of the file
 	outputs     map[string]*replaceable
 
-	mu      sync.Mutex
-	catalog *registry.Catalog // in effect
-	wrong   error             // of the file as it is now
+	// first is the catalog of the start. It says the kinds: what was decided by them, such as which topics a container may write
+	// to, holds as long as the process.
+	first   *registry.Catalog
+	catalog *registry.Catalog // in effect; of the goroutine that watches
+
+	mu    sync.Mutex
+	wrong error // of the file as it is now
 }
 
 // replaceNamed makes those of sinks that the file names replaceable.
 func replaceNamed(path string, outputs *registry.Catalog, sinks map[string]pipeline.Sink) *namedOutputs {
-	n := &namedOutputs{path: path, startedWith: versionOf(path), outputs: map[string]*replaceable{}, catalog: outputs}
+	n := &namedOutputs{path: path, startedWith: versionOf(path), outputs: map[string]*replaceable{}, first: outputs, catalog: outputs}
 	for name, s := range sinks {
 		if outputs.IsNamed(name) {
 			n.outputs[name] = newReplaceable(name, s.Output)
@@ -40,13 +46,6 @@ func replaceNamed(path string, outputs *registry.Catalog, sinks map[string]pipel
 		}
 	}
 	return n
-}
-
-// kind is as Catalog.Kind.
-func (n *namedOutputs) kind(name string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.catalog.Kind(name)
 }
 
 // faults are what is wrong with the file.
@@ -69,7 +68,7 @@ type version struct {
 
 func versionOf(path string) version {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
+	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG { // to open a FIFO would wait
 		return version{unreadable: true}
 	}
 	return version{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim}
@@ -95,29 +94,16 @@ func (d *Delivery) watchOutputs(ctx context.Context) {
 			seen, settled = now, false
 		} else if !settled {
 			settled = true
-			d.reloadOutputs()
+			d.reloadOutputs(seen)
 		}
 	}
 }
 
 // reloadOutputs replaces the outputs that the file describes otherwise than before. If anything in its section outputs is wrong,
 // nothing changes.
-func (d *Delivery) reloadOutputs() {
+func (d *Delivery) reloadOutputs(is version) {
 	n, log := d.named, d.options.Log
-	next, err := registry.ReadCatalog(d.options.Environ, n.path)
-	if err == nil {
-		err = next.Unread()
-	}
-	opened := map[string]pipeline.Sink{}
-	if err == nil {
-		var changed []string
-		for name := range n.outputs {
-			if next.IsNamed(name) && !n.catalog.SameNamed(name, next) {
-				changed = append(changed, name)
-			}
-		}
-		opened, err = next.OpenAll(changed, 0)
-	}
+	next, opened, err := n.read(d.options.Environ, is)
 	n.mu.Lock()
 	n.wrong = err
 	n.mu.Unlock()
@@ -129,9 +115,7 @@ func (d *Delivery) reloadOutputs() {
 		notice.OutputsUnused.Log(log, "outputs", unused)
 	}
 	before := n.catalog
-	n.mu.Lock()
 	n.catalog = next
-	n.mu.Unlock()
 	for name, o := range n.outputs {
 		switch {
 		case before.SameNamed(name, next):
@@ -144,7 +128,36 @@ func (d *Delivery) reloadOutputs() {
 			if err := o.replace(opened[name].Output); err != nil {
 				notice.ReplacedNotClosed.Log(log, "output", name, "error", err)
 			}
-			log.Info("output has new settings", "output", name, "kind", next.Kind(name))
+			log.Info("output has new settings", "output", name)
 		}
 	}
+}
+
+// read reads the file, and opens the outputs that it describes otherwise than before.
+func (n *namedOutputs) read(environ map[string]string, is version) (next *registry.Catalog, opened map[string]pipeline.Sink, err error) {
+	if is.unreadable {
+		return nil, nil, fmt.Errorf("REMORA_CONFIG: %s is not there, or is no regular file", n.path)
+	}
+	if next, err = registry.ReadCatalog(environ, n.path); err == nil {
+		err = next.Unread()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var changed []string
+	var wrong []error
+	for name := range n.outputs {
+		if !next.IsNamed(name) || n.catalog.SameNamed(name, next) {
+			continue
+		}
+		if kind := n.first.Kind(name); next.Kind(name) != kind {
+			wrong = append(wrong, fmt.Errorf("REMORA_CONFIG: outputs.%s.kind was %s at the start, and can't change while Remora runs: restart it, or choose another name", name, kind))
+		}
+		changed = append(changed, name)
+	}
+	if len(wrong) > 0 {
+		return nil, nil, errors.Join(wrong...)
+	}
+	opened, err = next.OpenAll(changed, 0)
+	return next, opened, err
 }

@@ -52,7 +52,7 @@ func (g *growing) write(from, to int) {
 	}
 }
 
-// The file changes while lines are delivered: to another place, to none, to what is wrong, to another kind, and back. Each line
+// The file changes while lines are delivered: to another place, to none, to what is wrong, and back. Each line
 // arrives exactly once, where the output was at the time, and nothing that an output did not take is released.
 func TestOutputsOfTheFileAreReloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -114,9 +114,11 @@ func TestOutputsOfTheFileAreReloaded(t *testing.T) {
 		require.Equal(t, []int{200, 100}, []int{arrived(a), arrived(b)})
 
 		write("outputs: {hot: {kind: 'null'}}\n")
+		require.Contains(t, fmt.Sprint(d.named.faults()), "outputs.hot.kind was file at the start")
+		require.Equal(t, "file", d.Kind("hot"))
 		lines()
-		require.Equal(t, "null", d.Kind("hot"))
 		require.EqualValues(t, 400, feed.Status(time.Now()).Counts.SentRecords)
+		require.Equal(t, []int{300, 100}, []int{arrived(a), arrived(b)})
 		require.NoError(t, os.Remove(config))
 		time.Sleep(3 * reloadEvery)
 		lines()

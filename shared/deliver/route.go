@@ -120,7 +120,7 @@ func (d *Delivery) Outputs(of declare.Declaration) []string {
 }
 
 // Kind returns the kind of the output of that name: kafka for one of several Kafka clusters.
-func (d *Delivery) Kind(output string) string { return d.named.kind(output) }
+func (d *Delivery) Kind(output string) string { return d.named.first.Kind(output) }
 
 // Dialect reads the declarations that this process can carry out.
 func (d *Delivery) Dialect() *declare.Dialect {
