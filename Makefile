@@ -84,7 +84,7 @@ lint: ## run gofmt, go vet, staticcheck, and govulncheck if its database can be 
 
 unit: ## run the tests that need nothing but Go, with the race detector
 	$(NEED_CC)
-	go test -race ./...
+	hack/unit
 
 integration: bin/plugin bin/image bin/image-node ## run the tests on a real engine and against real backends
 	hack/need kcat kcat
@@ -95,7 +95,7 @@ integration: bin/plugin bin/image bin/image-node ## run the tests on a real engi
 	hack/need docker-registry docker-registry
 	hack/need promtool prometheus
 	hack/need containerd containerd runc
-	$(ENGINE) go test -C integration -count=1 -p 1 -timeout 20m $$(cd integration && go list ./... | grep -v /kubernetes)
+	$(ENGINE) hack/integration
 
 test-long: bin/plugin bin/image bin/remora-node ## run the long proofs: hundreds of kills, thousands of containers
 	hack/need docker-registry docker-registry
