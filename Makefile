@@ -9,6 +9,8 @@ NODE_IMAGE ?= remora-node:latest$(if $(PILOT_TYPE),-$(PILOT_TYPE))
 CA_CERTIFICATES ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 FUZZTIME ?= 30s
 CHECKS   ?= 100000
+# The release before this one.
+PREVIOUS ?= 9700a79
 
 KUBERNETES_VERSION := $(shell awk '$$2 == "k8s.io/kubernetes" {print $$3}' integration/kubernetes/build/go.mod)
 KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/kubernetes-$(KUBERNETES_VERSION:v%=%)
@@ -24,7 +26,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image image-node demo test lint unit integration test-long test-model test-kubernetes fuzz bench bench-peers bench-code clean FORCE
+.PHONY: help build plugin image image-node demo test lint unit integration test-long test-model test-upgrade test-kubernetes fuzz bench bench-peers bench-code clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +105,10 @@ test-long: bin/plugin bin/image bin/remora-node ## run the long proofs: hundreds
 
 test-model: ## run the model test of the tailer with CHECKS=100000 seeds
 	go test ./shared/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)
+
+test-upgrade: ## try an upgrade from PREVIOUS= and the way back
+	mkdir -p bin
+	hack/previous-state $(PREVIOUS)
 
 test-kubernetes: bin/image bin/remora-node $(KUBERNETES) ## run the tests on a real Kubernetes, which is built first; RUN= selects tests
 	hack/need etcd etcd-server

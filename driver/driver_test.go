@@ -38,18 +38,28 @@ func TestMain(m *testing.M) {
 
 // engine plays the engine's part to a driver that is a process of its own.
 type engine struct {
-	t      *testing.T
-	dir    string
-	env    []string
-	driver *exec.Cmd
-	stderr bytes.Buffer
-	client http.Client
+	t   *testing.T
+	dir string
+	env []string
+	// program is the driver: by default the test itself, as TestMain has it.
+	program string
+	driver  *exec.Cmd
+	stderr  bytes.Buffer
+	client  http.Client
 }
 
 func newEngine(t *testing.T, env ...string) *engine {
 	t.Helper()
+	e := newIdleEngine(t, env...)
+	e.start()
+	return e
+}
+
+// newIdleEngine has not started the driver.
+func newIdleEngine(t *testing.T, env ...string) *engine {
+	t.Helper()
 	dir := t.TempDir()
-	e := &engine{t: t, dir: dir}
+	e := &engine{t: t, dir: dir, program: os.Args[0]}
 	e.env = append([]string{
 		runMain + "=1", "LOGGING_OUTPUT=file", "FILE_PATH=" + filepath.Join(dir, "out"), "FILE_ROTATE_SIZE=1000000",
 		"REMORA_STATE_DIR=" + filepath.Join(dir, "state"), "REMORA_HOST=node-1", "TMPDIR=" + dir,
@@ -58,7 +68,6 @@ func newEngine(t *testing.T, env ...string) *engine {
 	e.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", e.socket())
 	}}
-	e.start()
 	t.Cleanup(func() {
 		if e.driver != nil {
 			e.kill()
@@ -74,7 +83,7 @@ func (e *engine) socket() string { return filepath.Join(e.dir, "plugin.sock") }
 
 func (e *engine) start() {
 	e.t.Helper()
-	e.driver = exec.Command(os.Args[0], "run", "--socket", e.socket())
+	e.driver = exec.Command(e.program, "run", "--socket", e.socket())
 	e.driver.Env, e.driver.Stdout, e.driver.Stderr = e.env, &e.stderr, &e.stderr
 	require.NoError(e.t, e.driver.Start())
 	e.client.CloseIdleConnections()

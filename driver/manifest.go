@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -15,6 +16,8 @@ import (
 // made of a container's labels and environment, and its declarations, never the labels and the environment themselves:
 // secrets are in them.
 type containerManifest struct {
+	// Format is manifest.Format; 0 stands for 1.
+	Format int `json:"format"`
 	// File is the path of the FIFO, as the engine gave it.
 	File string `json:"file"`
 	// Container is the container's id.
@@ -40,13 +43,20 @@ func (m *containerManifest) name() string {
 }
 
 // encode returns the manifest as it is stored.
-func (m *containerManifest) encode() ([]byte, error) { return json.Marshal(m) }
+func (m *containerManifest) encode() ([]byte, error) {
+	current := *m
+	current.Format = manifest.Format
+	return json.Marshal(current)
+}
 
 // decodeManifest understands what encode wrote.
 func decodeManifest(p []byte) (*containerManifest, error) {
 	var m containerManifest
 	if err := json.Unmarshal(p, &m); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if err := manifest.CheckFormat(m.Format); err != nil {
+		return nil, err
 	}
 	return &m, nil
 }

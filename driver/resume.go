@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/spool"
@@ -31,6 +32,12 @@ func (s *sessions) resume() {
 	dir, lost := engineFIFOs, 0
 	for _, found := range stored {
 		m, err := decodeManifest(found.Manifest)
+		var newer *manifest.NewerError
+		if errors.As(err, &newer) {
+			notice.SpoolStreamNewer.Log(s.log, "stream", found.Key, "error", err)
+			lost++ // its FIFO is captured into another stream
+			continue
+		}
 		if err != nil {
 			m = s.standIn(found.Key)
 			lost++

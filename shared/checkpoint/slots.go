@@ -28,6 +28,10 @@ const (
 	positionSize  = 24 // Low, Done, checksum
 	slotsPerChunk = 64 * 1024 / slotSize
 	maxChunks     = 64 // 64 Ki feeds; those beyond have the commits alone
+
+	// slotsVersion follows the boot in the first slot; 0 stands for 1. Slots of another version are not read: what was
+	// acknowledged after the last commit is then delivered again.
+	slotsVersion = 1
 )
 
 // slots is the file.
@@ -86,7 +90,7 @@ func readSlots(path string, boot [hashSize]byte) (map[[hashSize]byte]Position, e
 	if err != nil {
 		return nil, err
 	}
-	if len(p) < slotSize || !bytes.Equal(p[:hashSize], boot[:]) {
+	if len(p) < slotSize || !bytes.Equal(p[:hashSize], boot[:]) || p[hashSize] > slotsVersion {
 		return nil, nil
 	}
 	found := map[[hashSize]byte]Position{}
@@ -117,6 +121,7 @@ func openSlots(path string, boot [hashSize]byte) (*slots, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	copy(s.chunks[0], boot[:])
+	s.chunks[0][hashSize] = slotsVersion
 	s.free = s.free[:len(s.free)-1] // the first slot, which is the last in the list
 	return s, nil
 }

@@ -138,3 +138,17 @@ func BenchmarkSet(b *testing.B) {
 		slot.Set(Position{int64(i), int64(i)})
 	}
 }
+
+func TestSlotsOfAnotherVersionAreNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slots")
+	s, err := openSlots(path, bootID())
+	require.NoError(t, err)
+	s.take(Key{Stream: "s"}).Set(Position{1, 2})
+	for version, positions := range map[byte]int{0: 1, slotsVersion: 1, slotsVersion + 1: 0} {
+		s.chunks[0][hashSize] = version
+		found, err := readSlots(path, bootID())
+		require.NoError(t, err)
+		require.Len(t, found, positions)
+	}
+	require.NoError(t, s.close())
+}

@@ -132,6 +132,14 @@ func (s *Source) scan() {
 
 func (s *Source) follow(found spool.Stored) {
 	c, err := manifest.DecodeContainer(found.Manifest)
+	var newer *manifest.NewerError
+	if errors.As(err, &newer) {
+		if !s.failed[found.Key] {
+			notice.SpoolStreamNewer.Log(s.opt.Log, "stream", found.Key, "error", err)
+		}
+		s.failed[found.Key] = true
+		return
+	}
 	if err != nil {
 		c = &manifest.Container{Runtime: "containerd", ID: found.Key, Problems: []string{err.Error()}, Damaged: true}
 	}

@@ -41,9 +41,30 @@ func clean(name string) string {
 	}, name)
 }
 
+// Format is the version of a stream's directory: of its manifest, segments and gaps. It rises when one of them changes so that an
+// older Remora would misread it; a member that may be ignored changes nothing. A manifest without one has version 1.
+const Format = 1
+
+// NewerError is the error of a manifest that a newer Remora wrote. Its stream is kept until that runs again.
+type NewerError struct{ Format int }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("manifest: written by a newer Remora (format %d; this one knows %d)", e.Format, Format)
+}
+
+// CheckFormat returns a *NewerError for a format that this version does not know.
+func CheckFormat(format int) error {
+	if format > Format {
+		return &NewerError{format}
+	}
+	return nil
+}
+
 // Container is what a logging binary knows of the container that it was started for. It holds declarations and identity,
 // never the rest of its environment: secrets are in it.
 type Container struct {
+	// Format is that of the stream's directory; 0 stands for 1.
+	Format int `json:"format"`
 	// Runtime is containerd.
 	Runtime   string    `json:"runtime"`
 	Namespace string    `json:"namespace"`
@@ -75,13 +96,20 @@ func (c *Container) Key() string {
 }
 
 // Encode returns the manifest as it is stored.
-func (c *Container) Encode() ([]byte, error) { return json.Marshal(c) }
+func (c *Container) Encode() ([]byte, error) {
+	current := *c
+	current.Format = Format
+	return json.Marshal(current)
+}
 
 // DecodeContainer understands what Container.Encode wrote.
 func DecodeContainer(p []byte) (*Container, error) {
 	var c Container
 	if err := json.Unmarshal(p, &c); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if err := CheckFormat(c.Format); err != nil {
+		return nil, err
 	}
 	if c.ID == "" {
 		return nil, fmt.Errorf("manifest: it names no container")

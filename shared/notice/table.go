@@ -245,6 +245,9 @@ var (
 	SpoolStreamNotResumed = define(5016, fail, "failed to resume a stream of an earlier process",
 		"Its directory can't be read.",
 		"Look at the error: rights, or a disk that returns errors.")
+	SpoolStreamNewer = define(5017, fail, "a stream was stored by a newer Remora; it is kept, and not delivered",
+		"Remora was set back to an older version, which does not know the format of the stream.",
+		"Nothing has to be done if the newer version runs again; it delivers the stream. Else remove its directory.")
 	FIFOUnreadable = define(5101, fail, "failed to read a FIFO",
 		"The container's pipe broke.",
 		"Restart the container.")

@@ -67,6 +67,7 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 	if text, err := os.ReadFile(w.path); err == nil {
 		if err := json.Unmarshal(text, &w.suspects); err != nil {
 			notice.SuspectsForgotten.Log(log, "path", w.path, "error", err)
+			_ = os.Rename(w.path, w.path+".bad") // it may be a newer Remora's
 			w.suspects = nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
