@@ -91,11 +91,15 @@ func (e *Encoder) AppendTime(dst []byte, ns int64) []byte {
 
 // appendShapeTime appends the member of Shape.Time.
 func (e *Encoder) appendShapeTime(dst []byte, r *Record) []byte {
-	dst = append(dst, `,"time":"`...)
+	return append(e.AppendShapeTime(append(dst, `,"time":"`...), r), '"')
+}
+
+// AppendShapeTime appends the text of the member of Shape.Time.
+func (e *Encoder) AppendShapeTime(dst []byte, r *Record) []byte {
 	if r.Std != NoStd {
-		return append(e.AppendTime(dst, r.Time), '"')
+		return e.AppendTime(dst, r.Time)
 	}
-	return append(time.Unix(0, r.Time).AppendFormat(dst, "2006-01-02T15:04:05.000000000"), '"')
+	return time.Unix(0, r.Time).AppendFormat(dst, "2006-01-02T15:04:05.000000000")
 }
 
 // AppendString is AppendBytes for a string.

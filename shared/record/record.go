@@ -95,6 +95,7 @@ type Source struct {
 	// follows the fields, up to the closing brace.
 	offset, truncated []byte
 	line, tail        [3][]byte
+	members           Members
 	shape             Shape
 	own               map[string]struct{}
 	name              func(member string) string // what the record calls a member of Remora's
@@ -195,6 +196,7 @@ func (s *Source) Renamed(name func(member string) string) *Source {
 }
 
 func (s *Source) encode() {
+	s.nameMembers()
 	for std := NoStd; std <= Stderr; std++ {
 		s.line[std] = []byte(`,"message":`)
 		if std != NoStd && s.shape.StdLine != "" {

@@ -28,6 +28,7 @@ type encoder struct {
 	out     []byte
 	text    []byte
 	id      []byte
+	times   record.Encoder
 	packed  sink
 	zip     *gzip.Writer
 }
@@ -66,14 +67,26 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 	}
 	dst, at := beginMap(dst)
 	n := 0
-	if r.Line != nil {
-		dst = appendText(appendString(dst, "message"), r.Line)
+	names := r.Source.Members()
+	switch {
+	case r.Line == nil:
+	case names.Newline[r.Std]:
+		e.text = r.AppendLine(e.text[:0])
+		dst = appendText(appendString(dst, names.Line[r.Std]), e.text)
+		n++
+	default:
+		dst = appendText(appendString(dst, names.Line[r.Std]), r.Line)
 		n++
 	}
-	dst = appendInt(appendString(dst, "offset"), r.Offset)
+	if names.Time != "" {
+		e.text = e.times.AppendShapeTime(e.text[:0], r)
+		dst = appendText(appendString(dst, names.Time), e.text)
+		n++
+	}
+	dst = appendInt(appendString(dst, names.Offset), r.Offset)
 	n++
 	if r.Truncated {
-		dst = appendBool(appendString(dst, "truncated"), true)
+		dst = appendBool(appendString(dst, names.Truncated), true)
 		n++
 	}
 	for rest := r.Fields; ; n++ {
@@ -87,7 +100,7 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 		dst, e.text = appendJSON(dst, value, e.text, 0)
 	}
 	if r.Std != record.NoStd {
-		dst = appendString(appendString(dst, "stream"), r.Std.String())
+		dst = appendString(appendString(dst, names.Stream), r.Std.String())
 		n++
 	}
 	if !r.Marker {
@@ -109,9 +122,9 @@ func (e *encoder) source(s *record.Source) *shared {
 	if len(e.sources) >= maxSources {
 		clear(e.sources)
 	}
-	made := &shared{members: appendText(appendString(nil, "source"), []byte(s.Path)), count: 1}
+	made := &shared{members: appendText(appendString(nil, s.Members().Source), []byte(s.Path)), count: 1}
 	for _, t := range s.Tags {
-		made.members = appendText(appendText(made.members, []byte(t.Key)), []byte(t.Value))
+		made.members = appendText(appendText(made.members, []byte(s.TagName(t.Key))), []byte(t.Value))
 		made.count++
 	}
 	e.sources[s] = made

@@ -29,6 +29,7 @@ type encoder struct {
 	sources map[*record.Source][]byte // contents that the records of a source have in common
 	key     []byte
 	text    []byte
+	times   record.Encoder
 	hashes  lz4.Compressor
 	zstd    *zstd.Encoder
 	body    []byte
@@ -42,8 +43,18 @@ func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 	dst, m := pb.Begin(dst, groupLogs, 200+len(r.Line))
 	ns := max(r.Time, 0)
 	dst = pb.Uint(dst, logTime, uint64(ns/1e9))
-	if r.Line != nil {
-		dst = pb.Pair(dst, logContents, "message", r.Line)
+	names := r.Source.Members()
+	switch {
+	case r.Line == nil:
+	case names.Newline[r.Std]:
+		e.text = r.AppendLine(e.text[:0])
+		dst = pb.Pair(dst, logContents, names.Line[r.Std], e.text)
+	default:
+		dst = pb.Pair(dst, logContents, names.Line[r.Std], r.Line)
+	}
+	if names.Time != "" {
+		e.text = e.times.AppendShapeTime(e.text[:0], r)
+		dst = pb.Pair(dst, logContents, names.Time, e.text)
 	}
 	for rest := r.Fields; ; {
 		key, value, after, ok := record.NextField(rest)
@@ -56,12 +67,12 @@ func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 		dst = content(dst, e.key, e.text)
 	}
 	if r.Std != record.NoStd {
-		dst = pb.Pair(dst, logContents, "stream", []byte(r.Std.String()))
+		dst = pb.Pair(dst, logContents, names.Stream, []byte(r.Std.String()))
 	}
 	e.text = strconv.AppendInt(e.text[:0], r.Offset, 10)
-	dst = pb.Pair(dst, logContents, "offset", e.text)
+	dst = pb.Pair(dst, logContents, names.Offset, e.text)
 	if r.Truncated {
-		dst = pb.Pair(dst, logContents, "truncated", []byte("true"))
+		dst = pb.Pair(dst, logContents, names.Truncated, []byte("true"))
 	}
 	if !r.Marker {
 		e.text = r.AppendID(e.text[:0])
@@ -90,9 +101,9 @@ func (e *encoder) source(s *record.Source) []byte {
 	if len(e.sources) >= maxSources {
 		clear(e.sources)
 	}
-	made := content(nil, "source", []byte(s.Path))
+	made := content(nil, s.Members().Source, []byte(s.Path))
 	for _, t := range s.Tags {
-		made = content(made, t.Key, []byte(t.Value))
+		made = content(made, s.TagName(t.Key), []byte(t.Value))
 	}
 	e.sources[s] = made
 	return made
