@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
+
+	"github.com/remora-logs/remora/integration/bench/installed"
 )
 
 // collector is something that does a job.
@@ -58,7 +58,7 @@ func found(only []string) (all []collector) {
 		if len(only) > 0 && !slices.Contains(only, c.name) {
 			continue
 		}
-		if c.bin = peer(c.name); c.bin != "" || c.name == bareLoop || c.ours() {
+		if c.bin = installed.Find(c.name); c.bin != "" || c.name == bareLoop || c.ours() {
 			all = append(all, c)
 		}
 	}
@@ -83,25 +83,3 @@ func (c *collector) label() string {
 
 // ours reports whether it is a program of Remora's.
 func (c *collector) ours() bool { return c.name == remoraName || c.name == remoraNode }
-
-// peer finds a peer's binary: in PEERS, a list of paths separated by spaces or commas, where `make bench-peers` leaves
-// what it builds, or in PATH.
-func peer(name string) string {
-	for path := range strings.FieldsFuncSeq(os.Getenv("PEERS"), func(r rune) bool { return r == ' ' || r == ',' }) {
-		if filepath.Base(path) == name {
-			return path
-		}
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		if path := filepath.Join(cache, "remora", "peers", name); exists(path) {
-			return path
-		}
-	}
-	path, _ := exec.LookPath(name)
-	return path
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
 // remora is the sidecar with all its tags and its checkpoints. Where a node agent has to read what a runtime stores, it reads
@@ -46,7 +48,7 @@ func nodeAgent(_ string, j *job) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command(filepath.Join(j.bins, "remora-node"))
 	cmd.Env = append(os.Environ(),
-		"REMORA_HOST_ROOT="+j.root, "REMORA_DEFAULT_COLLECT=stdout", "REMORA_STATE_DIR="+j.dir, "NODE_NAME="+nodeName,
+		"REMORA_HOST_ROOT="+j.root, "REMORA_DEFAULT_COLLECT=stdout", "REMORA_STATE_DIR="+j.dir, "NODE_NAME="+pod.Node,
 		"REMORA_CRI_SOCKET=/nowhere.sock", "DOCKER_HOST=unix:///nowhere.sock", "LOGGING_OUTPUT=elasticsearch",
 		"ELASTICSEARCH_HOSTS="+j.url(), "ELASTICSEARCH_INDEX=bench")
 	if j.form.name == "docker" {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
 // form is how a container runtime stores what a container writes.
@@ -22,12 +24,12 @@ type form struct {
 
 // forms are what a node agent reads. The names in the paths are those of the one container that the bench plays.
 var forms = map[string]form{
-	"cri": {"cri", "var/log/pods/" + podNamespace + "_" + podName + "_" + podUID + "/" + containerName + "/0.log",
+	"cri": {"cri", "var/log/pods/" + pod.Namespace + "_" + pod.Name + "_" + pod.UID + "/" + pod.Container + "/0.log",
 		func(dst, line []byte, n int) []byte {
 			dst = append(written(n).AppendFormat(dst, storedTime), " stdout F "...)
 			return append(append(dst, line...), '\n')
 		}},
-	"docker": {"docker", "var/lib/docker/containers/" + containerID + "/" + containerID + "-json.log",
+	"docker": {"docker", "var/lib/docker/containers/" + pod.ContainerID + "/" + pod.ContainerID + "-json.log",
 		func(dst, line []byte, n int) []byte {
 			dst = append(dst, `{"log":"`...)
 			dst = escape(dst, line)
@@ -83,15 +85,15 @@ func engine(w http.ResponseWriter, _ *http.Request) {
 }
 
 func engineContainers(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintf(w, `[{"Id": %q, "State": "running"}]`, containerID)
+	fmt.Fprintf(w, `[{"Id": %q, "State": "running"}]`, pod.ContainerID)
 }
 
 func engineContainer(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{ // the client tells
-		"Id": containerID, "Name": "/" + containerName, "Created": "2026-11-21T08:00:00Z", "LogPath": "/" + forms["docker"].path,
+		"Id": pod.ContainerID, "Name": "/" + pod.Container, "Created": "2026-11-21T08:00:00Z", "LogPath": "/" + forms["docker"].path,
 		"Config": map[string]any{"Image": "nginx:1.27", "Labels": map[string]string{
-			"io.kubernetes.pod.namespace": podNamespace, "io.kubernetes.pod.name": podName, "io.kubernetes.pod.uid": podUID,
-			"io.kubernetes.container.name": containerName,
+			"io.kubernetes.pod.namespace": pod.Namespace, "io.kubernetes.pod.name": pod.Name, "io.kubernetes.pod.uid": pod.UID,
+			"io.kubernetes.container.name": pod.Container,
 		}},
 		"HostConfig": map[string]any{"LogConfig": map[string]string{"Type": "json-file"}},
 		"State":      map[string]any{"Running": true},

@@ -15,6 +15,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
 // server takes what collectors deliver, by any of their protocols, checks that each line comes once, and throws it away.
@@ -41,9 +43,7 @@ func serve(address, wire string, lines int) error {
 	mux.HandleFunc("/{index}/_bulk", s.bulk)
 	mux.HandleFunc("POST /v1/logs", s.otlp)
 	mux.HandleFunc("POST /insert/jsonline", s.jsonLines)
-	mux.HandleFunc("GET /api/v1/nodes", nodes)
-	mux.HandleFunc("GET /api/v1/nodes/{name}", node)
-	mux.HandleFunc("GET /api/v1/pods", pods)
+	pod.Handle(mux)
 	mux.HandleFunc("POST /services/collector/event", s.splunk)
 	mux.HandleFunc("POST /logstores/{store}/shards/lb", s.sls)
 	mux.HandleFunc("GET /version", engine)

@@ -7,16 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-)
 
-// The pod whose container's log vlagent reads, and the five fields that it adds to each record.
-const (
-	podName       = "shop-web-1"
-	podNamespace  = "shop"
-	nodeName      = "node-1"
-	containerName = "web"
-	podUID        = "0123"
-	containerID   = "0123456789abcdef"
+	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
 // vlagent only reads what a container runtime writes, and asks a Kubernetes what runs there: so the input is wrapped as
@@ -32,7 +24,7 @@ func vlagent(bin string, j *job) (*exec.Cmd, error) {
 	if err := os.Mkdir(logs, 0o755); err != nil {
 		return nil, err
 	}
-	name := podName + "_" + podNamespace + "_" + containerName + "-" + containerID + ".log"
+	name := pod.Name + "_" + pod.Namespace + "_" + pod.Container + "-" + pod.ContainerID + ".log"
 	stored := j.stored
 	if stored == "" {
 		var err error
@@ -44,14 +36,9 @@ func vlagent(bin string, j *job) (*exec.Cmd, error) {
 		return nil, err
 	}
 	kubeconfig := filepath.Join(j.dir, "kubeconfig")
-	conf := fmt.Sprintf(`{"current-context": "bench",
-"contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
-"clusters": [{"name": "bench", "cluster": {"server": %q}}],
-"users": [{"name": "bench", "user": {}}]}
-`, j.url())
 	cmd := exec.Command(bin, "-kubernetesCollector", "-kubernetesCollector.logsPath="+logs, "-tmpDataPath="+j.dir,
 		"-remoteWrite.url="+j.url()+"/insert/jsonline", "-remoteWrite.format=jsonline",
 		fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", j.port+1))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBERNETES_SERVICE_HOST=")
-	return cmd, os.WriteFile(kubeconfig, []byte(conf), 0o600)
+	return cmd, os.WriteFile(kubeconfig, pod.Kubeconfig(j.url()), 0o600)
 }

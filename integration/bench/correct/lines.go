@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/remora-logs/remora/integration/bench/pod"
+)
+
+// marker precedes the number of a line, ten digits wide.
+const marker = "seq_"
+
+// number is that of a line; -1 where it has none.
+func number(line []byte) int {
+	at := bytes.LastIndex(line, []byte(marker))
+	if at < 0 {
+		return -1
+	}
+	n := -1
+	if _, err := fmt.Sscanf(string(line[at:min(len(line), at+len(marker)+10)]), marker+"%010d", &n); err != nil {
+		return -1
+	}
+	return n
+}
+
+// logs are an application's: numbered lines in a file, plain or as a container runtime stores them.
+type logs struct {
+	dir     string
+	cri     bool // as containerd writes them for the kubelet
+	file    *os.File
+	written int // lines, and the number of the next one
+	turns   int // of rotation
+	padding int // bytes before the number
+	clock   time.Time
+}
+
+// newLogs begins an application's file in root.
+func newLogs(root string, cri bool) (*logs, error) {
+	l := &logs{dir: filepath.Join(root, "logs"), cri: cri, padding: 120, clock: time.Now()}
+	if cri {
+		l.dir = filepath.Join(root, "var/log/pods", pod.Namespace+"_"+pod.Name+"_"+pod.UID, pod.Container)
+	}
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return nil, err
+	}
+	return l, l.create()
+}
+
+// path is where the application writes.
+func (l *logs) path() string {
+	if l.cri {
+		return filepath.Join(l.dir, "0.log")
+	}
+	return filepath.Join(l.dir, "app.log")
+}
+
+func (l *logs) create() (err error) {
+	l.file, err = os.OpenFile(l.path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	return err
+}
+
+// appendLine appends the next line as it lies in the file.
+func (l *logs) appendLine(dst []byte) []byte {
+	text := bytes.Repeat([]byte{'x'}, l.padding)
+	text = fmt.Appendf(text, " "+marker+"%010d", l.written)
+	l.written++
+	if !l.cri {
+		return append(append(dst, text...), '\n')
+	}
+	const piece = 16 << 10
+	for stamp := time.Now().UTC().Format(time.RFC3339Nano); ; text = text[piece:] {
+		if len(text) <= piece {
+			return fmt.Appendf(dst, "%s stdout F %s\n", stamp, text)
+		}
+		dst = fmt.Appendf(dst, "%s stdout P %s\n", stamp, text[:piece])
+	}
+}
+
+// write writes lines at a rate a second, for so long, and calls each every so often between two of them.
+func (l *logs) write(rate int, long, every time.Duration, each func() error) error {
+	const step = 10 * time.Millisecond
+	next := every
+	for at := time.Duration(0); at < long; at += step {
+		begun := time.Now()
+		if every > 0 && at >= next {
+			if err := each(); err != nil {
+				return err
+			}
+			next += every
+		}
+		if err := l.burst(max(int(float64(rate)*step.Seconds()), 1)); err != nil {
+			return err
+		}
+		time.Sleep(step - time.Since(begun))
+	}
+	return nil
+}
+
+// burst writes lines at once.
+func (l *logs) burst(lines int) error {
+	var buf []byte
+	for range lines {
+		buf = l.appendLine(buf)
+		if len(buf) > 64<<10 {
+			if _, err := l.file.Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+	}
+	_, err := l.file.Write(buf)
+	return err
+}
+
+// rotated is the name that a file gets, as logrotate, or the kubelet, has it. The latter's clock is ours, a second a turn.
+func (l *logs) rotated(n int) string {
+	if !l.cri {
+		return fmt.Sprintf("%s.%d", l.path(), n)
+	}
+	return l.path() + "." + l.clock.Add(time.Duration(l.turns-n)*time.Second).Format("20060102-150405")
+}
+
+// keep is how many rotated files there are.
+const keep = 20
+
+// rotate renames the file and begins a new one; the oldest goes.
+func (l *logs) rotate() error {
+	if l.cri {
+		_ = os.Remove(l.rotated(keep))
+	} else {
+		for n := keep - 1; n > 0; n-- {
+			_ = os.Rename(l.rotated(n), l.rotated(n+1))
+		}
+	}
+	l.turns++
+	if err := os.Rename(l.path(), l.rotated(1)); err != nil {
+		return err
+	}
+	_ = l.file.Close()
+	return l.create()
+}

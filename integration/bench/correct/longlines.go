@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// longLines are of 1 MiB less a few bytes. A line's number stands at its end, so that one that was cut does not count.
+type longLines struct{}
+
+func (longLines) name() string { return "lines of 1 MiB" }
+
+func (longLines) play(_ context.Context, d *day) error {
+	d.logs.padding = 1<<20 - 64
+	for range 50 {
+		if err := d.logs.burst(1); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil
+}

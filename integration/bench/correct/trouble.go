@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// trouble is a backend that is there, and does not take what it is sent for ten seconds.
+type trouble struct {
+	what string
+	mood mood
+}
+
+func (t trouble) name() string { return "backend: " + t.what }
+
+func (t trouble) play(_ context.Context, d *day) error {
+	if err := d.logs.write(rate/10, time.Second, 0, nil); err != nil {
+		return err
+	}
+	d.server.feel(t.mood)
+	if err := d.logs.write(rate/10, 10*time.Second, 0, nil); err != nil {
+		return err
+	}
+	d.server.feel(healthy)
+	return d.logs.write(rate/10, time.Second, 0, nil)
+}

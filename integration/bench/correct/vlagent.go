@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/remora-logs/remora/integration/bench/pod"
+)
+
+// vlagent keeps its queue and its checkpoints on disk, and tries for ever, without being told to.
+type vlagent struct{}
+
+func (vlagent) name() string { return "vlagent" }
+
+func (vlagent) version(bin string) *exec.Cmd { return exec.Command(bin, "-version") }
+
+func (vlagent) cri() bool { return true }
+
+func (vlagent) command(bin string, p *place) (*exec.Cmd, error) {
+	if p.evil != "" {
+		return nil, fmt.Errorf("%w: its protocol knows no index", errNoPart)
+	}
+	links := filepath.Join(p.dir, "containers")
+	if err := os.MkdirAll(links, 0o755); err != nil {
+		return nil, err
+	}
+	link := filepath.Join(links, pod.Name+"_"+pod.Namespace+"_"+pod.Container+"-"+pod.ContainerID+".log")
+	if _, err := os.Lstat(link); err != nil {
+		if err := os.Symlink(p.logs.path(), link); err != nil {
+			return nil, err
+		}
+	}
+	config := filepath.Join(p.dir, "kubeconfig")
+	cmd := exec.Command(bin, "-kubernetesCollector", "-kubernetesCollector.logsPath="+links, "-tmpDataPath="+p.state,
+		"-remoteWrite.url="+p.url()+"/insert/jsonline", "-remoteWrite.format=jsonline", "-insert.maxLineSizeBytes=4MB",
+		"-remoteWrite.sendTimeout=5s", fmt.Sprintf("-httpListenAddr=127.0.0.1:%d", p.port+1))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+config, "KUBERNETES_SERVICE_HOST=")
+	return cmd, os.WriteFile(config, pod.Kubeconfig(p.url()), 0o600)
+}
