@@ -26,7 +26,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image image-node demo test lint unit integration test-long test-model test-upgrade test-kubernetes fuzz bench bench-peers bench-code clean FORCE
+.PHONY: help build plugin image image-node demo test lint unit integration test-long test-model test-upgrade test-kubernetes fuzz bench bench-peers bench-correct bench-code clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,10 @@ bench-peers: ## build the peers that are Go modules: file.d, vlagent, the OpenTe
 	go build -C integration/bench/peers/filed -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ tool
 	go build -C integration/bench/peers/vlagent -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ tool
 	go build -C integration/bench/peers/otelcol -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ .
+
+bench-correct: bin/remora-sidecar bin/remora-node ## count what Remora and the peers lose and send twice; CORRECT= passes flags
+	go build -C integration -o ../bin/correct ./bench/correct
+	bin/correct $(CORRECT)
 
 bench-code: ## run the benchmarks of the hot path, with allocations
 	go test -run '^$$' -bench . -benchmem ./...

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/remora-logs/remora/integration/bench/pod"
@@ -17,15 +18,16 @@ const marker = "seq_"
 
 // number is that of a line; -1 where it has none.
 func number(line []byte) int {
+	const digits = 10
 	at := bytes.LastIndex(line, []byte(marker))
-	if at < 0 {
+	if at < 0 || len(line) < at+len(marker)+digits {
 		return -1
 	}
-	n := -1
-	if _, err := fmt.Sscanf(string(line[at:min(len(line), at+len(marker)+10)]), marker+"%010d", &n); err != nil {
+	n, err := strconv.ParseUint(string(line[at+len(marker):][:digits]), 10, 63)
+	if err != nil {
 		return -1
 	}
-	return n
+	return int(n)
 }
 
 // logs are an application's: numbered lines in a file, plain or as a container runtime stores them.

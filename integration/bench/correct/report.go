@@ -137,7 +137,7 @@ func report(w io.Writer, path string, all []result, versions map[string]string) 
 func versionOf(p peer, bin string) string {
 	out, _ := p.version(bin).CombinedOutput()
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); line != "" {
+		if line = strings.TrimSpace(line); line != "" && !strings.Contains(line, " INFO: ") {
 			return line[:min(len(line), 80)]
 		}
 	}
