@@ -26,7 +26,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image image-node demo test lint unit integration test-long test-model test-upgrade test-kubernetes fuzz bench bench-peers bench-correct bench-code clean FORCE
+.PHONY: help build plugin image image-node demo test lint unit integration test-long test-web test-model test-upgrade test-kubernetes fuzz bench bench-peers bench-correct bench-code clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,11 @@ integration: bin/plugin bin/image bin/image-node ## run the tests on a real engi
 test-long: bin/plugin bin/image bin/remora-node ## run the long proofs: hundreds of kills, thousands of containers
 	hack/need docker-registry docker-registry
 	$(ENGINE) go test -C integration -tags long -count=1 -p 1 -timeout 60m -v -run Long ./driver ./sidecar ./node
+
+test-web: ## drive the status page with a real Chromium: sort, filter, tail, themes, accessibility; IMAGES=1 makes the pictures of the docs
+	hack/need npm npm
+	hack/need chromium chromium fonts-noto-cjk
+	IMAGES=$(IMAGES) go test -C integration -count=1 -timeout 15m -v ./web
 
 test-model: ## run the model test of the tailer with CHECKS=100000 seeds
 	go test ./shared/tail -run Model -count=1 -timeout 2h -rapid.checks=$(CHECKS)

@@ -42,14 +42,14 @@ func (r *Rates) Run(ctx context.Context, count func() map[telemetry.RowKey]int64
 		case <-ctx.Done():
 			return
 		case <-every.C:
-			r.add(count())
+			r.Add(count())
 		}
 	}
 }
 
-// add writes a minute. A row is remembered from its first record until it is not counted any more, and then for an hour after
+// Add writes a minute. A row is remembered from its first record until it is not counted any more, and then for an hour after
 // its last.
-func (r *Rates) add(counts map[telemetry.RowKey]int64) {
+func (r *Rates) Add(counts map[telemetry.RowKey]int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.at = (r.at + 1) % minutes

@@ -153,7 +153,7 @@ func TestRatesOfTheLastHour(t *testing.T) {
 	counts := map[telemetry.RowKey]int64{key: 0, {Container: "quiet"}: 0}
 	for minute := range 100 {
 		counts[key] += int64(minute)
-		r.add(counts)
+		r.Add(counts)
 	}
 	hour := r.Hour()
 	require.Len(t, hour, 1, "a row without records takes no memory")
@@ -161,20 +161,20 @@ func TestRatesOfTheLastHour(t *testing.T) {
 	require.Equal(t, uint32(40), hour[0].Minutes[0])
 	require.Equal(t, uint32(99), hour[0].Minutes[59])
 	for range minutes + 1 {
-		r.add(counts)
+		r.Add(counts)
 	}
 	require.Len(t, r.Hour(), 1, "it is counted on from where it was")
 	counts[key]++
-	r.add(counts)
+	r.Add(counts)
 	require.Equal(t, uint32(1), r.Hour()[0].Minutes[59])
 	for range minutes + 2 {
-		r.add(nil)
+		r.Add(nil)
 	}
 	require.Empty(t, r.Hour())
 	for i := range 2 * maxRates {
 		counts[telemetry.RowKey{Container: fmt.Sprint(i)}] = 1
 	}
-	r.add(counts)
+	r.Add(counts)
 	require.Len(t, r.rows, maxRates)
 }
 
