@@ -130,13 +130,18 @@ func (m *migration) hostRoot(volume *yaml.Node, writes bool) {
 		}
 		return
 	}
-	source, _, _ := strings.Cut(value(volume), ":")
-	options := "ro,rslave"
-	if writes {
-		options = "rslave"
-	} else {
+	parts := strings.SplitN(value(volume), ":", 3)
+	var options []string
+	if len(parts) == 3 {
+		options = slices.DeleteFunc(strings.Split(parts[2], ","), func(o string) bool { return o == "rw" && !writes })
+	}
+	if !writes && !slices.Contains(options, "ro") {
+		options = append(options, "ro")
 		m.changed("the host's root is mounted read-only")
 	}
-	m.changed(later)
-	volume.SetString(source + ":/host:" + options)
+	if !slices.ContainsFunc(options, func(o string) bool { return strings.HasSuffix(o, "slave") || strings.HasSuffix(o, "shared") }) {
+		options = append(options, "rslave")
+		m.changed(later)
+	}
+	volume.SetString(parts[0] + ":/host:" + strings.Join(options, ","))
 }

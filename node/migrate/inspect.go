@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fromInspect makes a Compose file of what docker inspect prints (moby api/types/container.InspectResponse), of its containers
-// in turn; nil if root is something else.
+// fromInspect makes a Compose file of what docker inspect prints, of its containers (moby api/types/container.InspectResponse) or
+// Swarm services (api/types/swarm.Service) in turn; nil if root is something else.
 func fromInspect(root *yaml.Node) *yaml.Node {
 	all := []*yaml.Node{root}
 	if root.Kind == yaml.SequenceNode {
@@ -17,6 +17,12 @@ func fromInspect(root *yaml.Node) *yaml.Node {
 	}
 	services, volumes, networks := mapping(), mapping(), mapping()
 	for _, c := range all {
+		if spec := member(member(c, "Spec"), "TaskTemplate"); member(spec, "ContainerSpec") != nil {
+			service := ofSwarm(member(c, "Spec"))
+			set(services, value(member(member(c, "Spec"), "Name")), service)
+			declareExternal(volumes, networks, service)
+			continue
+		}
 		config := member(c, "Config")
 		if config == nil || member(config, "Image") == nil {
 			return nil
@@ -63,9 +69,32 @@ func declareExternal(volumes, networks, service *yaml.Node) {
 	}
 }
 
-// serviceOf is a container as a Compose service. In texts $ is doubled: there it begins a variable of Compose's.
+// literal is a text in which Compose finds no variables of its own, which begin with $.
+func literal(s string) *yaml.Node { return text(strings.ReplaceAll(s, "$", "$$")) }
+
+// ofSwarm is a Swarm service as one of a stack file.
+func ofSwarm(spec *yaml.Node) *yaml.Node {
+	of := member(member(spec, "TaskTemplate"), "ContainerSpec")
+	image, _, _ := strings.Cut(value(member(of, "Image")), "@") // the digest is Swarm's
+	service := mapping(text("image"), literal(image))
+	if env := member(of, "Env"); env != nil && env.Kind == yaml.SequenceNode && len(env.Content) > 0 {
+		list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+		for _, v := range env.Content {
+			list.Content = append(list.Content, literal(value(v)))
+		}
+		set(service, "environment", list)
+	}
+	mounts(service, member(of, "Mounts"))
+	mode := "replicated"
+	if member(member(spec, "Mode"), "Global") != nil {
+		mode = "global"
+	}
+	set(service, "deploy", mapping(text("mode"), text(mode)))
+	return service
+}
+
+// serviceOf is a container as a Compose service.
 func serviceOf(name string, config, host *yaml.Node) *yaml.Node {
-	literal := func(s string) *yaml.Node { return text(strings.ReplaceAll(s, "$", "$$")) }
 	service := mapping(text("image"), literal(value(member(config, "Image"))), text("container_name"), literal(name))
 	list := func(key string, from *yaml.Node) {
 		if from == nil || from.Kind != yaml.SequenceNode || len(from.Content) == 0 {
