@@ -66,12 +66,6 @@ func (b *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.records = append(b.records, got...)
 }
 
-func (b *intake) allow(n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.allowed = n
-}
-
 // of returns the lines of a container, without Remora's own records.
 func (b *intake) of(container string) (lines []string) {
 	b.mu.Lock()

@@ -97,3 +97,10 @@ func (b *intake) whole(t *testing.T, container string, want []string) {
 	}, 20*time.Second, 20*time.Millisecond, "%s: %v", container, b.of(container))
 	t.Logf("%s: %d records for %d lines", container, len(b.of(container)), len(want))
 }
+
+// allow changes how many records it takes.
+func (b *intake) allow(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.allowed = n
+}

@@ -129,6 +129,15 @@ var (
 	OutputNotClosed = define(3006, warn, "failed to close output",
 		"The connection broke while the process ended. What was not acknowledged is sent again.",
 		"Nothing has to be done.")
+	OutputUnreachable = define(3007, warn, "output failed, retrying: it can't be reached",
+		"The backend's name is not found, or nobody accepts connections there. Records wait.",
+		"Start the backend, or correct its address; look for a firewall or a network policy between. The command `check` tries it from here.")
+	OutputDenied = define(3008, warn, "output failed, retrying: it does not let us in",
+		"The backend was reached and refuses the login, or the user has no right to write. Records wait.",
+		"Correct user, password, token or key, or give the user the right. A file that a setting NAME_FILE names is read again.")
+	OutputNotTrusted = define(3009, warn, "output failed, retrying: its certificate is not trusted",
+		"No authority that Remora trusts has signed the backend's certificate, it is for another name, or it has expired. Records wait.",
+		"Set the output's certificate authorities, call the backend by the name in its certificate, or renew that.")
 	ParkedUnreadable = define(3101, fail, "parked records can't be read; records that a destination does not accept keep their streams waiting",
 		"The directory `parked` below the state directory can't be read.",
 		"Correct its rights, or mend the disk, and restart.")

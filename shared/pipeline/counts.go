@@ -165,6 +165,7 @@ type SinkStatus struct {
 	// Err is why the last attempt failed, empty where it did not; Since is when that began.
 	Err   string
 	Since time.Time
+	Code  string // of the message that says what to do about Err
 	// Conflicts is how many records were stored in another form than they had, because a field's type did not fit.
 	Conflicts int64
 	Delays    Delays
@@ -195,7 +196,7 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, to
 	for name, l := range p.sinks {
 		s := SinkStatus{Output: name, Delays: l.delays.get()}
 		if since, err := l.state.get(now); err != nil {
-			s.Err, s.Since = err.Error(), since
+			s.Err, s.Since, s.Code = err.Error(), since, failureOf(err).Code
 		}
 		if a, ok := l.output.(adapting); ok {
 			s.Conflicts = a.Conflicts()

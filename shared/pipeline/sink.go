@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/poison"
 )
@@ -151,7 +150,7 @@ func (s *state) failed(by *shard, err error, now time.Time) {
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.since = now
-		notice.OutputFailed.Log(s.log, "error", err)
+		failureOf(err).Log(s.log, "error", err)
 	}
 	s.failing[by] = struct{}{}
 	s.err = err

@@ -174,7 +174,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	for _, l := range sinks {
 		o := Output{Name: l.Output, Error: l.Err, Conflicts: l.Conflicts, Delays: l.Delays}
 		if l.Err != "" {
-			o.Since, o.Code = &l.Since, notice.OutputFailed.Code
+			o.Since, o.Code = &l.Since, l.Code
 		}
 		s.Outputs = append(s.Outputs, o)
 	}

@@ -16,6 +16,9 @@ type Denied struct{ Cause error }
 func (e *Denied) Error() string { return e.Cause.Error() }
 func (e *Denied) Unwrap() error { return e.Cause }
 
+// Denied tells the pipeline what kind of failure it is.
+func (e *Denied) Denied() {}
+
 // Connection says how a connection is secured, as the end of a sentence.
 func Connection(c net.Conn) string {
 	secured, ok := c.(*tls.Conn)

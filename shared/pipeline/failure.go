@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+
+	"github.com/remora-logs/remora/shared/notice"
+)
+
+// failureOf says what kind of failure an output's error is, as far as that tells what to do about it.
+func failureOf(err error) *notice.Message {
+	var (
+		denied      interface{ Denied() } // of a backend that was reached and does not let us in
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		name        x509.HostnameError
+		invalid     x509.CertificateInvalidError
+		lookup      *net.DNSError
+		dial        *net.OpError
+	)
+	switch {
+	case errors.As(err, &denied):
+		return notice.OutputDenied
+	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &name), errors.As(err, &invalid):
+		return notice.OutputNotTrusted
+	case errors.As(err, &lookup), errors.As(err, &dial) && dial.Op == "dial":
+		return notice.OutputUnreachable
+	}
+	return notice.OutputFailed
+}
