@@ -13,7 +13,6 @@ import (
 
 	"github.com/remora-logs/remora/shared/capture"
 	"github.com/remora-logs/remora/shared/handover"
-	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
@@ -52,35 +51,20 @@ func hold(dir, key string) error {
 	if !isPipe(stdoutFD) || !isPipe(stderrFD) {
 		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams", errUsage)
 	}
-	log := logger()
-	offer := handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
-	l, err := takeOver(dir, key, offer, log)
-	if l == nil || err != nil {
-		return err
-	}
-	p := pipes(log)
-	p.Open, p.Offer = func() (*spool.Log, error) { return l, nil }, offer
-	p.Ready()
-	return p.Run()
-}
-
-// takeOver waits until this process writes the log; nil once another process has ended it.
-func takeOver(dir, key string, offer *handover.Offer, log *slog.Logger) (*spool.Log, error) {
-	for {
-		offer.Step()
-		if spool.Ended(dir, key) {
-			return nil, nil
-		}
-		l, err := openLog(dir, key, nil, options{}, log)
-		if err == nil {
-			return l, nil
-		}
-		if !errors.Is(err, spool.ErrLocked) {
-			notice.LoggerWaits.Log(log, "error", err)
-			time.Sleep(time.Second)
+	p := pipes(logger())
+	p.Open = func() (*spool.Log, error) { return openLog(dir, key, nil, options{}, p.Log) }
+	p.Offer = handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
+	for !spool.Ended(dir, key) && !p.Ended() {
+		p.Offer.Step()
+		if p.Ready(); !p.Locked() {
+			// Where the spool can't be opened, Run discards until it can: the container must not wait for that.
+			if err := p.Run(); !errors.Is(err, spool.ErrLocked) {
+				return err
+			}
 		}
 		time.Sleep(lockInterval)
 	}
+	return nil
 }
 
 func pipes(log *slog.Logger) *capture.Pipes {

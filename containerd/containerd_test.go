@@ -276,6 +276,55 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	require.NoError(t, prepare(filepath.Join(base, "new")))
 }
 
+// The spool can't be used while a holder takes over: the container does not wait, and what is lost is counted.
+func TestHolderOfASpoolThatCannotBeOpened(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := start(t, "c1", "spool", dir)
+	a := startAgent(t, dir)
+	fmt.Fprintln(s.stdout, "before")
+	require.Eventually(t, func() bool { return a.agent.Held() == 1 }, 5*time.Second, time.Millisecond)
+	s.drained(s.stdout)
+	require.NoError(t, os.Chmod(dir, 0o722)) // others may write to it, which is refused
+	require.NoError(t, s.logger.Process.Kill())
+	_ = s.logger.Wait()
+	a.holder(t)
+	for range 1000 {
+		fmt.Fprintf(s.stdout, "%01000d\n", 7) // more than a pipe holds
+	}
+	s.drained(s.stdout)
+	require.NoError(t, os.Chmod(dir, 0o700))
+	key := entries(dir)[keyAt(dir)].Name()
+	stored := spool.OpenWriter(spool.Options{Dir: dir, Log: quiet})
+	require.Eventually(t, func() bool { return stored.Written(key) }, 10*time.Second, 5*time.Millisecond, "the holder has not opened the log")
+	fmt.Fprintln(s.stdout, "after")
+	require.NoError(t, s.stdout.Close())
+	require.NoError(t, s.stderr.Close())
+	require.Eventually(t, func() bool { return a.agent.Held() == 0 }, 10*time.Second, 5*time.Millisecond)
+	all := records(t, dir)
+	require.Len(t, all, 3)
+	require.Equal(t, "before", string(all[0].Line))
+	require.True(t, all[1].Marker)
+	require.EqualValues(t, 1000, all[1].Offset, "lines in the gap")
+	require.Equal(t, "after", string(all[2].Line))
+}
+
+// A writer with its spool's directory gone: it must not be taken for one whose log was delivered.
+func TestHolderIsStartedThoughTheLogIsMissing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := start(t, "c1", "spool", dir)
+	a := startAgent(t, dir)
+	require.Eventually(t, func() bool { return a.agent.Held() == 1 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, entries(dir)[keyAt(dir)].Name())))
+	require.NoError(t, s.logger.Process.Kill())
+	_ = s.logger.Wait()
+	a.holder(t)
+	fmt.Fprintln(s.stdout, "read all the same")
+	s.drained(s.stdout)
+	require.NoError(t, s.stdout.Close())
+	require.NoError(t, s.stderr.Close())
+	require.Eventually(t, func() bool { return a.agent.Held() == 0 }, 10*time.Second, 5*time.Millisecond)
+}
+
 // Logger and agent are killed in turn while a container writes: it never gets SIGPIPE, and every line is in the spool
 // once, in order.
 func TestAnyOneMayDie(t *testing.T) {
@@ -344,14 +393,14 @@ func startAgent(t *testing.T, dir string) *testAgent {
 	a := &testAgent{started: make(chan *os.Process, 100)}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.agent = &loggers.Agent{Dir: dir, Log: quiet, Ended: func(key string) bool { return spool.Ended(dir, key) },
-		Hold: func(key string, files [2]*os.File) error {
+		Hold: func(key string, files [2]*os.File, exited func(bool)) error {
 			cmd := exec.Command(os.Args[0], "--hold", dir, key)
 			cmd.Env, cmd.ExtraFiles = []string{runMain + "=1"}, files[:]
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			if err := cmd.Start(); err != nil {
 				return err
 			}
-			go func() { _ = cmd.Wait() }()
+			go func() { exited(cmd.Wait() == nil) }()
 			a.started <- cmd.Process
 			return nil
 		}}

@@ -38,6 +38,7 @@ type Pipes struct {
 	Log   *slog.Logger
 
 	log    *spool.Log
+	locked error // of Open: another process captures
 	sizes  [2]int
 	lost   int64
 	lines  int64
@@ -51,10 +52,13 @@ type Pipes struct {
 // tendInterval is how often limits are read and the log is synced, and how often a log that can't be opened is tried.
 const tendInterval = time.Second
 
-// Run captures until every stream has ended, and ends the log. Its error is why not everything is on disk.
+// Run captures until every stream has ended, and ends the log. Its error is why not everything is on disk. It fails with
+// spool.ErrLocked, and has taken nothing since, if another process captures; Run may then be called again.
 func (p *Pipes) Run() error {
 	for len(p.Pipes) > 0 {
-		p.tend()
+		if p.tend(); p.locked != nil {
+			return p.locked
+		}
 		if p.log != nil {
 			if pause := p.log.Backpressure(); pause > 0 {
 				time.Sleep(pause)
@@ -198,6 +202,10 @@ func (p *Pipes) tend() {
 
 func (p *Pipes) open() {
 	l, err := p.Open()
+	if p.locked = nil; errors.Is(err, spool.ErrLocked) {
+		p.locked = err
+		return
+	}
 	if err != nil {
 		if p.reason == "" {
 			notice.LoggerDiscards.Log(p.Log, "error", err)
@@ -229,6 +237,20 @@ func (p *Pipes) Ready() {
 	p.tried = time.Now()
 	p.open()
 	p.tended = time.Now()
+}
+
+// Locked reports whether another process captured when the log was to be opened last.
+func (p *Pipes) Locked() bool { return p.locked != nil }
+
+// Ended reports whether nothing is in the pipes, and nobody writes to them any more.
+func (p *Pipes) Ended() bool {
+	for _, one := range p.Pipes {
+		fds := []unix.PollFd{{Fd: int32(one.FD), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents&unix.POLLIN != 0 || fds[0].Revents&unix.POLLHUP == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // LostError is the error of a Run that never had a log.

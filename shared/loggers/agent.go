@@ -26,8 +26,9 @@ type Agent struct {
 	// Dir is the spool's directory.
 	Dir string
 	// Hold starts a process that captures the log of that key from the descriptors, stdout and stderr, in a session of its
-	// own. It does not keep the files.
-	Hold func(key string, files [2]*os.File) error
+	// own. It does not keep the files. When that process ends it calls exited, from another goroutine; finished says that
+	// the container's streams have ended and everything was captured.
+	Hold func(key string, files [2]*os.File, exited func(finished bool)) error
 	// Ended reports whether nothing will be appended to the log of that key any more.
 	Ended func(key string) bool
 	Log   *slog.Logger
@@ -37,14 +38,22 @@ type Agent struct {
 	done sync.WaitGroup
 }
 
-// held is the descriptors of one container, and how often they were given: the newest giver captures.
+// held is the descriptors of one container, as they were given last.
 type held struct {
-	files [handover.Streams]*os.File
-	given int
+	files    [handover.Streams]*os.File
+	givers   int           // processes that have given them and live
+	started  bool          // one was started that lives
+	finished bool          // one has captured everything up to the end
+	pause    time.Duration // before the next one is started, where they die at once
 }
 
-// restartPause bounds how fast processes are started that die at once.
-const restartPause = 200 * time.Millisecond
+// A process that lives shorter than longLife is started again after a pause, which doubles from restartPause to
+// maxRestartPause.
+const (
+	longLife        = time.Second
+	restartPause    = 200 * time.Millisecond
+	maxRestartPause = 10 * time.Second
+)
 
 // Run serves the socket until ctx ends, and then closes what it holds: processes that capture continue alone.
 func (a *Agent) Run(ctx context.Context) error {
@@ -89,7 +98,7 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 		notice.LoggerOfferRefused.Log(a.Log, "error", err)
 		return
 	}
-	given := a.take(key, files)
+	a.take(key, files)
 	_ = conn.SetReadDeadline(time.Time{})
 	var b [1]byte
 	for err == nil {
@@ -98,11 +107,11 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 	if ctx.Err() != nil {
 		return
 	}
-	a.replace(key, given)
+	a.left(key)
 }
 
 // take keeps the newest descriptors of a container.
-func (a *Agent) take(key string, files [handover.Streams]*os.File) (given int) {
+func (a *Agent) take(key string, files [handover.Streams]*os.File) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h := a.held[key]
@@ -116,37 +125,66 @@ func (a *Agent) take(key string, files [handover.Streams]*os.File) (given int) {
 		closeFiles(h.files)
 	}
 	h.files = files
-	h.given++
-	return h.given
+	h.givers++
 }
 
-// replace starts another process for a container whose process has died.
-func (a *Agent) replace(key string, given int) {
-	if a.Ended(key) {
-		a.drop(key, given)
-		return
-	}
+// left notes that a process that had given descriptors has gone.
+func (a *Agent) left(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	h := a.held[key]
-	if h == nil || h.given != given {
-		return // another one has offered since
+	if h := a.held[key]; h != nil {
+		h.givers--
+		a.replace(key, h)
 	}
-	if err := a.Hold(key, h.files); err != nil {
-		notice.LoggerNotReplaced.Log(a.Log, "stream", key, "error", err)
-		time.AfterFunc(5*restartPause, func() { a.replace(key, given) })
+}
+
+// replace starts another process for a container that none captures, and lets go of one that has ended. Under mu.
+func (a *Agent) replace(key string, h *held) {
+	switch {
+	case h.givers > 0 || h.started:
+		return
+	case h.finished || a.Ended(key):
+		closeFiles(h.files)
+		delete(a.held, key)
 		return
 	}
+	begun := time.Now()
+	if err := a.Hold(key, h.files, func(finished bool) { a.exited(key, finished, begun) }); err != nil {
+		notice.LoggerNotReplaced.Log(a.Log, "stream", key, "error", err)
+		a.replaceLater(key, 5*restartPause)
+		return
+	}
+	h.started = true
 	notice.LoggerReplaced.Log(a.Log, "stream", key)
 }
 
-func (a *Agent) drop(key string, given int) {
+// exited notes that a process that was started has ended, perhaps before it had given anything. finished means that it has
+// captured everything up to the end.
+func (a *Agent) exited(key string, finished bool, begun time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if h := a.held[key]; h != nil && h.given == given {
-		closeFiles(h.files)
-		delete(a.held, key)
+	h := a.held[key]
+	if h == nil {
+		return
 	}
+	h.started, h.finished = false, h.finished || finished
+	if finished || time.Since(begun) >= longLife {
+		h.pause = 0
+		a.replace(key, h)
+		return
+	}
+	h.pause = min(max(2*h.pause, restartPause), maxRestartPause)
+	a.replaceLater(key, h.pause)
+}
+
+func (a *Agent) replaceLater(key string, pause time.Duration) {
+	time.AfterFunc(pause, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if h := a.held[key]; h != nil {
+			a.replace(key, h)
+		}
+	})
 }
 
 // Holds reports whether the descriptors of the container of that key are held.

@@ -9,8 +9,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -25,7 +28,10 @@ func serve(t *testing.T) *Agent {
 	dir, err := os.MkdirTemp("", "la")
 	require.NoError(t, err)
 	a := &Agent{Dir: dir, Log: slog.New(slog.DiscardHandler), Ended: func(string) bool { return true },
-		Hold: func(string, [handover.Streams]*os.File) error { t.Error("a process was started"); return nil }}
+		Hold: func(string, [handover.Streams]*os.File, func(bool)) error {
+			t.Error("a process was started")
+			return nil
+		}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -123,4 +129,64 @@ func TestSilentConnections(t *testing.T) {
 	o.Step()
 	require.Eventually(t, func() bool { return a.Holds("c-1") }, 5*time.Second, time.Millisecond)
 	unix.Close(o.FD())
+}
+
+// A process that dies before it has given anything, or that can't mark the end of a log, is not started for ever, and none
+// is forgotten: the container would wait for ever for somebody to read what it writes.
+func TestAProcessThatDiesAtOnceIsStartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			mu       sync.Mutex
+			starts   []time.Duration
+			life     time.Duration
+			finished bool
+		)
+		begun := time.Now()
+		a := &Agent{Log: slog.New(slog.DiscardHandler), Ended: func(string) bool { return false }}
+		a.Hold = func(_ string, _ [handover.Streams]*os.File, exited func(bool)) error {
+			mu.Lock()
+			defer mu.Unlock()
+			starts = append(starts, time.Since(begun))
+			time.AfterFunc(life, func() {
+				mu.Lock()
+				well := finished
+				mu.Unlock()
+				exited(well)
+			})
+			return nil
+		}
+		started := func() []time.Duration {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(starts)
+		}
+		set := func(d time.Duration, well bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			life, finished = d, well
+		}
+		a.take("c-1", [handover.Streams]*os.File{})
+		a.left("c-1")
+		time.Sleep(time.Minute)
+		all := started()
+		require.Greater(t, len(all), 5)
+		require.Less(t, len(all), 15, "%v", all)
+		require.Equal(t, restartPause, all[1]-all[0])
+		require.True(t, a.Holds("c-1"))
+
+		set(time.Hour, false) // the next one lives
+		time.Sleep(30 * time.Minute)
+		n := len(started())
+		a.take("c-1", [handover.Streams]*os.File{}) // and gives what it has
+		a.left("c-1")
+		require.Len(t, started(), n, "it has not ended yet")
+		time.Sleep(time.Hour)
+		require.Len(t, started(), n+1)
+
+		set(time.Second, true) // all was captured, whatever Ended says
+		time.Sleep(2 * time.Hour)
+		require.Len(t, started(), n+1)
+		require.False(t, a.Holds("c-1"))
+	})
 }

@@ -185,13 +185,13 @@ func (s *Source) endOrphan(l *spool.Log) {
 
 // hold starts a logging binary that captures a container from descriptors that this process holds. It is in a session of
 // its own, so that it outlives this process.
-func (s *Source) hold(key string, files [2]*os.File) error {
+func (s *Source) hold(key string, files [2]*os.File, exited func(finished bool)) error {
 	cmd := exec.Command(s.opt.Logger, "--hold", s.opt.Dir, key)
 	cmd.Env, cmd.ExtraFiles = []string{}, files[:]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	go func() { _ = cmd.Wait() }() // how it ends shows in the log's lock
+	go func() { exited(cmd.Wait() == nil) }()
 	return nil
 }

@@ -329,9 +329,6 @@ var (
 	LoggerSpoolUnusable = define(5213, fail, "the spool of logging binaries can't be used, retrying",
 		"REMORA_CONTAINERD_SPOOL belongs to another user, can be written by others, or can't be read.",
 		"Give it to root with mode 0700.")
-	LoggerWaits = define(5214, fail, "failed to open the spool, retrying",
-		"REMORA_CONTAINERD_SPOOL can't be written.",
-		"Make room, or mend the disk or its rights.")
 )
 
 // Containers and runtimes.

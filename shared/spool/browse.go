@@ -16,7 +16,10 @@ import (
 
 // Browser reads a log that other processes write and deliver, and changes nothing of it. Its reader may give up space
 // meanwhile: what is gone is passed over. One goroutine uses it at a time.
-type Browser struct{ log *Log }
+type Browser struct {
+	log   *Log
+	known knownChunks
+}
 
 // Browse opens the log of that key in the spool at dir.
 func Browse(dir, key string) (*Browser, error) {
@@ -24,7 +27,7 @@ func Browse(dir, key string) (*Browser, error) {
 		return nil, err
 	}
 	s := newSpool(Options{Dir: dir, Role: Reader, Log: slog.New(slog.DiscardHandler)})
-	b := &Browser{s.newLog(key, LogOptions{Raw: true})}
+	b := &Browser{log: s.newLog(key, LogOptions{Raw: true})}
 	if err := b.log.Refresh(); err != nil {
 		return nil, fmt.Errorf("stream %s: %w", key, err)
 	}
@@ -38,7 +41,7 @@ func (b *Browser) Key() string { return b.log.key }
 func (b *Browser) End() int64 { return b.log.End() }
 
 // Chunk tells of which stream the byte at off is, and when it was read.
-func (b *Browser) Chunk(off int64) (stream.Chunk, error) { return b.log.chunk(off) }
+func (b *Browser) Chunk(off int64) (stream.Chunk, error) { return b.known.chunk(b.log, off) }
 
 // Replay is as Log.Replay, but io.EOF comes with the last bytes: an unfinished line is the last one then. A log that was
 // removed has no more.

@@ -90,7 +90,14 @@ func unsupported(err error) error {
 }
 
 // writeDurably makes a file of p. It is not atomic: a crash may leave a part of it, which its reader has to notice.
-func (d *disk) writeDurably(name string, p []byte) error {
+func (d *disk) writeDurably(name string, p []byte) error { return d.writeAndSync(name, p, d.sync) }
+
+// writeFile is writeDurably without the sync.
+func (d *disk) writeFile(name string, p []byte) error {
+	return d.writeAndSync(name, p, func(*os.File) error { return nil })
+}
+
+func (d *disk) writeAndSync(name string, p []byte, sync func(*os.File) error) error {
 	f, err := d.create(name)
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (d *disk) writeDurably(name string, p []byte) error {
 	if _, err := d.write(f, p, 0); err != nil {
 		return err
 	}
-	return d.sync(f)
+	return sync(f)
 }
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -178,8 +178,13 @@ func (l *Log) writeViewGaps(entries []storedGap) error {
 
 func (l *Log) writeEntries(entries []storedGap) error { return l.writeGaps(gapFileName, entries) }
 
-// writeGaps writes entries into the file of that name, in place.
+// writeGaps writes entries into the file of that name, in place, and makes them durable.
 func (l *Log) writeGaps(file string, entries []storedGap) error {
+	return l.overwriteGaps(file, entries, l.spool.disk.sync)
+}
+
+// overwriteGaps is writeGaps with a sync of the caller's choice.
+func (l *Log) overwriteGaps(file string, entries []storedGap, sync func(*os.File) error) error {
 	name := filepath.Join(l.dir, file)
 	text, err := encodeGaps(entries)
 	if err != nil {
@@ -193,7 +198,7 @@ func (l *Log) writeGaps(file string, entries []storedGap) error {
 	if _, err := l.spool.disk.write(f, text, 0); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if err := l.spool.disk.sync(f); err != nil {
+	if err := sync(f); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

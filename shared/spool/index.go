@@ -130,6 +130,10 @@ func readEntry(f *os.File, i int64) (off int64, c stream.Chunk, ok bool) {
 	if _, err := f.ReadAt(e[:], i*indexEntry); err != nil {
 		return 0, c, false
 	}
+	return decodeEntry(e[:])
+}
+
+func decodeEntry(e []byte) (off int64, c stream.Chunk, ok bool) {
 	off = int64(binary.LittleEndian.Uint64(e[:]))
 	c = stream.Chunk{Std: Std(e[16]), Time: int64(binary.LittleEndian.Uint64(e[8:]))}
 	ok = binary.LittleEndian.Uint32(e[checkedBytes:]) == crc32.ChecksumIEEE(e[:checkedBytes]) && off >= 0 &&
@@ -138,9 +142,59 @@ func readEntry(f *os.File, i int64) (off int64, c stream.Chunk, ok bool) {
 }
 
 // Chunk implements stream.Chunked for a raw log.
-func (v *View) Chunk(off int64) (stream.Chunk, error) { return v.log.chunk(off) }
+func (v *View) Chunk(off int64) (stream.Chunk, error) { return v.known.chunk(v.log, off) }
 
-func (l *Log) chunk(off int64) (stream.Chunk, error) {
+// knownChunks are neighbours in an index that were read at once: where a container writes to both streams by turns, there
+// is one for every few bytes.
+type knownChunks struct {
+	chunks []knownChunk // ascending
+	at     int          // which was found last
+}
+
+type knownChunk struct {
+	from int64
+	stream.Chunk
+}
+
+// chunk returns the chunk of l in which off lies.
+func (k *knownChunks) chunk(l *Log, off int64) (stream.Chunk, error) {
+	if c, ok := k.find(off); ok {
+		return c, nil
+	}
+	return l.chunk(off, k)
+}
+
+// find returns the chunk in which off lies, if the end of it is known.
+func (k *knownChunks) find(off int64) (stream.Chunk, bool) {
+	for i := k.at; i < len(k.chunks) && k.chunks[i].from <= off; i++ {
+		if off < k.chunks[i].End && k.chunks[i].End != math.MaxInt64 {
+			k.at = i
+			return k.chunks[i].Chunk, true
+		}
+	}
+	return stream.Chunk{}, false
+}
+
+// read reads the entries from first to n, a few at most, and keeps those that are sound.
+func (k *knownChunks) read(f *os.File, first, n int64) {
+	const most = 64
+	var block [most * indexEntry]byte
+	size, _ := f.ReadAt(block[:min(n-first, most)*indexEntry], first*indexEntry)
+	k.chunks, k.at = k.chunks[:0], 0
+	for e := block[:size]; len(e) >= indexEntry; e = e[indexEntry:] {
+		off, c, ok := decodeEntry(e[:indexEntry])
+		if !ok {
+			continue
+		}
+		if last := len(k.chunks) - 1; last >= 0 {
+			k.chunks[last].End = off
+		}
+		c.End = math.MaxInt64
+		k.chunks = append(k.chunks, knownChunk{off, c})
+	}
+}
+
+func (l *Log) chunk(off int64, known *knownChunks) (stream.Chunk, error) {
 	segs := *l.segments.Load()
 	i := segmentAt(segs, off)
 	if i < 0 || off >= segs[i].end() {
@@ -159,18 +213,20 @@ func (l *Log) chunk(off int64) (stream.Chunk, error) {
 	if err != nil {
 		return stream.Chunk{}, err
 	}
-	c, ok := findChunk(f, st.Size()/indexEntry, off)
+	n := st.Size() / indexEntry
+	first, c, ok := findChunk(f, n, off)
 	if !ok {
 		return unknown, nil
 	}
+	known.read(f, first, n)
 	if i+1 < len(segs) {
 		c.End = min(c.End, segs[i+1].base)
 	}
 	return c, nil
 }
 
-// findChunk finds the chunk among n entries in which off lies. Damaged entries count for the one before them.
-func findChunk(f *os.File, n, off int64) (found stream.Chunk, ok bool) {
+// findChunk finds the chunk among n entries in which off lies, and which entry it is. Damaged entries count for the one before them.
+func findChunk(f *os.File, n, off int64) (entry int64, found stream.Chunk, ok bool) {
 	after := int64(sort.Search(int(n), func(i int) bool {
 		for at := int64(i); at >= 0; at-- {
 			if start, _, ok := readEntry(f, at); ok {
@@ -188,8 +244,8 @@ func findChunk(f *os.File, n, off int64) (found stream.Chunk, ok bool) {
 					break
 				}
 			}
-			return c, true
+			return at, c, true
 		}
 	}
-	return stream.Chunk{}, false
+	return 0, stream.Chunk{}, false
 }

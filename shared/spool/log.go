@@ -49,6 +49,7 @@ type Log struct {
 	dropAllowed    atomic.Bool                // maintenance may drop old data from it
 	maintenanceDue atomic.Bool                // a view has released something
 	unwritten      atomic.Bool                // the gap file does not have all gaps
+	unsyncedFiles  atomic.Bool                // of a writer: manifest or losses are not durable
 	history        atomic.Int64               // how much of what is released stays for docker logs
 	heldUp         atomic.Int64               // since when (ns since 1970) Block leaves the pipe alone, 0 where it does not
 
@@ -300,9 +301,14 @@ func (l *Log) AddUnknownGap(reason string) {
 	}
 }
 
-// createMarker makes an empty file of that name beside the segments.
+// createMarker makes a file of that name beside the segments; where there is no inode left for it, another name of the
+// lock, which needs none. Nobody reads what is in it.
 func (l *Log) createMarker(name string) {
-	f, err := l.spool.disk.create(filepath.Join(l.dir, name))
+	marker := filepath.Join(l.dir, name)
+	f, err := l.spool.disk.create(marker)
+	if err != nil && os.Link(filepath.Join(l.dir, lockName), marker) == nil {
+		return
+	}
 	if err != nil {
 		l.warn(notice.SpoolNotMarked, fmt.Errorf("%s: %w", name, err))
 		return

@@ -116,7 +116,7 @@ func (s *Spool) Written(key string) bool {
 }
 
 // Write opens a log for a writer of its own process: one that exists to append at its end, else a new one. It fails with
-// ErrLocked where another process writes it.
+// ErrLocked where another process writes it. It waits for no disk: what it makes is durable after the first Tend.
 func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	}
 	if err == nil && manifest != nil {
 		if _, missing := readManifest(l.dir); missing != nil {
-			err = s.disk.writeDurably(filepath.Join(l.dir, manifestName), append(slices.Clip(manifest), manifestEnd...))
+			err = s.disk.writeFile(filepath.Join(l.dir, manifestName), append(slices.Clip(manifest), manifestEnd...))
 		}
 	}
 	if err == nil {
@@ -200,7 +200,28 @@ func (l *Log) applyLimits() {
 // once a second by the goroutine that captures, and once at the end.
 func (l *Log) Tend() error {
 	l.applyLimits()
-	return l.Sync()
+	return errors.Join(l.syncOwnFiles(), l.Sync())
+}
+
+// syncOwnFiles makes durable what a writer has made and changed beside segments.
+func (l *Log) syncOwnFiles() error {
+	if !l.unsyncedFiles.Swap(false) {
+		return nil
+	}
+	for _, name := range []string{manifestName, lossesName} {
+		f, err := os.OpenFile(filepath.Join(l.dir, name), os.O_WRONLY, 0)
+		if missing(err) {
+			continue
+		}
+		if err == nil {
+			err = errors.Join(l.spool.disk.sync(f), f.Close())
+		}
+		if err != nil {
+			l.unsyncedFiles.Store(true)
+			return err
+		}
+	}
+	return l.spool.disk.syncDir(l.dir)
 }
 
 // CloseWriter ends this process's part without ending the log: another one may write it.
@@ -220,7 +241,7 @@ func (l *Log) EndWriter() error {
 	l.writeMu.Lock()
 	l.stopDiscarding()
 	l.writeMu.Unlock()
-	err := errors.Join(l.writeLosses(), l.Sync())
+	err := errors.Join(l.writeLosses(), l.syncOwnFiles(), l.Sync())
 	l.ended.Store(true)
 	l.createMarker(endedName)
 	return errors.Join(err, l.CloseWriter())
@@ -254,7 +275,7 @@ func (l *Log) readLosses() error {
 // size.
 const maxLosses = 1024
 
-// writeLosses persists what the writer could not store, also what it is losing now. Of what lies before the first segment
+// writeLosses writes down what the writer could not store, also what it is losing now; Tend makes it durable. Of what lies before the first segment
 // the reader has no need any more: it has removed what was behind it.
 func (l *Log) writeLosses() error {
 	gaps := *l.sharedGaps.Load()
@@ -274,7 +295,8 @@ func (l *Log) writeLosses() error {
 	for _, g := range gaps[max(0, len(gaps)-maxLosses):] {
 		entries = append(entries, g.stored(""))
 	}
-	return l.writeGaps(lossesName, entries)
+	l.unsyncedFiles.Store(true)
+	return l.overwriteGaps(lossesName, entries, func(*os.File) error { return nil })
 }
 
 // AddLoss tells the readers of a writer's log of bytes that were taken from the pipes before there was a log to store them
@@ -299,10 +321,8 @@ func (s *Spool) abandoned(key string) bool {
 	return err == nil && time.Since(st.ModTime()) > time.Minute && !s.Written(key)
 }
 
-// Ended reports whether the log of that key in dir has ended. One that does not exist was delivered, and removed.
+// Ended reports whether the log of that key in dir is known to have ended. Of one that does not exist that is not known: it
+// may have been delivered and removed, or there was no room to make it.
 func Ended(dir, key string) bool {
-	if _, err := os.Stat(filepath.Join(dir, key)); missing(err) {
-		return true
-	}
 	return exists(filepath.Join(dir, key), endedName) || exists(filepath.Join(dir, key), deliveredName)
 }

@@ -21,6 +21,7 @@ type View struct {
 	name     string
 	released atomic.Int64 // its checkpoint, below which it will not read again
 	cursor   atomic.Int64 // where its furthest read began: a boundary between frames
+	known    knownChunks  // of the goroutine that reads
 
 	// mu guards the fields below against maintenance; capture never takes it.
 	mu    sync.Mutex
