@@ -238,7 +238,7 @@ func TestASecondProcessOnOneStateDirectory(t *testing.T) {
 	e := newEngine(t)
 	c := e.run(plugin.Info{ContainerID: "c0ffee"})
 	c.write("one")
-	other := &engine{t: t, dir: t.TempDir(), env: e.env}
+	other := &engine{t: t, dir: t.TempDir(), env: e.env, program: e.program}
 	other.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", other.socket())
 	}}

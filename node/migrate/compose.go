@@ -131,6 +131,9 @@ func (m *migration) hostRoot(volume *yaml.Node, writes bool) {
 		return
 	}
 	parts := strings.SplitN(value(volume), ":", 3)
+	if len(parts) < 2 {
+		return // a volume of its own at /host
+	}
 	var options []string
 	if len(parts) == 3 {
 		options = slices.DeleteFunc(strings.Split(parts[2], ","), func(o string) bool { return o == "rw" && !writes })
