@@ -34,8 +34,8 @@ type site struct {
 
 // hurried are the rules with times that a test can wait for, and one second instead of 300 as what is late.
 func hurried(rules string) string {
-	rules = regexp.MustCompile(`for: \d+m`).ReplaceAllString(rules, "for: 1s")
-	rules = regexp.MustCompile(`\[\d+m\]`).ReplaceAllString(rules, "[4s]")
+	rules = regexp.MustCompile(`for: \d+m`).ReplaceAllString(rules, "for: 0s")
+	rules = regexp.MustCompile(`\[\d+m\]`).ReplaceAllString(rules, "[3s]")
 	return strings.Replace(rules, "> 300 and", "> 1 and", 1)
 }
 
@@ -56,7 +56,7 @@ func newSite(t *testing.T) *site {
 		"REMORA_CONFIG=" + s.config, "LOGGING_OUTPUT=http", "HTTP_URL=" + server.URL, "REMORA_MAX_DELETED_BYTES=1048576",
 		"REMORA_RETRY_MAX=500ms", "REMORA_BATCH_BYTES=262144"}, filepath.Join(engine.Root(t), "bin", "remora-sidecar")).Process
 	write(t, filepath.Join(dir, "remora.rules.yml"), hurried(rules(t)))
-	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`{global: {scrape_interval: 400ms, evaluation_interval: 400ms},
+	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`{global: {scrape_interval: 300ms, evaluation_interval: 300ms},
 rule_files: [remora.rules.yml], scrape_configs: [{job_name: remora, static_configs: [{targets: [%q]}]},
 {job_name: remora-node, file_sd_configs: [{files: [%q], refresh_interval: 1s}]}]}`, s.sidecarAt, filepath.Join(dir, "node.json")))
 	start(t, nil, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "tsdb"),
@@ -118,6 +118,8 @@ func (s *site) firing() map[string]bool {
 // until waits for alerts to fire, and does something meanwhile.
 func (s *site) until(meanwhile func(), names ...string) {
 	s.t.Helper()
+	began := time.Now()
+	defer func() { s.t.Logf("%v after %v", names, time.Since(began).Round(time.Millisecond)) }()
 	engine.Eventually(s.t, 20*time.Second, func() (bool, string) {
 		meanwhile()
 		now := s.firing()
