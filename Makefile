@@ -7,6 +7,8 @@ IMAGE   ?= remora-sidecar:latest$(if $(PILOT_TYPE),-$(PILOT_TYPE))
 NODE_IMAGE ?= remora-node:latest$(if $(PILOT_TYPE),-$(PILOT_TYPE))
 # Certificate authorities that the images trust: those of the build machine.
 CA_CERTIFICATES ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+# Where make release puts what it builds.
+RELEASE ?= bin/release
 FUZZTIME ?= 30s
 CHECKS   ?= 100000
 # The release before this one.
@@ -46,30 +48,41 @@ endif
 	docker plugin create $(PLUGIN) bin/plugin
 
 # `docker plugin create` needs config.json beside the root file system.
-bin/plugin: bin/remora-driver ca-certificates FORCE
+bin/plugin: bin/remora-driver bin/LICENSES.txt ca-certificates FORCE
 	rm -rf $@ && mkdir -p $@
 	cp config.json $@/
 	cp -r rootfs $@/
 	mkdir -p $@/rootfs/etc/ssl/certs
 	cp $(CA_CERTIFICATES) $@/rootfs/etc/ssl/certs/ca-certificates.crt
-	cp bin/remora-driver $@/rootfs/
+	cp bin/remora-driver LICENSE bin/LICENSES.txt $@/rootfs/
 
 image: bin/image ## build the sidecar's image remora-sidecar:latest in the reachable engine; IMAGE= names it, PILOT_TYPE=filebeat|fluentd makes -filebeat, -fluentd
 	docker build --build-arg PILOT_TYPE=$(PILOT_TYPE) -t $(IMAGE) -f deploy/docker/sidecar.Dockerfile bin/image
 
-bin/image: bin/remora-sidecar ca-certificates FORCE
+bin/image: bin/remora-sidecar bin/LICENSES.txt ca-certificates FORCE
 	rm -rf $@ && mkdir -p $@/state
 	cp $(CA_CERTIFICATES) $@/ca-certificates.crt
-	cp bin/remora-sidecar $@/
+	cp bin/remora-sidecar LICENSE bin/LICENSES.txt $@/
 
 image-node: bin/image-node ## build the node agent's image remora-node:latest in the reachable engine; NODE_IMAGE= names it, PILOT_TYPE= as for image
 	docker build --build-arg PILOT_TYPE=$(PILOT_TYPE) -t $(NODE_IMAGE) -f deploy/docker/node.Dockerfile bin/image-node
 
-bin/image-node: bin/remora-node ca-certificates FORCE
+bin/image-node: bin/remora-node bin/LICENSES.txt ca-certificates FORCE
 	rm -rf $@ && mkdir -p $@/state $@/pilot
 	cp $(CA_CERTIFICATES) $@/ca-certificates.crt
-	cp bin/remora-node $@/
+	cp bin/remora-node LICENSE bin/LICENSES.txt $@/
 	ln -s ../remora-node $@/pilot/healthz
+
+# The terms of all that is linked in, whatever platform the programs are built for.
+bin/LICENSES.txt: FORCE
+	mkdir -p bin
+	GOOS= GOARCH= go run -C tools ./release/licences/print .. ../$@
+
+.PHONY: release
+release: ## build all that VERSION= is published as, for amd64 and arm64, from the commit that is checked out, into bin/release
+	$(if $(filter file undefined,$(origin VERSION)),$(error name the version: make release VERSION=1.2.0))
+	mkdir -p $(dir $(RELEASE))
+	go run -C tools ./release -version $(VERSION) -root .. -out $(abspath $(RELEASE))
 
 .PHONY: ca-certificates
 ca-certificates:

@@ -4,6 +4,7 @@ FROM scratch
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY state /var/lib/remora
 COPY pilot /pilot
+COPY LICENSE LICENSES.txt /
 COPY remora-node /remora-node
 # By this an agent knows Remora's own containers: it does not collect what they collect already.
 ENV REMORA_IMAGE=node

@@ -3,6 +3,7 @@
 FROM scratch
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --chown=65532:65532 state /var/lib/remora
+COPY LICENSE LICENSES.txt /
 COPY remora-sidecar /remora-sidecar
 # By this a node agent knows that the declarations of such a container are the sidecar's own.
 ENV REMORA_IMAGE=sidecar
