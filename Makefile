@@ -100,6 +100,7 @@ lint: ## run gofmt, go vet, staticcheck, and govulncheck if its database can be 
 unit: ## run the tests that need nothing but Go, with the race detector
 	$(NEED_CC)
 	hack/unit
+	go test -C tools ./release/licences
 
 integration: bin/plugin bin/image bin/image-node ## run the tests on a real engine and against real backends
 	hack/need kcat kcat

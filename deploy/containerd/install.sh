@@ -14,7 +14,9 @@ for name in remora-logger remora-node; do
 	mv "$bin/$name.new" "$bin/$name"
 done
 [ -e "$etc/node.env" ] || install -m 600 deploy/containerd/node.env "$etc/node.env"
-install -m 644 deploy/containerd/remora-node.service "$unit/remora-node.service"
+# The unit is the packages', which have the programs in /usr/bin.
+sed 's|/usr/bin/|/usr/local/bin/|' packaging/remora-node.service >"$unit/remora-node.service"
+chmod 644 "$unit/remora-node.service"
 [ -z "${DESTDIR:-}" ] || exit 0
 systemctl daemon-reload
 systemctl enable remora-node.service

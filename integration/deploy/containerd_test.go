@@ -15,8 +15,10 @@ import (
 // The install steps for containerd put everything where the unit looks for it, and keep settings that are there.
 func TestContainerdIsInstalled(t *testing.T) {
 	checkout, root := t.TempDir(), t.TempDir()
-	if err := os.CopyFS(filepath.Join(checkout, "deploy", "containerd"), os.DirFS(file(t, "containerd"))); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{"deploy/containerd", "packaging"} {
+		if err := os.CopyFS(filepath.Join(checkout, dir), os.DirFS(filepath.Join(engine.Root(t), dir))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	write := func(path, text string) {
 		t.Helper()
@@ -61,7 +63,8 @@ func TestContainerdIsInstalled(t *testing.T) {
 		t.Errorf("an upgrade replaced the settings by %q", got)
 	}
 	unit := read(filepath.Join(root, "etc/systemd/system/remora-node.service"))
-	for _, line := range []string{"ExecStart=/usr/local/bin/remora-node", "EnvironmentFile=/etc/remora/node.env", "KillMode=process"} {
+	for _, line := range []string{"ExecStart=/usr/local/bin/remora-node", "EnvironmentFile=/etc/remora/node.env", "KillMode=process",
+		"Environment=REMORA_LOGGER=/usr/local/bin/remora-logger"} {
 		if !strings.Contains(unit, line+"\n") {
 			t.Errorf("the unit lacks %s", line)
 		}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -66,13 +68,7 @@ func (r *release) image(arch, name, context, pilot string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, err := recipe.files.tar(r.epoch)
-	if err != nil {
-		return nil, err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(content)), nil
-	}, tarball.WithCompressionLevel(9), tarball.WithMediaType(types.OCILayer))
+	layer, err := r.layer(recipe.files)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +93,25 @@ func (r *release) image(arch, name, context, pilot string) (v1.Image, error) {
 		"org.opencontainers.image.licenses": "Apache-2.0",
 	}
 	return mutate.ConfigFile(image, config)
+}
+
+// layer returns files as a layer. Those of images that differ in their configuration alone are compressed once.
+func (r *release) layer(files tree) (v1.Layer, error) {
+	content, err := files.tar(r.epoch)
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(content)
+	if layer, ok := r.layers[key]; ok {
+		return layer, nil
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}, tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching, tarball.WithMediaType(types.OCILayer))
+	if err == nil {
+		r.layers[key] = layer
+	}
+	return layer, err
 }
 
 // writeLayout writes a layout with one entry, the index, under the tag, as programs that copy images expect it.

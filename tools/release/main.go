@@ -9,6 +9,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,11 +22,13 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/remora-logs/remora/tools/release/licences"
 )
 
 func main() {
-	var r release
+	r := release{layers: make(map[[sha256.Size]byte]v1.Layer)}
 	flag.StringVar(&r.version, "version", "", "version to build, such as 1.2.0 or 1.3.0-rc.1")
 	flag.StringVar(&r.out, "out", "", "directory to create; an older one is replaced")
 	flag.StringVar(&r.root, "root", "..", "the checkout")
@@ -43,6 +46,7 @@ type release struct {
 	epoch     time.Time // of the commit
 	work      string    // a temporary directory with an export of the commit for each architecture, and shared files
 	modules   []licences.Module
+	layers    map[[sha256.Size]byte]v1.Layer // by what they contain
 }
 
 var versions = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$`)
