@@ -126,7 +126,9 @@ type Row struct {
 	Sources     []string `json:"sources,omitempty"`
 	State       State    `json:"state"`
 	// Reason is why, Since since when, Advice what to do about it.
+	// Code is the message's on the page docs/messages.md.
 	Reason string     `json:"reason,omitempty"`
+	Code   string     `json:"code,omitempty"`
 	Since  *time.Time `json:"since,omitempty"`
 	Advice string     `json:"advice,omitempty"`
 	// Files is how many files match, Streams how many streams are read.
@@ -235,7 +237,10 @@ func (m *rowMaker) add(l *Log) {
 	}
 	state, reason, since := l.state(m.now)
 	if worse(state, r.State) {
-		r.State, r.Reason, r.Since = state, reason, since
+		r.State, r.Reason, r.Since, r.Code = state, reason, since, ""
+		if reason != "" && state != StateSlowed {
+			r.Code = l.Code
+		}
 	}
 }
 
@@ -303,7 +308,7 @@ func (m *rowMaker) addProblems(all []Problem) {
 		}
 		for _, r := range rows {
 			if r.State == StateRefused || r.State == StateNoMatch {
-				r.Reason = join(r.Reason, p.Key+": "+p.Message)
+				r.Reason, r.Code = join(r.Reason, p.Key+": "+p.Message), cmp.Or(r.Code, p.Code)
 			}
 			if r.Error == "" {
 				r.Error = p.Key + ": " + p.Message
@@ -366,7 +371,7 @@ func declaredName(key string) string {
 // judge completes a row.
 func (m *rowMaker) judge(r *Row) {
 	if o := m.outputs[r.Output]; o != nil && o.Error != "" && r.Counts.QueuedRecords+r.LagBytes > 0 && worse(StateFailing, r.State) {
-		r.State, r.Reason, r.Since = StateFailing, o.Error, o.Since
+		r.State, r.Reason, r.Since, r.Code = StateFailing, o.Error, o.Since, o.Code
 	}
 	r.Advice = advice[r.State]
 }

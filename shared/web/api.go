@@ -40,6 +40,7 @@ type row struct {
 	Output      string          `json:"o"`
 	State       telemetry.State `json:"state"`
 	Reason      string          `json:"reason,omitempty"`
+	Code        string          `json:"code,omitempty"`
 	Since       *time.Time      `json:"since,omitempty"`
 	Read        int64           `json:"read"`
 	Sent        int64           `json:"sent"`
@@ -57,7 +58,7 @@ type row struct {
 
 func rowOf(r *telemetry.Row) row {
 	c := &r.Counts
-	return row{r.Container, r.Declaration, r.Output, r.State, r.Reason, r.Since, c.ReadRecords, c.SentRecords, c.QueuedRecords,
+	return row{r.Container, r.Declaration, r.Output, r.State, r.Reason, r.Code, r.Since, c.ReadRecords, c.SentRecords, c.QueuedRecords,
 		c.DroppedRecords, c.RefusedRecords, c.ParkedRecords, r.LagBytes, r.LagSeconds, r.Error, r.ErrorSince, r.Sources, r.Target}
 }
 

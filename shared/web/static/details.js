@@ -70,7 +70,7 @@ export class Details {
     $('details-omitted').hidden = !answer.omitted;
     $('details-omitted').textContent = say('omitted', number(answer.omitted));
     $('details-problems').replaceChildren(...answer.problems.map((p) => {
-      const li = element('li', `${say(p.warning ? 'warning' : 'error')}: ${p.key}: ${p.message}`);
+      const li = element('li', `${say(p.warning ? 'warning' : 'error')}: ${p.key}: ${p.message}${p.code ? ` (${p.code})` : ''}`);
       li.className = p.warning ? 'odd' : 'bad';
       return li;
     }));
@@ -94,7 +94,7 @@ export class Details {
     element('h3', r.o ? `${r.d} → ${r.o}` : r.d, li);
     const state = element('p', sayOf('states', r.state) || r.state, li);
     mark(state, r.state);
-    if (r.reason) state.textContent += ': ' + inert(r.reason);
+    if (r.reason) state.textContent += ': ' + inert(r.reason) + (r.code ? ` (${r.code})` : '');
     const advice = sayOf('advices', r.state);
     if (advice) element('p', `${say('advice')}: ${advice}`, li);
     const minutes = this.hours(r);

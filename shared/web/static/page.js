@@ -81,7 +81,7 @@ function showOverview(o) {
   for (const r of o.rows) {
     r.key = keyOf(r);
     r.why = r.reason || r.error || '';
-    r.text = [r.c, r.d, r.o, r.why, ...(r.src ?? [])].join(' ').toLowerCase();
+    r.text = [r.c, r.d, r.o, r.why, r.code, ...(r.src ?? [])].join(' ').toLowerCase();
     r.minutes = rates.get(r.key);
     const old = before.get(r.key);
     r.rate = old === undefined || seconds <= 0 ? 0 : Math.max(0, r.read - old) / seconds;
