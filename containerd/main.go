@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 var version = "devel" // set by the linker
@@ -48,8 +50,16 @@ func main() {
 	// not take the container's log away.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "remora-logger:", err)
-		if errors.Is(err, errUsage) {
+		usage := errors.Is(err, errUsage)
+		code := notice.CodeOf(err)
+		if code == "" && usage {
+			code = notice.SettingsWrong.Code
+		}
+		if code != "" {
+			code = " (" + code + ")"
+		}
+		fmt.Fprintf(os.Stderr, "remora-logger: %v%s\n", err, code)
+		if usage {
 			os.Exit(exitUsage)
 		}
 		os.Exit(exitFailure)

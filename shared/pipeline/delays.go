@@ -13,6 +13,9 @@ import (
 // DelayBounds are the upper bounds, in seconds and inclusive, of the buckets of Delays. One more bucket holds what is longer.
 var DelayBounds = [...]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400}
 
+// longestDelay is what a longer one counts as: one record with a time of 1970 must not make the sum worthless.
+const longestDelay = 30 * 24 * time.Hour
+
 // Delays is how long records took from their writer to the backend's acknowledgement, since the process started. A
 // record's time is the one that the runtime gave it, and when it was read where there is none, as in a file: never the one
 // that a format parsed from it. All records of a turn count as much as the oldest of them, so a delay is rather too long
@@ -34,7 +37,8 @@ func (d *delays) observe(r *ackRange, now time.Time) {
 	if sent <= 0 || r.written == 0 {
 		return
 	}
-	delay := time.Duration(max(0, now.UnixNano()-r.written)) // a clock may go back
+	// A clock may go back, and a time in a file that somebody has written may be any.
+	delay := min(max(0, now.Sub(time.Unix(0, r.written))), longestDelay)
 	at := 0
 	for at < len(DelayBounds) && delay.Seconds() > DelayBounds[at] {
 		at++

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ func TestDelaysCountEachRecordOnce(t *testing.T) {
 	all := d.get()
 	require.Equal(t, [len(DelayBounds) + 1]int64{0: 3, 3: 4, len(DelayBounds): 2}, all.Buckets)
 	require.InDelta(t, 4+2*48*3600, all.Seconds, 1e-6)
+	d.observe(&ackRange{read: tally{records: 1}, written: 1}, now)
+	d.observe(&ackRange{read: tally{records: 1}, written: math.MinInt64}, now)
+	require.InDelta(t, all.Seconds+2*longestDelay.Seconds(), d.get().Seconds, 1e-6)
 }
 
 // The time that a format takes from a line, which may be years old or of the wrong zone, is not when it was written.
@@ -34,7 +38,7 @@ func TestDelaysAreFromTheWriterToTheAcknowledgement(t *testing.T) {
 			require.NoError(t, c.turn(t.Context()))
 			longest := time.Since(started).Seconds()
 			if w.frames {
-				longest = time.Since(time.Unix(1e9, 0)).Seconds() // the engine's time of each frame
+				longest = longestDelay.Seconds() // the engine's time of each frame is long ago
 			}
 			all := c.shard.sink.delays.get()
 			var records int64
