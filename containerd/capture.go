@@ -13,6 +13,7 @@ import (
 
 	"github.com/remora-logs/remora/shared/capture"
 	"github.com/remora-logs/remora/shared/handover"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/spool"
 )
 
