@@ -83,6 +83,7 @@ func (e *endpoints) start(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		err = fmt.Errorf("remora: can't collect the log of container %s: %w", req.Info.ContainerID, err)
 		notice.StartLoggingFailed.Log(e.log, "error", err)
+		err = fmt.Errorf("%w (%s)", err, notice.StartLoggingFailed.Code) // docker run shows it
 	}
 	answer(w, err)
 }

@@ -83,6 +83,25 @@ func known(t *testing.T, text string) (found int) {
 	return found
 }
 
+// What any way in exports, old names included, is as Prometheus wants it.
+func TestNames(t *testing.T) {
+	s := telemetry.Snapshot{Version: "v1", Outputs: []telemetry.Output{{Name: "kafka"}, {Name: "loki"}},
+		Logs: []telemetry.Log{{Container: "w\"e\nb\xff", Declaration: "d", Output: "kafka"}}}
+	own := new(bytes.Buffer)
+	s.WriteMetrics(own)
+	for _, d := range telemetry.Catalogue() {
+		if d.From != "" || d == &telemetry.ParkedDisk || d == &telemetry.ParkedLimit {
+			s.Metrics = append(s.Metrics, d.Metric(1))
+		}
+	}
+	all := new(bytes.Buffer)
+	s.WriteMetrics(all)
+	if all.Len() <= own.Len() {
+		t.Fatal("the ways in have no metrics")
+	}
+	promtool(t, all.String(), "check", "metrics")
+}
+
 // A query of the dashboard is one that Prometheus understands, about metrics that there are.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(engine.Root(t), "deploy", "grafana", "remora.json"))
