@@ -113,6 +113,7 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 			notice.OutputsNotInherited.Log(o.Log, "error", err)
 		}
 	}
+	rememberWritten(sinks, o.StateDir, o.Log)
 	named := replaceNamed(o.Environ["REMORA_CONFIG"], outputs, sinks)
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,

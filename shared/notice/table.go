@@ -70,6 +70,9 @@ var (
 	MarkFailed = define(1109, warn, "failed to mark how far the stream was read; after a restart it is read from its beginning",
 		"The stream can't be read at its checkpoint.",
 		"Look at the error: rights of the file, or a disk that returns errors.")
+	WrittenNotNoted = define(1110, warn, "failed to open the journal of an output; a kill has it write twice what was in flight",
+		"The journal in the state directory can't be allocated or mapped: the disk is full, or its file system does not support mmap.",
+		"Make room, or put the state directory on another file system.")
 	StatusNotServed = define(1201, fail, "failed to listen for status requests",
 		"The address of REMORA_LISTEN is in use or not the machine's, or the socket's directory can't be written.",
 		"Correct REMORA_LISTEN. Logs are collected all the same.")

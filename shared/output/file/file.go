@@ -21,6 +21,7 @@ import (
 // that handle is also synced without it.
 type file struct {
 	root    root
+	journal *journal
 	name    string   // below root
 	handle  *os.File // nil while it is not open
 	id      inode    // of handle
@@ -72,27 +73,31 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 
 // repair cuts away what follows the last newline and returns the size that is left.
 func repair(h *os.File) (int64, error) {
-	end, err := h.Seek(0, io.SeekEnd)
+	size, end, err := lastLine(h)
+	if err == nil && size < end {
+		err = h.Truncate(size)
+	}
+	return size, err
+}
+
+// lastLine is where the last line ends, and how long the file is.
+func lastLine(h *os.File) (size, end int64, err error) {
+	end, err = h.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var block [4096]byte
-	size := end
-	for size > 0 {
+	for size = end; size > 0; {
 		n := min(size, int64(len(block)))
 		if _, err := h.ReadAt(block[:n], size-n); err != nil {
-			return 0, err
+			return 0, end, err
 		}
 		if i := bytes.LastIndexByte(block[:n], '\n'); i >= 0 {
-			size -= n - int64(i) - 1
-			break
+			return size - n + int64(i) + 1, end, nil
 		}
 		size -= n
 	}
-	if size < end {
-		return size, h.Truncate(size)
-	}
-	return size, nil
+	return 0, end, nil
 }
 
 // begin readies an open f for a batch.
@@ -128,6 +133,7 @@ func (f *file) fail(err error) error {
 	f.pending = f.pending[:0]
 	f.failed = errors.Join(err, f.handle.Truncate(f.before))
 	f.size = f.before
+	f.journal.cut(f.id, f.size)
 	return f.failed
 }
 
@@ -143,6 +149,7 @@ func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	}
 	defer d.close()
 	base := path.Base(f.name)
+	f.journal.keep(f.id)
 	if err := d.shift(base, keep); err != nil {
 		return f.fail(err)
 	}

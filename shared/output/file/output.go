@@ -35,10 +35,11 @@ type Output struct {
 	work    sync.Pool // of *workspace
 	owned   owned
 
-	mu    sync.Mutex
-	enc   record.Encoder
-	files map[string]*file // those that are open, by name
-	uses  uint64
+	mu      sync.Mutex
+	enc     record.Encoder
+	files   map[string]*file // those that are open, by name
+	journal *journal
+	uses    uint64
 }
 
 // Open makes the output, and the directory if it is missing.
@@ -67,6 +68,16 @@ func Open(c Config) (*Output, error) {
 	}
 	o.work.New = func() any { return &workspace{parts: make(map[string]*part), sources: make(map[when]*part)} }
 	return o, nil
+}
+
+// Remember has the output note at path, a file of its own in the state directory, what it writes, so that a kill has nothing
+// written twice. It is called before the first Write. Where it fails, what was in flight at a kill is written twice, as by other
+// outputs.
+func (o *Output) Remember(path string) (err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.journal, err = openJournal(path, o.root.sizes)
+	return err
 }
 
 // maxOpen is how many files may be kept open: a part of what the process may open.
@@ -170,8 +181,8 @@ func (o *Output) write(w *workspace, p *part, b *record.Batch) {
 	}
 	f.begin()
 	for _, i := range p.index {
-		if f.failed == nil {
-			o.add(f, &b.Records[i], i)
+		if r := &b.Records[i]; f.failed == nil && !o.journal.has(r) {
+			o.add(f, r, i)
 		}
 	}
 	if err := f.flush(); err != nil {
@@ -199,6 +210,7 @@ func (o *Output) add(f *file, r *record.Record, i int) {
 		o.owned.add(f.id)
 		f.pending = append(f.pending, tail...)
 	}
+	o.journal.note(r, f.id, f.size+int64(len(f.pending)))
 	if len(f.pending) >= chunk {
 		_ = f.flush() // kept in f.failed
 	}
@@ -219,7 +231,7 @@ func (o *Output) file(w *workspace, name string) (*file, error) {
 	for len(o.files) >= o.maxOpen {
 		o.closeOldest(w)
 	}
-	f = &file{root: o.root, name: name, used: o.uses}
+	f = &file{root: o.root, journal: o.journal, name: name, used: o.uses}
 	err := f.open(o.perm)
 	for ; noDescriptor(err) && len(o.files) > 0; err = f.open(o.perm) {
 		o.closeOldest(w)
@@ -351,6 +363,8 @@ func (o *Output) Close() error {
 		errs = append(errs, f.close())
 	}
 	clear(o.files)
+	errs = append(errs, o.journal.close())
+	o.journal = nil
 	return errors.Join(errs...)
 }
 

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"log/slog"
+	"path/filepath"
+
+	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/pipeline"
+)
+
+// rememberer is an output that can find out after a kill what it has written, if it may note it in a file.
+type rememberer interface {
+	Remember(path string) error
+}
+
+// rememberWritten gives each output that can use it a file in the state directory.
+func rememberWritten(sinks map[string]pipeline.Sink, stateDir string, log *slog.Logger) {
+	for name, s := range sinks {
+		if o, ok := s.Output.(rememberer); ok {
+			if err := o.Remember(filepath.Join(stateDir, "written-"+name)); err != nil {
+				notice.WrittenNotNoted.Log(log, "output", name, "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package file
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/record"
+)
+
+// What was written and not yet acknowledged when the process was killed comes again. The journal says what that is, so that it is
+// written once: for each of the last records, its identity, the file, and where in it the record ends. An entry is made before
+// the record is written. After a kill, a record is in its file if the file reaches as far as the entry says.
+//
+// The journal is a mapped file, which the kernel keeps when the process dies; it costs a few stores a record and no sync. After
+// the death of the machine it means nothing, because neither it nor the files may be on the disk as they were: it bears the boot
+// that it is of.
+const (
+	journalHeader  = 32 // the boot, the version, the next entry
+	journalVersion = 1
+	entrySize      = 32 // identity, file, end, check
+	// journalEntries is more than are in flight with the default settings. What is older is not known any more.
+	journalEntries = 64 << 10
+	journalSize    = journalHeader + journalEntries*entrySize
+)
+
+// journal is guarded by the output's lock. A nil journal notes nothing: then a kill has what was in flight written twice.
+type journal struct {
+	file *os.File
+	mem  []byte
+	next int // entry
+	// written are the identities of records that an earlier process wrote and that may come again.
+	written map[uint64]struct{}
+}
+
+// openJournal opens the journal at path, and finds out what of it is in the files, of which sizes gives the sizes.
+func openJournal(path string, sizes func() map[uint64]int64) (*journal, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{file: f}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s is another output's: %w", path, err), f.Close())
+	}
+	if err := j.mapFile(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+	}
+	j.recover(sizes)
+	return j, nil
+}
+
+// mapFile allocates the file before it maps it: where a disk is full, a write to memory would end the process.
+func (j *journal) mapFile() (err error) {
+	fd := int(j.file.Fd())
+	if err := unix.Fallocate(fd, 0, 0, journalSize); err != nil {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if st.Size < journalSize { // a file system that can't allocate
+			if _, err := j.file.WriteAt(make([]byte, journalSize-st.Size), st.Size); err != nil {
+				return err
+			}
+		}
+	}
+	j.mem, err = unix.Mmap(fd, 0, journalSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return err
+}
+
+// recover reads the entries of an earlier process of this boot, and keeps of them what is in its file.
+func (j *journal) recover(sizes func() map[uint64]int64) {
+	boot := bootID()
+	if len(boot) == 0 || !bytes.Equal(j.mem[:len(boot)], boot) || j.mem[len(boot)] != journalVersion {
+		clear(j.mem)
+		copy(j.mem, boot)
+		j.mem[16] = journalVersion
+		return
+	}
+	j.next = int(binary.NativeEndian.Uint64(j.mem[24:]) % journalEntries)
+	var found map[uint64]int64
+	for i := range journalEntries {
+		e := j.entry(i)
+		if !e.valid() {
+			continue
+		}
+		if found == nil {
+			found = sizes()
+			j.written = make(map[uint64]struct{})
+		}
+		if end := e.end(); end > 0 && found[e.file()] < end {
+			e.void()
+			continue
+		}
+		e.settle()
+		j.written[e.identity()] = struct{}{}
+	}
+}
+
+// has reports whether an earlier process has written r.
+func (j *journal) has(r *record.Record) bool {
+	if j == nil || len(j.written) == 0 {
+		return false
+	}
+	_, ok := j.written[identity(r)]
+	return ok
+}
+
+// note says that r is about to be written to a file, and ends there at end.
+func (j *journal) note(r *record.Record, file inode, end int64) {
+	if j == nil {
+		return
+	}
+	j.entry(j.next).set(identity(r), file.hash(), end)
+	j.next = (j.next + 1) % journalEntries
+	binary.NativeEndian.PutUint64(j.mem[24:], uint64(j.next))
+}
+
+// cut says that a file was cut back to size: what ended behind it is not there.
+func (j *journal) cut(file inode, size int64) {
+	j.each(file, func(e entry) {
+		if e.end() > size {
+			e.void()
+		}
+	})
+}
+
+// keep says that all that was noted of a file is written, and that the file may go.
+func (j *journal) keep(file inode) { j.each(file, entry.settle) }
+
+func (j *journal) each(file inode, do func(entry)) {
+	if j == nil {
+		return
+	}
+	hash := file.hash()
+	for i := range journalEntries {
+		if e := j.entry(i); e.file() == hash && e.valid() && e.end() > 0 {
+			do(e)
+		}
+	}
+}
+
+// close forgets all: what was written was acknowledged, or comes from where it was not.
+func (j *journal) close() error {
+	if j == nil {
+		return nil
+	}
+	return errors.Join(unix.Munmap(j.mem), j.file.Close())
+}
+
+// entry is of one record. Its end is 0 once the record is known to be written, whatever becomes of the file.
+type entry []byte
+
+func (j *journal) entry(i int) entry { return j.mem[journalHeader+i*entrySize:][:entrySize] }
+
+func (e entry) identity() uint64 { return binary.NativeEndian.Uint64(e) }
+func (e entry) file() uint64     { return binary.NativeEndian.Uint64(e[8:]) }
+func (e entry) end() int64       { return int64(binary.NativeEndian.Uint64(e[16:])) }
+func (e entry) valid() bool {
+	return binary.NativeEndian.Uint64(e[24:]) == check(e.identity(), e.file())
+}
+
+// set writes an entry. A kill between two of its stores leaves one that is not valid.
+func (e entry) set(identity, file uint64, end int64) {
+	e.void()
+	binary.NativeEndian.PutUint64(e, identity)
+	binary.NativeEndian.PutUint64(e[8:], file)
+	binary.NativeEndian.PutUint64(e[16:], uint64(end))
+	binary.NativeEndian.PutUint64(e[24:], check(identity, file))
+}
+
+func (e entry) void()   { binary.NativeEndian.PutUint64(e[24:], 0) }
+func (e entry) settle() { binary.NativeEndian.PutUint64(e[16:], 0) }
+
+// check is never 0.
+func check(identity, file uint64) uint64 { return mix(identity, file) | 1 }
+
+// identity is what a record is known by: its stream and declaration, and its offset.
+func identity(r *record.Record) uint64 {
+	id, h := r.Source.ID, uint64(0)
+	for ; len(id) >= 8; id = id[8:] {
+		h = mix(h, binary.LittleEndian.Uint64([]byte(id[:8])))
+	}
+	for i := range len(id) {
+		h = mix(h, uint64(id[i]))
+	}
+	if r.Marker {
+		h++
+	}
+	return mix(h, uint64(r.Offset))
+}
+
+func (i inode) hash() uint64 { return mix(i.dev, i.ino) }
+
+// mix folds the product of two numbers, each made odd and spread first.
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd1b54a32d192ed03)
+	return hi ^ lo
+}
+
+// bootID is what this boot of the machine is known by, 16 bytes; none where the kernel does not tell.
+var bootID = sync.OnceValue(func() []byte {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil
+	}
+	return text[:min(len(text), 16)]
+})
+
+// sizes returns the sizes of all files below the root, up to their last newline, by the hash of their inodes.
+func (r root) sizes() map[uint64]int64 {
+	all := map[uint64]int64{}
+	_ = filepath.WalkDir(r.path, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil //nolint:nilerr // of what can't be read nothing is known to be written
+		}
+		if size, id, err := wholeLines(path); err == nil {
+			all[id.hash()] = size
+		}
+		return nil
+	})
+	return all
+}
+
+// wholeLines is how many bytes of a file there are up to its last newline.
+func wholeLines(path string) (size int64, id inode, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, id, fmt.Errorf("%s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, id, err
+	}
+	size, _, err = lastLine(f)
+	return size, inode{st.Dev, st.Ino}, err
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package file
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/output/internal/sample"
+	"github.com/remora-logs/remora/shared/output/settings"
+)
+
+const (
+	childDir      = "REMORA_TEST_CHILD"         // the directory of a child that is to be killed
+	childForgets  = "REMORA_TEST_CHILD_FORGETS" // it has no journal
+	childRecords  = 40_000
+	childInFlight = 3 // batches that are written before the first of them is acknowledged
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		if err := child(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// child writes numbered records from the first that was not acknowledged on, in batches of any size, as the pipeline does after
+// a start. What it writes is acknowledged some batches later.
+func child(dir string) error {
+	var c Config
+	if err := settings.Load(map[string]string{
+		"FILE_PATH": filepath.Join(dir, "logs"), "FILE_SYNC": "false", "FILE_ROTATE_SIZE": "300", "FILE_NUMBER_OF_FILES": "1000",
+	}, &c); err != nil {
+		return err
+	}
+	o, err := Open(c)
+	if err != nil {
+		return err
+	}
+	if os.Getenv(childForgets) == "" {
+		if err := o.Remember(filepath.Join(dir, "journal")); err != nil {
+			return err
+		}
+	}
+	acked, err := os.OpenFile(filepath.Join(dir, "acked"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	var number [8]byte
+	_, _ = acked.ReadAt(number[:], 0) // nothing, at first
+	at := int(binary.LittleEndian.Uint64(number[:]))
+	source := sample.Source(1)
+	var ends []int
+	for at < childRecords {
+		n := min(1+rand.IntN(300), childRecords-at)
+		if err := o.Write(context.Background(), sample.Batch(at, at+n, source)); err != nil {
+			return err
+		}
+		at += n
+		if ends = append(ends, at); len(ends) >= childInFlight {
+			binary.LittleEndian.PutUint64(number[:], uint64(ends[len(ends)-childInFlight]))
+			if _, err := acked.WriteAt(number[:], 0); err != nil {
+				return err
+			}
+		}
+	}
+	return o.Close()
+}
+
+// killed starts children and kills all but the last, and returns the numbers of what is in the files.
+func killed(t *testing.T, kills int, environ ...string) (all []int) {
+	t.Helper()
+	dir := t.TempDir()
+	start := func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(append(os.Environ(), childDir+"="+dir), environ...)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		return cmd
+	}
+	acked := func() uint64 {
+		p, _ := os.ReadFile(filepath.Join(dir, "acked"))
+		return binary.LittleEndian.Uint64(append(p, make([]byte, 8)...))
+	}
+	for k := range kills {
+		cmd := start()
+		wanted := uint64((k + 1) * childRecords / (kills + 2))
+		require.Eventually(t, func() bool { return acked() > wanted }, 20*time.Second, 100*time.Microsecond)
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait(), "it ended before it could be killed")
+	}
+	require.NoError(t, start().Wait())
+	paths, err := filepath.Glob(filepath.Join(dir, "logs", "*.log*"))
+	require.NoError(t, err)
+	age := func(path string) int {
+		n, _ := strconv.Atoi(strings.TrimPrefix(filepath.Ext(path), "."))
+		return n
+	}
+	slices.SortFunc(paths, func(a, b string) int { return age(b) - age(a) })
+	return numbers(t, paths...)
+}
+
+// A process that is killed has written some records whose acknowledgement it did not live to see. They come again, and are not
+// written twice, also where the file was rotated meanwhile.
+func TestNothingIsWrittenTwiceAfterKills(t *testing.T) {
+	require.Equal(t, upTo(childRecords), killed(t, 12))
+}
+
+// Without the journal they are: the test above can fail.
+func TestWithoutAJournalAKillWritesTwice(t *testing.T) {
+	require.Greater(t, len(killed(t, 2, childForgets+"=1")), childRecords)
+}
+
+// What a failed batch wrote was cut away. Its records are not taken for written once others lie in their place.
+func TestACutBatchIsNotTakenForWritten(t *testing.T) {
+	journal := filepath.Join(t.TempDir(), "journal")
+	o, dir := open(t)
+	require.NoError(t, o.Remember(journal))
+	source := sample.Source(1)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 5, source)))
+	f := o.files["web.log"]
+	require.NotNil(t, f, "%v", o.files)
+	f.begin()
+	failed := sample.Batch(5, 10, source)
+	for i := range failed.Records {
+		o.add(f, &failed.Records[i], i)
+	}
+	require.NoError(t, f.flush())
+	require.Error(t, f.fail(errors.New("the disk is full")))
+	require.NoError(t, o.Write(t.Context(), sample.Batch(10, 30, source)))
+	require.NoError(t, o.Close())
+
+	again, _ := open(t, "FILE_PATH", dir)
+	require.NoError(t, again.Remember(journal))
+	require.NoError(t, again.Write(t.Context(), sample.Batch(0, 30, source)))
+	require.ElementsMatch(t, upTo(30), numbers(t, filepath.Join(dir, "web.log")))
+}
+
+// A journal of another boot is not believed: the machine may have died before the files were on the disk.
+func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	batch := sample.Batch(0, 1, sample.Source(1))
+	sizes := func() map[uint64]int64 { return map[uint64]int64{inode{1, 2}.hash(): 100} }
+	reopened := func(change func(p []byte)) bool {
+		j, err := openJournal(path, sizes)
+		require.NoError(t, err)
+		j.note(&batch.Records[0], inode{1, 2}, 100)
+		require.NoError(t, j.close())
+		p, err := os.ReadFile(path)
+		require.NoError(t, err)
+		change(p)
+		require.NoError(t, os.WriteFile(path, p, 0o600))
+		j, err = openJournal(path, sizes)
+		require.NoError(t, err)
+		defer j.close()
+		return j.has(&batch.Records[0])
+	}
+	require.True(t, reopened(func([]byte) {}))
+	require.False(t, reopened(func(p []byte) { p[0]++ }))
+	require.False(t, reopened(func(p []byte) { p[16]++ }))
+}
+
+// Another process's journal is left alone.
+func TestAJournalHasOneOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	o, _ := open(t)
+	require.NoError(t, o.Remember(path))
+	other, _ := open(t)
+	require.ErrorContains(t, other.Remember(path), "another output")
+	require.NoError(t, other.Write(t.Context(), sample.Batch(0, 5, sample.Source(1))))
+}
