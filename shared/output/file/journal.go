@@ -149,13 +149,17 @@ func (j *journal) each(file inode, do func(entry)) {
 	}
 }
 
-// close forgets all: what was written was acknowledged, or comes from where it was not.
+// close forgets all: an output is closed when what it wrote is acknowledged, and nothing of it comes again.
 func (j *journal) close() error {
 	if j == nil {
 		return nil
 	}
-	return errors.Join(unix.Munmap(j.mem), j.file.Close())
+	clear(j.mem[:len(bootID())])
+	return j.abandon()
 }
+
+// abandon leaves the file as a kill would.
+func (j *journal) abandon() error { return errors.Join(unix.Munmap(j.mem), j.file.Close()) }
 
 // entry is of one record. Its end is 0 once the record is known to be written, whatever becomes of the file.
 type entry []byte

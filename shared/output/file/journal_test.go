@@ -145,7 +145,8 @@ func TestACutBatchIsNotTakenForWritten(t *testing.T) {
 	require.NoError(t, f.flush())
 	require.Error(t, f.fail(errors.New("the disk is full")))
 	require.NoError(t, o.Write(t.Context(), sample.Batch(10, 30, source)))
-	require.NoError(t, o.Close())
+	require.NoError(t, o.journal.abandon())
+	o.journal = nil
 
 	again, _ := open(t, "FILE_PATH", dir)
 	require.NoError(t, again.Remember(journal))
@@ -162,19 +163,23 @@ func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 		j, err := openJournal(path, sizes)
 		require.NoError(t, err)
 		j.note(&batch.Records[0], inode{1, 2}, 100)
-		require.NoError(t, j.close())
+		require.NoError(t, j.abandon())
 		p, err := os.ReadFile(path)
 		require.NoError(t, err)
 		change(p)
 		require.NoError(t, os.WriteFile(path, p, 0o600))
 		j, err = openJournal(path, sizes)
 		require.NoError(t, err)
-		defer j.close()
+		defer func() { require.NoError(t, j.close()) }()
 		return j.has(&batch.Records[0])
 	}
 	require.True(t, reopened(func([]byte) {}))
 	require.False(t, reopened(func(p []byte) { p[0]++ }))
 	require.False(t, reopened(func(p []byte) { p[16]++ }))
+	j, err := openJournal(path, sizes)
+	require.NoError(t, err)
+	require.False(t, j.has(&batch.Records[0]), "an output that was closed has nothing to come again")
+	require.NoError(t, j.close())
 }
 
 // Another process's journal is left alone.
