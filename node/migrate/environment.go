@@ -51,7 +51,7 @@ func fromPod(container *yaml.Node) *environment {
 		list = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	}
 	e := new(environment)
-	nodes := map[*variable]*yaml.Node{}
+	of := map[*yaml.Node]*variable{}
 	for _, node := range list.Content {
 		v := &variable{name: value(member(node, "name")), value: value(member(node, "value")), opaque: member(node, "valueFrom") != nil}
 		v.write = func(name, to string) {
@@ -60,7 +60,7 @@ func fromPod(container *yaml.Node) *environment {
 				set(node, "value", text(to))
 			}
 		}
-		nodes[v] = node
+		of[node] = v
 		if v.name != "" {
 			e.all = append(e.all, v)
 		}
@@ -70,11 +70,7 @@ func fromPod(container *yaml.Node) *environment {
 		set(container, "env", list)
 	}
 	e.prune = func() {
-		for v, node := range nodes {
-			if v.gone {
-				list.Content = slices.DeleteFunc(list.Content, func(n *yaml.Node) bool { return n == node })
-			}
-		}
+		list.Content = slices.DeleteFunc(list.Content, func(n *yaml.Node) bool { return of[n] != nil && of[n].gone })
 		if len(list.Content) == 0 {
 			remove(container, "env")
 		}
@@ -92,7 +88,7 @@ func fromService(service *yaml.Node) *environment {
 		node = mapping()
 	}
 	e := new(environment)
-	keys := map[*variable]*yaml.Node{}
+	of := map[*yaml.Node]*variable{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, val := node.Content[i], node.Content[i+1]
 		v := &variable{name: key.Value, value: strings.ReplaceAll(value(val), "$$", "$"), opaque: isExpanded(value(val)) || val.Tag == "!!null"}
@@ -102,7 +98,7 @@ func fromService(service *yaml.Node) *environment {
 				val.SetString(strings.ReplaceAll(to, "$", "$$"))
 			}
 		}
-		keys[v] = key
+		of[key] = v
 		e.all = append(e.all, v)
 	}
 	e.add = func(name, to string) {
@@ -110,18 +106,20 @@ func fromService(service *yaml.Node) *environment {
 		set(service, "environment", node)
 	}
 	e.prune = func() {
-		for v, key := range keys {
-			if i := slices.Index(node.Content, key); v.gone && i >= 0 {
-				node.Content = slices.Delete(node.Content, i, i+2)
+		var left []*yaml.Node
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if v := of[node.Content[i]]; v == nil || !v.gone {
+				left = append(left, node.Content[i], node.Content[i+1])
 			}
 		}
+		node.Content = left
 	}
 	return e
 }
 
 func fromList(list *yaml.Node) *environment {
 	e := new(environment)
-	nodes := map[*variable]*yaml.Node{}
+	of := map[*yaml.Node]*variable{}
 	for _, node := range list.Content {
 		name, to, known := strings.Cut(value(node), "=")
 		v := &variable{name: name, value: strings.ReplaceAll(to, "$$", "$"), opaque: !known || isExpanded(to)}
@@ -135,16 +133,12 @@ func fromList(list *yaml.Node) *environment {
 				node.SetString(name + "=" + strings.ReplaceAll(to, "$", "$$"))
 			}
 		}
-		nodes[v] = node
+		of[node] = v
 		e.all = append(e.all, v)
 	}
 	e.add = func(name, to string) { list.Content = append(list.Content, text(name+"="+to)) }
 	e.prune = func() {
-		for v, node := range nodes {
-			if v.gone {
-				list.Content = slices.DeleteFunc(list.Content, func(n *yaml.Node) bool { return n == node })
-			}
-		}
+		list.Content = slices.DeleteFunc(list.Content, func(n *yaml.Node) bool { return of[n] != nil && of[n].gone })
 	}
 	return e
 }

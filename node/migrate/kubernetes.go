@@ -178,15 +178,17 @@ func (m *migration) mounts(spec, c *yaml.Node, filePath string) {
 		list = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 		set(c, "volumeMounts", list)
 	}
+	removed := map[string]bool{}
 	list.Content = slices.DeleteFunc(list.Content, func(mount *yaml.Node) bool {
 		path := strings.TrimRight(value(member(mount, "mountPath")), "/")
 		why, unused := unusedMounts[path]
 		if unused {
 			m.missing = append(m.missing, "the mount at "+path+" is left out: "+why)
-			m.dropVolume(spec, c, mount)
+			removed[value(member(mount, "name"))] = true
 		}
 		return unused
 	})
+	dropVolumes(spec, removed)
 	for _, mount := range list.Content {
 		path := strings.TrimRight(value(member(mount, "mountPath")), "/")
 		if path != "/host" || mount.Kind != yaml.MappingNode {
@@ -218,10 +220,10 @@ func (m *migration) mounts(spec, c *yaml.Node, filePath string) {
 	}
 }
 
-// dropVolume removes the volume of a mount unless another mount of the Pod uses it.
-func (m *migration) dropVolume(spec, c, mount *yaml.Node) {
-	name, volumes := value(member(mount, "name")), member(spec, "volumes")
-	if volumes == nil || volumes.Kind != yaml.SequenceNode {
+// dropVolumes removes the volumes of mounts that were removed, unless another mount of the Pod uses them.
+func dropVolumes(spec *yaml.Node, removed map[string]bool) {
+	volumes := member(spec, "volumes")
+	if len(removed) == 0 || volumes == nil || volumes.Kind != yaml.SequenceNode {
 		return
 	}
 	for _, key := range []string{"containers", "initContainers"} {
@@ -229,20 +231,15 @@ func (m *migration) dropVolume(spec, c, mount *yaml.Node) {
 		if all == nil {
 			continue
 		}
-		for _, other := range all.Content {
-			mounts := member(other, "volumeMounts")
-			if mounts == nil {
-				continue
-			}
-			for _, used := range mounts.Content {
-				_, unused := unusedMounts[strings.TrimRight(value(member(used, "mountPath")), "/")]
-				if used != mount && value(member(used, "name")) == name && (other != c || !unused) {
-					return
+		for _, c := range all.Content {
+			if mounts := member(c, "volumeMounts"); mounts != nil {
+				for _, used := range mounts.Content {
+					delete(removed, value(member(used, "name")))
 				}
 			}
 		}
 	}
-	volumes.Content = slices.DeleteFunc(volumes.Content, func(v *yaml.Node) bool { return value(member(v, "name")) == name })
+	volumes.Content = slices.DeleteFunc(volumes.Content, func(v *yaml.Node) bool { return removed[value(member(v, "name"))] })
 }
 
 // version brings a workload to apps/v1, which later clusters ask for.

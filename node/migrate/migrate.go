@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -94,9 +93,10 @@ func (m *migration) changed(text string) { m.changes = append(m.changes, text) }
 
 // unique is the messages in order and each once, fit to be shown on one line. The array is never nil.
 func unique(all []string) []string {
-	once := make([]string, 0, len(all))
+	once, seen := make([]string, 0, len(all)), map[string]bool{}
 	for _, text := range all {
-		if text = escape.Text(text); !slices.Contains(once, text) {
+		if text = escape.Text(text); !seen[text] {
+			seen[text] = true
 			once = append(once, text)
 		}
 	}

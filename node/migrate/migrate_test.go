@@ -155,3 +155,34 @@ func TestOddManifests(t *testing.T) {
 		require.Contains(t, fmt.Sprint(r.Changes, r.Missing), c.said, name)
 	}
 }
+
+// A manifest of 4 MiB costs seconds, whatever it repeats.
+func TestManyOfEverythingIsCheap(t *testing.T) {
+	var variables, services strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&variables, "FILEBEAT_%d: x\n      ", i)
+	}
+	for i := range 50_000 {
+		fmt.Fprintf(&services, "  s%d: {image: log-pilot, environment: [FILEBEAT_OUTPUT=kafka]}\n", i)
+	}
+	var list strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&list, "      - FILEBEAT_%d=x\n", i)
+	}
+	var mounts, volumes strings.Builder
+	for i := range 25_000 {
+		fmt.Fprintf(&mounts, "    - {name: v%d, mountPath: /var/log/filebeat}\n", i)
+		fmt.Fprintf(&volumes, "  - {name: v%d, emptyDir: {}}\n", i)
+	}
+	for name, in := range map[string]string{
+		"mounts":    "kind: Pod\nspec:\n  containers:\n  - name: p\n    image: log-pilot\n    volumeMounts:\n" + mounts.String() + "  volumes:\n" + volumes.String(),
+		"variables": "services:\n  pilot:\n    image: log-pilot\n    environment:\n      " + variables.String() + "A: b\n",
+		"a list":    "services:\n  pilot:\n    image: log-pilot\n    environment:\n" + list.String(),
+		"services":  "services:\n" + services.String(),
+	} {
+		started := time.Now()
+		r := run(t, in, Options{})
+		require.NotEmpty(t, r.Manifest)
+		require.Less(t, time.Since(started), 30*time.Second, name)
+	}
+}
