@@ -4,6 +4,7 @@ package pipeline_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +32,11 @@ func TestATapSeesWhatWasDelivered(t *testing.T) {
 				}
 			}
 		})
+		all := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(seen)
+		}
 		b.out.say(func(_ context.Context, batch *record.Batch) error {
 			for i := range batch.Records {
 				if string(batch.Records[i].Line) == "bad" {
@@ -43,11 +49,11 @@ func TestATapSeesWhatWasDelivered(t *testing.T) {
 		b.attach(m)
 		m.write("one\nbad\ntwo\n")
 		time.Sleep(2 * time.Second)
-		require.Equal(t, []string{"test one", "test two"}, seen)
+		require.Equal(t, []string{"test one", "test two"}, all())
 		b.SetTap(nil)
 		m.write("three\n")
 		time.Sleep(2 * time.Second)
-		require.Len(t, seen, 2)
+		require.Len(t, all(), 2)
 	})
 }
 

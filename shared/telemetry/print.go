@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -16,7 +17,7 @@ import (
 
 // Print writes the snapshot for people. Everything that comes from outside is escaped.
 func (s *Snapshot) Print(w io.Writer) error {
-	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), s.namesContainers()}
 	t.row("remora " + s.Version + ", up " + s.Now.Sub(s.Started).Round(time.Second).String())
 	s.printFaults(t)
 	t.row("")
@@ -25,7 +26,7 @@ func (s *Snapshot) Print(w io.Writer) error {
 		t.row(o.Name, o.state(s.Now))
 	}
 	t.row("")
-	t.row("CONTAINER", "LOG", "SOURCE", "OUTPUT", "STATE", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "PARKED", "LAG", "", "ERROR")
+	t.of("CONTAINER", "LOG", "SOURCE", "OUTPUT", "STATE", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "PARKED", "LAG", "", "ERROR")
 	for i := range s.Logs {
 		s.Logs[i].print(t, s.Now)
 	}
@@ -35,14 +36,18 @@ func (s *Snapshot) Print(w io.Writer) error {
 		}
 	}
 	c := &s.Total
-	t.row("(total)", "", "", "", "", number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
-		number(c.DroppedRecords), number(c.RefusedRecords), number(c.ParkedRecords), "", "", "")
+	total := []string{"(total)", "", "", "", "", number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+		number(c.DroppedRecords), number(c.RefusedRecords), number(c.ParkedRecords), "", "", ""}
+	if !t.containers {
+		total[0], total[1] = total[1], total[0]
+	}
+	t.of(total[0], total[1:]...)
 	if len(s.Problems) > 0 {
 		t.row("")
-		t.row("CONTAINER", "KEY", "PROBLEM")
+		t.of("CONTAINER", "KEY", "PROBLEM")
 	}
 	for _, p := range s.Problems {
-		t.row(p.Container, p.Key, p.Message+inBrackets(p.Code))
+		t.of(p.Container, p.Key, p.Message+inBrackets(p.Code))
 	}
 	if len(s.Metrics) > 0 {
 		t.row("")
@@ -51,6 +56,13 @@ func (s *Snapshot) Print(w io.Writer) error {
 		t.row(strings.TrimSuffix(m.Help, "."), strconv.FormatFloat(m.Value, 'f', -1, 64))
 	}
 	return t.Flush()
+}
+
+// namesContainers reports whether anything is about a container by its name: a process may serve a single one.
+func (s *Snapshot) namesContainers() bool {
+	return slices.ContainsFunc(s.Logs, func(l Log) bool { return cmp.Or(l.Writer, l.Container) != "" }) ||
+		slices.ContainsFunc(s.Rows, func(r Row) bool { return r.Container != "" }) ||
+		slices.ContainsFunc(s.Problems, func(p Problem) bool { return p.Container != "" })
 }
 
 func (s *Snapshot) printFaults(t table) {
@@ -81,7 +93,7 @@ func (o *Output) state(now time.Time) string {
 func (l *Log) print(t table, now time.Time) {
 	c := &l.Counts
 	state, _, _ := l.state(now)
-	t.row(cmp.Or(l.writer, l.Container), l.name(), l.Source, l.Output, string(state), number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
+	t.of(cmp.Or(l.Writer, l.Container), l.name(), l.Source, l.Output, string(state), number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
 		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now)+inBrackets(l.Code))
 }
@@ -89,7 +101,7 @@ func (l *Log) print(t table, now time.Time) {
 // print writes a row of which no stream is read now.
 func (r *Row) print(t table) {
 	c := &r.Counts
-	t.row(r.Container, r.Declaration, strings.Join(r.Sources, ", "), r.Output, string(r.State), number(c.ReadRecords), number(c.SentRecords),
+	t.of(r.Container, r.Declaration, strings.Join(r.Sources, ", "), r.Output, string(r.State), number(c.ReadRecords), number(c.SentRecords),
 		number(c.QueuedRecords), number(c.DroppedRecords), number(c.RefusedRecords), number(c.ParkedRecords), size(r.LagBytes),
 		fmt.Sprintf("%.1fs", r.LagSeconds), r.Reason)
 }
@@ -103,7 +115,18 @@ func (l *Log) name() string {
 }
 
 // table writes rows. Its cells are escaped, so that none can forge another row.
-type table struct{ *tabwriter.Writer }
+type table struct {
+	*tabwriter.Writer
+	containers bool // there is a column of them
+}
+
+// of writes a row about a container.
+func (t table) of(container string, cells ...string) {
+	if t.containers {
+		cells = append([]string{container}, cells...)
+	}
+	t.row(cells...)
+}
 
 func (t table) row(cells ...string) {
 	for i := range cells {

@@ -52,7 +52,7 @@ func (s *Snapshot) Streams(container string, files []File) (all []File) {
 	streams := map[string]int{}
 	for i := range s.Logs {
 		l := &s.Logs[i]
-		if cmp.Or(l.writer, l.Container) != container || known[[2]string{l.Declaration, l.Source}] {
+		if cmp.Or(l.Writer, l.Container) != container || known[[2]string{l.Declaration, l.Source}] {
 			continue
 		}
 		f := File{Declaration: l.Declaration, Path: l.Source, Size: l.acked + l.LagBytes, Offset: l.acked, State: "open"}
@@ -222,7 +222,7 @@ func (m *rowMaker) declare(d *Declaration) {
 
 // add adds a stream that is read.
 func (m *rowMaker) add(l *Log) {
-	r := m.row(RowKey{cmp.Or(l.writer, l.Container), l.Declaration, l.Output})
+	r := m.row(RowKey{cmp.Or(l.Writer, l.Container), l.Declaration, l.Output})
 	r.Target = cmp.Or(r.Target, l.Target)
 	if len(r.Sources) == 0 {
 		r.Sources = []string{l.Source}

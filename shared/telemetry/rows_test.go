@@ -3,6 +3,7 @@
 package telemetry
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,8 +28,8 @@ func TestEveryDeclarationHasARow(t *testing.T) {
 	rows := rowsOf(Snapshot{
 		Now: now,
 		Logs: []Log{
-			{writer: "web", Declaration: "access", Output: "kafka", Source: "/a", Counts: pipeline.Counts{ReadRecords: 5, SentRecords: 5}},
-			{writer: "web", Declaration: "access", Output: "kafka", Source: "/b", Counts: pipeline.Counts{ReadRecords: 2, SentRecords: 1, QueuedRecords: 1}},
+			{Writer: "web", Declaration: "access", Output: "kafka", Source: "/a", Counts: pipeline.Counts{ReadRecords: 5, SentRecords: 5}},
+			{Writer: "web", Declaration: "access", Output: "kafka", Source: "/b", Counts: pipeline.Counts{ReadRecords: 2, SentRecords: 1, QueuedRecords: 1}},
 		},
 		Problems: []Problem{
 			{Container: "web", Key: "aliyun.logs.bad.format", Message: "unknown format"},
@@ -86,14 +87,14 @@ func TestTheWorstStateOfARowIsShown(t *testing.T) {
 		StateWaiting:    {Waiting: &Blocked{"index-1", "closed", long}, Error: "x", ErrorSince: &lately},
 		StateFailing:    {Output: "down", Counts: queued, LagBytes: 9},
 	} {
-		l.writer, l.Declaration = "web", "a"
-		s := Snapshot{Now: now, Logs: []Log{{writer: "web", Declaration: "a", Output: l.Output}, l},
+		l.Writer, l.Declaration = "web", "a"
+		s := Snapshot{Now: now, Logs: []Log{{Writer: "web", Declaration: "a", Output: l.Output}, l},
 			Outputs: []Output{{Name: "down", Error: "refused", Since: &long}}}
 		r := rowsOf(s)[RowKey{"web", "a", l.Output}]
 		require.Equal(t, want, r.State)
 		require.Equal(t, advice[want], r.Advice)
 	}
-	old := Log{writer: "web", Declaration: "a", Error: "it was gone", ErrorSince: &long}
+	old := Log{Writer: "web", Declaration: "a", Error: "it was gone", ErrorSince: &long}
 	r := rowsOf(Snapshot{Now: now, Logs: []Log{old}})[RowKey{"web", "a", ""}]
 	require.Equal(t, StateDone, r.State, "what went wrong an hour ago")
 	require.Equal(t, "it was gone", r.Error)
@@ -118,4 +119,23 @@ func TestTheTableShowsWhatIsNotRead(t *testing.T) {
 	require.Regexp(t, `web +access +/a +o +done`, b.String())
 	require.Regexp(t, `web +none +/x/\*\.log +o +no_match .*no file matches /x/\*\.log`, b.String())
 	require.Equal(t, 1, strings.Count(b.String(), "access"))
+}
+
+// The command shows what the process knows, by way of JSON.
+func TestTheTableOfAnotherProcess(t *testing.T) {
+	s := Snapshot{Now: time.Unix(1_700_000_000, 0), Logs: []Log{{Container: "app", Writer: "shop/web-0/app", Declaration: "access", Source: "/a", Output: "o"}}}
+	s.MakeRows(nil)
+	body, err := json.Marshal(s)
+	require.NoError(t, err)
+	var read Snapshot
+	require.NoError(t, json.Unmarshal(body, &read))
+	var b strings.Builder
+	require.NoError(t, read.Print(&b))
+	require.Contains(t, b.String(), "shop/web-0/app  access")
+	read.Logs[0].Container, read.Logs[0].Writer, read.Rows = "", "", nil
+	b.Reset()
+	require.NoError(t, read.Print(&b))
+	require.NotContains(t, b.String(), "CONTAINER", "a process that serves one names none")
+	require.Regexp(t, `(?m)^LOG +SOURCE`, b.String())
+	require.Regexp(t, `(?m)^\(total\) +0`, b.String())
 }

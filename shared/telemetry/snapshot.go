@@ -69,7 +69,9 @@ type Output struct {
 
 // Log is a stream under one declaration on its way to one output.
 type Log struct {
-	Container   string          `json:"container,omitempty"`
+	Container string `json:"container,omitempty"`
+	// Writer is the container by the name that no other on the machine has, where that is another one: see Row.
+	Writer      string          `json:"writer,omitempty"`
 	Stream      string          `json:"stream"`
 	Source      string          `json:"source"`
 	Declaration string          `json:"declaration"`
@@ -98,7 +100,6 @@ type Log struct {
 	Ever Ever `json:"ever"`
 
 	before pipeline.Counts // of logs with the same labels that have ended
-	writer string          // the container, by the name that no other on the machine has
 	acked  int64           // up to where the backend has the stream
 }
 
@@ -159,6 +160,14 @@ type Metric struct {
 	Value float64 `json:"value"`
 }
 
+// otherThan returns name, or nothing where that is the same as known.
+func otherThan(known, name string) string {
+	if name == known {
+		return ""
+	}
+	return name
+}
+
 // Take returns a snapshot of the pipeline. The caller fills in the rest.
 func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	feeds, sinks, total := p.Status(now)
@@ -183,7 +192,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 		l := Log{
 			Container: f.Source.Container(), Stream: f.Stream, Source: f.Source.Path, Declaration: f.Declaration,
 			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Prior,
-			writer: f.Source.Writer(), acked: f.Acked.Low,
+			Writer: otherThan(f.Source.Container(), f.Source.Writer()), acked: f.Acked.Low,
 			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: losses.Error,
 			Ever: Ever{losses.Gaps, losses.DroppedRecords, losses.DroppedBytes, losses.RefusedRecords},
 		}

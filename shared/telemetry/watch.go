@@ -176,10 +176,19 @@ func columns(rows []watchedRow) []string {
 			number(c.SentRecords), number(c.QueuedRecords), number(c.DroppedRecords), number(c.RefusedRecords),
 			size(r.LagBytes) + fmt.Sprintf(" %.0fs", r.LagSeconds), cmp.Or(r.Reason, r.Error)})
 	}
+	if !slices.ContainsFunc(rows, func(r watchedRow) bool { return r.Container != "" }) {
+		for i := range cells {
+			cells[i] = cells[i][1:]
+		}
+	}
 	widths := make([]int, len(cells[0]))
 	for _, row := range cells {
 		for i := range row {
-			row[i] = fit(escape.Text(row[i]), maxCell)
+			width := maxCell
+			if i == len(row)-1 {
+				width = 0 // the screen bounds it
+			}
+			row[i] = fit(escape.Text(row[i]), width)
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
