@@ -165,10 +165,15 @@ func TestLogPilotsManifestsWithTheImageReplaced(t *testing.T) {
 			}
 			log := verify.Open(path)
 			log.Each = func(t testing.TB, r *verify.Record) {
-				for _, member := range []string{"index", "topic"} {
-					if got := r.Members(t)[member]; got != "access" {
-						t.Fatalf("%s is %v", member, got)
-					}
+				// Members as in shared/deliver/testdata/MODE-file.json.
+				members := r.Members(t)
+				if members["index"] != "access" || members["topic"] != "access" {
+					t.Fatalf("index and topic are not the target: %s", r.Raw)
+				}
+				beat, _ := members["beat"].(map[string]any)
+				_, local := members["time"].(string)
+				if (mode == "filebeat") != (beat["hostname"] != nil) || (mode == "fluentd") != local {
+					t.Fatalf("not a record of %s: %s", mode, r.Raw)
 				}
 			}
 			log.ExactlyOnce(t, time.Minute, mode, "", lines)
