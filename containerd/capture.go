@@ -125,7 +125,7 @@ func logger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)
 func check(dir string, out *os.File) error {
 	if err := probe(dir); err != nil {
 		fmt.Fprintf(out, "✗ spool %s: %v\n    Give root a directory of mode 0700, on a disk with room.\n", dir, err)
-		return notice.LoggerSpoolUnusable.Error(errors.New("1 of 1 checks failed"))
+		return notice.ChecksFailed.Error(errors.New("1 of 1 checks failed"))
 	}
 	limits := spool.ReadLimits(dir)
 	fmt.Fprintf(out, "✓ spool %s: can be used; at most %d bytes a container, %s when full\n", dir, limits.MaxBytesEach, limits.WhenFull)

@@ -52,13 +52,14 @@ func main() {
 	if err := run(os.Args[1:]); err != nil {
 		usage := errors.Is(err, errUsage)
 		code := notice.CodeOf(err)
-		if code == "" && usage {
+		switch {
+		case code != "":
+		case usage:
 			code = notice.SettingsWrong.Code
+		default:
+			code = notice.CommandFailed.Code
 		}
-		if code != "" {
-			code = " (" + code + ")"
-		}
-		fmt.Fprintf(os.Stderr, "remora-logger: %v%s\n", err, code)
+		fmt.Fprintf(os.Stderr, "remora-logger: %v (%s)\n", err, code)
 		if usage {
 			os.Exit(exitUsage)
 		}

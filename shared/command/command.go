@@ -87,19 +87,22 @@ func (p Program) fail(err error, stderr io.Writer) int {
 	if errors.As(err, &coded) {
 		exit = coded.ExitCode()
 	}
-	code := notice.CodeOf(err)
-	switch {
-	case code != "":
-	case exit == ExitUsage:
-		code = notice.SettingsWrong.Code
-	case exit == ExitLeft:
-		code = notice.NotDelivered.Code
-	}
-	if code != "" {
-		code = " (" + code + ")"
-	}
-	fmt.Fprintf(stderr, "%s: %s%s\n", p.Name, escape.Lines(err.Error()), code)
+	fmt.Fprintf(stderr, "%s: %s (%s)\n", p.Name, escape.Lines(err.Error()), codeOf(err, exit))
 	return exit
+}
+
+// codeOf is the code of the message that says what to do about err.
+func codeOf(err error, exit int) string {
+	if code := notice.CodeOf(err); code != "" {
+		return code
+	}
+	switch exit {
+	case ExitUsage:
+		return notice.SettingsWrong.Code
+	case ExitLeft:
+		return notice.NotDelivered.Code
+	}
+	return notice.CommandFailed.Code
 }
 
 // Load fills each of parts, pointers to structs of settings, from environ. Its error lists every invalid variable with the

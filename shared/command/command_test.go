@@ -45,7 +45,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"", 0, ""},
 		{"run", 0, ""},
-		{"fail", ExitFailure, "remora-test: disk on fire\n"},
+		{"fail", ExitFailure, "remora-test: disk on fire (REM1000)\n"},
 		{"fail --code=3", ExitLeft, "remora-test: while running: disk on fire (REM3202)\n"},
 		{"flail", ExitUsage, "remora-test: unexpected argument flail, did you mean \"fail\"? (REM1001)\n"},
 	} {

@@ -19,6 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/output/settings"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -51,9 +52,9 @@ func (c *CheckCommand) Run(k *kong.Context) error {
 	case err != nil:
 		return err
 	case wrong:
-		return command.WithCode(fmt.Errorf("%d of %d checks failed, settings among them", failed, len(items)), command.ExitUsage)
+		return command.WithCode(notice.ChecksFailed.Error(fmt.Errorf("%d of %d checks failed, settings among them", failed, len(items))), command.ExitUsage)
 	case failed > 0:
-		return fmt.Errorf("%d of %d checks failed", failed, len(items))
+		return notice.ChecksFailed.Error(fmt.Errorf("%d of %d checks failed", failed, len(items)))
 	}
 	return nil
 }

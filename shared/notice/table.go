@@ -13,6 +13,9 @@ const (
 // is never used again.
 // Settings and start.
 var (
+	CommandFailed = define(1000, fail, "the command failed",
+		"The message says why: it has no code of its own.",
+		"Do what the message asks for; `check` tries all that a process needs.")
 	SettingsWrong = define(1001, fail, "the command line or a setting is wrong",
 		"A value can't be read or is outside its bounds, an output is not known, or the file REMORA_CONFIG can't be read.",
 		"Correct what the message names; `--help` lists every setting. The command `check` tries all of them.")
@@ -79,6 +82,12 @@ var (
 	DrainNotServed = define(1202, warn, "failed to listen for the drain command; SIGTERM drains as well",
 		"The state directory can't hold a socket.",
 		"Nothing has to be done where nothing calls `drain`.")
+	NobodyAnswers = define(1205, fail, "no running Remora answers",
+		"No process runs with this state directory, it is another user's, or REMORA_STATE_DIR or REMORA_LISTEN differ from the running one's.",
+		"Start it, or give the command the settings of the running process: in its container, as its user.")
+	ChecksFailed = define(1301, fail, "a check failed",
+		"The command `check` found something that a process needs and can't have.",
+		"Do what the list says below each line with a ✗.")
 	MetricsNotExported = define(1204, warn, "failed to export metrics; the next export is tried in time",
 		"The receiver that OTEL_EXPORTER_OTLP_ENDPOINT names can't be reached or refuses metrics.",
 		"Look at the error. Logs are delivered all the same; OTEL_METRICS_EXPORTER=none ends the export.")

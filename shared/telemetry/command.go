@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/shared/escape"
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // Address is a network and an address, as for net.Dial, at which a process may serve its status.
@@ -71,7 +72,7 @@ const maxAnswer = 64 << 20
 
 // Fetch returns the answer at path of the first address that answers. If none does, the error gives the reason for each.
 func Fetch(ctx context.Context, path string, addresses ...Address) ([]byte, error) {
-	failed := []error{errors.New("no running Remora answers")}
+	failed := []error{notice.NobodyAnswers.Error(errors.New("no running Remora answers"))}
 	for _, a := range addresses {
 		body, err := a.fetch(ctx, path)
 		if err == nil {
@@ -93,7 +94,7 @@ func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
 
 // Open returns the answer at path of the first address that answers, as it comes.
 func Open(ctx context.Context, path string, addresses ...Address) (io.ReadCloser, error) {
-	failed := []error{errors.New("no running Remora answers")}
+	failed := []error{notice.NobodyAnswers.Error(errors.New("no running Remora answers"))}
 	for _, a := range addresses {
 		body, err := a.open(ctx, path)
 		if err == nil {
