@@ -3,6 +3,7 @@
 package otlp
 
 import (
+	"encoding/binary"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -64,4 +65,32 @@ func TestWhereMetricsGo(t *testing.T) {
 	m, err = OpenMetrics(map[string]string{"OTEL_METRICS_EXPORTER": "prometheus"})
 	require.NoError(t, err, "what is meant for the Pod's other containers is no fault")
 	require.Nil(t, m)
+}
+
+func TestMetricsOverGRPC(t *testing.T) {
+	var got, status string
+	var answer []byte
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a body that breaks off differs
+		got = r.URL.Path + " " + r.Header.Get("Content-Type") + " " + string(body)
+		w.Header().Set("Trailer", "Grpc-Status, Grpc-Message")
+		w.Header().Set("Content-Type", "application/grpc")
+		_, _ = w.Write(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(answer))), answer...)) // the client may be gone
+		w.Header().Set("Grpc-Status", status)
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	m, err := OpenMetrics(map[string]string{"OTEL_METRICS_EXPORTER": "otlp,prometheus", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": s.URL,
+		"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+	require.NoError(t, err)
+	defer m.Close()
+	status = "0"
+	require.NoError(t, m.Send(t.Context(), []byte("request")))
+	require.Equal(t, metricsSignal.service+" application/grpc \x00\x00\x00\x00\x07request", got)
+	answer = partialSuccess(2)
+	require.ErrorContains(t, m.Send(t.Context(), nil), "2 data points rejected")
+	answer, status = nil, "14"
+	require.ErrorContains(t, m.Send(t.Context(), nil), "grpc-status 14")
 }
