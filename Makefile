@@ -78,11 +78,18 @@ bin/LICENSES.txt: FORCE
 	mkdir -p bin
 	GOOS= GOARCH= go run -C tools ./release/licences/print .. ../$@
 
-.PHONY: release
+.PHONY: release test-release
 release: ## build all that VERSION= is published as, for amd64 and arm64, from the commit that is checked out, into bin/release
 	$(if $(filter file undefined,$(origin VERSION)),$(error name the version: make release VERSION=1.2.0))
 	mkdir -p $(dir $(RELEASE))
 	go run -C tools ./release -version $(VERSION) -root .. -out $(abspath $(RELEASE))
+
+test-release: ## build a release twice, install, upgrade and purge its packages, run it on an emulated arm64; takes root
+	hack/need qemu-aarch64-static qemu-user-static
+	hack/need systemd-analyze systemd
+	hack/need rpm rpm
+	$(MAKE) --no-print-directory release VERSION=0.0.2-test RELEASE=bin/release-test
+	go test -C integration -tags release -count=1 -timeout 60m -v ./release
 
 .PHONY: ca-certificates
 ca-certificates:

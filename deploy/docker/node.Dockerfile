@@ -12,4 +12,6 @@ ENV REMORA_IMAGE=node
 # manifest needs no change but the image. Empty in the image without a suffix.
 ARG PILOT_TYPE=
 ENV PILOT_TYPE=$PILOT_TYPE
+# Files in containers belong to anybody, and the sockets of runtimes to root.
+USER 0:0
 ENTRYPOINT ["/remora-node"]

@@ -128,8 +128,12 @@ func (s *process) says(t *testing.T, words ...string) {
 	})
 }
 
+// binary is the path of a program: in bin, or in the directory of REMORA_TEST_BIN, where those for another machine may be.
 func binary(t *testing.T, name string) string {
 	t.Helper()
+	if dir := os.Getenv("REMORA_TEST_BIN"); dir != "" {
+		return filepath.Join(dir, name)
+	}
 	return filepath.Join(engine.Root(t), "bin", name)
 }
 

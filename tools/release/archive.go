@@ -62,7 +62,10 @@ func (t tree) tar(when time.Time) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", at, err)
 		}
 	}
-	return b.Bytes(), w.Close()
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 func (e entry) write(w *tar.Writer, at string, when time.Time) error {
