@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/config"
-	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 // oneConn is a listener of a single connection.
@@ -56,23 +57,25 @@ func TestWhoDoesNotReadIsCutOff(t *testing.T) {
 		_, err = client.Read(make([]byte, 4096))
 		require.NoError(t, err)
 		synctest.Wait()
-		require.NotNil(t, p.tap)
+		require.True(t, p.on())
 		for range 60 {
-			if tap := p.tap; tap != nil {
-				tap("o", lines(source("web", "a"), 1000, "line"), all)
-			}
+			p.tap("o", lines(source("web", "a"), 1000, "line"), all)
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		require.Nil(t, p.tap)
+		require.False(t, p.on())
 	})
 }
 
 // A tail outlives the time that other answers have, and ends when the token is changed.
 func TestATailEndsWithItsToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
 	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, os.WriteFile(path, []byte(token), 0o600))
+		var c config.Common
+		require.NoError(t, config.Load(map[string]string{"REMORA_LISTEN_TOKEN_FILE": path}, &c))
 		var p tapped
-		page := testPage(Access{Listener: config.Listener{Token: settings.NewSecret(token)}})
+		page := testPage(Access{Listener: c.Listener})
 		page.options.Tails.SetTap = p.set
 		client, stop := dial(t, newGate(page, ":9750"))
 		defer stop()
@@ -86,11 +89,11 @@ func TestATailEndsWithItsToken(t *testing.T) {
 		}()
 		time.Sleep(10 * answerTime)
 		synctest.Wait()
-		require.NotNil(t, p.tap, "it lives")
-		page.options.Access.Token = settings.NewSecret("another-" + token)
+		require.True(t, p.on(), "it lives")
+		require.NoError(t, os.WriteFile(path, []byte("another-"+token), 0o600))
 		time.Sleep(2 * aliveEvery)
 		require.Positive(t, <-read)
 		synctest.Wait()
-		require.Nil(t, p.tap)
+		require.False(t, p.on())
 	})
 }
