@@ -181,3 +181,54 @@ func TestLogPilotsManifestsWithTheImageReplaced(t *testing.T) {
 		})
 	}
 }
+
+// What migrate makes of log-pilot as a Swarm service is a stack that collects. Replaced are the image, what this machine has
+// elsewhere, and where the records go.
+func TestMigratedStackCollects(t *testing.T) {
+	e := engine.NewPrivate(t)
+	buildFor(t, &e.Engine, "filebeat")
+	out := t.TempDir()
+	override := filepath.Join(out, "override.yml")
+	content := fmt.Sprintf(`version: "3.8"
+services:
+  log-pilot:
+    image: %s
+    environment: {LOGGING_OUTPUT: file, FILE_PATH: /out}
+    volumes: ["%s:/out"]
+    networks: [outside]
+  app:
+    image: %s
+    command: ["-name", "stack", "-lines", "500", "-hold"]
+    labels: {aliyun.logs.access: stdout}
+    networks: [outside]
+networks:
+  outside: {external: true, name: host}
+`, image+":filebeat", out, e.Generator(t))
+	migrated, err := os.ReadFile(filepath.Join(engine.Root(t), "node", "migrate", "testdata", "inspect-swarm.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack := filepath.Join(out, "stack.yml")
+	here := strings.NewReplacer("/var/run/docker.sock:", strings.TrimPrefix(e.Host(), "unix://")+":", ",rslave", "").Replace(string(migrated))
+	for path, content := range map[string]string{override: content, stack: here} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.Docker(t, "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
+	e.Docker(t, "stack", "deploy", "--resolve-image", "never", "--compose-file", stack, "--compose-file", override, "shop")
+	t.Cleanup(func() {
+		e.Docker(t, "stack", "rm", "shop")
+		engine.Eventually(t, time.Minute, func() (bool, string) {
+			left := e.Docker(t, "ps", "--all", "--quiet")
+			return left == "", "the stack's containers are still there: " + left
+		})
+	})
+	log := verify.Open(filepath.Join(out, "filebeat"))
+	log.Each = func(t testing.TB, r *verify.Record) {
+		if m := r.Members(t); m["docker_service"] != "shop_app" || m["index"] != "access" || m["beat"] == nil {
+			t.Fatalf("not log-pilot's record of the service: %s", r.Raw)
+		}
+	}
+	log.ExactlyOnce(t, time.Minute, "stack", "stdout", 500)
+}

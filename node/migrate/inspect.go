@@ -15,11 +15,12 @@ func fromInspect(root *yaml.Node) *yaml.Node {
 	if root.Kind == yaml.SequenceNode {
 		all = root.Content
 	}
-	services, volumes, networks := mapping(), mapping(), mapping()
+	services, volumes, networks, swarm := mapping(), mapping(), mapping(), false
 	for _, c := range all {
 		if spec := member(member(c, "Spec"), "TaskTemplate"); member(spec, "ContainerSpec") != nil {
 			service := ofSwarm(member(c, "Spec"))
 			set(services, value(member(member(c, "Spec"), "Name")), service)
+			swarm = true
 			declareExternal(volumes, networks, service)
 			continue
 		}
@@ -39,6 +40,9 @@ func fromInspect(root *yaml.Node) *yaml.Node {
 		return nil
 	}
 	file := mapping(text("services"), services)
+	if swarm { // docker stack asks for it
+		file = mapping(text("version"), text("3.8"), text("services"), services)
+	}
 	for _, part := range []struct {
 		key string
 		all *yaml.Node
