@@ -228,6 +228,7 @@ func TestKilledLosesNothing(t *testing.T) {
 		var i int
 		_, err := fmt.Sscan(r["message"].(string), &i)
 		require.NoError(t, err)
+		require.False(t, seen[i], "line %d is written twice", i)
 		seen[i] = true
 	}
 	for i, ok := range seen {

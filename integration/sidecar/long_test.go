@@ -7,3 +7,5 @@ package sidecar
 import "testing"
 
 func TestLongTwoHundredKills(t *testing.T) { killed(t, 200) }
+
+func TestLongThirtyKillsResendOnlyWhatWasInFlight(t *testing.T) { resends(t, 30, 300_000) }

@@ -22,6 +22,7 @@ import (
 type file struct {
 	root    root
 	journal *journal
+	mark    int      // of the journal, when the file was opened
 	name    string   // below root
 	handle  *os.File // nil while it is not open
 	id      inode    // of handle
@@ -67,6 +68,7 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", h.Name(), err), h.Close())
 	}
+	f.mark = f.journal.mark()
 	f.handle, f.id, f.size, f.before = h, inode{st.Dev, st.Ino}, size, size
 	return nil
 }
@@ -133,7 +135,7 @@ func (f *file) fail(err error) error {
 	f.pending = f.pending[:0]
 	f.failed = errors.Join(err, f.handle.Truncate(f.before))
 	f.size = f.before
-	f.journal.cut(f.id, f.size)
+	f.journal.cut(f.id, f.mark, f.size)
 	return f.failed
 }
 
@@ -149,7 +151,7 @@ func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	}
 	defer d.close()
 	base := path.Base(f.name)
-	f.journal.keep(f.id)
+	f.journal.keep(f.id, f.mark)
 	if err := d.shift(base, keep); err != nil {
 		return f.fail(err)
 	}
@@ -170,6 +172,7 @@ func (f *file) close() error {
 	if f.handle == nil {
 		return nil
 	}
+	f.journal.keep(f.id, f.mark)
 	f.unsynced = datasync(f.handle)
 	err := errors.Join(f.unsynced, f.handle.Close())
 	f.handle = nil

@@ -28,8 +28,9 @@ const (
 	journalHeader  = 32 // the boot, the version, the next entry
 	journalVersion = 1
 	entrySize      = 32 // identity, file, end, check
-	// journalEntries is more than are in flight with the default settings. What is older is not known any more.
-	journalEntries = 64 << 10
+	// journalEntries is two batches: as many as REMORA_WORKERS has written, and not yet acknowledged, at once. With more workers,
+	// and batches that are full of short lines, the oldest are not known any more.
+	journalEntries = 128 << 10
 	journalSize    = journalHeader + journalEntries*entrySize
 )
 
@@ -38,6 +39,8 @@ type journal struct {
 	file *os.File
 	mem  []byte
 	next int // entry
+	// noted counts the entries of this process.
+	noted int
 	// written are the identities of records that an earlier process wrote and that may come again.
 	written map[uint64]struct{}
 }
@@ -122,28 +125,37 @@ func (j *journal) note(r *record.Record, file inode, end int64) {
 	}
 	j.entry(j.next).set(identity(r), file.hash(), end)
 	j.next = (j.next + 1) % journalEntries
+	j.noted++
 	binary.NativeEndian.PutUint64(j.mem[24:], uint64(j.next))
 }
 
-// cut says that a file was cut back to size: what ended behind it is not there.
-func (j *journal) cut(file inode, size int64) {
-	j.each(file, func(e entry) {
+// mark is where the entries begin of a file that is opened now.
+func (j *journal) mark() int {
+	if j == nil {
+		return 0
+	}
+	return j.noted
+}
+
+// cut says that a file, with its entries since mark, was cut back to size: what ended behind it is not there.
+func (j *journal) cut(file inode, mark int, size int64) {
+	j.each(file, mark, func(e entry) {
 		if e.end() > size {
 			e.void()
 		}
 	})
 }
 
-// keep says that all that was noted of a file is written, and that the file may go.
-func (j *journal) keep(file inode) { j.each(file, entry.settle) }
+// keep says that all that was noted of a file since mark is written, and that the file may go.
+func (j *journal) keep(file inode, mark int) { j.each(file, mark, entry.settle) }
 
-func (j *journal) each(file inode, do func(entry)) {
+func (j *journal) each(file inode, mark int, do func(entry)) {
 	if j == nil {
 		return
 	}
 	hash := file.hash()
-	for i := range journalEntries {
-		if e := j.entry(i); e.file() == hash && e.valid() && e.end() > 0 {
+	for back := range min(j.noted-mark, journalEntries) {
+		if e := j.entry((j.next + journalEntries - 1 - back) % journalEntries); e.file() == hash && e.valid() && e.end() > 0 {
 			do(e)
 		}
 	}

@@ -146,7 +146,7 @@ func TestACutBatchIsNotTakenForWritten(t *testing.T) {
 	require.Error(t, f.fail(errors.New("the disk is full")))
 	require.NoError(t, o.Write(t.Context(), sample.Batch(10, 30, source)))
 	require.NoError(t, o.journal.abandon())
-	o.journal = nil
+	o.journal, f.journal = nil, nil
 
 	again, _ := open(t, "FILE_PATH", dir)
 	require.NoError(t, again.Remember(journal))
