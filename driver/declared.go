@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"github.com/remora-logs/remora/driver/plugin"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
-	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -58,7 +58,7 @@ func (s *sessions) manifestOf(file string, info plugin.Info) (*containerManifest
 		}
 	}
 	for _, p := range found.all {
-		notice.ContainerDeclares.Log(s.log, "container", p.Container, "key", p.Key, "problem", p.Message)
+		telemetry.DeclarationNotice(p.Key, p.Warning).LogAt(slog.LevelWarn, s.log, "container", p.Container, "key", p.Key, "problem", p.Message)
 	}
 	return m, found.all
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/tail"
+	"github.com/remora-logs/remora/shared/telemetry"
 )
 
 const (
@@ -262,7 +263,7 @@ func (a *agent) evaluate(s *subject) {
 	s.put = now
 	for _, p := range s.problems {
 		if !slices.Contains(before, p) {
-			notice.ContainerDeclares.Log(a.log, "container", v.name(), "key", p.Key, "problem", p.Message)
+			telemetry.DeclarationNotice(p.Key, false).LogAt(slog.LevelWarn, a.log, "container", v.name(), "key", p.Key, "problem", p.Message)
 		}
 	}
 }

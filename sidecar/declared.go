@@ -67,7 +67,7 @@ func (c *sidecar) setProblems(problems []telemetry.Problem) {
 		case p.Warning:
 			notice.DeclarationWarning.Log(c.log, "key", p.Key, "reason", p.Message)
 		default:
-			notice.DeclarationInvalid.Log(c.log, "key", p.Key, "error", p.Message)
+			telemetry.DeclarationNotice(p.Key, false).Log(c.log, "key", p.Key, "error", p.Message)
 		}
 	}
 }

@@ -41,9 +41,14 @@ func All() []*Message {
 	return all
 }
 
+// LogAt is Log at another level, for who has another view of how bad it is.
+func (m *Message) LogAt(level slog.Level, log *slog.Logger, args ...any) {
+	log.Log(context.Background(), level, m.What, append([]any{"code", m.Code}, args...)...)
+}
+
 // Log writes the message with its code and the attributes args, as slog.Logger.Warn takes them.
 func (m *Message) Log(log *slog.Logger, args ...any) {
-	log.Log(context.Background(), m.Level, m.What, append([]any{"code", m.Code}, args...)...)
+	m.LogAt(m.Level, log, args...)
 }
 
 // Error returns err with the message's code, which CodeOf finds. A nil error stays nil.

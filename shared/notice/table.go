@@ -104,12 +104,27 @@ var (
 	DeclarationWarning = define(2002, warn, "warning about a declaration",
 		"A declaration is followed, but a part of it has no effect, or another than it seems.",
 		"Correct the key that the message names, or leave it.")
-	ContainerDeclares = define(2003, warn, "container declares what can't be followed",
-		"A container's label, variable or annotation is wrong. What it declares rightly is collected.",
-		"Tell the container's owner; `explain` shows the result.")
 	RuleInvalid = define(2004, fail, "invalid rule ignored",
 		"A rule in the file REMORA_CONFIG is wrong. The previous rules stay in effect.",
 		"Correct the line that the message names.")
+	DeclaredSource = define(2011, fail, "invalid declaration ignored: what it collects",
+		"A path is not absolute, a pattern can't be followed, or `streams`, `exclude`, `encoding`, `ignore_older` or `read_from` has a value that is not known.",
+		"Write stdout, or absolute paths with * ? [] {} and **; see docs/declarations.md.")
+	DeclaredFormat = define(2012, fail, "invalid declaration ignored: its format",
+		"The format is not known, has no such option, or an option's value is wrong.",
+		"See docs/formats.md for formats and their options; `try` shows what a format makes of a sample.")
+	DeclaredMultiline = define(2013, fail, "invalid declaration ignored: its multiline",
+		"The preset is not known, an expression can't be compiled, or a limit is out of bounds.",
+		"See docs/formats.md for presets and expressions; `try` shows how lines are joined.")
+	DeclaredFilter = define(2014, fail, "invalid declaration ignored: a filter",
+		"`keep`, `drop`, `mask`, `add`, `remove`, `rename`, `sample` or `rate_limit` has a wrong value, or there are too many.",
+		"See docs/formats.md for filters; `try` shows what they leave. A log with a wrong filter is not delivered unfiltered.")
+	DeclaredTags = define(2015, fail, "invalid declaration ignored: its tags",
+		"A tag has no name or no value, is too long or one too many, or `tags_from` names what it may not use.",
+		"Write KEY=VALUE, separated by commas: at most 256 tags of 8 KiB each, 64 KiB in all.")
+	DeclaredOutput = define(2016, fail, "invalid declaration ignored: where it goes",
+		"`output` names an output that is not configured, or `target` or `pipeline` has a character that is not allowed.",
+		"Name outputs of LOGGING_OUTPUT or of the file REMORA_CONFIG.")
 	FieldNotAdded = define(2101, warn, "field not added: records have a member of that name",
 		"`add` names a member that Remora writes itself.",
 		"Choose another name for the field.")

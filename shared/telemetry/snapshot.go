@@ -7,6 +7,7 @@ package telemetry
 import (
 	"time"
 
+	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pipeline"
 )
@@ -228,12 +229,32 @@ func (l *Log) code() string {
 // Complete gives the problems that have no code that of declarations.
 func (s *Snapshot) Complete() {
 	for i := range s.Problems {
-		switch p := &s.Problems[i]; {
-		case p.Code != "":
-		case p.Warning:
-			p.Code = notice.DeclarationWarning.Code
-		default:
-			p.Code = notice.DeclarationInvalid.Code
+		if p := &s.Problems[i]; p.Code == "" {
+			p.Code = DeclarationNotice(p.Key, p.Warning).Code
 		}
 	}
+}
+
+// DeclarationNotice is the message that says what to do about a problem of a declaration under this key.
+func DeclarationNotice(key string, warning bool) *notice.Message {
+	if warning {
+		return notice.DeclarationWarning
+	}
+	switch declare.Part(key) {
+	case "path", "streams", "exclude", "encoding", "ignore_older", "read_from", "container":
+		return notice.DeclaredSource
+	case "format":
+		return notice.DeclaredFormat
+	case "multiline":
+		return notice.DeclaredMultiline
+	case "keep", "drop", "mask", "add", "remove", "rename", "sample", "rate_limit":
+		return notice.DeclaredFilter
+	case "tags", "tags_from":
+		return notice.DeclaredTags
+	case "output", "target", "pipeline":
+		return notice.DeclaredOutput
+	case "collect":
+		return notice.RuleInvalid
+	}
+	return notice.DeclarationInvalid
 }
