@@ -16,6 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/escape"
 	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/telemetry"
 )
 
 const (
@@ -114,7 +115,7 @@ func describe(files int, bytes int64, some []remainder) string {
 func (c *sidecar) serveDrain() net.Listener {
 	path := filepath.Join(c.settings.StateDir, drainSocket)
 	_ = os.Remove(path) // left by a killed process: the state directory's lock excludes a running one
-	l, err := net.Listen("unix", path)
+	l, err := (&net.ListenConfig{Control: telemetry.OwnerOnly}).Listen(context.Background(), "unix", path)
 	if err != nil {
 		notice.DrainNotServed.Log(c.log, "error", err)
 		return nil

@@ -3,9 +3,14 @@
 package docs
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/remora-logs/remora/integration/engine"
 )
 
 // own are words that only this project would use, or that stand for one of the field; see "Words" in CONTRIBUTING.md.
@@ -42,4 +47,46 @@ func TestPlacesExist(t *testing.T) {
 			t.Errorf("%s names no place; has this test lost sight of them?", path)
 		}
 	}
+}
+
+// Each promise of SECURITY.md names tests, and they are there.
+func TestPromisesAreTested(t *testing.T) {
+	named := regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz)\\w+)`")
+	promises := 0
+	for line := range strings.Lines(read(t, "SECURITY.md").text) {
+		tests := named.FindAllStringSubmatch(line, -1)
+		if strings.HasPrefix(line, "| ") && !strings.HasSuffix(line, "| tests |\n") {
+			promises++
+			if len(tests) == 0 {
+				t.Errorf("a promise without a test: %s", line)
+			}
+		}
+		for _, m := range tests {
+			if !declares(t, m[1], m[2]) {
+				t.Errorf("%s has no test %s", m[1], m[2])
+			}
+		}
+	}
+	if promises < 10 {
+		t.Errorf("%d promises; has this test lost sight of them?", promises)
+	}
+}
+
+// declares reports whether a directory of the repository has a test of that name.
+func declares(t *testing.T, dir, test string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(engine.Root(t), dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("\nfunc "+test+"(")) {
+			return true
+		}
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -92,5 +93,33 @@ func TestSecretsStaySecret(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is kept on disk is for the owner alone, whatever the process's umask would allow: positions, sockets, written files.
+// Directories of an output may be listed; the state directory around them may not.
+func TestStateIsItsOwnersAlone(t *testing.T) {
+	p := newPod(t, "LOGGING_OUTPUT=console,file")
+	state := filepath.Join(p.state, "own")
+	p.env = append(p.env, "REMORA_STATE_DIR="+state, "FILE_PATH="+filepath.Join(state, "logs"))
+	p.put(t, "app.log", "delivered\n")
+	before := syscall.Umask(0)
+	s := p.start(t)
+	syscall.Umask(before)
+	s.awaitOut(t, "delivered")
+	seen := 0
+	err := filepath.WalkDir(state, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		seen++
+		info, err := entry.Info()
+		if err == nil && (!entry.IsDir() || path == state) && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is open to others: %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil || seen < 4 {
+		t.Fatalf("%d files and directories: %v", seen, err)
 	}
 }

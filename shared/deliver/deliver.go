@@ -91,6 +91,8 @@ func openOutputs(o Options) (*registry.Catalog, map[string]pipeline.Sink, error)
 	if unused := outputs.Unused(o.Outputs); len(unused) > 0 {
 		notice.OutputsUnused.Log(o.Log, "outputs", unused)
 	}
+	// Before an output makes a directory of files below it, which others may list. What is wrong with it, Acquire tells.
+	_ = os.MkdirAll(o.StateDir, 0o700)
 	sinks, err := outputs.OpenAll(o.Outputs, o.Common.Workers)
 	return outputs, sinks, command.WithCode(err, command.ExitUsage)
 }

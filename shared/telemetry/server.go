@@ -41,7 +41,7 @@ func Listen(network, address string, server *http.Server) (*Server, error) {
 		}
 		address = path
 	}
-	l, err := (&net.ListenConfig{Control: ownerOnly}).Listen(context.Background(), network, address)
+	l, err := (&net.ListenConfig{Control: OwnerOnly}).Listen(context.Background(), network, address)
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen for status requests: %w", err)
 	}
@@ -66,9 +66,9 @@ func (s *Server) Close() error {
 	return errors.Join(s.http.Shutdown(ctx), s.http.Close())
 }
 
-// ownerOnly gives a socket the mode 0600 before it has a name (unix(7): the mode of the file is that of the socket). Of
+// OwnerOnly gives a socket the mode 0600 before it has a name (unix(7): the mode of the file is that of the socket). Of
 // another network it changes nothing.
-func ownerOnly(network, _ string, conn syscall.RawConn) error {
+func OwnerOnly(network, _ string, conn syscall.RawConn) error {
 	if network != "unix" {
 		return nil
 	}
