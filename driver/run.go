@@ -66,7 +66,7 @@ func run(ctx context.Context, environ map[string]string, socket string, warnings
 	handler := plugin.Handler(d.sessions, d.settings.ReadLogs, d.log)
 	served := make(chan error, 1)
 	go func() { served <- handler.Serve(listener) }()
-	d.delivery.Serve(d.report, func() []telemetry.Declaration { return nil }) // each declaration has a stream
+	d.delivery.Serve(d.report, d.sessions.routes.Declared)
 	d.log.Info("remora-driver is listening", "version", version, "outputs", d.settings.Outputs, "state", d.delivery.StateDir)
 
 	d.delivery.Start()

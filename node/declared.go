@@ -44,7 +44,7 @@ func (m *matches) of(p *put, declaration string) (found []telemetry.File, n int)
 // declared lists all that is collected, for people who look.
 func (n *node) declared() []telemetry.Declaration {
 	m := countMatches(n.tailer.Files(func(string) bool { return true }))
-	return n.agent.declarations(&m)
+	return append(n.agent.declarations(&m), n.loggers.routes.Declared()...)
 }
 
 // declarations lists what rules and containers declare, in the order of rules and containers.

@@ -14,6 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/spool"
+	"github.com/remora-logs/remora/shared/telemetry"
 )
 
 // Spooled delivers the logs of a spool: a view of each for every declaration and output.
@@ -24,14 +25,15 @@ type Spooled struct {
 
 	checkpoints map[string]map[string]int64 // of an earlier process, by log and view
 
-	mu    sync.Mutex                           // guards feeds
-	feeds map[string]map[string]*pipeline.Feed // those that are not done, by log and view
+	mu      sync.Mutex                           // guards the fields below
+	feeds   map[string]map[string]*pipeline.Feed // those that are not done, by log and view
+	writers map[string]Writer                    // of logs that are not done, by log
 }
 
 // Spooled returns what delivers the logs of one spool, whose bytes are of that kind.
 func (d *Delivery) Spooled(kind Kind, partialTimeout time.Duration) *Spooled {
 	return &Spooled{delivery: d, kind: kind, partialTimeout: partialTimeout, checkpoints: d.spoolCheckpoints(),
-		feeds: map[string]map[string]*pipeline.Feed{}}
+		feeds: map[string]map[string]*pipeline.Feed{}, writers: map[string]Writer{}}
 }
 
 func (d *Delivery) spoolCheckpoints() map[string]map[string]int64 {
@@ -97,6 +99,9 @@ type Writer struct {
 
 // Attach begins delivery of a log that was opened with Views. While settings are wrong it waits in the spool.
 func (s *Spooled) Attach(l *spool.Log, w Writer) {
+	s.mu.Lock()
+	s.writers[l.Key()] = w
+	s.mu.Unlock()
 	if s.delivery.Idle() {
 		return
 	}
@@ -150,13 +155,31 @@ func (s *Spooled) done(l *spool.Log, view string) {
 	defer s.mu.Unlock()
 	if delete(s.feeds[l.Key()], view); len(s.feeds[l.Key()]) == 0 {
 		delete(s.feeds, l.Key())
+		delete(s.writers, l.Key())
 	}
+}
+
+// Declared lists what the logs' writers declare, for people who look.
+func (s *Spooled) Declared() (all []telemetry.Declaration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(s.writers)) {
+		w := s.writers[key]
+		for _, d := range w.Declarations {
+			all = append(all, telemetry.Declaration{
+				Container: record.NewSource("", d.Name, declare.Stdout, "", nil, w.Origin).Writer(), Name: d.Name, Sources: []string{declare.Stdout},
+				Target: d.Target, Format: d.Format, Outputs: s.delivery.Outputs(d), Files: -1,
+			})
+		}
+	}
+	return all
 }
 
 // Detach ends the delivery of a log that the spool has removed.
 func (s *Spooled) Detach(l *spool.Log) {
 	s.mu.Lock()
 	feeds := slices.Collect(maps.Values(s.feeds[l.Key()]))
+	delete(s.writers, l.Key())
 	s.mu.Unlock()
 	for _, f := range feeds {
 		if f != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -42,6 +43,9 @@ func (c *TailCommand) Run(k *kong.Context) error {
 
 // follow prints records until ctx ends or the process does.
 func (c *TailCommand) follow(ctx context.Context, w, notes io.Writer, at []telemetry.Address) error {
+	if err := c.check(ctx, at); err != nil {
+		return err
+	}
 	query := url.Values{"log": {c.Log}, "output": {c.To}}
 	if c.Container != "-" {
 		query.Set("container", c.Container)
@@ -59,6 +63,23 @@ func (c *TailCommand) follow(ctx context.Context, w, notes io.Writer, at []telem
 		err = errors.New("the running Remora ended")
 	}
 	return err
+}
+
+// check reports that nothing of that name is collected: the tail would stay silent.
+func (c *TailCommand) check(ctx context.Context, at []telemetry.Address) error {
+	s, err := telemetry.Ask(ctx, at...)
+	if err != nil {
+		return err
+	}
+	all := c.Container == "-"
+	known := func(container, writer, log, output string) bool {
+		return (all || container == c.Container || writer == c.Container) && (c.Log == "" || log == c.Log) && (c.To == "" || output == c.To)
+	}
+	if slices.ContainsFunc(s.Rows, func(r telemetry.Row) bool { return known(r.Container, r.Container, r.Declaration, r.Output) }) ||
+		slices.ContainsFunc(s.Logs, func(l telemetry.Log) bool { return known(l.Container, l.Writer, l.Declaration, l.Output) }) {
+		return nil
+	}
+	return errors.New("no such log is collected now; the command status lists containers, logs and outputs")
 }
 
 // maxEvent bounds a line of the stream: a record of 32 KiB, each byte escaped.

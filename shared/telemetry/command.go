@@ -44,7 +44,7 @@ func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) er
 		_, err = w.Write(escape.JSON(body))
 		return err
 	}
-	s, err := ask(ctx, addresses)
+	s, err := Ask(ctx, addresses...)
 	if err != nil {
 		return err
 	}
@@ -54,8 +54,10 @@ func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) er
 // askTime is how long a running process may take to answer.
 const askTime = 10 * time.Second
 
-// ask returns the status of the first address that answers.
-func ask(ctx context.Context, addresses []Address) (*Snapshot, error) {
+// Ask returns the status of the first address that answers.
+func Ask(ctx context.Context, addresses ...Address) (*Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	body, err := Fetch(ctx, "/status", addresses...)
 	if err != nil {
 		return nil, err

@@ -97,9 +97,7 @@ func (s *watch) press(key byte) bool {
 }
 
 func (s *watch) ask(ctx context.Context, addresses []Address) error {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	next, err := ask(ctx, addresses)
+	next, err := Ask(ctx, addresses...)
 	if err != nil {
 		return err
 	}
