@@ -22,7 +22,7 @@ var (
 	SettingUnknown = define(1002, warn, "unknown setting ignored",
 		"A variable looks like a setting of Remora's or of an output's and is none.",
 		"Correct the name; `did_you_mean` gives the nearest one. Remove the variable if nothing was meant.")
-	SettingOfLogPilot = define(1003, warn, "settings of log-pilot",
+	SettingOfLogPilot = define(1003, warn, "a setting or file of log-pilot has another effect here, or none",
 		"A variable of log-pilot's has no counterpart, or another meaning.",
 		"Set what the warning names instead; see docs/from-log-pilot.md.")
 	OutputsUnused = define(1004, warn, "outputs of the file REMORA_CONFIG are not used: LOGGING_OUTPUT does not name them",
