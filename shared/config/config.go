@@ -24,7 +24,7 @@ type Common struct {
 	Prefix         string   `env:"PILOT_LOG_PREFIX" envDefault:"aliyun" doc:"Prefixes of declarations, separated by commas"`
 	TagsFrom       []string `env:"REMORA_TAGS_FROM" envDefault:"POD_*,NODE_NAME,HOST_IP" doc:"Variables of the environment that annotations may use as tags; names with *, separated by commas"`
 	Compat         string   `env:"REMORA_COMPAT" doc:"Shape records, and choose defaults of outputs, as log-pilot did: filebeat or fluentd; PILOT_TYPE sets it too; none turns it off. Every record then has index and topic, the log's target. The command explain lists the rest"`
-	Fields         []string `env:"REMORA_FIELDS" doc:"Tags about the container and machine (docker_*, k8s_*, container_id, image, host …) that records keep: names with *, separated by commas; by default all, none for none. One that is left out can't be part of an index, topic or file name"`
+	Fields         []string `env:"REMORA_FIELDS" doc:"Which of Remora's own members records keep: source, offset, stream, and tags about the container and machine (docker_*, k8s_*, container_id, image, host …): names with *, separated by commas; by default all, none for none. A tag that is left out can't be part of an index, topic or file name"`
 	MaxRecordBytes int      `env:"REMORA_MAX_RECORD_BYTES" envDefault:"1048576" doc:"Maximum size of a record in bytes. A longer line becomes several records, all but the last with \"truncated\":true"`
 	Workers        int      `env:"REMORA_WORKERS" envDefault:"2" doc:"Maximum number of in-flight batches per output. Batches of one stream are sent in order"`
 	Host           string   `env:"REMORA_HOST" doc:"Value of the tag host; by default the machine's name"`

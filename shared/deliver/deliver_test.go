@@ -4,10 +4,12 @@ package deliver_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,7 +84,7 @@ func TestRecordsInLogPilotsShape(t *testing.T) {
 func TestFieldsAreChosen(t *testing.T) {
 	origin := []record.Tag{{Key: "docker_container", Value: "web"}, {Key: "container_id", Value: "1"}, {Key: "k8s_pod", Value: "p"}, {Key: "host", Value: "h"}}
 	for fields, want := range map[string][]string{
-		"": {"docker_container", "container_id", "k8s_pod", "host"}, "k8s_*, host": {"k8s_pod", "host"}, "none": nil,
+		"": {"docker_container", "container_id", "k8s_pod", "host"}, "k8s_*, host": {"k8s_pod", "host"}, "none": nil, "offset,host": {"host"},
 	} {
 		o := options(t, "null")
 		require.NoError(t, deliver.Load(map[string]string{"REMORA_FIELDS": fields}, &o.Common))
@@ -96,6 +98,14 @@ func TestFieldsAreChosen(t *testing.T) {
 			got = append(got, tag.Key)
 		}
 		require.Equal(t, want, got, fields)
+		members := map[string]any{}
+		var e record.Encoder
+		text := e.AppendRecord(nil, &record.Record{Line: []byte("x"), Source: feeds[0].Source, Std: record.Stdout, Offset: 7})
+		require.NoError(t, json.Unmarshal(text, &members), "%s", text)
+		for _, own := range []string{"source", "offset", "stream"} {
+			_, has := members[own]
+			require.Equal(t, fields == "" || strings.Contains(fields, own), has, "%s: %s", fields, own)
+		}
 		require.Equal(t, "web", feeds[0].Source.Container(), "the status knows it in any case")
 		require.NoError(t, d.Close())
 	}

@@ -131,14 +131,15 @@ func (d *Delivery) Dialect() *declare.Dialect {
 	return declare.New(d.options.Common.Prefix, outputs...).WithVariables(Protected(), d.options.Common.TagsFrom)
 }
 
-// source returns what all records of r share. Of its origin REMORA_FIELDS chooses tags; the status knows the container in any
-// case.
+// source returns what all records of r share. REMORA_FIELDS chooses tags of its origin, and members; the status knows the
+// container in any case.
 func (d *Delivery) source(r Request, tags []record.Tag) *record.Source {
 	full := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
 	src := full
 	if len(d.options.Common.Fields) > 0 {
 		kept := slices.DeleteFunc(slices.Clone(r.Origin), func(t record.Tag) bool { return !d.keepsField(t.Key) })
 		src = format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, kept)
+		src = src.Less(record.Without{Source: !d.keepsField("source"), Offset: !d.keepsField("offset"), Stream: !d.keepsField("stream")})
 		src.SetContainer(full.Container())
 		src.SetWriter(full.Writer())
 	}

@@ -72,14 +72,16 @@ func appendEntry(dst []byte, e *Entry) []byte {
 }
 
 func appendRecipe(dst []byte, r record.Recipe) []byte {
-	for _, text := range []string{r.Stream, r.Declaration, r.Path, r.Target, r.Index, r.Topic, r.Pipeline, r.Container, r.Shape.StdLine, r.Store.Project} {
+	for _, text := range []string{r.Stream, r.Declaration, r.Path, r.Target, r.Index, r.Topic, r.Pipeline, r.Container, r.Shape.StdLine, r.Store.Project, r.Writer} {
 		dst = appendText(dst, text)
 	}
-	var shaped uint64
-	if r.Shape.Time {
-		shaped = 1
+	var flags uint64
+	for i, set := range []bool{r.Shape.Time, r.Without.Source, r.Without.Offset, r.Without.Stream} {
+		if set {
+			flags |= 1 << i
+		}
 	}
-	dst = binary.AppendUvarint(dst, shaped)
+	dst = binary.AppendUvarint(dst, flags)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(r.Store.Shards)), uint64(r.Store.TTL))
 	dst = binary.AppendUvarint(dst, uint64(r.Origin))
 	for _, pairs := range [][]record.Tag{r.Tags, r.Names, r.Shape.Objects} {
@@ -184,10 +186,13 @@ func (d *decoder) source(head []byte, r *record.Recipe) *record.Source {
 
 func (d *decoder) recipe() (r record.Recipe) {
 	for _, to := range []*string{&r.Stream, &r.Declaration, &r.Path, &r.Target, &r.Index, &r.Topic, &r.Pipeline, &r.Container,
-		&r.Shape.StdLine, &r.Store.Project} {
+		&r.Shape.StdLine, &r.Store.Project, &r.Writer} {
 		*to = string(d.text())
 	}
-	r.Shape.Time = d.uvarint() != 0
+	flags := d.uvarint()
+	for i, set := range []*bool{&r.Shape.Time, &r.Without.Source, &r.Without.Offset, &r.Without.Stream} {
+		*set = flags&(1<<i) != 0
+	}
 	r.Store.Shards, r.Store.TTL = int(d.uvarint()), int(d.uvarint())
 	r.Origin = d.count()
 	r.Tags, r.Names, r.Shape.Objects = d.pairs(d.count()), d.pairs(d.count()), d.pairs(d.count())

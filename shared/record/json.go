@@ -41,8 +41,9 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 	if r.Source.shape.Time {
 		dst = e.appendShapeTime(dst, r)
 	}
-	dst = append(dst, r.Source.offset...)
-	dst = appendDecimal(dst, r.Offset)
+	if name := r.Source.offset; name != nil {
+		dst = appendDecimal(append(dst, name...), r.Offset)
+	}
 	if r.Truncated {
 		dst = append(dst, r.Source.truncated...)
 	}

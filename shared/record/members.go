@@ -11,6 +11,19 @@ type Members struct {
 	// Time is the name of a text with the record's time, as AppendShapeTime appends it; empty for none.
 	Time                              string
 	Offset, Truncated, Stream, Source string
+	// Without are those that records don't carry.
+	Without Without
+}
+
+// Without are members of Remora's that records don't carry, because nobody wants them.
+type Without struct{ Source, Offset, Stream bool }
+
+// Less returns a Source like s, whose records don't have these members.
+func (s *Source) Less(w Without) *Source {
+	c := *s
+	c.members.Without = w
+	c.encode()
+	return &c
 }
 
 // Members returns the names. They are not to be changed.
@@ -20,7 +33,7 @@ func (s *Source) Members() *Members { return &s.members }
 func (s *Source) TagName(key string) string { return s.name(key) }
 
 func (s *Source) nameMembers() {
-	m := Members{Offset: s.name("offset"), Truncated: s.name("truncated"), Stream: s.name("stream"), Source: s.name("source")}
+	m := Members{Without: s.members.Without, Offset: s.name("offset"), Truncated: s.name("truncated"), Stream: s.name("stream"), Source: s.name("source")}
 	for std := range m.Line {
 		m.Line[std] = "message"
 		if Std(std) != NoStd && s.shape.StdLine != "" {

@@ -17,14 +17,16 @@ type Recipe struct {
 	Origin int
 	Names  []Tag
 	Shape  Shape
-	// Container is what SetContainer set.
-	Container string
+	// Without are the members that the records don't have.
+	Without Without
+	// Container and Writer are what SetContainer and SetWriter set.
+	Container, Writer string
 }
 
 // Recipe returns what s was made of. Its slices are not to be changed.
 func (s *Source) Recipe() Recipe {
 	r := Recipe{Stream: s.Stream, Declaration: s.Declaration, Path: s.Path, Target: s.Target, Index: s.Index, Topic: s.Topic,
-		Pipeline: s.Pipeline, Store: s.Store, Tags: s.Tags, Origin: s.Origin, Shape: s.shape, Container: s.container}
+		Pipeline: s.Pipeline, Store: s.Store, Tags: s.Tags, Origin: s.Origin, Shape: s.shape, Without: s.members.Without, Container: s.container, Writer: s.writer}
 	note := func(member string) {
 		if name := s.name(member); name != member {
 			r.Names = append(r.Names, Tag{Key: member, Value: name})
@@ -44,7 +46,7 @@ func (s *Source) Recipe() Recipe {
 func (r *Recipe) Source() *Source {
 	declared := len(r.Tags) - r.Origin
 	s := NewSource(r.Stream, r.Declaration, r.Path, r.Target, r.Tags[:declared], r.Tags[declared:])
-	s.Index, s.Topic, s.Pipeline, s.Store, s.container = r.Index, r.Topic, r.Pipeline, r.Store, r.Container
+	s.Index, s.Topic, s.Pipeline, s.Store, s.container, s.writer = r.Index, r.Topic, r.Pipeline, r.Store, r.Container, r.Writer
 	if len(r.Names) > 0 {
 		names := slices.Clone(r.Names)
 		s = s.Renamed(func(member string) string {
@@ -55,6 +57,9 @@ func (r *Recipe) Source() *Source {
 			}
 			return member
 		})
+	}
+	if r.Without != (Without{}) {
+		s = s.Less(r.Without)
 	}
 	if r.Shape.StdLine != "" || r.Shape.Time || len(r.Shape.Objects) > 0 {
 		s = s.Shaped(r.Shape)

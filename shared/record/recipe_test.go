@@ -21,9 +21,10 @@ func TestARecipeMakesTheSameSource(t *testing.T) {
 		return member
 	})
 	renamed.SetContainer("other")
+	renamed.SetWriter("shop/web/app")
 	renamed.Store = Store{Project: "p", Shards: 3, TTL: 7}
 	objects := Shape{StdLine: "log", Time: true, Objects: []Tag{{"beat", `{"name":"x"}`}, {"host", `{}`}}}
-	for _, s := range []*Source{plain, tagged, renamed, plain.Shaped(objects), tagged.Shaped(objects), renamed.Shaped(objects)} {
+	for _, s := range []*Source{plain.Less(Without{Source: true}), renamed.Less(Without{Offset: true, Stream: true}), plain, tagged, renamed, plain.Shaped(objects), tagged.Shaped(objects), renamed.Shaped(objects)} {
 		r := s.Recipe()
 		again := r.Source()
 		for _, member := range append([]string{"index", "host"}, ownMembers...) {

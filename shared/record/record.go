@@ -203,7 +203,9 @@ func (s *Source) encode() {
 			s.line[std] = append(AppendString([]byte(","), s.shape.StdLine), ':')
 		}
 	}
-	s.offset = append(AppendString([]byte(","), s.name("offset")), ':')
+	if s.offset = nil; !s.members.Without.Offset {
+		s.offset = append(AppendString([]byte(","), s.name("offset")), ':')
+	}
 	s.truncated = append(AppendString([]byte(","), s.name("truncated")), ":true"...)
 	for std := NoStd; std <= Stderr; std++ {
 		s.tail[std] = s.encodeTail(std)
@@ -268,10 +270,12 @@ func (s *Source) encodeTail(std Std) []byte {
 		b = append(AppendString(append(b, ','), s.name(name)), ':')
 		b = AppendString(b, value)
 	}
-	if std != NoStd {
+	if std != NoStd && !s.members.Without.Stream {
 		member("stream", std.String())
 	}
-	member("source", s.Path)
+	if !s.members.Without.Source {
+		member("source", s.Path)
+	}
 	for _, t := range s.Tags {
 		member(t.Key, t.Value)
 	}

@@ -44,7 +44,7 @@ func manyShapes() *record.Batch {
 		for _, shape := range shapes {
 			d := declare.Declaration{Name: "access", Target: "web", FormatOptions: map[string]string{"schema": schema}}
 			tags := []record.Tag{{Key: "index", Value: "shop"}, {Key: "topic", Value: "carts"}, {Key: "pipeline", Value: "p"}, {Key: "team", Value: "blue"}}
-			src := format.NewSource(d, "stream-1", "stdout", tags, origin).Shaped(shape)
+			src := format.NewSource(d, "stream-1", "stdout", tags, origin).Shaped(shape).Less(record.Without{Source: len(b.Records)%2 == 1, Offset: schema == "otel", Stream: schema == "ecs"})
 			src.SetContainer("web-1")
 			for std := record.NoStd; std <= record.Stderr; std++ {
 				r := record.Record{Line: []byte("line"), Fields: []byte(`"a":1`), Source: src, Time: 1763708400_123456789, Std: std}

@@ -83,8 +83,10 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 		dst = appendText(appendString(dst, names.Time), e.text)
 		n++
 	}
-	dst = appendInt(appendString(dst, names.Offset), r.Offset)
-	n++
+	if !names.Without.Offset {
+		dst = appendInt(appendString(dst, names.Offset), r.Offset)
+		n++
+	}
 	if r.Truncated {
 		dst = appendBool(appendString(dst, names.Truncated), true)
 		n++
@@ -99,7 +101,7 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 		dst = appendText(dst, e.text)
 		dst, e.text = appendJSON(dst, value, e.text, 0)
 	}
-	if r.Std != record.NoStd {
+	if r.Std != record.NoStd && !names.Without.Stream {
 		dst = appendString(appendString(dst, names.Stream), r.Std.String())
 		n++
 	}
@@ -122,7 +124,10 @@ func (e *encoder) source(s *record.Source) *shared {
 	if len(e.sources) >= maxSources {
 		clear(e.sources)
 	}
-	made := &shared{members: appendText(appendString(nil, s.Members().Source), []byte(s.Path)), count: 1}
+	made := &shared{members: []byte{}}
+	if names := s.Members(); !names.Without.Source {
+		made.members, made.count = appendText(appendString(nil, names.Source), []byte(s.Path)), 1
+	}
 	for _, t := range s.Tags {
 		made.members = appendText(appendText(made.members, []byte(s.TagName(t.Key))), []byte(t.Value))
 		made.count++

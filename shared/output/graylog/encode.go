@@ -45,9 +45,11 @@ func (e *encoder) append(dst []byte, r *record.Record) []byte {
 	dst = appendTime(dst, r.Time)
 	dst = append(dst, `,"level":`...)
 	dst = strconv.AppendInt(dst, int64(level.Of(r)), 10)
-	dst = append(dst, `,"_offset":`...)
-	dst = strconv.AppendInt(dst, r.Offset, 10)
-	if r.Std != record.NoStd {
+	without := r.Source.Members().Without
+	if !without.Offset {
+		dst = strconv.AppendInt(append(dst, `,"_offset":`...), r.Offset, 10)
+	}
+	if r.Std != record.NoStd && !without.Stream {
 		dst = append(append(append(dst, `,"_stream":"`...), r.Std.String()...), '"')
 	}
 	if !r.Marker {
@@ -186,7 +188,9 @@ func (e *encoder) source(s *record.Source) *shared {
 		e.text = record.AppendString(e.text[:0], value)
 		made.fields = appendField(made.fields, []byte(key), e.text)
 	}
-	text("log_source", s.Path)
+	if !s.Members().Without.Source {
+		text("log_source", s.Path)
+	}
 	for _, t := range s.Tags {
 		if t.Key != "host" {
 			text(t.Key, t.Value)

@@ -134,7 +134,7 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record, s *shared, time int6
 	dst = append(dst, s.metadata...)
 	e.id = r.AppendID(e.id[:0])
 	dst = pair(dst, "remora_id", e.id)
-	if r.Std != record.NoStd && !e.byStd {
+	if r.Std != record.NoStd && !e.byStd && !r.Source.Members().Without.Stream {
 		dst = pair(dst, "stream", []byte(r.Std.String()))
 	}
 	if r.Line != nil && len(r.Fields) > 0 {
@@ -207,7 +207,7 @@ func (l *labels) appendSet(dst []byte, s *record.Source, std record.Std) []byte 
 // rest is the metadata made of what is no label.
 func (e *encoder) rest(s *record.Source) []byte {
 	var dst []byte
-	if !slices.Contains(e.names, "source") {
+	if !slices.Contains(e.names, "source") && !s.Members().Without.Source {
 		dst = pair(dst, "source", []byte(s.Path))
 	}
 	for _, t := range s.Tags {

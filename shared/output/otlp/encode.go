@@ -95,7 +95,7 @@ func (e *encoder) appendRecord(dst []byte, r *record.Record, s *shared, observed
 	dst = append(dst, s.attributes...)
 	e.id = r.AppendID(e.id[:0])
 	dst = attribute(dst, logAttributes, "log.record.uid", e.id)
-	if r.Std != record.NoStd {
+	if r.Std != record.NoStd && !r.Source.Members().Without.Stream {
 		dst = attribute(dst, logAttributes, "log.iostream", []byte(r.Std.String()))
 	}
 	return pb.End(dst, m)
@@ -264,7 +264,7 @@ func (e *encoder) source(s *record.Source) *shared {
 	for _, t := range s.Tags[:len(s.Tags)-s.Origin] {
 		made.attributes = attribute(made.attributes, logAttributes, t.Key, []byte(t.Value))
 	}
-	if s.Path != "stdout" {
+	if s.Path != "stdout" && !s.Members().Without.Source {
 		made.attributes = attribute(made.attributes, logAttributes, "log.file.path", []byte(s.Path))
 	}
 	e.sources[s] = made

@@ -66,11 +66,13 @@ func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 		e.text = record.AppendText(e.text[:0], value)
 		dst = content(dst, e.key, e.text)
 	}
-	if r.Std != record.NoStd {
+	if r.Std != record.NoStd && !names.Without.Stream {
 		dst = pb.Pair(dst, logContents, names.Stream, []byte(r.Std.String()))
 	}
-	e.text = strconv.AppendInt(e.text[:0], r.Offset, 10)
-	dst = pb.Pair(dst, logContents, names.Offset, e.text)
+	if !names.Without.Offset {
+		e.text = strconv.AppendInt(e.text[:0], r.Offset, 10)
+		dst = pb.Pair(dst, logContents, names.Offset, e.text)
+	}
 	if r.Truncated {
 		dst = pb.Pair(dst, logContents, names.Truncated, []byte("true"))
 	}
@@ -101,7 +103,10 @@ func (e *encoder) source(s *record.Source) []byte {
 	if len(e.sources) >= maxSources {
 		clear(e.sources)
 	}
-	made := content(nil, s.Members().Source, []byte(s.Path))
+	made := []byte{}
+	if names := s.Members(); !names.Without.Source {
+		made = content(made, names.Source, []byte(s.Path))
+	}
 	for _, t := range s.Tags {
 		made = content(made, s.TagName(t.Key), []byte(t.Value))
 	}

@@ -57,7 +57,7 @@ func (e *encoder) appendEvent(dst []byte, r *record.Record) []byte {
 	}
 	dst = append(dst, `,"fields":{"remora":"`...)
 	dst = append(r.AppendID(dst), '"')
-	if r.Std != record.NoStd {
+	if r.Std != record.NoStd && !r.Source.Members().Without.Stream {
 		dst = append(append(append(dst, `,"stream":"`...), r.Std.String()...), '"')
 	}
 	return append(append(dst, s.fields...), "}}\n"...)

@@ -95,7 +95,7 @@ func (e *encoder) appendData(dst []byte, r *record.Record, s *shared, room int) 
 	dst = append(dst, ` id="`...)
 	dst = r.AppendID(dst)
 	dst = append(dst, '"')
-	if r.Std != record.NoStd {
+	if r.Std != record.NoStd && !r.Source.Members().Without.Stream {
 		dst = append(append(append(dst, ` stream="`...), r.Std.String()...), '"')
 	}
 	if len(dst)+len(s.data) <= limit {
@@ -178,7 +178,9 @@ func (e *encoder) source(s *record.Source) *shared {
 			made.header = append(append(made.header, part...), ' ')
 		}
 		made.header = append(append(made.header, '['), enterprise...)
-		made.data = appendParam(made.data, []byte("source"), []byte(s.Path))
+		if !s.Members().Without.Source {
+			made.data = appendParam(made.data, []byte("source"), []byte(s.Path))
+		}
 		for _, t := range s.Tags {
 			made.data = appendParam(made.data, []byte(t.Key), []byte(t.Value))
 		}
