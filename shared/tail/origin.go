@@ -139,6 +139,7 @@ type origin struct {
 	reselected bool                  // selections have changed since the last scan
 	stopped    time.Time             // when its writer was stopped; zero while it runs
 	hinted     atomic.Bool           // something was created, renamed or removed
+	basesSeen  time.Time             // when it was found out whether they lead where they did
 	watched    bool                  // a hint is given of whatever the next scan could find, as of the last one
 	urgent     bool                  // it must be scanned in this step
 	scanCost   int                   // of the last scan, in units of scanBudget

@@ -41,7 +41,7 @@ type Config struct {
 const (
 	busyEvery   = 100 * time.Millisecond // between two steps while a file grows
 	scanEvery   = time.Second            // between two scans of an origin, without a hint
-	watchedScan = 10 * time.Second       // the same where each new name gives a hint
+	watchedScan = 10 * time.Second       // the same where each new name gives a hint, and the origins are few
 	wakePause   = 20 * time.Millisecond  // before Run answers to a request or a hint
 	busyFor     = 10 * time.Second       // how long after it grew a file is observed in each step
 	quietFor    = 5 * time.Second        // after which a rotated file is taken to have ended
@@ -86,6 +86,7 @@ type Tailer struct {
 	observed  time.Time // when all files were observed
 	counts    Counts    // of origins that were left
 	turn      int       // the origin that is stepped first
+	pace      pace
 	closed    bool
 	patience  time.Duration                                                  // the constant, unless a test has more
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
@@ -207,14 +208,17 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 		t.observed = now
 	}
 	origins := *t.list.Load()
+	t.pace = paceFor(len(origins))
 	first := t.turn
+	var w worker
+	defer w.end()
 	for i := range origins {
 		i = (first + i) % len(origins)
 		if !all { // a step of Run's: it may wait a moment for each of many file systems
 			t.loop.Turn(t.cfg.Now())
 		}
 		before := budget
-		budget = t.stepOrigin(origins[i], now, observeAll, all, budget)
+		budget = t.stepOrigin(&w, origins[i], now, observeAll, all, budget)
 		if before > 0 && budget <= 0 {
 			t.turn = i // where there is not time for all, none waits for ever
 		}
@@ -228,32 +232,27 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 
 // stepOrigin makes a step of one origin, and returns what is left of the budget. It does not wait long for a file system
 // that does not answer: the origin's step goes on alone, and those that follow are left out until it is over.
-func (t *Tailer) stepOrigin(o *origin, now time.Time, observeAll, all bool, budget int) int {
+func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all bool, budget int) int {
 	if !o.step.TryLock() {
 		if now.Sub(o.stepped) >= noAnswerAfter {
 			t.problems.report(o.problem("file system"), errNoAnswer)
 		}
 		return budget
 	}
-	if !observeAll && !all && o.idle(now, t.draining.Load()) {
+	if !observeAll && !all && o.idle(now, t.pace, t.draining.Load()) {
 		o.step.Unlock()
 		return budget
 	}
 	o.stepped = now
-	left := make(chan int, 1)
-	go func(budget int) {
-		t.originStep(o, now, observeAll, all, &budget)
+	left := budget
+	step := func() {
+		t.originStep(o, now, observeAll, all, &left)
 		o.step.Unlock()
-		left <- budget
-	}(budget)
-	patience := time.NewTimer(t.patience)
-	defer patience.Stop()
-	select {
-	case n := <-left:
-		return n
-	case <-patience.C:
+	}
+	if !w.do(step, t.patience) {
 		return budget // what it takes is not taken from the others
 	}
+	return left
 }
 
 // errNoAnswer is the problem of an origin whose step takes long.
@@ -266,10 +265,11 @@ func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budg
 		o.resume()
 	}
 	o.reopens = 0
-	if observeAll && o.watched && !o.sameBases() {
-		o.watched = false
+	if o.watched && now.Sub(o.basesSeen) >= t.pace.bases {
+		o.basesSeen = now
+		o.watched = o.sameBases()
 	}
-	due := all || o.scanDue(now)
+	due := all || o.scanDue(now, t.pace)
 	t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
 	if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
 		t.scanOn(o, now, budget)
@@ -280,19 +280,32 @@ func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budg
 	t.problems.report(o.problem("file system"), nil)
 }
 
+// pace is how often the origins are looked after of which every new name gives a hint: bases is between two looks whether
+// their paths lead where they did, which takes a few microseconds, scan between two searches, some tens of them.
+type pace struct{ bases, scan time.Duration }
+
+// paceFor bounds what that costs where there are many: a thousand are searched every 30 s.
+func paceFor(origins int) pace {
+	n := time.Duration(origins)
+	return pace{
+		bases: min(max(scanEvery/2, n*5*time.Millisecond), 5*scanEvery),
+		scan:  min(max(watchedScan, n*30*time.Millisecond), 3*watchedScan),
+	}
+}
+
 // idle reports whether nothing of an origin is due.
-func (o *origin) idle(now time.Time, draining bool) bool {
-	return len(o.active)+len(o.left) == 0 && !o.scanDue(now) && (o.drainEnds != nil) == draining && o.phase == following
+func (o *origin) idle(now time.Time, p pace, draining bool) bool {
+	return len(o.active)+len(o.left) == 0 && !o.scanDue(now, p) && (o.drainEnds != nil) == draining && o.phase == following
 }
 
 // scanDue reports whether an origin is to be scanned, or its scan to be continued. A hint is followed at once, unless the
 // last scan was large: somebody who renames files all the time must not make this process search all the time.
-func (o *origin) scanDue(now time.Time) bool {
+func (o *origin) scanDue(now time.Time, p pace) bool {
 	since := now.Sub(o.scanned)
 	cooldown := time.Duration(o.scanCost) * scanEvery / scanBudget
 	every := scanEvery
 	if o.watched {
-		every = watchedScan
+		every = p.scan
 	}
 	return o.scan != nil || o.urgent || since >= every || since < 0 || o.hinted.Load() && since >= cooldown
 }

@@ -19,8 +19,16 @@ import (
 // Name is the inventory's.
 const Name = "podlogs"
 
-// pollEvery is how often the directory is read to find changes.
-const pollEvery = time.Second
+// pollEvery is how often changes are looked for. The directory of a Pod that has existed for settled is looked at in one of
+// settledEvery such turns: another container appears in it where the Pod's specification says so, and then rarely.
+const (
+	pollEvery    = time.Second
+	settled      = time.Minute
+	settledEvery = 2
+)
+
+// recent is how old a directory's time has to be to tell of later changes: it moves in the clock's ticks.
+const recent = 2 * time.Second
 
 // maxPods bounds how many directories are read.
 const maxPods = 10_000
@@ -30,8 +38,9 @@ type Inventory struct {
 	dir string // as the machine knows it
 	see func(path string) string
 
-	mu   sync.Mutex
-	pods map[string]pod // by the name of their directory
+	mu      sync.Mutex
+	pods    map[string]pod // by the name of their directory
+	changed time.Time      // of the directory, as it was listed last; zero if it may have changed since
 }
 
 // pod is a Pod's directory as it was read last.
@@ -54,6 +63,7 @@ func (i *Inventory) List(context.Context) (all []containers.Container, err error
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	seen := i.see(i.dir)
+	i.changed = timeOf(seen)
 	entries, err := os.ReadDir(seen)
 	if err != nil {
 		return nil, fmt.Errorf("directory of Pods' logs: %w", err)
@@ -85,18 +95,15 @@ func (i *Inventory) container(dir string, of containers.Pod) containers.Containe
 
 // read reads the names of a Pod's containers if its directory was changed since.
 func (p *pod) read(dir string) {
-	info, err := os.Stat(dir)
-	if err != nil || info.ModTime().Equal(p.changed) {
+	changed := timeOf(dir)
+	if !changed.IsZero() && changed.Equal(p.changed) {
 		return
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
-	// A directory that was changed just now may be changed again without its time showing it.
-	if p.changed = info.ModTime(); time.Since(p.changed) < 2*time.Second {
-		p.changed = time.Time{}
-	}
+	p.changed = changed
 	p.containers = p.containers[:0]
 	for _, e := range entries {
 		if e.IsDir() {
@@ -132,12 +139,44 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	every := time.NewTicker(pollEvery)
 	defer every.Stop()
-	for {
-		changed("")
+	for turn := 0; ; turn++ {
+		if i.hasChanged(turn) {
+			changed("")
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-every.C:
 		}
 	}
+}
+
+// hasChanged reports whether a list would bring something new. It asks for times only, for a list of a thousand Pods each
+// second would be a third of what an idle agent costs.
+func (i *Inventory) hasChanged(turn int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	seen := i.see(i.dir)
+	if i.changed.IsZero() || !timeOf(seen).Equal(i.changed) {
+		return true
+	}
+	for name, p := range i.pods {
+		if time.Since(p.changed) > settled && (int(name[len(name)-1])+turn)%settledEvery != 0 {
+			continue
+		}
+		if p.changed.IsZero() || !timeOf(filepath.Join(seen, name)).Equal(p.changed) {
+			return true
+		}
+	}
+	return false
+}
+
+// timeOf is when a directory was changed; zero where that is not known, or so short a time ago that it may be changed again
+// without another time.
+func timeOf(dir string) time.Time {
+	info, err := os.Stat(dir)
+	if err != nil || time.Since(info.ModTime()) < recent {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
