@@ -166,7 +166,7 @@ bench-peers: ## build the peers that are Go modules: file.d, vlagent, the OpenTe
 	go build -C integration/bench/peers/vlagent -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ tool
 	go build -C integration/bench/peers/otelcol -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ .
 
-bench-correct: bin/remora-sidecar bin/remora-node ## count what Remora and the peers lose and send twice; CORRECT= passes flags
+bench-correct: bin/remora-sidecar bin/remora-node bin/remora-driver ## count what Remora and the peers lose and send twice; CORRECT= passes flags
 	go build -C integration -o ../bin/correct ./bench/correct
 	bin/correct $(CORRECT)
 

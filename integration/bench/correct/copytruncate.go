@@ -21,10 +21,8 @@ func (copytruncate) play(_ context.Context, d *day) error {
 		if err != nil {
 			return err
 		}
-		if !l.cri {
-			for n := keep - 1; n > 0; n-- {
-				_ = os.Rename(l.rotated(n), l.rotated(n+1))
-			}
+		for n := keep - 1; n > 0; n-- {
+			_ = os.Rename(l.rotated(n), l.rotated(n+1))
 		}
 		l.turns++
 		if err := os.WriteFile(l.rotated(1), content, 0o644); err != nil {

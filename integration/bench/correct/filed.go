@@ -18,7 +18,7 @@ func (fileD) name() string { return "file.d" }
 
 func (fileD) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
 
-func (fileD) cri() bool { return false }
+func (fileD) form() form { return plain }
 
 func (fileD) command(bin string, p *place) (*exec.Cmd, error) {
 	var conf strings.Builder

@@ -18,7 +18,7 @@ func (fluentBit) name() string { return "fluent-bit" }
 
 func (fluentBit) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
 
-func (fluentBit) cri() bool { return false }
+func (fluentBit) form() form { return plain }
 
 func (fluentBit) command(bin string, p *place) (*exec.Cmd, error) {
 	var conf strings.Builder
@@ -27,7 +27,6 @@ func (fluentBit) command(bin string, p *place) (*exec.Cmd, error) {
     Log_Level info
     storage.path %s/buffer
     storage.sync full
-    storage.checksum on
     storage.max_chunks_up 128
 `, p.state)
 	for _, s := range p.streams() {

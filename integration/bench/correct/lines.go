@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/remora-logs/remora/integration/bench/pod"
+	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
 // marker precedes the number of a line, ten digits wide.
@@ -30,10 +32,19 @@ func number(line []byte) int {
 	return int(n)
 }
 
-// logs are an application's: numbered lines in a file, plain or as a container runtime stores them.
+// form is how lines are written.
+type form int
+
+const (
+	plain  form = iota // in an application's own file
+	cri                // as containerd stores what a container writes, for the kubelet
+	frames             // as the Docker engine writes them to a FIFO for a log driver
+)
+
+// logs are an application's: numbered lines.
 type logs struct {
 	dir     string
-	cri     bool // as containerd writes them for the kubelet
+	form    form
 	file    *os.File
 	written int // lines, and the number of the next one
 	turns   int // of rotation
@@ -42,9 +53,9 @@ type logs struct {
 }
 
 // newLogs begins an application's file in root.
-func newLogs(root string, cri bool) (*logs, error) {
-	l := &logs{dir: filepath.Join(root, "logs"), cri: cri, padding: 120, clock: time.Now()}
-	if cri {
+func newLogs(root string, as form) (*logs, error) {
+	l := &logs{dir: filepath.Join(root, "logs"), form: as, padding: 120, clock: time.Now()}
+	if as == cri {
 		l.dir = filepath.Join(root, "var/log/pods", pod.Namespace+"_"+pod.Name+"_"+pod.UID, pod.Container)
 	}
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
@@ -55,13 +66,23 @@ func newLogs(root string, cri bool) (*logs, error) {
 
 // path is where the application writes.
 func (l *logs) path() string {
-	if l.cri {
+	switch l.form {
+	case cri:
 		return filepath.Join(l.dir, "0.log")
+	case frames:
+		return filepath.Join(l.dir, "fifo")
 	}
 	return filepath.Join(l.dir, "app.log")
 }
 
 func (l *logs) create() (err error) {
+	if l.form == frames {
+		if err := syscall.Mkfifo(l.path(), 0o600); err != nil {
+			return err
+		}
+		l.file, err = os.OpenFile(l.path(), os.O_RDWR, 0) // as the engine opens it: it outlives the plugin
+		return err
+	}
 	l.file, err = os.OpenFile(l.path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	return err
 }
@@ -71,10 +92,24 @@ func (l *logs) appendLine(dst []byte) []byte {
 	text := bytes.Repeat([]byte{'x'}, l.padding)
 	text = fmt.Appendf(text, " "+marker+"%010d", l.written)
 	l.written++
-	if !l.cri {
-		return append(append(dst, text...), '\n')
-	}
 	const piece = 16 << 10
+	switch l.form {
+	case plain:
+		return append(append(dst, text...), '\n')
+	case frames:
+		e := framestest.Entry{Source: "stdout", TimeNano: time.Now().UnixNano()}
+		if len(text) > piece {
+			e.ID, e.Partial = fmt.Sprintf("%064d", l.written), true
+		}
+		for ; len(text) > piece; text = text[piece:] {
+			e.Ordinal++
+			e.Line = text[:piece]
+			dst = framestest.Append(dst, e)
+		}
+		e.Line, e.Last = text, true
+		e.Ordinal++
+		return framestest.Append(dst, e)
+	}
 	for stamp := time.Now().UTC().Format(time.RFC3339Nano); ; text = text[piece:] {
 		if len(text) <= piece {
 			return fmt.Appendf(dst, "%s stdout F %s\n", stamp, text)
@@ -121,7 +156,7 @@ func (l *logs) burst(lines int) error {
 
 // rotated is the name that a file gets, as logrotate, or the kubelet, has it. The latter's clock is ours, a second a turn.
 func (l *logs) rotated(n int) string {
-	if !l.cri {
+	if l.form != cri {
 		return fmt.Sprintf("%s.%d", l.path(), n)
 	}
 	return l.path() + "." + l.clock.Add(time.Duration(l.turns-n)*time.Second).Format("20060102-150405")
@@ -132,7 +167,7 @@ const keep = 20
 
 // rotate renames the file and begins a new one; the oldest goes.
 func (l *logs) rotate() error {
-	if l.cri {
+	if l.form == cri {
 		_ = os.Remove(l.rotated(keep))
 	} else {
 		for n := keep - 1; n > 0; n-- {

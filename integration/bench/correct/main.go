@@ -100,12 +100,20 @@ func live(s scenario, p peer, bin, dir string, r *result) error {
 		}
 	}
 	var err error
-	if at.logs, err = newLogs(at.root, p.cri()); err != nil {
+	if at.logs, err = newLogs(at.root, p.form()); err != nil {
 		return err
 	}
 	switch s.(type) {
+	case rotation, compression, inode:
+		if p.form() == frames {
+			return errNoPart // a FIFO is no file
+		}
+	case copytruncate:
+		if p.form() != plain {
+			return errNoPart // no runtime truncates its files
+		}
 	case forbidden:
-		if p.cri() {
+		if p.form() != plain {
 			return errNoPart // all that a container writes goes to one index
 		}
 		at.evil = filepath.Join(at.logs.dir, "evil.log")
@@ -124,6 +132,11 @@ func live(s scenario, p peer, bin, dir string, r *result) error {
 		return err
 	}
 	defer c.stop()
+	if a, ok := p.(attacher); ok {
+		if err := a.attach(at); err != nil {
+			return err
+		}
+	}
 	time.Sleep(3 * time.Second) // all have begun by then
 	ctx, cancel := context.WithTimeout(context.Background(), cli.Limit)
 	defer cancel()

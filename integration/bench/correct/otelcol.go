@@ -17,7 +17,7 @@ func (otelcol) name() string { return "otelcol" }
 
 func (otelcol) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
 
-func (otelcol) cri() bool { return false }
+func (otelcol) form() form { return plain }
 
 func (otelcol) command(bin string, p *place) (*exec.Cmd, error) {
 	if p.evil != "" {

@@ -16,15 +16,20 @@ type peer interface {
 	name() string
 	// version is a command that tells it.
 	version(bin string) *exec.Cmd
-	// cri reports whether it reads what a container runtime stores, rather than an application's own file.
-	cri() bool
+	// form is what it reads.
+	form() form
 	// command prepares what the collector needs in p.dir, and returns how to start it; it is called for each start. An error that
 	// wraps errNoPart means that it has nothing that would do it.
 	command(bin string, p *place) (*exec.Cmd, error)
 }
 
 // peers are all, in the order of the report.
-var peers = []peer{sidecar{}, nodeAgent{}, fluentBit{}, fileD{}, vlagent{}, otelcol{}, rsyslog{}}
+var peers = []peer{sidecar{}, nodeAgent{}, plugin{}, fluentBit{}, fileD{}, vlagent{}, otelcol{}, rsyslog{}}
+
+// attacher is a peer that has to be told of the container when it has started for the first time.
+type attacher interface {
+	attach(p *place) error
+}
 
 // errNoPart is that a collector can't take part in a scenario.
 var errNoPart = errors.New("takes no part")
@@ -57,7 +62,7 @@ func (p *place) streams() []stream {
 // find returns a peer's binary; empty where it is not installed.
 func find(p peer, bins string) string {
 	switch p.(type) {
-	case sidecar, nodeAgent:
+	case sidecar, nodeAgent, plugin:
 		return filepath.Join(bins, p.name())
 	}
 	return installed.Find(p.name())

@@ -17,7 +17,7 @@ func (sidecar) name() string { return "remora-sidecar" }
 
 func (sidecar) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
 
-func (sidecar) cri() bool { return false }
+func (sidecar) form() form { return plain }
 
 func (sidecar) command(bin string, p *place) (*exec.Cmd, error) {
 	cmd := exec.Command(bin)
@@ -36,7 +36,7 @@ func (nodeAgent) name() string { return "remora-node" }
 
 func (nodeAgent) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
 
-func (nodeAgent) cri() bool { return true }
+func (nodeAgent) form() form { return cri }
 
 func (nodeAgent) command(bin string, p *place) (*exec.Cmd, error) {
 	cmd := exec.Command(bin)

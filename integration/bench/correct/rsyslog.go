@@ -18,7 +18,7 @@ func (rsyslog) name() string { return "rsyslogd" }
 
 func (rsyslog) version(bin string) *exec.Cmd { return exec.Command(bin, "-v") }
 
-func (rsyslog) cri() bool { return false }
+func (rsyslog) form() form { return plain }
 
 func (rsyslog) command(bin string, p *place) (*exec.Cmd, error) {
 	var conf strings.Builder
@@ -34,7 +34,7 @@ template(name="doc" type="list" option.jsonf="on") {
 	for _, s := range p.streams() {
 		fmt.Fprintf(&conf, `
 input(type="imfile" File="%s" Tag="%s" ruleset="%[2]s" freshStartTail="off" readMode="0" persistStateInterval="100"
-  persistStateAfterSubmission="on")
+  persistStateAfterSubmission="on" reopenOnTruncate="on")
 ruleset(name="%[2]s") {
   action(type="omelasticsearch" server="127.0.0.1" serverport="%d" template="doc" searchIndex="%s" searchType="" bulkmode="on"
     maxbytes="8m" retryfailures="on" retryruleset="%[2]s" action.resumeRetryCount="-1" action.resumeInterval="1"

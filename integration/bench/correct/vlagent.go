@@ -18,7 +18,7 @@ func (vlagent) name() string { return "vlagent" }
 
 func (vlagent) version(bin string) *exec.Cmd { return exec.Command(bin, "-version") }
 
-func (vlagent) cri() bool { return true }
+func (vlagent) form() form { return cri }
 
 func (vlagent) command(bin string, p *place) (*exec.Cmd, error) {
 	if p.evil != "" {
