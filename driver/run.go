@@ -16,6 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/loop"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/spool"
@@ -119,6 +120,7 @@ func (d *driver) stop(listener net.Listener) error {
 
 // report adds to a snapshot what the driver knows.
 func (d *driver) report(s *telemetry.Snapshot) {
+	s.Stalled = loop.Stalled(time.Now(), loop.Named{Name: "that commits positions", Late: d.delivery.Pipeline.Late})
 	s.Problems = append(s.Problems, d.sessions.problems()...)
 	evicted := d.spool.EvictedTotal()
 	s.Metrics = append(s.Metrics,

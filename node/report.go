@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -17,34 +16,15 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/loop"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// stalledAfter is after how long a loop that has not turned makes /healthz fail. Nothing that somebody else does, or does not
-// do, holds a loop up for so long.
-const stalledAfter = time.Minute
-
-// ownLoop is a loop of this process without which nothing is collected.
-type ownLoop struct {
-	name string
-	late func(now time.Time) time.Duration
-}
-
-// stalled names the first of the loops that has not turned for too long; "" if all turn.
-func stalled(now time.Time, loops ...ownLoop) string {
-	for _, l := range loops {
-		if late := l.late(now); late > stalledAfter {
-			return fmt.Sprintf("the loop %s has not turned for %v", l.name, late.Round(time.Second))
-		}
-	}
-	return ""
-}
-
 // report adds to a snapshot what the agent knows.
 func (n *node) report(s *telemetry.Snapshot) {
-	s.Stalled = stalled(n.agent.now(), ownLoop{"over containers", n.agent.loop.Late}, ownLoop{"over files", n.tailer.Late},
-		ownLoop{"that commits positions", n.delivery.Pipeline.Late})
+	s.Stalled = loop.Stalled(n.agent.now(), loop.Named{Name: "over containers", Late: n.agent.loop.Late},
+		loop.Named{Name: "over files", Late: n.tailer.Late}, loop.Named{Name: "that commits positions", Late: n.delivery.Pipeline.Late})
 	n.agent.report(s, n.sources.adds)
 	n.loggers.report(s)
 	if tried := n.sources.tried(); tried != "" {

@@ -16,19 +16,19 @@ import (
 func TestStalled(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	var files, commits loop.Watch
-	loops := []ownLoop{{"over files", files.Late}, {"that commits positions", commits.Late}}
-	require.Empty(t, stalled(now, loops...))
+	loops := []loop.Named{{Name: "over files", Late: files.Late}, {Name: "that commits positions", Late: commits.Late}}
+	require.Empty(t, loop.Stalled(now, loops...))
 	files.Turn(now)
 	commits.Turn(now)
-	now = now.Add(stalledAfter)
-	require.Empty(t, stalled(now, loops...))
+	now = now.Add(loop.StalledAfter)
+	require.Empty(t, loop.Stalled(now, loops...))
 	files.Turn(now)
 	now = now.Add(time.Second)
-	require.Equal(t, "the loop that commits positions has not turned for 1m1s", stalled(now, loops...))
+	require.Equal(t, "the loop that commits positions has not turned for 1m1s", loop.Stalled(now, loops...))
 	commits.Wait()
-	require.Empty(t, stalled(now, loops...))
-	now = now.Add(stalledAfter)
-	require.Equal(t, "the loop over files has not turned for 1m1s", stalled(now, loops...))
+	require.Empty(t, loop.Stalled(now, loops...))
+	now = now.Add(loop.StalledAfter)
+	require.Equal(t, "the loop over files has not turned for 1m1s", loop.Stalled(now, loops...))
 }
 
 // The agent's health hangs on its own loop: a process that was set up, with a runtime that does not answer, is healthy.
@@ -49,7 +49,7 @@ func TestHealth(t *testing.T) {
 	}
 	require.Empty(t, health())
 	n.agent.loop.Turn(now)
-	now = now.Add(stalledAfter)
+	now = now.Add(loop.StalledAfter)
 	require.Empty(t, health())
 	now = now.Add(time.Second)
 	require.Equal(t, "the loop over containers has not turned for 1m1s", health())

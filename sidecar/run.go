@@ -9,11 +9,13 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/remora-logs/remora/shared/command"
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
+	"github.com/remora-logs/remora/shared/loop"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -122,6 +124,8 @@ func (c *sidecar) watch(ctx context.Context, variables []string, declared chan<-
 
 // report adds the sidecar's part to a snapshot.
 func (c *sidecar) report(s *telemetry.Snapshot) {
+	s.Stalled = loop.Stalled(time.Now(), loop.Named{Name: "over files", Late: c.tailer.Late},
+		loop.Named{Name: "that commits positions", Late: c.delivery.Pipeline.Late})
 	c.mu.Lock()
 	s.Problems = append(s.Problems, c.problems...)
 	c.mu.Unlock()

@@ -4,6 +4,7 @@
 package loop
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -27,4 +28,24 @@ func (w *Watch) Late(now time.Time) time.Duration {
 		return 0
 	}
 	return now.Sub(time.Unix(0, turned))
+}
+
+// StalledAfter is after how long a loop that has not turned makes /healthz fail. Nothing that somebody else does, or does not
+// do, holds a loop up for so long.
+const StalledAfter = time.Minute
+
+// Named is a loop of this process without which nothing is collected or delivered.
+type Named struct {
+	Name string
+	Late func(now time.Time) time.Duration
+}
+
+// Stalled says which is the first of the loops that has not turned for too long; it is empty if all turn.
+func Stalled(now time.Time, loops ...Named) string {
+	for _, l := range loops {
+		if late := l.Late(now); late > StalledAfter {
+			return fmt.Sprintf("the loop %s has not turned for %v", l.Name, late.Round(time.Second))
+		}
+	}
+	return ""
 }
