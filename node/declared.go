@@ -41,7 +41,7 @@ func (m *matches) of(p *put, declaration string) (found []telemetry.File, n int)
 	return found, len(found)
 }
 
-// declared lists all that is collected, for people who look.
+// declared lists all that is collected.
 func (n *node) declared() []telemetry.Declaration {
 	m := countMatches(n.tailer.Files(func(string) bool { return true }))
 	return append(n.agent.declarations(&m), n.loggers.routes.Declared()...)

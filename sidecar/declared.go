@@ -100,7 +100,7 @@ type delivered struct {
 	labels      []record.Tag
 }
 
-// declared lists what is collected, for people who look.
+// declared lists what is collected.
 func (c *sidecar) declared() []telemetry.Declaration {
 	files, busy := c.tailer.Files(func(string) bool { return true })
 	found := map[string][]telemetry.File{}

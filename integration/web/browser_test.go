@@ -101,18 +101,23 @@ func (b *tab) do(actions ...step) {
 	}
 }
 
-// js returns what an expression is.
-func js[T any](b *tab, expression string, args ...any) (value T) {
-	b.Helper()
+// evaluate returns what an expression is; args are its values, for each %s.
+func evaluate[T any](b *tab, expression string, args ...any) (value T, err error) {
 	quoted := make([]any, len(args))
 	for i, a := range args {
 		text, err := json.Marshal(a)
 		if err != nil {
-			b.Fatal(err)
+			return value, err
 		}
 		quoted[i] = string(text)
 	}
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](fmt.Sprintf(expression, quoted...), chromedp.EvalAwaitPromise))
+	return chromedp.Run(b.ctx, chromedp.Evaluate[T](fmt.Sprintf(expression, quoted...), chromedp.EvalAwaitPromise))
+}
+
+// js returns what an expression is.
+func js[T any](b *tab, expression string, args ...any) T {
+	b.Helper()
+	value, err := evaluate[T](b, expression, args...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -125,19 +130,28 @@ func (b *tab) call(expression string, args ...any) {
 	js[bool](b, "Promise.resolve("+expression+").then(() => true)", args...)
 }
 
-// await waits until an expression is true, as long as the tab may live.
+// await waits until an expression is true, as long as the tab may live. Meanwhile the page may be replaced by another.
 func (b *tab) await(expression string, args ...any) {
 	b.Helper()
-	for !js[bool](b, "!!("+expression+")", args...) {
+	b.until(func() bool {
+		now, err := evaluate[bool](b, "!!("+expression+")", args...)
+		return err == nil && now
+	}, expression)
+}
+
+// until waits for a condition, as long as the tab may live.
+func (b *tab) until(is func() bool, what string) {
+	b.Helper()
+	for !is() {
 		select {
 		case <-b.ctx.Done():
-			b.Fatalf("never true: "+expression, args...)
+			b.Fatalf("never true: %s", what)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// rows are the cells of the rows that are drawn, of one column, from the top.
+// column is the cells of one column, in the rows that are drawn, from the top.
 func (b *tab) column(name string) []string {
 	b.Helper()
 	return js[[]string](b, `(() => { const n = [...document.querySelectorAll('#rows thead th')].findIndex(h => h.textContent.startsWith(%s));

@@ -23,7 +23,7 @@ type node struct {
 	containers int
 	begun      time.Time
 	down       atomic.Bool // the output fails
-	calm       bool        // nobody is hostile
+	harmless   bool        // no name is hostile
 }
 
 // hostile is a name as an attacker would choose it.
@@ -45,7 +45,7 @@ func serve(t *testing.T, containers int, access config.Listener) *node {
 		rates.Add(counts)
 	}
 	page := web.New(web.Options{
-		Take: func() telemetry.Snapshot { s, _ := n.look(); return s }, Look: n.look,
+		Take: func() telemetry.Snapshot { s, _ := n.status(); return s }, Full: n.status,
 		Tails: &web.Tails{SetTap: func(pipeline.Tap) {}}, Rates: rates, Access: web.Access{Listener: access},
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,7 +62,7 @@ func serve(t *testing.T, containers int, access config.Listener) *node {
 	return n
 }
 
-// row is the row of a container; of every hundred a few are in trouble.
+// row is the row of a container; of every hundred a few fail.
 func (n *node) row(i int) telemetry.Row {
 	read := int64(i%7) * (100_000 + int64(time.Since(n.begun).Seconds()*float64(20*(i%50))))
 	r := telemetry.Row{Container: fmt.Sprintf("shop/web-%d/nginx", i), Declaration: "access", Output: "kafka", Target: "access", State: telemetry.StateDone,
@@ -81,7 +81,7 @@ func (n *node) row(i int) telemetry.Row {
 	case 37:
 		r.Output, r.State, r.Reason, r.Counts = "", telemetry.StateRefused, "aliyun.logs.access.format: unknown format jsno; did you mean json?", pipeline.Counts{}
 	}
-	if i == 3 && !n.calm {
+	if i == 3 && !n.harmless {
 		r.Container, r.Declaration, r.Reason, r.Error, r.State = hostile, "a", hostile, hostile, telemetry.StateUnreadable
 	}
 	if n.down.Load() && r.Output == "kafka" && r.Counts.ReadRecords > 0 {
@@ -91,7 +91,7 @@ func (n *node) row(i int) telemetry.Row {
 	return r
 }
 
-func (n *node) look() (telemetry.Snapshot, []telemetry.Declaration) {
+func (n *node) status() (telemetry.Snapshot, []telemetry.Declaration) {
 	s := telemetry.Snapshot{Schema: telemetry.Schema, Version: "1.0.0", Started: n.begun.Add(-50 * time.Hour), Now: time.Now(), Ready: true, Faults: []telemetry.Fault{},
 		Outputs: []telemetry.Output{{Name: "kafka"}, {Name: "elasticsearch"}}, Problems: []telemetry.Problem{}}
 	if n.down.Load() {

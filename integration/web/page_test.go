@@ -123,7 +123,7 @@ func TestABackendThatFailsAndComesBack(t *testing.T) {
 	n.down.Store(false)
 	b.await(`!document.querySelector('#outputs .bad')`)
 	_ = n.server.Close()
-	b.await(`!document.querySelector('#trouble').hidden`)
+	b.await(`!document.querySelector('#failure').hidden`)
 }
 
 func TestTheTokenOpensThePage(t *testing.T) {
@@ -234,7 +234,7 @@ func TestAccessibleInBothThemesAndAtFourHundredPercent(t *testing.T) {
 // The pictures in the documentation are made with IMAGES=1.
 func TestPictures(t *testing.T) {
 	n := serve(t, 200, config.Listener{})
-	n.calm = true
+	n.harmless = true
 	for _, theme := range []string{"light", "dark"} {
 		for name, at := range map[string]string{"status": "", "container": "#/container/" + url.PathEscape("shop/web-11/nginx")} {
 			b := open(t, n.url+at, prefers(theme), screen(1280, 720, 1))

@@ -160,7 +160,7 @@ func OpenAnyway(o Options) (*Delivery, error) {
 func (d *Delivery) Idle() bool { return d.idle }
 
 // Serve serves metrics and status until Close: on status.sock in the state directory, on Options.Sockets, and on
-// REMORA_LISTEN. more adds what the way in knows to each snapshot, declared lists what it collects, for people who look.
+// REMORA_LISTEN. more adds what the way in knows to each snapshot, declared lists what it collects, for the status and its page.
 // Where an address can't be listened on, logs are collected all the same.
 func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telemetry.Declaration) {
 	take := func() telemetry.Snapshot {
@@ -172,14 +172,14 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telem
 		s.Complete()
 		return s
 	}
-	look := func() (telemetry.Snapshot, []telemetry.Declaration) {
+	full := func() (telemetry.Snapshot, []telemetry.Declaration) {
 		s, all := take(), declared()
 		s.MakeRows(all)
 		return s, all
 	}
 	d.take = take
 	common := &d.options.Common
-	page := web.New(web.Options{Take: take, Look: look, Tails: &web.Tails{SetTap: d.Pipeline.SetTap}, Rates: d.lastHour, Profiles: common.Pprof,
+	page := web.New(web.Options{Take: take, Full: full, Tails: &web.Tails{SetTap: d.Pipeline.SetTap}, Rates: d.lastHour, Profiles: common.Pprof,
 		Access: web.Access{Listener: common.Listener, Shared: d.options.SharedLoopback}})
 	at := config.Status{Listen: common.Listen, StateDir: d.StateDir}
 	for _, a := range addresses(at, d.options.Sockets) {

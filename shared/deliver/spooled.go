@@ -159,7 +159,7 @@ func (s *Spooled) done(l *spool.Log, view string) {
 	}
 }
 
-// Declared lists what the logs' writers declare, for people who look.
+// Declared lists what the logs' writers declare.
 func (s *Spooled) Declared() (all []telemetry.Declaration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -171,9 +171,9 @@ func (p *Pipeline) countUnparked(output string, e *park.Entry, book func(*Counts
 			move(&l.carried)
 			l.carried.settle()
 		}
-	} else if at := p.past.find(e.Record.Source.Writer(), key.Declaration, output); at >= 0 && p.past.all[at].Counts.ParkedRecords > 0 {
-		move(&p.past.all[at].Counts)
-		p.past.all[at].Counts.settle()
+	} else if at := p.endedFeeds.find(e.Record.Source.Writer(), key.Declaration, output); at >= 0 && p.endedFeeds.all[at].Counts.ParkedRecords > 0 {
+		move(&p.endedFeeds.all[at].Counts)
+		p.endedFeeds.all[at].Counts.settle()
 	}
 }
 

@@ -92,16 +92,16 @@ type Pipeline struct {
 	parked  *park.Store
 	commits loop.Watch
 
-	mu        sync.Mutex
-	feeds     map[checkpoint.Key]*Feed
-	changed   chan struct{} // closed and replaced when a feed is done
-	dirty     map[*Feed]struct{}
-	unsynced  map[*Feed]struct{} // have parked records that may not be synced
-	moved     chan struct{}      // has an element when there is something to commit
-	forget    []checkpoint.Key
-	ended     Counts // of feeds that are done, so that totals never fall
-	past      past
-	commitErr error
+	mu         sync.Mutex
+	feeds      map[checkpoint.Key]*Feed
+	changed    chan struct{} // closed and replaced when a feed is done
+	dirty      map[*Feed]struct{}
+	unsynced   map[*Feed]struct{} // have parked records that may not be synced
+	moved      chan struct{}      // has an element when there is something to commit
+	forget     []checkpoint.Key
+	ended      Counts // of feeds that are done, so that totals never fall
+	endedFeeds endedFeeds
+	commitErr  error
 
 	commitErrSince time.Time
 	stored         map[checkpoint.Key]*storedParked // parked by an earlier process, of routes that are not attached yet
@@ -152,7 +152,7 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 		return nil, fmt.Errorf("%s: %w", key, ErrAttached)
 	}
 	p.feeds[key] = f
-	f.ledger.carried = p.past.take(r.Source.Writer(), key.Declaration, key.Output)
+	f.ledger.carried = p.endedFeeds.take(r.Source.Writer(), key.Declaration, key.Output)
 	p.claimParked(f)
 	f.ledger.slot = p.store.Slot(key)
 	l.add(f)
@@ -243,7 +243,7 @@ func (p *Pipeline) carryCounts(f *Feed) {
 		successor.ledger.mu.Unlock()
 		return
 	}
-	p.past.keep(Past{Writer: f.route.Source.Writer(), Container: f.route.Source.Container(), Declaration: f.key.Declaration,
+	p.endedFeeds.keep(Ended{Writer: f.route.Source.Writer(), Container: f.route.Source.Container(), Declaration: f.key.Declaration,
 		Target: f.route.Source.Target, Output: f.key.Output, Counts: s.Prior})
 }
 

@@ -65,15 +65,15 @@ func TestCountsOfStreamsThatEnded(t *testing.T) {
 		for i := range 3 {
 			m := &memory{key: "s" + string(rune('0'+i))}
 			f, done := b.attach(m)
-			require.Empty(t, b.Past())
+			require.Empty(t, b.Ended())
 			m.write("one\ntwo\n")
 			time.Sleep(2 * time.Second)
 			require.EqualValues(t, 2*i, f.Status(time.Now()).Prior.SentRecords)
 			m.end()
 			<-done
-			past := b.Past()
-			require.Len(t, past, 1)
-			require.EqualValues(t, 2*i+2, past[0].Counts.SentRecords)
+			ended := b.Ended()
+			require.Len(t, ended, 1)
+			require.EqualValues(t, 2*i+2, ended[0].Counts.SentRecords)
 		}
 	})
 }

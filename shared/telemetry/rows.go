@@ -75,7 +75,7 @@ func ReadRecords(p *pipeline.Pipeline, now time.Time) map[RowKey]int64 {
 		f := &feeds[i]
 		counts[RowKey{f.Source.Writer(), f.Declaration, f.Output}] += f.ReadRecords + f.Prior.ReadRecords
 	}
-	for _, of := range p.Past() {
+	for _, of := range p.Ended() {
 		counts[RowKey{of.Writer, of.Declaration, of.Output}] += of.Counts.ReadRecords
 	}
 	return counts
@@ -163,8 +163,8 @@ func (s *Snapshot) MakeRows(declared []Declaration) {
 	for i := range s.Logs {
 		m.add(&s.Logs[i])
 	}
-	for i := range s.past {
-		m.addPast(&s.past[i])
+	for i := range s.ended {
+		m.addEnded(&s.ended[i])
 	}
 	m.addProblems(s.Problems)
 	s.Rows = make([]Row, 0, len(m.rows))
@@ -271,8 +271,8 @@ func (l *Log) state(now time.Time) (state State, reason string, since *time.Time
 	return StateDone, "", nil
 }
 
-// addPast adds what streams have counted that have ended. Where nothing is declared any more, who wrote them is gone.
-func (m *rowMaker) addPast(p *pipeline.Past) {
+// addEnded adds what streams have counted that have ended. Where nothing is declared any more, who wrote them is gone.
+func (m *rowMaker) addEnded(p *pipeline.Ended) {
 	r := m.row(RowKey{p.Writer, p.Declaration, p.Output})
 	r.Counts.Add(p.Counts)
 	r.Target = cmp.Or(r.Target, p.Target)

@@ -40,7 +40,7 @@ func TestEveryDeclarationHasARow(t *testing.T) {
 			{Container: "web", Key: "/x", Message: "no such directory"},
 			{Container: "web", Key: "/y", Message: "permission denied"},
 		},
-		past: []pipeline.Past{
+		ended: []pipeline.Ended{
 			{Writer: "web", Declaration: "access", Output: "kafka", Counts: pipeline.Counts{ReadRecords: 3, SentRecords: 3}},
 			{Writer: "job", Declaration: "stdout", Output: "kafka", Counts: pipeline.Counts{ReadRecords: 9, SentRecords: 9}},
 			{Writer: "web", Declaration: "quiet", Output: "kafka", Counts: pipeline.Counts{ReadRecords: 4, SentRecords: 4}},

@@ -111,8 +111,8 @@ func sum(s *Snapshot) []series {
 		all[at].counts.Add(l.before)
 		all[at].add(&l.Counts, l.LagBytes, l.LagSeconds)
 	}
-	for i := range s.past { // of Pods that are gone, while another one with the same labels lives: a sum must not fall
-		p := &s.past[i]
+	for i := range s.ended { // of Pods that are gone, while another one with the same labels lives: a sum must not fall
+		p := &s.ended[i]
 		if at, ok := index[labels{p.Container, p.Declaration, p.Output}]; ok {
 			all[at].counts.Add(p.Counts)
 		}

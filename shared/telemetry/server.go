@@ -76,12 +76,12 @@ func OwnerOnly(network, _ string, conn syscall.RawConn) error {
 	return errors.Join(conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }), err)
 }
 
-// Handler answers /metrics, /healthz, /readyz and /status. take returns the present snapshot, look the same with its rows.
+// Handler answers /metrics, /healthz, /readyz and /status. take returns the present snapshot, full the same with its rows.
 //
 // /healthz is 200 unless the snapshot reports a stalled loop. /readyz is 503 until everything that existed at the start is
 // being collected, and while there is a Fault. An output that is down is not a Fault: taking a Pod out of service would not
 // help.
-func Handler(take, look func() Snapshot) http.Handler {
+func Handler(take, full func() Snapshot) http.Handler {
 	mux := http.NewServeMux()
 	exposition := new(Exposition)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -102,7 +102,7 @@ func Handler(take, look func() Snapshot) http.Handler {
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		body, err := json.Marshal(look())
+		body, err := json.Marshal(full())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

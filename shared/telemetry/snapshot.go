@@ -37,7 +37,7 @@ type Snapshot struct {
 	// Metrics are what the way in counts.
 	Metrics []Metric `json:"metrics"`
 
-	past []pipeline.Past
+	ended []pipeline.Ended
 }
 
 // Schema is the present version of a Snapshot's form.
@@ -173,7 +173,7 @@ func otherThan(known, name string) string {
 func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	feeds, sinks, total := p.Status(now)
 	s := Snapshot{Schema: Schema, Now: now, Total: total, Faults: []Fault{}, Outputs: []Output{}, Logs: make([]Log, 0, len(feeds)),
-		Rows: []Row{}, Problems: []Problem{}, Metrics: []Metric{}, past: p.Past()}
+		Rows: []Row{}, Problems: []Problem{}, Metrics: []Metric{}, ended: p.Ended()}
 	if since, err := p.StoreError(); err != nil {
 		s.Faults = append(s.Faults, Fault{Component: "checkpoints", Code: notice.CheckpointsNotStored.Code, Since: &since,
 			Message: "failed to store, retrying; a restart now would resend delivered records: " + err.Error()})

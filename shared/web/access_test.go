@@ -27,7 +27,7 @@ const token = "0123456789abcdef-token"
 
 func testPage(a Access) *Page {
 	take := func() telemetry.Snapshot { return telemetry.Snapshot{Ready: true, Rows: []telemetry.Row{}} }
-	return New(Options{Take: take, Look: func() (telemetry.Snapshot, []telemetry.Declaration) { return take(), nil },
+	return New(Options{Take: take, Full: func() (telemetry.Snapshot, []telemetry.Declaration) { return take(), nil },
 		Tails: &Tails{SetTap: func(pipeline.Tap) {}}, Rates: NewRates(), Access: a})
 }
 

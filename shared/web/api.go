@@ -66,7 +66,7 @@ func rowOf(r *telemetry.Row) row {
 const maxProblems = 1000
 
 func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
-	s, _ := p.options.Look()
+	s, _ := p.options.Full()
 	_, err := r.Cookie(cookieName(r.TLS != nil))
 	o := overview{Version: s.Version, Started: s.Started, Now: s.Now, Ready: s.Ready, Stalled: s.Stalled, Token: err == nil,
 		Faults: s.Faults, Total: s.Total, Rows: make([]row, len(s.Rows)), Problems: s.Problems[:min(len(s.Problems), maxProblems)]}
@@ -98,7 +98,7 @@ const maxFiles = 1000
 
 func (p *Page) container(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
-	s, declared := p.options.Look()
+	s, declared := p.options.Full()
 	d := details{Container: name, Now: s.Now, Declarations: []telemetry.Declaration{}, Rows: []row{}, Files: []telemetry.File{}, Problems: []telemetry.Problem{}}
 	for i := range s.Rows {
 		if s.Rows[i].Container == name {

@@ -19,7 +19,7 @@ func BenchmarkOverview(b *testing.B) {
 			Counts: pipeline.Counts{ReadRecords: 1e6, SentRecords: 1e6}})
 	}
 	page := testPage(Access{})
-	page.options.Look = func() (telemetry.Snapshot, []telemetry.Declaration) {
+	page.options.Full = func() (telemetry.Snapshot, []telemetry.Declaration) {
 		s := telemetry.Snapshot{Logs: logs}
 		s.MakeRows(nil)
 		return s, nil

@@ -53,7 +53,7 @@ func (p *tapped) on() bool {
 	return p.now != nil
 }
 
-// tap shows records, if somebody looks.
+// tap shows records, if there is a viewer.
 func (p *tapped) tap(output string, records []record.Record, taken func(int) bool) {
 	p.mu.Lock()
 	tap := p.now

@@ -23,9 +23,9 @@ var static embed.FS
 
 // Options are what a page shows, and to whom.
 type Options struct {
-	// Take returns the present snapshot, Look the same with its rows, and what is declared.
+	// Take returns the present snapshot, Full the same with its rows, and what is declared.
 	Take func() telemetry.Snapshot
-	Look func() (telemetry.Snapshot, []telemetry.Declaration)
+	Full func() (telemetry.Snapshot, []telemetry.Declaration)
 	// Tails shows records, Rates the last hour.
 	Tails *Tails
 	Rates *Rates
@@ -45,11 +45,11 @@ type Page struct {
 // New makes a page.
 func New(o Options) *Page {
 	p := &Page{options: o, mux: http.NewServeMux(), sessions: newSessions()}
-	look := func() telemetry.Snapshot {
-		s, _ := o.Look()
+	full := func() telemetry.Snapshot {
+		s, _ := o.Full()
 		return s
 	}
-	p.open = telemetry.Handler(o.Take, look)
+	p.open = telemetry.Handler(o.Take, full)
 	p.mux.Handle("GET /status", p.open)
 	p.mux.HandleFunc("GET /api/overview", p.overview)
 	p.mux.HandleFunc("GET /api/rates", p.rates)

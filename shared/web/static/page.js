@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Asks Remora every two seconds, while somebody looks, and shows the overview or one container.
+// Asks Remora every two seconds, while the page is visible, and shows the overview or one container.
 import { texts, say, sayOf, translate, language, setLanguage, theme, store, inert } from './texts.js';
 import { Rows, number, duration } from './rows.js';
 import { Details } from './details.js';
@@ -61,18 +61,18 @@ async function ask() {
     if (name === null) showOverview(await get('/api/overview', signal));
     else details.show(name, await get('/api/container?name=' + encodeURIComponent(name), signal), (r) => rates.get(keyOf(r)));
     failedSince = null;
-    trouble();
+    showFailure();
   } catch {
     if (mine.signal.aborted) return; // another one was begun
     failedSince ??= new Date();
-    trouble();
+    showFailure();
   }
   timer = setTimeout(ask, latest && latest.rows.length > 1000 ? 2 * every : every);
 }
 
-function trouble() {
-  $('trouble').hidden = failedSince === null;
-  if (failedSince) set($('trouble'), say('noAnswer', failedSince.toLocaleTimeString(language())));
+function showFailure() {
+  $('failure').hidden = failedSince === null;
+  if (failedSince) set($('failure'), say('noAnswer', failedSince.toLocaleTimeString(language())));
 }
 
 function showOverview(o) {
@@ -165,7 +165,7 @@ function speak() {
   rows.choose();
   details.speak();
   draw();
-  trouble();
+  showFailure();
 }
 
 $('theme').value = theme();

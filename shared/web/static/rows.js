@@ -128,8 +128,8 @@ export class Rows {
     this.body.append(this.above, this.below);
     this.withContainers = true;
     this.head();
-    region.addEventListener('scroll', () => this.soon(), { passive: true });
-    new ResizeObserver(() => { this.height = 0; this.soon(); }).observe(region);
+    region.addEventListener('scroll', () => this.schedule(), { passive: true });
+    new ResizeObserver(() => { this.height = 0; this.schedule(); }).observe(region);
   }
 
   space() {
@@ -203,7 +203,7 @@ export class Rows {
     this.draw();
   }
 
-  soon() {
+  schedule() {
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => { this.waiting = false; this.draw(); });
@@ -244,7 +244,7 @@ export class Rows {
     const real = after === this.above ? 0 : after.getBoundingClientRect().height;
     if (real && Math.abs(real - this.height) > 0.5) {
       this.height = real;
-      this.soon();
+      this.schedule();
     }
   }
 

@@ -39,7 +39,7 @@ export class Tail {
     this.source.onopen = () => this.tell('tailing');
     this.source.onerror = () => this.tell('ended');
     this.source.onmessage = (e) => this.take(e.data);
-    this.source.addEventListener('missed', (e) => { this.missed += Number(e.data); this.soon(); });
+    this.source.addEventListener('missed', (e) => { this.missed += Number(e.data); this.schedule(); });
     this.speak();
   }
 
@@ -66,10 +66,10 @@ export class Tail {
   take(data) {
     this.waiting.push(data);
     if (this.waiting.length > most) this.waiting.splice(0, this.waiting.length - most);
-    this.soon();
+    this.schedule();
   }
 
-  soon() {
+  schedule() {
     if (this.asked) return;
     this.asked = true;
     requestAnimationFrame(() => { this.asked = false; this.draw(); });
