@@ -47,6 +47,7 @@ func read(t *testing.T, path string) []byte {
 func TestTwoBuildsAreEqual(t *testing.T) {
 	clone := filepath.Join(t.TempDir(), "elsewhere")
 	run(t, "", nil, "git", "clone", "--quiet", engine.Root(t), clone)
+	run(t, clone, nil, "git", "checkout", "--quiet", "--detach", bill(t).Metadata.Component.Properties[0].Value)
 	run(t, clone, []string{"GOCACHE=" + t.TempDir(), "TZ=Asia/Shanghai"}, "make", "release", "VERSION="+version, "RELEASE=bin/again")
 	again := string(read(t, filepath.Join(clone, "bin", "again", "SHA256SUMS")))
 	first := string(read(t, built(t, "SHA256SUMS")))
@@ -120,17 +121,31 @@ func isStatic(t *testing.T, program []byte, arch string) {
 	}
 }
 
-// Programs are static, know their version, and all modules in them are in the bill of materials with their licences.
-func TestPrograms(t *testing.T) {
-	var bom struct {
-		Components []struct {
-			Name, Version string
-			Licenses      []struct{ License struct{ ID string } }
-		}
+// materials is what is asked of the bill of materials.
+type materials struct {
+	Metadata struct {
+		Component struct{ Properties []struct{ Name, Value string } }
 	}
-	if err := json.Unmarshal(read(t, built(t, "remora-"+version+".cdx.json")), &bom); err != nil {
+	Components []struct {
+		Name, Version string
+		Licenses      []struct{ License struct{ ID string } }
+	}
+}
+
+func bill(t *testing.T) (b materials) {
+	t.Helper()
+	if err := json.Unmarshal(read(t, built(t, "remora-"+version+".cdx.json")), &b); err != nil {
 		t.Fatal(err)
 	}
+	if p := b.Metadata.Component.Properties; len(p) != 1 || p[0].Name != "git:commit" {
+		t.Fatalf("the bill of materials does not name the commit: %+v", p)
+	}
+	return b
+}
+
+// Programs are static, know their version, and all modules in them are in the bill of materials with their licences.
+func TestPrograms(t *testing.T) {
+	bom := bill(t)
 	known := make(map[string]bool)
 	for _, c := range bom.Components {
 		known[c.Name+" "+c.Version] = len(c.Licenses) > 0

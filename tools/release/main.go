@@ -43,6 +43,7 @@ func main() {
 type release struct {
 	version   string // without v
 	root, out string
+	revision  string    // of the commit
 	epoch     time.Time // of the commit
 	work      string    // a temporary directory with an export of the commit for each architecture, and shared files
 	modules   []licences.Module
@@ -73,17 +74,19 @@ func (r *release) run() (err error) {
 	return nil
 }
 
-// commit finds the time of the commit. SOURCE_DATE_EPOCH overrides it, as it does elsewhere.
-func (r *release) commit() error {
+// commit finds which commit is checked out, and its time. SOURCE_DATE_EPOCH overrides the time, as it does elsewhere.
+func (r *release) commit() (err error) {
 	if changed, err := output(r.root, "git", "status", "--porcelain"); err != nil {
 		return err
 	} else if changed != "" {
 		fmt.Fprintln(os.Stderr, "release: what is not committed will not be part of it")
 	}
+	if r.revision, err = output(r.root, "git", "rev-parse", "HEAD"); err != nil {
+		return err
+	}
 	seconds := os.Getenv("SOURCE_DATE_EPOCH")
 	if seconds == "" {
-		var err error
-		if seconds, err = output(r.root, "git", "log", "-1", "--format=%ct"); err != nil {
+		if seconds, err = output(r.root, "git", "log", "-1", "--format=%ct", r.revision); err != nil {
 			return err
 		}
 	}
@@ -128,7 +131,7 @@ func (r *release) prepare() (err error) {
 // export writes the commit's files to a directory of their own, which is no repository: so nothing of the checkout that is not
 // committed gets in, and builds find no version-control state.
 func (r *release) export(arch string) error {
-	cmd := exec.Command("git", "archive", "--format=tar", "HEAD")
+	cmd := exec.Command("git", "archive", "--format=tar", r.revision)
 	cmd.Dir, cmd.Stderr = r.root, os.Stderr
 	archive, err := cmd.Output()
 	if err != nil {

@@ -18,6 +18,7 @@ func (r *release) materials() error {
 		BOMRef: "remora", Type: cdx.ComponentTypeApplication, Name: "remora", Version: "v" + r.version,
 		PackageURL: "pkg:golang/github.com/remora-logs/remora@v" + r.version,
 		Licenses:   &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}},
+		Properties: &[]cdx.Property{{Name: "git:commit", Value: r.revision}},
 	}
 	var components []cdx.Component
 	var refs []string
