@@ -124,7 +124,9 @@ func isStatic(t *testing.T, program []byte, arch string) {
 // materials is what is asked of the bill of materials.
 type materials struct {
 	Metadata struct {
-		Component struct{ Properties []struct{ Name, Value string } }
+		Component struct {
+			Properties []struct{ Name, Value string }
+		}
 	}
 	Components []struct {
 		Name, Version string
