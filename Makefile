@@ -92,6 +92,10 @@ test-release: ## build a release twice, install, upgrade and purge its packages,
 	$(MAKE) --no-print-directory release VERSION=0.0.2-test RELEASE=bin/release-test
 	go test -C integration -tags release -count=1 -timeout 60m -v ./release
 
+.PHONY: soak
+soak: bin/plugin build ## let 500 containers come and go for SOAK_TIME=30m by all ways, and compare what is left; SOAK_TIME=3m is the short form
+	SOAK_TIME=$(or $(SOAK_TIME),30m) $(ENGINE) go test -C integration -tags soak -count=1 -timeout 90m -v ./soak
+
 .PHONY: ca-certificates
 ca-certificates:
 	@test -n "$(CA_CERTIFICATES)" || { echo "no CA certificates found: install the package ca-certificates, or set CA_CERTIFICATES= to a PEM file" >&2; exit 1; }
