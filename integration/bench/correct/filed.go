@@ -16,7 +16,7 @@ type fileD struct{}
 
 func (fileD) name() string { return "file.d" }
 
-func (fileD) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
+func (fileD) version(bin string) string { return moduleVersion(bin, "github.com/ozontech/file.d") }
 
 func (fileD) form() form { return plain }
 

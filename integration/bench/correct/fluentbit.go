@@ -16,7 +16,7 @@ type fluentBit struct{}
 
 func (fluentBit) name() string { return "fluent-bit" }
 
-func (fluentBit) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
+func (fluentBit) version(bin string) string { return saidVersion(bin, "--version") }
 
 func (fluentBit) form() form { return plain }
 

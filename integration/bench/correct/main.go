@@ -25,7 +25,7 @@ var cli struct {
 	Only      []string      `help:"Names of collectors, where not all are wanted."`
 	Scenarios []string      `help:"Beginnings of scenarios' names, where not all are wanted."`
 	Outage    time.Duration `default:"60s" help:"How long the backend is down, and twice as long as the disk is full."`
-	Stall     time.Duration `default:"15s" help:"After so long without a line that had not come before, what is missing is lost."`
+	Stall     time.Duration `default:"1m" help:"After so long without a line that had not come before, what is missing is lost."`
 	Limit     time.Duration `default:"3m" help:"After so long what is missing is lost in any case."`
 	Port      int           `default:"19300" help:"Where the backend listens, on loopback; a collector may take the port behind it."`
 	JSON      string        `help:"Write the results there, too."`
@@ -64,7 +64,7 @@ func run() error {
 				continue
 			}
 			if versions[p.name()] == "" {
-				versions[p.name()] = versionOf(p, bin)
+				versions[p.name()] = p.version(bin)
 			}
 			r := play(s, p, bin)
 			fmt.Fprintln(os.Stderr, r.String())

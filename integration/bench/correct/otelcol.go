@@ -15,7 +15,7 @@ type otelcol struct{}
 
 func (otelcol) name() string { return "otelcol" }
 
-func (otelcol) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
+func (otelcol) version(bin string) string { return saidVersion(bin, "--version") }
 
 func (otelcol) form() form { return plain }
 

@@ -14,8 +14,7 @@ import (
 // want to lose anything.
 type peer interface {
 	name() string
-	// version is a command that tells it.
-	version(bin string) *exec.Cmd
+	version(bin string) string
 	// form is what it reads.
 	form() form
 	// command prepares what the collector needs in p.dir, and returns how to start it; it is called for each start. An error that

@@ -20,7 +20,7 @@ type plugin struct{}
 
 func (plugin) name() string { return "remora-driver" }
 
-func (plugin) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
+func (plugin) version(bin string) string { return saidVersion(bin, "--version") }
 
 func (plugin) form() form { return frames }
 

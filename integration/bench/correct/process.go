@@ -70,7 +70,7 @@ func (p *process) ended() bool {
 }
 
 // loss is what a log says where something was lost, or not taken. Connections are refused, and retried.
-var loss = regexp.MustCompile(`(?i)\b(lost|dropp(ed|ing)|discard(ed|ing)?|gave up|given up|gap|not retryable|cannot be retried|too long|skipped|exceeded|refused by|truncated|removed before)\b`)
+var loss = regexp.MustCompile(`(?i)\b(lost|dropp(ed|ing)|discard(ed|ing)?|gave up|given up|gap|not retryable|cannot be retried|too long|skipped|removed before)\b`)
 
 // told is the first line of its log that says so; empty where none does.
 func (p *process) told() string {

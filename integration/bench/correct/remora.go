@@ -15,7 +15,7 @@ type sidecar struct{}
 
 func (sidecar) name() string { return "remora-sidecar" }
 
-func (sidecar) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
+func (sidecar) version(bin string) string { return saidVersion(bin, "--version") }
 
 func (sidecar) form() form { return plain }
 
@@ -34,7 +34,7 @@ type nodeAgent struct{}
 
 func (nodeAgent) name() string { return "remora-node" }
 
-func (nodeAgent) version(bin string) *exec.Cmd { return exec.Command(bin, "--version") }
+func (nodeAgent) version(bin string) string { return saidVersion(bin, "--version") }
 
 func (nodeAgent) form() form { return cri }
 

@@ -132,14 +132,3 @@ func report(w io.Writer, path string, all []result, versions map[string]string) 
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
-
-// versionOf is the first line of what a collector says of its version.
-func versionOf(p peer, bin string) string {
-	out, _ := p.version(bin).CombinedOutput()
-	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.Contains(line, " INFO: ") {
-			return line[:min(len(line), 80)]
-		}
-	}
-	return "unknown"
-}

@@ -16,7 +16,7 @@ type rsyslog struct{}
 
 func (rsyslog) name() string { return "rsyslogd" }
 
-func (rsyslog) version(bin string) *exec.Cmd { return exec.Command(bin, "-v") }
+func (rsyslog) version(bin string) string { return saidVersion(bin, "-v") }
 
 func (rsyslog) form() form { return plain }
 

@@ -16,7 +16,9 @@ type vlagent struct{}
 
 func (vlagent) name() string { return "vlagent" }
 
-func (vlagent) version(bin string) *exec.Cmd { return exec.Command(bin, "-version") }
+func (vlagent) version(bin string) string {
+	return moduleVersion(bin, "github.com/VictoriaMetrics/VictoriaLogs")
+}
 
 func (vlagent) form() form { return cri }
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"debug/buildinfo"
+	"os/exec"
+	"strings"
+)
+
+// unknownVersion is that of a binary that does not tell.
+const unknownVersion = "unknown"
+
+// saidVersion is the first line of what a command says of its version.
+func saidVersion(bin, flag string) string {
+	out, _ := exec.Command(bin, flag).CombinedOutput() // rsyslogd's exit status is 1
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); line != "" {
+			return line[:min(len(line), 80)]
+		}
+	}
+	return unknownVersion
+}
+
+// moduleVersion is that of the Go module that a binary was made from.
+func moduleVersion(bin, module string) string {
+	info, err := buildinfo.ReadFile(bin)
+	if err != nil {
+		return unknownVersion
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	return unknownVersion
+}
