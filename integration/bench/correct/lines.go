@@ -165,8 +165,11 @@ func (l *logs) rotated(n int) string {
 // keep is how many rotated files there are.
 const keep = 20
 
-// rotate renames the file and begins a new one; the oldest goes.
+// rotate renames the file and begins a new one; the oldest goes. A FIFO stays.
 func (l *logs) rotate() error {
+	if l.form == frames {
+		return nil
+	}
 	if l.form == cri {
 		_ = os.Remove(l.rotated(keep))
 	} else {
