@@ -159,7 +159,7 @@ func TestAPodEndsWhenNobodyKnowsIt(t *testing.T) {
 	require.Empty(t, f.take())
 }
 
-// A container that is restarted in its Pod is the same subject: positions in its volumes stand.
+// A container that is restarted in its Pod is the same subject: positions in its volumes remain valid.
 func TestARestartInThePod(t *testing.T) {
 	a, f, _ := newTestAgent(t, nil)
 	first := pod()

@@ -29,7 +29,7 @@ func (s *server) bulk(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// documents calls each with every second line, which stands behind its action. Neither is ever empty, so that empty lines,
+// documents calls each with every second line, which follows its action. Neither is ever empty, so that empty lines,
 // which rsyslog sends behind a list template, count for nothing.
 func documents(body []byte, each func(doc []byte)) {
 	for isAction := true; len(body) > 0; {

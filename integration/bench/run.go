@@ -133,7 +133,7 @@ func startServer(j *job) (*exec.Cmd, error) {
 	return nil, fmt.Errorf("the server on %s does not answer", j.url())
 }
 
-// patience is how long a run may take, and how long it may go on without a line that had not come before.
+// patience is how long a run may take, and how long it may wait for a line that had not come before.
 type patience struct{ limit, stall time.Duration }
 
 // errUnfinished is that not all lines came.

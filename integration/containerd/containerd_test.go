@@ -177,7 +177,7 @@ func TestContainers(t *testing.T) {
 	m.nothingLeft()
 }
 
-// The logger of a container is killed, and containerd too: the container goes on, and all its lines arrive once.
+// The logger of a container is killed, and containerd too: the container keeps running, and all its lines arrive once.
 func TestLoggerAndContainerdAreKilled(t *testing.T) {
 	m := newMachine(t)
 	m.startAgent()

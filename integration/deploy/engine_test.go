@@ -30,7 +30,7 @@ func TestDaemonJSON(t *testing.T) {
 	}
 }
 
-// The stack as it stands but for its image, which can't be had without a registry, and its network, which an engine
+// The stack unchanged but for its image, which can't be had without a registry, and its network, which an engine
 // without iptables does not have.
 func TestStackIsDeployed(t *testing.T) {
 	e := engine.NewPrivate(t)

@@ -35,7 +35,7 @@ type heading struct {
 // block is a fenced code block.
 type block struct {
 	kind, text string
-	heading    string // that it stands under
+	heading    string // that it is under
 	line       int
 }
 

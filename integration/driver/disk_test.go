@@ -17,8 +17,8 @@ import (
 	"github.com/remora-logs/remora/integration/verify"
 )
 
-// A full disk fills neither the container's pipe nor the log: capture goes on, what has no room is counted, and when
-// there is room again all goes on by itself.
+// A full disk fills neither the container's pipe nor the log: capture continues, what has no room is counted, and when
+// there is room again all continues by itself.
 func TestFullDisk(t *testing.T) {
 	e := engine.New(t)
 	backend := sink.New(t, sink.Down)

@@ -32,7 +32,7 @@ func TestEngineStopsAndStarts(t *testing.T) {
 	follow(p, defaultTarget).ExactlyOnce(t, 30*time.Second, "after", "stdout", 1000)
 }
 
-// With live-restore containers go on while the engine is away, and the engine hands their FIFOs over once more.
+// With live-restore containers keep running while the engine is away, and the engine hands their FIFOs over once more.
 //
 // What dockerd has read from a container and not yet written to its log driver when it ends is lost with any driver, so
 // that a few lines around the restart may be missing: no more than the buffer of 16 KiB that it reads into, and what

@@ -16,7 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
-// Three hundred containers that are each in the midst of a line of 1 MiB cost the plugin no more than others, and the
+// Three hundred containers that are each halfway through a line of 1 MiB cost the plugin no more than others, and the
 // lines come whole.
 func TestLongMemoryWithUnfinishedLines(t *testing.T) {
 	const streams, pieces, size, limit = 300, 64, 16 << 10, 64 << 20

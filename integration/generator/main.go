@@ -22,7 +22,7 @@ import (
 
 var (
 	name    = flag.String("name", "line", "the word that each line begins with")
-	lines   = flag.Int("lines", 1, "how many lines each stream gets; -1 goes on until SIGTERM")
+	lines   = flag.Int("lines", 1, "how many lines each stream gets; -1 writes until SIGTERM")
 	rate    = flag.Int("rate", 0, "lines a second; 0 is as fast as they are taken")
 	size    = flag.Int("size", 0, "bytes that each line is padded to, without its newline; 0 pads nothing")
 	streams = flag.String("streams", "stdout", "stdout, stderr or both: with both, each line goes to the one and then to the other")

@@ -57,7 +57,7 @@ func tomcat(t *testing.T, catalina, access *verify.Log) {
 	access.ExactlyOnce(t, time.Minute, "tomcat", "", lines)
 }
 
-// restarted is a container that ends and is started again in its Pod: its file in the emptyDir goes on where it was.
+// restarted is a container that ends and is started again in its Pod: its file in the emptyDir continues where it was.
 func restarted(t *testing.T, log *verify.Log) {
 	const lines = 3_000
 	p := generatorPod("restarted", map[string]string{"aliyun_logs_restarted": "/logs/*.log"}, "-name", "restarted", "-lines", strconv.Itoa(lines), "-rate", "3000",

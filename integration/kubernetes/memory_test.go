@@ -17,7 +17,7 @@ import (
 	"github.com/remora-logs/remora/integration/verify"
 )
 
-// A sidecar is killed by its memory limit while lines go on. What kills it is its own output: files in memory count
+// A sidecar is killed by its memory limit while lines keep coming. What kills it is its own output: files in memory count
 // against the limit of the container that writes them, and outlive it, so that each new one has the whole limit again.
 func TestKilledByItsMemoryLimit(t *testing.T) {
 	const lines = 150_000

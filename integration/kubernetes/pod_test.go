@@ -16,7 +16,7 @@ import (
 	"github.com/remora-logs/remora/integration/kubernetes/cluster"
 )
 
-// The Pods that users copy, as they stand: all lines are on the sidecar's console, and it ends with nothing left.
+// The Pods that users copy, unchanged: all lines are on the sidecar's console, and it ends with nothing left.
 func TestPodAsItIsShown(t *testing.T) {
 	file, err := os.ReadFile(filepath.Join(root, "deploy", "kubernetes", "pod.yaml"))
 	if err != nil {

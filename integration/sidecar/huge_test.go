@@ -49,7 +49,7 @@ func TestGigabyteWithoutNewline(t *testing.T) {
 // notch is how far the marks of a ruler are apart.
 const notch = 64
 
-// writeRuler writes a line whose every notch is the offset at which it stands, and no newline.
+// writeRuler writes a line whose every notch is its own offset, and no newline.
 func writeRuler(t *testing.T, path string, length int) {
 	t.Helper()
 	f, err := os.Create(path)

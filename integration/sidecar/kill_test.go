@@ -97,7 +97,7 @@ func write(t *testing.T, p *pod) (end func() map[string]int) {
 
 func TestTwentyKills(t *testing.T) { killed(t, 20) }
 
-// Ended by SIGTERM and started again, it goes on where the backend has acknowledged: nothing is lost, nothing comes twice.
+// Ended by SIGTERM and started again, it continues where the backend has acknowledged: nothing is lost, nothing comes twice.
 func TestGoesOnWhereItWas(t *testing.T) {
 	backend := sink.New(t, sink.Healthy)
 	p := newPod(t, backend.Settings()...)

@@ -191,7 +191,7 @@ func (p *pod) put(t *testing.T, file, text string) {
 	f.Close()
 }
 
-// awaitOut waits until text stands in the sidecar's standard output.
+// awaitOut waits until the sidecar has written text to its standard output.
 func (s *process) awaitOut(t *testing.T, text string) {
 	t.Helper()
 	engine.Eventually(t, 10*time.Second, func() (bool, string) {

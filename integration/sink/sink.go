@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package sink is an HTTP server that takes records as JSON lines and can be as bad a backend as there are: it refuses
-// connections, never answers, answers a byte a second, or resets in the midst of its answer.
+// connections, never answers, answers a byte a second, or resets within its answer.
 package sink
 
 import (
@@ -35,7 +35,7 @@ func (m Mood) String() string {
 	return [...]string{"healthy", "down", "silent", "dripping", "resetting"}[m]
 }
 
-// Sink is the server. What it has answered with 200 stands in its file.
+// Sink is the server. What it has answered with 200 is in its file.
 type Sink struct {
 	// Path is the file: the bodies of the requests, one behind the other.
 	Path string
@@ -154,7 +154,7 @@ func drip(ctx context.Context, w http.ResponseWriter) {
 	}
 }
 
-// reset begins an answer and sends a TCP reset in the midst of it.
+// reset begins an answer and sends a TCP reset within it.
 func reset(w http.ResponseWriter) {
 	conn, buf, err := w.(http.Hijacker).Hijack()
 	if err != nil {

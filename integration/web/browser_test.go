@@ -183,7 +183,7 @@ func prefers(theme string) step {
 	})
 }
 
-// write types into an element, in place of what is there.
+// write types into an element, in place of its text.
 func (b *tab) write(id, text string) {
 	b.Helper()
 	b.call(`(() => { const e = document.getElementById(%s); e.focus(); e.select(); })()`, id)

@@ -56,7 +56,7 @@ func read(r io.Reader) ([]*yaml.Node, error) {
 	}
 }
 
-// placeOf says where YAML is wrong, and not what stands there, which may be a secret.
+// placeOf says where YAML is wrong, and not what is there, which may be a secret.
 func placeOf(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if place, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(place, "line ") {

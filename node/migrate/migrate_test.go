@@ -55,7 +55,7 @@ func TestGoldenManifests(t *testing.T) {
 	}
 }
 
-// What can't be read is refused in bounded time and memory, in words that hold nothing of what stands there.
+// What can't be read is refused in bounded time and memory, in words that quote nothing of it.
 func TestWhatIsRefused(t *testing.T) {
 	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
 	for i := 1; i < 12; i++ {

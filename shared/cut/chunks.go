@@ -32,7 +32,7 @@ type Chunks struct {
 }
 
 // NewChunks makes a cutter for src. A record holds at most max bytes; a line of which nothing came for timeout (ns)
-// becomes a record as it stands.
+// becomes a record unchanged.
 func NewChunks(src *record.Source, index Index, max int, timeout int64) *Chunks {
 	return &Chunks{index: index, from: -1,
 		join: joiner{src: src, stream: index, decode: rawPiece, max: max, timeout: timeout}}

@@ -16,7 +16,7 @@ import (
 )
 
 // Encoded cuts lines of a text that is not UTF-8, and decodes each into the batch's arena. Lines are found in the bytes
-// as they stand in the file, so that offsets are the file's; what an encoding can't hold comes out as U+FFFD.
+// as the file has them, so that offsets are the file's; what an encoding can't hold comes out as U+FFFD.
 type Encoded struct {
 	src     *record.Source
 	max     int

@@ -134,7 +134,7 @@ func (e *entry) common(p []byte) bool {
 	return true
 }
 
-// beginning judges a field that goes on beyond the bytes at hand.
+// beginning judges a field that extends beyond the bytes at hand.
 func (e *entry) beginning(tag uint64, p []byte) verdict {
 	const longest = len("stdout")
 	if tag == frame.SourceTag && len(p) >= longest {

@@ -12,13 +12,13 @@ import (
 // Frames cuts the engine's wire format (moby api/types/plugins/logdriver/io.go): a length and a LogEntry, again and
 // again. Pieces of a message that was longer than the engine's buffer are joined.
 //
-// Bytes that are no frame are skipped up to the next place where a plausible length stands before an entry that decodes
+// Bytes that are no frame are skipped up to the next place where a plausible length precedes an entry that decodes
 // and is of a standard stream.
 type Frames struct{ pieces }
 
 // NewFrames makes a cutter for src, whose bytes stream gives once more when a message of several pieces is complete. A
 // joined message has at most max bytes; what is longer comes as several records, all but the last marked as truncated. A
-// message of which no piece came for timeout (ns) becomes a record as it stands.
+// message of which no piece came for timeout (ns) becomes a record as it is.
 func NewFrames(src *record.Source, stream io.ReaderAt, max int, timeout int64) *Frames {
 	return &Frames{newPieces(frameEntry, src, stream, max, timeout)}
 }

@@ -3,7 +3,7 @@
 package cut
 
 // minHole is how many NUL bytes at the beginning of a line are taken for a hole in the file rather than for text. A writer
-// without O_APPEND whose file was truncated under it goes on at its old offset; what lies before reads as NULs.
+// without O_APPEND whose file was truncated under it continues at its old offset; what lies before reads as NULs.
 const minHole = 16
 
 // holes skips the holes of a file, and counts them.

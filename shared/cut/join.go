@@ -15,7 +15,7 @@ import (
 // One message can be open on each standard stream, for the engine reads each with one goroutine.
 //
 // A message under way is held as the places where its pieces lie. They are read again when it is complete, straight into
-// the batch: so hundreds of containers in the midst of a long line cost next to no memory, and a piece is copied twice
+// the batch: so hundreds of containers halfway through a long line cost next to no memory, and a piece is copied twice
 // whether or not it was held. The reader of a stream releases nothing at or after Open, so the pieces are still there.
 type joiner struct {
 	src     *record.Source
@@ -48,7 +48,7 @@ type run struct{ from, to int64 }
 // keepRuns is how many runs a message may leave behind in memory: 1 MiB of stdout with stderr between all pieces has 64.
 const keepRuns = 64
 
-// add joins the piece e, whose frame stands at offset from to offset to. A record is cut between pieces, so that what is
+// add joins the piece e, whose frame begins at offset from and ends at to. A record is cut between pieces, so that what is
 // open always begins with a frame and can be read again from there; only a piece that is longer than a record is cut
 // itself, and then all of it is made records of at once. It reports false, and is to be called again later, where the
 // stream does not give the message's earlier pieces.

@@ -15,7 +15,7 @@ import (
 // that the operator chose come on top.
 const maxJSONLine = 1 << 20
 
-// jsonStart is how json-file begins a line. It can't stand inside one: a quote in a message is escaped.
+// jsonStart is how json-file begins a line. It can't occur inside one: a quote in a message is escaped.
 var jsonStart = []byte(`{"log":"`)
 
 // JSONFile cuts the files of Docker's log driver "json-file" (moby daemon/logger/jsonfilelog/jsonlog): an object with log,

@@ -14,7 +14,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // Lines cuts at newlines; a carriage return before the newline belongs to it, and a byte order mark at the beginning of a
 // line is left out. A line longer than the limit comes as
-// several records, all but the last marked as truncated. Nothing of it is held between two calls, save the knowledge of
+// several records, all but the last marked as truncated. Nothing of it is held between two calls, except the knowledge of
 // being inside a hole.
 type Lines struct {
 	src   *record.Source
@@ -63,8 +63,8 @@ func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int 
 	return pos
 }
 
-// pieces makes truncated records of max bytes of the beginning of line, which stands at offset, while it is longer than
-// limit, and returns what is left of it and where that stands. Text is cut between characters.
+// pieces makes truncated records of max bytes of the beginning of line, which is at offset, while it is longer than
+// limit, and returns what is left of it and its offset. Text is cut between characters.
 func (l *Lines) pieces(b *record.Batch, line []byte, offset, now int64, limit int) ([]byte, int64) {
 	for len(line) > limit {
 		n := cutPoint(line, l.max)

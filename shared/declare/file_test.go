@@ -105,7 +105,7 @@ func TestFileIsStrict(t *testing.T) {
 	}
 }
 
-// Aliases are followed where they stand, and never multiplied.
+// Aliases are followed where they are, and never multiplied.
 func TestFileAliases(t *testing.T) {
 	set := New("").Read(Input{File: ReadFile("f", []byte("logs:\n  a: &a {path: /x, tags: &t {k: v}}\n  b: *a\n  c: {path: /c, tags: *t}\n"))})
 	require.Empty(t, set.Errors)

@@ -48,7 +48,7 @@ var MaskPresets = []string{"bearer", "credit_card", "email", "ipv4"}
 // ParseFilters reads Declaration.Filters:
 //
 //	keep, drop, keep.ID, drop.ID   EXPR, or FIELD~EXPR. A tilde in the expression of a line is written \~ or [~]
-//	                               where what stands before it would be taken for the name of a field
+//	                               where what precedes it would be taken for the name of a field
 //	mask                           presets with commas between, or EXPR => REPLACEMENT, or PRESET => REPLACEMENT
 //	mask.ID                        one of the same
 //	add, rename                    field=value,field=value; old=new,old=new

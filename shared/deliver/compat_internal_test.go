@@ -79,7 +79,7 @@ func TestOnlyTheEndOfALineHasItsNewline(t *testing.T) {
 	require.Contains(t, string(e.AppendRecord(nil, &record.Record{Line: []byte("x"), Source: src})), `"message":"x",`)
 }
 
-// What a container declares as tags stands, and no member is there twice.
+// Tags that a container declares are kept, and no member occurs twice.
 func TestTagsOfTheNamesThatAShapeAdds(t *testing.T) {
 	tags := []record.Tag{{Key: "beat", Value: "mine"}, {Key: "log", Value: "l"}, {Key: "time", Value: "t"}}
 	for _, mode := range []string{"filebeat", "fluentd"} {

@@ -34,7 +34,7 @@ func TestEverySettingIsDocumentedAndStandsOnce(t *testing.T) {
 		for _, s := range sections {
 			for _, one := range s.Settings {
 				require.NotEmpty(t, one.Doc, one.Name)
-				require.False(t, seen[one.Name], "%s stands twice", one.Name)
+				require.False(t, seen[one.Name], "%s occurs twice", one.Name)
 				seen[one.Name] = true
 			}
 		}

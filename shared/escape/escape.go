@@ -64,7 +64,7 @@ func Lines(s string) string {
 }
 
 // JSON returns a JSON text with all that is not printable as \uXXXX. What is in src must be valid JSON: such characters
-// stand only in its strings, where the escape means the same.
+// occur only in its strings, where the escape means the same.
 func JSON(src []byte) []byte {
 	plain := true
 	for _, r := range string(src) {

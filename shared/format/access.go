@@ -33,7 +33,7 @@ import (
 //	http_referer                                                       string
 //	http_user_agent                                                    string
 //	ssl_protocol, ssl_cipher  of ssl_request_log                       string
-//	extra                  what can't be told, as it stands            string
+//	extra                  what can't be told, unchanged               string
 //
 // The time becomes the record's. A column is a field only where there is no doubt which it is: everything else is in
 // extra, because a wrong value is worse than none. Bytes stay as the server escaped them, but for \" and \\.

@@ -6,7 +6,7 @@ import "bytes"
 
 var blank = []byte(" ")
 
-// head takes apart what stands before the time: addr ident user, where the user may hold blanks. Before the address there
+// head takes apart what precedes the time: addr ident user, where the user may hold blanks. Before the address there
 // may be other columns: the virtual host, forwarders (a list, or in quotes), a dash for none. ok is false where there are
 // fewer than three columns.
 func (f *access) head(a, p []byte) (_ []byte, ok bool) {

@@ -67,7 +67,7 @@ func (f *access) tail(a, p []byte, i, request int) []byte {
 	names := &f.names.tail
 	seen := [len(timeNames)]bool{}
 	var took []byte         // the time of the request, if it was told by its form
-	before, at := len(a), i // what there was of a before it, and where it stands
+	before, at := len(a), i // what there was of a before it, and its position
 	for first := true; ; first = false {
 		t, end := nextToken(p, i)
 		if end < 0 {
@@ -258,7 +258,7 @@ func isSeconds(p []byte) bool {
 	return n >= 5 && n <= 10 && p[n-4] == '.' && digits(p, 0) == n-4 && digits(p, n-3) == n
 }
 
-// isSecondsList reports whether p is a list of such times, in which dashes may stand, or a dash alone.
+// isSecondsList reports whether p is a list of such times, which may have dashes, or a dash alone.
 func isSecondsList(p []byte) bool {
 	for len(p) > 0 {
 		number, rest, ok := nextNumber(p)
@@ -301,7 +301,7 @@ func isInteger(t *token) bool {
 }
 
 // nextNumber takes the first element off a list of numbers as nginx writes the times of its upstreams: between servers
-// stands a comma, between groups of servers a colon, and for one that was not asked a dash.
+// is a comma, between groups of servers a colon, and for one that was not asked a dash.
 func nextNumber(p []byte) (number, rest []byte, ok bool) {
 	end := digits(p, 0)
 	switch {

@@ -90,7 +90,7 @@ func ipv6Groups(p []byte) (groups int, ok bool) {
 }
 
 // splitPort takes the port off the end of an address, as servers write it: [::1]:80, 127.0.0.1:80, and ::1:80, in which
-// the last group is taken for a port only if it has five digits, or if what stands before it is a whole address. What is
+// the last group is taken for a port only if it has five digits, or if what precedes it is a whole address. What is
 // no address may be a name: it keeps its colon unless a number follows.
 func splitPort(p []byte) (host, port []byte) {
 	host = p

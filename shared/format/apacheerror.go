@@ -127,7 +127,7 @@ func (f *apacheError) process(a, p []byte) []byte {
 	return a
 }
 
-// text appends what stands behind the brackets that each line has: the system's error, the client, a code, the message
+// text appends what follows the brackets that each line has: the system's error, the client, a code, the message
 // and the referer, all of which may be missing but the message.
 func (f *apacheError) text(a, p []byte, ports bool) []byte {
 	if file, line, rest := sourceLine(p); file != nil {

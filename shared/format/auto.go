@@ -189,7 +189,7 @@ func startsWithTime(line []byte) bool {
 		}
 	}
 	p := line[:min(len(line), 96)]
-	for range 3 { // a level, in brackets or not, and what stands around it
+	for range 3 { // a level, in brackets or not, and what surrounds it
 		for len(p) > 0 && opens[p[0]] {
 			p = p[1:]
 		}
@@ -205,7 +205,7 @@ func startsWithTime(line []byte) bool {
 	return false
 }
 
-// behindRole is what stands behind 1:M and a blank: Redis's master, replica, child or sentinel. It is empty where there are
+// behindRole is what follows 1:M and a blank: Redis's master, replica, child or sentinel. It is empty where there are
 // none.
 func behindRole(line []byte) []byte {
 	n := digits(line[:min(len(line), 8)], 0)
@@ -215,7 +215,7 @@ func behindRole(line []byte) []byte {
 	return line[n+3:]
 }
 
-// pairedTime is what stands behind time=, ts= or timestamp=, in quotes or not, with a level=word before it or without. It
+// pairedTime is what follows time=, ts= or timestamp=, in quotes or not, with a level=word before it or without. It
 // is empty where there are none.
 func pairedTime(line []byte) []byte {
 	if rest, ok := bytes.CutPrefix(line, []byte("level=")); ok {
@@ -230,7 +230,7 @@ func pairedTime(line []byte) []byte {
 	return nil
 }
 
-// opens has what may stand before a time or a level, and between the two.
+// opens has what may precede a time or a level, and between the two.
 var opens = [256]bool{'[': true, '(': true, '<': true, ']': true, ')': true, '>': true, ' ': true, '\t': true, ':': true, '|': true, '-': true, ',': true, '"': true, '\'': true}
 
 // levelLength is the length of the word for a level that p begins with, of the number that syslog has for it, or of one

@@ -76,7 +76,7 @@ type Options struct {
 const DefaultMaxRecordBytes = 1 << 20
 
 // New makes the chain of d for the records of src; nil, without an error, where there is nothing to do. An error names
-// the key as it stands below the log's name.
+// the key as declared below the log's name.
 func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
 	c := &Chain{max: cmp.Or(o.MaxRecordBytes, DefaultMaxRecordBytes)}
 	log := o.Log.With("log", d.Name, "stream", src.Stream)

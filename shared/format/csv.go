@@ -119,7 +119,7 @@ func (p *csvParser) column(line []byte, i int) (value []byte, next int, what str
 		value, next = value[:n], i+n+1
 	}
 	if !p.lazy && bytes.IndexByte(value, '"') >= 0 {
-		return nil, 0, "a quote stands within a column that does not begin with one"
+		return nil, 0, "a column that does not begin with a quote has one within"
 	}
 	return value, next, ""
 }
@@ -155,7 +155,7 @@ func (p *csvParser) quoted(line []byte, i int) (value []byte, next int, what str
 		case line[i] == p.delimiter:
 			return value, i + 1, ""
 		}
-		return nil, 0, "something stands behind a closing quote"
+		return nil, 0, "text follows a closing quote"
 	}
 }
 

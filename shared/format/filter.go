@@ -94,7 +94,7 @@ func lookUp(b *record.Batch, fields, name []byte) (value []byte, ok bool) {
 	}
 }
 
-// sameKey reports whether key, as it stands in JSON, is name.
+// sameKey reports whether key, as JSON encodes it, is name.
 func sameKey(b *record.Batch, key, name []byte) bool {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return bytes.Equal(key, name)

@@ -96,7 +96,7 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
-// decode reads JSON with its numbers as they stand there, as strings: those that backends do not take become some.
+// decode reads JSON with its numbers as they are written, as strings: those that backends do not take become some.
 func decode(t *testing.T, text []byte) (v any) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

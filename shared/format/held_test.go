@@ -13,7 +13,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Three hundred containers, each in the midst of a group of lines of nearly 1 MiB: what there is no room for is delivered
+// Three hundred containers, each halfway through a group of lines of nearly 1 MiB: what there is no room for is delivered
 // in parts, marked as such, and no line of it is lost.
 func TestGroupsOfAllChainsAreBounded(t *testing.T) {
 	const streams, lines, size = 300, 9, 100 << 10

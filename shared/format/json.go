@@ -10,7 +10,7 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// jsonParser puts the members of a line's object at the root of the record. Where all of them may stay and stand as a
+// jsonParser puts the members of a line's object at the root of the record. Where all of them may stay and are written as a
 // record may carry them, the fields are a piece of the line itself: nothing is decoded, and nothing copied.
 //
 // What may not stay: all but the last of those members that have one name, and the one that gave the record its time.
@@ -30,7 +30,7 @@ type jsonParser struct {
 	found   bool // a member of the time's name is there
 }
 
-// jsonMember is where a member stands in the line.
+// jsonMember is where a member is in the line.
 type jsonMember struct {
 	start, end int
 	gone       bool
@@ -154,7 +154,7 @@ func (p *jsonParser) parseTime(value []byte, ref int64) (ns int64, ok bool) {
 	return p.time.Parse(value, ref)
 }
 
-// collect makes the members that stay the fields of r: as a piece of the line, if they stand side by side and need no
+// collect makes the members that stay the fields of r: as a piece of the line, if they are adjacent and need no
 // cleaning.
 func (p *jsonParser) collect(b *record.Batch, r *record.Record, clean bool) {
 	all := p.members

@@ -98,7 +98,7 @@ func TestJSONBoundsWhatItRemembersAndHowDeepItGoes(t *testing.T) {
 	assert.Equal(t, strings.Replace(line, `"k7":7,`, "", 1)+`,"k7":8`, string(applyTo(t, c, "{"+line+`,"k7":8}`).Fields))
 }
 
-// Every byte value comes back, in each format, wherever it stands: as itself, or as U+FFFD where it is not text.
+// Every byte value comes back, in each format, wherever it is: as itself, or as U+FFFD where it is not text.
 func TestRoundTripOfEveryByte(t *testing.T) {
 	for c := range 256 {
 		for _, text := range []string{string([]byte{byte(c)}), string([]byte{'a', byte(c), 'b'}), "0123456789" + string([]byte{byte(c)}) + "0123456789"} {

@@ -19,7 +19,7 @@ type keys struct {
 	timeKey string
 	known   map[string]*key
 	bytes   int
-	first   key  // stands before the first one
+	first   key  // precedes the first one
 	last    *key // the one that was read last
 	line    uint64
 	scratch []byte
@@ -27,7 +27,7 @@ type keys struct {
 
 // key is the name of a member.
 type key struct {
-	text  string // as it stands in lines: in quotes, with a colon
+	text  string // as lines have it: in quotes, with a colon
 	next  *key
 	taken bool // the name is reserved
 	time  bool // the member is the record's time

@@ -13,7 +13,7 @@ import (
 )
 
 // logFormat takes lines of access logs apart by what the server's configuration says the columns are: format.log_format is
-// nginx's log_format or Apache's LogFormat, as it stands there. Nothing is guessed: each column is what it is declared to
+// nginx's log_format or Apache's LogFormat, as written there. Nothing is guessed: each column is what it is declared to
 // be, and a line that does not fit is kept whole.
 type logFormat struct {
 	begin   string

@@ -16,7 +16,7 @@ import (
 
 // masker replaces secrets in the line and in every string and number of the fields, at any depth. A preset also searches the
 // names of members, because some objects have addresses for keys. An expression that has a quote in it was
-// written with the JSON of a line in mind, and is also tried on the fields as they stand there.
+// written with the JSON of a line in mind, and is also tried on the fields as they are there.
 //
 // What a mask could not look through in time is replaced as a whole: it may hold what must not come out. What masks make
 // longer than a record may be is cut, and the record marked as truncated.
@@ -181,7 +181,7 @@ type memberCopy struct {
 	limit   int
 	done    int // p[:done] is copied
 	begin   int // of the member at hand in p, with the comma before it
-	keep    int // what of a stands before it, if the member at hand was changed
+	keep    int // what of a precedes it, if the member at hand was changed
 	dirty   bool
 	changed bool
 	cut     bool // the limit was reached: nothing is to be added

@@ -30,7 +30,7 @@ type groups struct {
 var holding atomic.Int64
 
 // heldAtMost bounds it: beyond, groups are ended before their time, as they are at max_bytes, because hundreds of
-// containers in the midst of a large one must not cost the process its memory. Large groups have to go first.
+// containers halfway through a large one must not cost the process its memory. Large groups have to go first.
 const (
 	heldAtMost  = 8 << 20
 	largeGroup  = heldAtMost / 64
@@ -70,7 +70,7 @@ type group struct {
 	first record.Record // its Line is valid while copied is false
 	lines int
 	text  []byte // all lines, if copied
-	// copied says that the lines stand in text.
+	// copied says that the lines are in text.
 	copied  bool
 	touched int64
 	state   state

@@ -33,7 +33,7 @@ type names struct {
 // usedNames are the names that the members of one object have so far. The zero value knows none, and remembers none.
 type usedNames struct {
 	names map[string]struct{}
-	next  map[string]int // the number behind the last one that was given, by what stands before it
+	next  map[string]int // the number behind the last one that was given, by what precedes it
 }
 
 // maxPrefixes is how many app_ a name gets. Then it gets a number, so that many equal names cost no more than as many others.
@@ -155,7 +155,7 @@ func (n *names) prefix(b *record.Batch, r *record.Record, taken func(name []byte
 	finish(b, r, a, at)
 }
 
-// all are the names of fields. Where none can occur twice, those suffice that may stand in the way of another.
+// all are the names of fields. Where none can occur twice, those suffice that may be in the way of another.
 func (n *names) all(fields []byte) map[string]struct{} {
 	all := make(map[string]struct{})
 	for rest := fields; !n.twice; {

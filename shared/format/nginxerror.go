@@ -17,11 +17,11 @@ import (
 //	field                              what                                  JSON
 //	level                                                                    string
 //	pid, tid, connection               the last where it is about one        number
-//	message                            what stands before the client         string
+//	message                            what precedes the client              string
 //	client, server, request,           whose request it was about, in which  string
 //	subrequest, upstream               server
 //	http_host, http_referer            host and referrer                     string
-//	extra                              what else stands behind the client    string
+//	extra                              what else follows the client          string
 //
 // The time becomes the record's. It has no zone of its own: that is what time_zone is for.
 type nginxError struct {
@@ -95,7 +95,7 @@ func (f *nginxError) process(a, p []byte) (_, rest []byte) {
 	return a, rest
 }
 
-// splitContext cuts p before the client. What stands in quotes, a path say, was written by the client and does not count,
+// splitContext cuts p before the client. What is in quotes, a path say, was written by the client and does not count,
 // unless there is nothing else.
 func splitContext(p []byte) (message, context []byte) {
 	client := []byte(nginxContext[0].word)

@@ -36,7 +36,7 @@ func (ruby) next(s state, line []byte) (state, bool) {
 	return s, indented(line) && starts(in, "from ") || isRubyFrame(in) || isRubyFrame(gemFrame(in))
 }
 
-// gemFrame is what stands behind the name and the version of a gem: actionpack (7.1.0) lib/rails/engine.rb:1:in `call'
+// gemFrame is what follows the name and the version of a gem: actionpack (7.1.0) lib/rails/engine.rb:1:in `call'
 func gemFrame(line []byte) []byte {
 	open, end := bytes.Index(line, []byte(" (")), bytes.Index(line, []byte(") "))
 	if open <= 0 || end < open || bytes.IndexByte(line[:open], ' ') >= 0 {
@@ -93,7 +93,7 @@ func isNextException(line []byte) bool {
 	return n > 0 && starts(rest[n:], ": ", " in ")
 }
 
-// phpFollows: frames (#0 file(line): call), those that Xdebug and the error log write, and what stands around them.
+// phpFollows: frames (#0 file(line): call), those that Xdebug and the error log write, and what surrounds them.
 func phpFollows(line []byte) bool {
 	if starts(line, "[") { // [21-Nov-2026 07:41:07 UTC] before each line of the error log
 		if n := bytes.Index(line, []byte("] ")); n > 0 {

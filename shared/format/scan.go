@@ -164,7 +164,7 @@ func (s *scanner) text(i int) int {
 				return i
 			}
 		case c < 0x20:
-			return s.fail("a control character stands in a string", i)
+			return s.fail("a string has a control character", i)
 		case c < utf8.RuneSelf: // one of the last bytes, of which there are not eight
 			i++
 		default:

@@ -66,7 +66,7 @@ func schemaOf(d declare.Declaration) *schema {
 	return &schema{}
 }
 
-// field is the schema's name of a field of a format, by nginx's name for it. server stands before those that it has none for.
+// field is the schema's name of a field of a format, by nginx's name for it. server precedes those that it has none for.
 func (s *schema) field(server, name string) string {
 	if other, ok := s.fields[name]; ok {
 		return other
@@ -85,7 +85,7 @@ func (s *schema) member(name string) string {
 	return name
 }
 
-// servers are what stands before fields without a name of a schema, by format.
+// servers are what precedes fields without a name of a schema, by format.
 var servers = map[string]string{"nginx": "nginx", "nginx_error": "nginx", "apache2": "apache", "apache_error": "apache"}
 
 // HasSchemas reports whether a format has the option schema.

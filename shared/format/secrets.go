@@ -8,7 +8,7 @@ import (
 )
 
 // finder finds the first secret of its kind that begins at or behind i; ok is false if there is none. It looks at what
-// stands before i, too, so that a secret begins where it does in the whole text.
+// precedes i, too, so that a secret begins where it does in the whole text.
 type finder func(text []byte, i int) (start, end int, ok bool)
 
 // presetMask replaces what its finder finds.
@@ -56,7 +56,7 @@ func isAlnum(c byte) bool {
 	return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
-// isWordAt reports whether the byte at i continues a word: nothing that stands beside it is a secret of its own.
+// isWordAt reports whether the byte at i continues a word: nothing next to it is a secret of its own.
 func isWordAt(text []byte, i int) bool {
 	return i >= 0 && i < len(text) && (isAlnum(text[i]) || text[i] == '_')
 }
@@ -83,10 +83,10 @@ func findEmail(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// maxLocal bounds what stands before the @: four times what RFC 5321 allows. A line of nothing but %40 is all local part.
+// maxLocal bounds what precedes the @: four times what RFC 5321 allows. A line of nothing but %40 is all local part.
 const maxLocal = 256
 
-// isLocal has the bytes that may stand before the @: what RFC 5321 lets stand there without quotes and people use, and
+// isLocal has the bytes that may precede the @: what RFC 5321 allows there without quotes and people use, and
 // what is not ASCII.
 var isLocal = func() (set [256]bool) {
 	for c := range set {
@@ -221,7 +221,7 @@ func luhn(number []byte) bool {
 	return sum%10 == 0
 }
 
-// findBearer finds the token behind the word Bearer (RFC 6750), and JSON Web Tokens wherever they stand.
+// findBearer finds the token behind the word Bearer (RFC 6750), and JSON Web Tokens wherever they are.
 func findBearer(text []byte, i int) (start, end int, ok bool) {
 	none := i // no JSON Web Token begins below
 	for ; i < len(text); i++ {
@@ -243,7 +243,7 @@ func findBearer(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// isSeparator reports whether the byte at i can stand between Bearer and the token: a blank, also as URLs have it.
+// isSeparator reports whether the byte at i can be between Bearer and the token: a blank, also as URLs have it.
 func isSeparator(text []byte, i int) bool {
 	switch text[i] {
 	case ' ', '\t', '+':

@@ -100,7 +100,7 @@ func (s *shaper) key(a, key []byte) []byte {
 	return record.AppendBytes(a, name)
 }
 
-// value appends a value that stands depth levels deep.
+// value appends a value that is depth levels deep.
 func (s *shaper) value(a, value []byte, depth int) []byte {
 	switch c := value[0]; {
 	case c == '-' || isDigit(c):

@@ -19,14 +19,14 @@ type Format struct {
 	Columns []Column
 }
 
-// Column is a variable, and the text that stands behind it.
+// Column is a variable, and the text that follows it.
 type Column struct {
 	Kind    Kind
 	Field   string // by nginx's name for it; empty for Time and Request
 	Layout  string // of a Time, as timefmt knows it
 	Literal string // what follows, up to the next column or the end
 	List    bool   // elements may be separated by a comma or colon and a blank
-	Quoted  bool   // it stands in quotes, in which the server escapes
+	Quoted  bool   // it is in quotes, in which the server escapes
 }
 
 // Kind is how a column is read.
@@ -43,7 +43,7 @@ const (
 // maxColumns bounds the columns of a format.
 const maxColumns = 128
 
-// Compile reads the format of a server, nginx or apache2: the string itself, or the directive that it stands in. Times
+// Compile reads the format of a server, nginx or apache2: the string itself, or the directive that has it. Times
 // without a zone of their own are at home in zone. An error says what can't be read, and why.
 func Compile(server, text, zone string) (*Format, error) {
 	text, err := formatString(text)
@@ -69,7 +69,7 @@ func Compile(server, text, zone string) (*Format, error) {
 			text = text[1:]
 			continue
 		case len(f.Columns) > 0 && *last == "":
-			return nil, fmt.Errorf("nothing stands between two columns before %q, so it can't be told where one ends", text[:width])
+			return nil, fmt.Errorf("no text separates two columns before %q, so it can't be told where one ends", text[:width])
 		case len(f.Columns) == maxColumns:
 			return nil, fmt.Errorf("it has more than %d columns", maxColumns)
 		}

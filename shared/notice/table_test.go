@@ -47,7 +47,7 @@ func TestThePageListsEveryMessage(t *testing.T) {
 	b.WriteString(`<!-- Written by go test ./shared/notice -run ThePage -update from shared/notice/table.go. -->
 # Messages
 
-Every error and warning of Remora has a code. It stands in the log (` + "`code=REM3001`" + `), in ` + "`status`" + ` and ` + "`/status`" + `, and behind
+Every error and warning of Remora has a code. It is in the log (` + "`code=REM3001`" + `), in ` + "`status`" + ` and ` + "`/status`" + `, and behind
 errors of commands. A code keeps its meaning in all versions. The first digit says what it is about.
 `)
 	room := byte(0)

@@ -401,7 +401,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Damaged returns how many bytes Open could not make sense of, mostly the end of what was written when the machine died, of
+// Damaged returns how many bytes Open could not make sense of, usually the end of what was written when the machine died, of
 // which no checkpoint knows. Newer returns how many are of another version. The files that hold them are renamed to *.bad.
 func (s *Store) Damaged() int64 { return s.damaged }
 

@@ -64,7 +64,7 @@ func TestAnEntryComesBackWhole(t *testing.T) {
 	require.Same(t, all[0].Record.Source, all[1].Record.Source)
 }
 
-// A file that ends in the midst of an entry gives what comes before; one that is damaged within an entry all others.
+// A file that ends within an entry gives what comes before; one that is damaged within an entry all others.
 func TestADamagedEndIsLeftOut(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "parked")
 	s, _ := open(t, dir, 1<<20)

@@ -13,7 +13,7 @@ import (
 )
 
 // CompileRuby is Compile for an expression that was written for Ruby, as those of log-pilot's users were for fluentd:
-// ^ and $ match at lines, (?m) lets a dot match newlines, \h is a hexadecimal digit, and the whole may stand in slashes with
+// ^ and $ match at lines, (?m) lets a dot match newlines, \h is a hexadecimal digit, and the whole may be in slashes with
 // i, m and x behind them. dotAll lets dots match newlines without being asked. (?P<name>…) and (?s) are understood as well.
 //
 // What can't be had with the meaning that it has in Ruby is refused, and never taken for something else.
@@ -107,7 +107,7 @@ type ruby struct {
 	extended bool   // blanks and comments say nothing
 	groups   []bool // of the open groups, what extended was outside
 	anchors  bool   // ^ or $ occurs
-	atom     bool   // something stands before that can be repeated
+	atom     bool   // something precedes that can be repeated
 	fixed    bool   // a count like {3}, behind which a question mark means something else
 }
 
@@ -178,7 +178,7 @@ var unsupported = map[byte]string{
 // escape reads an escape, inside of a set or not.
 func (r *ruby) escape(inside bool) error {
 	if r.at+1 == len(r.in) {
-		return errors.New("a backslash stands at the end")
+		return errors.New("it ends with a backslash")
 	}
 	c := r.in[r.at+1]
 	if what, ok := unsupported[c]; ok {

@@ -16,7 +16,7 @@ import (
 )
 
 // A filter makes 64 KiB of each of thousands of empty lines, half a GiB of one read. A batch is no larger for it, each
-// record arrives once and in order, and a process that dies after any batch goes on with what was not sent.
+// record arrives once and in order, and a process that dies after any batch continues with what was not sent.
 func TestAFilterThatMakesMuchOfLittleFillsNoMemory(t *testing.T) {
 	const lines, value = 8000, 64 << 10
 	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})

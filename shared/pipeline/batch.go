@@ -68,7 +68,7 @@ type ackRange struct {
 	feed *Feed
 	// epoch is the feed's at the time of the turn. The range is void if the feed has returned to its checkpoint since.
 	epoch uint32
-	// pos is where the feed's checkpoint may stand once the batch, and all before it, is acknowledged.
+	// pos is where the feed's checkpoint may be once the batch, and all before it, is acknowledged.
 	pos     checkpoint.Position
 	learned string        // by the chain up to there; empty for nothing
 	judged  format.Judged // how far the chain had come there

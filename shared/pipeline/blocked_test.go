@@ -27,7 +27,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// indices is a backend of several indices: each stream has its own, save for lines that begin with "late", which go to
+// indices is a backend of several indices: each stream has its own, except for lines that begin with "late", which go to
 // an old one. Some of the indices are closed.
 type indices struct {
 	*backend
@@ -205,7 +205,7 @@ func TestABlockedStreamIsTriedWithLittleAndLessOften(t *testing.T) {
 	})
 }
 
-// The stream goes on when a late line's index is closed, and the line arrives once that is mended, though Remora was
+// The stream continues when a late line's index is closed, and the line arrives once that is mended, though Remora was
 // killed and started again meanwhile.
 func TestALateLineIsParkedAndSurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -575,7 +575,7 @@ func TestABusyPartOfABackendHoldsUpItsOwnStreamsAlone(t *testing.T) {
 	})
 }
 
-// A stream that waits can be detached, and goes on where it was when it is attached again.
+// A stream that waits can be detached, and continues where it was when it is attached again.
 func TestAWaitingStreamCanBeDetached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, o := newIndices(t, blocking)

@@ -85,7 +85,7 @@ func (r *reader) open() int64 {
 // pending reports whether the chain has records of an earlier read for which there was no room or no time.
 func (r *reader) pending() bool { return r.chain != nil && r.chain.Pending() }
 
-// position is where the checkpoint may stand once everything that has left the chain is acknowledged. While records are
+// position is where the checkpoint may be once everything that has left the chain is acknowledged. While records are
 // pending, those that left it since the last read may be sent again after a restart: which records of a read are
 // complete is known for all of them only.
 func (r *reader) position() checkpoint.Position {

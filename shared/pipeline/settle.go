@@ -109,7 +109,7 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 	return waits
 }
 
-// waitsFor returns the verdict on a record of the range for which the feed has to wait; nil if it can go on.
+// waitsFor returns the verdict on a record of the range for which the feed has to wait; nil if it can continue.
 func (s *shard) waitsFor(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) *verdict {
 	for i := range records {
 		if verdicts[i] == 0 {

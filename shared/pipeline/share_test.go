@@ -31,7 +31,7 @@ func attachTape(t testing.TB, p *Pipeline, container, line string, lines int, d 
 }
 
 // Twenty containers drop with expressions that take long for each of their lines. In the CPU time that twenty innocent
-// ones would wait for them in turn, these have all of theirs, again and again; and the twenty go on.
+// ones would wait for them in turn, these have all of theirs, again and again; and the twenty continue.
 func TestExpensiveFiltersWaitBehindOthers(t *testing.T) {
 	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})
 	filters := map[string]string{}

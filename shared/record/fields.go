@@ -45,7 +45,7 @@ func NextField(fields []byte) (key, value, rest []byte, ok bool) {
 	return key, fields[i:end], fields[end:], end > i
 }
 
-// NextItem takes the first element off items, what stands between the brackets of a JSON array; ok is false where there
+// NextItem takes the first element off items, what is between the brackets of a JSON array; ok is false where there
 // is none. It is to arrays what NextField is to objects.
 func NextItem(items []byte) (value, rest []byte, ok bool) {
 	i := skipSpace(items, 0)

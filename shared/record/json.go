@@ -161,7 +161,7 @@ func room(dst []byte, n, more int) []byte {
 // but quote and backslash) and returns how many these are. What it puts behind them in dst, up to seven bytes, means
 // nothing: dst must hold len(p)+8 bytes.
 //
-// It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs care, so
+// It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs escaping, so
 // that the lowest set bit is exact.
 func copyPlain(dst, p []byte) int {
 	n := 0

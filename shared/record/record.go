@@ -91,7 +91,7 @@ type Source struct {
 	// Origin counts how many of the last Tags are the origin's: who wrote it, as against what was declared.
 	Origin int
 
-	// Members that all records share, as JSON: what stands before the offset, the mark of a cut record, and, by Std, what
+	// Members that all records share, as JSON: what precedes the offset, the mark of a cut record, and, by Std, what
 	// follows the fields, up to the closing brace.
 	offset, truncated []byte
 	line, tail        [3][]byte
@@ -149,7 +149,7 @@ func hasPrefix(p []byte, prefix string) bool {
 }
 
 // NewSource makes the Source of the declaration named name on stream key. A tag that has the name of one of the
-// record's own members is left out; where a tag and the origin have the same key, the origin's value stands.
+// record's own members is left out; where a tag and the origin have the same key, the origin's value is kept.
 func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 	sum := sha256.Sum256([]byte(key + "\x00" + name))
 	s := &Source{

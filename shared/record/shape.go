@@ -4,7 +4,7 @@ package record
 
 import "maps"
 
-// Shape is how a source's records differ from ours, so that what was built on another agent's records goes on working.
+// Shape is how a source's records differ from ours, so that what was built on another agent's records keeps working.
 type Shape struct {
 	// StdLine is the name of the member that holds a line of a standard stream, with its newline; empty means message,
 	// without it.
@@ -27,7 +27,7 @@ func (s *Shape) holds(key []byte) bool {
 }
 
 // Shaped returns a Source like s, whose records have the shape. Members that the shape adds are Remora's: fields of an
-// application don't overwrite them. A tag of the same name as one of Objects stands, and Objects' is left out.
+// application don't overwrite them. A tag of the same name as one of Objects is kept, and Objects' is left out.
 func (s *Source) Shaped(shape Shape) *Source {
 	c := *s
 	c.own = maps.Clone(s.own)

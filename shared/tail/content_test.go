@@ -228,7 +228,7 @@ func TestNULAndBadUTF8(t *testing.T) {
 
 func TestSparseHole(t *testing.T) {
 	r := newRig(t, access).start()
-	f, err := os.Create(r.path("access.log")) // not for appending: it goes on at its offset after a truncation
+	f, err := os.Create(r.path("access.log")) // not for appending: it continues at its offset after a truncation
 	require.NoError(t, err)
 	defer f.Close()
 	text, before := numbered("before", 0, 10000)
@@ -260,9 +260,9 @@ func TestRefusesWhatIsNoLog(t *testing.T) {
 	r.set(append(r.selections, Selection{Name: "deep", Pattern: r.path("logs/*/secret"), Outputs: []string{"out"}})...)
 	r.pass(10 * time.Second)
 	r.wants("one", "two")
-	troubles := r.tailer.Problems()
+	problems := r.tailer.Problems()
 	said := map[string]string{}
-	for _, p := range troubles {
+	for _, p := range problems {
 		said[strings.TrimPrefix(p.Path, r.dir)] = p.Error
 	}
 	require.Contains(t, said["/logs/fifo"], "FIFO")

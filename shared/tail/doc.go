@@ -39,6 +39,6 @@
 // that decides what a file is.
 //
 // The step of an origin runs in a goroutine of its own and holds the origin's lock. Normally one follows the other. Where a
-// file system does not answer, its origin's step goes on alone, and the others do not wait. Nobody who asks for the
+// file system does not answer, its origin's step continues alone, and the others do not wait. Nobody who asks for the
 // status, or changes an origin, waits for a step.
 package tail

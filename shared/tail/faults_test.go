@@ -237,8 +237,8 @@ func TestEACCESThenAllowed(t *testing.T) {
 	denied = false
 	r.pass(2 * time.Second)
 	r.wants("one")
-	troubles := r.tailer.Problems()
-	require.Empty(t, troubles)
+	problems := r.tailer.Problems()
+	require.Empty(t, problems)
 }
 
 func TestClockSetAnHourBackAndForth(t *testing.T) {

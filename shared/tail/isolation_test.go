@@ -112,7 +112,7 @@ func TestAHugeTreeBesideAFile(t *testing.T) {
 	r.wants("one", "deep", "two")
 }
 
-// A scan that takes more than one step goes on, and files that are known are read meanwhile.
+// A scan that takes more than one step continues, and files that are known are read meanwhile.
 func TestAScanInSeveralSteps(t *testing.T) {
 	r := newRig(t, Selection{Name: "a", Pattern: "**/*.log"}).start()
 	var want []string

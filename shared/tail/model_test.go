@@ -152,7 +152,7 @@ func (m *model) begin() {
 	}
 }
 
-// ends says that the writer is gone, though the model goes on to write in its name.
+// ends says that the writer is gone, though the model continues to write in its name.
 func (m *model) ends(*rapid.T) {
 	if !m.up || m.ended {
 		return

@@ -92,7 +92,7 @@ func (s *storedSet) remove(m *storedStream) {
 }
 
 func without[K comparable](index map[K][]*storedStream, k K, m *storedStream) {
-	// A copy: the caller may be in the midst of the list.
+	// A copy: the caller may be iterating over the list.
 	rest := slices.DeleteFunc(slices.Clone(index[k]), func(o *storedStream) bool { return o == m })
 	if index[k] = rest; len(rest) == 0 {
 		delete(index, k)

@@ -139,7 +139,7 @@ func (t *Tailer) Problems() []Problem { return t.problems.all() }
 
 // Drain searches once more for all files, and then lets every stream end where its file ends now: an unterminated last line
 // becomes a record. It returns when that is arranged, or with an error when ctx ends before that: a file system may not
-// answer. Run must go on until the pipeline has read and sent it, and the files stay open until Close. What is written
+// answer. Run must not return until the pipeline has read and sent it, and the files stay open until Close. What is written
 // afterwards is left to the next start.
 func (t *Tailer) Drain(ctx context.Context) error {
 	drains, err := t.startDrain(ctx)
@@ -229,7 +229,7 @@ func (t *Tailer) Resume() {
 	t.wake()
 }
 
-// resume lets the streams of files that are still written go on.
+// resume lets the streams of files that are still written continue.
 func (o *origin) resume() {
 	o.drainEnds = nil
 	for g := range o.all() {

@@ -231,7 +231,7 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 }
 
 // stepOrigin makes a step of one origin, and returns what is left of the budget. It does not wait long for a file system
-// that does not answer: the origin's step goes on alone, and those that follow are left out until it is over.
+// that does not answer: the origin's step continues alone, and those that follow are left out until it is over.
 func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all bool, budget int) int {
 	if !o.step.TryLock() {
 		if now.Sub(o.stepped) >= noAnswerAfter {

@@ -12,7 +12,7 @@ type worker struct {
 	timer *time.Timer
 }
 
-// do runs step, and reports whether it has returned within patience. One that has not goes on alone.
+// do runs step, and reports whether it has returned within patience. One that has not continues alone.
 func (w *worker) do(step func(), patience time.Duration) bool {
 	if w.jobs == nil {
 		w.jobs, w.done = make(chan func()), make(chan struct{}, 1)

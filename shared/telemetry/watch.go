@@ -76,7 +76,7 @@ func watchStatus(ctx context.Context, w io.Writer, addresses []Address) error {
 	}
 }
 
-// press acts on a key, and reports whether to go on.
+// press acts on a key, and reports whether to continue.
 func (s *watch) press(key byte) bool {
 	const interrupt = 3
 	switch key {

@@ -14,7 +14,7 @@ type step struct {
 	text string // of a literal
 	// min and max bound how many digits a number has; a fraction has at most max, any number where that is 0.
 	min, max int
-	// point says of a fraction that a point or a comma stands before it, and that both may be missing.
+	// point says of a fraction that a point or a comma precedes it, and that both may be missing.
 	point bool
 }
 

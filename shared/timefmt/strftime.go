@@ -71,7 +71,7 @@ func appendStrftime(steps []step, layout string) ([]step, error) {
 	return steps, nil
 }
 
-// isFlag reports whether c may stand between % and a directive's letter: how to pad, how wide, in which case. Reading
+// isFlag reports whether c may be between % and a directive's letter: how to pad, how wide, in which case. Reading
 // does not depend on any of it, but for the width of a fraction.
 func isFlag(c byte) bool {
 	switch c {

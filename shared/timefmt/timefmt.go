@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package timefmt parses the times that stand in log lines, as fast as lines come: a layout is compiled once, and
+// Package timefmt parses the times in log lines, as fast as lines come: a layout is compiled once, and
 // parsing allocates nothing.
 //
 // A layout is one of the names unix, unix_ms, unix_us, unix_ns and rfc3339, a strftime layout such as

@@ -29,7 +29,7 @@ const (
 	slow         behaviour = "slow"
 	refusing     behaviour = "refuses connections"
 	mute         behaviour = "accepts and never answers"
-	resetting    behaviour = "resets in the midst of a request"
+	resetting    behaviour = "resets within a request"
 	garbage      behaviour = "answers garbage"
 	throttling   behaviour = "429 with Retry-After"
 	tooLarge     behaviour = "413"

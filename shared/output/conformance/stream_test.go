@@ -101,7 +101,7 @@ func newLedger(t *testing.T, streams []*lines) *ledger {
 	return l
 }
 
-// take books an entry. Whatever identifies it must lead to the line that stands there in the stream.
+// take books an entry. Whatever identifies it must lead to the line that is there in the stream.
 func (l *ledger) take(e entry) {
 	if l.keys == nil {
 		return

@@ -27,7 +27,7 @@ type Output struct {
 	format  line.Format
 	w       io.Writer
 	turn    chan struct{} // holds one token: who has it writes
-	torn    bool          // the last write ended in the midst of a line; owned by who has the turn
+	torn    bool          // the last write ended within a line; owned by who has the turn
 	buffers sync.Pool     // of *buffer
 }
 

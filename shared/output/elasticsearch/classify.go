@@ -45,7 +45,7 @@ var kinds = map[string]class{
 	"process_cluster_event_timeout_exception": busy,
 }
 
-// mendable are how reasons of illegal_argument_exception, the general type, begin if they are about the index. What stands
+// mendable are how reasons of illegal_argument_exception, the general type, begin if they are about the index. What is
 // further on in a reason, and in its causes, may be a name or a value from the record, so it decides nothing.
 var mendable = []string{
 	"no write index is defined for alias [", "alias [", "the provided expression [", // an alias of several indices

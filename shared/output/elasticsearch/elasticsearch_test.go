@@ -148,7 +148,7 @@ func TestEveryVersionTakesOurRequests(t *testing.T) {
 		require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, sample.Source(1))))
 		require.Equal(t, []string{"web-2025.11.21", "web-2025.11.21"}, f.indices)
 		require.Len(t, f.paths, 1)
-		require.Contains(t, f.paths[0], "/web-2025.11.21/", "an index that all share stands in the URL")
+		require.Contains(t, f.paths[0], "/web-2025.11.21/", "an index that all share is in the URL")
 
 		other := record.NewSource("x", "d", "stdout", "Other/Name", nil, nil)
 		b := sample.Batch(0, 1, sample.Source(1), other)
@@ -480,7 +480,7 @@ func TestCredentials(t *testing.T) {
 	require.Equal(t, web.Basic("pilot", "log:pilot"), <-got)
 }
 
-// Whatever a server, or what stands before it, answers: a verdict that names only records that were sent, and no panic.
+// Whatever a server, or a proxy before it, answers: a verdict that names only records that were sent, and no panic.
 func FuzzVerdict(f *testing.F) {
 	for _, v := range versions {
 		f.Add(string(v.recorded("mixed.json")))

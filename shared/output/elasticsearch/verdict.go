@@ -44,7 +44,7 @@ func verdict(r *web.Response, n int, dedup bool, destination func(i int) string)
 	}
 	head = head[:k]
 	if errorless(head) {
-		// The rest has to be read, lest a proxy that died in the midst of its answer be taken for success.
+		// The rest has to be read, lest a proxy that died within its answer be taken for success.
 		if _, err := io.Copy(io.Discard, body); err != nil {
 			return r.Errorf("reading the answer: %w", err)
 		}

@@ -127,7 +127,7 @@ func TestTornLastLineIsCutAwayOnOpening(t *testing.T) {
 	}
 }
 
-// A disk that fills in the midst of a batch: what was written of it is taken back, and only records of that file are wait.
+// A disk that fills within a batch: what was written of it is taken back, and only records of that file are wait.
 func TestFailureLeavesNothingBehindAndHoldsNoOtherFile(t *testing.T) {
 	o, dir := open(t, "FILE_NAME", "{docker_container}/{target}")
 	one, two := sample.Source(1), sample.Source(2)

@@ -28,7 +28,7 @@ type workspace struct {
 	used    int    // bytes in queues
 	text    []byte // for a key, and for a record that moves
 	// How wide the lengths of the last record and of its value were written. The next one's are likely to be as wide, and
-	// are guessed so: they stand in front of what they measure.
+	// are guessed so: they precede what they measure.
 	recordWide, valueWide int
 }
 

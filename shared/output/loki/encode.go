@@ -237,7 +237,7 @@ func value(s *record.Source, std record.Std, label string) string {
 	return ""
 }
 
-// name turns what can't stand in the name of a label into underscores, in place: letters, digits after the first
+// name turns what the name of a label can't have into underscores, in place: letters, digits after the first
 // character, and underscores can.
 func name(p []byte) []byte {
 	for i, c := range p {

@@ -198,7 +198,7 @@ func (d *delivery) judge(r *web.Response, a *answer, at, to int) int {
 		d.post(at, half, maxRequest)
 		d.post(half, to, maxRequest)
 		return to
-	case bad > at: // busy, in the midst of the request
+	case bad > at: // busy, within the request
 		return d.fail(bad, to, cause)
 	}
 	return d.fail(at, to, cause)

@@ -185,7 +185,7 @@ func TestFaultyEventsAreRefusedAlone(t *testing.T) {
 	}
 }
 
-// The collector may be busy in the midst of a request.
+// The collector may be busy within a request.
 func TestBusyInTheMidst(t *testing.T) {
 	c, url := start(t, func(e event) (int, int, string) {
 		if has(e, "GET /000000003") {

@@ -148,7 +148,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, room int) []byte {
 	}
 	if len(dst) > room {
 		dst = dst[:max(room, 0)]
-		for i := range min(utf8.UTFMax-1, len(dst)) { // not in the midst of a character
+		for i := range min(utf8.UTFMax-1, len(dst)) { // not within a character
 			if at := len(dst) - 1 - i; utf8.RuneStart(dst[at]) {
 				if !utf8.FullRune(dst[at:]) {
 					dst = dst[:at]

@@ -107,7 +107,7 @@ func (c *cursor) expand(file io.ReaderAt, size int64, settled bool) error {
 	return err
 }
 
-// torn notes that the file ends within the member. The decoder can't go on after that: when the file has grown, the member
+// torn notes that the file ends within the member. The decoder can't continue after that: when the file has grown, the member
 // is expanded from its beginning, and what was read of it is skipped.
 func (c *cursor) torn(size int64) error {
 	c.zip = nil

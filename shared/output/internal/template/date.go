@@ -18,7 +18,7 @@ type Date struct {
 	week   string // as it was written
 }
 
-// ParseDate reads what stands between the braces; ok is false where it is no date.
+// ParseDate reads what is between the braces; ok is false where it is no date.
 func ParseDate(word string) (d Date, ok bool) {
 	rest := word
 	for _, unit := range units {

@@ -65,7 +65,7 @@ func ParseURL(address, scheme string) (*url.URL, error) {
 		return nil, fmt.Errorf("an address can't be read as a URL")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%s is not a URL of http or https", &url.URL{Scheme: u.Scheme, Host: u.Host}) // secrets also stand in paths and queries
+		return nil, fmt.Errorf("%s is not a URL of http or https", &url.URL{Scheme: u.Scheme, Host: u.Host}) // secrets also occur in paths and queries
 	}
 	return u, nil
 }
