@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cputime measures how much CPU time a piece of code takes. Wall time does not tell: under a CPU quota, or on a
-// busy machine, a thread that did nothing wrong may stand still for a second.
+// busy machine, a thread that did nothing wrong may get no processor for a second.
 package cputime
 
 import (

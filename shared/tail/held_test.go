@@ -22,7 +22,7 @@ func TestSpaceThatRemovedFilesMayTake(t *testing.T) {
 		"plenty":                    {space{total: 1 << 40, free: 1 << 39}, 0, 1 << 38},
 		"a small volume":            {space{total: 16 * mib, free: 8 * mib}, 8 * mib, 4 * mib},
 		"a large disk, nearly full": {space{total: 1 << 40, free: 1 << 35}, 1 << 30, 1 << 38},
-		"a large disk, nearly full": {space{total: 1 << 40, free: 1 << 29}, 1 << 30, 1 << 29},
+		"a large disk, mostly full": {space{total: 1 << 40, free: 1 << 29}, 1 << 30, 1 << 29},
 		"nearly full":               {space{total: 64 * mib, free: 6 * mib}, 8 * mib, 6 * mib},
 		"full":                      {space{total: 16 * mib, free: 0}, 1 * mib, 0},
 		"memory":                    {space{total: 1 << 40, free: 1 << 40, memory: true}, 0, heldMemory},
