@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -152,15 +154,47 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
-// A token that is replaced in its file is the one that counts.
+// A token that is replaced in its file is the one that counts, within a second: neither the former nor the cookie that it
+// was turned into is of use any more. A file that holds no token lets nobody in.
 func TestTheTokensFileIsReadAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	require.NoError(t, os.WriteFile(path, []byte(token+"\n"), 0o600))
-	var c config.Common
-	require.NoError(t, config.Load(map[string]string{"REMORA_LISTEN_TOKEN_FILE": path}, &c))
-	require.Equal(t, token, (&Access{Listener: c.Listener}).token())
-	require.Error(t, config.Load(map[string]string{"REMORA_LISTEN_TOKEN": "short"}, new(config.Common)))
-	require.ErrorContains(t, config.Load(map[string]string{"REMORA_LISTEN_CERT": "/c"}, new(config.Common)), "go together")
+	write := func(content string) { require.NoError(t, os.WriteFile(path, []byte(content), 0o600)) }
+	synctest.Test(t, func(t *testing.T) {
+		write(token + "\n")
+		var c config.Common
+		require.NoError(t, config.Load(map[string]string{"REMORA_LISTEN_TOKEN_FILE": path}, &c))
+		g := newGate(testPage(Access{Listener: c.Listener}), ":9750")
+		request := func(header, value string) bool {
+			r := httptest.NewRequest(http.MethodGet, "/status", nil)
+			r.Header.Set(header, value)
+			return g.proves(r)
+		}
+		cookie := g.sessions.begin(token, false, time.Now()).String()
+		require.True(t, request("Authorization", "Bearer "+token))
+		require.True(t, request("Cookie", cookie))
+		write("another-" + token)
+		time.Sleep(2 * time.Second)
+		require.False(t, request("Authorization", "Bearer "+token))
+		require.False(t, request("Cookie", cookie))
+		require.True(t, request("Authorization", "Bearer another-"+token))
+		for _, none := range []string{"", "short"} {
+			write(none)
+			time.Sleep(2 * time.Second)
+			require.False(t, request("Authorization", "Bearer "+none), none)
+			require.True(t, g.options.Access.closed(false))
+		}
+	})
+}
+
+func TestSettingsOfTheListenerThatDoNotFit(t *testing.T) {
+	for want, environ := range map[string]map[string]string{
+		"shorter than 16":          {"REMORA_LISTEN_TOKEN": "short"},
+		"go together":              {"REMORA_LISTEN_CERT": "/c"},
+		"needs REMORA_LISTEN_CERT": {"REMORA_LISTEN_CLIENT_CA": "/c"},
+		"no such file":             {"REMORA_LISTEN_TOKEN_FILE": "/nowhere"},
+	} {
+		require.ErrorContains(t, config.Load(environ, new(config.Common)), want)
+	}
 }
 
 func TestEveryAnswerIsProtected(t *testing.T) {
