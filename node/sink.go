@@ -54,10 +54,19 @@ func (s *sink) Attach(from stream.Stream, origin *tail.Origin, sel *tail.Selecti
 	}
 	feed, err := s.delivery.Attach(deliver.Request{
 		Declaration: d, Stream: from, Kind: r.kind, PartialTimeout: r.partialsAfter, Path: r.path(path), Tags: r.tags, Origin: r.writer,
-		Output: output, Keep: true, Done: done,
+		Output: output, Series: series(origin.ID, r.kind, path), Keep: true, Done: done,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return feed.Detach, nil
+}
+
+// series is what a file has in common with those that are written before and after it: its name, and of a container's output,
+// whose files have another name after each start of the container, that they are its output.
+func series(origin string, kind deliver.Kind, path string) string {
+	if kind != deliver.Lines {
+		return origin
+	}
+	return origin + "\x00" + path
 }

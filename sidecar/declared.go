@@ -171,7 +171,7 @@ func (c *sidecar) Attach(s stream.Stream, _ *tail.Origin, sel *tail.Selection, p
 	}
 	feed, err := c.delivery.Attach(deliver.Request{
 		Declaration: d.declaration, Stream: s, Path: path, Tags: d.labels,
-		Origin: c.settings.Pod.Tags(d.declaration.Container, c.settings.HostName()), Output: output, Keep: true, Done: done,
+		Origin: c.settings.Pod.Tags(d.declaration.Container, c.settings.HostName()), Output: output, Series: path, Keep: true, Done: done,
 	})
 	if err != nil {
 		return nil, err

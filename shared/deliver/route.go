@@ -42,9 +42,10 @@ type Request struct {
 	// Tags come after the declaration's own. Origin says who wrote the stream.
 	Tags, Origin []record.Tag
 	Output       string
-	// Keep and Done are as in pipeline.Route.
-	Keep bool
-	Done func()
+	// Series, Keep and Done are as in pipeline.Route.
+	Series string
+	Keep   bool
+	Done   func()
 }
 
 // Attach begins to deliver. It fails if the declaration can't be carried out, so that nothing is delivered that a filter
@@ -65,7 +66,7 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 		}
 		return onlyStream(cutter, r.Declaration.Streams), chain, nil
 	}
-	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Keep: r.Keep, Done: r.Done})
+	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Series: r.Series, Keep: r.Keep, Done: r.Done})
 }
 
 // owner names the container that declares r, and r's output: all of its streams share one rate_limit.

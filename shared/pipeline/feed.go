@@ -45,9 +45,11 @@ type Feed struct {
 	// maxInFlight is how many bytes of the stream may be read and not acknowledged; 0 for as many as fit into batches.
 	maxInFlight int64
 
-	shard  *shard
-	reader reader
-	ledger ledger
+	shard     *shard
+	older     atomic.Pointer[Feed] // the one before it in its series
+	following following            // of the shard's fill loop
+	reader    reader
+	ledger    ledger
 	// verdicts are the chains', of the shard's fill loop.
 	verdicts format.Verdicts
 

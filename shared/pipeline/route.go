@@ -19,6 +19,10 @@ type Route struct {
 	// an offset and a timer, and the stream is read again later. The error of the first call is that of Attach.
 	Open   func() (cut.Cutter, *format.Chain, error)
 	Source *record.Source
+	// Series names what streams have in common that were written one after the other, as a file and its successor of the
+	// same name: of those under one declaration the older, attached first, is read before the younger. Empty for a stream
+	// that is alone.
+	Series string
 	// Output is the name of the output, as in LOGGING_OUTPUT.
 	Output string
 	// Keep means that the checkpoint is kept when the stream has ended, because the source may attach it again: a file

@@ -11,7 +11,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/remora-logs/remora/shared/poison"
-	"github.com/remora-logs/remora/shared/record"
 )
 
 // batchesPerShard is how many batches a shard has: one is filled while the other is sent. It bounds the memory of a
@@ -33,9 +32,9 @@ type shard struct {
 
 	mu     sync.Mutex
 	feeds  []*Feed
-	paths  map[pathKey]int   // of the feeds
-	shares map[string]*share // by ownerOf
-	next   int               // whose turn it is
+	series map[seriesKey][]*Feed // of the feeds that have one, the oldest first
+	shares map[string]*share     // by ownerOf
+	next   int                   // whose turn it is
 
 	turn      []*Feed // feeds, as of the present round
 	heavy     []*Feed // those of them whose containers are heavy, and that have something
@@ -49,7 +48,7 @@ type shard struct {
 
 func newShard(p *Pipeline, l *sink, cfg Config) *shard {
 	s := &shard{pipeline: p, sink: l, cfg: cfg, idle: make(chan *inflightBatch, batchesPerShard), ready: make(chan *inflightBatch, batchesPerShard),
-		added: make(chan struct{}, 1), paths: map[pathKey]int{}, shares: map[string]*share{}}
+		added: make(chan struct{}, 1), series: map[seriesKey][]*Feed{}, shares: map[string]*share{}}
 	for range batchesPerShard {
 		s.idle <- newInflightBatch(cfg.BatchBytes)
 	}
@@ -70,7 +69,7 @@ func (s *shard) add(f *Feed) {
 	}
 	f.share = s.shares[owner]
 	f.share.feeds++
-	s.paths[pathKey{f.route.Source.Declaration, f.route.Source.Path}]++
+	s.join(f)
 	select {
 	case s.added <- struct{}{}:
 	default:
@@ -86,25 +85,12 @@ func (s *shard) remove(f *Feed) bool {
 		return false
 	}
 	s.feeds = slices.Delete(s.feeds, i, i+1)
-	key := pathKey{f.route.Source.Declaration, f.route.Source.Path}
-	if s.paths[key]--; s.paths[key] == 0 {
-		delete(s.paths, key)
-	}
+	s.part(f)
 	if f.share.feeds--; f.share.feeds == 0 {
 		delete(s.shares, ownerOf(f.route.Source))
 	}
 	return true
 }
-
-// hasPath reports whether the shard has a feed of the same path and declaration.
-func (s *shard) hasPath(src *record.Source) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.paths[pathKey{src.Declaration, src.Path}] > 0
-}
-
-// pathKey is what a file and its successors of the same name have in common.
-type pathKey struct{ declaration, path string }
 
 func (s *shard) count() int {
 	s.mu.Lock()
@@ -213,7 +199,7 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	for i := range s.turn {
 		s.next = (first + i) % len(s.turn)
 		feed := s.turn[s.next]
-		if s.isolates(feed, now) || !feed.ready(now) {
+		if s.isolates(feed, now) || !feed.ready(now) || feed.follows(now) {
 			continue
 		}
 		if feed.share.isHeavy(now) {

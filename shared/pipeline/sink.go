@@ -49,14 +49,13 @@ func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 	return out
 }
 
-// add gives the feed to the shard with the fewest feeds, or to the shard that has a feed of the same path: a rotated
-// file and its successor are then read in order.
+// add gives the feed to the shard with the fewest feeds, or to the shard that has one of the same series.
 func (l *sink) add(f *Feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	least := l.shards[0]
 	for _, s := range l.all() {
-		if f.route.Source.Path != "stdout" && s.hasPath(f.route.Source) {
+		if s.hasSeries(f) {
 			s.add(f)
 			return
 		}
