@@ -151,14 +151,14 @@ func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	}
 	defer d.close()
 	base := path.Base(f.name)
-	f.journal.keep(f.id, f.mark)
 	if err := d.shift(base, keep); err != nil {
 		return f.fail(err)
 	}
-	old := f.handle
+	old, id, mark := f.handle, f.id, f.mark
 	if err := f.openIn(d, perm); err != nil {
 		return f.fail(err)
 	}
+	f.journal.keep(id, mark) // only now: until here, what the batch wrote may be cut away again
 	f.since, err = i, nil
 	if compress {
 		err = d.compress(old, base+".1", perm)

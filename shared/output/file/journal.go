@@ -200,7 +200,8 @@ func (e entry) settle() { binary.NativeEndian.PutUint64(e[16:], 0) }
 // check is never 0.
 func check(identity, file uint64) uint64 { return mix(identity, file) | 1 }
 
-// identity is what a record is known by: its stream and declaration, and its offset.
+// identity is what a record is known by: its stream and declaration, its offset, and how long it is. One of several lines that
+// was written after a pause may have more of them when it is read again; it is another record then.
 func identity(r *record.Record) uint64 {
 	id, h := r.Source.ID, uint64(0)
 	for ; len(id) >= 8; id = id[8:] {
@@ -212,7 +213,7 @@ func identity(r *record.Record) uint64 {
 	if r.Marker {
 		h++
 	}
-	return mix(h, uint64(r.Offset))
+	return mix(mix(h, uint64(r.Offset)), uint64(len(r.Line))<<32|uint64(len(r.Fields)))
 }
 
 func (i inode) hash() uint64 { return mix(i.dev, i.ino) }

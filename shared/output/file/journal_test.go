@@ -154,6 +154,26 @@ func TestACutBatchIsNotTakenForWritten(t *testing.T) {
 	require.ElementsMatch(t, upTo(30), numbers(t, filepath.Join(dir, "web.log")))
 }
 
+// The same where a rotation fails in the midst of a batch.
+func TestABatchThatCouldNotRotateIsNotTakenForWritten(t *testing.T) {
+	journal := filepath.Join(t.TempDir(), "journal")
+	limits := []string{"FILE_ROTATE_SIZE", "1", "FILE_NUMBER_OF_FILES", "2"}
+	o, dir := open(t, limits...)
+	require.NoError(t, o.Remember(journal))
+	source := sample.Source(1)
+	inTheWay := filepath.Join(dir, "web.log.1")
+	require.NoError(t, os.MkdirAll(inTheWay, 0o700))
+	require.Error(t, o.Write(t.Context(), sample.Batch(0, 20, source)))
+	require.NoError(t, o.journal.abandon())
+	o.journal, o.files["web.log"].journal = nil, nil
+
+	require.NoError(t, os.Remove(inTheWay))
+	again, _ := open(t, "FILE_PATH", dir)
+	require.NoError(t, again.Remember(journal))
+	require.NoError(t, again.Write(t.Context(), sample.Batch(0, 20, source)))
+	require.Equal(t, upTo(20), numbers(t, filepath.Join(dir, "web.log")))
+}
+
 // A journal of another boot is not believed: the machine may have died before the files were on the disk.
 func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
@@ -180,6 +200,24 @@ func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, j.has(&batch.Records[0]), "an output that was closed has nothing to come again")
 	require.NoError(t, j.close())
+}
+
+// A message that pauses is written before its last line has come. Read again after a kill, it has that line, and is written.
+func TestARecordThatGrewIsWritten(t *testing.T) {
+	journal := filepath.Join(t.TempDir(), "journal")
+	o, dir := open(t)
+	require.NoError(t, o.Remember(journal))
+	source := sample.Source(1)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, source)))
+	require.NoError(t, o.journal.abandon())
+	o.journal, o.files["web.log"].journal = nil, nil
+
+	again, _ := open(t, "FILE_PATH", dir)
+	require.NoError(t, again.Remember(journal))
+	b := sample.Batch(0, 2, source)
+	b.Records[1].Line = append(slices.Clone(b.Records[1].Line), "\nand its last line"...)
+	require.NoError(t, again.Write(t.Context(), b))
+	require.Equal(t, []int{0, 1, 1}, numbers(t, filepath.Join(dir, "web.log")))
 }
 
 // Another process's journal is left alone.
