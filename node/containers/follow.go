@@ -18,6 +18,10 @@ import (
 // nobody would ever find out.
 const listEvery = 30 * time.Second
 
+// maxInspections bounds how many changed containers are inspected at once. A runtime that is busy with one, starting or removing
+// it, does not answer about that one meanwhile; a container that comes and goes in that time has to be found all the same.
+const maxInspections = 16
+
 // maxWaiting bounds how many changes wait to be inspected. The source of changes waits while there are more.
 const maxWaiting = 1024
 
@@ -61,6 +65,18 @@ type follower struct {
 	log   *slog.Logger
 	known map[string]Container
 	down  bool // the last list failed
+
+	// inspected are the answers of inspections under way, which asked holds by ID: true where the container has changed
+	// since. Both belong to one watch.
+	inspected chan inspected
+	asked     map[string]bool
+}
+
+// inspected is what an inventory answered about a container.
+type inspected struct {
+	id        string
+	container Container
+	err       error
 }
 
 // watch lists and follows changes until the source of these breaks.
@@ -68,7 +84,14 @@ func (f *follower) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	changes := make(chan string, maxWaiting)
 	broke := make(chan error, 1)
-	defer func() { cancel(); <-broke }()
+	f.inspected, f.asked = make(chan inspected, maxInspections), make(map[string]bool, maxInspections)
+	defer func() {
+		cancel()
+		<-broke
+		for range f.asked {
+			<-f.inspected
+		}
+	}()
 	go func() {
 		broke <- f.inv.Watch(ctx, func(id string) {
 			select {
@@ -82,6 +105,10 @@ func (f *follower) watch(ctx context.Context) error {
 	every := time.NewTicker(listEvery)
 	defer every.Stop()
 	for {
+		next := changes
+		if len(f.asked) == maxInspections {
+			next = nil // until one has answered
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -89,12 +116,14 @@ func (f *follower) watch(ctx context.Context) error {
 			return err
 		case <-every.C:
 			f.list(ctx)
-		case id := <-changes:
+		case id := <-next:
 			if id == "" {
 				f.list(ctx)
 			} else {
 				f.inspect(ctx, id)
 			}
+		case answer := <-f.inspected:
+			f.answered(ctx, answer)
 		}
 	}
 }
@@ -130,15 +159,33 @@ func (f *follower) list(ctx context.Context) {
 	f.sink.Listed(f.inv.Name(), nil)
 }
 
+// inspect asks about a container without waiting for the answer. There is one question about a container at a time, so that
+// answers can't overtake each other.
 func (f *follower) inspect(ctx context.Context, id string) {
-	c, err := f.inv.Inspect(ctx, id)
+	if _, underWay := f.asked[id]; underWay {
+		f.asked[id] = true
+		return
+	}
+	f.asked[id] = false
+	go func() {
+		c, err := f.inv.Inspect(ctx, id)
+		f.inspected <- inspected{id, c, err} // there is room for all that are asked
+	}()
+}
+
+func (f *follower) answered(ctx context.Context, a inspected) {
+	again := f.asked[a.id]
+	delete(f.asked, a.id)
 	switch {
-	case errors.Is(err, ErrGone):
-		f.removed(id)
-	case err != nil: // the next list brings it
-		f.log.Debug("container can't be inspected", "container", id, "error", err)
+	case errors.Is(a.err, ErrGone):
+		f.removed(a.id)
+	case a.err != nil: // the next list brings it
+		f.log.Debug("container can't be inspected", "container", a.id, "error", a.err)
 	default:
-		f.found(c)
+		f.found(a.container)
+	}
+	if again {
+		f.inspect(ctx, a.id)
 	}
 }
 

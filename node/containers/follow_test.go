@@ -27,7 +27,8 @@ type runtime struct {
 	lists   int
 	changed func(string)
 	broke   chan error
-	deaf    bool // no source of changes
+	deaf    bool                     // no source of changes
+	busy    map[string]chan struct{} // containers that the runtime answers about once the channel is closed
 }
 
 func (*runtime) Name() string { return "test" }
@@ -39,7 +40,17 @@ func (r *runtime) List(context.Context) ([]containers.Container, error) {
 	return slices.Collect(maps.Values(r.there)), r.err
 }
 
-func (r *runtime) Inspect(_ context.Context, id string) (containers.Container, error) {
+func (r *runtime) Inspect(ctx context.Context, id string) (containers.Container, error) {
+	r.mu.Lock()
+	busy := r.busy[id]
+	r.mu.Unlock()
+	if busy != nil {
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return containers.Container{}, ctx.Err()
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c, ok := r.there[id]; ok || r.err != nil {
@@ -197,5 +208,50 @@ func TestFollowARuntimeThatIsDown(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.is(t, 3, "b")
 		require.NoError(t, s.wrong())
+	})
+}
+
+// A container that the runtime does not answer about, because it is starting or removing it, does not keep others from being
+// found; and what changed of it meanwhile is asked again.
+func TestAContainerThatTheRuntimeIsBusyWithHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := make(chan struct{})
+		r := &runtime{there: map[string]containers.Container{}, busy: map[string]chan struct{}{"slow": busy}}
+		s := follow(t, r)
+		s.is(t, 0)
+		r.set("slow", &containers.Container{})
+		r.changed("slow")
+		for i := range 100 {
+			id := fmt.Sprint(i)
+			r.set(id, &containers.Container{Running: true})
+			r.changed(id)
+			s.is(t, 2*i+1, id)
+			r.set(id, nil)
+			r.changed(id)
+			s.is(t, 2*i+2)
+		}
+		r.set("slow", &containers.Container{Running: true})
+		r.changed("slow")
+		close(busy)
+		s.is(t, 201, "slow")
+		r.set("slow", nil)
+		r.changed("slow")
+		s.is(t, 202)
+	})
+}
+
+// As many as are asked about at once may all stay unanswered: the follower ends all the same.
+func TestFollowingEndsWhileTheRuntimeIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runtime{there: map[string]containers.Container{}, busy: map[string]chan struct{}{}}
+		for i := range 40 {
+			r.busy[fmt.Sprint(i)] = make(chan struct{})
+		}
+		s := follow(t, r)
+		s.is(t, 0)
+		for i := range 40 {
+			r.changed(fmt.Sprint(i))
+		}
+		s.is(t, 0)
 	})
 }
