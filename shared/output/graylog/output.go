@@ -36,7 +36,7 @@ func Open(c Config) (*Output, error) {
 	most := c.MaxSize
 	switch c.Protocol {
 	case "udp":
-		u := &udp{address: c.address(), chunk: c.ChunkSize - chunkHeader, gzip: c.Compression == "gzip"}
+		u := &udp{Datagrams: wire.NewDatagrams(c.address()), chunk: c.ChunkSize - chunkHeader, gzip: c.Compression == "gzip"}
 		most = min(most, maxChunks*u.chunk)
 		o.transport = u
 	case "http", "https":

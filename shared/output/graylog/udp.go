@@ -5,30 +5,23 @@ package graylog
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
+	"io"
 	"math/rand/v2"
-	"net"
-	"sync"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/remora-logs/remora/shared/output/internal/wire"
 	"github.com/remora-logs/remora/shared/record"
 )
-
-// renewUDP is how long a socket is used. The server's name is resolved again then; no error would tell that it moved.
-const renewUDP = time.Minute
 
 // udp sends each message as a datagram, or as chunks of one: a magic number, a random id, the chunk's number and how many
 // there are, in front of each (GELF, "Chunking").
 type udp struct {
-	address string
-	chunk   int // bytes of a message in a datagram
-	gzip    bool
+	*wire.Datagrams
+	chunk int // bytes of a message in a datagram
+	gzip  bool
 
-	mu       sync.Mutex
-	conn     net.Conn
-	born     time.Time
+	// Datagrams calls for one message after the other: these belong to the one at hand.
 	message  []byte
 	packed   sink
 	zip      *gzip.Writer
@@ -43,26 +36,13 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send returns when our kernel has the datagrams. That nobody listens is learnt from the answer to an earlier datagram, so
-// that the records from the one before on are sent again.
 func (u *udp) send(ctx context.Context, e *encoder, records []record.Record) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.conn == nil || time.Since(u.born) > renewUDP {
-		if err := u.dial(ctx); err != nil {
-			return err
-		}
-	}
-	for i := range records {
-		if i%1024 == 0 && ctx.Err() != nil {
-			return rest(i, records, ctx.Err())
-		}
+	sent, err := u.Send(ctx, len(records), func(to io.Writer, i int) error {
 		u.message = e.append(u.message[:0], &records[i])
-		if err := u.write(u.pack()); err != nil {
-			_ = u.conn.Close()
-			u.conn = nil
-			return rest(max(0, i-1), records, fmt.Errorf("%s: %w", u.address, err))
-		}
+		return u.write(to, u.pack())
+	})
+	if err != nil {
+		return rest(sent, records, err)
 	}
 	return nil
 }
@@ -84,9 +64,9 @@ func (u *udp) pack() []byte {
 	return u.packed
 }
 
-func (u *udp) write(message []byte) error {
+func (u *udp) write(to io.Writer, message []byte) error {
 	if len(message) <= u.chunk {
-		_, err := u.conn.Write(message)
+		_, err := to.Write(message)
 		return err
 	}
 	id := rand.Uint64() // of this try: chunks of two tries must not be mixed
@@ -96,40 +76,11 @@ func (u *udp) write(message []byte) error {
 		u.datagram = binary.BigEndian.AppendUint64(u.datagram, id)
 		u.datagram = append(u.datagram, byte(n), byte(total))
 		u.datagram = append(u.datagram, message[n*u.chunk:min((n+1)*u.chunk, len(message))]...)
-		if _, err := u.conn.Write(u.datagram); err != nil {
+		if _, err := to.Write(u.datagram); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (u *udp) dial(ctx context.Context) error {
-	d := net.Dialer{Timeout: 10 * time.Second}
-	c, err := d.DialContext(ctx, "udp", u.address)
-	if err != nil {
-		return fmt.Errorf("%s: %w", u.address, err)
-	}
-	if u.conn != nil {
-		_ = u.conn.Close()
-	}
-	u.conn, u.born = c, time.Now()
-	return nil
-}
-
-func (u *udp) Close() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.conn == nil {
-		return nil
-	}
-	return u.conn.Close()
-}
-
-func (u *udp) check(ctx context.Context) (saw string, err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if err := u.dial(ctx); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s is %s; over UDP nobody tells whether it listens", u.address, u.conn.RemoteAddr()), nil
-}
+func (u *udp) check(ctx context.Context) (saw string, err error) { return u.Check(ctx) }

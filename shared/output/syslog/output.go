@@ -4,6 +4,7 @@ package syslog
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ type Output struct {
 	isolation web.Isolation
 	works     sync.Pool // of *work
 }
+
+var errPlain = errors.New("SYSLOG_CA, SYSLOG_CERT, SYSLOG_KEY or SYSLOG_SSL_VERIFY is set, but SYSLOG_PROTOCOL is neither tls nor relp+tls")
 
 // transport sends records as messages. It returns how many it has delivered, counted from the first, and why not all.
 type transport interface {
@@ -56,7 +59,7 @@ func Open(c Config) (*Output, error) {
 	}
 	switch {
 	case c.Protocol == "udp":
-		o.transport = &udp{address: c.address(), max: c.MaxSize}
+		o.transport = &udp{Datagrams: wire.NewDatagrams(c.address()), max: c.MaxSize}
 	case strings.HasPrefix(c.Protocol, "relp"):
 		o.transport = newRELP(options, c.MaxSize)
 	default:
