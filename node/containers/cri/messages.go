@@ -7,6 +7,8 @@ import (
 	"errors"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/remora-logs/remora/shared/protofields"
 )
 
 // The messages of CRI v1 that are read, by the numbers of their fields (k8s.io/cri-api pkg/apis/runtime/v1/api.proto).
@@ -16,31 +18,13 @@ var errMessage = errors.New("the runtime's answer is no message of the CRI")
 
 // fields calls each for every field of a message, with a number for a varint and bytes for what has a length.
 func fields(message []byte, each func(field protowire.Number, number uint64, bytes []byte) error) error {
-	for len(message) > 0 {
-		field, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return errMessage
-		}
-		message = message[n:]
-		var number uint64
-		var bytes []byte
-		switch kind {
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(message)
-		case protowire.BytesType:
-			bytes, n = protowire.ConsumeBytes(message)
-		default:
-			n = protowire.ConsumeFieldValue(field, kind, message)
-		}
-		if n < 0 {
-			return errMessage
-		}
-		message = message[n:]
-		if err := each(field, number, bytes); err != nil {
-			return err
-		}
+	err := protofields.Each(message, func(field protowire.Number, _ protowire.Type, number uint64, bytes []byte) error {
+		return each(field, number, bytes)
+	})
+	if errors.Is(err, protofields.ErrMalformed) {
+		return errMessage
 	}
-	return nil
+	return err
 }
 
 // pair reads an entry of a map of strings.

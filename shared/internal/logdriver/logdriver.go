@@ -11,6 +11,8 @@ import (
 	"io"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/remora-logs/remora/shared/protofields"
 )
 
 // LogEntry is the message of that name.
@@ -65,7 +67,7 @@ var errMessage = errors.New("no LogEntry")
 // Unmarshal reads the message that p is.
 func (e *LogEntry) Unmarshal(p []byte) error {
 	*e = LogEntry{}
-	return fields(p, func(field protowire.Number, kind protowire.Type, value uint64, bytes []byte) error {
+	return protofields.Each(p, func(field protowire.Number, kind protowire.Type, value uint64, bytes []byte) error {
 		wants := map[protowire.Number]protowire.Type{1: protowire.BytesType, 2: protowire.VarintType, 3: protowire.BytesType,
 			4: protowire.VarintType, 5: protowire.BytesType}
 		if want, known := wants[field]; known && want != kind {
@@ -89,7 +91,7 @@ func (e *LogEntry) Unmarshal(p []byte) error {
 }
 
 func (m *PartialLogEntryMetadata) unmarshal(p []byte) error {
-	return fields(p, func(field protowire.Number, kind protowire.Type, value uint64, bytes []byte) error {
+	return protofields.Each(p, func(field protowire.Number, kind protowire.Type, value uint64, bytes []byte) error {
 		wants := map[protowire.Number]protowire.Type{1: protowire.VarintType, 2: protowire.BytesType, 3: protowire.VarintType}
 		if want, known := wants[field]; known && want != kind {
 			return errMessage
@@ -104,34 +106,6 @@ func (m *PartialLogEntryMetadata) unmarshal(p []byte) error {
 		}
 		return nil
 	})
-}
-
-func fields(p []byte, each func(field protowire.Number, kind protowire.Type, value uint64, bytes []byte) error) error {
-	for len(p) > 0 {
-		field, kind, n := protowire.ConsumeTag(p)
-		if n < 0 {
-			return errMessage
-		}
-		p = p[n:]
-		var value uint64
-		var bytes []byte
-		switch kind {
-		case protowire.VarintType:
-			value, n = protowire.ConsumeVarint(p)
-		case protowire.BytesType:
-			bytes, n = protowire.ConsumeBytes(p)
-		default:
-			n = protowire.ConsumeFieldValue(field, kind, p)
-		}
-		if n < 0 {
-			return errMessage
-		}
-		p = p[n:]
-		if err := each(field, kind, value, bytes); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Encoder writes frames: a length, big-endian, and a message.
