@@ -236,6 +236,9 @@ func TestCostOfAViewer(t *testing.T) {
 	<-time.After(long)
 	to, memory := s.usage(t)
 	viewed := to - from
+	if asked := js[int](b, `performance.getEntriesByType('resource').filter(e => e.name.endsWith('/api/overview')).length`); asked < 5 {
+		t.Errorf("the viewer asked %d times", asked)
+	}
 	t.Logf("in %v: idle %v, %.1f MiB; with a viewer %v, %.1f MiB", long, idle, float64(idleMemory)/(1<<20), viewed, float64(memory)/(1<<20))
 	if more := viewed - idle; more > long/100 {
 		t.Errorf("a viewer costs %v in %v", more, long)
