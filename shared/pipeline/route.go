@@ -20,8 +20,8 @@ type Route struct {
 	Open   func() (cut.Cutter, *format.Chain, error)
 	Source *record.Source
 	// Series names what streams have in common that were written one after the other, as a file and its successor of the
-	// same name: of those under one declaration the older, attached first, is read before the younger. Empty for a stream
-	// that is alone.
+	// same name: of those under one declaration the older is read before the younger. Streams tell their order by a method
+	// Order() int64; else they are as old as they were attached. Empty for a stream that is alone.
 	Series string
 	// Output is the name of the output, as in LOGGING_OUTPUT.
 	Output string

@@ -12,16 +12,33 @@ type seriesKey struct{ declaration, series string }
 
 func (f *Feed) seriesKey() seriesKey { return seriesKey{f.route.Source.Declaration, f.route.Series} }
 
-// join makes f the youngest of its series. Under mu.
+// ordered is a stream that knows which of a series it is: those of a lower order were written before.
+type ordered interface{ Order() int64 }
+
+// precedes reports whether f was written before g.
+func (f *Feed) precedes(g *Feed) bool {
+	a, ok := f.route.Stream.(ordered)
+	b, too := g.route.Stream.(ordered)
+	return ok && too && a.Order() < b.Order()
+}
+
+// join gives f its place in its series. Under mu.
 func (s *shard) join(f *Feed) {
 	if f.route.Series == "" {
 		return
 	}
-	key := f.seriesKey()
-	if others := s.series[key]; len(others) > 0 {
-		f.older.Store(others[len(others)-1])
+	all := s.series[f.seriesKey()]
+	i := len(all)
+	for i > 0 && f.precedes(all[i-1]) {
+		i--
 	}
-	s.series[key] = append(s.series[key], f)
+	if i > 0 {
+		f.older.Store(all[i-1])
+	}
+	if i < len(all) {
+		all[i].older.Store(f)
+	}
+	s.series[f.seriesKey()] = slices.Insert(all, i, f)
 }
 
 // part takes f out of its series. Under mu.

@@ -144,6 +144,31 @@ func TestASeriesDoesNotWaitForWhatDoesNotCome(t *testing.T) {
 	}
 }
 
+// numbered is a stream that knows its place.
+type numbered struct {
+	*tape
+	order int64
+}
+
+func (n numbered) Order() int64 { return n.order }
+
+// After a restart a file may be attached before the one that it succeeded.
+func TestASeriesHasTheOrderOfItsStreams(t *testing.T) {
+	r := newSeriesRig(t)
+	for _, order := range []int64{3, 1, 4, 2} {
+		key := fmt.Sprint("app.log ", order)
+		src := record.NewSource(key, "d", "app.log", "t", nil, nil)
+		f, err := r.p.Attach(Route{Stream: numbered{&tape{data: lines(plainLine), key: key, end: 1 << 20}, order}, Source: src, Output: "test",
+			Series: "app.log", Open: Plain(func() cut.Cutter { return cut.NewLines(src, 1<<20) })})
+		require.NoError(t, err)
+		r.shard = f.shard
+	}
+	r.rounds()
+	for order := 1; order < 4; order++ {
+		require.Less(t, r.last(fmt.Sprint("app.log ", order)), r.first(fmt.Sprint("app.log ", order+1)))
+	}
+}
+
 // The middle one of a series ends: its neighbours are in order still, and nothing is left of it.
 func TestASeriesLosesOne(t *testing.T) {
 	r := newSeriesRig(t)

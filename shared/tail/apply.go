@@ -3,6 +3,7 @@
 package tail
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"os"
@@ -33,13 +34,18 @@ func (t *Tailer) classifyAll(o *origin, now circumstances) {
 		}
 		t.decide(o, c, now)
 	}
-	for _, c := range slices.SortedFunc(maps.Values(o.fresh), func(a, b *candidate) int { return strings.Compare(a.path(), b.path()) }) {
+	for _, c := range slices.SortedFunc(maps.Values(o.fresh), inOrder) {
 		if t.open(o, c, now.now) {
 			delete(o.fresh, c.Inode)
 			t.decide(o, c, now)
 		}
 	}
 	t.searchCopies(o, now)
+}
+
+// inOrder compares by what was written first: of files that are seen at once the rotated ones begin before their successors.
+func inOrder(a, b *candidate) int {
+	return cmp.Or(cmp.Compare(a.ModTime, b.ModTime), strings.Compare(a.path(), b.path()))
 }
 
 // decide classifies a candidate that is open, and applies the verdict.

@@ -325,6 +325,12 @@ func streamKey(origin string, id find.Inode, generation int64) string {
 	return key + ":" + strconv.FormatUint(id.Dev, 10) + ":" + strconv.FormatUint(id.Ino, 10) + ":" + strconv.FormatInt(generation, 36)
 }
 
+// generationOf returns the generation in the key of a stream; 0 if there is none.
+func generationOf(key string) int64 {
+	n, _ := strconv.ParseInt(key[strings.LastIndexByte(key, ':')+1:], 36, 64)
+	return n
+}
+
 // originOf returns the ID of the origin that a stream is of; ok is false for the key of another kind of stream.
 func originOf(key string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(key, keyPrefix)

@@ -21,6 +21,7 @@ type reader struct {
 	// it while it holds generation.mu for writing.
 	proof    fingerprint.Proof
 	from     int64 // where it began
+	order    int64
 	read     atomic.Int64
 	released atomic.Int64
 	ended    atomic.Int64 // where it was told that nothing follows, or -1
@@ -43,6 +44,9 @@ var _ stream.Stream = (*reader)(nil)
 
 // Key implements stream.Stream.
 func (r *reader) Key() string { return r.generation.key }
+
+// Order is the number of the generation: that of a file is lower than that of its successor, after a restart too.
+func (r *reader) Order() int64 { return r.order }
 
 // End implements stream.Stream.
 func (r *reader) End() int64 { return r.generation.end.Load() }

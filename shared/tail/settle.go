@@ -123,7 +123,7 @@ func (t *Tailer) attach(o *origin, g *generation) {
 }
 
 func (t *Tailer) attachReader(o *origin, g *generation, s *selection, from position) error {
-	r := &reader{generation: g, id: from.id, from: from.off, proof: g.known, last: from.mark}
+	r := &reader{generation: g, id: from.id, from: from.off, order: generationOf(g.key), proof: g.known, last: from.mark}
 	r.read.Store(from.off)
 	r.released.Store(from.off)
 	r.ended.Store(-1)

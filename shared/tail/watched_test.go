@@ -169,3 +169,22 @@ func TestALowerDirectoryIsNotWatched(t *testing.T) {
 	r.turn(time.Second)
 	r.wants("of the image", "new", "newer")
 }
+
+// Files that are seen at once begin in the order in which they were written, whatever their names are.
+func TestRotatedFilesBeginBeforeTheirSuccessors(t *testing.T) {
+	r := newRig(t, Selection{Name: "a", Pattern: "app.log*"})
+	for i, name := range []string{"app.log.2", "app.log.1", "app.log"} {
+		r.write(name, name+"\n")
+		at := time.Now().Add(time.Duration(i-3) * time.Hour)
+		require.NoError(t, os.Chtimes(r.path(name), at, at))
+	}
+	r.blocked = true
+	r.start().look()
+	orders := map[string]int64{}
+	for _, f := range r.feeds {
+		orders[filepath.Base(f.path)] = f.stream.(*reader).Order()
+	}
+	require.Len(t, orders, 3)
+	require.Less(t, orders["app.log.2"], orders["app.log.1"])
+	require.Less(t, orders["app.log.1"], orders["app.log"])
+}
