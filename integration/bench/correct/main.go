@@ -33,6 +33,7 @@ var cli struct {
 }
 
 func main() {
+	runtime.LockOSThread() // process.start says why
 	kong.Parse(&cli, kong.Name("correct"), kong.Description("Counts what collectors lose, and send twice."))
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "correct:", err)

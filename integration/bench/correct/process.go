@@ -33,6 +33,8 @@ func (p *process) start() error {
 	}
 	defer said.Close()
 	cmd.Stdout, cmd.Stderr = said, said
+	// It ends when the thread ends that started it, which is that of main: no collector is left that delivers to the next server.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
