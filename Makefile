@@ -88,7 +88,7 @@ test-release: ## build a release twice, install, upgrade and purge its packages,
 	hack/need qemu-aarch64-static qemu-user-static
 	hack/need systemd-analyze systemd
 	hack/need rpm rpm
-	cd tools && go vet ./release/... && go tool staticcheck ./release/...
+	cd tools && go vet ./release/... && go tool staticcheck ./release/... && go test ./release/...
 	$(MAKE) --no-print-directory release VERSION=0.0.2-test RELEASE=bin/release-test
 	go test -C integration -tags release -count=1 -timeout 60m -v ./release
 
