@@ -50,8 +50,6 @@ func newServer(port int) *server {
 	return &server{address: fmt.Sprintf("127.0.0.1:%d", port), freed: make(chan struct{})}
 }
 
-func (s *server) url() string { return "http://" + s.address }
-
 // up makes it listen.
 func (s *server) up() error {
 	mux := http.NewServeMux()
