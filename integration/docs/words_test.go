@@ -28,6 +28,44 @@ func TestPagesUseTheWordsOfTheField(t *testing.T) {
 	}
 }
 
+// ownInSource are those words that no source needs for anything else, in comments, names and messages. What is stored keeps
+// its name.
+var ownInSource = regexp.MustCompile(`(?i)\b(kin|limbo|heirs?|bequeath\w*|restful|nudge\w*|episodes?|relieve\w*|fade[sd]?|fading|mostly|save (that|what|for)|goes on|in the midst|stands? (behind|before)|as (it|they) stands?)\b`)
+
+// The sources use the words of the field, too.
+func TestSourcesUseTheWordsOfTheField(t *testing.T) {
+	root, seen := engine.Root(t), 0
+	err := filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (strings.HasPrefix(e.Name(), ".") && path != root || e.Name() == "bin" || e.Name() == "node_modules"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, ".go") || e.Name() == "words_test.go":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		seen++
+		number := 0
+		for line := range strings.Lines(string(text)) {
+			number++
+			if word := ownInSource.FindString(line); word != "" {
+				t.Errorf("%s:%d: %q; see \"Words\" in CONTRIBUTING.md", strings.TrimPrefix(path, root+"/"), number, word)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 300 {
+		t.Errorf("%d sources; has this test lost sight of them?", seen)
+	}
+}
+
 // The places that SECURITY.md and CONTRIBUTING.md name are there.
 func TestPlacesExist(t *testing.T) {
 	place := regexp.MustCompile("^`((?:shared|integration|driver|sidecar|node|containerd|deploy|docs|hack|tools)/[a-z/_.-]*[a-z])/?`$")

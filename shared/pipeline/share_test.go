@@ -105,7 +105,7 @@ func TestHeavyContainersTakeTurns(t *testing.T) {
 	require.LessOrEqual(t, most, 2*least, "fair")
 }
 
-// A feed of which a record takes long moves to a shard of its own kind, when nothing of it is in flight, and goes on there
+// A feed of which a record takes long moves to a shard of its own kind, when nothing of it is in flight, and continues there
 // where it was.
 func TestASlowFeedMovesToTheSlowShard(t *testing.T) {
 	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})

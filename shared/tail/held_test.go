@@ -19,15 +19,15 @@ func TestSpaceThatRemovedFilesMayTake(t *testing.T) {
 		space
 		held, want int64
 	}{
-		"plenty":                    {space{total: 1 << 40, free: 1 << 39}, 0, 1 << 38},
-		"a small volume":            {space{total: 16 * mib, free: 8 * mib}, 8 * mib, 4 * mib},
-		"a large disk, nearly full": {space{total: 1 << 40, free: 1 << 35}, 1 << 30, 1 << 38},
-		"a large disk, mostly full": {space{total: 1 << 40, free: 1 << 29}, 1 << 30, 1 << 29},
-		"nearly full":               {space{total: 64 * mib, free: 6 * mib}, 8 * mib, 6 * mib},
-		"full":                      {space{total: 16 * mib, free: 0}, 1 * mib, 0},
-		"memory":                    {space{total: 1 << 40, free: 1 << 40, memory: true}, 0, heldMemory},
-		"memory, small":             {space{total: 16 * mib, free: 16 * mib, memory: true}, 0, 4 * mib},
-		"nothing to be told":        {space{}, 0, 0},
+		"plenty":                        {space{total: 1 << 40, free: 1 << 39}, 0, 1 << 38},
+		"a small volume":                {space{total: 16 * mib, free: 8 * mib}, 8 * mib, 4 * mib},
+		"a large disk, nearly full":     {space{total: 1 << 40, free: 1 << 35}, 1 << 30, 1 << 38},
+		"a large disk, hardly any free": {space{total: 1 << 40, free: 1 << 29}, 1 << 30, 1 << 29},
+		"nearly full":                   {space{total: 64 * mib, free: 6 * mib}, 8 * mib, 6 * mib},
+		"full":                          {space{total: 16 * mib, free: 0}, 1 * mib, 0},
+		"memory":                        {space{total: 1 << 40, free: 1 << 40, memory: true}, 0, heldMemory},
+		"memory, small":                 {space{total: 16 * mib, free: 16 * mib, memory: true}, 0, 4 * mib},
+		"nothing to be told":            {space{}, 0, 0},
 	} {
 		require.Equal(t, c.want, c.limit(c.held), name)
 	}

@@ -17,7 +17,7 @@ type scenario interface {
 // scenarios are all, in the order of the report. Each has a file of its own.
 var scenarios = []scenario{
 	rotation{}, copytruncate{}, compression{}, inode{}, kills{}, outage{},
-	trouble{"429 for 10 s", busy}, trouble{"every second record refused for 10 s", half}, trouble{"no answer for 10 s", mute},
+	misbehaviour{"429 for 10 s", busy}, misbehaviour{"every second record refused for 10 s", half}, misbehaviour{"no answer for 10 s", mute},
 	forbidden{}, longLines{}, fullDisk{}, removal{},
 }
 

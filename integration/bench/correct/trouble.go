@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// trouble is a backend that is there, and does not take what it is sent for ten seconds.
-type trouble struct {
+// misbehaviour is a backend that is there, and does not take what it is sent for ten seconds.
+type misbehaviour struct {
 	what string
 	mood mood
 }
 
-func (t trouble) name() string { return "backend: " + t.what }
+func (t misbehaviour) name() string { return "backend: " + t.what }
 
-func (t trouble) play(_ context.Context, d *day) error {
+func (t misbehaviour) play(_ context.Context, d *day) error {
 	if err := d.logs.write(rate/10, time.Second, 0, nil); err != nil {
 		return err
 	}

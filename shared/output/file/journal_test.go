@@ -154,7 +154,7 @@ func TestACutBatchIsNotTakenForWritten(t *testing.T) {
 	require.ElementsMatch(t, upTo(30), numbers(t, filepath.Join(dir, "web.log")))
 }
 
-// The same where a rotation fails in the midst of a batch.
+// The same where a rotation fails within a batch.
 func TestABatchThatCouldNotRotateIsNotTakenForWritten(t *testing.T) {
 	journal := filepath.Join(t.TempDir(), "journal")
 	limits := []string{"FILE_ROTATE_SIZE", "1", "FILE_NUMBER_OF_FILES", "2"}
