@@ -240,11 +240,11 @@ func (r *rig) checkLog(t *testing.T, how behaviour) {
 	case half:
 		// Of two batches one may hold nothing that is refused.
 		require.NotZero(t, down, "%s", r.log)
-	case mute, trickling:
-		// The time-out is short, and a busy machine may exceed it once more when the server answers again.
-		require.Equal(t, 1, down-r.log.timeoutsSince("output recovered"), "%s", r.log)
 	default:
-		require.Equal(t, 1, down, "%s", r.log)
+		inOutage, later := r.log.failures()
+		require.Equal(t, 1, inOutage, "%s", r.log)
+		// Of two batches in flight one may have had its answer just before the server was well, and be reported just after.
+		require.LessOrEqual(t, later, 1, "%s", r.log)
 	}
 	require.Equal(t, down, up, "%s", r.log)
 	require.NotContains(t, r.log.String(), secret)
@@ -274,15 +274,17 @@ func (j *journal) String() string {
 func (j *journal) count(text string) int { return strings.Count(j.String(), text) }
 func (j *journal) has(text string) bool  { return j.count(text) > 0 }
 
-// timeoutsSince counts the time-outs that put an output out of action after the first line that has text.
-func (j *journal) timeoutsSince(text string) (n int) {
-	_, after, _ := strings.Cut(j.String(), text)
+// failures counts what is reported of an output that fails: before it has recovered for the first time, and later. Later
+// time-outs do not count: some tests have a short one, which a busy machine exceeds.
+func (j *journal) failures() (inOutage, later int) {
+	const failed = "output failed, retrying"
+	before, after, _ := strings.Cut(j.String(), "output recovered")
 	for line := range strings.Lines(after) {
-		if strings.Contains(line, "output failed, retrying") && strings.Contains(line, "no answer within") {
-			n++
+		if strings.Contains(line, failed) && !strings.Contains(line, "no answer within") {
+			later++
 		}
 	}
-	return n
+	return strings.Count(before, failed), later
 }
 
 // TestMemoryIsBounded offers far more than fits while nothing is taken.
