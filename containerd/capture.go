@@ -44,7 +44,18 @@ func captureContainer(args []string) error {
 	p.Ready()
 	ready()
 	p.Offer = handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
-	return p.Run()
+	return runPipes(p, encoded)
+}
+
+// runPipes captures to the end, and tells the agent what was discarded if there never was a log.
+func runPipes(p *capture.Pipes, manifest []byte) error {
+	err := p.Run()
+	if lost := (*capture.LostError)(nil); errors.As(err, &lost) && lost.Bytes > 0 {
+		if told := p.Offer.SendLoss(handover.Loss{Bytes: lost.Bytes, Lines: lost.Lines, Manifest: manifest}); told != nil {
+			p.Log.Debug("the agent does not know what was discarded", "error", told)
+		}
+	}
+	return err
 }
 
 // hold captures a container whose logger has died. While another process captures it, hold waits.
@@ -59,7 +70,7 @@ func hold(dir, key string) error {
 		p.Offer.Step()
 		if p.Ready(); !p.Locked() {
 			// Where the spool can't be opened, Run discards until it can: the container must not wait for that.
-			if err := p.Run(); !errors.Is(err, spool.ErrLocked) {
+			if err := runPipes(p, nil); !errors.Is(err, spool.ErrLocked) {
 				return err
 			}
 		}

@@ -308,6 +308,23 @@ func TestHolderOfASpoolThatCannotBeOpened(t *testing.T) {
 	require.Equal(t, "after", string(all[2].Line))
 }
 
+// A container lives entirely while the spool can't be used: its gap is there all the same, and none is started to replace
+// its logger, which has read everything.
+func TestContainerThatNeverHadALog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	src := startSource(t, dir, spool.Limits{MaxBytes: 1 << 30, MaxBytesEach: 1 << 30})
+	require.NoError(t, os.Chmod(dir, 0o722)) // others may write to it, which the logger refuses
+	s := start(t, "c1", "spool", dir)
+	for range 1000 {
+		fmt.Fprintf(s.stdout, "%01000d\n", 7)
+	}
+	require.Eventually(t, func() bool { return src.Held() == 1 }, 5*time.Second, time.Millisecond)
+	require.Error(t, s.delete())
+	require.Equal(t, []string{"gap: spool could not be opened 1000"}, src.read(t))
+	require.Eventually(t, func() bool { return src.Held() == 0 }, 5*time.Second, time.Millisecond)
+	src.nothingLeft(t)
+}
+
 // A writer with its spool's directory gone: it must not be taken for one whose log was delivered.
 func TestHolderIsStartedThoughTheLogIsMissing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
@@ -463,7 +480,12 @@ func startSource(t *testing.T, dir string, limits spool.Limits) *source {
 // read reads a log to its end and releases it; a gap is "gap: REASON RECORDS".
 func (s *source) read(t *testing.T) (all []string) {
 	t.Helper()
-	l := <-s.logs
+	var l *spool.Log
+	select {
+	case l = <-s.logs:
+	case <-time.After(20 * time.Second):
+		require.FailNow(t, "the agent has found no log")
+	}
 	v := l.View("v")
 	f, b := cut.NewChunks(&record.Source{}, v, 1<<20, time.Minute.Nanoseconds()), record.NewBatch(4<<20)
 	deadline := time.Now().Add(20 * time.Second)

@@ -6,7 +6,7 @@
 //
 // A process connects to the agent's socket and sends one message: the key of its log, and two descriptors (unix(7),
 // SCM_RIGHTS). The connection then stays open, and its end tells each that the other has died. Who captures is decided by
-// the lock of the log alone, see spool.Role.
+// the lock of the log alone, see spool.Role. A process that never had a log says at its end how much it discarded, see Loss.
 package handover
 
 import (
@@ -23,6 +23,8 @@ const (
 	Streams = 2
 	// MaxKey bounds the key in a message.
 	MaxKey = 255
+	// MaxLoss bounds a Loss as it is sent. It fits into a socket's buffer, so that nobody waits for the agent to read it.
+	MaxLoss = 64 << 10
 	// Interval is how often an agent is looked for: one that appears has the descriptors within that time.
 	Interval = 400 * time.Millisecond
 )
@@ -59,6 +61,14 @@ func (o *Offer) Step() {
 		o.tried = now
 		o.conn = o.connect()
 	}
+}
+
+// SendLoss tells the agent, if there is one, of what was discarded. It is the last that is sent, and does not wait.
+func (o *Offer) SendLoss(l Loss) error {
+	if o.Step(); o.conn < 0 {
+		return errNoAgent
+	}
+	return l.send(o.conn)
 }
 
 // connect gives the descriptors to an agent; -1 where there is none, or none that can be trusted.

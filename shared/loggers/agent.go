@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -31,7 +32,9 @@ type Agent struct {
 	Hold func(key string, files [2]*os.File, exited func(finished bool)) error
 	// Ended reports whether nothing will be appended to the log of that key any more.
 	Ended func(key string) bool
-	Log   *slog.Logger
+	// Lost is told what a process discarded that never had a log; nil if nobody wants to know.
+	Lost func(key string, l handover.Loss)
+	Log  *slog.Logger
 
 	mu   sync.Mutex // guards held
 	held map[string]*held
@@ -100,14 +103,31 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	a.take(key, files)
 	_ = conn.SetReadDeadline(time.Time{})
-	var b [1]byte
-	for err == nil {
-		_, err = conn.Read(b[:])
+	said, _ := io.ReadAll(io.LimitReader(conn, handover.MaxLoss)) // until the process has gone, however that is told
+	if len(said) > 0 {
+		a.lost(key, said)
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	a.left(key)
+}
+
+// lost takes what a process said at its end: it has read its container's streams to the end, and stored nothing.
+func (a *Agent) lost(key string, said []byte) {
+	l, err := handover.ParseLoss(said)
+	if err != nil {
+		notice.LoggerOfferRefused.Log(a.Log, "stream", key, "error", err)
+		return
+	}
+	a.mu.Lock()
+	if h := a.held[key]; h != nil {
+		h.finished = true
+	}
+	a.mu.Unlock()
+	if a.Lost != nil {
+		a.Lost(key, l)
+	}
 }
 
 // take keeps the newest descriptors of a container.

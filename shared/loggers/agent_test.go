@@ -23,7 +23,7 @@ import (
 )
 
 // serve starts an agent over a directory whose path is short enough for a socket's.
-func serve(t *testing.T) *Agent {
+func serve(t *testing.T, options ...func(*Agent)) *Agent {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "la")
 	require.NoError(t, err)
@@ -32,6 +32,9 @@ func serve(t *testing.T) *Agent {
 			t.Error("a process was started")
 			return nil
 		}}
+	for _, set := range options {
+		set(a)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

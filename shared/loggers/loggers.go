@@ -54,6 +54,8 @@ type Source struct {
 	spool *spool.Spool
 	agent Agent
 
+	losses losses
+
 	// Of the goroutine that runs Run.
 	failed  map[string]bool      // logs that can't be opened, which was logged
 	silents map[string]time.Time // since when nobody writes a log that has not ended
@@ -67,7 +69,8 @@ func Open(o Options) (*Source, error) {
 	s := &Source{opt: o, failed: map[string]bool{}, silents: map[string]time.Time{}}
 	s.spool = spool.Open(spool.Options{Dir: o.Dir, Role: spool.Reader, MaxBytes: o.Limits.MaxBytes, MinFree: o.Limits.MinFree,
 		SyncInterval: time.Second, Log: o.Log, Evicted: o.Evicted})
-	s.agent = Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) }}
+	s.agent = Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) },
+		Lost: s.losses.add}
 	return s, nil
 }
 
@@ -113,6 +116,7 @@ func (s *Source) refresh() {
 
 // scan finds new logs, ends those that nobody will write any more, and publishes limits.
 func (s *Source) scan() {
+	s.losses.store(s.storeLoss)
 	stored, err := s.spool.Stored()
 	if err != nil {
 		s.opt.Log.Debug("part of the spool can't be read", "error", err)
