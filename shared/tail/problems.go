@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"slices"
@@ -23,6 +24,9 @@ const (
 	maxProblems, maxNoted = 1000, 16_384
 	// problemLasts is after which time a problem is forgotten that was not confirmed: its path is gone, or not asked for.
 	problemLasts = time.Minute
+	// missingFor is how long a path is missing before that is logged: the directories of a container that is removed go before
+	// anybody tells that it is.
+	missingFor = 3 * time.Second
 )
 
 // problems logs once what is wrong with a path, and once that it is not any more.
@@ -43,8 +47,10 @@ type problems struct {
 type subject struct{ origin, path string }
 
 type problem struct {
-	text string
-	last time.Time // when it was confirmed last
+	text   string
+	since  time.Time
+	last   time.Time // when it was confirmed last
+	logged bool
 }
 
 // report notes what is wrong with a subject; nothing if err is nil.
@@ -55,6 +61,8 @@ func (p *problems) report(about subject, err error) {
 	if err == nil {
 		if listed {
 			delete(p.list, about)
+		}
+		if before.logged {
 			p.logger(about).Info("path readable again", "path", about.path)
 		}
 		return
@@ -64,8 +72,16 @@ func (p *problems) report(about subject, err error) {
 		if p.list == nil {
 			p.list = map[subject]problem{}
 		}
-		p.list[about] = problem{text, p.now}
-		if before.text == text || p.takeNoted(about, text) {
+		o := problem{text, p.now, p.now, false}
+		if before.text == text {
+			o.since, o.logged = before.since, before.logged
+		} else {
+			o.logged = p.takeNoted(about, text)
+		}
+		was := o.logged
+		o.logged = was || !errors.Is(err, fs.ErrNotExist) || p.now.Sub(o.since) >= missingFor
+		p.list[about] = o
+		if was || !o.logged {
 			return
 		}
 	} else if !p.note(about, text) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,4 +188,28 @@ func TestRotatedFilesBeginBeforeTheirSuccessors(t *testing.T) {
 	require.Len(t, orders, 3)
 	require.Less(t, orders["app.log.2"], orders["app.log.1"])
 	require.Less(t, orders["app.log.1"], orders["app.log"])
+}
+
+// The directories of a container that is removed are gone before anybody tells that it is: that is no reason for a warning.
+// One that stays missing is.
+func TestAPathThatIsMissingForAMomentIsNotLogged(t *testing.T) {
+	p := problems{log: slog.New(slog.DiscardHandler)}
+	var log strings.Builder
+	p.log = slog.New(slog.NewTextHandler(&log, nil))
+	about := subject{"c-1", "/var/lib/c-1"}
+	now := time.Now()
+	p.tick(now)
+	p.report(about, os.ErrNotExist)
+	require.Len(t, p.all(), 1, "the status tells it at once")
+	p.report(about, nil)
+	require.Empty(t, log.String())
+
+	for range 7 {
+		now = now.Add(time.Second)
+		p.tick(now)
+		p.report(about, os.ErrNotExist)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+	p.report(about, nil)
+	require.Contains(t, log.String(), "path readable again")
 }
