@@ -26,7 +26,7 @@ var cli struct {
 	Scenarios []string      `help:"Beginnings of scenarios' names, where not all are wanted."`
 	Outage    time.Duration `default:"60s" help:"How long the backend is down, and twice as long as the disk is full."`
 	Stall     time.Duration `default:"1m" help:"After so long without a line that had not come before, what is missing is lost."`
-	Limit     time.Duration `default:"3m" help:"After so long what is missing is lost in any case."`
+	Limit     time.Duration `default:"5m" help:"After so long what is missing is lost in any case."`
 	Port      int           `default:"19300" help:"Where the backend listens, on loopback; a collector may take the port behind it."`
 	JSON      string        `help:"Write the results there, too."`
 	Verbose   bool          `help:"Print what the collectors said where something is missing."`
