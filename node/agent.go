@@ -68,6 +68,7 @@ type agent struct {
 	ruleProblems []declare.Problem
 	hostRules    map[string]put
 	inventories  map[string]error       // by name, as of the last list
+	tooLarge     map[string][]string    // containers that the lists left out, by inventory
 	listed       func(map[string]error) // is told of them
 	recalled     map[report]bool        // known from the last run, and not confirmed by anybody
 	changed      bool                   // something that is remembered, since it was
@@ -77,7 +78,7 @@ func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, output
 	return &agent{
 		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, kind: func(output string) string { return output }, log: log, now: time.Now,
 		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{}, claims: map[string]*subject{},
-		inventories: map[string]error{}, recalled: map[report]bool{},
+		inventories: map[string]error{}, tooLarge: map[string][]string{}, recalled: map[report]bool{},
 	}
 }
 
@@ -168,11 +169,12 @@ func (a *agent) end(id string) {
 }
 
 // Listed implements containers.Sink.
-func (a *agent) Listed(inventory string, err error) {
+func (a *agent) Listed(inventory string, tooLarge []string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before, listed := a.inventories[inventory]
 	a.inventories[inventory] = err
+	a.tooLarge[inventory] = tooLarge
 	if err == nil {
 		a.confirm(inventory)
 	}

@@ -368,16 +368,16 @@ func TestContainersAreRemembered(t *testing.T) {
 	require.Empty(t, f.take(), "of runtimes that are not asked any more")
 	a.recall(path, asked)
 	require.ElementsMatch(t, []string{"put files/docker/web", "put log/json-file/web1", "put log/uid/app"}, f.take())
-	a.Listed("docker", errors.New("connection refused"))
+	a.Listed("docker", nil, errors.New("connection refused"))
 	require.Empty(t, f.take())
 	again := web()
 	again.Labels["com.docker.compose.project"] = "shop"
 	a.Found(again)
-	a.Listed("docker", nil)
+	a.Listed("docker", nil, nil)
 	require.Equal(t, []string{"put files/docker/web"}, f.take(), "the environment is another")
-	a.Listed("cri", nil)
+	a.Listed("cri", nil, nil)
 	require.Equal(t, []string{"end log/uid/app"}, f.take())
-	a.Listed("cri", nil)
+	a.Listed("cri", nil, nil)
 	require.Empty(t, f.take())
 
 	for _, wrong := range []string{"", "{", "[7]"} {
@@ -653,7 +653,7 @@ func TestALinkInAVolumeLeadsNowhere(t *testing.T) {
 				other.ID, other.Name, other.Labels, other.Files = "o", "other", nil, c.others
 				a.Found(other)
 			}
-			a.Listed("docker", nil)
+			a.Listed("docker", nil, nil)
 			s := a.subjects["docker/web"]
 			require.NotEmpty(t, s.problems)
 			require.Contains(t, s.problems[0].Message, "leads through the link")

@@ -49,6 +49,12 @@ func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) 
 			s.Faults = append(s.Faults, telemetry.Fault{Component: "runtime", Code: notice.RuntimeFailed.Code, Message: name + ": " + err.Error()})
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.tooLarge)) {
+		for _, id := range a.tooLarge[name] {
+			s.Problems = append(s.Problems, telemetry.Problem{Container: id, Key: name, Code: notice.ContainerTooLarge.Code,
+				Message: "it is not collected: what the runtime tells of it exceeds 16 MiB; start it with smaller labels"})
+		}
+	}
 	add := func(container string, problems []declare.Problem, warning bool) {
 		for _, p := range problems {
 			s.Problems = append(s.Problems, telemetry.Problem{Container: container, Key: p.Key, Message: p.Message, Warning: warning})

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/loop"
+	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
@@ -58,4 +59,17 @@ func TestHealth(t *testing.T) {
 	n.agent.loop.Wait()
 	now = now.Add(time.Hour)
 	require.Empty(t, health())
+}
+
+// A container that an inventory could not tell of is a problem of its own, by ID, and no fault of the runtime.
+func TestWhatIsTooLargeIsReported(t *testing.T) {
+	a, _, _ := newTestAgent(t, nil)
+	a.Listed("docker", []string{"huge"}, nil)
+	var s telemetry.Snapshot
+	a.report(&s, func(string) bool { return false })
+	require.Empty(t, s.Faults)
+	require.Len(t, s.Problems, 1)
+	require.Equal(t, "huge", s.Problems[0].Container)
+	require.Equal(t, notice.ContainerTooLarge.Code, s.Problems[0].Code)
+	require.False(t, s.Problems[0].Warning)
 }

@@ -141,11 +141,11 @@ func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink
 				f.log.Info("not asked for containers", "inventory", s.name, "at", at, "error", err)
 			}
 			if s.asked {
-				sink.Listed(s.name, err)
+				sink.Listed(s.name, nil, err)
 			}
 			said = true
 		} else if s.asked {
-			sink.Listed(s.name, errors.New("nothing is there; tried "+strings.Join(s.at, ", ")))
+			sink.Listed(s.name, nil, errors.New("nothing is there; tried "+strings.Join(s.at, ", ")))
 		}
 		select {
 		case <-ctx.Done():

@@ -7,6 +7,7 @@ package containers
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -89,7 +90,7 @@ var ErrGone = errors.New("the container is gone")
 type Inventory interface {
 	// Name is that of the inventory in settings and status.
 	Name() string
-	// List returns all containers that there are, ended ones too.
+	// List returns all containers that there are, ended ones too. With a *TooLarge it returns all but those that this names.
 	List(ctx context.Context) ([]Container, error)
 	// Inspect returns one, or ErrGone.
 	Inspect(ctx context.Context, id string) (Container, error)
@@ -97,6 +98,13 @@ type Inventory interface {
 	// its source of changes breaks, which is its error. It begins with changed(""): what is listed from then on misses
 	// nothing.
 	Watch(ctx context.Context, changed func(id string)) error
+}
+
+// TooLarge is the error of a list without containers of which the runtime tells more than is read of one.
+type TooLarge struct{ IDs []string }
+
+func (e *TooLarge) Error() string {
+	return "what the runtime tells of it exceeds 16 MiB, containers " + strings.Join(e.IDs, ", ")
 }
 
 // PodLogs is what the names of log files in the directory of a Pod's container look like: those of each attempt, and

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -31,8 +32,9 @@ type Sink interface {
 	Found(c Container)
 	// Removed tells that there is no such container any more.
 	Removed(runtime, id string)
-	// Listed tells that all there is was told, err that it could not be: err is nil, or what is wrong.
-	Listed(inventory string, err error)
+	// Listed tells that all there is was told, err that it could not be: err is nil, or what is wrong. tooLarge are the
+	// containers, by ID, that could not be told alone.
+	Listed(inventory string, tooLarge []string, err error)
 }
 
 // Follow tells sink of inv's containers until ctx ends. An inventory that does not answer removes nothing.
@@ -64,7 +66,8 @@ type follower struct {
 	sink  Sink
 	log   *slog.Logger
 	known map[string]Container
-	down  bool // the last list failed
+	down  bool     // the last list failed
+	large []string // containers that the last list left out
 
 	// inspected are the answers of inspections under way, which asked holds by ID: true where the container has changed
 	// since. Both belong to one watch.
@@ -134,6 +137,10 @@ func (f *follower) list(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	var large *TooLarge
+	if errors.As(err, &large) {
+		err = nil
+	}
 	if f.down != (err != nil) {
 		f.down = err != nil
 		if f.down {
@@ -143,7 +150,7 @@ func (f *follower) list(ctx context.Context) {
 		}
 	}
 	if err != nil {
-		f.sink.Listed(f.inv.Name(), err)
+		f.sink.Listed(f.inv.Name(), f.large, err)
 		return
 	}
 	present := make(map[string]bool, len(all))
@@ -151,12 +158,29 @@ func (f *follower) list(ctx context.Context) {
 		present[c.ID] = true
 		f.found(c)
 	}
+	f.leaveOut(large, present)
 	for id := range f.known {
 		if !present[id] {
 			f.removed(id)
 		}
 	}
-	f.sink.Listed(f.inv.Name(), nil)
+	f.sink.Listed(f.inv.Name(), f.large, nil)
+}
+
+// leaveOut says once of each container that it is too large. It is present all the same.
+func (f *follower) leaveOut(large *TooLarge, present map[string]bool) {
+	before := f.large
+	f.large = nil
+	if large == nil {
+		return
+	}
+	f.large = large.IDs
+	for _, id := range f.large {
+		present[id] = true
+		if !slices.Contains(before, id) {
+			notice.ContainerTooLarge.Log(f.log, "container", id)
+		}
+	}
 }
 
 // inspect asks about a container without waiting for the answer. There is one question about a container at a time, so that

@@ -105,6 +105,8 @@ type seen struct {
 	there map[string]containers.Container
 	told  int
 	err   error
+
+	tooLarge []string
 }
 
 func (s *seen) Found(c containers.Container) {
@@ -121,9 +123,10 @@ func (s *seen) Removed(_, id string) {
 	s.told++
 }
 
-func (s *seen) Listed(_ string, err error) {
+func (s *seen) Listed(_ string, tooLarge []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tooLarge = tooLarge
 	s.err = err
 }
 
@@ -253,5 +256,28 @@ func TestFollowingEndsWhileTheRuntimeIsBusy(t *testing.T) {
 			r.changed(fmt.Sprint(i))
 		}
 		s.is(t, 0)
+	})
+}
+
+// A container of which a runtime tells too much is named each time, and is not taken to be gone. The others are followed.
+func TestFollowNamesWhatIsTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runtime{there: map[string]containers.Container{}}
+		r.set("a", &containers.Container{})
+		r.set("large", &containers.Container{})
+		s := follow(t, r)
+		s.is(t, 2, "a", "large")
+		r.set("large", nil)
+		r.set("b", &containers.Container{})
+		r.fail(&containers.TooLarge{IDs: []string{"large"}})
+		time.Sleep(31 * time.Second)
+		s.is(t, 3, "a", "large", "b")
+		require.NoError(t, s.wrong())
+		s.mu.Lock()
+		require.Equal(t, []string{"large"}, s.tooLarge)
+		s.mu.Unlock()
+		r.fail(nil)
+		time.Sleep(31 * time.Second)
+		s.is(t, 4, "a", "b")
 	})
 }

@@ -378,6 +378,9 @@ var (
 	RuntimeFailed = define(6006, fail, "a container runtime does not answer",
 		"The runtime is stopped, or its socket is not mounted or may not be used.",
 		"Start the runtime, or correct the mount and its rights.")
+	ContainerTooLarge = define(6007, fail, "a container is not collected: what the runtime tells of it exceeds 16 MiB",
+		"Its labels or environment are very large.",
+		"Start it with smaller labels.")
 )
 
 // Records that kill the process.

@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -43,6 +44,7 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	running := map[string]bool{}
+	var large containers.TooLarge
 	err := i.engine.each(ctx, "/containers/json?all=1", func(element []byte) error {
 		var l struct{ ID, State string }
 		if err := json.Unmarshal(element, &l); err != nil {
@@ -50,11 +52,31 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 		}
 		running[l.ID] = l.State == "running" || l.State == "paused" || l.State == "restarting"
 		return nil
-	})
+	}, func(beginning []byte) { large.IDs = append(large.IDs, idOf(beginning)) })
 	if err != nil {
 		return nil, err
 	}
-	return i.cache.Refresh(ctx, running, i.Inspect), nil
+	all := i.cache.Refresh(ctx, running, i.Inspect)
+	if len(large.IDs) > 0 {
+		return all, &large
+	}
+	return all, nil
+}
+
+// idOf is the ID of a container of which only the beginning of what the engine lists is there. The engine names it first.
+func idOf(beginning []byte) string {
+	d := json.NewDecoder(bytes.NewReader(beginning))
+	for range 2 { // the brace and the name
+		token, err := d.Token()
+		if name, ok := token.(string); err != nil || ok && !strings.EqualFold(name, "id") {
+			return "of unknown ID"
+		}
+	}
+	var id string
+	if d.Decode(&id) != nil || id == "" {
+		return "of unknown ID"
+	}
+	return id
 }
 
 // Watch implements containers.Inventory.

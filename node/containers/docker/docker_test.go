@@ -200,7 +200,9 @@ func TestLargeLabelsHideNobodyElse(t *testing.T) {
 	}
 	e.containers["huge"], e.labels["huge"] = `{"Id":"huge","State":{"Running":true}}`, strings.Repeat("[{", 10<<20)
 	all, err := serve(t, e).List(t.Context())
-	require.NoError(t, err)
+	var large *containers.TooLarge
+	require.ErrorAs(t, err, &large)
+	require.Equal(t, []string{"huge"}, large.IDs)
 	var ids []string
 	for _, c := range all {
 		ids = append(ids, c.ID)

@@ -162,9 +162,9 @@ func (e *engine) ask(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// each calls one with every element of the array that the engine answers. What has more than maxAnswer bytes is left out, alone:
-// a container can have labels of any size.
-func (e *engine) each(ctx context.Context, path string, one func(element []byte) error) error {
+// each calls one with every element of the array that the engine answers. Of one that has more than maxAnswer bytes, large is
+// called with so many of them: a container can have labels of any size.
+func (e *engine) each(ctx context.Context, path string, one func(element []byte) error, large func(beginning []byte)) error {
 	version, err := e.negotiate(ctx)
 	if err != nil {
 		return err
@@ -175,15 +175,15 @@ func (e *engine) each(ctx context.Context, path string, one func(element []byte)
 		return err
 	}
 	defer response.Body.Close()
-	if err := eachElement(bufio.NewReaderSize(response.Body, 64<<10), one); err != nil {
+	if err := eachElement(bufio.NewReaderSize(response.Body, 64<<10), one, large); err != nil {
 		e.forget()
 		return fmt.Errorf("answer of the engine at %s: %w", e.host, err)
 	}
 	return nil
 }
 
-// eachElement splits an array of objects, or null, without understanding them. element is valid during the call.
-func eachElement(r *bufio.Reader, one func(element []byte) error) error {
+// eachElement splits an array of objects, or null, without understanding them. What it calls one and large with is valid during the call.
+func eachElement(r *bufio.Reader, one func(element []byte) error, large func(beginning []byte)) error {
 	if begin, _ := r.Peek(4); string(begin) == "null" {
 		return nil
 	}
@@ -214,14 +214,15 @@ func eachElement(r *bufio.Reader, one func(element []byte) error) error {
 			if depth == 0 {
 				return nil
 			}
-			if depth == 1 && size <= maxAnswer {
-				if err := one(element); err != nil {
-					return err
-				}
+			if depth > 1 {
+				break
 			}
-			if depth == 1 {
-				element, size = element[:0], 0
+			if size > maxAnswer {
+				large(element)
+			} else if err := one(element); err != nil {
+				return err
 			}
+			element, size = element[:0], 0
 		}
 	}
 }
