@@ -59,12 +59,39 @@ type heldFile struct {
 	generation *generation
 }
 
-// spaceFor asks the file system of c, which may not answer.
-func (t *Tailer) spaceFor(c content) (space, error) {
-	if t.loop.Wait() {
-		defer func() { t.loop.Turn(t.cfg.Now()) }()
+// spaceAnswer is what a file system says, once answered is closed.
+type spaceAnswer struct {
+	answered chan struct{}
+	space    space
+	err      error
+}
+
+// spaceFor asks the file system dev, which c is a file of. It may not answer: it is waited for once, and not asked again until
+// it has returned.
+func (t *Tailer) spaceFor(dev uint64, c content) (space, error) {
+	if asked := t.asked[dev]; asked != nil {
+		select {
+		case <-asked.answered: // what it says now is from another time
+		default:
+			return space{}, errNoAnswer
+		}
 	}
-	return t.space(c)
+	asked := &spaceAnswer{answered: make(chan struct{})}
+	t.asked[dev] = asked
+	ask := t.space
+	go func() {
+		asked.space, asked.err = ask(c)
+		close(asked.answered)
+	}()
+	timer := time.NewTimer(t.patience)
+	defer timer.Stop()
+	select {
+	case <-asked.answered:
+		delete(t.asked, dev)
+		return asked.space, asked.err
+	case <-timer.C:
+		return space{}, errNoAnswer
+	}
 }
 
 // limitHeld gives up removed files that are not read yet, each time the oldest of the origin that holds most: of a file system
@@ -85,8 +112,8 @@ func (t *Tailer) limitHeld(now time.Time) {
 		}
 	}
 	var kept []heldFile
-	for _, files := range byDevice {
-		s, err := t.spaceFor(files[0].generation.body)
+	for dev, files := range byDevice {
+		s, err := t.spaceFor(dev, files[0].generation.body)
 		if err != nil { // without an answer only the limit for all holds
 			kept = append(kept, files...)
 			continue

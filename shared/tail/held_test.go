@@ -164,3 +164,31 @@ func TestSpaceOfARealFile(t *testing.T) {
 		require.Equal(t, int64(x.Blocks)*int64(x.Bsize), s.total)
 	}
 }
+
+// A file system that does not say how much space it has is waited for once, holds up no other, and its files are held.
+func TestNobodyWaitsForTheSpaceOfAFileSystem(t *testing.T) {
+	r := newRig(t).start()
+	r.put("stuck", logs)
+	r.put("well", logs)
+	asked, release := make(chan struct{}, 100), make(chan struct{})
+	r.tailer.space = func(content) (space, error) {
+		asked <- struct{}{}
+		<-release
+		return space{}, nil // of which nothing may be held
+	}
+	r.tailer.patience = time.Second / 10
+	r.blocked = true
+	r.write("stuck/app.log", "late\n")
+	r.pass(time.Second)
+	r.remove("stuck/app.log")
+	r.pass(5 * time.Second)
+	<-asked
+	require.Empty(t, asked, "it is asked again before it has answered")
+	require.NotZero(t, r.tailer.Counts().HeldBytes)
+	r.blocked = false
+	r.write("well/app.log", "one\n")
+	r.pass(2 * time.Second)
+	r.wants("late", "one")
+	require.Empty(t, r.gaps)
+	close(release)
+}

@@ -92,6 +92,7 @@ type Tailer struct {
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
 	remote    func(content) bool                                             // isRemote, unless a test says otherwise
+	asked     map[uint64]*spaceAnswer                                        // by file system: of spaceFor, not answered in time
 	devices   devices
 }
 
@@ -124,6 +125,7 @@ func New(cfg Config) (*Tailer, error) {
 	}
 	t := &Tailer{
 		cfg: cfg, log: cfg.Log, wakeUp: make(chan struct{}, 1), hinted: map[string]bool{}, origins: map[string]*origin{}, positions: p,
+		asked:    map[uint64]*spaceAnswer{},
 		stepping: make(chan struct{}, 1), openFile: (*find.Tree).Open, space: spaceOf, remote: isRemote, patience: patience,
 	}
 	t.list.Store(&[]*origin{})
