@@ -87,7 +87,7 @@ func (e *engine) start() {
 	e.driver.Env, e.driver.Stdout, e.driver.Stderr = e.env, &e.stderr, &e.stderr
 	require.NoError(e.t, e.driver.Start())
 	e.client.CloseIdleConnections()
-	require.Eventually(e.t, func() bool { return e.call("Plugin.Activate", nil, nil) == nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(e.t, func() bool { return e.call("Plugin.Activate", nil, nil) == nil }, time.Minute, 5*time.Millisecond)
 }
 
 func (e *engine) kill() {
@@ -179,7 +179,7 @@ func (e *engine) nothingLeft() {
 	require.Eventually(e.t, func() bool {
 		entries, err := os.ReadDir(filepath.Join(e.dir, "state", "streams"))
 		return err == nil && len(entries) == 0
-	}, 20*time.Second, 20*time.Millisecond, "something is left in the spool")
+	}, time.Minute, 20*time.Millisecond, "something is left in the spool")
 }
 
 func TestCollectsDeclared(t *testing.T) {
@@ -267,7 +267,7 @@ func TestUnwritableState(t *testing.T) {
 	c := e.run(plugin.Info{ContainerID: "c0ffee"})
 	c.write("collected all the same")
 	c.stop()
-	require.Eventually(t, func() bool { return len(e.delivered("docker")) == 1 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(e.delivered("docker")) == 1 }, time.Minute, 20*time.Millisecond)
 }
 
 // docker logs: the lines of an earlier start of the container come first, and stay after delivery and a restart.
@@ -281,7 +281,7 @@ func TestReadLogs(t *testing.T) {
 	first.write("one")
 	first.write("two")
 	first.stop()
-	require.Eventually(t, func() bool { return len(e.delivered("docker")) == 2 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(e.delivered("docker")) == 2 }, time.Minute, 20*time.Millisecond)
 	e.terminate()
 	e.start()
 	second := e.run(info)
@@ -291,7 +291,7 @@ func TestReadLogs(t *testing.T) {
 	require.Equal(t, "two\nthree\n", e.logs(info, plugin.ReadConfig{Tail: 2}))
 	require.Empty(t, e.logs(info, plugin.ReadConfig{Tail: -1, Since: time.Now()}))
 	require.Empty(t, e.logs(info, plugin.ReadConfig{Tail: -1, Until: time.Unix(1, 0)}))
-	require.Eventually(t, func() bool { return len(e.delivered("docker")) >= 3 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(e.delivered("docker")) >= 3 }, time.Minute, 20*time.Millisecond)
 	require.Len(t, e.delivered("docker"), 3, "history was delivered again after the restart")
 }
 

@@ -54,7 +54,7 @@ func (e *engine) lines(target string) (all []string) {
 
 func (e *engine) eventually(target string, want ...string) {
 	e.t.Helper()
-	require.Eventually(e.t, func() bool { return len(e.lines(target)) >= len(want) }, 10*time.Second, 20*time.Millisecond,
+	require.Eventually(e.t, func() bool { return len(e.lines(target)) >= len(want) }, time.Minute, 20*time.Millisecond,
 		"%s has %v", target, e.lines(target))
 	require.Equal(e.t, want, e.lines(target))
 }
@@ -161,7 +161,7 @@ func TestDamagedManifest(t *testing.T) {
 			innocent.write("two")
 			victim.stop()
 			innocent.stop()
-			require.Eventually(t, func() bool { return len(e.lines("docker")) >= 3 }, 10*time.Second, 20*time.Millisecond,
+			require.Eventually(t, func() bool { return len(e.lines("docker")) >= 3 }, time.Minute, 20*time.Millisecond,
 				"docker has %v", e.lines("docker"))
 			require.Subset(t, e.lines("docker"), []string{"one", "two", "three"})
 			e.eventually("web", "one", "two")
@@ -218,11 +218,11 @@ func TestContainersStartWithoutDescriptors(t *testing.T) {
 	containers[9].stop() // it ends before its FIFO could be opened
 	limit(1024)
 	first.stop()
-	require.Eventually(t, func() bool { return len(e.lines("docker")) >= len(want)-1 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(e.lines("docker")) >= len(want)-1 }, time.Minute, 20*time.Millisecond)
 	for _, c := range containers[:9] {
 		c.stop()
 	}
-	require.Eventually(t, func() bool { return len(e.lines("docker")) >= len(want) }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(e.lines("docker")) >= len(want) }, time.Minute, 20*time.Millisecond)
 	got := e.lines("docker")
 	if i := slices.Index(got, "gap: no file descriptors left <nil>"); i >= 0 {
 		got[i] = "late-9" // said to be lost
@@ -264,7 +264,7 @@ func TestHeldUpIsShown(t *testing.T) {
 			}
 		}
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(e.get("/status"), "held up since") }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(e.get("/status"), "held up since") }, time.Minute, 50*time.Millisecond)
 	e.kill()
 	require.NoError(t, c.fifo.Close())
 }

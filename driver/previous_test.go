@@ -112,7 +112,7 @@ func unpack(t *testing.T, archive, dir string) {
 
 func (b *intake) eventually(t *testing.T, container string, want []string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(b.of(container)) >= len(want) }, 15*time.Second, 10*time.Millisecond, "%s: %d of %d", container,
+	require.Eventually(t, func() bool { return len(b.of(container)) >= len(want) }, time.Minute, 10*time.Millisecond, "%s: %d of %d", container,
 		len(b.of(container)), len(want))
 	require.Equal(t, want, b.of(container))
 }
@@ -125,7 +125,7 @@ func TestStateOfThePreviousRelease(t *testing.T) {
 	e.start()
 	b.eventually(t, "web", numbered("web", 50, 100))
 	b.eventually(t, "ended", numbered("ended", 0, 10))
-	require.Eventually(t, func() bool { return slices.Contains(b.of("noisy"), "the last") }, 15*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return slices.Contains(b.of("noisy"), "the last") }, time.Minute, 10*time.Millisecond)
 	require.NotEmpty(t, b.gaps("noisy"), "what was lost is told")
 	for _, r := range b.records {
 		require.Equal(t, r["docker_container"], r["team"], "a declaration is understood")

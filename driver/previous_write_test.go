@@ -27,7 +27,7 @@ func writeState(t *testing.T, e *engine, b *intake) {
 	for _, line := range numbered("web", 0, 50) {
 		web.write(line)
 	}
-	require.Eventually(t, func() bool { return len(b.of("web")) == 50 }, 15*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.of("web")) == 50 }, time.Minute, 10*time.Millisecond)
 	time.Sleep(3 * time.Second) // until the checkpoint is stored; the process's own clock counts
 	ended, noisy := e.run(containerInfo("ended", "b1")), e.run(containerInfo("noisy", "c1"))
 	for _, line := range numbered("web", 50, 100) {
@@ -94,7 +94,7 @@ func (b *intake) whole(t *testing.T, container string, want []string) {
 		got := b.of(container)
 		slices.Sort(got)
 		return len(slices.Compact(got)) == len(want)
-	}, 20*time.Second, 20*time.Millisecond, "%s: %v", container, b.of(container))
+	}, time.Minute, 20*time.Millisecond, "%s: %v", container, b.of(container))
 	t.Logf("%s: %d records for %d lines", container, len(b.of(container)), len(want))
 }
 

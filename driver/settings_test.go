@@ -48,7 +48,7 @@ func TestWrongSettingsDeliverNothingAndLoseNothing(t *testing.T) {
 			e.env = append(e.env, "LOGGING_OUTPUT=file", "FILE_ROTATE_SIZE=1000000", "REMORA_SPOOL_MAX_BYTES=", "REMORA_WORKERS=") // the last counts
 			e.start()
 			for _, target := range []string{"all", "some"} {
-				require.Eventually(t, func() bool { return len(e.delivered(target)) == 1 }, 10*time.Second, 10*time.Millisecond, target)
+				require.Eventually(t, func() bool { return len(e.delivered(target)) == 1 }, time.Minute, 10*time.Millisecond, target)
 				require.Equal(t, "kept", e.delivered(target)[0]["message"])
 			}
 			e.nothingLeft()
@@ -63,7 +63,7 @@ func TestAnotherOutputResumesWhereTheFirstWas(t *testing.T) {
 	e := newEngine(t)
 	c := e.run(plugin.Info{ContainerID: "c0ffee", ContainerLabels: map[string]string{"aliyun.logs.web": "stdout"}})
 	c.write("first")
-	require.Eventually(t, func() bool { return len(e.delivered("web")) == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(e.delivered("web")) == 1 }, time.Minute, 10*time.Millisecond)
 	e.terminate()
 	c.write("second")
 	e.env = append(e.env, "LOGGING_OUTPUT=console")
