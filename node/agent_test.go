@@ -159,7 +159,8 @@ func TestAPodEndsWhenNobodyKnowsIt(t *testing.T) {
 	require.Empty(t, f.take())
 }
 
-// A container that is restarted in its Pod is the same subject: positions in its volumes remain valid.
+// A container that is restarted in its Pod is the same subject: positions in its volumes remain valid. log-pilot sent everything
+// twice (its reports 204 and 218).
 func TestARestartInThePod(t *testing.T) {
 	a, f, _ := newTestAgent(t, nil)
 	first := pod()
@@ -234,6 +235,7 @@ func TestRulesChooseContainers(t *testing.T) {
 	require.Equal(t, []string{"withdraw host/h", "withdraw log/uid/app"}, f.take())
 }
 
+// A problem of one declaration is told, and the others are collected: with another log driver log-pilot read /host/.* (125).
 func TestProblemsOfOneContainer(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*containers.Container)
@@ -275,7 +277,7 @@ func TestRename(t *testing.T) {
 	require.Equal(t, []string{"docker/shop"}, slices.Collect(maps.Keys(a.subjects)))
 }
 
-// Ten thousand containers that were created and removed leave nothing.
+// Ten thousand containers that were created and removed leave nothing: configurations of dead ones stayed in log-pilot (334).
 func TestContainersThatAreGoneLeaveNothing(t *testing.T) {
 	a, f, _ := newTestAgent(t, nil)
 	for n := range 10_000 {
@@ -432,7 +434,7 @@ func TestWhatAContainerDeclaredIsKnownUntilItsOutputIsGone(t *testing.T) {
 	require.Empty(t, a.subjects)
 }
 
-// A volume that is mounted late, or did not answer, is looked for again.
+// A volume that is mounted late, or did not answer, is searched for again: log-pilot lost an emptyDir for good (143).
 func TestAVolumeThatComesLate(t *testing.T) {
 	a, f, now := newTestAgent(t, nil)
 	a.Found(web())

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Removed files that are not read hold a bounded part of the disk; log-pilot held them open for ever (175, 276).
 func TestCapOnBytesOfDeletedFiles(t *testing.T) {
 	r := newRig(t, access)
 	r.cfg.MaxDeleted = 64 << 10

@@ -3,6 +3,7 @@
 package tail
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -352,4 +353,35 @@ func TestTheLastLineOfAStoppedWriter(t *testing.T) {
 	r.pass(2 * time.Second)
 	r.wants("one", "two", "thr", "of another one", "late", "ee")
 	require.Empty(t, r.gaps)
+}
+
+// Two thousand containers that came and went leave nothing in the store, or in memory: log-pilot's registry grew for ever (its
+// reports 245 and 253).
+func TestOriginsThatCameAndWentLeaveNothing(t *testing.T) {
+	const together = 100
+	r := newRig(t).start()
+	before := len(r.store.entries)
+	for batch := range 20 {
+		for n := range together {
+			id := fmt.Sprint("c", batch*together+n)
+			r.put(id, logs)
+			r.write(id+"/app.log", id+"\n")
+		}
+		r.pass(time.Second)
+		for n := range together {
+			id := fmt.Sprint("c", batch*together+n)
+			require.NoError(t, os.RemoveAll(r.path(id)))
+			r.tailer.End(id)
+		}
+		r.pass(time.Second)
+		r.now = r.now.Add(2 * time.Minute)
+		r.look()
+		require.LessOrEqual(t, len(r.tailer.origins), together)
+	}
+	r.pass(3 * time.Second)
+	require.Len(t, r.arrived, 20*together)
+	require.Len(t, r.store.entries, before)
+	require.Empty(t, r.tailer.origins)
+	require.Empty(t, *r.tailer.list.Load())
+	require.Zero(t, r.tailer.Counts().Files)
 }
