@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,16 +39,18 @@ type Pipes struct {
 	Offer *handover.Offer
 	Log   *slog.Logger
 
-	log    *spool.Log
-	locked error // of Open: another process captures
-	sizes  [2]int
-	lost   int64
-	lines  int64
-	reason string
-	tended time.Time
-	tried  time.Time
-	mem    []byte
-	poll   [4]unix.PollFd
+	log     *spool.Log
+	locked  error // of Open: another process captures
+	sizes   [2]int
+	lost    int64
+	lines   int64
+	reason  string
+	tended  time.Time
+	tried   time.Time
+	syncing atomic.Bool
+	syncs   sync.WaitGroup
+	mem     []byte
+	poll    [4]unix.PollFd
 }
 
 // tendInterval is how often limits are read and the log is synced, and how often a log that can't be opened is tried.
@@ -195,9 +199,22 @@ func (p *Pipes) tend() {
 		return
 	}
 	p.tended = now
-	if err := p.log.Tend(); err != nil {
-		notice.LoggerNotSynced.Log(p.Log, "error", err)
+	p.log.Tend()
+	p.sync()
+}
+
+// sync makes durable what was captured, in a goroutine of its own: a disk that takes seconds for that must not make the
+// container wait. While one sync has not returned there is no other.
+func (p *Pipes) sync() {
+	if !p.syncing.CompareAndSwap(false, true) {
+		return
 	}
+	p.syncs.Go(func() {
+		defer p.syncing.Store(false)
+		if err := p.log.SyncAll(); err != nil {
+			notice.LoggerNotSynced.Log(p.Log, "error", err)
+		}
+	})
 }
 
 func (p *Pipes) open() {
@@ -229,6 +246,7 @@ func (p *Pipes) end() error {
 	if p.log == nil {
 		return &LostError{Bytes: p.lost, Lines: p.lines}
 	}
+	p.syncs.Wait()
 	return p.log.EndWriter()
 }
 

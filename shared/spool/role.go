@@ -116,7 +116,7 @@ func (s *Spool) Written(key string) bool {
 }
 
 // Write opens a log for a writer of its own process: one that exists to append at its end, else a new one. It fails with
-// ErrLocked where another process writes it. It waits for no disk: what it makes is durable after the first Tend.
+// ErrLocked where another process writes it. It waits for no disk: what it makes is durable after the first SyncAll.
 func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -196,12 +196,12 @@ func (l *Log) applyLimits() {
 	l.spool.measure()
 }
 
-// Tend does for a writer what maintenance does in a process that also reads: it takes over limits and syncs. It is called
-// once a second by the goroutine that captures, and once at the end.
-func (l *Log) Tend() error {
-	l.applyLimits()
-	return errors.Join(l.syncOwnFiles(), l.Sync())
-}
+// Tend does for a writer what maintenance does in a process that also reads: it takes over limits. It is called once a second
+// by the goroutine that captures.
+func (l *Log) Tend() { l.applyLimits() }
+
+// SyncAll makes durable all that a writer has made. It may be called from any goroutine, and takes as long as the disk does.
+func (l *Log) SyncAll() error { return errors.Join(l.syncOwnFiles(), l.Sync()) }
 
 // syncOwnFiles makes durable what a writer has made and changed beside segments.
 func (l *Log) syncOwnFiles() error {
@@ -275,7 +275,7 @@ func (l *Log) readLosses() error {
 // size.
 const maxLosses = 1024
 
-// writeLosses writes down what the writer could not store, also what it is losing now; Tend makes it durable. Of what lies before the first segment
+// writeLosses writes down what the writer could not store, also what it is losing now; SyncAll makes it durable. Of what lies before the first segment
 // the reader has no need any more: it has removed what was behind it.
 func (l *Log) writeLosses() error {
 	gaps := *l.sharedGaps.Load()

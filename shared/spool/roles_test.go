@@ -204,7 +204,8 @@ func TestWriterAndReaderAreTwoProcesses(t *testing.T) {
 				p.faulty = []error{nil, nil, unix.ENOSPC, unix.EIO}[p.rng.IntN(4)]
 			case 3:
 				p.clock = p.clock.Add(time.Duration(p.rng.IntN(3000)) * time.Millisecond)
-				require.NoError(t, p.writer.Tend())
+				p.writer.Tend()
+				require.NoError(t, p.writer.SyncAll())
 			case 4:
 				p.maintain()
 			case 5, 6:
