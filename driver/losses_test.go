@@ -128,6 +128,11 @@ func TestWriterStillHoldsTheFIFO(t *testing.T) {
 		c.write(want[i])
 	}
 	e.start()
+	// The plugin answers before it has opened the FIFO, and the kernel forgets what is in one that nobody has open.
+	require.Eventually(t, func() bool {
+		unread, err := unix.IoctlGetInt(int(c.fifo.Fd()), unix.TIOCINQ)
+		return err == nil && unread == 0
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, c.fifo.Close())
 	e.eventually("docker", want...)
 	e.nothingLeft()

@@ -103,12 +103,18 @@ func (t *Tailer) limitHeld(now time.Time) {
 		if !o.step.TryLock() {
 			continue // what it holds is not given up until its file system answers
 		}
-		defer o.step.Unlock()
+		holds := false
 		for g := range o.active {
 			if g.Links == 0 && g.body != nil {
 				byDevice[g.Dev] = append(byDevice[g.Dev], heldFile{o, g})
 				total += g.Blocks
+				holds = true
 			}
+		}
+		if holds {
+			defer o.step.Unlock() // those that hold nothing, nearly all, cost no more than the look
+		} else {
+			o.step.Unlock()
 		}
 	}
 	var kept []heldFile
