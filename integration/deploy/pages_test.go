@@ -20,7 +20,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/remora-logs/remora/integration/engine"
+	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/declare"
+	delivery "github.com/remora-logs/remora/shared/deliver"
 )
 
 // What the pages show is right as well: a Pod is one, the daemon.json is the one in deploy/, JSON is JSON.
@@ -90,7 +92,7 @@ func shown(t *testing.T, language string, text []byte) (kind string, err error) 
 		return "manifest", nil
 	case top["spec"] != nil:
 		return "Pod", yaml.UnmarshalStrict(text, new(core.Pod))
-	case top["containers"] != nil:
+	case top["containers"] != nil || top["initContainers"] != nil:
 		return "PodSpec", yaml.UnmarshalStrict(text, new(core.PodSpec))
 	case top["env"] != nil:
 		return "Container", yaml.UnmarshalStrict(text, new(core.Container))
@@ -101,6 +103,12 @@ func shown(t *testing.T, language string, text []byte) (kind string, err error) 
 		}
 		project(t, path)
 		return "Compose", nil
+	case top["settings"] != nil:
+		path := filepath.Join(t.TempDir(), "remora.yml")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return "settings", err
+		}
+		return "settings", config.ReadFile(path).Check(delivery.AllSections())
 	case top["logs"] != nil || top["collect"] != nil || top["outputs"] != nil:
 		set := declare.New("").Read(declare.Input{File: declare.ReadFile("page", text)})
 		if len(set.Errors) > 0 {

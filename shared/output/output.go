@@ -64,7 +64,7 @@ type Partial struct {
 	Refused []Refusal
 	// Blocked are records that the backend does not take because of their destination.
 	Blocked []Blockage
-	// Cause is the first reason that the backend gave.
+	// Cause is the reason that the backend gave for the first of Retry, or else its first reason.
 	Cause error
 	// After is how long the backend asked to wait before Retry is sent again; 0 if it did not say.
 	After time.Duration

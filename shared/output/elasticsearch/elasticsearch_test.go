@@ -266,6 +266,23 @@ func TestACauseIsNoVerdict(t *testing.T) {
 	require.Len(t, j.partial.Refused, 2)
 }
 
+// What is sent again is told by its own reason, not by that of a record beside it.
+func TestTheCauseIsThatOfWhatIsSentAgain(t *testing.T) {
+	j := judgement{n: 3, destination: func(int) string { return "index x" }}
+	for i, of := range []struct {
+		status int
+		text   string
+	}{
+		{400, `{"type":"illegal_argument_exception","reason":"pipeline with id [orders] does not exist"}`},
+		{429, `{"type":"es_rejected_execution_exception","reason":"rejected"}`},
+		{403, `{"type":"cluster_block_exception","reason":"blocked"}`},
+	} {
+		j.add(i, &item{Status: of.status, Error: json.RawMessage(of.text)})
+	}
+	require.Equal(t, []int{1}, j.partial.Retry)
+	require.ErrorContains(t, j.partial.Cause, "es_rejected_execution_exception")
+}
+
 // An index that is not available is waited for briefly, for the request holds up others; an imitator is not asked, nor is a
 // time in the host's URL overruled.
 func TestAnUnavailableIndexIsWaitedForBriefly(t *testing.T) {

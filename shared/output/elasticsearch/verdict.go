@@ -168,6 +168,9 @@ func (j *judgement) add(i int, it *item) {
 	case blocked:
 		j.partial.Blocked = append(j.partial.Blocked, output.Blockage{Index: i, Destination: j.destination(i), Reason: text})
 	default:
+		if len(j.partial.Retry) == 0 {
+			j.partial.Cause = errors.New(text) // those that are sent again are told by it
+		}
 		j.partial.Retry = append(j.partial.Retry, i)
 	}
 }
