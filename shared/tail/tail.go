@@ -262,6 +262,10 @@ var errNoAnswer = errors.New("it does not answer")
 
 // originStep is a step of one origin, in a goroutine of its own that holds the origin's lock.
 func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budget *int) {
+	if observeAll && !all && o.idle(now, t.pace, t.draining.Load()) && now.Sub(o.basesSeen) < t.pace.bases && o.unchanged() {
+		t.problems.report(o.problem("file system"), nil)
+		return
+	}
 	o.collectDone()
 	if o.drainEnds != nil && !t.draining.Load() {
 		o.resume()
@@ -286,12 +290,12 @@ func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budg
 // their paths lead where they did, which takes a few microseconds, scan between two searches, some tens of them.
 type pace struct{ bases, scan time.Duration }
 
-// paceFor bounds what that costs where there are many: a thousand are searched every 30 s.
+// paceFor bounds what that costs where there are many: a thousand are searched once a minute.
 func paceFor(origins int) pace {
 	n := time.Duration(origins)
 	return pace{
-		bases: min(max(scanEvery/2, n*5*time.Millisecond), 5*scanEvery),
-		scan:  min(max(watchedScan, n*30*time.Millisecond), 3*watchedScan),
+		bases: min(max(scanEvery/2, n*10*time.Millisecond), 10*scanEvery),
+		scan:  min(max(watchedScan, n*60*time.Millisecond), 6*watchedScan),
 	}
 }
 
