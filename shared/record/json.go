@@ -116,7 +116,7 @@ func AppendBytes(dst, p []byte) []byte {
 	n++
 	for sparse := wide; ; {
 		if sparse {
-			read, written := escapeWide(dst[n:], p)
+			read, written := escapeWide(dst[n:len(dst)-1], p) // the last byte is for the quote at the end
 			p, n = p[read:], n+written
 			sparse = read >= 8 // where much has to be escaped, its call costs more than it saves
 		} else {
