@@ -69,16 +69,22 @@ func (s *shard) hasSeries(f *Feed) bool {
 // of a file system that does not answer, nothing may come for long.
 const followFor = 2 * time.Second
 
-// following is how far the one before was when f waited for it last, and since when.
+// following is how far the one before was when f waited for it last, and since when; waits is whether f waits.
 type following struct {
 	cursor int64
 	since  time.Time
+	waits  bool
 }
 
 // follows reports whether f has to wait until the one before it in its series is read to its end, as far as that is known.
-// One that can't be read now, or must not be, holds up nobody: f may be sent before what is left of it.
+// One that can't be read now, or must not be, holds up nobody: f may be sent before what is left of it. One that waits
+// itself makes no progress, and is waited for all the same.
 func (f *Feed) follows(now time.Time) bool {
-	o := f.older.Load()
+	f.following.waits = f.mustFollow(f.older.Load(), now)
+	return f.following.waits
+}
+
+func (f *Feed) mustFollow(o *Feed, now time.Time) bool {
 	if o == nil || o.detached.Load() || o.held(now) || o.reader.finished || !o.reader.retryAt.IsZero() {
 		return false
 	}
@@ -86,8 +92,8 @@ func (f *Feed) follows(now time.Time) bool {
 	if !o.reader.pending() && (end <= o.reader.cursor || end <= o.reader.scannedTo) {
 		return false
 	}
-	if at := o.reader.cursor; f.following.since.IsZero() || at != f.following.cursor {
-		f.following = following{at, now}
+	if at := o.reader.cursor; o.following.waits || f.following.since.IsZero() || at != f.following.cursor {
+		f.following = following{cursor: at, since: now}
 	}
 	return now.Sub(f.following.since) < followFor
 }

@@ -185,3 +185,47 @@ func TestASeriesLosesOne(t *testing.T) {
 	require.True(t, r.shard.remove(youngest))
 	require.Empty(t, r.shard.series)
 }
+
+// Who waits for one that waits itself, for a backlog that takes long, waits as long as that one does.
+func TestASeriesOfThreeIsInOrderHoweverLongTheFirstTakes(t *testing.T) {
+	r := newSeriesRig(t)
+	for i := range 3 {
+		r.attach(fmt.Sprint(i), "app.log", 4<<20)
+	}
+	all := r.shard.series[seriesKey{"d", "app.log"}]
+	begun := time.Now()
+	var now time.Time
+	for since := time.Duration(0); since < 4*followFor; since += followFor / 4 {
+		now = begun.Add(since)
+		all[0].reader.cursor += 1000
+		require.True(t, all[1].follows(now))
+		require.True(t, all[2].follows(now), "%v", since)
+	}
+	// The first does not come on: the second is read after a time, and, if that does not either, the third after another.
+	var second, third time.Duration
+	for begun = now; third == 0 && now.Sub(begun) < time.Minute; now = now.Add(pollInterval) {
+		if !all[1].follows(now) && second == 0 {
+			second = now.Sub(begun)
+		}
+		if !all[2].follows(now) {
+			third = now.Sub(begun)
+		}
+	}
+	require.Equal(t, followFor, second)
+	require.InDelta(t, 2*followFor, third, float64(2*pollInterval))
+}
+
+// Where light containers have filled a batch, heavy ones have their turn first in the next. A series of theirs is in order too.
+func TestASeriesOfAHeavyContainerIsInOrder(t *testing.T) {
+	r := newSeriesRig(t)
+	for i := range 2 {
+		r.attach(fmt.Sprint(i), "app.log", 1<<20)
+	}
+	r.batch = <-r.shard.idle
+	for _, f := range r.shard.feeds {
+		f.share.heavy, f.share.usage, f.share.as = true, float64(time.Hour), time.Now()
+	}
+	r.shard.heavyFirst = true
+	r.rounds()
+	require.Less(t, r.last("0"), r.first("1"))
+}

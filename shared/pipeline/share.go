@@ -102,7 +102,7 @@ func (s *shard) serve(f *inflightBatch, feed *Feed, now time.Time) (got int64, s
 func (s *shard) serveHeavy(f *inflightBatch, now time.Time) (got int64, more bool) {
 	if len(s.heavy) == 0 {
 		for _, feed := range s.turn {
-			if !s.isolates(feed, now) && feed.share.isHeavy(now) && feed.ready(now) {
+			if !s.isolates(feed, now) && feed.share.isHeavy(now) && feed.ready(now) && !feed.follows(now) {
 				s.heavy = append(s.heavy, feed)
 			}
 		}
