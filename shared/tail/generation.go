@@ -147,6 +147,20 @@ func (o owed) done() bool { return o.unacked == 0 && !o.incomplete }
 func (g *generation) owed() owed {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
+	return g.owedNow()
+}
+
+// tryOwed is owed where nobody waits to change the generation, as who makes a mark does while a read does not return.
+func (g *generation) tryOwed() (o owed, ok bool) {
+	if !g.mu.TryRLock() {
+		return o, false
+	}
+	defer g.mu.RUnlock()
+	return g.owedNow(), true
+}
+
+// owedNow is owed where mu is held.
+func (g *generation) owedNow() owed {
 	end := g.end.Load()
 	read, acked := end, end
 	for _, r := range g.readers {
@@ -288,10 +302,34 @@ func (g *generation) takeBody() content {
 	return body
 }
 
-// close gives the handle back. The generation is known by its head and proof until it is opened again.
+// close gives the handle back. The generation is known by its head and proof until it is opened again. It waits for a read
+// that has begun.
 func (g *generation) close() {
 	if body := g.takeBody(); body != nil {
 		_ = body.Close() // opened for reading
+	}
+}
+
+// tryClose is close where nobody reads at the moment: of a file system that does not answer, a read may never return. It
+// reports whether that was so.
+func (g *generation) tryClose() bool {
+	if !g.mu.TryLock() {
+		return false
+	}
+	body := g.body
+	g.body = nil
+	g.mu.Unlock()
+	if body != nil {
+		_ = body.Close() // opened for reading
+	}
+	return true
+}
+
+// abandon is close of a generation that is used no more. It waits for nobody: where a read has begun the handle is given
+// back when that returns.
+func (g *generation) abandon() {
+	if !g.tryClose() {
+		go g.close()
 	}
 }
 

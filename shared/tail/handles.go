@@ -46,7 +46,8 @@ func (t *Tailer) countOpen(o *origin) int {
 // closeIdle closes an eighth of the files, so that others can be opened: those first whose loss would cost nothing, because
 // they are read to their end, and then those that can be opened again by their name, the longest unchanged first. A file
 // that was removed is never among them: its handle is all there is of it. It is called from the step of an origin; files of
-// origins that are in a step of their own are left alone.
+// origins that are in a step of their own are left alone, and so are files that are read at the moment: a read may never
+// return.
 func (t *Tailer) closeIdle(o *origin) {
 	type choice struct {
 		origin     *origin
@@ -62,8 +63,11 @@ func (t *Tailer) closeIdle(o *origin) {
 			defer p.step.Unlock()
 		}
 		for _, g := range p.byInode {
-			if g.body != nil && g.Links > 0 && g.rel != "" && len(g.unsaved) == 0 && !g.stale {
-				all = append(all, choice{p, g, g.owed().unread > 0})
+			if g.body == nil || g.Links == 0 || g.rel == "" || len(g.unsaved) > 0 || g.stale {
+				continue
+			}
+			if owed, ok := g.tryOwed(); ok {
+				all = append(all, choice{p, g, owed.unread > 0})
 			}
 		}
 	}
@@ -76,8 +80,15 @@ func (t *Tailer) closeIdle(o *origin) {
 		}
 		return a.generation.changed.Compare(b.generation.changed)
 	})
-	for _, c := range all[:min(len(all), max(1, t.cfg.MaxOpen/8))] {
-		c.generation.close()
+	left := max(1, t.cfg.MaxOpen/8)
+	for _, c := range all {
+		if left == 0 {
+			break
+		}
+		if !c.generation.tryClose() {
+			continue
+		}
+		left--
 		c.origin.counts.Closed++
 		if c.origin != o {
 			c.origin.open.Add(-1)

@@ -246,9 +246,9 @@ func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all
 		return budget
 	}
 	o.stepped = now
-	left := budget
+	left, pace := budget, t.pace // a step that waits may use what it was begun with only
 	step := func() {
-		t.originStep(o, now, observeAll, all, &left)
+		t.originStep(o, now, pace, observeAll, all, &left)
 		o.step.Unlock()
 	}
 	if !w.do(step, t.patience) {
@@ -261,8 +261,8 @@ func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all
 var errNoAnswer = errors.New("it does not answer")
 
 // originStep is a step of one origin, in a goroutine of its own that holds the origin's lock.
-func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budget *int) {
-	if observeAll && !all && o.idle(now, t.pace, t.draining.Load()) && now.Sub(o.basesSeen) < t.pace.bases && o.unchanged() {
+func (t *Tailer) originStep(o *origin, now time.Time, pace pace, observeAll, all bool, budget *int) {
+	if observeAll && !all && o.idle(now, pace, t.draining.Load()) && now.Sub(o.basesSeen) < pace.bases && o.unchanged() {
 		t.problems.report(o.problem("file system"), nil)
 		return
 	}
@@ -271,11 +271,11 @@ func (t *Tailer) originStep(o *origin, now time.Time, observeAll, all bool, budg
 		o.resume()
 	}
 	o.reopens = 0
-	if o.watched && now.Sub(o.basesSeen) >= t.pace.bases {
+	if o.watched && now.Sub(o.basesSeen) >= pace.bases {
 		o.basesSeen = now
 		o.watched = o.sameBases()
 	}
-	due := all || o.scanDue(now, t.pace)
+	due := all || o.scanDue(now, pace)
 	t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
 	if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
 		t.scanOn(o, now, budget)
@@ -385,7 +385,7 @@ func (o *origin) lockBefore(deadline time.Time) bool {
 // close gives the handles of an origin back.
 func (o *origin) close() {
 	for g := range o.all() {
-		g.close()
+		g.abandon()
 	}
 	for _, c := range o.pending {
 		_ = c.body.Close() // opened for reading
