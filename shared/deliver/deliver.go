@@ -20,6 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/otlp"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
@@ -116,7 +117,9 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 		}
 	}
 	rememberWritten(sinks, o.StateDir, o.Log)
-	named := replaceNamed(o.Environ["REMORA_CONFIG"], outputs, sinks)
+	named := replaceNamed(o.Environ["REMORA_CONFIG"], outputs, sinks, func(name string, next output.Output) {
+		rememberWrittenBy(name, next, o.StateDir, o.Log)
+	})
 	return &Delivery{
 		Pipeline: pipeline.New(o.Batching, sinks, store, o.Log), Store: store, StateDir: o.StateDir,
 		options: o, named: named, files: fileWritersOf(sinks), started: time.Now(), stop: func() {}, lock: lock, lastHour: web.NewRates(),

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/output/registry"
 	"github.com/remora-logs/remora/shared/pipeline"
 	"github.com/remora-logs/remora/shared/telemetry"
@@ -35,12 +36,13 @@ type namedOutputs struct {
 	wrong error // of the file as it is now
 }
 
-// replaceNamed makes those of sinks that the file names replaceable.
-func replaceNamed(path string, outputs *registry.Catalog, sinks map[string]pipeline.Sink) *namedOutputs {
+// replaceNamed makes those of sinks that the file names replaceable. begin is called as in replaceable, with the output's name.
+func replaceNamed(path string, outputs *registry.Catalog, sinks map[string]pipeline.Sink, begin func(string, output.Output)) *namedOutputs {
 	n := &namedOutputs{path: path, startedWith: versionOf(path), outputs: map[string]*replaceable{}, first: outputs, catalog: outputs}
 	for name, s := range sinks {
 		if outputs.IsNamed(name) {
 			n.outputs[name] = newReplaceable(name, s.Output)
+			n.outputs[name].begin = func(o output.Output) { begin(name, o) }
 			s.Output = n.outputs[name]
 			sinks[name] = s
 		}

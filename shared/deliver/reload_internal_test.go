@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -173,4 +175,57 @@ func TestAnOutputThatDoesNotAnswerIsReplaced(t *testing.T) {
 		require.NoError(t, r.replace(late))
 		require.True(t, late.closed, "the pipeline has ended")
 	})
+}
+
+// noting is an output that notes what it wrote, in the order of what is done with it.
+type noting struct {
+	name string
+	done *[]string
+}
+
+func (n noting) note(what string) error {
+	*n.done = append(*n.done, what+" "+n.name)
+	return nil
+}
+
+func (n noting) Write(context.Context, *record.Batch) error { return n.note("write") }
+func (n noting) Close() error                               { return n.note("close") }
+func (n noting) Yield() error                               { return n.note("yield") }
+
+// What a replaced output noted is for the one that follows, which begins when it is closed. Only the last one's is forgotten.
+func TestAReplacedOutputLeavesWhatItNoted(t *testing.T) {
+	var done []string
+	r := newReplaceable("hot", noting{"a", &done})
+	r.begin = func(o output.Output) { _ = o.(noting).note("begin") }
+	require.NoError(t, r.replace(noting{"b", &done}))
+	require.NoError(t, r.Write(t.Context(), &record.Batch{}))
+	require.NoError(t, r.replace(nil))
+	require.NoError(t, r.replace(noting{"c", &done}))
+	require.NoError(t, r.Close())
+	require.Equal(t, []string{"yield a", "begin b", "write b", "yield b", "begin c", "close c"}, done)
+}
+
+// A file output has its journal after a reload, too.
+func TestAReloadedOutputHasItsJournal(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "remora.yaml")
+	write := func(to string) {
+		require.NoError(t, os.WriteFile(config, []byte("outputs:\n  hot: {kind: file, FILE_PATH: "+filepath.Join(dir, to)+"}\n"), 0o600))
+	}
+	write("a")
+	o := Options{Version: "1", Outputs: []string{"hot"}, StateDir: filepath.Join(dir, "state"), Environ: map[string]string{"REMORA_CONFIG": config},
+		Log: slog.New(slog.DiscardHandler)}
+	require.NoError(t, Load(nil, &o.Common, &o.Batching))
+	d, err := Open(o)
+	require.NoError(t, err)
+	write("b")
+	d.reloadOutputs(versionOf(config))
+	require.Empty(t, d.named.faults())
+	f, err := os.Open(filepath.Join(o.StateDir, "written-hot"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.ErrorIs(t, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK, "it is in use")
+	d.Start()
+	d.Stop()
+	require.NoError(t, d.Close())
 }

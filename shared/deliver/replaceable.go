@@ -18,6 +18,8 @@ import (
 // identities. While there is none, records wait where they are.
 type replaceable struct {
 	name string
+	// begin is called with each output that replaces another, once that is closed and before anything is written. May be nil.
+	begin func(output.Output)
 
 	replacing sync.Mutex // held by replace and Close
 
@@ -104,7 +106,10 @@ func (r *replaceable) replace(next output.Output) error {
 		old.writers.Wait()
 		timer.Stop()
 		old.cancel()
-		err = old.Close()
+		err = r.end(old.Output, next)
+	}
+	if next != nil && r.begin != nil {
+		r.begin(next)
 	}
 	r.mu.Lock()
 	r.current, r.ready = nil, nil
@@ -118,6 +123,21 @@ func (r *replaceable) replace(next output.Output) error {
 		err = errors.Join(err, next.Close())
 	}
 	return err
+}
+
+// yielder is an output that can be closed while what it wrote is not acknowledged yet: what it noted of that is left for the
+// output that follows.
+type yielder interface{ Yield() error }
+
+// end closes an output that next replaces; nil for none. What it wrote may not be in the checkpoints yet.
+func (r *replaceable) end(old, next output.Output) error {
+	r.mu.Lock()
+	last := r.closed && next == nil
+	r.mu.Unlock()
+	if y, ok := old.(yielder); ok && !last {
+		return y.Yield()
+	}
+	return old.Close()
 }
 
 // Close implements output.Output.

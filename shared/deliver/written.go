@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/remora-logs/remora/shared/notice"
+	"github.com/remora-logs/remora/shared/output"
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
@@ -18,10 +19,14 @@ type rememberer interface {
 // rememberWritten gives each output that can use it a file in the state directory.
 func rememberWritten(sinks map[string]pipeline.Sink, stateDir string, log *slog.Logger) {
 	for name, s := range sinks {
-		if o, ok := s.Output.(rememberer); ok {
-			if err := o.Remember(filepath.Join(stateDir, "written-"+name)); err != nil {
-				notice.WrittenNotNoted.Log(log, "output", name, "error", err)
-			}
+		rememberWrittenBy(name, s.Output, stateDir, log)
+	}
+}
+
+func rememberWrittenBy(name string, o output.Output, stateDir string, log *slog.Logger) {
+	if r, ok := o.(rememberer); ok {
+		if err := r.Remember(filepath.Join(stateDir, "written-"+name)); err != nil {
+			notice.WrittenNotNoted.Log(log, "output", name, "error", err)
 		}
 	}
 }

@@ -171,7 +171,12 @@ func (j *journal) close() error {
 }
 
 // abandon leaves the file as a kill would.
-func (j *journal) abandon() error { return errors.Join(unix.Munmap(j.mem), j.file.Close()) }
+func (j *journal) abandon() error {
+	if j == nil {
+		return nil
+	}
+	return errors.Join(unix.Munmap(j.mem), j.file.Close())
+}
 
 // entry is of one record. Its end is 0 once the record is known to be written, whatever becomes of the file.
 type entry []byte

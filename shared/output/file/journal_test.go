@@ -229,3 +229,32 @@ func TestAJournalHasOneOwner(t *testing.T) {
 	require.ErrorContains(t, other.Remember(path), "another output")
 	require.NoError(t, other.Write(t.Context(), sample.Batch(0, 5, sample.Source(1))))
 }
+
+// An output is replaced by one with other settings before what it wrote is in the checkpoints, and the process is killed then.
+// The next process gets it all again, and writes none of it twice.
+func TestWhatAReplacedOutputWroteIsNotWrittenTwice(t *testing.T) {
+	dir := t.TempDir()
+	journal, source := filepath.Join(dir, "journal"), sample.Source(1)
+	begin := func() *Output {
+		var c Config
+		require.NoError(t, settings.Load(map[string]string{"FILE_PATH": filepath.Join(dir, "logs"), "FILE_NAME": "all", "FILE_SYNC": "false"}, &c))
+		o, err := Open(c)
+		require.NoError(t, err)
+		return o
+	}
+	first := begin()
+	require.NoError(t, first.Remember(journal))
+	require.NoError(t, first.Write(t.Context(), sample.Batch(0, 10, source)))
+	second := begin()
+	require.NoError(t, first.Yield())
+	require.NoError(t, second.Remember(journal))
+	require.NoError(t, second.Write(t.Context(), sample.Batch(10, 20, source)))
+	require.NoError(t, second.journal.abandon()) // as a kill does
+	third := begin()
+	require.NoError(t, third.Remember(journal))
+	require.NoError(t, third.Write(t.Context(), sample.Batch(0, 30, source)))
+	text, err := os.ReadFile(filepath.Join(dir, "logs", "all"))
+	require.NoError(t, err)
+	require.Equal(t, 30, strings.Count(string(text), "\n"))
+	require.NoError(t, third.Close())
+}

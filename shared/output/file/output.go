@@ -354,8 +354,14 @@ func appendDestination(dst []byte, name string) []byte {
 // be collected: what is read of it would be written to it again.
 func (o *Output) Owns(path string, dev, ino uint64) bool { return o.owned.has(path, inode{dev, ino}) }
 
-// Close closes the files.
-func (o *Output) Close() error {
+// Close closes the files. All that was written is acknowledged, and does not come again.
+func (o *Output) Close() error { return o.close((*journal).close) }
+
+// Yield closes the files while something of what was written may come again, to another output that is given the same file to
+// Remember, or to another process.
+func (o *Output) Yield() error { return o.close((*journal).abandon) }
+
+func (o *Output) close(end func(*journal) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var errs []error
@@ -363,7 +369,7 @@ func (o *Output) Close() error {
 		errs = append(errs, f.close())
 	}
 	clear(o.files)
-	errs = append(errs, o.journal.close())
+	errs = append(errs, end(o.journal))
 	o.journal = nil
 	return errors.Join(errs...)
 }
