@@ -65,6 +65,9 @@ func (p *Pipes) Run() error {
 		}
 		if p.log != nil {
 			if pause := p.log.Backpressure(); pause > 0 {
+				if p.Offer != nil {
+					p.Offer.Step() // an agent that appears now must not have to wait for room in the spool
+				}
 				time.Sleep(pause)
 				continue
 			}
