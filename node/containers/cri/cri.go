@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
 // Name is the inventory's.
@@ -27,14 +28,12 @@ const (
 	pollEvery = time.Second
 )
 
-var errNotFound = fmt.Errorf("%w", containers.ErrGone)
-
-// ErrNone is the error of List where somebody else than a CRI listens.
-var ErrNone = errUnimplemented
+// ErrNone is the error of List where somebody else than a CRI listens: containerd has none where it serves Docker alone.
+var ErrNone = grpc.ErrUnimplemented
 
 // Inventory is that of one runtime.
 type Inventory struct {
-	client *client
+	client *grpc.Client
 	procfs string
 	cache  containers.Cache
 
@@ -44,7 +43,7 @@ type Inventory struct {
 
 // New makes the inventory of the runtime at a socket. procfs is where the machine's /proc is seen.
 func New(socket, procfs string) *Inventory {
-	return &Inventory{client: newClient(socket), procfs: procfs, sandboxes: map[string]sandbox{}}
+	return &Inventory{client: grpc.New(socket, nil), procfs: procfs, sandboxes: map[string]sandbox{}}
 }
 
 // Name implements containers.Inventory.
@@ -72,11 +71,16 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 func (i *Inventory) list(ctx context.Context) ([]listed, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := i.client.call(ctx, "ListContainers", nil)
+	answer, err := i.call(ctx, "ListContainers", nil)
 	if err != nil {
 		return nil, err
 	}
 	return decodeList(answer)
+}
+
+// call calls a method of CRI v1.
+func (i *Inventory) call(ctx context.Context, method string, message []byte) ([]byte, error) {
+	return i.client.Call(ctx, grpc.Request{Method: "runtime.v1.RuntimeService/" + method, Message: message})
 }
 
 // Watch implements containers.Inventory.
@@ -125,13 +129,13 @@ func changes(before, now map[string]bool, changed func(id string)) {
 func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := i.client.call(ctx, "ContainerStatus", idRequest(id, true))
+	answer, err := i.call(ctx, "ContainerStatus", idRequest(id, true))
 	if err != nil {
 		return containers.Container{}, err
 	}
 	s, err := decodeStatus(answer)
 	if err == nil && s.id == "" {
-		err = errMessage
+		err = grpc.ErrMessage
 	}
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("container %s: %w", id, err)
@@ -155,7 +159,7 @@ func (i *Inventory) sandbox(ctx context.Context, id string) (sandbox, error) {
 	if ok || id == "" {
 		return s, nil
 	}
-	answer, err := i.client.call(ctx, "PodSandboxStatus", idRequest(id, false))
+	answer, err := i.call(ctx, "PodSandboxStatus", idRequest(id, false))
 	if errors.Is(err, containers.ErrGone) { // removed before its container, of which the labels tell enough
 		return s, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,30 +16,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/node/containers/internal/grpc"
+	"github.com/remora-logs/remora/node/containers/internal/grpctest"
 )
-
-// message builds a message: numbers, texts and messages by their fields.
-type message []byte
-
-func (m message) number(field protowire.Number, n uint64) message {
-	return protowire.AppendVarint(protowire.AppendTag(m, field, protowire.VarintType), n)
-}
-
-func (m message) text(field protowire.Number, s string) message {
-	return protowire.AppendString(protowire.AppendTag(m, field, protowire.BytesType), s)
-}
-
-func (m message) pair(field protowire.Number, key, value string) message {
-	return m.text(field, string(message(nil).text(1, key).text(2, value)))
-}
 
 // runtime answers calls by their method.
 type runtime struct {
 	mu      sync.Mutex
-	answers map[string]message
+	answers map[string]grpctest.Message
 	status  map[string]string // by method; else 0
 	calls   []string
 }
@@ -63,43 +48,32 @@ func (r *runtime) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	w.Header().Set("Trailer", "Grpc-Status")
 	answer := r.answers[method]
-	_, _ = w.Write(append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(answer))), answer...))
+	_, _ = w.Write(grpctest.Frame(answer))
 	w.Header().Set("Grpc-Status", "0")
 }
 
 func serve(t *testing.T, handler http.Handler) *Inventory {
-	dir, err := os.MkdirTemp("", "remora") // a socket's path has to be short
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	listener, err := net.Listen("unix", filepath.Join(dir, "s"))
-	require.NoError(t, err)
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	protocols.SetHTTP1(true)
-	server := &http.Server{Handler: handler, Protocols: protocols}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
-	return New(listener.Addr().String(), filepath.Join(dir, "proc"))
+	return New(grpctest.Serve(t, handler), filepath.Join(t.TempDir(), "proc"))
 }
 
 // list, web and pod are answers of containerd about one container.
 var (
-	list = message(nil).text(1, string(message(nil).text(1, "web1").text(2, "box").number(6, 1).number(99, 7)))
-	web  = message(nil).text(1, string(message(nil).text(1, "web1").text(2, string(message(nil).text(1, "web").number(2, 3))).number(3, 1).number(4, 17).
-		text(8, string(message(nil).text(1, "sha256:abc").text(18, "nginx:1"))).
-		pair(12, "io.kubernetes.pod.name", "web-0").pair(12, "io.kubernetes.pod.namespace", "shop").
-		pair(12, "io.kubernetes.pod.uid", "uid").pair(12, "io.kubernetes.container.name", "web").
-		text(14, string(message(nil).text(1, "/logs").text(2, "/var/lib/kubelet/pods/uid/volumes/x"))).
-		text(15, "/var/log/pods/shop_web-0_uid/web/3.log").text(17, "sha256:abc"))).
-		pair(2, "info", `{"sandboxID":"box","pid":0,"runtimeSpec":{"process":{"env":["PATH=/bin","X=1"]},"root":{"path":"rootfs"},
+	list = grpctest.Message(nil).Text(1, string(grpctest.Message(nil).Text(1, "web1").Text(2, "box").Number(6, 1).Number(99, 7)))
+	web  = grpctest.Message(nil).Text(1, string(grpctest.Message(nil).Text(1, "web1").Text(2, string(grpctest.Message(nil).Text(1, "web").Number(2, 3))).Number(3, 1).Number(4, 17).
+		Text(8, string(grpctest.Message(nil).Text(1, "sha256:abc").Text(18, "nginx:1"))).
+		Pair(12, "io.kubernetes.pod.name", "web-0").Pair(12, "io.kubernetes.pod.namespace", "shop").
+		Pair(12, "io.kubernetes.pod.uid", "uid").Pair(12, "io.kubernetes.container.name", "web").
+		Text(14, string(grpctest.Message(nil).Text(1, "/logs").Text(2, "/var/lib/kubelet/pods/uid/volumes/x"))).
+		Text(15, "/var/log/pods/shop_web-0_uid/web/3.log").Text(17, "sha256:abc"))).
+		Pair(2, "info", `{"sandboxID":"box","pid":0,"runtimeSpec":{"process":{"env":["PATH=/bin","X=1"]},"root":{"path":"rootfs"},
 			"mounts":[{"destination":"/logs","type":"bind","source":"/other"},{"destination":"/data","type":"bind","source":"/var/lib/containerd/v"},
 			{"destination":"/dev","type":"tmpfs","source":"tmpfs"}]}}`)
-	pod = message(nil).text(1, string(message(nil).text(1, "box").text(2, string(message(nil).text(1, "web-0").text(2, "uid").text(3, "shop"))).
-		pair(7, "tier", "web").pair(8, "aliyun.logs.app", "/logs/*.log")))
+	pod = grpctest.Message(nil).Text(1, string(grpctest.Message(nil).Text(1, "box").Text(2, string(grpctest.Message(nil).Text(1, "web-0").Text(2, "uid").Text(3, "shop"))).
+		Pair(7, "tier", "web").Pair(8, "aliyun.logs.app", "/logs/*.log")))
 )
 
 func answers() *runtime {
-	return &runtime{answers: map[string]message{"ListContainers": list, "ContainerStatus": web, "PodSandboxStatus": pod}, status: map[string]string{}}
+	return &runtime{answers: map[string]grpctest.Message{"ListContainers": list, "ContainerStatus": web, "PodSandboxStatus": pod}, status: map[string]string{}}
 }
 
 func TestContainer(t *testing.T) {
@@ -135,8 +109,8 @@ func TestNoSandbox(t *testing.T) {
 
 func TestCRIO(t *testing.T) {
 	r := answers()
-	r.answers["ContainerStatus"] = message(nil).text(1, string(message(nil).text(1, "a"))).
-		pair(2, "info", `{"sandboxID":"box","pid":1,"runtimeSpec":{"process":{},"root":{"path":"/var/lib/containers/storage/overlay/x/merged"}}}`)
+	r.answers["ContainerStatus"] = grpctest.Message(nil).Text(1, string(grpctest.Message(nil).Text(1, "a"))).
+		Pair(2, "info", `{"sandboxID":"box","pid":1,"runtimeSpec":{"process":{},"root":{"path":"/var/lib/containers/storage/overlay/x/merged"}}}`)
 	c, err := serve(t, r).Inspect(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, "/var/lib/containers/storage/overlay/x/diff", c.Files.Upper)
@@ -157,7 +131,7 @@ func TestRefusals(t *testing.T) {
 	_, err = i.List(t.Context())
 	require.ErrorContains(t, err, "it says no")
 	delete(r.status, "ListContainers")
-	for _, wrong := range []message{{0xff}, {0x0a, 0x7f}, message(nil).text(1, "\x0a\x05x")} {
+	for _, wrong := range []grpctest.Message{{0xff}, {0x0a, 0x7f}, grpctest.Message(nil).Text(1, "\x0a\x05x")} {
 		r.answers["ListContainers"] = wrong
 		_, err = i.List(t.Context())
 		require.Error(t, err)
@@ -207,13 +181,13 @@ func TestARuntimeThatHangs(t *testing.T) {
 		i := New("/s", "")
 		near, far := net.Pipe()
 		defer far.Close()
-		i.client.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+		i.client = grpc.New("/s", func(context.Context, string) (net.Conn, error) { return near, nil })
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 		begun := time.Now()
 		_, err := i.List(t.Context())
 		require.Error(t, err)
 		require.LessOrEqual(t, time.Since(begun), askTimeout)
-		i.client.http.CloseIdleConnections()
+		i.client.Close()
 	})
 }
 

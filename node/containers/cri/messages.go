@@ -4,47 +4,14 @@ package cri
 
 import (
 	"encoding/json"
-	"errors"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/remora-logs/remora/shared/protofields"
+	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
 // The messages of CRI v1 that are read, by the numbers of their fields (k8s.io/cri-api pkg/apis/runtime/v1/api.proto).
 // Fields that are not known are passed over.
-
-var errMessage = errors.New("the runtime's answer is no message of the CRI")
-
-// fields calls each for every field of a message, with a number for a varint and bytes for what has a length.
-func fields(message []byte, each func(field protowire.Number, number uint64, bytes []byte) error) error {
-	err := protofields.Each(message, func(field protowire.Number, _ protowire.Type, number uint64, bytes []byte) error {
-		return each(field, number, bytes)
-	})
-	if errors.Is(err, protofields.ErrMalformed) {
-		return errMessage
-	}
-	return err
-}
-
-// pair reads an entry of a map of strings.
-func pair(message []byte, into *map[string]string) error {
-	var key, value string
-	err := fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
-		switch field {
-		case 1:
-			key = string(bytes)
-		case 2:
-			value = string(bytes)
-		}
-		return nil
-	})
-	if *into == nil {
-		*into = map[string]string{}
-	}
-	(*into)[key] = value
-	return err
-}
 
 // running is the state of a container that runs: CONTAINER_RUNNING.
 const running = 1
@@ -56,12 +23,12 @@ type listed struct {
 }
 
 func decodeList(message []byte) (all []listed, err error) {
-	err = fields(message, func(field protowire.Number, _ uint64, container []byte) error {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, container []byte) error {
 		if field != 1 {
 			return nil
 		}
 		var l listed
-		err := fields(container, func(field protowire.Number, number uint64, bytes []byte) error {
+		err := grpc.Fields(container, func(field protowire.Number, number uint64, bytes []byte) error {
 			switch field {
 			case 1:
 				l.id = string(bytes)
@@ -110,12 +77,12 @@ type info struct {
 
 func decodeStatus(message []byte) (s status, err error) {
 	var verbose map[string]string
-	err = fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
 		switch field {
 		case 1:
 			return s.decode(bytes)
 		case 2:
-			return pair(bytes, &verbose)
+			return grpc.Pair(bytes, &verbose)
 		}
 		return nil
 	})
@@ -126,12 +93,12 @@ func decodeStatus(message []byte) (s status, err error) {
 }
 
 func (s *status) decode(message []byte) error {
-	return fields(message, func(field protowire.Number, number uint64, bytes []byte) error {
+	return grpc.Fields(message, func(field protowire.Number, number uint64, bytes []byte) error {
 		switch field {
 		case 1:
 			s.id = string(bytes)
 		case 2: // metadata
-			return fields(bytes, func(field protowire.Number, number uint64, bytes []byte) error {
+			return grpc.Fields(bytes, func(field protowire.Number, number uint64, bytes []byte) error {
 				switch field {
 				case 1:
 					s.name = string(bytes)
@@ -147,7 +114,7 @@ func (s *status) decode(message []byte) error {
 		case 8: // image
 			return s.decodeImage(bytes)
 		case 12:
-			return pair(bytes, &s.labels)
+			return grpc.Pair(bytes, &s.labels)
 		case 14:
 			return s.decodeMount(bytes)
 		case 15:
@@ -162,7 +129,7 @@ func (s *status) decode(message []byte) error {
 // decodeImage prefers what the Pod's specification says to what the runtime made of it.
 func (s *status) decodeImage(message []byte) error {
 	const asSpecified = 18
-	return fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+	return grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
 		if field == 1 && s.image == "" || field == asSpecified && len(bytes) > 0 {
 			s.image = string(bytes)
 		}
@@ -172,7 +139,7 @@ func (s *status) decodeImage(message []byte) error {
 
 func (s *status) decodeMount(message []byte) error {
 	var inside, host string
-	err := fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+	err := grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
 		switch field {
 		case 1:
 			inside = string(bytes)
@@ -197,14 +164,14 @@ type sandbox struct {
 }
 
 func decodeSandbox(message []byte) (s sandbox, err error) {
-	err = fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
 		if field != 1 {
 			return nil
 		}
-		return fields(bytes, func(field protowire.Number, _ uint64, bytes []byte) error {
+		return grpc.Fields(bytes, func(field protowire.Number, _ uint64, bytes []byte) error {
 			switch field {
 			case 2:
-				return fields(bytes, func(field protowire.Number, _ uint64, bytes []byte) error {
+				return grpc.Fields(bytes, func(field protowire.Number, _ uint64, bytes []byte) error {
 					switch field {
 					case 1:
 						s.name = string(bytes)
@@ -216,9 +183,9 @@ func decodeSandbox(message []byte) (s sandbox, err error) {
 					return nil
 				})
 			case 7:
-				return pair(bytes, &s.labels)
+				return grpc.Pair(bytes, &s.labels)
 			case 8:
-				return pair(bytes, &s.annotations)
+				return grpc.Pair(bytes, &s.annotations)
 			}
 			return nil
 		})
