@@ -40,6 +40,7 @@ func captureContainer(args []string) error {
 	}
 	key := m.Key()
 	p := pipes(log)
+	p.Sole = true
 	p.Open = func() (*spool.Log, error) { return openLog(dir, key, encoded, options, log) }
 	p.Ready()
 	ready()
@@ -58,7 +59,7 @@ func runPipes(p *capture.Pipes, manifest []byte) error {
 	return err
 }
 
-// hold captures a container whose logger has died. While another process captures it, hold waits.
+// hold captures a container whose logger has died. While another process captures it, or may do so, hold waits.
 func hold(dir, key string) error {
 	if !isPipe(stdoutFD) || !isPipe(stderrFD) {
 		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams", errUsage)
@@ -66,7 +67,10 @@ func hold(dir, key string) error {
 	p := pipes(logger())
 	p.Open = func() (*spool.Log, error) { return openLog(dir, key, nil, options{}, p.Log) }
 	p.Offer = handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
-	for !spool.Ended(dir, key) && !p.Ended() {
+	for !spool.Ended(dir, key) {
+		if p.Ended() && !spool.Exists(dir, key) {
+			return nil // it was delivered and removed
+		}
 		p.Offer.Step()
 		if p.Ready(); !p.Locked() {
 			// Where the spool can't be opened, Run discards until it can: the container must not wait for that.

@@ -342,6 +342,23 @@ func TestHolderIsStartedThoughTheLogIsMissing(t *testing.T) {
 	require.Eventually(t, func() bool { return a.agent.Held() == 0 }, 10*time.Second, 5*time.Millisecond)
 }
 
+// A logger is killed when its container has ended already and all was read: the holder ends the log, which lacks nothing.
+func TestLoggerIsKilledAtTheEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	src := startSource(t, dir, spool.DefaultLimits)
+	s := start(t, "c1", "spool", dir)
+	fmt.Fprintln(s.stdout, "all")
+	s.drained(s.stdout)
+	require.Eventually(t, func() bool { return src.Held() == 1 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, s.logger.Process.Signal(syscall.SIGSTOP))
+	require.NoError(t, s.stdout.Close())
+	require.NoError(t, s.stderr.Close())
+	require.NoError(t, s.logger.Process.Kill())
+	_ = s.logger.Wait()
+	require.Equal(t, []string{"all"}, src.read(t))
+	src.nothingLeft(t)
+}
+
 // Logger and agent are killed in turn while a container writes: it never gets SIGPIPE, and every line is in the spool
 // once, in order.
 func TestAnyOneMayDie(t *testing.T) {

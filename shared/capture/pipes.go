@@ -37,10 +37,18 @@ type Pipes struct {
 	Interval time.Duration
 	// Offer gives the descriptors to a node agent; nil offers them to nobody.
 	Offer *handover.Offer
-	Log   *slog.Logger
+	// Sole says that no other process has had the descriptors: the one that containerd started.
+	Sole bool
+	Log  *slog.Logger
+
+	// What tests put in the place of Log.SyncAll and of opening a pipe again.
+	syncLog func(*spool.Log) error
+	reopen  func(fd int) (int, error)
 
 	log     *spool.Log
-	locked  error // of Open: another process captures
+	claimed bool
+	first   int   // descriptor that the claim is on
+	locked  error // another process captures
 	sizes   [2]int
 	lost    int64
 	lines   int64
@@ -57,7 +65,7 @@ type Pipes struct {
 const tendInterval = time.Second
 
 // Run captures until every stream has ended, and ends the log. Its error is why not everything is on disk. It fails with
-// spool.ErrLocked, and has taken nothing since, if another process captures; Run may then be called again.
+// spool.ErrLocked, and has taken nothing since, if another process captures or may do so; Run may then be called again.
 func (p *Pipes) Run() error {
 	for len(p.Pipes) > 0 {
 		if p.tend(); p.locked != nil {
@@ -65,9 +73,7 @@ func (p *Pipes) Run() error {
 		}
 		if p.log != nil {
 			if pause := p.log.Backpressure(); pause > 0 {
-				if p.Offer != nil {
-					p.Offer.Step() // an agent that appears now must not have to wait for room in the spool
-				}
+				p.offer() // an agent that appears now must not have to wait for room in the spool
 				time.Sleep(pause)
 				continue
 			}
@@ -102,7 +108,7 @@ func (p *Pipes) round() (moved int, err error) {
 	}
 	timeout := tendInterval
 	if p.Offer != nil {
-		if p.Offer.Step(); p.Offer.FD() >= 0 {
+		if p.offer(); p.Offer.FD() >= 0 {
 			fds = append(fds, unix.PollFd{Fd: int32(p.Offer.FD()), Events: unix.POLLIN})
 		} else {
 			timeout = handover.Interval
@@ -202,6 +208,9 @@ func (p *Pipes) tend() {
 		return
 	}
 	p.tended = now
+	if !p.claimed {
+		_ = p.claim() // a sole process that could not know; there is no harm in reading on without it
+	}
 	p.log.Tend()
 	p.sync()
 }
@@ -214,15 +223,23 @@ func (p *Pipes) sync() {
 	}
 	p.syncs.Go(func() {
 		defer p.syncing.Store(false)
-		if err := p.log.SyncAll(); err != nil {
+		sync := p.syncLog
+		if sync == nil {
+			sync = (*spool.Log).SyncAll
+		}
+		if err := sync(p.log); err != nil {
 			notice.LoggerNotSynced.Log(p.Log, "error", err)
 		}
 	})
 }
 
+// open opens the log. Unless it fails with spool.ErrLocked this process alone reads the pipes.
 func (p *Pipes) open() {
+	if p.locked = p.claim(); p.locked != nil {
+		return
+	}
 	l, err := p.Open()
-	if p.locked = nil; errors.Is(err, spool.ErrLocked) {
+	if errors.Is(err, spool.ErrLocked) {
 		p.locked = err
 		return
 	}
@@ -260,7 +277,7 @@ func (p *Pipes) Ready() {
 	p.tended = time.Now()
 }
 
-// Locked reports whether another process captured when the log was to be opened last.
+// Locked reports whether another process captured when the log was to be opened last, or may have done so.
 func (p *Pipes) Locked() bool { return p.locked != nil }
 
 // Ended reports whether nothing is in the pipes, and nobody writes to them any more.

@@ -162,7 +162,7 @@ func (s *Source) follow(found spool.Stored) {
 }
 
 // endOrphan ends a log that nobody writes: every process that had the container's descriptors was killed, or the machine
-// was. What the pipes held is lost.
+// was, and what the pipes held is lost; or its writer had taken everything and could not make the mark.
 func (s *Source) endOrphan(l *spool.Log) {
 	if l.Ended() || s.agent.Holds(l.Key()) || s.spool.Written(l.Key()) {
 		delete(s.silents, l.Key())
@@ -179,8 +179,11 @@ func (s *Source) endOrphan(l *spool.Log) {
 	delete(s.silents, l.Key())
 	w, err := spool.OpenWriter(spool.Options{Dir: s.opt.Dir, MaxBytes: s.opt.Limits.MaxBytes, Log: s.opt.Log}).
 		Write(l.Key(), nil, spool.LogOptions{Raw: true, MaxBytes: s.opt.Limits.MaxBytesEach})
-	if err == nil {
-		err = errors.Join(w.AddLoss(0, 0, "logger was killed"), w.EndWriter())
+	if err == nil && !w.EndNoted() {
+		err = w.AddLoss(0, 0, "logger was killed")
+	}
+	if w != nil {
+		err = errors.Join(err, w.EndWriter())
 	}
 	if err != nil {
 		notice.LoggerNotEnded.Log(s.opt.Log, "stream", l.Key(), "error", err)

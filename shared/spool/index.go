@@ -225,7 +225,8 @@ func (l *Log) chunk(off int64, known *knownChunks) (stream.Chunk, error) {
 	return c, nil
 }
 
-// findChunk finds the chunk among n entries in which off lies, and which entry it is. Damaged entries count for the one before them.
+// findChunk finds the chunk among n entries in which off lies, and which entry it is. Damaged entries count for the one
+// before them.
 func findChunk(f *os.File, n, off int64) (entry int64, found stream.Chunk, ok bool) {
 	after := int64(sort.Search(int(n), func(i int) bool {
 		for at := int64(i); at >= 0; at-- {

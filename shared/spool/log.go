@@ -65,6 +65,8 @@ type Log struct {
 	index           indexWriter
 	lockFile        *os.File // of a writer in a process of its own
 	measuredAt      time.Time
+	noteEnd         bool  // of a writer: it ends, and says so in losses
+	endNoted        bool  // the writer before this one said so
 	blockSpent      bool  // Block has waited its time
 	blockSpentAt    int64 // what all views had released then
 

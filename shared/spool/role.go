@@ -236,12 +236,15 @@ func (l *Log) CloseWriter() error {
 	return errors.Join(err, l.lockFile.Close())
 }
 
-// EndWriter ends the log: nothing will be appended any more.
+// EndWriter ends the log: nothing will be appended any more. That it has ended is first noted in losses, which needs no room: where
+// the disk has none for the marker, or takes so long to sync that this process is killed, the log is not taken for one that
+// lacks something.
 func (l *Log) EndWriter() error {
 	l.writeMu.Lock()
 	l.stopDiscarding()
 	l.writeMu.Unlock()
-	err := errors.Join(l.writeLosses(), l.syncOwnFiles(), l.Sync())
+	l.noteEnd = true
+	err := errors.Join(l.writeLosses(), l.Sync(), l.syncOwnFiles())
 	l.ended.Store(true)
 	l.createMarker(endedName)
 	return errors.Join(err, l.CloseWriter())
@@ -261,22 +264,30 @@ func (l *Log) readLosses() error {
 		return fmt.Errorf("%s: %w", filepath.Join(l.dir, lossesName), err)
 	}
 	var all []gap
+	l.endNoted = false
 	for _, e := range entries {
 		if e.From >= 0 && e.To > e.From && e.Records >= -1 {
 			all = append(all, e.gap())
 		}
+		l.endNoted = l.endNoted || e.From == e.To && e.Reason == noteOfEnd
 	}
 	sortGaps(all)
 	l.sharedGaps.Store(&all)
 	return nil
 }
 
+// noteOfEnd is the reason of an entry of losses that is no loss: the writer has stored everything and ended.
+const noteOfEnd = "ended"
+
+// EndNoted reports whether the log's writer before this one had taken everything when it ended.
+func (l *Log) EndNoted() bool { return l.endNoted }
+
 // maxLosses bounds the writer's list. A reader that is not running for so many losses finds the oldest as holes of unknown
 // size.
 const maxLosses = 1024
 
-// writeLosses writes down what the writer could not store, also what it is losing now; SyncAll makes it durable. Of what lies before the first segment
-// the reader has no need any more: it has removed what was behind it.
+// writeLosses writes down what the writer could not store, also what it is losing now; SyncAll makes it durable. Of what
+// lies before the first segment the reader has no need any more: it has removed what was behind it.
 func (l *Log) writeLosses() error {
 	gaps := *l.sharedGaps.Load()
 	if segs := *l.segments.Load(); len(segs) > 0 {
@@ -294,6 +305,9 @@ func (l *Log) writeLosses() error {
 	var entries []storedGap
 	for _, g := range gaps[max(0, len(gaps)-maxLosses):] {
 		entries = append(entries, g.stored(""))
+	}
+	if end := l.end.Load(); l.noteEnd {
+		entries = append(entries, storedGap{From: end, To: end, Reason: noteOfEnd})
 	}
 	l.unsyncedFiles.Store(true)
 	return l.overwriteGaps(lossesName, entries, func(*os.File) error { return nil })
@@ -320,6 +334,9 @@ func (s *Spool) abandoned(key string) bool {
 	st, err := os.Stat(filepath.Join(s.opt.Dir, key))
 	return err == nil && time.Since(st.ModTime()) > time.Minute && !s.Written(key)
 }
+
+// Exists reports whether dir has a log of that key.
+func Exists(dir, key string) bool { return exists(dir, key) }
 
 // Ended reports whether the log of that key in dir is known to have ended. Of one that does not exist that is not known: it
 // may have been delivered and removed, or there was no room to make it.
