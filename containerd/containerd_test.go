@@ -71,7 +71,7 @@ func start(t *testing.T, id string, args ...string) *shim {
 	require.NoError(t, err)
 	s.logger = exec.Command(os.Args[0], args...)
 	s.logger.Dir, s.logger.Stderr = s.bundle, &s.messages
-	s.logger.Env = []string{runMain + "=1", "CONTAINER_ID=" + id, "CONTAINER_NAMESPACE=default"}
+	s.logger.Env = []string{runMain + "=1", "GORACE=" + os.Getenv("GORACE"), "CONTAINER_ID=" + id, "CONTAINER_NAMESPACE=default"}
 	s.logger.ExtraFiles = []*os.File{s.r[0], s.r[1], readyW}
 	began := time.Now()
 	require.NoError(t, s.logger.Start())
@@ -429,7 +429,7 @@ func startAgent(t *testing.T, dir string) *testAgent {
 	a.agent = &loggers.Agent{Dir: dir, Log: quiet, Ended: func(key string) bool { return spool.Ended(dir, key) },
 		Hold: func(key string, files [2]*os.File, exited func(bool)) error {
 			cmd := exec.Command(os.Args[0], "--hold", dir, key)
-			cmd.Env, cmd.ExtraFiles = []string{runMain + "=1"}, files[:]
+			cmd.Env, cmd.ExtraFiles = []string{runMain + "=1", "GORACE=" + os.Getenv("GORACE")}, files[:]
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			if err := cmd.Start(); err != nil {
 				return err

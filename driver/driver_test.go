@@ -61,7 +61,7 @@ func newIdleEngine(t *testing.T, env ...string) *engine {
 	dir := t.TempDir()
 	e := &engine{t: t, dir: dir, program: os.Args[0]}
 	e.env = append([]string{
-		runMain + "=1", "LOGGING_OUTPUT=file", "FILE_PATH=" + filepath.Join(dir, "out"), "FILE_ROTATE_SIZE=1000000",
+		runMain + "=1", "GORACE=" + os.Getenv("GORACE"), "LOGGING_OUTPUT=file", "FILE_PATH=" + filepath.Join(dir, "out"), "FILE_ROTATE_SIZE=1000000",
 		"REMORA_STATE_DIR=" + filepath.Join(dir, "state"), "REMORA_HOST=node-1", "TMPDIR=" + dir,
 	}, env...)
 	e.client.Timeout = 15 * time.Second

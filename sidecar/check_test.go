@@ -22,7 +22,7 @@ import (
 func check(t *testing.T, env []string, args ...string) (said string, code int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"check"}, args...)...)
-	cmd.Env = append(env, runMain+"=1")
+	cmd.Env = append(env, runMain+"=1", "GORACE="+os.Getenv("GORACE"))
 	var out, errors strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errors
 	_ = cmd.Run() // the code tells

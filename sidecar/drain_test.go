@@ -84,7 +84,7 @@ func TestUnreadableFileIsLeft(t *testing.T) {
 	}
 	require.NoError(t, os.Chmod(filepath.Join(p.logs, "secret.log"), 0))
 	sidecar := exec.Command(binary)
-	sidecar.Env = []string{runMain + "=1"}
+	sidecar.Env = []string{runMain + "=1", "GORACE=" + os.Getenv("GORACE")}
 	for k, v := range p.environ {
 		sidecar.Env = append(sidecar.Env, k+"="+v)
 	}

@@ -196,10 +196,12 @@ func TestLargeLabelsHideNobodyElse(t *testing.T) {
 	e := &engine{least: "1.24", most: "1.41", containers: map[string]string{"web1": web}, labels: map[string]string{"web1": `"]}\`}}
 	for n := range 5 {
 		id := fmt.Sprint("large", n)
-		e.containers[id], e.labels[id] = fmt.Sprintf(`{"Id":%q,"State":{"Running":true}}`, id), strings.Repeat("x", 6<<20)
+		e.containers[id], e.labels[id] = fmt.Sprintf(`{"Id":%q,"State":{"Running":true}}`, id), strings.Repeat("x", 600<<10)
 	}
-	e.containers["huge"], e.labels["huge"] = `{"Id":"huge","State":{"Running":true}}`, strings.Repeat("[{", 10<<20)
-	all, err := serve(t, e).List(t.Context())
+	e.containers["huge"], e.labels["huge"] = `{"Id":"huge","State":{"Running":true}}`, strings.Repeat("[{", 1<<20)
+	inventory := serve(t, e)
+	require.Equal(t, 16<<20, inventory.LimitAnswers(1600<<10))
+	all, err := inventory.List(t.Context())
 	var large *containers.TooLarge
 	require.ErrorAs(t, err, &large)
 	require.Equal(t, []string{"huge"}, large.IDs)

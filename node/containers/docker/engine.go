@@ -43,6 +43,7 @@ type engine struct {
 	http *http.Client
 	base string // http://docker, or https://HOST:PORT
 	host string // as it was given, for messages
+	most int    // maxAnswer, which tests make smaller
 
 	mu      sync.Mutex
 	version string // /v1.NN, once it is negotiated
@@ -52,7 +53,7 @@ type engine struct {
 // newEngine makes an engine's client. host is as DOCKER_HOST has it; tls and certificates are those of DOCKER_TLS_VERIFY
 // and DOCKER_CERT_PATH.
 func newEngine(host string, verify bool, certificates string) (*engine, error) {
-	e := &engine{host: host, base: "http://docker"}
+	e := &engine{host: host, base: "http://docker", most: maxAnswer}
 	transport := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: listTimeout}
 	scheme, address, _ := strings.Cut(host, "://")
 	switch scheme {
@@ -156,7 +157,7 @@ func (e *engine) ask(ctx context.Context, path string, into any) error {
 		return err
 	}
 	defer response.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(into); err != nil {
+	if err := json.NewDecoder(io.LimitReader(response.Body, int64(e.most))).Decode(into); err != nil {
 		return fmt.Errorf("answer of the engine at %s: %w", e.host, err)
 	}
 	return nil
@@ -175,15 +176,16 @@ func (e *engine) each(ctx context.Context, path string, one func(element []byte)
 		return err
 	}
 	defer response.Body.Close()
-	if err := eachElement(bufio.NewReaderSize(response.Body, 64<<10), one, large); err != nil {
+	if err := eachElement(bufio.NewReaderSize(response.Body, 64<<10), e.most, one, large); err != nil {
 		e.forget()
 		return fmt.Errorf("answer of the engine at %s: %w", e.host, err)
 	}
 	return nil
 }
 
-// eachElement splits an array of objects, or null, without understanding them. What it calls one and large with is valid during the call.
-func eachElement(r *bufio.Reader, one func(element []byte) error, large func(beginning []byte)) error {
+// eachElement splits an array of objects, or null, without understanding them. It calls one with an element of up to most
+// bytes, and large with the first most bytes of a larger one. Both may use the bytes during the call only.
+func eachElement(r *bufio.Reader, most int, one func(element []byte) error, large func(beginning []byte)) error {
 	if begin, _ := r.Peek(4); string(begin) == "null" {
 		return nil
 	}
@@ -198,7 +200,7 @@ func eachElement(r *bufio.Reader, one func(element []byte) error, large func(beg
 			return errors.New("it is no list of objects")
 		}
 		if depth > 1 || c == '{' {
-			if size++; size <= maxAnswer {
+			if size++; size <= most {
 				element = append(element, c)
 			}
 		}
@@ -217,7 +219,7 @@ func eachElement(r *bufio.Reader, one func(element []byte) error, large func(beg
 			if depth > 1 {
 				break
 			}
-			if size > maxAnswer {
+			if size > most {
 				large(element)
 			} else if err := one(element); err != nil {
 				return err
