@@ -25,6 +25,7 @@ type collector struct {
 // Those that need no binary of somebody else.
 const (
 	bareLoop   = "bare loop"
+	kernelLoop = "kernel's loop"
 	remoraName = "remora"
 	remoraNode = "remora-node"
 )
@@ -43,6 +44,7 @@ var known = []collector{
 		return exec.Command(self, "bare", j.file, j.url()+"/bench/_bulk"), err
 	}},
 	{name: remoraName, command: remora},
+	{name: kernelLoop, command: kernelCommand},
 	{name: remoraName, protocol: "JSON lines, zstd", command: remoraLines},
 	{name: remoraNode, command: nodeAgent},
 	{name: "fluent-bit", command: fluentBit},
@@ -58,7 +60,7 @@ func found(only []string) (all []collector) {
 		if len(only) > 0 && !slices.Contains(only, c.name) {
 			continue
 		}
-		if c.bin = installed.Find(c.name); c.bin != "" || c.name == bareLoop || c.ours() {
+		if c.bin = installed.Find(c.name); c.bin != "" || c.name == bareLoop || c.name == kernelLoop || c.ours() {
 			all = append(all, c)
 		}
 	}

@@ -23,7 +23,7 @@ var cli struct {
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
 		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker,nginx+outputs" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them, +outputs for Remora's other outputs."`
-		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, or a peer's binary."`
+		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, kernel's loop, or a peer's binary."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Stall  time.Duration `default:"30s" help:"After so long without a line that had not come before a run has failed as well."`
 		Port   int           `default:"19200" help:"Where the server listens, on loopback; a collector may take the port behind it."`
@@ -38,6 +38,11 @@ var cli struct {
 		File string `arg:""`
 		URL  string `arg:""`
 	} `cmd:"" help:"Be the bare loop."`
+	Kernel struct {
+		Files   string `arg:"" help:"Pattern of what it reads."`
+		Address string `arg:""`
+		Bytes   int64  `arg:"" help:"How many it writes."`
+	} `cmd:"" help:"Be the kernel's loop."`
 }
 
 func main() {
@@ -48,6 +53,8 @@ func main() {
 		err = serve(cli.Serve.Address, cli.Serve.Wire, cli.Serve.Lines)
 	case strings.HasPrefix(ctx.Command(), "bare"):
 		err = bare(cli.Bare.File, cli.Bare.URL)
+	case strings.HasPrefix(ctx.Command(), "kernel"):
+		err = runKernelLoop(cli.Kernel.Files, cli.Kernel.Address, cli.Kernel.Bytes)
 	default:
 		err = measure()
 	}
@@ -151,6 +158,9 @@ func measureJob(name string, j job, rounds int, patience patience, all []collect
 				continue
 			}
 			r.results = append(r.results, result)
+			if r.collector.name == remoraName && r.collector.protocol == "" {
+				j.written = result.written
+			}
 		}
 	}
 	return slices.DeleteFunc(rows, func(r *row) bool { return errors.Is(r.failed, errNoPart) })

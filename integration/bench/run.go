@@ -30,6 +30,7 @@ type job struct {
 	wire       string // protocol that the server speaks besides HTTP, if it does
 	root       string // of the machine that has what the runtime stores
 	stored     string // where it is: file in that form
+	written    int64  // by Remora in this round, for the kernel's loop
 	port       int
 	dir        string // for what the collector keeps; new for each run
 	bins       string
@@ -47,6 +48,7 @@ type result struct {
 	cpu, wall time.Duration
 	peak      int64 // bytes resident
 	again     int   // lines that came more than once
+	written   int64 // bytes, to sockets and what little goes to files
 }
 
 // run does the job once, with a server of its own, and fails unless each line has arrived.
@@ -56,7 +58,7 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	}
 	defer os.RemoveAll(j.dir)
 	start := startServer
-	if j.kafka {
+	if j.kafka && c.name != kernelLoop {
 		start = startBroker
 	}
 	cmd, err := c.command(c.bin, &j)
@@ -89,11 +91,14 @@ func run(c collector, j job, patience patience) (r result, err error) {
 		}
 	}()
 	wait := arrived
-	if j.kafka {
+	switch {
+	case c.name == kernelLoop:
+		wait = arrivedBytes
+	case j.kafka:
 		wait = arrivedInKafka
 	}
 	s, waitErr := wait(ctx, &j, patience.stall)
-	r.peak = peak(cmd.Process.Pid)
+	r.peak, r.written = peak(cmd.Process.Pid), wrote(cmd.Process.Pid)
 	_ = cmd.Process.Signal(syscall.SIGTERM) // if it hasn't ended
 	select {
 	case <-exited:
@@ -169,15 +174,17 @@ func arrived(ctx context.Context, j *job, stall time.Duration) (s stats, err err
 }
 
 // peak is the most memory that the process had resident, if it still lives.
-func peak(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
+func peak(pid int) int64 { return proc(pid, "status", "VmHWM: %d kB") << 10 }
+
+// wrote is how many bytes the process has handed to write(2) and writev(2), if it still lives.
+func wrote(pid int) int64 { return proc(pid, "io", "wchar: %d") }
+
+// proc finds the number in a line of that format in a file about the process; 0 where there is none.
+func proc(pid int, file, format string) (v int64) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file)) // without it there is no such line
 	for line := range strings.SplitSeq(string(b), "\n") {
-		var kb int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
-			return kb << 10
+		if n, _ := fmt.Sscanf(line, format, &v); n == 1 {
+			return v
 		}
 	}
 	return 0

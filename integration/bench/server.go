@@ -43,6 +43,7 @@ func serve(address, wire string, lines int) error {
 	mux.HandleFunc("/{index}/_bulk", s.bulk)
 	mux.HandleFunc("POST /v1/logs", s.otlp)
 	mux.HandleFunc("POST /insert/jsonline", s.jsonLines)
+	mux.HandleFunc("POST /discard", s.discard)
 	pod.Handle(mux)
 	mux.HandleFunc("POST /services/collector/event", s.splunk)
 	mux.HandleFunc("POST /logstores/{store}/shards/lb", s.sls)

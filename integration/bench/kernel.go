@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// The kernel's loop reads kernelRead bytes at a time and sends kernelBody in a request, as a batch of Remora's is: of sizes
+// from 64 KiB to 8 MiB these cost least.
+const (
+	kernelRead = 64 << 10
+	kernelBody = 4 << 20
+)
+
+// runKernelLoop reads the files that pattern names and writes size bytes to the server at address, in even shares, and does
+// nothing else: what the kernel alone takes for a collector's work. It shares no code with Remora.
+func runKernelLoop(pattern, address string, size int64) error {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	input := int64(0)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		input += info.Size()
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	answers, body := bufio.NewReader(conn), bytes.Repeat([]byte("x"), kernelBody) // memory of its own, not the page of zeros
+	in := make([]byte, kernelRead)
+	read, sent := int64(0), int64(0)
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		for {
+			n, err := f.Read(in)
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return err
+			}
+			read += int64(n)
+			due := int64(float64(size) * float64(read) / float64(input))
+			for due-sent >= kernelBody || read == input && sent < size {
+				part := body[:min(kernelBody, size-sent)]
+				if err := discard(conn, answers, part); err != nil {
+					return err
+				}
+				sent += int64(len(part))
+			}
+		}
+		_ = f.Close()
+	}
+	return nil
+}
+
+// discard posts body to the server, which reads it and throws it away.
+func discard(conn net.Conn, answers *bufio.Reader, body []byte) error {
+	if _, err := fmt.Fprintf(conn, "POST /discard HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", len(body)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(body); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
+}
+
+// discard is the server's side of the kernel's loop.
+func (s *server) discard(w http.ResponseWriter, r *http.Request) {
+	s.receive(w, r, func(body []byte) {
+		s.count(body, func([]byte, func(int)) {})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.last = time.Now()
+	})
+}
+
+// kernelCommand starts the kernel's loop for as many bytes as Remora has written in this round.
+func kernelCommand(_ string, j *job) (*exec.Cmd, error) {
+	if j.written == 0 {
+		return nil, fmt.Errorf("%w: it writes what Remora has written before", errNoPart)
+	}
+	self, err := os.Executable()
+	return exec.Command(self, "kernel", j.file, fmt.Sprintf("127.0.0.1:%d", j.port), fmt.Sprint(j.written)), err
+}
+
+// arrivedBytes waits until the server has had all that the kernel's loop writes, for as long as ctx allows and more comes.
+func arrivedBytes(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
+	last, before := time.Now(), int64(0)
+	for s.Bytes < j.written {
+		time.Sleep(50 * time.Millisecond)
+		resp, err := http.Get(j.url() + "/stats")
+		if err != nil {
+			return s, err
+		}
+		err = json.NewDecoder(resp.Body).Decode(&s)
+		_ = resp.Body.Close()
+		if err != nil {
+			return s, err
+		}
+		if s.Bytes > before {
+			before, last = s.Bytes, time.Now()
+		}
+		if s.Bytes < j.written && (ctx.Err() != nil || time.Since(last) > stall) {
+			return s, fmt.Errorf("%w, after %d of %d bytes", cmp.Or(context.Cause(ctx), errUnfinished), s.Bytes, j.written)
+		}
+	}
+	return s, nil
+}
