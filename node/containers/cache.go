@@ -42,6 +42,13 @@ func (c *Cache) Put(now Container) Container {
 	return now
 }
 
+// Forget makes the next list ask about a container.
+func (c *Cache) Forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.known, id)
+}
+
 // Refresh returns the containers that were listed, by whether they run, and forgets all others. inspect, which is called
 // from several goroutines, Puts what it learns; if it fails, the remembered container is returned.
 func (c *Cache) Refresh(ctx context.Context, listed map[string]bool, inspect func(context.Context, string) (Container, error)) []Container {

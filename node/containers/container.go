@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package containers holds what a node agent knows of a container, and follows the inventories that tell it: a Docker
-// engine, a runtime's CRI, the API server, and the kubelet's directory of logs.
+// engine, containerd, a runtime's CRI, the API server, and the kubelet's directory of logs.
 package containers
 
 import (
@@ -16,6 +16,8 @@ import (
 type Container struct {
 	// Runtime is the inventory's name; ID the container's in it.
 	Runtime, ID string
+	// Namespace is containerd's; empty elsewhere. Two namespaces may have containers of one name, so that ID begins with it.
+	Namespace string
 	// Name is the name that people know it by, without a slash in front. Image is what it was started as.
 	Name, Image, ImageID string
 	Labels               map[string]string
@@ -32,6 +34,14 @@ type Container struct {
 	Pod     Pod
 	Log     Log
 	Files   Files
+}
+
+// BareID is the ID as the runtime itself writes it.
+func (c *Container) BareID() string {
+	if c.Namespace == "" {
+		return c.ID
+	}
+	return strings.TrimPrefix(c.ID, c.Namespace+"/")
 }
 
 // Pod is the Pod of a container; zero outside of Kubernetes.

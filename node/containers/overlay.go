@@ -54,15 +54,15 @@ func overlay(mountinfo io.Reader, wanted func(at string) bool) (upper string, lo
 		}
 		upper, lower = "", nil // of two mounts on one place, the last is seen
 		if options[0] == "overlay" {
-			upper, lower = layers(options[2])
+			upper, lower = Layers(strings.Split(options[2], ","))
 		}
 	}
 	return upper, lower
 }
 
-// layers reads the directories in the options of an overlay.
-func layers(options string) (upper string, lower []string) {
-	for option := range strings.SplitSeq(options, ",") {
+// Layers reads the directories in the options of an overlay.
+func Layers(options []string) (upper string, lower []string) {
+	for _, option := range options {
 		if value, ok := strings.CutPrefix(option, "upperdir="); ok {
 			upper = unescape(value)
 		}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/remora-logs/remora/node/containers"
+)
+
+// Inspect implements containers.Inventory.
+func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	namespace, bare, _ := strings.Cut(id, "/")
+	if foreign[namespace] {
+		return containers.Container{}, fmt.Errorf("%w: %s is Docker's", containers.ErrGone, id)
+	}
+	r, err := i.record(ctx, namespace, bare)
+	if err != nil {
+		return containers.Container{}, fmt.Errorf("container %s: %w", id, err)
+	}
+	if !i.ours(namespace, &r) {
+		return containers.Container{}, fmt.Errorf("%w: another inventory has %s", containers.ErrGone, id)
+	}
+	t, err := i.task(ctx, namespace, bare)
+	if err != nil { // its shim hangs: it runs as before
+		before, known := i.cache.Get(id)
+		t.running, t.pid = !known || before.Running, before.Files.Process
+	}
+	c := r.container(namespace)
+	if name := i.name(ctx, namespace, &r); c.Pod.UID == "" {
+		c.Name = name
+	}
+	c.Running, c.Log.Driver = t.running, driver(t.stdout)
+	if c.Running {
+		c.Files.Process = t.pid
+	}
+	if before, known := i.cache.Get(id); known && c.Log.Driver == "" { // its task is gone
+		c.Log.Driver = before.Log.Driver
+	}
+	i.root(ctx, namespace, &r, &c)
+	i.mu.Lock()
+	i.updated[id] = r.updated
+	i.mu.Unlock()
+	return i.cache.Put(c), nil
+}
+
+// container is what a record tells.
+func (r *record) container(namespace string) containers.Container {
+	s := r.decodeSpec()
+	c := containers.Container{
+		Runtime: Name, Namespace: namespace, ID: key(namespace, r.id), Name: r.id, Image: r.image, Labels: r.labels,
+		Env: s.Process.Env, Detailed: true, Created: r.created, Files: s.files(),
+	}
+	if namespace == kubernetesNamespace && r.labels[kindLabel] == inPod {
+		c.Pod = containers.Pod{Namespace: r.labels["io.kubernetes.pod.namespace"], Name: r.labels["io.kubernetes.pod.name"],
+			UID: r.labels["io.kubernetes.pod.uid"], Container: r.labels["io.kubernetes.container.name"]}
+		c.Name = fmt.Sprintf("k8s_%s_%s_%s_%s", c.Pod.Container, c.Pod.Name, c.Pod.Namespace, c.Pod.UID)
+	}
+	return c
+}
+
+// files are the mounts of a specification, and the root file system where it is a directory of the client's choice.
+func (s *spec) files() containers.Files {
+	f := containers.Files{Mounts: map[string]string{}}
+	if filepath.IsAbs(s.Root.Path) {
+		f.Upper = s.Root.Path
+	}
+	for _, m := range s.Mounts { // of two at one place, the last is seen
+		at := filepath.Clean(m.Destination)
+		delete(f.Mounts, at)
+		f.Hidden = slices.DeleteFunc(f.Hidden, func(hidden string) bool { return hidden == at })
+		switch {
+		case m.Type == "tmpfs":
+			f.Hidden = append(f.Hidden, at)
+		case (m.Type == "bind" || m.Type == "none" || m.Type == "") && filepath.IsAbs(m.Source):
+			f.Mounts[at] = m.Source
+		}
+	}
+	return f
+}
+
+// root finds the root file system: what the snapshotter mounts there, or what the kernel says is mounted there.
+func (i *Inventory) root(ctx context.Context, namespace string, r *record, c *containers.Container) {
+	if c.Files.Upper != "" {
+		return
+	}
+	if r.snapshotter != "" && r.snapshot != "" {
+		c.Files.Upper, c.Files.Lower = i.snapshot(ctx, namespace, r)
+	}
+	if c.Files.Upper == "" && c.Running {
+		c.Files.Upper, c.Files.Lower = containers.Overlay(i.procfs, r.id, c.Files.Process)
+	}
+}
+
+// snapshot asks for the directories of a snapshot. They are not known of one that is a device, or that can't be mounted now.
+func (i *Inventory) snapshot(ctx context.Context, namespace string, r *record) (upper string, lower []string) {
+	answer, err := i.call(ctx, namespace, "snapshots.v1.Snapshots/Mounts", append(text(1, r.snapshotter), text(2, r.snapshot)...))
+	if err != nil {
+		return "", nil
+	}
+	kind, source, options, err := decodeMounts(answer)
+	switch {
+	case err != nil:
+		return "", nil
+	case strings.Contains(kind, "overlay"):
+		return containers.Layers(options)
+	case kind == "bind" && filepath.IsAbs(source): // of one layer, or of the native snapshotter
+		return source, nil
+	}
+	return "", nil
+}
+
+// name is the name that a container is given by its label, unless another has it, or its ID.
+func (i *Inventory) name(ctx context.Context, namespace string, r *record) string {
+	name := givenName(r)
+	if name == "" {
+		return r.id
+	}
+	me := owner{key(namespace, r.id), r.created}
+	i.mu.Lock()
+	has, taken := i.named[key(namespace, name)]
+	i.mu.Unlock()
+	if taken && has.key != me.key { // it may be gone, and nobody has said so yet
+		other, err := i.record(ctx, namespace, strings.TrimPrefix(has.key, namespace+"/"))
+		if err == nil && givenName(&other) == name {
+			return r.id
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if now := i.named[key(namespace, name)]; now != has { // another was faster
+		return r.id
+	}
+	i.named[key(namespace, name)] = me
+	return name
+}

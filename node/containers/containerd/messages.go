@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package containerd
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/remora-logs/remora/node/containers/internal/grpc"
+)
+
+// The messages of containerd's services that are read, by the numbers of their fields (containerd/containerd api/services,
+// api/types, api/events). They have stood since 1.0. Fields that are not known are passed over.
+
+// decodeNamespaces reads a ListNamespacesResponse.
+func decodeNamespaces(message []byte) (names []string, err error) {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, namespace []byte) error {
+		if field != 1 {
+			return nil
+		}
+		return grpc.Fields(namespace, func(field protowire.Number, _ uint64, bytes []byte) error {
+			if field == 1 {
+				names = append(names, string(bytes))
+			}
+			return nil
+		})
+	})
+	return names, err
+}
+
+// record is a Container, as it is stored in containerd.
+type record struct {
+	id, image, snapshotter, snapshot string
+	labels                           map[string]string
+	created                          time.Time
+	updated                          string // the Timestamp as it came: it changes with the record
+	spec                             []byte
+}
+
+// decodeRecord reads a ListContainerMessage or a GetContainerResponse.
+func decodeRecord(message []byte) (r record, err error) {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		if field == 1 {
+			return r.decode(bytes)
+		}
+		return nil
+	})
+	if err == nil && r.id == "" {
+		err = grpc.ErrMessage
+	}
+	return r, err
+}
+
+func (r *record) decode(message []byte) error {
+	return grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) (err error) {
+		switch field {
+		case 1:
+			r.id = string(bytes)
+		case 2:
+			return grpc.Pair(bytes, &r.labels)
+		case 3:
+			r.image = string(bytes)
+		case 5:
+			r.spec, err = anyValue(bytes)
+		case 6:
+			r.snapshotter = string(bytes)
+		case 7:
+			r.snapshot = string(bytes)
+		case 8:
+			r.created, err = decodeTime(bytes)
+		case 9:
+			r.updated = string(bytes)
+		}
+		return err
+	})
+}
+
+// anyValue is the value of an Any.
+func anyValue(message []byte) (value []byte, err error) {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
+		if field == 2 {
+			value = bytes
+		}
+		return nil
+	})
+	return value, err
+}
+
+// decodeTime reads a Timestamp.
+func decodeTime(message []byte) (time.Time, error) {
+	var seconds, nanoseconds uint64
+	err := grpc.Fields(message, func(field protowire.Number, number uint64, _ []byte) error {
+		switch field {
+		case 1:
+			seconds = number
+		case 2:
+			nanoseconds = number
+		}
+		return nil
+	})
+	return time.Unix(int64(seconds), int64(nanoseconds)), err
+}
+
+// idOf is the ID of a container of whose ListContainerMessage only the beginning is there. containerd writes the ID first.
+func idOf(beginning []byte) string {
+	for range 2 { // the container's field, then the ID's
+		field, kind, n := protowire.ConsumeTag(beginning)
+		if n < 0 || field != 1 || kind != protowire.BytesType {
+			return ""
+		}
+		size, m := protowire.ConsumeVarint(beginning[n:])
+		if m < 0 {
+			return ""
+		}
+		beginning = beginning[n+m:]
+		if size <= uint64(len(beginning)) {
+			beginning = beginning[:size]
+		}
+	}
+	const longest = 255 // containerd refuses longer ones
+	return string(beginning[:min(len(beginning), longest)])
+}
+
+// spec is what is read of an OCI runtime specification (opencontainers/runtime-spec).
+type spec struct {
+	Process struct {
+		Env []string `json:"env"`
+	} `json:"process"`
+	Root struct {
+		Path string `json:"path"`
+	} `json:"root"`
+	Mounts []struct {
+		Destination string `json:"destination"`
+		Type        string `json:"type"`
+		Source      string `json:"source"`
+	} `json:"mounts"`
+}
+
+// decodeSpec reads the record's specification. It is empty where it can't be read: what the labels declare is collected all
+// the same.
+func (r *record) decodeSpec() (s spec) {
+	if json.Unmarshal(r.spec, &s) != nil {
+		return spec{}
+	}
+	return s
+}
+
+// task is a Process that is a container's first one.
+type task struct {
+	id, stdout string
+	pid        int
+	running    bool
+}
+
+// The states of a task that does not run (api/types/task, Status). One whose shim does not answer is of unknown state, and is
+// taken to run.
+const (
+	taskCreated = 1
+	taskStopped = 3
+)
+
+// decodeTasks reads a ListTasksResponse or a GetResponse. Older versions give the container's ID in the task's own alone.
+func decodeTasks(message []byte) (all []task, err error) {
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, process []byte) error {
+		if field != 1 {
+			return nil
+		}
+		t := task{running: true}
+		err := grpc.Fields(process, func(field protowire.Number, number uint64, bytes []byte) error {
+			switch field {
+			case 1, 2:
+				if len(bytes) > 0 {
+					t.id = string(bytes)
+				}
+			case 3:
+				t.pid = int(uint32(number))
+			case 4:
+				t.running = number != taskStopped && number != taskCreated
+			case 6:
+				t.stdout = string(bytes)
+			}
+			return nil
+		})
+		all = append(all, t)
+		return err
+	})
+	return all, err
+}
+
+// decodeMounts reads the first mount of a MountsResponse: its type, source and options.
+func decodeMounts(message []byte) (kind, source string, options []string, err error) {
+	first := true
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, mount []byte) error {
+		if field != 1 || !first {
+			return nil
+		}
+		first = false
+		return grpc.Fields(mount, func(field protowire.Number, _ uint64, bytes []byte) error {
+			switch field {
+			case 1:
+				kind = string(bytes)
+			case 2:
+				source = string(bytes)
+			case 4:
+				options = append(options, string(bytes))
+			}
+			return nil
+		})
+	})
+	return kind, source, options, err
+}
+
+// event is an Envelope and what of its event is of use.
+type event struct{ namespace, container, process string }
+
+func decodeEvent(message []byte) (e event, err error) {
+	var topic string
+	var value []byte
+	err = grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) (err error) {
+		switch field {
+		case 2:
+			e.namespace = string(bytes)
+		case 3:
+			topic = string(bytes)
+		case 4:
+			value, err = anyValue(bytes)
+		}
+		return err
+	})
+	if err != nil {
+		return e, err
+	}
+	err = grpc.Fields(value, func(field protowire.Number, _ uint64, bytes []byte) error {
+		switch {
+		case field == 1: // of events of containers and tasks alike
+			e.container = string(bytes)
+		case field == 2 && topic == taskExit:
+			e.process = string(bytes)
+		}
+		return nil
+	})
+	return e, err
+}
+
+// text is a message with one string.
+func text(field protowire.Number, s string) []byte {
+	return protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), s)
+}
+
+// driver names who takes a container's output, by the URI that its task was started with: the program of a logging binary, or
+// the URI's scheme. A path alone is that of a pipe, whose reader is whoever started the container.
+func driver(stdout string) string {
+	scheme, rest, ok := strings.Cut(stdout, "://")
+	if !ok {
+		return ""
+	}
+	if path, _, _ := strings.Cut(rest, "?"); strings.HasPrefix(scheme, "binary") {
+		return filepath.Base(path)
+	}
+	return scheme
+}
