@@ -55,9 +55,10 @@ func newEngine(t *testing.T, env ...string) *engine {
 	return e
 }
 
-// newIdleEngine has not started the driver.
+// newIdleEngine has not started the driver. The test runs beside others from here on, as most of its time it waits for processes.
 func newIdleEngine(t *testing.T, env ...string) *engine {
 	t.Helper()
+	t.Parallel()
 	dir := t.TempDir()
 	e := &engine{t: t, dir: dir, program: os.Args[0]}
 	e.env = append([]string{
