@@ -35,7 +35,7 @@ func (s *sessions) Read(ctx context.Context, info plugin.Info, c plugin.ReadConf
 	return r.Read(ctx, s.logsOf(info.ContainerID), history.Query{Since: c.Since, Until: c.Until, Tail: c.Tail, Follow: c.Follow})
 }
 
-// logsOf are the container's streams in the spool, by the time of their start.
+// logsOf returns the container's streams in the spool, by the time of their start.
 func (s *sessions) logsOf(container string) []*spool.Log {
 	prefix := manifest.KeyPrefix(container)
 	var found []*spool.Log

@@ -67,7 +67,7 @@ func main() {
 
 func settingsTable() []settings.Section { return deliver.Sections("Driver", new(config.Driver)) }
 
-// checkOptions is what is wrong with ownOptions, for explain.
+// checkOptions returns what is wrong with ownOptions, for explain.
 func checkOptions(options map[string]string) []declare.Problem {
 	var found problems
 	found.policy(options)

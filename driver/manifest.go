@@ -32,7 +32,7 @@ type containerManifest struct {
 	BlockTimeout time.Duration `json:"block_timeout,omitempty"`
 }
 
-// name is what people call the container: its name, or its id where the name is not known.
+// name returns what people call the container: its name, or its id where the name is not known.
 func (m *containerManifest) name() string {
 	for _, t := range m.Origin {
 		if t.Key == "docker_container" {

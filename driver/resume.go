@@ -89,7 +89,7 @@ func (s *sessions) resumeCapture(l *spool.Log, m *containerManifest) {
 	}
 }
 
-// standIn is the manifest of a log whose own is damaged: its container is known by the beginning of its id, and collected
+// standIn returns the manifest of a log whose own is damaged: its container is known by the beginning of its id, and collected
 // as if it declared nothing.
 func (s *sessions) standIn(key string) *containerManifest {
 	id, started := key, time.Now()

@@ -7,7 +7,7 @@ import (
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// logOptions is how the log of a container is kept, whose views begin at their checkpoints.
+// logOptions returns how the log of a container is kept, whose views begin at their checkpoints.
 func (s *sessions) logOptions(key string, m *containerManifest) spool.LogOptions {
 	o := spool.LogOptions{MaxBytes: s.settings.SpoolMaxEach, BlockTimeout: s.settings.BlockTimeout}
 	o.WhenFull, _ = spool.ParsePolicy(s.settings.WhenFull) // checked when settings were read

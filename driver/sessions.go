@@ -287,7 +287,7 @@ func (s *sessions) count() int {
 	return len(s.active)
 }
 
-// problems are what is wrong with the containers under capture, now or with what they declare.
+// problems returns what is wrong with the containers under capture, now or with what they declare.
 func (s *sessions) problems() []telemetry.Problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()

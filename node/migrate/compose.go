@@ -107,7 +107,7 @@ func (m *migration) volumes(root, service *yaml.Node, filePath string) {
 	}
 }
 
-// targetOf is where a volume of a service is mounted.
+// targetOf returns where a volume of a service is mounted.
 func targetOf(volume *yaml.Node) string {
 	if volume.Kind == yaml.MappingNode {
 		return value(member(volume, "target"))

@@ -123,7 +123,7 @@ func nextValue(decoder *json.Decoder, left int) (*yaml.Node, error) {
 	}
 }
 
-// text is a string, which is quoted where it would be read as something else.
+// text returns a string, which is quoted where it would be read as something else.
 func text(s string) *yaml.Node {
 	node := new(yaml.Node)
 	node.SetString(s)
@@ -152,7 +152,7 @@ func follow(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// value is the text of a scalar; empty for anything else.
+// value returns the text of a scalar; empty for anything else.
 func value(node *yaml.Node) string {
 	if node == nil || node.Kind != yaml.ScalarNode {
 		return ""

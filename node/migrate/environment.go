@@ -146,7 +146,7 @@ func fromList(list *yaml.Node) *environment {
 // isExpanded reports whether Compose puts its own variables into a value.
 func isExpanded(value string) bool { return strings.Contains(strings.ReplaceAll(value, "$$", ""), "$") }
 
-// modeOf is what log-pilot ran: filebeat or fluentd; empty where nothing tells. Its images set it.
+// modeOf returns what log-pilot ran: filebeat or fluentd; empty where nothing tells. Its images set it.
 func modeOf(e *environment, image string) string {
 	for _, mode := range []string{"filebeat", "fluentd"} {
 		if cmp.Or(e.get("REMORA_COMPAT"), e.get("PILOT_TYPE")) == mode {

@@ -73,10 +73,10 @@ func declareExternal(volumes, networks, service *yaml.Node) {
 	}
 }
 
-// literal is a text in which Compose finds no variables of its own, which begin with $.
+// literal returns a text in which Compose finds no variables of its own, which begin with $.
 func literal(s string) *yaml.Node { return text(strings.ReplaceAll(s, "$", "$$")) }
 
-// ofSwarm is a Swarm service as one of a stack file.
+// ofSwarm returns a Swarm service as one of a stack file.
 func ofSwarm(spec *yaml.Node) *yaml.Node {
 	of := member(member(spec, "TaskTemplate"), "ContainerSpec")
 	image, _, _ := strings.Cut(value(member(of, "Image")), "@") // the digest is Swarm's
@@ -97,7 +97,7 @@ func ofSwarm(spec *yaml.Node) *yaml.Node {
 	return service
 }
 
-// serviceOf is a container as a Compose service.
+// serviceOf returns a container as a Compose service.
 func serviceOf(name string, config, host *yaml.Node) *yaml.Node {
 	service := mapping(text("image"), literal(value(member(config, "Image"))), text("container_name"), literal(name))
 	list := func(key string, from *yaml.Node) {

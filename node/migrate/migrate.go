@@ -91,7 +91,7 @@ func Run(r io.Reader, o Options) (*Result, error) {
 
 func (m *migration) changed(text string) { m.changes = append(m.changes, text) }
 
-// unique is the messages in order and each once, fit to be shown on one line. The array is never nil.
+// unique returns the messages in order and each once, fit to be shown on one line. The array is never nil.
 func unique(all []string) []string {
 	once, seen := make([]string, 0, len(all)), map[string]bool{}
 	for _, text := range all {

@@ -233,7 +233,7 @@ func (s *Store) Release(slot *Slot) {
 	}
 }
 
-// earlier is what a slot said of a key that was never committed.
+// earlier returns what a slot said of a key that was never committed.
 func (s *Store) earlier(key Key) (Position, bool) {
 	s.earlyMu.Lock()
 	defer s.earlyMu.Unlock()

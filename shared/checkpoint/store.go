@@ -190,7 +190,7 @@ func closeDamaged(db *bbolt.DB) error {
 	}
 }
 
-// Dir is the directory that the store's file is in.
+// Dir returns the directory that the store's file is in.
 func (s *Store) Dir() string { return filepath.Dir(s.path) }
 
 // Load returns the entry at key, and whether there is one.

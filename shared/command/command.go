@@ -91,7 +91,7 @@ func (p Program) fail(err error, stderr io.Writer) int {
 	return exit
 }
 
-// codeOf is the code of the message that says what to do about err.
+// codeOf returns the code of the message that says what to do about err.
 func codeOf(err error, exit int) string {
 	if code := notice.CodeOf(err); code != "" {
 		return code

@@ -216,10 +216,10 @@ func oneOf(name, value string, known ...string) error {
 	return nil
 }
 
-// Socket is the Unix socket on which the process always serves its status.
+// Socket returns the Unix socket on which the process always serves its status.
 func (s *Status) Socket() string { return filepath.Join(s.StateDir, "status.sock") }
 
-// ListenAddress is the network and address of REMORA_LISTEN, as for net.Listen; Socket if that is not set.
+// ListenAddress returns the network and address of REMORA_LISTEN, as for net.Listen; Socket if that is not set.
 func (s *Status) ListenAddress() (network, address string) {
 	if path, ok := strings.CutPrefix(s.Listen, "unix:"); ok {
 		return "unix", path

@@ -34,7 +34,7 @@ type Node struct {
 	DrainTimeout   time.Duration `env:"REMORA_DRAIN_TIMEOUT" envDefault:"10s" doc:"How long SIGTERM waits until files that were removed are delivered: they can't be read again after a restart"`
 }
 
-// OutputNames are the names in LOGGING_OUTPUT.
+// OutputNames returns the names in LOGGING_OUTPUT.
 func (n *Node) OutputNames() []string { return n.Outputs }
 
 // Check implements settings.Checker.

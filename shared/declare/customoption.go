@@ -99,7 +99,7 @@ func (r *reader) customFlag(option, value string, log *filebeatLog, add func(pat
 	warn("is ignored: it has no counterpart in a declaration")
 }
 
-// anyOf is one expression that matches where one of those in list does.
+// anyOf returns one expression that matches where one of those in list does.
 func anyOf(list []string) string {
 	parts := make([]string, len(list))
 	for i, expr := range list {

@@ -30,7 +30,7 @@ const (
 	MaxEdits       = 256 // fields that are added, removed or renamed
 )
 
-// expressions is how many there are, those of presets among them.
+// expressions returns how many there are, those of presets among them.
 func (f *Filters) expressions() int { return len(f.Keep) + len(f.Drop) + len(f.Masks) }
 
 func (f *Filters) edits() int { return len(f.Add) + len(f.Remove) + len(f.Rename) }

@@ -37,7 +37,7 @@ func (dr *draft) checkTags(d *Declaration) {
 	}
 }
 
-// tagEntry is the entry to blame for tags: the first that sets some, else the source.
+// tagEntry returns the entry to blame for tags: the first that sets some, else the source.
 func (dr *draft) tagEntry() entry {
 	for _, e := range dr.entries {
 		if e.path == "tags" || len(e.path) > 5 && e.path[:5] == "tags." {

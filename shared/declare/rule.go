@@ -32,7 +32,7 @@ type Rule struct {
 // Match reports whether the rule chooses the container.
 func (r *Rule) Match(s *Subject) bool { return !r.Host && r.matches.match(s) }
 
-// Logs are the names of the rule's logs.
+// Logs returns the names of the rule's logs.
 func (r *Rule) Logs() (names []string) {
 	for _, l := range r.logs {
 		names = append(names, l.name)
@@ -152,7 +152,7 @@ func (f *File) checkRule(r *Rule, key string, node *yaml.Node) {
 	}
 }
 
-// field is the value of a mapping's key, or nil.
+// field returns the value of a mapping's key, or nil.
 func field(node *yaml.Node, key string) *yaml.Node {
 	if node.Kind != yaml.MappingNode {
 		return nil

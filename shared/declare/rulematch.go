@@ -46,7 +46,7 @@ func (m *matcher) match(s *Subject) bool {
 	return true
 }
 
-// Labels are the names of the labels and annotations that the rule asks about.
+// Labels returns the names of the labels and annotations that the rule asks about.
 func (r *Rule) Labels() (names []string) {
 	for _, c := range slices.Concat(r.matches.conditions, r.matches.except) {
 		if c.word == "label" || c.word == "annotation" {

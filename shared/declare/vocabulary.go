@@ -163,12 +163,12 @@ func isNameByte(c byte) bool {
 	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// FileKeys are the keys of a log in a YAML file, with dots, and those below which users choose a word.
+// FileKeys returns the keys of a log in a YAML file, with dots, and those below which users choose a word.
 func FileKeys() (keys, chosen []string) {
 	keys = append(slices.Concat(fixed, recent), "path")
 	slices.Sort(keys)
 	return keys, slices.Clone(open)
 }
 
-// MatchKeys are the keys of a rule's match. Those that are true hold a mapping of names to patterns.
+// MatchKeys returns the keys of a rule's match. Those that are true hold a mapping of names to patterns.
 func MatchKeys() map[string]bool { return maps.Clone(words) }

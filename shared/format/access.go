@@ -372,7 +372,7 @@ func quotes(p []byte, i int) (inside []byte, end int, plain bool) {
 	return p[start:end], end + 1, plain
 }
 
-// closing is the index of the first quote at or behind i that no backslash escapes; -1 if there is none.
+// closing returns the index of the first quote at or behind i that no backslash escapes; -1 if there is none.
 func closing(p []byte, i int) int {
 	for ; i < len(p); i++ {
 		switch p[i] {

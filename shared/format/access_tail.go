@@ -141,7 +141,7 @@ func (f *access) isInOut(in, out *token, request int) bool {
 	return ok1 && ok2 && received >= int64(request)+4 && sent >= f.size && sent/1e6 != received
 }
 
-// integer is the value of digits; not ok beyond 10^18.
+// integer returns the value of digits; not ok beyond 10^18.
 func integer(p []byte) (v int64, ok bool) {
 	if len(p) > 18 {
 		return 0, false
@@ -177,7 +177,7 @@ func nextToken(p []byte, i int) (t token, end int) {
 	return token{' ', p[i:end], true, i}, end
 }
 
-// bareEnd is the end of the bare token that begins at i: a blank that is not part of a list, and not in a value's quotes.
+// bareEnd returns the end of the bare token that begins at i: a blank that is not part of a list, and not in a value's quotes.
 func bareEnd(p []byte, i int) int {
 	for start := i; i < len(p); i++ {
 		switch {
@@ -286,7 +286,7 @@ func within(list, took []byte) bool {
 	return true
 }
 
-// millis is a time with three decimals in ms.
+// millis returns a time with three decimals in ms.
 func millis(p []byte) (v int64) {
 	for _, c := range p {
 		if c != '.' {

@@ -25,7 +25,7 @@ func isPort(p []byte) bool {
 	return len(p) > 1 && len(p) < 7 && p[0] == ':' && digits(p, 1) == len(p)
 }
 
-// ipv4Length is the length of the four numbers with points between that p begins with; 0 if it does not.
+// ipv4Length returns the length of the four numbers with points between that p begins with; 0 if it does not.
 func ipv4Length(p []byte) int {
 	i := 0
 	for part := 1; ; part++ {

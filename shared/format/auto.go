@@ -89,7 +89,7 @@ var followers = func() (set [256]bool) {
 	return set
 }()
 
-// mayFollow is false of a line that continues no stack trace.
+// mayFollow returns false of a line that continues no stack trace.
 func mayFollow(line []byte) bool {
 	return len(line) == 0 || followers[line[0]] || line[len(line)-1] == '\''
 }
@@ -152,7 +152,7 @@ func (a *auto) complete() {
 	a.open = tally{}
 }
 
-// learned is what was learned, in words that status can show: "times" or "traces", and what that is concluded from.
+// learned returns what was learned, in words that status can show: "times" or "traces", and what that is concluded from.
 func (a *auto) learned() string {
 	if a.text == "" && a.sure.lines > 0 {
 		word := "times"
@@ -205,7 +205,7 @@ func startsWithTime(line []byte) bool {
 	return false
 }
 
-// behindRole is what follows 1:M and a blank: Redis's master, replica, child or sentinel. It is empty where there are
+// behindRole returns what follows 1:M and a blank: Redis's master, replica, child or sentinel. It is empty where there are
 // none.
 func behindRole(line []byte) []byte {
 	n := digits(line[:min(len(line), 8)], 0)
@@ -215,7 +215,7 @@ func behindRole(line []byte) []byte {
 	return line[n+3:]
 }
 
-// pairedTime is what follows time=, ts= or timestamp=, in quotes or not, with a level=word before it or without. It
+// pairedTime returns what follows time=, ts= or timestamp=, in quotes or not, with a level=word before it or without. It
 // is empty where there are none.
 func pairedTime(line []byte) []byte {
 	if rest, ok := bytes.CutPrefix(line, []byte("level=")); ok {
@@ -233,7 +233,7 @@ func pairedTime(line []byte) []byte {
 // opens has what may precede a time or a level, and between the two.
 var opens = [256]bool{'[': true, '(': true, '<': true, ']': true, ')': true, '>': true, ' ': true, '\t': true, ':': true, '|': true, '-': true, ',': true, '"': true, '\'': true}
 
-// levelLength is the length of the word for a level that p begins with, of the number that syslog has for it, or of one
+// levelLength returns the length of the word for a level that p begins with, of the number that syslog has for it, or of one
 // of its letters; 0 where there is none.
 func levelLength(p []byte) int {
 	n := 0

@@ -163,7 +163,7 @@ func (c *Chain) catchUp(b *record.Batch, now int64) {
 	}
 }
 
-// low is the least offset of the records that are left; there have to be some.
+// low returns the least offset of the records that are left; there have to be some.
 func (q *backlog) low() int64 { return q.lows[q.at] }
 
 // measure finds the least offsets: pieces of long messages make records complete in another order than they begin in. It

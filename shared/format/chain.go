@@ -233,7 +233,7 @@ func (c *Chain) Watch(at *int64, suspect func(r *record.Record, mark int64) bool
 // begin at the same offset.
 func markOf(r *record.Record, joining int64) int64 { return r.Offset<<1 | joining }
 
-// OffsetOf is the offset of the record that a mark names.
+// OffsetOf returns the offset of the record that a mark names.
 func OffsetOf(mark int64) int64 { return mark >> 1 }
 
 // begin marks r, and reports whether it is to be worked on.
@@ -263,11 +263,11 @@ func (c *Chain) take(b *record.Batch, r *record.Record, now int64) {
 	}
 }
 
-// CPU is how much CPU time the chain has taken since it was made: measured where it is much, else guessed. It may be called
+// CPU returns how much CPU time the chain has taken since it was made: measured where it is much, else guessed. It may be called
 // from any goroutine.
 func (c *Chain) CPU() time.Duration { return time.Duration(c.spent.Load()) }
 
-// held is an upper bound of how many records come out that did not go in with this batch.
+// held returns an upper bound of how many records come out that did not go in with this batch.
 func (c *Chain) held() int {
 	n := 0
 	if c.groups != nil {
@@ -378,7 +378,7 @@ func (c *Chain) deliver(b *record.Batch, r *record.Record) {
 	c.out++
 }
 
-// Open is the Offset of the oldest record that the chain holds back, or -1.
+// Open returns the Offset of the oldest record that the chain holds back, or -1.
 func (c *Chain) Open() int64 {
 	at := int64(-1)
 	if c.groups != nil {
@@ -411,7 +411,7 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	c.endTurn()
 }
 
-// Learned is what multiline.preset=auto has learned from the records that are complete; empty where it learns nothing. It
+// Learned returns what multiline.preset=auto has learned from the records that are complete; empty where it learns nothing. It
 // is to be stored with the position up to which these were acknowledged, for Restore.
 func (c *Chain) Learned() string {
 	if c.groups != nil {

@@ -73,7 +73,7 @@ func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
 	return e
 }
 
-// name is the entry of s, which is made where there is none.
+// name returns the entry of s, which is made where there is none.
 func (e *editor) name(s string) *renamedName {
 	n := e.byName[s]
 	if n == nil {
@@ -87,7 +87,7 @@ func (e *editor) name(s string) *renamedName {
 // fewNames are compared one by one, which takes less time than a map.
 const fewNames = 8
 
-// find is the entry of name, nil if there is none.
+// find returns the entry of name, nil if there is none.
 func (e *editor) find(name []byte) *renamedName {
 	if len(e.names) > fewNames {
 		return e.byName[string(name)]
@@ -210,7 +210,7 @@ func appendMember(a, key, value []byte) []byte {
 	return append(append(a, `":`...), value...)
 }
 
-// plain is what key says. It is valid until the next call.
+// plain returns what key says. It is valid until the next call.
 func (e *editor) plain(key []byte) []byte {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return key

@@ -54,7 +54,7 @@ func (f *filter) passes(b *record.Batch, r *record.Record) bool {
 	return err != nil || match != f.drop
 }
 
-// fieldText is the text of a record's field, which may be one of the record's own: message, stream or source, where the
+// fieldText returns the text of a record's field, which may be one of the record's own: message, stream or source, where the
 // application has none of that name. A name with dots that is none is a path into nested objects. The text is valid until
 // the arena of b is used again.
 func fieldText(b *record.Batch, r *record.Record, name []byte) (text []byte, ok bool) {

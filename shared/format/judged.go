@@ -71,7 +71,7 @@ func (v *Verdicts) CaughtUp(now int64) {
 	}
 }
 
-// Last is when a record was judged last, or nothing was left to judge, in ns since 1970; 0 if no record ever was. A later
+// Last returns when a record was judged last, or nothing was left to judge, in ns since 1970; 0 if no record ever was. A later
 // process hands it to Since.
 func (v *Verdicts) Last() int64 { return v.last }
 
@@ -102,7 +102,7 @@ func (c *Chain) Resume(at Judged, v *Verdicts, now int64) {
 // Replay tells the chain whether the records that come next were acknowledged: they are not judged again.
 func (c *Chain) Replay(on bool) { c.replay = on }
 
-// Judged is how far the chain has come.
+// Judged returns how far the chain has come.
 func (c *Chain) Judged() Judged {
 	if c.limit != nil && c.limit.suppressed > 0 {
 		return c.limit.untold

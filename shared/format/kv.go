@@ -105,7 +105,7 @@ func (p *kvParser) pairs(a, line []byte, ref int64) []byte {
 	return a
 }
 
-// keyEnd is where the key that begins at i ends, before its separator; -1 if there is none.
+// keyEnd returns where the key that begins at i ends, before its separator; -1 if there is none.
 func (p *kvParser) keyEnd(line []byte, i int) int {
 	start := i
 	for i < len(line) && isKeyByte[line[i]] && line[i] != p.separator && line[i] != p.pair {

@@ -36,7 +36,7 @@ type rateKey struct {
 	rate               float64
 }
 
-// bucket is the one of key. It lives as long as a chain uses it.
+// bucket returns the one of key. It lives as long as a chain uses it.
 func (r *Rates) bucket(key rateKey) *bucket {
 	r.mu.Lock()
 	defer r.mu.Unlock()

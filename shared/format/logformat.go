@@ -105,7 +105,7 @@ func (f *logFormat) parse(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// end is where the value that begins at i ends, before the column's literal; -1 if that does not follow.
+// end returns where the value that begins at i ends, before the column's literal; -1 if that does not follow.
 func (c *logColumn) end(p []byte, i int) int {
 	switch {
 	case c.Quoted:

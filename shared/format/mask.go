@@ -129,7 +129,7 @@ func (m *masker) search(text []byte, exprs bool, limit int) (_ []byte, changed, 
 	return text, changed, cut
 }
 
-// cutText is the first n bytes of text, less what would be a part of a character.
+// cutText returns the first n bytes of text, less what would be a part of a character.
 func cutText(text []byte, n int) []byte {
 	for back := range min(n, utf8.UTFMax) {
 		if n == len(text) || utf8.RuneStart(text[n-back]) {
@@ -230,7 +230,7 @@ func (c *memberCopy) drop() {
 	}
 }
 
-// tokenLength is the length of the token at the beginning of valid JSON: a string, a number or a word, or one other byte.
+// tokenLength returns the length of the token at the beginning of valid JSON: a string, a number or a word, or one other byte.
 func tokenLength(p []byte) int {
 	switch c := p[0]; {
 	case c == '"':
@@ -259,7 +259,7 @@ func isKey(p []byte) bool {
 	return false
 }
 
-// value is what stands for a string or a number if a mask hits it. It is valid until the next search.
+// value returns what stands for a string or a number if a mask hits it. It is valid until the next search.
 func (m *masker) value(word []byte, key bool, depth, limit int) (text []byte, hit, cut bool) {
 	if text = word; word[0] == '"' {
 		text = word[1 : len(word)-1]

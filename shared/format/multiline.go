@@ -183,7 +183,7 @@ func (g *groups) detach() {
 	g.count()
 }
 
-// held is how many groups are open.
+// held returns how many groups are open.
 func (g *groups) held() int {
 	n := 0
 	for i := range g.byStd {
@@ -194,7 +194,7 @@ func (g *groups) held() int {
 	return n
 }
 
-// oldest is the open group that began first, nil if none is open.
+// oldest returns the open group that began first, nil if none is open.
 func (g *groups) oldest() *group {
 	var first *group
 	for i := range g.byStd {
@@ -205,7 +205,7 @@ func (g *groups) oldest() *group {
 	return first
 }
 
-// open is where the oldest group begins, -1 if none is open.
+// open returns where the oldest group begins, -1 if none is open.
 func (g *groups) open() int64 {
 	if o := g.oldest(); o != nil {
 		return o.first.Offset

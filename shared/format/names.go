@@ -92,10 +92,10 @@ func (n *names) taken(name []byte) bool {
 	return n.src.Owns(name) || n.keepLine && string(name) == "message"
 }
 
-// field is the member that a built-in format makes of each line: by nginx's name for it, under that of the schema.
+// field returns the member that a built-in format makes of each line: by nginx's name for it, under that of the schema.
 func (n *names) field(name string) member { return n.member(n.schema.field(n.server, name)) }
 
-// member is the member that a format makes of each line under this name.
+// member returns the member that a format makes of each line under this name.
 func (n *names) member(name string) member {
 	n.always = n.always || n.taken([]byte(name))
 	return newMember(name)
@@ -155,7 +155,7 @@ func (n *names) prefix(b *record.Batch, r *record.Record, taken func(name []byte
 	finish(b, r, a, at)
 }
 
-// all are the names of fields. Where none can occur twice, those suffice that may be in the way of another.
+// all returns the names of fields. Where none can occur twice, those suffice that may be in the way of another.
 func (n *names) all(fields []byte) map[string]struct{} {
 	all := make(map[string]struct{})
 	for rest := fields; !n.twice; {
@@ -182,7 +182,7 @@ func (n *names) free(name []byte) []byte {
 	return n.text
 }
 
-// plain is what key says. It is valid until the next call.
+// plain returns what key says. It is valid until the next call.
 func (n *names) plain(key []byte) []byte {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return key

@@ -51,7 +51,7 @@ func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error
 	return nil, fmt.Errorf("format: %q is unknown", d.Format)
 }
 
-// timeKey is the field that has the time, empty where none is declared. A time_format alone means time, as log-pilot's
+// timeKey returns the field that has the time, empty where none is declared. A time_format alone means time, as log-pilot's
 // fluentd has it.
 func timeKey(options map[string]string) string {
 	if key := options["time_key"]; key != "" || options["time_format"] == "" {
@@ -60,7 +60,7 @@ func timeKey(options map[string]string) string {
 	return "time"
 }
 
-// timeField is the index of timeKey in fields, -1 if there is none. It is an error if a declared one is not there.
+// timeField returns the index of timeKey in fields, -1 if there is none. It is an error if a declared one is not there.
 func timeField(options map[string]string, fields []string) (int, error) {
 	key := timeKey(options)
 	if key == "" {
@@ -95,7 +95,7 @@ type problem struct {
 	keepsLine bool
 }
 
-// unparsed is the problem of a line that is kept whole.
+// unparsed returns the problem of a line that is kept whole.
 func unparsed(what string, at int) problem { return problem{what: what, at: at, keepsLine: true} }
 
 // badTime is the problem of a record whose time could not be read. What should have been one stays among the fields.

@@ -36,7 +36,7 @@ func (ruby) next(s state, line []byte) (state, bool) {
 	return s, indented(line) && starts(in, "from ") || isRubyFrame(in) || isRubyFrame(gemFrame(in))
 }
 
-// gemFrame is what follows the name and the version of a gem: actionpack (7.1.0) lib/rails/engine.rb:1:in `call'
+// gemFrame returns what follows the name and the version of a gem: actionpack (7.1.0) lib/rails/engine.rb:1:in `call'
 func gemFrame(line []byte) []byte {
 	open, end := bytes.Index(line, []byte(" (")), bytes.Index(line, []byte(") "))
 	if open <= 0 || end < open || bytes.IndexByte(line[:open], ' ') >= 0 {

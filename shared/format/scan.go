@@ -202,7 +202,7 @@ func (s *scanner) surrogate(i int) int {
 	return i + 6
 }
 
-// pairLength is the length of the escape at the beginning of p, \uHHHH, with the other half of the pair that it may begin:
+// pairLength returns the length of the escape at the beginning of p, \uHHHH, with the other half of the pair that it may begin:
 // 6 or 12, and 0 where it is half a pair.
 func pairLength(p []byte) int {
 	switch high := p[3] | 0x20; {

@@ -58,7 +58,7 @@ var schemas = map[string]*schema{
 	}},
 }
 
-// schemaOf is the schema of d's format, which may change nothing, but is not nil.
+// schemaOf returns the schema of d's format, which may change nothing, but is not nil.
 func schemaOf(d declare.Declaration) *schema {
 	if s := schemas[d.FormatOptions["schema"]]; s != nil {
 		return s
@@ -66,7 +66,7 @@ func schemaOf(d declare.Declaration) *schema {
 	return &schema{}
 }
 
-// field is the schema's name of a field of a format, by nginx's name for it. server precedes those that it has none for.
+// field returns the schema's name of a field of a format, by nginx's name for it. server precedes those that it has none for.
 func (s *schema) field(server, name string) string {
 	if other, ok := s.fields[name]; ok {
 		return other
@@ -77,7 +77,7 @@ func (s *schema) field(server, name string) string {
 	return name
 }
 
-// member is the schema's name of a member of Remora's.
+// member returns the schema's name of a member of Remora's.
 func (s *schema) member(name string) string {
 	if other, ok := s.own[name]; ok {
 		return other
@@ -91,7 +91,7 @@ var servers = map[string]string{"nginx": "nginx", "nginx_error": "nginx", "apach
 // HasSchemas reports whether a format has the option schema.
 func HasSchemas(format string) bool { return servers[format] != "" }
 
-// storeOf is what d says of its store. Values are valid: declare has checked them.
+// storeOf returns what d says of its store. Values are valid: declare has checked them.
 func storeOf(d declare.Declaration) record.Store {
 	s := record.Store{Project: d.Store["project"]}
 	s.Shards, _ = strconv.Atoi(d.Store["shard"])

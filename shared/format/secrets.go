@@ -98,7 +98,7 @@ var isLocal = func() (set [256]bool) {
 	return set
 }()
 
-// domainEnd is the end of the domain that begins at i; 0 if there is none of two labels.
+// domainEnd returns the end of the domain that begins at i; 0 if there is none of two labels.
 func domainEnd(text []byte, i int) int {
 	end, label, dots := 0, 0, 0
 	for ; i < len(text); i++ {
@@ -168,7 +168,7 @@ func findCard(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// cardEnd is the end of the longest number of a card that begins at i; 0 if there is none.
+// cardEnd returns the end of the longest number of a card that begins at i; 0 if there is none.
 func cardEnd(text []byte, i int) (end int) {
 	var number [19]byte
 	n := 0
@@ -258,7 +258,7 @@ func isSeparator(text []byte, i int) bool {
 	return false
 }
 
-// tokenEnd is the end of the token68 (RFC 7235) that begins at i.
+// tokenEnd returns the end of the token68 (RFC 7235) that begins at i.
 func tokenEnd(text []byte, i int) int {
 	for i < len(text) && (isAlnum(text[i]) || bytes.IndexByte([]byte("-._~+/="), text[i]) >= 0) {
 		i++

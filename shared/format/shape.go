@@ -66,7 +66,7 @@ func (s *shaper) apply(b *record.Batch, r *record.Record) {
 	finish(b, r, a, at)
 }
 
-// decoded is the JSON that a string of the right name holds, nil if it holds none.
+// decoded returns the JSON that a string of the right name holds, nil if it holds none.
 func (s *shaper) decoded(key, value []byte) []byte {
 	if len(s.decode) == 0 || value[0] != '"' {
 		return nil
@@ -228,7 +228,7 @@ func (c *Chain) wrap(b *record.Batch, r *record.Record) {
 	finish(b, r, a, at)
 }
 
-// newInto is the member of format.into; empty for none.
+// newInto returns the member of format.into; empty for none.
 func newInto(options map[string]string, n *names) (member, error) {
 	name := strings.TrimSpace(options["into"])
 	if name == "" {

@@ -52,7 +52,7 @@ func (s *stripper) apply(r *record.Record) (writer []byte) {
 	return writer
 }
 
-// composeText is the service and what follows "web-1  | ", which may be in colour.
+// composeText returns the service and what follows "web-1  | ", which may be in colour.
 func composeText(p []byte) (service, rest []byte, ok bool) {
 	bar := bytes.IndexByte(p[:min(len(p), 256)], '|')
 	if bar < 2 || p[bar-1] != ' ' {
@@ -76,7 +76,7 @@ func composeText(p []byte) (service, rest []byte, ok bool) {
 	return name, bytes.TrimPrefix(rest, []byte("\x1b[0m")), len(name) > 0
 }
 
-// syslogText is what follows the header that RFC 3164 describes, its time, and who it names: host and program.
+// syslogText returns what follows the header that RFC 3164 describes, its time, and who it names: host and program.
 func syslogText(p []byte) (time, writer, rest []byte, ok bool) {
 	if len(p) > 2 && p[0] == '<' {
 		if end := digits(p, 1); end > 1 && end < len(p) && p[end] == '>' {
@@ -98,7 +98,7 @@ func syslogText(p []byte) (time, writer, rest []byte, ok bool) {
 	return time, p[:colon], p[colon+2:], true
 }
 
-// timedText is what follows a time of ISO 8601.
+// timedText returns what follows a time of ISO 8601.
 func timedText(p []byte) (time, rest []byte, ok bool) {
 	if !digitShapes[0].fits(p) && !digitShapes[1].fits(p) {
 		return nil, nil, false
@@ -114,7 +114,7 @@ func timedText(p []byte) (time, rest []byte, ok bool) {
 	return time, criText(rest), true
 }
 
-// criText is what follows the standard stream and the tag of a line that a container runtime wrote: stdout F. It is p
+// criText returns what follows the standard stream and the tag of a line that a container runtime wrote: stdout F. It is p
 // where these are not there.
 func criText(p []byte) []byte {
 	stream := len("stdout ")

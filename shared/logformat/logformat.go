@@ -114,7 +114,7 @@ func (f *Format) settle() {
 
 func isWord(c byte) bool { return c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// formatString is what the server makes of a directive: the strings of log_format NAME '…' '…'; put together, that of
+// formatString returns what the server makes of a directive: the strings of log_format NAME '…' '…'; put together, that of
 // LogFormat "…" NAME with its escapes undone. Anything else is the format itself, in which \" is a quote.
 func formatString(text string) (string, error) {
 	text = strings.TrimSpace(text)
@@ -267,7 +267,7 @@ func apacheColumn(text string) (c Column, width int, err error) {
 	return c, width, err
 }
 
-// apacheLayout is the layout of %t, %{sec}t, %{msec}t, %{usec}t, or of a time that is written with strftime.
+// apacheLayout returns the layout of %t, %{sec}t, %{msec}t, %{usec}t, or of a time that is written with strftime.
 func apacheLayout(argument string) string {
 	for _, when := range []string{"begin:", "end:"} {
 		argument = strings.TrimPrefix(argument, when)

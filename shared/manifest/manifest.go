@@ -22,7 +22,7 @@ func Key(container string, started time.Time) string {
 	return KeyPrefix(container) + "-" + strconv.FormatInt(started.UnixNano(), 36)
 }
 
-// KeyPrefix is what the keys of a container's streams have in common, before the last dash.
+// KeyPrefix returns what the keys of a container's streams have in common, before the last dash.
 func KeyPrefix(container string) string {
 	id := clean(container)
 	if id == "" {

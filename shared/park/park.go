@@ -202,10 +202,10 @@ func (s *Store) Append(output string, e *Entry, now time.Time, evicted func(outp
 	return s.write(output, group, s.buffer, now)
 }
 
-// charge is what a segment of size bytes counts for in the limit.
+// charge returns what a segment of size bytes counts for in the limit.
 func charge(size int64) int64 { return max(size, leastCharge) }
 
-// growth is what n more bytes in a segment, nil for a new one, add to what is charged.
+// growth returns what n more bytes in a segment, nil for a new one, add to what is charged.
 func (s *Store) growth(seg *Segment, n int64) int64 {
 	if seg == nil {
 		return charge(n)
@@ -415,14 +415,14 @@ func (s *Store) Removed() int64 {
 	return s.removed
 }
 
-// Size is how many bytes the parked records take up on disk.
+// Size returns how many bytes the parked records take up on disk.
 func (s *Store) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.size
 }
 
-// Limit is how many bytes they may take up.
+// Limit returns how many bytes they may take up.
 func (s *Store) Limit() int64 { return s.limit }
 
 // Due returns a segment of output that is to be tried again at now, and its records; nil if there is none. The caller

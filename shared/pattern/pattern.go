@@ -83,7 +83,7 @@ func compileEither(expr string) (*Pattern, error) {
 	return p, nil
 }
 
-// Groups are the names of the named groups, in order. The caller must not change the slice.
+// Groups returns the names of the named groups, in order. The caller must not change the slice.
 func (p *Pattern) Groups() []string { return p.groups }
 
 // Match reports whether line contains a match, and how much CPU time it took where that is Slow or more. The error is

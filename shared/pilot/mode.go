@@ -107,7 +107,7 @@ func withPorts(hosts, port string) string {
 	return strings.Join(all, ",")
 }
 
-// Defaults are the settings that a mode has in place of our defaults. The map is the caller's.
+// Defaults returns the settings that a mode has in place of our defaults. The map is the caller's.
 func Defaults(mode string) map[string]string { return maps.Clone(defaults[mode]) }
 
 // Effects lists what REMORA_COMPAT changes, for people. environ is the environment after Adopt.

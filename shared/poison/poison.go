@@ -203,7 +203,7 @@ func (w *Watch) Slot(i int) Slot {
 	return Slot{(*[slotSize]byte)(w.mem[i*slotSize:])}
 }
 
-// At is where the worker writes the mark plus one of the record that it works on, and 0 when it has ended. It is plain
+// At returns where the worker writes the mark plus one of the record that it works on, and 0 when it has ended. It is plain
 // memory: only this worker writes it, and only another process reads it.
 func (s Slot) At() *int64 { return (*int64)(unsafe.Pointer(s.mem)) }
 

@@ -110,7 +110,7 @@ func (o *otlp) histogram(d *Definition, of *pipeline.Delays, label string) {
 	o.points = appendMessage(o.points, dataPoints, appendAttributes(p, bucketsAttributes, pairs(d.Labels, []string{label})))
 }
 
-// otelName is the metric's name and unit by OpenTelemetry's conventions.
+// otelName returns the metric's name and unit by OpenTelemetry's conventions.
 func otelName(d *Definition) (name, unit string) {
 	name = strings.ReplaceAll(strings.TrimSuffix(d.Name, total), "_", ".")
 	switch {

@@ -106,7 +106,7 @@ func (r *Row) print(t table) {
 		fmt.Sprintf("%.1fs", r.LagSeconds), r.Reason)
 }
 
-// name is the declaration, and what multiline.preset=auto groups its lines by.
+// name returns the declaration, and what multiline.preset=auto groups its lines by.
 func (l *Log) name() string {
 	if word, _, _ := strings.Cut(l.Multiline, " "); word != "" {
 		return l.Declaration + "[auto:" + word + "]"
@@ -145,7 +145,7 @@ func withEver(now, ever int64) string {
 	return fmt.Sprintf("%d (ever %d)", now, ever)
 }
 
-// lastError is what is wrong with the log now, else what went wrong last.
+// lastError returns what is wrong with the log now, else what went wrong last.
 func (l *Log) lastError(now time.Time) string {
 	if w := l.Waiting; w != nil {
 		return fmt.Sprintf("waiting for %v: %s", now.Sub(w.Since).Round(time.Second), w)

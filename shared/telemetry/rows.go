@@ -355,7 +355,7 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// declaredName is the name of the log that a key describes: access of aliyun.logs.access.format. A variable's name can't be
+// declaredName returns the name of the log that a key describes: access of aliyun.logs.access.format. A variable's name can't be
 // told from what follows it.
 func declaredName(key string) string {
 	if _, rest, ok := strings.Cut(key, ".logs."); ok {
@@ -376,8 +376,8 @@ func (m *rowMaker) judge(r *Row) {
 	r.Advice = advice[r.State]
 }
 
-// States are all states of a row.
+// States returns all states of a row.
 func States() []State { return slices.Sorted(maps.Keys(severity)) }
 
-// Advice is what to do about a row in a state; empty where there is nothing to do.
+// Advice returns what to do about a row in a state; empty where there is nothing to do.
 func Advice(s State) string { return advice[s] }

@@ -25,7 +25,7 @@ type Server struct {
 	listener net.Listener
 }
 
-// Addr is where it listens.
+// Addr returns where it listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Listen lets server serve, by TLS where it has a configuration for that and the network is not unix. On a Unix socket, which only the process's user and the administrator may use, it replaces the file

@@ -235,7 +235,7 @@ func (s *Snapshot) Complete() {
 	}
 }
 
-// DeclarationNotice is the message that says what to do about a problem of a declaration under this key.
+// DeclarationNotice returns the message that says what to do about a problem of a declaration under this key.
 func DeclarationNotice(key string, warning bool) *notice.Message {
 	if warning {
 		return notice.DeclarationWarning

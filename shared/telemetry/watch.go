@@ -126,7 +126,7 @@ func (s *watch) rows() []watchedRow {
 	return all
 }
 
-// lines are what fills a screen of that size; a height of 0 is one without end.
+// lines returns what fills a screen of that size; a height of 0 is one without end.
 func (s *watch) lines(width, height int) []string {
 	rows := s.rows()
 	states := map[State]int{}

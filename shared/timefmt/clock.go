@@ -37,7 +37,7 @@ const (
 	daySlack  = 12 * 3600
 )
 
-// resolve is the time that the clock shows, in nanoseconds since 1970.
+// resolve returns the time that the clock shows, in nanoseconds since 1970.
 func (c *clock) resolve(z *zone, ref int64) (int64, bool) {
 	if c.has&hasEpoch != 0 {
 		return add(c.epoch, int64(c.nanos))
@@ -94,7 +94,7 @@ func (c *clock) seconds(z *zone, ref int64) (int64, bool) {
 	return 0, false
 }
 
-// at is the seconds since 1970 of a clock with a year.
+// at returns the seconds since 1970 of a clock with a year.
 func (c *clock) at(z *zone) (int64, bool) {
 	month, day := c.month, c.day
 	if c.has&hasYearDay != 0 {
@@ -131,7 +131,7 @@ func (c *clock) knowsOffset(z *zone) bool {
 	return c.has&hasOffset != 0 || c.has&hasAbbreviation != 0 && !z.declared
 }
 
-// toUTC is when a clock in the zone shows what a clock in UTC shows at sec. What a clock shows twice is the first of the
+// toUTC returns when a clock in the zone shows what a clock in UTC shows at sec. What a clock shows twice is the first of the
 // two; what it never shows, because it is put forward, is the time that a clock shows that was not.
 func (z *zone) toUTC(sec int64) int64 {
 	offset := func(at int64) int64 {
@@ -149,7 +149,7 @@ func (z *zone) toUTC(sec int64) int64 {
 	return sec - before
 }
 
-// in is the zone as a location: of the clock's own offset, where it has one.
+// in returns the zone as a location: of the clock's own offset, where it has one.
 func (z *zone) in(c *clock) *time.Location {
 	switch {
 	case c.knowsOffset(z):
@@ -191,7 +191,7 @@ func floor(a, b int64) int64 {
 	return a / b
 }
 
-// add is a+b, unless that overflows.
+// add returns a+b, unless that overflows.
 func add(a, b int64) (int64, bool) {
 	sum := a + b
 	return sum, (sum > a) == (b > 0)

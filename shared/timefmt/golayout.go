@@ -68,7 +68,7 @@ func startsWord(layout, text string) bool {
 	return (text == "Jan" || text == "Mon") && len(layout) > 3 && layout[3] >= 'a' && layout[3] <= 'z'
 }
 
-// goFraction is the length of an element like .000 or ,999 at the beginning of layout; 0 where there is none.
+// goFraction returns the length of an element like .000 or ,999 at the beginning of layout; 0 where there is none.
 func goFraction(layout string) int {
 	if len(layout) < 2 || layout[0] != '.' && layout[0] != ',' || layout[1] != '0' && layout[1] != '9' {
 		return 0

@@ -74,7 +74,7 @@ func (c *Command) Try(path string, in io.Reader, out, summary io.Writer) error {
 	return nil
 }
 
-// declaration is what the flags declare. Its errors name the keys as they are written in labels, below a log's name.
+// declaration returns what the flags declare. Its errors name the keys as they are written in labels, below a log's name.
 func (c *Command) declaration() (d declare.Declaration, warnings []string, err error) {
 	const prefix = declare.DefaultPrefix + ".logs.sample"
 	labels := map[string]string{prefix: "/sample.log"}

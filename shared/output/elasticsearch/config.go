@@ -104,7 +104,7 @@ func (c *Config) indexPattern() string {
 	return c.Index
 }
 
-// nodes are the hosts, and the user that one of their URLs named.
+// nodes returns the hosts, and the user that one of their URLs named.
 func (c *Config) nodes() (*web.Nodes, *url.Userinfo, error) {
 	hosts, variable := make([]string, len(c.Hosts)), "ELASTICSEARCH_HOSTS"
 	for i, host := range c.Hosts {
@@ -142,7 +142,7 @@ func withPort(host string, port int) string {
 	return user + address + path
 }
 
-// login is how the hosts know us.
+// login returns how the hosts know us.
 func (c *Config) login(inURL *url.Userinfo) (*web.Login, error) {
 	login, err := c.Login("ELASTICSEARCH_", inURL)
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *Config) login(inURL *url.Userinfo) (*web.Login, error) {
 	return login, nil
 }
 
-// client is what requests are sent with.
+// client returns what requests are sent with.
 func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
 	login, err := c.login(inURL)
 	if err != nil {

@@ -69,7 +69,7 @@ func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error
 	return all
 }
 
-// conflictingField is the field that an item's error names as one of another type; empty where it is about something else.
+// conflictingField returns the field that an item's error names as one of another type; empty where it is about something else.
 func conflictingField(text string) string {
 	if !strings.Contains(text, "mapper_parsing_exception") && !strings.Contains(text, "document_parsing_exception") &&
 		!strings.Contains(text, "illegal_argument_exception: mapper [") {
@@ -112,5 +112,5 @@ func withoutConflict(fields []byte, name string) (_ []byte, ok bool) {
 	return nil, false
 }
 
-// Conflicts is how many records were stored with a field as text.
+// Conflicts returns how many records were stored with a field as text.
 func (o *Output) Conflicts() int64 { return o.conflicts.Load() }

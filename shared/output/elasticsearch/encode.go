@@ -33,7 +33,7 @@ func (x *indexer) index(r *record.Record) string {
 	return x.name
 }
 
-// common is the index of all records of b; empty where there are several, or several pipelines.
+// common returns the index of all records of b; empty where there are several, or several pipelines.
 func common(p *pattern, b *record.Batch) string {
 	x := indexer{pattern: p}
 	first := x.index(&b.Records[0])

@@ -68,7 +68,7 @@ func parseIndex(s string, zone *time.Location) (pattern, error) {
 	return p, nil
 }
 
-// tagValue is what a placeholder stands for: never a field of the record, which whoever writes the log could choose.
+// tagValue returns what a placeholder stands for: never a field of the record, which whoever writes the log could choose.
 func tagValue(s *record.Source, tag string) string {
 	if tag == "target" || tag == "index" {
 		return s.Index
@@ -81,7 +81,7 @@ func tagValue(s *record.Source, tag string) string {
 	return "none"
 }
 
-// period is the stretch of time, counted from 1970, in which all records of a source have the same index as one of ns.
+// period returns the stretch of time, counted from 1970, in which all records of a source have the same index as one of ns.
 func (p *pattern) period(ns int64) int64 {
 	if !p.dated {
 		return 0
@@ -89,7 +89,7 @@ func (p *pattern) period(ns int64) int64 {
 	return template.Period(ns)
 }
 
-// name is the index for records of s at ns. Elasticsearch takes lower case only, and not every character.
+// name returns the index for records of s at ns. Elasticsearch takes lower case only, and not every character.
 func (p *pattern) name(s *record.Source, ns int64) string {
 	var b strings.Builder
 	for _, part := range p.parts {

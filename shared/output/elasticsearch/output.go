@@ -73,7 +73,7 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Workers is what ELASTICSEARCH_WORKER asks for.
+// Workers returns what ELASTICSEARCH_WORKER asks for.
 func (o *Output) Workers() int { return o.config.Worker }
 
 // Write sends b.
@@ -213,7 +213,7 @@ func appendDestination(dst []byte, index string, r *record.Record) []byte {
 // would hold up the records of all other indices.
 const shardTimeout = "5s"
 
-// bulk is the URL of the bulk API for index and its type, if there is one, or for all of them.
+// bulk returns the URL of the bulk API for index and its type, if there is one, or for all of them.
 func bulk(node *web.Node, index, kind string, about *server) *url.URL {
 	u := *node.URL
 	if index != "" {
@@ -241,7 +241,7 @@ func (o *Output) failed(ctx context.Context, node *web.Node) {
 	}
 }
 
-// reject is the verdict on the whole request for b. Only Elasticsearch's own 400 means that it does not like what is in it; a
+// reject returns the verdict on the whole request for b. Only Elasticsearch's own 400 means that it does not like what is in it; a
 // proxy's says nothing of the records. What is wrong with the index in the URL concerns its records alone.
 func (o *Output) reject(node *web.Node, r *web.Response, index string, b *record.Batch) error {
 	if r.Status >= 500 || r.Status == http.StatusTooManyRequests {

@@ -82,7 +82,7 @@ func repair(h *os.File) (int64, error) {
 	return size, err
 }
 
-// lastLine is where the last line ends, and how long the file is.
+// lastLine returns where the last line ends, and how long the file is.
 func lastLine(h *os.File) (size, end int64, err error) {
 	end, err = h.Seek(0, io.SeekEnd)
 	if err != nil {

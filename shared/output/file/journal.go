@@ -129,7 +129,7 @@ func (j *journal) note(r *record.Record, file inode, end int64) {
 	binary.NativeEndian.PutUint64(j.mem[24:], uint64(j.next))
 }
 
-// mark is where the entries begin of a file that is opened now.
+// mark returns where the entries begin of a file that is opened now.
 func (j *journal) mark() int {
 	if j == nil {
 		return 0
@@ -205,7 +205,7 @@ func (e entry) settle() { binary.NativeEndian.PutUint64(e[16:], 0) }
 // check is never 0.
 func check(identity, file uint64) uint64 { return mix(identity, file) | 1 }
 
-// identity is what a record is known by: its stream and declaration, its offset, and how long it is. One of several lines that
+// identity returns what a record is known by: its stream and declaration, its offset, and how long it is. One of several lines that
 // was written after a pause may have more of them when it is read again; it is another record then.
 func identity(r *record.Record) uint64 {
 	id, h := r.Source.ID, uint64(0)
@@ -253,7 +253,7 @@ func (r root) sizes() map[uint64]int64 {
 	return all
 }
 
-// wholeLines is how many bytes of a file there are up to its last newline.
+// wholeLines returns how many bytes of a file there are up to its last newline.
 func wholeLines(path string) (size int64, id inode, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

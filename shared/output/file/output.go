@@ -80,7 +80,7 @@ func (o *Output) Remember(path string) (err error) {
 	return err
 }
 
-// maxOpen is how many files may be kept open: a part of what the process may open.
+// maxOpen returns how many files may be kept open: a part of what the process may open.
 func maxOpen() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {

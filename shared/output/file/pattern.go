@@ -46,7 +46,7 @@ func parsePattern(s string, zone *time.Location) (p pattern, err error) {
 	return p, nil
 }
 
-// period is the stretch of time in which all records of a source have the same file as one of ns.
+// period returns the stretch of time in which all records of a source have the same file as one of ns.
 func (p *pattern) period(ns int64) int64 {
 	if len(p.dates) == 0 {
 		return 0

@@ -116,7 +116,7 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 	return dst
 }
 
-// source is what the records of s share, made when it is first seen.
+// source returns what the records of s share, made when it is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

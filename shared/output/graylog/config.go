@@ -72,7 +72,7 @@ func (c *Config) address() string {
 	return net.JoinHostPort(strings.Trim(c.Host, "[]"), strconv.Itoa(c.Port))
 }
 
-// client is what requests are sent with, and to where.
+// client returns what requests are sent with, and to where.
 func (c *Config) client() (*web.Client, *url.URL, error) {
 	var source *secure.Source
 	if c.Protocol == "https" {

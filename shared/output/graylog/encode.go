@@ -171,7 +171,7 @@ func appendName(dst, key []byte) []byte {
 	return dst
 }
 
-// source is what the messages of s share, made when it is first seen.
+// source returns what the messages of s share, made when it is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

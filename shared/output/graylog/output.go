@@ -79,7 +79,7 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 // Close closes the connections.
 func (o *Output) Close() error { return o.transport.Close() }
 
-// rest is the verdict after the first n of records were taken.
+// rest returns the verdict after the first n of records were taken.
 func rest(n int, records []record.Record, cause error) error {
 	if n == 0 {
 		return cause

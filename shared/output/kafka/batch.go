@@ -60,7 +60,7 @@ func seal(p []byte, s stamp) {
 	be.PutUint32(p[atChecksum:], crc32.Checksum(p[atCodec:], castagnoli))
 }
 
-// varintLen is how many bytes binary.AppendVarint writes for n, which is not negative.
+// varintLen returns how many bytes binary.AppendVarint writes for n, which is not negative.
 func varintLen(n int) (size int) {
 	for v := uint64(n) << 1; ; v >>= 7 {
 		size++
@@ -101,19 +101,19 @@ func appendRenumbered(dst, p []byte, n int) []byte {
 	return append(dst, rest...)
 }
 
-// recordBody is the record at the beginning of p without its length.
+// recordBody returns the record at the beginning of p without its length.
 func recordBody(p []byte) []byte {
 	length, size := binary.Varint(p)
 	return p[size : size+int(length)]
 }
 
-// recordTime is the time of the record at the beginning of p, relative to its batch's.
+// recordTime returns the time of the record at the beginning of p, relative to its batch's.
 func recordTime(p []byte) int64 {
 	delta, _ := binary.Varint(recordBody(p)[1:])
 	return delta
 }
 
-// recordIdentity is the value of the first header of the record at the beginning of p.
+// recordIdentity returns the value of the first header of the record at the beginning of p.
 func recordIdentity(p []byte) []byte {
 	p = recordBody(p)[1:]
 	for range 2 { // time, offset

@@ -15,7 +15,7 @@ var codecs = map[string]kgo.CompressionCodec{
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-// newCompressor is the codec of that name, at its default level; nil for none.
+// newCompressor returns the codec of that name, at its default level; nil for none.
 func newCompressor(codec string) (kgo.Compressor, error) {
 	if codec == "lz4" {
 		return newBlocks(), nil

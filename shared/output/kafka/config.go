@@ -157,7 +157,7 @@ var newest = map[int16]int16{
 	22:         1, // producer ids
 }
 
-// versions are those of all requests in the release that KAFKA_VERSION names, or the last one before it.
+// versions returns those of all requests in the release that KAFKA_VERSION names, or the last one before it.
 func (c *Config) versions() (*kversion.Versions, error) {
 	wanted, ok := parseVersion(c.Version)
 	if !ok {
@@ -231,7 +231,7 @@ func (c *Config) security() (options []kgo.Opt, err error) {
 	return append(options, kgo.SASL(mechanism)), nil
 }
 
-// mechanism is how brokers know us; nil where they need not. Passwords and tokens are asked for at each connection, because
+// mechanism returns how brokers know us; nil where they need not. Passwords and tokens are asked for at each connection, because
 // they may have changed.
 func (c *Config) mechanism(source *secure.Source) (sasl.Mechanism, error) {
 	tokens, err := c.OAuth2.Open("KAFKA_", source, c.Timeout)

@@ -204,10 +204,10 @@ func appendFieldKey(dst []byte, field string, r *record.Record) []byte {
 	}
 }
 
-// left is how many records are not done with.
+// left returns how many records are not done with.
 func (q *queue) left() int { return len(q.starts) - q.sent }
 
-// next is how many records the queue's next record batch is to have: what is left of the one that they lie in.
+// next returns how many records the queue's next record batch is to have: what is left of the one that they lie in.
 func (q *queue) next() int {
 	n := q.left()
 	for _, b := range slices.Backward(q.batches) {

@@ -143,7 +143,7 @@ func (o *Output) fill(w *workspace, b *record.Batch, at int, topics map[string]*
 	return i
 }
 
-// route is what the records of s share on their way to t.
+// route returns what the records of s share on their way to t.
 func (o *Output) route(s *record.Source, t *topic) *route {
 	rt := &route{topic: t, count: s.Origin}
 	if t.err != nil {

@@ -177,7 +177,7 @@ func (o *Output) exchange(broker int32, request *kmsg.ProduceRequest) (*kmsg.Pro
 	return produced, nil
 }
 
-// find is the verdict on p's record batch; nil where there is none.
+// find returns the verdict on p's record batch; nil where there is none.
 func find(response *kmsg.ProduceResponse, p *partition) *kmsg.ProduceResponseTopicPartition {
 	for i := range response.Topics {
 		t := &response.Topics[i]

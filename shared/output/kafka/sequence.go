@@ -91,7 +91,7 @@ type producers struct {
 	users   map[*partition]struct{} // who has used current
 }
 
-// unused is a producer id that p has not used.
+// unused returns a producer id that p has not used.
 func (s *producers) unused(p *partition) (producer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -143,7 +143,7 @@ func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
 	}
 }
 
-// fallback is the topic called name after it could not be described: what was known, if that is only old, else unknown.
+// fallback returns the topic called name after it could not be described: what was known, if that is only old, else unknown.
 func (c *topics) fallback(name string, unknown *topic) *topic {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,7 +243,7 @@ func (c *topics) expire(name string) {
 	}
 }
 
-// address is where the broker of that number is, for errors.
+// address returns where the broker of that number is, for errors.
 func (c *topics) address(broker int32) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -63,10 +63,10 @@ func (v *verdict) block(topic string, cause error, index ...int32) {
 	}
 }
 
-// destination is the name of a topic, which is at most 249 bytes long, as a destination.
+// destination returns the name of a topic, which is at most 249 bytes long, as a destination.
 func destination(topic string) string { return "topic " + topic }
 
-// result is the verdict as Write returns it, on a batch of n records.
+// result returns the verdict as Write returns it, on a batch of n records.
 func (v *verdict) result(n int) error {
 	p := &v.partial
 	switch {

@@ -50,7 +50,7 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Workers is what LOGSTASH_WORKER asks for.
+// Workers returns what LOGSTASH_WORKER asks for.
 func (o *Output) Workers() int { return o.config.Worker }
 
 // Write sends b in windows and returns when the server has acknowledged all of them. The protocol has no word for an event
@@ -158,7 +158,7 @@ func (x *exchange) readAcks() (err error) {
 	return nil
 }
 
-// verdict is what a failed exchange means: what was acknowledged is taken. If nothing was, it may be for what is in it.
+// verdict returns what a failed exchange means: what was acknowledged is taken. If nothing was, it may be for what is in it.
 func (x *exchange) verdict(cause error) error {
 	if x.acked == 0 {
 		if x.sent.Load() > 0 && (errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET)) {

@@ -93,7 +93,7 @@ func (e *encoder) appendRequest(dst []byte, records []record.Record, index []int
 // Primes below a second and a millisecond, in nanoseconds.
 const belowSecond, belowMilli = 999_999_937, 999_983
 
-// stamp is the time that r is stored under. Loki takes two entries of a stream with the same time and the same line for
+// stamp returns the time that r is stored under. Loki takes two entries of a stream with the same time and the same line for
 // one that was sent twice, but a program may well write a line twice in a moment, and two replicas may write the same. So
 // what is below the precision of the record's time is made of its place, and the same each time it is sent: of the offset
 // where the time was parsed to a second or a millisecond, else of how many records directly before it have the same time.
@@ -165,7 +165,7 @@ func pair[S ~string | ~[]byte](dst []byte, name S, value []byte) []byte {
 	return pb.End(dst, m)
 }
 
-// source is what the records of s share, worked out when it is first seen.
+// source returns what the records of s share, worked out when it is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known
@@ -204,7 +204,7 @@ func (l *labels) appendSet(dst []byte, s *record.Source, std record.Std) []byte 
 	return append(set, '}')
 }
 
-// rest is the metadata made of what is no label.
+// rest returns the metadata made of what is no label.
 func (e *encoder) rest(s *record.Source) []byte {
 	var dst []byte
 	if !slices.Contains(e.names, "source") && !s.Members().Without.Source {

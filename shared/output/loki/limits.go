@@ -63,7 +63,7 @@ func (l *limits) divide(records []record.Record, index []int, now time.Time) (go
 	return good, bad
 }
 
-// lineSize is how long the entry's line is.
+// lineSize returns how long the entry's line is.
 func lineSize(r *record.Record) int {
 	if r.Line == nil {
 		return len(r.Fields) + 2

@@ -112,7 +112,7 @@ func (o *Output) post(ctx context.Context, records []record.Record, index []int)
 	return answer.Status, said, size, answer.Verdict(http.StatusBadRequest, http.StatusUnprocessableEntity)
 }
 
-// stamp is the time that r is stored under.
+// stamp returns the time that r is stored under.
 func (o *Output) stamp(r *record.Record) int64 {
 	e := o.encoders.Get().(*encoder)
 	defer o.encoders.Put(e)

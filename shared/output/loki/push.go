@@ -227,7 +227,7 @@ func (p *push) streamOf(i int) string {
 	return string(p.labels.appendSet(nil, r.Source, r.Std))
 }
 
-// normal is a label set as Loki writes it, which sorts the labels.
+// normal returns a label set as Loki writes it, which sorts the labels.
 func normal(set string) string {
 	pairs := strings.Split(strings.Trim(set, "{}"), ", ")
 	slices.Sort(pairs)

@@ -80,7 +80,7 @@ func (c *Config) Check() error {
 
 func (c *Config) grpc() bool { return c.Protocol == "grpc" }
 
-// url is where requests go.
+// url returns where requests go.
 func (c *Config) url() (*url.URL, error) {
 	to := c.signal
 	if to == (signal{}) {
@@ -109,7 +109,7 @@ func (c *Config) url() (*url.URL, error) {
 	return u, nil
 }
 
-// login is what all requests carry: headers, percent-encoded as OpenTelemetry has them.
+// login returns what all requests carry: headers, percent-encoded as OpenTelemetry has them.
 func (c *Config) login(u *url.URL) (*web.Login, error) {
 	l := &web.Login{Headers: c.Headers, Decode: decode}
 	if u.User != nil {

@@ -237,7 +237,7 @@ var conventions = map[string]string{
 	"swarm_node_id": "docker.swarm.node.id",
 }
 
-// source is what the records of s share, worked out when it is first seen.
+// source returns what the records of s share, worked out when it is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

@@ -39,7 +39,7 @@ var suspect = map[int]bool{
 	unimplemented: true, internal: true, dataLoss: true,
 }
 
-// status is what the trailers of a call say: a unary call is an HTTP/2 request, so it needs no library of its own.
+// status returns what the trailers of a call say: a unary call is an HTTP/2 request, so it needs no library of its own.
 func (o *Output) status(r *web.Response) error {
 	code, message := r.Trailer("Grpc-Status"), r.Trailer("Grpc-Message")
 	n, err := strconv.Atoi(code)

@@ -97,7 +97,7 @@ func (o *Output) export(ctx context.Context, b *record.Batch) error {
 	return partial(answer, message, len(b.Records))
 }
 
-// partial is the verdict that a success of OTLP may still hold: how many records were rejected, but not which. They must
+// partial returns the verdict that a success of OTLP may still hold: how many records were rejected, but not which. They must
 // not be sent again (OTLP specification, "Partial Success"), so as many as were rejected are named, with a reason that
 // says so.
 func partial(r *web.Response, message []byte, n int) error {

@@ -92,7 +92,7 @@ func (c *Config) addresses() []string {
 	return []string{net.JoinHostPort(strings.Trim(c.Host, "[]"), strconv.Itoa(c.Port))}
 }
 
-// tls is the source of TLS configurations; nil where it is not spoken.
+// tls returns the source of TLS configurations; nil where it is not spoken.
 func (c *Config) tls() (*secure.Source, error) {
 	if !c.TLS {
 		return nil, nil

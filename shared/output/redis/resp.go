@@ -41,7 +41,7 @@ type failure struct{ text string }
 
 func (e *failure) Error() string { return e.text }
 
-// kind is the word that the error begins with.
+// kind returns the word that the error begins with.
 func (e *failure) kind() string {
 	word, _, _ := strings.Cut(e.text, " ")
 	return word

@@ -47,7 +47,7 @@ func (v *verdict) fail(pool *wire.Pool, err error) {
 	v.down[pool] = err
 }
 
-// result is the verdict on a batch of n records.
+// result returns the verdict on a batch of n records.
 func (v *verdict) result(n int) error {
 	switch {
 	case len(v.Retry)+len(v.Blocked) == 0:

@@ -104,7 +104,7 @@ func (c *Catalog) Open(name string) (output.Output, error) {
 	return o, nil
 }
 
-// Unread is why the file could not be read; nil if it was, or if there is none.
+// Unread returns why the file could not be read; nil if it was, or if there is none.
 func (c *Catalog) Unread() error { return c.unread }
 
 // OpenAll opens the outputs of these names, each with as many workers. If one cannot be opened, the others are closed

@@ -88,7 +88,7 @@ func (c *Catalog) try(ctx context.Context, name string) (saw string, err error) 
 	return saw, blame(c.Kind(name), err)
 }
 
-// oneLine is what err says, in one line.
+// oneLine returns what err says, in one line.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // blamed are the settings of a kind that what a check meets may be due to.

@@ -221,7 +221,7 @@ func plain(node *yaml.Node) (text string, ok bool) {
 	return strings.Join(parts, ","), true
 }
 
-// variables are the names of all that an output of this kind can be set to.
+// variables returns the names of all that an output of this kind can be set to.
 func (b *Backend) variables() map[string]bool {
 	all := map[string]bool{}
 	for _, s := range b.Settings {

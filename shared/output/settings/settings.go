@@ -96,7 +96,7 @@ func IsServiceLink(name, value string) bool {
 	return serviceLink.MatchString(name)
 }
 
-// List is the settings that the struct that cfg points to has, in the order of its fields.
+// List returns the settings that the struct that cfg points to has, in the order of its fields.
 func List(cfg any) []Setting {
 	var all []Setting
 	for _, f := range fieldsOf(reflect.ValueOf(cfg).Elem(), "") {
@@ -131,7 +131,7 @@ func fieldsOf(of reflect.Value, prefix string) []*field {
 	return all
 }
 
-// kind is the setting's Type.
+// kind returns the setting's Type.
 func (f *field) kind() string {
 	if f.Type == reflect.TypeFor[time.Duration]() {
 		return "duration"

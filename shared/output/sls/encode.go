@@ -95,7 +95,7 @@ func content[S ~string | ~[]byte](dst []byte, key S, value []byte) []byte {
 	return pb.End(pb.Text(dst, pairValue, value), m)
 }
 
-// source is what the records of s have in common, made when it is first seen.
+// source returns what the records of s have in common, made when it is first seen.
 func (e *encoder) source(s *record.Source) []byte {
 	if known := e.sources[s]; known != nil {
 		return known

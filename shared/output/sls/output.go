@@ -67,7 +67,7 @@ type group struct {
 // maxByPath is how many groups a batch is divided into so that each can have the tag __path__. Each group is a request.
 const maxByPath = 32
 
-// projectOf is where the records of a source go: a project that is not listed counts for none.
+// projectOf returns where the records of a source go: a project that is not listed counts for none.
 func (o *Output) projectOf(s *record.Source) *project {
 	if p := o.others[s.Store.Project]; p != nil {
 		return p

@@ -82,7 +82,7 @@ func (s *signer) sign(r *http.Request, body []byte) error {
 	return nil
 }
 
-// signV1 is the signature of Alibaba's "Request signatures", version 1.
+// signV1 returns the signature of Alibaba's "Request signatures", version 1.
 func signV1(secret, method string, u *url.URL, h http.Header) string {
 	lines := []string{method, h.Get("Content-Md5"), h.Get("Content-Type"), h.Get("Date")}
 	var own []string
@@ -105,7 +105,7 @@ func signV1(secret, method string, u *url.URL, h http.Header) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// signV4 is the signature of version 4; signed are headers with names in small letters.
+// signV4 returns the signature of version 4; signed are headers with names in small letters.
 func signV4(secret, region, at, method string, u *url.URL, signed map[string]string) string {
 	names := slices.Sorted(maps.Keys(signed))
 	var canonical strings.Builder

@@ -55,7 +55,7 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// client is what requests are sent with, and to where.
+// client returns what requests are sent with, and to where.
 func (c *Config) client() (*web.Client, *url.URL, error) {
 	u, err := web.ParseURL(c.URL, "https")
 	if err != nil {

@@ -74,7 +74,7 @@ func appendTime(dst []byte, ns int64) []byte {
 	return frac
 }
 
-// of is what the events of s share, made when it is first seen.
+// of returns what the events of s share, made when it is first seen.
 func (e *encoder) of(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

@@ -96,7 +96,7 @@ func (c *Config) checkSize() error {
 	return nil
 }
 
-// address is where the server is.
+// address returns where the server is.
 func (c *Config) address() string {
 	port := c.Port
 	if port == 0 {

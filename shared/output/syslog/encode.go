@@ -160,7 +160,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, room int) []byte {
 	return dst
 }
 
-// source is what the messages of s share, made when it is first seen.
+// source returns what the messages of s share, made when it is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

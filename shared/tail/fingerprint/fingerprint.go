@@ -153,7 +153,7 @@ func ProofAt(c io.ReaderAt, off int64) (Proof, error) {
 // Whole reports whether all bytes that the proof needs were there when it was made.
 func (p *Proof) Whole() bool { return p.n == int(min(p.At, tailSize)) }
 
-// Hash is what a Mark keeps of the proof.
+// Hash returns what a Mark keeps of the proof.
 func (p *Proof) Hash() uint64 { return hash(p.bytes[:p.n]) }
 
 // Holds reports whether c still has these bytes at their place.
@@ -190,7 +190,7 @@ func (p *Proof) Extend(data []byte, off int64) {
 	p.n, p.At = kept+fresh, end
 }
 
-// hash is half of a SHA-256: an application can't construct bytes that have the hash of what it wrote before.
+// hash returns half of a SHA-256: an application can't construct bytes that have the hash of what it wrote before.
 func hash(p []byte) uint64 {
 	sum := sha256.Sum256(p)
 	return binary.LittleEndian.Uint64(sum[:])

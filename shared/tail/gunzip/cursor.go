@@ -29,7 +29,7 @@ type cursor struct {
 
 func (c *cursor) end() int64 { return c.start + int64(len(c.window)) }
 
-// consumed is how many compressed bytes were needed for what was expanded.
+// consumed returns how many compressed bytes were needed for what was expanded.
 func (c *cursor) consumed() int64 {
 	switch {
 	case c.tornAt > 0:

@@ -84,7 +84,7 @@ func New(file File, size int64) (*Reader, error) {
 	return &Reader{file: file, size: size}, nil
 }
 
-// File is the compressed file.
+// File returns the compressed file.
 func (r *Reader) File() File { return r.file }
 
 // Grow tells the reader the file's size after it has grown: reading continues where the file had ended.

@@ -65,7 +65,7 @@ func Sign(r *http.Request, body []byte, c Credentials, region, service string, n
 		algorithm+" Credential="+c.ID+"/"+scope+", SignedHeaders="+signed+", Signature="+hex.EncodeToString(key))
 }
 
-// canonicalPath is the path with all but unreserved characters encoded, twice, as all services but S3 have it.
+// canonicalPath returns the path with all but unreserved characters encoded, twice, as all services but S3 have it.
 func canonicalPath(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
@@ -85,7 +85,7 @@ func canonicalQuery(u *url.URL) string {
 	return strings.Join(pairs, "&")
 }
 
-// encode is the encoding of RFC 3986, with or without that of slashes.
+// encode returns the encoding of RFC 3986, with or without that of slashes.
 func encode(text string, slashes bool) string {
 	const digits = "0123456789ABCDEF"
 	var out strings.Builder

@@ -24,7 +24,7 @@ var names = map[string]int{
 	"info": Info, "information": Info, "informational": Info, "debug": Debug, "trace": Debug,
 }
 
-// Of is the severity of r: what its field level or severity says, else Error for what came through stderr, and Info.
+// Of returns the severity of r: what its field level or severity says, else Error for what came through stderr, and Info.
 func Of(r *record.Record) int {
 	for rest := r.Fields; ; {
 		key, value, after, ok := record.NextField(rest)

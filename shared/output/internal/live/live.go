@@ -40,7 +40,7 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Path is where the file is.
+// Path returns where the file is.
 func (f *File) Path() string { return f.path }
 
 // Content returns the file's content, and a number that grows with each change of it. While the file can't be read, the

@@ -113,5 +113,5 @@ func End(dst []byte, m Mark) []byte {
 	return dst
 }
 
-// width is how many bytes n takes as a varint.
+// width returns how many bytes n takes as a varint.
 func width(n int) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }

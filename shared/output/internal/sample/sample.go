@@ -26,7 +26,7 @@ func Source(n int) *record.Source {
 		})
 }
 
-// Line is what record i of a stream says.
+// Line returns what record i of a stream says.
 func Line(i int) string {
 	return fmt.Sprintf(`10.0.0.1 - - "GET /%09d HTTP/1.1" 200 612 "-" "curl/8.5.0"`, i)
 }

@@ -63,7 +63,7 @@ func (t Template) AppendWith(dst []byte, value func(dst []byte, key string) []by
 	return dst
 }
 
-// Value is what the placeholder {key} stands for; empty where s has nothing of that name.
+// Value returns what the placeholder {key} stands for; empty where s has nothing of that name.
 func Value(s *record.Source, key string) string {
 	switch key {
 	case "target":

@@ -36,7 +36,7 @@ func (b *Buffer) Room(n int) {
 	}
 }
 
-// body is a reader of payload that counts among b's readers until it is closed. The transport may continue to read after it
+// body returns a reader of payload that counts among b's readers until it is closed. The transport may continue to read after it
 // has returned an error or an answer.
 func (b *Buffer) body(payload []byte) io.ReadCloser {
 	b.readers.Add(1)

@@ -68,7 +68,7 @@ type Response struct {
 	trailer *http.Header
 }
 
-// Trailer is what came after the body, which must have been read, or in front where there was none.
+// Trailer returns what came after the body, which must have been read, or in front where there was none.
 func (r *Response) Trailer(name string) string {
 	if v := r.trailer.Get(name); v != "" {
 		return v
@@ -238,7 +238,7 @@ func (c *Client) Get(ctx context.Context, u *url.URL) (*Response, func(), error)
 	return r, end, err
 }
 
-// header is what all requests carry, with the credentials of the moment.
+// header returns what all requests carry, with the credentials of the moment.
 func (c *Client) header(ctx context.Context) (http.Header, error) {
 	header, err := c.options.Login.Header()
 	if err != nil || c.options.Tokens == nil {
@@ -396,14 +396,14 @@ type prefixed struct {
 // quoted bounds how much of an answer is told in an error.
 const quoted = 300
 
-// Said is the beginning of the answer's body in one line, for errors. It discards the rest.
+// Said returns the beginning of the answer's body in one line, for errors. It discards the rest.
 func (r *Response) Said() string {
 	head, _ := io.ReadAll(io.LimitReader(r.Body, 4*quoted))
 	r.Discard()
 	return Quote(head)
 }
 
-// Quote is the beginning of p in one line, without what a terminal would not show.
+// Quote returns the beginning of p in one line, without what a terminal would not show.
 func Quote(p []byte) string {
 	text := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
 		if c < 0x20 || c == 0x7f {

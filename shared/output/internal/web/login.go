@@ -133,7 +133,7 @@ func validName(name string) bool {
 	return name != ""
 }
 
-// Basic is the value of Authorization for user and password.
+// Basic returns the value of Authorization for user and password.
 func Basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

@@ -70,10 +70,10 @@ func ParseURL(address, scheme string) (*url.URL, error) {
 	return u, nil
 }
 
-// Len is how many hosts there are.
+// Len returns how many hosts there are.
 func (n *Nodes) Len() int { return len(n.nodes) }
 
-// Pick is the next host that does not rest, else the one that has rested most of its time.
+// Pick returns the next host that does not rest, else the one that has rested most of its time.
 func (n *Nodes) Pick(now time.Time) *Node {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -27,7 +27,7 @@ func (c *Client) Probe(ctx context.Context, u *url.URL) (status int, err error) 
 		http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity))
 }
 
-// LetIn is what the verdict on an empty request means for who asks whether there is a way in: nothing is wrong where it was
+// LetIn returns what the verdict on an empty request means for who asks whether there is a way in: nothing is wrong where it was
 // refused for its content.
 func LetIn(verdict error) error {
 	var refused *output.Refused

@@ -18,7 +18,7 @@ import (
 // maxAfter bounds what Retry-After can ask for: a server's slip must not stop us for a day.
 const maxAfter = 5 * time.Minute
 
-// Verdict is what a status other than success means for the batch, in the words of output.Output; refused lists the
+// Verdict returns what a status other than success means for the batch, in the words of output.Output; refused lists the
 // statuses that mean that it lies in the records, where it is the backend that says so. Of the rest of 4xx (credentials, a
 // wrong path) nothing is lost: they are sent again until somebody has mended it. It reads the answer's body.
 func (r *Response) Verdict(refused ...int) error {
@@ -49,7 +49,7 @@ func (r *Response) Verdict(refused ...int) error {
 	return err
 }
 
-// location is where a redirect leads, without its query and user, which may be secrets.
+// location returns where a redirect leads, without its query and user, which may be secrets.
 func (r *Response) location() string {
 	if r.Status < 300 || r.Status > 399 {
 		return ""
@@ -86,12 +86,12 @@ func foreign(contentType, said string) bool {
 		lower == "bad request" || strings.HasPrefix(lower, "400 bad request") // servers that could not read the request
 }
 
-// Errorf is an error that names the host.
+// Errorf returns an error that names the host.
 func (r *Response) Errorf(format string, args ...any) error {
 	return fmt.Errorf("%s: %w", r.from, fmt.Errorf(format, args...))
 }
 
-// RetryAfter is what the header Retry-After asks for (RFC 9110, 10.2.3): seconds, or a date. 0 where it does not.
+// RetryAfter returns what the header Retry-After asks for (RFC 9110, 10.2.3): seconds, or a date. 0 where it does not.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if text == "" {
