@@ -251,7 +251,7 @@ func (a *agent) evaluate(s *subject) {
 	}
 	s.evaluated = true
 	before := s.problems
-	s.problems, s.warnings, s.retry = nil, nil, time.Time{}
+	s.problems, s.warnings, s.retry, s.captured = nil, nil, time.Time{}, nil
 	if s.left = v.leftOut(a.self); s.left != "" {
 		a.replace(s, s.put, nil)
 		s.put = nil
@@ -282,7 +282,7 @@ func (a *agent) declared(v *view) declare.Set {
 	if v.ownDeclarations() {
 		in.Labels, in.Env = v.Labels, v.Env
 	}
-	if a.settings.DefaultCollect == declare.Stdout {
+	if a.settings.DefaultCollect == declare.Stdout || v.captured() { // whoever starts a container with the logger wants its output
 		in.DefaultTarget = a.settings.DefaultTarget
 	}
 	set := a.dialect.Read(in)
@@ -312,7 +312,9 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 	}
 	tags := append(a.labelTags(v), deliver.Tags(set.Metadata)...)
 	now := map[string]put{}
-	if len(output) > 0 {
+	if v.captured() {
+		s.captured = output
+	} else if len(output) > 0 {
 		for _, l := range v.logs {
 			p := a.output(s, v, l, output, tags)
 			now[p.origin.ID] = p
@@ -409,8 +411,8 @@ func (a *agent) writer(v *view) []record.Tag {
 		labels["io.kubernetes.pod.uid"], labels["io.kubernetes.container.name"] = v.Pod.UID, v.Pod.Container
 	}
 	c := origin.Container{Name: v.Name, ImageName: v.Image, Labels: labels}
-	if v.Runtime == "docker" || v.Runtime == "cri" { // the others have IDs of their own
-		c.ID = v.ID
+	if v.Runtime == "docker" || v.Runtime == "cri" || v.Runtime == "containerd" { // the others have IDs of their own
+		c.ID = v.BareID()
 	}
 	tags := c.Tags(a.hostName, a.settings.NodeName)
 	if o := v.Pod.Owner; o.Name != "" {

@@ -60,7 +60,7 @@ func (c *explainCommand) explainContainers(k *kong.Context) error {
 	}
 	all := a.explain(func(v *view) bool {
 		return c.All || c.Pod != "" && v.Pod.Namespace+"/"+v.Pod.Name == c.Pod ||
-			c.Container != "" && (v.Name == c.Container || strings.HasPrefix(v.ID, c.Container) || v.Pod.Container == c.Container)
+			c.Container != "" && (v.Name == c.Container || strings.HasPrefix(v.BareID(), c.Container) || v.Pod.Container == c.Container)
 	})
 	if len(all) == 0 {
 		return errors.New("there is no such container on this machine; explain --all lists them")
@@ -146,6 +146,9 @@ func (a *agent) explain(chosen func(*view) bool) (all []explained) {
 				d := p.route.declarations[name]
 				e.Logs = append(e.Logs, explainedLog{Name: name, Source: d.Source, Target: d.Target, Format: d.Format, Where: p.way})
 			}
+		}
+		for _, d := range s.captured {
+			e.Logs = append(e.Logs, explainedLog{Name: d.Name, Source: declare.Stdout, Target: d.Target, Format: d.Format, Where: "captured by " + loggerName})
 		}
 		all = append(all, e)
 	}

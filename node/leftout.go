@@ -35,7 +35,7 @@ func (v *view) remoraImage() string {
 // leftOut is why nothing of a container is collected; empty where something may be.
 func (v *view) leftOut(self string) string {
 	switch {
-	case self != "" && v.ID == self:
+	case self != "" && v.BareID() == self:
 		return "it is this agent"
 	case v.remoraImage() == "node":
 		return "it is an agent of Remora"
@@ -51,12 +51,22 @@ func (v *view) leftOut(self string) string {
 // sidecar's declare what the sidecar does.
 func (v *view) ownDeclarations() bool { return v.remoraImage() != "sidecar" }
 
+// loggerName is the program that captures the output of containerd's containers.
+const loggerName = "remora-logger"
+
+// captured reports whether the container's output is in the spool of logging binaries, and delivered from there.
+func (v *view) captured() bool { return v.Namespace != "" && v.Log.Driver == loggerName }
+
 // noStdout is why the container's output can't be collected; empty where it can.
 func (v *view) noStdout() string {
 	if len(v.logs) > 0 {
 		return ""
 	}
 	switch driver := v.Log.Driver; {
+	case v.Namespace != "" && !v.Running && driver == "":
+		return "" // nobody knows where it went
+	case v.Namespace != "":
+		return "nothing stores its output where it can be read: start it with --log-driver binary:///usr/local/bin/" + loggerName + " (nerdctl), or --log-uri (ctr)"
 	case explain.IsRemora(driver):
 		return "its log driver " + driver + " delivers its output already"
 	case driver == "", driver == "json-file" && !v.Running:

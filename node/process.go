@@ -59,7 +59,7 @@ func openProcess(h host, v *view) *process {
 		return nil
 	}
 	groups, err := os.ReadFile(filepath.Join(dir, "cgroup"))
-	if err != nil || !strings.Contains(string(groups), v.ID) {
+	if err != nil || !strings.Contains(string(groups), v.BareID()) {
 		_ = root.Close()
 		return nil
 	}

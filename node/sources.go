@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/node/containers/containerd"
 	"github.com/remora-logs/remora/node/containers/cri"
 	"github.com/remora-logs/remora/node/containers/docker"
 	"github.com/remora-logs/remora/node/containers/kubernetes"
@@ -24,6 +25,13 @@ import (
 var criSockets = []string{
 	"/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock",
 	"/run/crio/crio.sock", "/run/cri-dockerd.sock", "/run/containerd/containerd.sock",
+}
+
+// containerdSockets are where containerd listens, the general one first: that of a distribution is Kubernetes' alone. Docker's
+// own, below /run/docker, is not among them, as all that it has is Docker's.
+var containerdSockets = []string{
+	"/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock",
+	"/var/snap/microk8s/common/run/containerd.sock",
 }
 
 // findEvery is how often a runtime that was missing at the start is searched for.
@@ -69,11 +77,14 @@ func newSources(s config.Node, h host, environ map[string]string, log *slog.Logg
 			return docker.New(address, s.DockerVerify != "", s.DockerCerts, h.proc())
 		}})
 	}
+	if wants(containerd.Name) {
+		at := socketOr(s.Containerd, containerdSockets)
+		f.all = append(f.all, source{name: containerd.Name, at: at, asked: !auto, open: func(at string) (containers.Inventory, error) {
+			return containerd.New(at, h.proc(), podsOfContainerd(s.Runtime)), nil
+		}})
+	}
 	if wants(cri.Name) {
-		at := criSockets
-		if s.CRISocket != "" {
-			at = []string{strings.TrimPrefix(s.CRISocket, "unix://")}
-		}
+		at := socketOr(s.CRISocket, criSockets)
 		f.all = append(f.all, source{name: cri.Name, at: at, asked: !auto, open: func(at string) (containers.Inventory, error) {
 			return cri.New(at, h.proc()), nil
 		}})
@@ -88,6 +99,19 @@ func newSources(s config.Node, h host, environ map[string]string, log *slog.Logg
 		}})
 	}
 	return f, nil
+}
+
+// socketOr is the socket that a setting names, or the usual ones.
+func socketOr(setting string, usual []string) []string {
+	if setting == "" {
+		return usual
+	}
+	return []string{strings.TrimPrefix(setting, "unix://")}
+}
+
+// podsOfContainerd reports whether containers of Pods are the business of containerd's inventory: nobody else is asked for them.
+func podsOfContainerd(runtimes []string) bool {
+	return !slices.ContainsFunc(runtimes, func(name string) bool { return name == "auto" || name == cri.Name || name == kubernetes.Name })
 }
 
 // names are those of the inventories that this process asks, or will.
@@ -157,7 +181,7 @@ func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink
 
 // try finds out whether what listens there is what it was taken for. Docker's own containerd serves no CRI.
 func (f *sources) try(ctx context.Context, inv containers.Inventory) error {
-	if inv.Name() != cri.Name {
+	if inv.Name() != cri.Name && inv.Name() != containerd.Name {
 		return nil
 	}
 	if _, err := inv.List(ctx); errors.Is(err, cri.ErrNone) {
@@ -178,19 +202,30 @@ func (f *sources) answered(all map[string]error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name := range f.there {
-		if err, ok := all[name]; (!ok || err != nil) && !f.adds(name) {
+		if err, ok := all[name]; (!ok || err != nil) && !f.onlyAdds(name) {
 			return false
 		}
 	}
 	return len(f.there) > 0
 }
 
-// adds reports whether an inventory only adds to what others find: the API server may be asked or not, unless it was named.
+// adds reports whether an inventory only adds to what others find: the API server may be asked or not, and containerd beside
+// Docker or a CRI, unless it was named.
 func (f *sources) adds(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.onlyAdds(name)
+}
+
+// onlyAdds is adds, under mu.
+func (f *sources) onlyAdds(name string) bool {
 	for _, s := range f.all {
-		if s.name == name {
-			return name == kubernetes.Name && !s.asked
+		if s.name != name || s.asked {
+			continue
 		}
+		_, docker := f.there[docker.Name]
+		_, cri := f.there[cri.Name]
+		return name == kubernetes.Name || name == containerd.Name && (docker || cri)
 	}
 	return false
 }

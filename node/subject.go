@@ -27,6 +27,8 @@ type subject struct {
 	evaluated bool
 	retry     time.Time // when to evaluate again; zero for when something changes
 	process   *process
+	// captured are the declarations of output that remora-logger captures: it is delivered from its spool.
+	captured []declare.Declaration
 	// standsBack is the origin of its files that another subject has; empty where it has it itself, or needs none.
 	standsBack string
 }
@@ -68,6 +70,11 @@ func keyOf(c *containers.Container) string {
 	if c.Pod.UID != "" && c.Pod.Container != "" {
 		return c.Pod.UID + "/" + c.Pod.Container
 	}
+	if c.Namespace != "" && c.Name != c.BareID() { // two namespaces may have one name, and a name may be another's ID
+		return c.Runtime + "/" + c.Namespace + "//" + c.Name
+	} else if c.Namespace != "" {
+		return c.Runtime + "/" + c.ID
+	}
 	return c.Runtime + "/" + cmp.Or(c.Name, c.ID)
 }
 
@@ -79,7 +86,7 @@ func (s *subject) filesID(v *view) string {
 	labels := v.Pod.Labels
 	workload := ""
 	switch {
-	case v.Pod.Name == "":
+	case v.Pod.Name == "" && v.Namespace == "": // containerd alone knows no Swarm, whatever a label says
 		if slot, _, ok := cutLast(v.Labels["com.docker.swarm.task.name"], "."); ok {
 			return files + "swarm/" + slot
 		}
@@ -88,7 +95,7 @@ func (s *subject) filesID(v *view) string {
 	case labels["controller-revision-hash"] != "" && labels["pod-template-generation"] != "":
 		workload, _, _ = cutLast(v.Pod.Name, "-")
 	}
-	if workload == "" {
+	if workload == "" || v.Pod.Name == "" {
 		return files + s.key
 	}
 	return files + v.Pod.Namespace + "/" + workload + "/" + v.Pod.Container
@@ -104,7 +111,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 }
 
 // rank orders inventories by how much they know of a container's inside.
-var rank = map[string]int{"cri": 3, "docker": 3, "kubernetes": 2, "podlogs": 1}
+var rank = map[string]int{"cri": 3, "docker": 3, "containerd": 3, "kubernetes": 2, "podlogs": 1}
 
 // view is what is known of a subject, put together.
 type view struct {

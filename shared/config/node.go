@@ -11,12 +11,13 @@ import (
 type Node struct {
 	Outputs        []string      `env:"LOGGING_OUTPUT" envDefault:"console" doc:"Outputs that records go to, separated by commas"`
 	StateDir       string        `env:"REMORA_STATE_DIR" envDefault:"/var/lib/remora" doc:"Directory of the checkpoints. It has to survive the agent: put it on the host"`
-	Runtime        []string      `env:"REMORA_RUNTIME" envDefault:"auto" doc:"Where containers are found: auto (whatever answers), or a list of docker, cri, kubernetes"`
+	Runtime        []string      `env:"REMORA_RUNTIME" envDefault:"auto" doc:"Where containers are found: auto (whatever answers), or a list of docker, containerd, cri, kubernetes"`
 	HostRoot       string        `env:"REMORA_HOST_ROOT" doc:"Where the host's root is mounted. By default /host where that holds proc or var, else /"`
 	DockerHost     string        `env:"DOCKER_HOST" envDefault:"unix:///var/run/docker.sock" doc:"Address of the Docker engine: unix:///PATH or tcp://HOST:PORT"`
 	DockerVerify   string        `env:"DOCKER_TLS_VERIFY" doc:"If not empty, verify the engine's certificate"`
 	DockerCerts    string        `env:"DOCKER_CERT_PATH" doc:"Directory with ca.pem, cert.pem and key.pem for the engine"`
 	CRISocket      string        `env:"REMORA_CRI_SOCKET" doc:"Socket of the runtime's CRI. By default that of containerd, CRI-O, k3s, k0s, MicroK8s or cri-dockerd, whichever is there"`
+	Containerd     string        `env:"CONTAINERD_ADDRESS" doc:"Socket of containerd. By default /run/containerd/containerd.sock, or that of k3s, k0s or MicroK8s, whichever is there"`
 	PodLogs        string        `env:"REMORA_POD_LOGS" envDefault:"/var/log/pods" doc:"The kubelet's directory of logs (podLogsDir)"`
 	Kubelet        string        `env:"REMORA_KUBELET_DIR" envDefault:"/var/lib/kubelet" doc:"The kubelet's own directory, for the volumes of Pods that the API server lists"`
 	NodeName       string        `env:"NODE_NAME" doc:"Name of the node, from spec.nodeName: becomes the tag k8s_node_name; also selects the Pods to ask the API server for"`
@@ -47,7 +48,7 @@ func (n *Node) Check() error {
 		positive("REMORA_PARTIAL_TIMEOUT", n.PartialTimeout),
 	}
 	for _, name := range n.Runtime {
-		wrong = append(wrong, oneOf("REMORA_RUNTIME", name, "auto", "docker", "cri", "kubernetes"))
+		wrong = append(wrong, oneOf("REMORA_RUNTIME", name, "auto", "docker", "containerd", "cri", "kubernetes"))
 	}
 	return errors.Join(wrong...)
 }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/node/containers"
+)
+
+// nerdctls is a container of nerdctl's with that ID in a namespace.
+func nerdctls(namespace, id, name, driver string) containers.Container {
+	return containers.Container{
+		Runtime: "containerd", Namespace: namespace, ID: namespace + "/" + id, Name: name, Image: "docker.io/library/nginx:1",
+		Detailed: true, Running: true, Log: containers.Log{Driver: driver},
+		Labels: map[string]string{"aliyun.logs.out": "stdout", "aliyun.logs.app": "/logs/*.log", "com.docker.compose.project": "shop"},
+		Files:  containers.Files{Upper: "/overlay/u", Mounts: map[string]string{"/logs": "/volumes/logs"}},
+	}
+}
+
+func TestAContainerOfContainerd(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "volumes/logs"), 0o755))
+	a.Found(nerdctls("default", "abc", "web", "remora-logger"))
+	require.Equal(t, []string{"put files/containerd/default//web"}, f.take(), "its output comes from the spool")
+	require.Empty(t, a.subjects["containerd/default//web"].problems)
+	require.Equal(t, map[string]string{"docker_app": "shop", "docker_container": "web", "container_id": "abc", "image": "docker.io/library/nginx:1",
+		"host": "node-1"}, tags(a.routes.get("files/containerd/default//web").writer))
+	all := a.explain(func(v *view) bool { return v.Name == "web" })
+	require.Len(t, all, 1)
+	require.Equal(t, []string{"/logs/*.log", "stdout"}, []string{all[0].Logs[0].Source, all[0].Logs[1].Source})
+	require.Equal(t, "captured by remora-logger", all[0].Logs[1].Where)
+}
+
+// What declares its output without a logger is told what to do, once, and only while it runs.
+func TestNobodyCapturesTheOutput(t *testing.T) {
+	a, _, _ := newTestAgent(t, nil)
+	problems := func(c containers.Container) (found []string) {
+		a.Found(c)
+		for _, p := range a.subjects[keyOf(&c)].problems {
+			if p.Key == "out" {
+				found = append(found, p.Message)
+			}
+		}
+		return found
+	}
+	for _, driver := range []string{"", "nerdctl", "file"} {
+		found := problems(nerdctls("default", "abc", "web", driver))
+		require.Len(t, found, 1, driver)
+		require.Contains(t, found[0], "--log-driver binary:///usr/local/bin/remora-logger", driver)
+	}
+	ended := nerdctls("default", "abc", "web", "")
+	ended.Running = false
+	require.Empty(t, problems(ended))
+}
+
+// Whoever starts a container with the logger wants its output, declared or not.
+func TestCapturedOutputIsCollectedByDefault(t *testing.T) {
+	a, _, _ := newTestAgent(t, nil)
+	c := nerdctls("default", "abc", "web", "remora-logger")
+	c.Labels = nil
+	a.Found(c)
+	all := a.explain(func(*view) bool { return true })
+	require.Len(t, all[0].Logs, 1)
+	require.Equal(t, "stdout", all[0].Logs[0].Target)
+}
+
+// Namespaces may have containers of the same name and ID, and a name may be another's ID. None hides another.
+func TestNamesInNamespaces(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	all := []containers.Container{
+		nerdctls("default", "abc", "web", ""), nerdctls("second", "abc", "web", ""), nerdctls("default", "web", "web", ""), nerdctls("second", "web", "web", ""),
+	}
+	forger := nerdctls("default", "forger", "forger", "")
+	forger.Labels["com.docker.swarm.task.name"] = "shop_web.1.task"
+	swarm := web()
+	swarm.Labels["com.docker.swarm.task.name"] = "shop_web.1.task"
+	for _, c := range append(all, forger, swarm) {
+		a.Found(c)
+	}
+	var files []string
+	for id := range f.origins {
+		if strings.HasPrefix(id, "files/") {
+			files = append(files, id)
+		}
+	}
+	slices.Sort(files)
+	require.Equal(t, []string{"files/containerd/default//web", "files/containerd/default/forger", "files/containerd/default/web",
+		"files/containerd/second//web", "files/containerd/second/web", "files/swarm/shop_web.1"}, files)
+}
+
+// Containers of Pods are containerd's only where nobody else is asked for them.
+func TestPodsOfContainerd(t *testing.T) {
+	for text, want := range map[string]bool{"auto": false, "containerd": true, "containerd,docker": true, "containerd,cri": false, "kubernetes,containerd": false} {
+		require.Equal(t, want, podsOfContainerd(strings.Split(text, ",")), text)
+	}
+}
+
+// Beside another runtime, a containerd that can't be asked is no fault, unless it was named.
+func TestContainerdAddsToOthers(t *testing.T) {
+	f := &sources{there: map[string]string{"containerd": "/c.sock"}, all: []source{{name: "containerd"}, {name: "docker"}}}
+	require.False(t, f.adds("containerd"))
+	f.there["docker"] = "/d.sock"
+	require.True(t, f.adds("containerd"))
+	require.True(t, f.answered(map[string]error{"docker": nil, "containerd": os.ErrPermission}))
+	f.all[0].asked = true
+	require.False(t, f.adds("containerd"))
+}
