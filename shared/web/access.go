@@ -28,6 +28,7 @@ type Access struct {
 // serverLimits bound what a client can cost.
 const (
 	headerTime  = 5 * time.Second
+	bodyTime    = 5 * time.Second // of a request; the only one that anybody reads is a login's
 	answerTime  = 30 * time.Second
 	idleTime    = time.Minute
 	maxHeader   = 16 << 10
@@ -42,8 +43,8 @@ func (p *Page) Listen(network, address string) (*telemetry.Server, error) {
 		MaxHeaderBytes: maxHeader}
 	if network != "unix" {
 		handler = newGate(p, address)
-		conns := &connections{all: map[net.Conn]http.ConnState{}}
-		server.ConnState = conns.note
+		conns := newConnections()
+		server.ConnState, server.ConnContext = conns.note, conns.inContext
 		var err error
 		if server.TLSConfig, err = p.options.Access.tls(); err != nil {
 			return nil, err
@@ -100,6 +101,9 @@ func newGate(p *Page, address string) *gate {
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
+	if r.ContentLength != 0 { // also where nobody reads it, the server does before it answers
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // if it can't, ReadTimeout holds
+	}
 	access := &g.options.Access
 	switch {
 	case isOpen(r.URL.Path):
@@ -109,6 +113,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case access.closed(g.loopback):
 		http.Error(w, "the status page, /status and tails are served here once REMORA_LISTEN_TOKEN_FILE, or REMORA_LISTEN_CLIENT_CA, is set", http.StatusForbidden)
 	case !access.needsProof(g.loopback) || g.proves(r):
+		proved(r.Context())
 		if r.URL.Path == "/login" {
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return

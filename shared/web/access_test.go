@@ -221,7 +221,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 }
 
 func TestOverTheBoundIdleConnectionsAreClosed(t *testing.T) {
-	c := &connections{all: map[net.Conn]http.ConnState{}}
+	c := newConnections()
 	var others []net.Conn
 	for range maxConns - 1 {
 		_, conn := net.Pipe()
@@ -229,6 +229,7 @@ func TestOverTheBoundIdleConnectionsAreClosed(t *testing.T) {
 		others = append(others, conn)
 	}
 	_, busy := net.Pipe()
+	c.note(busy, http.StateNew)
 	c.note(busy, http.StateActive)
 	_, probe := net.Pipe()
 	c.note(probe, http.StateNew)

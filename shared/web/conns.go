@@ -3,21 +3,35 @@
 package web
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 )
 
-// connections bounds the connections of a listener. A new one over the bound closes another that has no request in work, so
-// that whoever opens many can't keep others, such as the probes of a kubelet, from being answered.
+// connections bounds the connections of a listener to maxConns. A new one over the bound closes another, so that whoever
+// opens many can't keep others, such as the probes of a kubelet, from being answered. The client address with the most
+// connections loses one, and of those the one whose state has not changed for longest. Connections with a request of
+// somebody who has proved who they are, such as a viewer's tail, are closed only where there are no others.
 type connections struct {
-	mu  sync.Mutex
-	all map[net.Conn]http.ConnState
+	mu    sync.Mutex
+	all   map[net.Conn]*connection
+	clock uint64 // counts changes of state
 }
+
+// connection is what connections know of one.
+type connection struct {
+	from    netip.Prefix
+	changed uint64 // the clock's value when its state changed last
+	proven  bool   // the request in work is of somebody who may see everything
+}
+
+func newConnections() *connections { return &connections{all: map[net.Conn]*connection{}} }
 
 // note is an http.Server's ConnState.
 func (c *connections) note(conn net.Conn, state http.ConnState) {
@@ -27,20 +41,78 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 		delete(c.all, conn)
 		return
 	}
-	c.all[conn] = state
-	if len(c.all) <= maxConns {
-		return
+	known := c.all[conn]
+	if known == nil {
+		if state != http.StateNew {
+			return // closed below, which its own goroutine does not know yet
+		}
+		known = &connection{from: origin(conn)}
+		c.all[conn] = known
 	}
-	for other, of := range c.all {
-		if other != conn && of != http.StateActive {
-			delete(c.all, other)
-			_ = other.Close()
-			return
+	c.clock++
+	known.changed, known.proven = c.clock, false
+	if len(c.all) > maxConns {
+		c.closeOne(conn)
+	}
+}
+
+// closeOne closes a connection other than fresh. The caller holds c.mu.
+func (c *connections) closeOne(fresh net.Conn) {
+	perOrigin := map[netip.Prefix]int{}
+	for _, of := range c.all {
+		perOrigin[of.from]++
+	}
+	before := func(a, b *connection) bool {
+		switch {
+		case a.proven != b.proven:
+			return b.proven
+		case perOrigin[a.from] != perOrigin[b.from]:
+			return perOrigin[a.from] > perOrigin[b.from]
+		}
+		return a.changed < b.changed
+	}
+	var victim net.Conn
+	for conn, of := range c.all {
+		if conn != fresh && (victim == nil || before(of, c.all[victim])) {
+			victim = conn
 		}
 	}
-	if state == http.StateNew {
-		delete(c.all, conn)
-		_ = conn.Close()
+	delete(c.all, victim)
+	if t, ok := victim.(*tls.Conn); ok {
+		victim = t.NetConn() // tls.Conn.Close waits up to 5 s for a client that does not read
+	}
+	_ = victim.Close()
+}
+
+// origin is the address that a connection comes from; of IPv6 the network of 64 bits, of which one client has all addresses.
+func origin(conn net.Conn) netip.Prefix {
+	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{} // not of TCP
+	}
+	address := from.Addr().Unmap()
+	prefix, _ := address.Prefix(min(address.BitLen(), 64)) // never longer than the address
+	return prefix
+}
+
+// inContext puts conn where proved finds it. It is an http.Server's ConnContext.
+func (c *connections) inContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, inWork{}, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if known := c.all[conn]; known != nil {
+			known.proven = true
+		}
+	})
+}
+
+// inWork is the key of a function, in the context of a request, that notes that its client has proved who it is.
+type inWork struct{}
+
+// proved notes that whoever made a request may see everything.
+func proved(ctx context.Context) {
+	if note, ok := ctx.Value(inWork{}).(func()); ok {
+		note()
 	}
 }
 

@@ -69,7 +69,9 @@ const profileTime = 5 * time.Minute
 // unhurried gives a handler more time to answer than others have.
 func unhurried(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(profileTime)) // if it can't, the answer is cut
+		to, until := http.NewResponseController(w), time.Now().Add(profileTime)
+		// Where these fail the answer is cut. A read deadline that passes ends the request as if its client had gone away.
+		_, _ = to.SetReadDeadline(until), to.SetWriteDeadline(until)
 		h(w, r)
 	}
 }
