@@ -46,6 +46,16 @@ func (c *clock) read(p []byte) (nano int64, n int) {
 	return nano - c.east*1e9, n + len(c.zone)
 }
 
+// readLast is read for a time that little or nothing may follow.
+func (c *clock) readLast(p []byte) (nano int64, n int) {
+	var padded [len("2006-01-02T15:04:05.123456789+08:00")]byte
+	if len(p) < len(padded) {
+		copy(padded[:], p)
+		p = padded[:]
+	}
+	return c.read(p)
+}
+
 // readFraction reads up to nine decimals at the beginning of p, which holds more than nine bytes, as nanoseconds. n is how
 // many there are; 0 where there are none or more.
 func readFraction(p []byte) (nano int64, n int) {

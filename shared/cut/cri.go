@@ -21,15 +21,17 @@ const maxCRIHeader = 256
 // the stream ends or the timeout passes.
 //
 // Under cri-dockerd the same files are Docker's json-file. A line that begins with a brace is read as such.
-type CRI struct {
-	pieces
-	clock clock
-}
+type CRI struct{ pieces }
 
 // NewCRI makes a cutter for src. Its parameters are those of NewFrames.
 func NewCRI(src *record.Source, stream io.ReaderAt, max int, timeout int64) *CRI {
-	c := &CRI{pieces: newPieces(criLine, src, stream, max, timeout)}
-	c.usual = c.usualLines
+	c := &CRI{newPieces(criLine, src, stream, max, timeout)}
+	c.usual = func(b *record.Batch, data []byte, at int64) int {
+		if data[0] == '{' {
+			return c.usualObjects(b, data, at)
+		}
+		return c.usualLines(b, data, at)
+	}
 	return c
 }
 

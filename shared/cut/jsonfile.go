@@ -28,7 +28,9 @@ type JSONFile struct{ pieces }
 
 // NewJSONFile makes a cutter for src. Its parameters are those of NewFrames.
 func NewJSONFile(src *record.Source, stream io.ReaderAt, max int, timeout int64) *JSONFile {
-	return &JSONFile{newPieces(jsonFile, src, stream, max, timeout)}
+	c := &JSONFile{newPieces(jsonFile, src, stream, max, timeout)}
+	c.usual = c.usualObjects
+	return c
 }
 
 // jsonFile is a decoder.

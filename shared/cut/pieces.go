@@ -38,6 +38,7 @@ type pieces struct {
 	src             *record.Source
 	decode          decoder
 	usual           usual // nil where there is none
+	clock           clock // of usual
 	join            joiner
 	long            long
 	entry           entry // of Cut; here, because the decoder would make it escape to the heap at each call

@@ -407,15 +407,27 @@ func anyBytes(t *testing.T, f format, data []byte, split int) {
 	}
 }
 
+// accessLine is a line of nginx's combined log.
+const accessLine = `10.1.2.3 - - [21/Nov/2026:08:00:00 +0000] "GET /some/path HTTP/1.1" 200 5678 "-" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36"`
+
+// encodePlainJSON writes an object as the engine does where no attributes were chosen.
+func encodePlainJSON(w wrote, at time.Time) []byte {
+	text, err := json.Marshal(w.text + "\n")
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Appendf(nil, `{"log":%s,"stream":%q,"time":%q}`+"\n", text, w.std, at.Add(123).UTC().Format(time.RFC3339Nano))
+}
+
 func BenchmarkRuntimeFiles(b *testing.B) {
-	for _, f := range formats {
+	for _, f := range append(formats[:len(formats):len(formats)], format{"json-file without attributes", encodePlainJSON, formats[1].cutter}) {
 		b.Run(f.name, func(b *testing.B) {
 			var all []wrote
 			for range 1000 {
-				all = append(all, wrote{"stdout", strings.Repeat("x", 190), false})
+				all = append(all, wrote{"stdout", accessLine, false})
 			}
 			data := encodeAll(f, all)
-			batch := record.NewBatch(0)
+			batch := record.NewBatch(1 << 20)
 			c := f.cutter(bytes.NewReader(data), 1<<20)
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()

@@ -9,7 +9,7 @@ import (
 )
 
 // usualLines is usual for whole lines of one piece, whose time has decimals.
-func (c *CRI) usualLines(b *record.Batch, data []byte, at int64) (pos int) {
+func (c *pieces) usualLines(b *record.Batch, data []byte, at int64) (pos int) {
 	const flag, least = " stdout F ", len("2006-01-02T15:04:05.1Z stdout F ")
 	for {
 		p := data[pos:]
@@ -33,4 +33,53 @@ func (c *CRI) usualLines(b *record.Batch, data []byte, at int64) (pos int) {
 		b.Records = append(b.Records, record.Record{Source: c.src, Line: text, Time: nano, Offset: at + int64(pos), Std: which})
 		pos += n + 1
 	}
+}
+
+// usualObjects is usual for objects of json-file that hold a whole message, have no attributes, and a time with decimals.
+func (c *pieces) usualObjects(b *record.Batch, data []byte, at int64) (pos int) {
+	for {
+		p := data[pos:]
+		n := bytes.IndexByte(p, '\n')
+		text, start := usualObject(p[:max(n, 0)])
+		if start == 0 {
+			return pos
+		}
+		nano, size := c.clock.readLast(p[start:])
+		which := std(p[start-len(`stdout","time":"`):][:len("stdout")])
+		if string(p[start+size:n]) != `"}` || size == 0 || nano <= 0 || which == record.NoStd || len(text) > c.join.max {
+			return pos
+		}
+		before := len(b.Arena)
+		if b.Arena, text = appendUsual(b.Arena, text); text == nil || len(text) > 0 && text[len(text)-1] == '\r' {
+			b.Arena = b.Arena[:before]
+			return pos
+		}
+		b.Records = append(b.Records, record.Record{Source: c.src, Line: text, Time: nano, Offset: at + int64(pos), Std: which})
+		pos += n + 1
+	}
+}
+
+// usualObject finds what varies in an object of json-file from its ends: the text of the message, still escaped, and where
+// the time starts. start is 0 where the object has another form. The text, the stream's name and the time are not looked at.
+func usualObject(line []byte) (text []byte, start int) {
+	const (
+		head   = `{"log":"`
+		stream = `\n","stream":"`
+		time   = `","time":"`
+		tail   = len(stream) + len("stdout") + len(time)
+		most   = len(`2006-01-02T15:04:05.123456789Z"}`)
+	)
+	if len(line) < len(head)+tail+most || string(line[:len(head)]) != head {
+		return nil, 0
+	}
+	for start = len(line) - most; line[start-1] != '"'; start++ { // a zero at the end of the decimals is not written
+		if start == len(line)-most+len("23456789") {
+			return nil, 0
+		}
+	}
+	end := start - tail
+	if string(line[start-len(time):start]) != time || string(line[end:end+len(stream)]) != stream {
+		return nil, 0
+	}
+	return line[len(head):end:end], start
 }
