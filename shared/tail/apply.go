@@ -23,34 +23,61 @@ func (t *Tailer) classifyAll(o *origin, now circumstances) {
 	if len(now.started) > 0 {
 		t.resumeRenamed(o, now)
 	}
-	for id, c := range maps.Clone(o.pending) {
+	for _, c := range o.candidates(now.now) {
+		id := c.Inode
+		if o.pending[id] != c {
+			if t.open(o, c, now.now) {
+				delete(o.fresh, id)
+				t.decide(o, c, now)
+			}
+			continue
+		}
 		if s, err := statBody(c.body); err == nil && (s.Size != c.Size || s.ModTime != c.ModTime) {
 			c.Stat, c.grew = s, now.now
 			c.probe()
 		}
-		if d := o.fresh[id]; d != nil {
-			c.tree, c.rel, c.selections, c.unselected = d.tree, d.rel, d.selections, d.unselected
-			delete(o.fresh, id)
-		}
 		t.decide(o, c, now)
-	}
-	for _, c := range slices.SortedFunc(maps.Values(o.fresh), inOrder) {
-		if t.open(o, c, now.now) {
-			delete(o.fresh, c.Inode)
-			t.decide(o, c, now)
-		}
 	}
 	t.searchCopies(o, now)
 }
 
+// candidates returns what a scan has found, and what could not be told before, in the order in which it is decided. Of a
+// file that is both there is one candidate, which knows its latest name.
+func (o *origin) candidates(now time.Time) []*candidate {
+	for id, c := range o.pending {
+		if d := o.fresh[id]; d != nil {
+			c.tree, c.rel, c.selections, c.unselected = d.tree, d.rel, d.selections, d.unselected
+			delete(o.fresh, id)
+		}
+	}
+	all := slices.AppendSeq(slices.Collect(maps.Values(o.pending)), maps.Values(o.fresh))
+	slices.SortFunc(all, inOrder(now))
+	return all
+}
+
 // inOrder compares by what was written first: of files that are seen at once the rotated ones begin before their successors.
-func inOrder(a, b *candidate) int {
-	return cmp.Or(cmp.Compare(a.ModTime, b.ModTime), strings.Compare(a.path(), b.path()))
+// Of recent files one may be a copy of another that is being made, and what it is made of must be known first: they come
+// last, by birth, for a copy is younger than its original and a successor younger than what was renamed.
+func inOrder(now time.Time) func(a, b *candidate) int {
+	return func(a, b *candidate) int {
+		switch x, y := a.recent(now), b.recent(now); {
+		case x && y:
+			return cmp.Or(cmp.Compare(a.Birth, b.Birth), strings.Compare(a.path(), b.path()))
+		case x:
+			return 1
+		case y:
+			return -1
+		}
+		return cmp.Or(cmp.Compare(a.ModTime, b.ModTime), strings.Compare(a.path(), b.path()))
+	}
 }
 
 // decide classifies a candidate that is open, and applies the verdict.
 func (t *Tailer) decide(o *origin, c *candidate, now circumstances) {
 	if original := o.originalOf(c); original != nil && o.byInode[original.Inode] == original { // it may have been truncated since
+		if now.now.Sub(c.grew) < copyPause {
+			original.wanted.Store(true) // what may be a copy of it is compared with its bytes
+		}
 		if err := t.observe(o, original, now.now); err != nil {
 			t.problems.report(o.problem(original.name()), err)
 		}

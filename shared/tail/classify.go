@@ -55,6 +55,11 @@ type circumstances struct {
 	scan int
 }
 
+// firstFor reports whether the candidate is among the files that were there when a selection began.
+func (w circumstances) firstFor(c *candidate) bool {
+	return slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(w.started, s) })
+}
+
 const (
 	// copyPause is after which time without growth something that was being copied or compressed is complete.
 	copyPause = 2 * time.Second
@@ -199,11 +204,13 @@ func classifyCompressed(r *registry, c *candidate, now circumstances) verdict {
 // making of a file that is followed.
 func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 	original := r.originalOf(c)
-	if now.hurried {
-		return verdict{}
-	}
 	since := now.now.Sub(c.grew)
-	if since < 0 {
+	switch {
+	case since < 0:
+		return verdict{}
+	case now.hurried && since < copyPause && !c.packed && original != nil && within(original, c):
+		return verdict{kind: isUnwanted, generation: original, reason: "it was being copied from a file that is read"}
+	case now.hurried:
 		return verdict{}
 	}
 	if strings.HasSuffix(c.rel, ".gz") {
@@ -215,13 +222,19 @@ func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 		}
 		return verdict{}
 	}
-	if since >= copyPause || slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(now.started, s) }) {
+	if since >= copyPause || now.firstFor(c) && !c.recent(now.now) {
 		return verdict{}
 	}
-	if original != nil && begins(original, c) {
-		return verdict{kind: isUnclear, generation: original, reason: "it may be a copy that is being made"}
+	if original != nil && original.inPlace() && (c.Size == 0 || original.body == nil || begins(original, c)) {
+		return verdict{kind: isUnclear, generation: original, reason: "it may be a copy that is being made"} // or is empty, or can't be compared
 	}
 	return verdict{}
+}
+
+// within reports whether all that a candidate holds is read from a generation that is in place: from the file itself, or where
+// that is closed, as far as it was read.
+func within(g *generation, c *candidate) bool {
+	return g.inPlace() && (begins(g, c) || c.Size == g.read() && copied(g, c))
 }
 
 // complete reports whether a compressed candidate has stopped growing.

@@ -238,6 +238,14 @@ func TestClassify(t *testing.T) {
 			k.generation("app.log", 1, both, whole, Active)
 			k.now.hurried = true
 			return k.candidate("app.log.1", 2, lineOne, time.Second)
+		}, isUnwanted, "app.log"},
+		"an empty file beside the one that it may be a copy of": {func(k *known) *candidate {
+			k.generation("app.log", 1, both, whole, Active)
+			return k.candidate("app.log.1", 2, "", time.Second)
+		}, isUnclear, "app.log"},
+		"an empty file, for a while": {func(k *known) *candidate {
+			k.generation("app.log", 1, both, whole, Active)
+			return k.candidate("app.log.1", 2, "", time.Minute)
 		}, isNew, ""},
 		"a copy that no selection chooses": {func(k *known) *candidate {
 			k.generation("app.log", 1, both, whole, Active)

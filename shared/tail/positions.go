@@ -112,6 +112,15 @@ func (m *storedStream) add(p position) bool {
 	return true
 }
 
+// acknowledged is the position that reaches furthest: after a kill it may be beyond the mark, which is made at each commit.
+func (m *storedStream) acknowledged() int64 {
+	off := m.mark.Off
+	for _, p := range m.positions {
+		off = max(off, p.off)
+	}
+	return off
+}
+
 // mayBeAt reports whether the stream's file may be the candidate's, apart from its content.
 func (m *storedStream) mayBeAt(c *candidate) bool {
 	if m.mark.Birth != 0 && c.Birth != 0 && m.mark.Birth != c.Birth {
@@ -138,7 +147,7 @@ func (m *storedStream) remounted(c *candidate) bool {
 // holds reports whether the candidate holds what is known of the stream.
 func (m *storedStream) holds(c *candidate) (bool, error) {
 	if !m.mark.Packed {
-		if c.Size < m.mark.Off {
+		if c.Size < m.acknowledged() {
 			return false, nil
 		}
 		return m.mark.Holds(c.body)
@@ -164,7 +173,7 @@ func (m *storedStream) holdsPacked(c *candidate) (bool, error) {
 
 // copiedTo reports whether the candidate holds what the stream's file held.
 func (m *storedStream) copiedTo(c *candidate) bool {
-	if m.mark.Packed || m.mark.Head.N == 0 || c.expanded < m.mark.Off || !c.mayHold(m.mark.Path, m.replaced) {
+	if m.mark.Packed || m.mark.Head.N == 0 || c.expanded < m.acknowledged() || !c.mayHold(m.mark.Path, m.replaced) {
 		return false
 	}
 	same, err := m.mark.Holds(c.body)

@@ -29,6 +29,9 @@ type latestFile struct {
 	birth, modTime int64
 	selections     []*selection // where generation is nil
 	generation     *generation  // nil for a stored stream, and for a file that was never opened
+	// current is the generation that was found last under the name: an older file than this one where this one is the copy
+	// of what that held.
+	current *generation
 	// older are the files that were there, and are as old, when it was considered which are.
 	older      map[olderFile]bool
 	considered bool
@@ -146,12 +149,17 @@ func (r *registry) setLatest(p string, b *latestFile) {
 		r.latest[dir] = names
 	}
 	before := names[name]
-	switch {
-	case before == nil || b.birth == 0 || b.birth >= before.birth:
-		if before != nil {
-			b.older = before.older
+	b.current = b.generation
+	if before != nil {
+		b.older = before.older
+		if b.current == nil {
+			b.current = before.current
 		}
+	}
+	if before == nil || b.birth == 0 || b.birth >= before.birth {
 		names[name] = b
+	} else {
+		before.current = b.current
 	}
 }
 
@@ -161,6 +169,8 @@ func (r *registry) clearLatest(gone map[*generation]bool) {
 		for name, b := range names {
 			if gone[b.generation] {
 				delete(names, name)
+			} else if gone[b.current] {
+				b.current = nil
 			}
 		}
 		if len(names) == 0 {
@@ -201,10 +211,10 @@ func (r *registry) originalOf(c *candidate) *generation {
 		if b == nil {
 			continue
 		}
-		if b.generation == nil || b.generation.Inode == c.Inode {
+		if b.current == nil || b.current.Inode == c.Inode {
 			return nil
 		}
-		return b.generation
+		return b.current
 	}
 	return nil
 }

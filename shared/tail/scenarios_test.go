@@ -90,6 +90,47 @@ func TestCopytruncateCaughtUp(t *testing.T) {
 	}
 }
 
+// A copy that is being made when the process starts is no new file, whether its original was known before or not.
+func TestCopyIsBeingMadeAtTheStart(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		for _, size := range []int{0, len("one\nt"), len("one\ntwo\n")} {
+			t.Run(fmt.Sprint(known, size), func(t *testing.T) {
+				r := newRig(t, all)
+				r.write("access.log", "one\ntwo\n")
+				if known {
+					r.start().pass(time.Second)
+					r.kill()
+				}
+				r.write("access.log.1", "one\ntwo\n"[:size])
+				r.start().look()
+				r.write("access.log.1", "one\ntwo\n"[size:])
+				r.truncate("access.log")
+				r.write("access.log", "three\n")
+				r.pass(10 * time.Second)
+				r.wants("one", "two", "three")
+			})
+		}
+	}
+}
+
+// Bytes that were acknowledged after the last commit are not taken for those of a shorter file that begins alike.
+func TestTruncatedWhileDownAndBeginsAlike(t *testing.T) {
+	r := newRig(t, access)
+	r.write("access.log", "banner\n")
+	r.start().look()
+	r.uncommitted = true
+	r.write("access.log", "one\ntwo\n")
+	r.pass(time.Second)
+	r.kill()
+	r.uncommitted = false
+	r.truncate("access.log")
+	r.write("access.log", "banner\nred\n")
+	r.start().pass(time.Second)
+	r.write("access.log", "green\n")
+	r.pass(10 * time.Second)
+	r.wants("banner", "one", "two", "banner", "red", "green")
+}
+
 func TestCopiedAndRemovedWhileItsHandleWasClosed(t *testing.T) {
 	for name, w := range map[string]Selection{"one file": access, "copies match": all} {
 		t.Run(name, func(t *testing.T) {
