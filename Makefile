@@ -18,6 +18,9 @@ KUBERNETES_VERSION := $(shell awk '$$2 == "k8s.io/kubernetes" {print $$3}' integ
 KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/kubernetes-$(KUBERNETES_VERSION:v%=%)
 KUBERNETES_LDFLAGS := $(foreach package,component-base/version client-go/pkg/version,-X k8s.io/$(package).gitVersion=$(KUBERNETES_VERSION))
 
+CONTAINERD_VERSION := $(shell awk '$$2 == "github.com/containerd/containerd/v2" {print $$3}' integration/containerd/build/go.mod)
+CONTAINERD := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/containerd-$(CONTAINERD_VERSION:v%=%)
+
 # Where make bench looks for peers, besides PEERS and PATH.
 BENCH_PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remora/peers
 
@@ -28,7 +31,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image image-node demo test lint unit integration test-long test-web test-model test-upgrade test-kubernetes fuzz bench bench-peers bench-correct bench-code clean FORCE
+.PHONY: help build plugin image image-node demo test lint unit integration test-long test-web test-model test-upgrade test-kubernetes test-containerd fuzz bench bench-peers bench-correct bench-code clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -155,6 +158,20 @@ $(KUBERNETES):
 	rm -rf $@.new && mkdir -p $@.new
 	CGO_ENABLED=0 go build -C integration/kubernetes/build -trimpath -ldflags '-s -w $(KUBERNETES_LDFLAGS)' -o $@.new/ tool
 	mv $@.new $@
+
+test-containerd: $(CONTAINERD) ## run all tests of the containerd logger on Debian's containerd and on containerd 2, which is built first; RUN= selects tests
+	hack/need containerd containerd runc
+	hack/need mkfs.ext4 e2fsprogs
+	for dir in '' $(CONTAINERD); do \
+		REMORA_CONTAINERD=$$dir REMORA_CONTAINERD_TOOLS=$(CONTAINERD) \
+		go test -C integration -tags long -count=1 -timeout 40m -v -run '$(RUN)' ./containerd || exit; \
+	done
+
+# containerd's programs, and one that starts a container with a terminal, kept like Kubernetes'.
+$(CONTAINERD): integration/containerd/build/terminal/main.go
+	rm -rf $@.new && mkdir -p $@.new
+	CGO_ENABLED=0 go build -C integration/containerd/build -trimpath -ldflags '-s -w' -o $@.new/ tool
+	rm -rf $@ && mv $@.new $@
 
 fuzz: ## run every fuzz test for FUZZTIME=30s
 	hack/fuzz $(FUZZTIME)

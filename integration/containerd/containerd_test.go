@@ -46,12 +46,27 @@ func newMachine(t *testing.T) *machine {
 	for _, name := range []string{"proc", "dev", "sys", "run"} {
 		need(t, os.MkdirAll(filepath.Join(dir, "rootfs", name), 0o755))
 	}
-	config := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\n  address = %q\n",
+	config := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", "+
+		"\"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\", \"io.containerd.nri.v1.nri\"]\n[grpc]\n  address = %q\n",
 		filepath.Join(dir, "root"), filepath.Join(dir, "state"), m.socket())
 	need(t, os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600))
-	m.containerd = m.start("containerd.log", nil, "containerd", "--config", filepath.Join(dir, "config.toml"))
-	eventually(t, func() bool { return m.command("version").Run() == nil }, 20*time.Second)
+	m.startContainerd()
 	return m
+}
+
+// program is one of containerd's: REMORA_CONTAINERD names a directory with another version than the installed one.
+func program(name string) string {
+	if dir := os.Getenv("REMORA_CONTAINERD"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	return name
+}
+
+func (m *machine) startContainerd() {
+	m.t.Helper()
+	path := "PATH=" + os.Getenv("REMORA_CONTAINERD") + ":" + os.Getenv("PATH") // its shim is looked for there
+	m.containerd = m.start("containerd.log", []string{path}, program("containerd"), "--config", filepath.Join(m.dir, "config.toml"))
+	eventually(m.t, func() bool { return m.command("version").Run() == nil }, 20*time.Second)
 }
 
 func (m *machine) build(name, source string) {
@@ -89,7 +104,7 @@ func (m *machine) socket() string { return filepath.Join(m.dir, "c.sock") }
 func (m *machine) spool() string  { return filepath.Join(m.dir, "spool") }
 
 func (m *machine) command(args ...string) *exec.Cmd {
-	return exec.Command("ctr", append([]string{"--address", m.socket(), "--namespace", "remora-test"}, args...)...)
+	return exec.Command(program("ctr"), append([]string{"--address", m.socket(), "--namespace", "remora-test"}, args...)...)
 }
 
 func (m *machine) ctr(args ...string) {
@@ -98,11 +113,15 @@ func (m *machine) ctr(args ...string) {
 	need(m.t, err, "ctr %v: %s", args, out)
 }
 
+// uri is what a container's log URI has to be.
+func (m *machine) uri() string {
+	return "binary://" + filepath.Join(m.dir, "remora-logger") + "?spool=" + m.spool()
+}
+
 // run starts a container, and returns when containerd has.
 func (m *machine) run(id string, args ...string) {
 	m.t.Helper()
-	uri := "binary://" + filepath.Join(m.dir, "remora-logger") + "?spool=" + m.spool()
-	m.ctr(append([]string{"run", "--detach", "--log-uri", uri, "--env", "aliyun_logs_" + id + "=stdout", "--rootfs",
+	m.ctr(append([]string{"run", "--detach", "--log-uri", m.uri(), "--env", "aliyun_logs_" + id + "=stdout", "--rootfs",
 		filepath.Join(m.dir, "rootfs"), id, "/generator", "--name", id}, args...)...)
 }
 
@@ -126,13 +145,14 @@ func (m *machine) remove(id string) {
 	m.ctr("containers", "delete", id)
 }
 
-func (m *machine) startAgent() {
+// startAgent starts the node agent; env replaces settings.
+func (m *machine) startAgent(env ...string) {
 	m.t.Helper()
-	m.agent = m.start("agent.log", []string{"REMORA_STATE_DIR=" + filepath.Join(m.dir, "s"), "LOGGING_OUTPUT=file",
+	m.agent = m.start("agent.log", append([]string{"REMORA_STATE_DIR=" + filepath.Join(m.dir, "s"), "LOGGING_OUTPUT=file",
 		"FILE_PATH=" + filepath.Join(m.dir, "out"), "REMORA_CONTAINERD_SPOOL=" + m.spool(),
 		"REMORA_LOGGER=" + filepath.Join(m.dir, "remora-logger"), "REMORA_HOST_ROOT=" + filepath.Join(m.dir, "rootfs"),
 		"REMORA_HISTORY_BYTES=0",
-		"DOCKER_HOST=unix:///nowhere.sock", "REMORA_CRI_SOCKET=/nowhere.sock"}, filepath.Join(m.dir, "remora-node"))
+		"DOCKER_HOST=unix:///nowhere.sock", "REMORA_CRI_SOCKET=/nowhere.sock"}, env...), filepath.Join(m.dir, "remora-node"))
 }
 
 // verify checks that every line of a container was delivered once, and in order.
@@ -141,6 +161,27 @@ func (m *machine) verify(id string, lines int) {
 	log := verify.Open(filepath.Join(m.dir, "out", id+".log"))
 	for _, stream := range []string{"stdout", "stderr"} {
 		log.ExactlyOnce(m.t, time.Minute, id, stream, lines)
+	}
+}
+
+// verifyAll does the same for the containers c0, c1 and so on, and waits but once for what may come twice.
+func (m *machine) verifyAll(containers, lines int) {
+	m.t.Helper()
+	logs := make([]*verify.Log, containers)
+	for i := range logs {
+		logs[i] = verify.Open(filepath.Join(m.dir, "out", fmt.Sprintf("c%d.log", i)))
+		for _, stream := range []string{"stdout", "stderr"} {
+			logs[i].Await(m.t, time.Minute, fmt.Sprintf("c%d", i), stream, lines)
+		}
+	}
+	time.Sleep(time.Second)
+	for i, log := range logs {
+		log.Read(m.t)
+		for _, stream := range []string{"stdout", "stderr"} {
+			if n := log.Numbers(fmt.Sprintf("c%d", i), stream); n.Distinct != lines || n.Twice != 0 || n.Disorder != 0 {
+				m.t.Errorf("c%d (%s): %d different lines of %d, %d twice, %d out of order", i, stream, n.Distinct, lines, n.Twice, n.Disorder)
+			}
+		}
 	}
 }
 
@@ -171,9 +212,7 @@ func TestContainers(t *testing.T) {
 	for i := containers / 2; i < containers; i++ {
 		m.remove(fmt.Sprintf("c%d", i))
 	}
-	for i := range containers {
-		m.verify(fmt.Sprintf("c%d", i), lines)
-	}
+	m.verifyAll(containers, lines)
 	m.nothingLeft()
 }
 
@@ -192,8 +231,7 @@ func TestLoggerAndContainerdAreKilled(t *testing.T) {
 	}
 	need(t, m.containerd.Process.Kill())
 	_ = m.containerd.Wait()
-	m.containerd = m.start("containerd.log", nil, "containerd", "--config", filepath.Join(m.dir, "config.toml"))
-	eventually(t, func() bool { return m.command("version").Run() == nil }, 20*time.Second)
+	m.startContainerd()
 	m.remove("victim")
 	m.remove("innocent")
 	m.verify("victim", lines)

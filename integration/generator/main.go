@@ -33,6 +33,7 @@ var (
 	rotate  = flag.Int("rotate", 0, "rename the file to FILE.1 and begin a new one after that many lines")
 	show    = flag.String("show", "", "print this file to standard output and end")
 	stamp   = flag.Bool("stamp", false, "put the time of writing behind each number, in ns since 1970")
+	slowest = flag.String("slowest", "", "write to this file at the end how long the slowest write took, in ns")
 	timing  = flag.Bool("timing", false, "end with a line on standard error that tells how long the writing took, in ns")
 )
 
@@ -74,6 +75,11 @@ func run(term <-chan os.Signal) error {
 	}
 	if err := flush(sinks); err != nil {
 		return err
+	}
+	if *slowest != "" {
+		if err := os.WriteFile(*slowest, fmt.Append(nil, longest.Nanoseconds()), 0o644); err != nil {
+			return err
+		}
 	}
 	if *timing {
 		took := time.Since(began)
@@ -178,11 +184,22 @@ func (s *sink) write(n int) error {
 		}
 	}
 	s.line = append(s.line, '\n')
-	if _, err := s.w.Write(s.line); err != nil || !s.turn {
-		return err
+	began := time.Time{}
+	if *slowest != "" {
+		began = time.Now()
 	}
-	return s.w.Flush()
+	_, err := s.w.Write(s.line)
+	if err == nil && s.turn {
+		err = s.w.Flush()
+	}
+	if !began.IsZero() {
+		longest = max(longest, time.Since(began))
+	}
+	return err
 }
+
+// longest is how long the slowest write took.
+var longest time.Duration
 
 // renew rotates the file as logrotate does: the old one keeps its inode and gets another name.
 func (s *sink) renew() error {

@@ -70,6 +70,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
+	if err := os.Chmod(path, 0o600); err != nil { // as all in the spool; trusted is what counts
+		return errors.Join(err, l.Close())
+	}
 	for {
 		conn, err := l.AcceptUnix()
 		if err != nil {
