@@ -66,7 +66,20 @@ func (m *machine) startContainerd() {
 	m.t.Helper()
 	path := "PATH=" + os.Getenv("REMORA_CONTAINERD") + ":" + os.Getenv("PATH") // its shim is looked for there
 	m.containerd = m.start("containerd.log", []string{path}, program("containerd"), "--config", filepath.Join(m.dir, "config.toml"))
+	m.t.Cleanup(m.removeAll)
 	eventually(m.t, func() bool { return m.command("version").Run() == nil }, 20*time.Second)
+}
+
+// removeAll removes what a test that failed has left.
+func (m *machine) removeAll() {
+	if m.containerd.ProcessState != nil {
+		return // this was an earlier one
+	}
+	tasks, _ := m.command("tasks", "ls", "--quiet").Output()
+	for id := range strings.FieldsSeq(string(tasks)) {
+		_ = m.command("tasks", "kill", "--signal", "SIGKILL", id).Run()
+		_ = m.command("tasks", "delete", "--force", id).Run()
+	}
 }
 
 func (m *machine) build(name, source string) {
@@ -104,8 +117,11 @@ func (m *machine) socket() string { return filepath.Join(m.dir, "c.sock") }
 func (m *machine) spool() string  { return filepath.Join(m.dir, "spool") }
 
 func (m *machine) command(args ...string) *exec.Cmd {
-	return exec.Command(program("ctr"), append([]string{"--address", m.socket(), "--namespace", "remora-test"}, args...)...)
+	return exec.Command(program("ctr"), append([]string{"--address", m.socket(), "--namespace", m.namespace()}, args...)...)
 }
+
+// namespace is this machine's alone: runc keeps the state of all in one directory.
+func (m *machine) namespace() string { return filepath.Base(m.dir) }
 
 func (m *machine) ctr(args ...string) {
 	m.t.Helper()
@@ -287,7 +303,7 @@ func (m *machine) loggerOf(id string) *os.Process {
 func need(t *testing.T, err error, format ...any) {
 	t.Helper()
 	if err != nil {
-		t.Fatal(append(format, err)...)
+		t.Fatalf("%s: %v", text(format), err)
 	}
 }
 
@@ -296,7 +312,15 @@ func eventually(t *testing.T, condition func() bool, within time.Duration, forma
 	t.Helper()
 	for deadline := time.Now().Add(within); !condition(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal(append([]any{"not within", within}, format...)...)
+			t.Fatalf("not within %v: %s", within, text(format))
 		}
 	}
+}
+
+// text is a format and its operands, if there are any.
+func text(format []any) string {
+	if len(format) == 0 {
+		return "the condition"
+	}
+	return fmt.Sprintf(format[0].(string), format[1:]...)
 }

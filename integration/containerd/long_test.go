@@ -161,6 +161,7 @@ func TestLongKillsInTurn(t *testing.T) {
 	m.startAgent(history, unrotated)
 	const lines = 200_000
 	m.run("victim", "--lines", fmt.Sprint(lines), "--streams", "both", "--rate", "4000", "--slowest", "/slowest")
+	eventually(t, func() bool { return m.held() == 1 }, 10*time.Second)
 	var longest time.Duration
 	for kill := range 30 {
 		if kill%2 == 0 {
@@ -296,7 +297,7 @@ func TestLongTerminal(t *testing.T) {
 func (m *machine) runTerminal(id string, command ...string) {
 	m.t.Helper()
 	program := filepath.Join(os.Getenv("REMORA_CONTAINERD_TOOLS"), "terminal")
-	args := append([]string{m.socket(), "remora-test", m.uri(), filepath.Join(m.dir, "rootfs"), id}, command...)
+	args := append([]string{m.socket(), m.namespace(), m.uri(), filepath.Join(m.dir, "rootfs"), id}, command...)
 	out, err := exec.Command(program, args...).CombinedOutput()
 	need(m.t, err, "%s: %s", program, out)
 }
