@@ -21,6 +21,7 @@ import (
 	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/record"
 	"github.com/remora-logs/remora/shared/spool"
 	"github.com/remora-logs/remora/shared/telemetry"
 )
@@ -35,6 +36,7 @@ type loggerSpool struct {
 	hostName string
 	dialect  *declare.Dialect
 	routes   *deliver.Spooled
+	ask      loggers.Ask
 	log      *slog.Logger
 
 	mu       sync.Mutex // guards the fields below
@@ -43,9 +45,9 @@ type loggerSpool struct {
 	problems map[string][]telemetry.Problem // by the log's key
 }
 
-func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, log *slog.Logger) *loggerSpool {
+func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, ask loggers.Ask, log *slog.Logger) *loggerSpool {
 	return &loggerSpool{settings: s, node: n, hostName: hostName, dialect: d.Dialect(), routes: d.Spooled(deliver.Chunks, n.PartialTimeout),
-		log: log, problems: map[string][]telemetry.Problem{}}
+		ask: ask, log: log, problems: map[string][]telemetry.Problem{}}
 }
 
 // run delivers until ctx ends. It waits for the spool to appear.
@@ -95,6 +97,7 @@ func (s *loggerSpool) open() error {
 			return s.routes.Views(key, declarations)
 		},
 		Attach:  s.attach,
+		Ask:     s.ask,
 		Evicted: func(l *spool.Log, _ spool.Evicted) { s.routes.Detach(l) },
 	})
 	if err != nil {
@@ -108,15 +111,26 @@ func (s *loggerSpool) open() error {
 
 // read finds what a container declares of its output.
 func (s *loggerSpool) read(c *manifest.Container) declare.Set {
+	if c.Labels[excludeKey] == "true" {
+		return declare.Set{}
+	}
 	return s.dialect.Read(declare.Input{Options: c.Options, DefaultTarget: s.node.DefaultTarget, Labels: c.Labels, Env: c.Env})
 }
 
 // attach begins to deliver one container's log.
 func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
 	set := s.read(c)
-	of := origin.Container{ID: c.ID, Name: cmp.Or(c.Labels["nerdctl/name"], c.ID), Labels: c.Labels, Env: c.Env}
+	of := origin.Container{ID: c.ID, Name: cmp.Or(c.Labels["nerdctl/name"], c.ID), ImageName: c.Image, Labels: c.Labels, Env: c.Env}
 	tags, errs := of.Attributes(c.Options)
+	for _, name := range s.node.LabelTags {
+		if value, ok := c.Labels[name]; ok {
+			tags = append(tags, record.Tag{Key: name, Value: value})
+		}
+	}
 	w := deliver.Writer{Tags: append(tags, deliver.Tags(set.Metadata)...), Origin: of.Tags(s.hostName, s.node.NodeName)}
+	if s.node.HostIP != "" {
+		w.Origin = append(w.Origin, record.Tag{Key: "host_ip", Value: s.node.HostIP})
+	}
 	found := deliver.Problems(set, of.Name)
 	for _, err := range errs {
 		found = append(found, telemetry.Problem{Container: of.Name, Key: "log-opt", Message: err.Error(), Warning: true})

@@ -79,10 +79,10 @@ func (a *agent) remember(path string) {
 	}
 	a.changed = false
 	all := make([]containers.Container, 0, len(a.subjectOf))
-	asked := a.askedLabels()
+	kept := a.keptLabels()
 	for r, key := range a.subjectOf {
 		if c := a.subjects[key].reports[r]; c.Detailed {
-			all = append(all, a.withoutSecrets(c, asked))
+			all = append(all, a.withoutSecrets(c, kept))
 		}
 	}
 	a.mu.Unlock()
@@ -92,7 +92,7 @@ func (a *agent) remember(path string) {
 }
 
 // origins begin the labels that say who a container is.
-var origins = []string{"io.kubernetes.", "com.docker.compose.", "com.docker.swarm.", "com.docker.stack.", "com.aliyun.access.",
+var origins = []string{"io.kubernetes.", "com.docker.compose.", "com.docker.swarm.", "com.docker.stack.", "com.aliyun.access.", "nerdctl/name",
 	"statefulset.kubernetes.io/", "controller-revision-hash", "pod-template-"}
 
 // askedLabels are the labels and annotations that settings and rules ask about.
@@ -109,19 +109,30 @@ func (a *agent) askedLabels() map[string]bool {
 	return asked
 }
 
-// withoutSecrets keeps of a container's environment, labels and annotations what somebody asks about: anything may be in
-// the rest.
-func (a *agent) withoutSecrets(c containers.Container, asked map[string]bool) containers.Container {
+// keptLabels says which labels and annotations may be kept on disk: those that somebody asks about. Anything may be in the rest.
+func (a *agent) keptLabels() func(name string) bool {
+	asked := a.askedLabels()
+	return func(name string) bool {
+		return asked[name] || a.dialect.Concerns(name) || slices.ContainsFunc(origins, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	}
+}
+
+// kept is keptLabels as of now.
+func (a *agent) kept() func(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keptLabels()
+}
+
+// withoutSecrets keeps of a container's environment, labels and annotations what somebody asks about.
+func (a *agent) withoutSecrets(c containers.Container, kept func(name string) bool) containers.Container {
 	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return !a.dialect.Concerns(name) && name != imageVariable
 	})
 	for _, m := range []*map[string]string{&c.Labels, &c.Pod.Labels, &c.Pod.Annotations} {
 		*m = maps.Clone(*m)
-		maps.DeleteFunc(*m, func(name, _ string) bool {
-			return !asked[name] && !a.dialect.Concerns(name) &&
-				!slices.ContainsFunc(origins, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		})
+		maps.DeleteFunc(*m, func(name, _ string) bool { return !kept(name) })
 	}
 	return c
 }

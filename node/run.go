@@ -35,6 +35,7 @@ type node struct {
 	agent    *agent
 	sources  *sources
 	loggers  *loggerSpool
+	labels   *labels
 	running  sync.WaitGroup
 }
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 	n.running.Go(func() { n.watchRules(finding) })
 	n.running.Go(func() { n.loggers.run(finding) })
 	n.running.Go(func() { n.agent.watch(finding, remembered) })
-	n.running.Go(func() { n.sources.follow(finding, n.agent) })
+	n.running.Go(func() { n.sources.follow(finding, labelSink{n.agent, n.labels}) })
 	var tailer sync.WaitGroup
 	tailer.Go(func() { n.tailer.Run(tailing) })
 	<-ctx.Done()
@@ -110,7 +111,8 @@ func open(environ map[string]string) (*node, error) {
 		return nil, errors.Join(err, n.delivery.Close())
 	}
 	n.agent.tailer = n.tailer
-	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.log)
+	n.labels = newLabels(n.sources.inspectContainerd, n.agent.kept)
+	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.labels.ask, n.log)
 	n.agent.listed = func(all map[string]error) {
 		if n.sources.answered(all) {
 			n.delivery.Ready()

@@ -38,8 +38,9 @@ func newMachine(t *testing.T, rules string) *machine {
 	t.Cleanup(backend.Close)
 	m.environ = map[string]string{
 		"REMORA_STATE_DIR": state, "LOGGING_OUTPUT": "http", "HTTP_URL": backend.URL, "REMORA_HOST_ROOT": m.root, "REMORA_CONFIG": config,
-		"REMORA_RUNTIME": "auto", "DOCKER_HOST": "unix:///nowhere.sock", "REMORA_CRI_SOCKET": "/nowhere.sock", "REMORA_LOG_LEVEL": "error",
-		"REMORA_HOST": "node-1",
+		"REMORA_RUNTIME": "auto", "DOCKER_HOST": "unix:///nowhere.sock", "REMORA_CRI_SOCKET": "/nowhere.sock", "CONTAINERD_ADDRESS": "/nowhere.sock",
+		"REMORA_LOG_LEVEL": "error",
+		"REMORA_HOST":      "node-1",
 	}
 	return m
 }

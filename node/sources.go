@@ -53,7 +53,8 @@ type sources struct {
 	all  []source
 
 	mu    sync.Mutex
-	there map[string]string // by name, where it was found
+	there map[string]string    // by name, where it was found
+	open  containers.Inventory // containerd's, once it was found
 }
 
 // newSources makes the sources that REMORA_RUNTIME names.
@@ -157,7 +158,7 @@ func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink
 				err = f.try(ctx, inv)
 			}
 			if err == nil {
-				f.found(s, at)
+				f.found(s, at, inv)
 				containers.Follow(ctx, inv, sink, f.log)
 				return
 			}
@@ -190,11 +191,37 @@ func (f *sources) try(ctx context.Context, inv containers.Inventory) error {
 	return nil
 }
 
-func (f *sources) found(s *source, at string) {
+func (f *sources) found(s *source, at string, inv containers.Inventory) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.there[s.name] = at
+	if s.name == containerd.Name {
+		f.open = inv
+	}
 	f.log.Info("following containers", "inventory", s.name, "at", at)
+}
+
+// inspectContainerd asks containerd about a container, also before it was found to be there. The error is errNotAsked where it is
+// not.
+func (f *sources) inspectContainerd(ctx context.Context, id string) (containers.Container, error) {
+	f.mu.Lock()
+	inv := f.open
+	f.mu.Unlock()
+	if inv != nil {
+		return inv.Inspect(ctx, id)
+	}
+	for i := range f.all {
+		if s := &f.all[i]; s.name == containerd.Name {
+			if at, ok := f.find(s); ok {
+				inv, err := s.open(at)
+				if err != nil {
+					return containers.Container{}, err
+				}
+				return inv.Inspect(ctx, id)
+			}
+		}
+	}
+	return containers.Container{}, errNotAsked
 }
 
 // answered reports whether each source that is there, and needed, was listed. all is what the last lists gave.

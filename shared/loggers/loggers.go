@@ -43,6 +43,8 @@ type Options struct {
 	Views func(key string, c *manifest.Container) (views, former map[string]int64)
 	// Attach begins to deliver a log. c is a stand-in that holds no more than the key where the manifest is damaged.
 	Attach func(l *spool.Log, c *manifest.Container)
+	// Ask asks containerd about a new log's container, before Views and Attach are called with the answer in c; nil for nobody.
+	Ask Ask
 	// Evicted is as in spool.Options.
 	Evicted func(l *spool.Log, lost spool.Evicted)
 	Log     *slog.Logger
@@ -57,8 +59,9 @@ type Source struct {
 	losses losses
 
 	// Of the goroutine that runs Run.
-	failed  map[string]bool      // logs that can't be opened, which was logged
-	silents map[string]time.Time // since when nobody writes a log that has not ended
+	questions *questions
+	failed    map[string]bool      // logs that can't be opened, which was logged
+	silents   map[string]time.Time // since when nobody writes a log that has not ended
 }
 
 // Open opens the spool, which it creates if it does not exist.
@@ -66,7 +69,7 @@ func Open(o Options) (*Source, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Source{opt: o, failed: map[string]bool{}, silents: map[string]time.Time{}}
+	s := &Source{opt: o, questions: newQuestions(o.Dir, o.Ask, o.Log), failed: map[string]bool{}, silents: map[string]time.Time{}}
 	s.spool = spool.Open(spool.Options{Dir: o.Dir, Role: spool.Reader, MaxBytes: o.Limits.MaxBytes, MinFree: o.Limits.MinFree,
 		SyncInterval: time.Second, Log: o.Log, Evicted: o.Evicted})
 	s.agent = Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) },
@@ -91,14 +94,16 @@ func (s *Source) Run(ctx context.Context) error {
 	refresh, scan := time.NewTicker(refreshInterval), time.NewTicker(scanInterval)
 	defer refresh.Stop()
 	defer scan.Stop()
-	s.scan()
+	s.scan(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			agent.Wait()
 			return s.spool.Close(context.WithoutCancel(ctx))
 		case <-scan.C:
-			s.scan()
+			s.scan(ctx)
+		case <-s.questions.answers:
+			s.scan(ctx)
 		case <-refresh.C:
 			s.refresh()
 		}
@@ -115,14 +120,14 @@ func (s *Source) refresh() {
 }
 
 // scan finds new logs, ends those that nobody will write any more, and publishes limits.
-func (s *Source) scan() {
+func (s *Source) scan(ctx context.Context) {
 	s.losses.store(s.storeLoss)
 	stored, err := s.spool.Stored()
 	if err != nil {
 		s.opt.Log.Debug("part of the spool can't be read", "error", err)
 	}
 	for _, found := range stored {
-		s.follow(found)
+		s.follow(ctx, found)
 	}
 	for _, l := range s.spool.Logs() {
 		s.endOrphan(l)
@@ -134,7 +139,7 @@ func (s *Source) scan() {
 	}
 }
 
-func (s *Source) follow(found spool.Stored) {
+func (s *Source) follow(ctx context.Context, found spool.Stored) {
 	c, err := manifest.DecodeContainer(found.Manifest)
 	var newer *manifest.NewerError
 	if errors.As(err, &newer) {
@@ -146,6 +151,9 @@ func (s *Source) follow(found spool.Stored) {
 	}
 	if err != nil {
 		c = &manifest.Container{Runtime: "containerd", ID: found.Key, Problems: []string{err.Error()}, Damaged: true}
+	}
+	if !s.questions.add(ctx, found.Key, c) {
+		return
 	}
 	views, former := s.opt.Views(found.Key, c)
 	l, err := s.spool.Follow(found.Key, spool.LogOptions{Raw: true, Views: views, Former: former,

@@ -57,10 +57,10 @@ func TestALogWithoutItsMarkLacksNothing(t *testing.T) {
 			},
 			Attach: func(l *spool.Log, _ *manifest.Container) { log = l }})
 		require.NoError(t, err)
-		s.scan()
+		s.scan(t.Context())
 		require.NotNil(t, log)
 		s.silents[key] = time.Now().Add(-2 * orphanAfter)
-		s.scan()
+		s.scan(t.Context())
 		require.NoError(t, log.Refresh())
 		require.True(t, log.Ended())
 		n, err := log.View("v").ReadAt(make([]byte, 100), 0)

@@ -74,6 +74,8 @@ type Container struct {
 	// who the container is.
 	Env    []string          `json:"env,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
+	// Image is what the container was started as. A logging binary does not know it; see Known.
+	Image string `json:"image,omitempty"`
 	// Mounts are where directories of the container are on this host, by the path in the container.
 	Mounts map[string]string `json:"mounts,omitempty"`
 	// Options are the parameters of the logging URI.

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/origin"
+	"github.com/remora-logs/remora/shared/record"
+)
+
+const (
+	// askAgain is after how long containerd is asked again that could not be.
+	askAgain = 200 * time.Millisecond
+	// maxLabels bounds the labels that are kept of one container, in bytes.
+	maxLabels = 128 << 10
+	// maxSeen and maxSeenBytes bound what is remembered of containers whose logs may come.
+	maxSeen, maxSeenBytes = 1024, 4 << 20
+)
+
+// errNotAsked is the error of asking containerd where it is not there, or REMORA_RUNTIME does not name it.
+var errNotAsked = errors.New("containerd is not asked")
+
+// labels says what containerd tells of the containers that logging binaries capture.
+type labels struct {
+	inspect func(ctx context.Context, id string) (containers.Container, error)
+	kept    func() func(name string) bool // says which labels are kept
+
+	mu    sync.Mutex
+	seen  map[string]seen // by the inventory's ID
+	order []string        // of seen, the oldest first
+	bytes int
+}
+
+// seen is a container that containerd told of. A short one is gone before its log is found.
+type seen struct {
+	known         *manifest.Known
+	size          int
+	created, gone time.Time // gone is zero while it is there
+}
+
+func newLabels(inspect func(context.Context, string) (containers.Container, error), kept func() func(string) bool) *labels {
+	return &labels{inspect: inspect, kept: kept, seen: map[string]seen{}}
+}
+
+// ask is a loggers.Ask.
+func (l *labels) ask(ctx context.Context, c *manifest.Container) (*manifest.Known, error) {
+	id := c.Namespace + "/" + c.ID
+	for {
+		now, err := l.inspect(ctx, id)
+		switch {
+		case errors.Is(err, errNotAsked):
+			return nil, nil
+		case err == nil && !now.Created.After(c.Started):
+			return l.known(&now, c.Options), nil
+		case err == nil, errors.Is(err, containers.ErrGone): // or another has its ID now
+			if known := l.recall(id, c.Started); known != nil {
+				return known, nil
+			}
+			return nil, errors.New("it was removed before containerd was asked")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+// known is what is kept of a container: labels that somebody asks about, the smallest first if they are too many.
+func (l *labels) known(c *containers.Container, options map[string]string) *manifest.Known {
+	chosen, _ := origin.Container{Labels: c.Labels}.Attributes(map[string]string{"labels": options["labels"], "labels-regex": options["labels-regex"]})
+	kept := l.kept()
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(c.Labels)), func(name string) bool {
+		return !kept(name) && !slices.ContainsFunc(chosen, func(t record.Tag) bool { return t.Key == name })
+	})
+	size := func(name string) int { return len(name) + len(c.Labels[name]) }
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(size(a), size(b)), strings.Compare(a, b)) })
+	k := &manifest.Known{Image: c.Image, Labels: map[string]string{}}
+	left := maxLabels
+	for _, name := range names {
+		if left -= size(name); left < 0 {
+			break
+		}
+		k.Labels[name] = c.Labels[name]
+	}
+	return k
+}
+
+// found remembers a container, and forgets the oldest ones.
+func (l *labels) found(c *containers.Container) {
+	now := seen{known: l.known(c, nil), created: c.Created}
+	for name, value := range now.known.Labels {
+		now.size += len(name) + len(value)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, ok := l.seen[c.ID]
+	if !ok {
+		l.order = append(l.order, c.ID)
+	}
+	l.bytes += now.size - before.size
+	l.seen[c.ID] = now
+	for len(l.order) > maxSeen || l.bytes > maxSeenBytes {
+		l.bytes -= l.seen[l.order[0]].size
+		delete(l.seen, l.order[0])
+		l.order = l.order[1:]
+	}
+}
+
+// removed notes that a container is gone.
+func (l *labels) removed(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s, ok := l.seen[id]; ok {
+		s.gone = time.Now()
+		l.seen[id] = s
+	}
+}
+
+// recall is what is remembered of the container that had an ID at that time; nil if that is not known.
+func (l *labels) recall(id string, at time.Time) *manifest.Known {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.seen[id]
+	if s.known == nil || s.created.After(at) || !s.gone.IsZero() && s.gone.Before(at) {
+		return nil
+	}
+	return s.known
+}
+
+// labelSink is an agent that remembers the labels of containerd's containers.
+type labelSink struct {
+	*agent
+	labels *labels
+}
+
+// Found implements containers.Sink.
+func (s labelSink) Found(c containers.Container) {
+	if c.Namespace != "" {
+		s.labels.found(&c)
+	}
+	s.agent.Found(c)
+}
+
+// Removed implements containers.Sink.
+func (s labelSink) Removed(runtime, id string) {
+	s.labels.removed(id)
+	s.agent.Removed(runtime, id)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/manifest"
+)
+
+// newTestLabels makes labels of an agent with settings, which ask inspect.
+func newTestLabels(t *testing.T, environ map[string]string, inspect func(context.Context, string) (containers.Container, error)) *labels {
+	a, _, _ := newTestAgent(t, environ)
+	return newLabels(inspect, a.kept)
+}
+
+// captured is the manifest of a container that was started then.
+func captured(started time.Time) *manifest.Container {
+	return &manifest.Container{Namespace: "default", ID: "abc", Started: started, Options: map[string]string{"labels": "team", "labels-regex": "^app-"}}
+}
+
+// What is stored of labels are declarations, who the container is, and what settings and log options ask for: secrets are in
+// the rest.
+func TestWhichLabelsAreKept(t *testing.T) {
+	c := nerdctls("default", "abc", "web", "")
+	c.Created = time.Unix(1, 0)
+	c.Labels = map[string]string{"aliyun.logs.x": "stdout", "nerdctl/name": "web", "com.docker.compose.project": "shop", "team": "a", "app-x": "1",
+		"tier": "web", "password": "secret", "remora.io/exclude": "false", "nerdctl/extraHosts": "secret"}
+	l := newTestLabels(t, map[string]string{"REMORA_LABEL_TAGS": "tier"}, func(_ context.Context, id string) (containers.Container, error) {
+		require.Equal(t, "default/abc", id)
+		return c, nil
+	})
+	known, err := l.ask(t.Context(), captured(time.Unix(2, 0)))
+	require.NoError(t, err)
+	require.Equal(t, &manifest.Known{Image: "docker.io/library/nginx:1", Labels: map[string]string{"aliyun.logs.x": "stdout", "nerdctl/name": "web",
+		"com.docker.compose.project": "shop", "team": "a", "app-x": "1", "tier": "web", "remora.io/exclude": "false"}}, known)
+
+	c.Labels["aliyun.logs.huge"] = strings.Repeat("x", maxLabels)
+	large, err := l.ask(t.Context(), captured(time.Unix(2, 0)))
+	require.NoError(t, err)
+	require.Equal(t, known, large, "the large one alone is left out")
+}
+
+// containerd is asked again until it answers, or nobody waits.
+func TestContainerdIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		l := newTestLabels(t, nil, func(context.Context, string) (containers.Container, error) {
+			if asked++; asked < 4 {
+				return containers.Container{}, errors.New("connection refused")
+			}
+			return nerdctls("default", "abc", "web", ""), nil
+		})
+		begun := time.Now()
+		known, err := l.ask(t.Context(), captured(time.Now()))
+		require.NoError(t, err)
+		require.Equal(t, "docker.io/library/nginx:1", known.Image)
+		require.Equal(t, 3*askAgain, time.Since(begun))
+
+		l.inspect = func(context.Context, string) (containers.Container, error) {
+			return containers.Container{}, errors.New("refused")
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		_, err = l.ask(ctx, captured(time.Now()))
+		require.ErrorContains(t, err, "refused")
+		l.inspect = func(context.Context, string) (containers.Container, error) {
+			return containers.Container{}, errNotAsked
+		}
+		known, err = l.ask(t.Context(), captured(time.Now()))
+		require.NoError(t, err)
+		require.Nil(t, known)
+	})
+}
+
+// A container that was removed before its log was found is remembered. One that had its ID before, or has it now, is another.
+func TestAContainerThatIsGoneBeforeItsLogIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now containers.Container
+		l := newTestLabels(t, nil, func(context.Context, string) (containers.Container, error) {
+			if now.ID == "" {
+				return now, fmt.Errorf("%w: abc", containers.ErrGone)
+			}
+			return now, nil
+		})
+		a, _, _ := newTestAgent(t, nil)
+		sink := labelSink{a, l}
+		began := time.Now()
+		c := nerdctls("default", "abc", "web", "")
+		c.Created = began
+		sink.Found(c)
+		sink.Found(web()) // of Docker
+		time.Sleep(time.Second)
+		sink.Removed("containerd", "default/abc")
+		require.Len(t, l.seen, 1)
+
+		known, err := l.ask(t.Context(), captured(began.Add(time.Millisecond)))
+		require.NoError(t, err)
+		require.Equal(t, "stdout", known.Labels["aliyun.logs.out"])
+		for _, started := range []time.Time{began.Add(-time.Second), began.Add(time.Hour)} {
+			known, err = l.ask(t.Context(), captured(started))
+			require.ErrorContains(t, err, "removed")
+			require.Nil(t, known)
+		}
+		now = nerdctls("default", "abc", "another", "")
+		now.Created, now.Image = began.Add(time.Minute), "another"
+		known, err = l.ask(t.Context(), captured(began.Add(time.Millisecond)))
+		require.NoError(t, err)
+		require.Equal(t, "docker.io/library/nginx:1", known.Image)
+	})
+}
+
+// Containers without end, and labels without end, are not remembered without end.
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	l := newTestLabels(t, nil, nil)
+	for n := range 3 * maxSeen {
+		c := nerdctls("default", fmt.Sprint(n), "web", "")
+		if n%2 == 0 {
+			c.Labels["aliyun.logs.large"] = strings.Repeat("x", maxLabels-1000)
+		}
+		l.found(&c)
+		l.found(&c)
+		require.LessOrEqual(t, len(l.seen), maxSeen)
+		require.LessOrEqual(t, l.bytes, maxSeenBytes)
+		require.Len(t, l.order, len(l.seen))
+	}
+	require.NotNil(t, l.recall(fmt.Sprintf("default/%d", 3*maxSeen-1), time.Now()))
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+)
+
+// Known is what containerd tells of a container and its bundle does not. The agent stores it beside the container's log, so
+// that it outlives the container and the agent. Like a manifest, it holds declarations and identity only.
+type Known struct {
+	Image  string            `json:"image,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+const (
+	// knownName is its file in the log's directory.
+	knownName = "container.json"
+	// maxKnown bounds that file in bytes.
+	maxKnown = 256 << 10
+)
+
+// errKnown is the error of a file that is not as it was written.
+var errKnown = errors.New("its checksum does not match")
+
+// Add adds what is known to a container.
+func (c *Container) Add(k *Known) {
+	if k == nil {
+		return
+	}
+	c.Image = k.Image
+	labels := maps.Clone(c.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, k.Labels)
+	c.Labels = labels
+}
+
+// Store writes what is known to the directory of a log, durably: a checksum on a line of its own, and JSON.
+func (k *Known) Store(dir string) error {
+	body, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	content := fmt.Appendf(nil, "%08x\n%s", crc32.ChecksumIEEE(body), body)
+	if len(content) > maxKnown {
+		return fmt.Errorf("labels of %d bytes are more than %d", len(content), maxKnown)
+	}
+	path := filepath.Join(dir, knownName)
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		os.Remove(path + ".new") // the next attempt replaces it otherwise
+	}
+	return err
+}
+
+// ReadKnown reads what was stored in the directory of a log.
+func ReadKnown(dir string) (*Known, error) {
+	path := filepath.Join(dir, knownName)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxKnown+1))
+	if err != nil {
+		return nil, err
+	}
+	sum, body, _ := bytes.Cut(content, []byte("\n"))
+	if len(content) > maxKnown || string(sum) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(body)) {
+		return nil, fmt.Errorf("%s: %w", path, errKnown)
+	}
+	k := &Known{}
+	if err := json.Unmarshal(body, k); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
