@@ -60,7 +60,7 @@ func (o *origin) candidates(now time.Time) []*candidate {
 // last, by birth, for a copy is younger than its original and a successor younger than what was renamed.
 func inOrder(now time.Time) func(a, b *candidate) int {
 	return func(a, b *candidate) int {
-		switch x, y := a.recent(now), b.recent(now); {
+		switch x, y := a.age(now) < copyPause, b.age(now) < copyPause; {
 		case x && y:
 			return cmp.Or(cmp.Compare(a.Birth, b.Birth), strings.Compare(a.path(), b.path()))
 		case x:

@@ -35,9 +35,9 @@ type candidate struct {
 // path is the candidate's path as the writer knows it.
 func (c *candidate) path() string { return c.tree.Path(c.rel) }
 
-// recent reports whether the candidate was made or written so short a time ago that somebody may still be writing it.
-func (c *candidate) recent(now time.Time) bool {
-	return now.Sub(time.Unix(0, max(c.ModTime, c.Birth))) < copyPause
+// age is how long ago the candidate was made or written.
+func (c *candidate) age(now time.Time) time.Duration {
+	return now.Sub(time.Unix(0, max(c.ModTime, c.Birth)))
 }
 
 // probe finds out whether the file is compressed, and how much it holds.

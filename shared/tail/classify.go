@@ -55,9 +55,15 @@ type circumstances struct {
 	scan int
 }
 
-// firstFor reports whether the candidate is among the files that were there when a selection began.
-func (w circumstances) firstFor(c *candidate) bool {
-	return slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(w.started, s) })
+// quiet is for how long the candidate is known not to have grown. For a file that was there when a selection began its
+// times tell; those of gzip tell nothing without the birth, for it keeps the time of what it compressed.
+func (w circumstances) quiet(c *candidate) time.Duration {
+	q := w.now.Sub(c.grew)
+	if !slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(w.started, s) }) ||
+		c.Birth == 0 && strings.HasSuffix(c.rel, ".gz") {
+		return q
+	}
+	return max(q, c.age(w.now))
 }
 
 const (
@@ -204,7 +210,7 @@ func classifyCompressed(r *registry, c *candidate, now circumstances) verdict {
 // making of a file that is followed.
 func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 	original := r.originalOf(c)
-	since := now.now.Sub(c.grew)
+	since := now.quiet(c)
 	switch {
 	case since < 0:
 		return verdict{}
@@ -222,7 +228,7 @@ func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 		}
 		return verdict{}
 	}
-	if since >= copyPause || now.firstFor(c) && !c.recent(now.now) {
+	if since >= copyPause {
 		return verdict{}
 	}
 	if original != nil && original.inPlace() && (c.Size == 0 || original.body == nil || begins(original, c)) {
@@ -239,7 +245,7 @@ func within(g *generation, c *candidate) bool {
 
 // complete reports whether a compressed candidate has stopped growing.
 func complete(c *candidate, now circumstances) bool {
-	return now.hurried || now.now.Sub(c.grew) >= copyPause
+	return now.hurried || now.quiet(c) >= copyPause
 }
 
 // compressing reports whether a compressed candidate begins as a plain generation that is in place does, and is shorter.

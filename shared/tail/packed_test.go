@@ -169,3 +169,18 @@ func TestDamagedCompressedFileIsReadOnce(t *testing.T) {
 	require.Len(t, r.streams(), 1)
 	require.Equal(t, damaged, r.gaps[0].Reason)
 }
+
+// A file that was half read, and compressed while the process was down, is still read before its successor.
+func TestCompressedWhileDownComesFirst(t *testing.T) {
+	r := newRig(t, all)
+	r.write("access.log", "one\n")
+	r.start().pass(time.Second)
+	r.kill()
+	r.write("access.log", "two\n")
+	r.rename("access.log", "access.log.1")
+	r.compress("access.log.1")
+	r.write("access.log", "three\n")
+	r.now = r.now.Add(time.Minute)
+	r.start().look()
+	require.Equal(t, []string{"one", "two", "three"}, r.lines())
+}
