@@ -55,12 +55,16 @@ type circumstances struct {
 	scan int
 }
 
+// firstFor reports whether the candidate was there when a selection began.
+func (w circumstances) firstFor(c *candidate) bool {
+	return slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(w.started, s) })
+}
+
 // quiet is for how long the candidate is known not to have grown. For a file that was there when a selection began its
 // times tell; those of gzip tell nothing without the birth, for it keeps the time of what it compressed.
 func (w circumstances) quiet(c *candidate) time.Duration {
 	q := w.now.Sub(c.grew)
-	if !slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(w.started, s) }) ||
-		c.Birth == 0 && strings.HasSuffix(c.rel, ".gz") {
+	if !w.firstFor(c) || c.Birth == 0 && strings.HasSuffix(c.rel, ".gz") {
 		return q
 	}
 	return max(q, c.age(w.now))
@@ -173,9 +177,10 @@ func copied(g *generation, c *candidate) bool {
 	return err == nil && same
 }
 
-// classifyStoredCopy finds the stored stream whose bytes are in the candidate.
+// classifyStoredCopy finds the stored stream whose bytes are in the candidate. At the start a compressed file need not be
+// complete: what it was made of would have been found, and it may still grow.
 func classifyStoredCopy(r *registry, c *candidate, now circumstances) verdict {
-	if c.packed && !complete(c, now) {
+	if c.packed && !complete(c, now) && !now.firstFor(c) {
 		return verdict{}
 	}
 	for _, m := range r.stored.related(c.rel) {
