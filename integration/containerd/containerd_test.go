@@ -168,7 +168,7 @@ func (m *machine) startAgent(env ...string) {
 		"FILE_PATH=" + filepath.Join(m.dir, "out"), "REMORA_CONTAINERD_SPOOL=" + m.spool(),
 		"REMORA_LOGGER=" + filepath.Join(m.dir, "remora-logger"), "REMORA_HOST_ROOT=" + filepath.Join(m.dir, "rootfs"),
 		"REMORA_HISTORY_BYTES=0",
-		"DOCKER_HOST=unix:///nowhere.sock", "REMORA_CRI_SOCKET=/nowhere.sock"}, env...), filepath.Join(m.dir, "remora-node"))
+		"DOCKER_HOST=unix:///nowhere.sock", "REMORA_CRI_SOCKET=/nowhere.sock", "CONTAINERD_ADDRESS=" + m.socket()}, env...), filepath.Join(m.dir, "remora-node"))
 }
 
 // verify checks that every line of a container was delivered once, and in order.
