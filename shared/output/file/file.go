@@ -70,6 +70,7 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 	}
 	f.mark = f.journal.mark()
 	f.handle, f.id, f.size, f.before = h, inode{st.Dev, st.Ino}, size, size
+	f.journal.opened(f.id, size)
 	return nil
 }
 

@@ -19,14 +19,15 @@ import (
 
 // What was written and not yet acknowledged when the process was killed comes again. The journal says what that is, so that it is
 // written once: for each of the last records, its identity, the file, and where in it the record ends. An entry is made before
-// the record is written. After a kill, a record is in its file if the file reaches as far as the entry says.
+// the record is written. After a kill, a record is in its file if the file reaches as far as the entry says, and what follows
+// the last such record is the beginning of one: it is cut away, for with FILE_FORMAT=raw it may be whole lines.
 //
 // The journal is a mapped file, which the kernel keeps when the process dies; it costs a few stores a record and no sync. After
 // the death of the machine it means nothing, because neither it nor the files may be on the disk as they were: it bears the boot
 // that it is of.
 const (
 	journalHeader  = 32 // the boot, the version, the next entry
-	journalVersion = 1
+	journalVersion = 2  // 1 had ends as they are, and no entries of files that were opened
 	entrySize      = 32 // identity, file, end, check
 	// journalEntries is two batches: as many as REMORA_WORKERS has written, and not yet acknowledged, at once. With more workers,
 	// and batches that are full of short lines, the oldest are not known any more.
@@ -45,8 +46,8 @@ type journal struct {
 	written map[uint64]struct{}
 }
 
-// openJournal opens the journal at path, and finds out what of it is in the files, of which sizes gives the sizes.
-func openJournal(path string, sizes func() map[uint64]int64) (*journal, error) {
+// openJournal opens the journal at path, and finds out what of it is in the files, of which files says what is left.
+func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -58,8 +59,17 @@ func openJournal(path string, sizes func() map[uint64]int64) (*journal, error) {
 	if err := j.mapFile(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
-	j.recover(sizes)
+	if err := j.recover(files); err != nil {
+		return nil, errors.Join(err, j.abandon())
+	}
 	return j, nil
+}
+
+// left is what a kill has left of a file: how many bytes there are up to the last newline.
+type left struct {
+	path string
+	id   inode
+	size int64
 }
 
 // mapFile allocates the file before it maps it: where a disk is full, a write to memory would end the process.
@@ -81,32 +91,83 @@ func (j *journal) mapFile() (err error) {
 }
 
 // recover reads the entries of an earlier process of this boot, and keeps of them what is in its file.
-func (j *journal) recover(sizes func() map[uint64]int64) {
+func (j *journal) recover(files func() map[uint64]left) error {
 	boot := bootID()
 	if len(boot) == 0 || !bytes.Equal(j.mem[:len(boot)], boot) || j.mem[len(boot)] != journalVersion {
 		clear(j.mem)
 		copy(j.mem, boot)
 		j.mem[16] = journalVersion
-		return
+		return nil
 	}
 	j.next = int(binary.NativeEndian.Uint64(j.mem[24:]) % journalEntries)
-	var found map[uint64]int64
+	var valid []entry
 	for i := range journalEntries {
-		e := j.entry(i)
-		if !e.valid() {
-			continue
+		if e := j.entry(i); e.valid() {
+			valid = append(valid, e)
 		}
-		if found == nil {
-			found = sizes()
-			j.written = make(map[uint64]struct{})
-		}
-		if end := e.end(); end > 0 && found[e.file()] < end {
+	}
+	if len(valid) == 0 {
+		return nil
+	}
+	found := files()
+	if err := cutTorn(valid, found); err != nil {
+		return err
+	}
+	j.written = make(map[uint64]struct{})
+	for _, e := range valid {
+		if end, ok := e.end(); e.identity() == fileOpened || ok && found[e.file()].size < end {
 			e.void()
 			continue
 		}
 		e.settle()
 		j.written[e.identity()] = struct{}{}
 	}
+	return nil
+}
+
+// cutTorn cuts from each file the beginning of a record whose end is not there.
+func cutTorn(entries []entry, found map[uint64]left) error {
+	whole, torn := map[uint64]int64{}, map[uint64]bool{} // up to where the records of a file are whole
+	for _, e := range entries {
+		end, ok := e.end()
+		f, there := found[e.file()]
+		switch {
+		case !ok || !there:
+		case end > f.size:
+			torn[e.file()] = true
+		default:
+			whole[e.file()] = max(whole[e.file()], end)
+		}
+	}
+	for hash := range torn {
+		f := found[hash]
+		if end, ok := whole[hash]; ok && end < f.size {
+			if err := f.truncate(end); err != nil {
+				return fmt.Errorf("%s: cut away a record that was not written to its end: %w", f.path, err)
+			}
+			f.size = end
+			found[hash] = f
+		}
+	}
+	return nil
+}
+
+// truncate cuts the file, if it still has its name.
+func (l left) truncate(size int64) error {
+	fd, err := unix.Open(l.path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), l.path)
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if l.id != (inode{st.Dev, st.Ino}) {
+		return errors.New("it was replaced meanwhile")
+	}
+	return f.Truncate(size)
 }
 
 // has reports whether an earlier process has written r.
@@ -123,7 +184,18 @@ func (j *journal) note(r *record.Record, file inode, end int64) {
 	if j == nil {
 		return
 	}
-	j.entry(j.next).set(identity(r), file.hash(), end)
+	j.add(identity(r), file, end)
+}
+
+// opened says that a file is opened which has size bytes: so much of it are whole records.
+func (j *journal) opened(file inode, size int64) {
+	if j != nil {
+		j.add(fileOpened, file, size)
+	}
+}
+
+func (j *journal) add(identity uint64, file inode, end int64) {
+	j.entry(j.next).set(identity, file.hash(), end)
 	j.next = (j.next + 1) % journalEntries
 	j.noted++
 	binary.NativeEndian.PutUint64(j.mem[24:], uint64(j.next))
@@ -140,7 +212,7 @@ func (j *journal) mark() int {
 // cut says that a file, with its entries since mark, was cut back to size: what ended behind it is not there.
 func (j *journal) cut(file inode, mark int, size int64) {
 	j.each(file, mark, func(e entry) {
-		if e.end() > size {
+		if end, _ := e.end(); end > size {
 			e.void()
 		}
 	})
@@ -155,8 +227,10 @@ func (j *journal) each(file inode, mark int, do func(entry)) {
 	}
 	hash := file.hash()
 	for back := range min(j.noted-mark, journalEntries) {
-		if e := j.entry((j.next + journalEntries - 1 - back) % journalEntries); e.file() == hash && e.valid() && e.end() > 0 {
-			do(e)
+		if e := j.entry((j.next + journalEntries - 1 - back) % journalEntries); e.file() == hash && e.valid() {
+			if _, ok := e.end(); ok {
+				do(e)
+			}
 		}
 	}
 }
@@ -178,14 +252,27 @@ func (j *journal) abandon() error {
 	return errors.Join(unix.Munmap(j.mem), j.file.Close())
 }
 
-// entry is of one record. Its end is 0 once the record is known to be written, whatever becomes of the file.
+// entry is of one record. It has no end once the record is known to be written, whatever becomes of the file.
 type entry []byte
+
+const (
+	// fileOpened stands for the identity of a record in the entry of a file that was opened.
+	fileOpened = 0
+	// noEnd is what an entry has in place of its end.
+	noEnd = 0
+)
 
 func (j *journal) entry(i int) entry { return j.mem[journalHeader+i*entrySize:][:entrySize] }
 
 func (e entry) identity() uint64 { return binary.NativeEndian.Uint64(e) }
 func (e entry) file() uint64     { return binary.NativeEndian.Uint64(e[8:]) }
-func (e entry) end() int64       { return int64(binary.NativeEndian.Uint64(e[16:])) }
+
+// end returns where the record ends, stored as one more so that a file that was empty when it was opened has one.
+func (e entry) end() (end int64, ok bool) {
+	v := int64(binary.NativeEndian.Uint64(e[16:]))
+	return v - 1, v > noEnd
+}
+
 func (e entry) valid() bool {
 	return binary.NativeEndian.Uint64(e[24:]) == check(e.identity(), e.file())
 }
@@ -195,12 +282,12 @@ func (e entry) set(identity, file uint64, end int64) {
 	e.void()
 	binary.NativeEndian.PutUint64(e, identity)
 	binary.NativeEndian.PutUint64(e[8:], file)
-	binary.NativeEndian.PutUint64(e[16:], uint64(end))
+	binary.NativeEndian.PutUint64(e[16:], uint64(end)+1)
 	binary.NativeEndian.PutUint64(e[24:], check(identity, file))
 }
 
 func (e entry) void()   { binary.NativeEndian.PutUint64(e[24:], 0) }
-func (e entry) settle() { binary.NativeEndian.PutUint64(e[16:], 0) }
+func (e entry) settle() { binary.NativeEndian.PutUint64(e[16:], noEnd) }
 
 // check is never 0.
 func check(identity, file uint64) uint64 { return mix(identity, file) | 1 }
@@ -238,15 +325,15 @@ var bootID = sync.OnceValue(func() []byte {
 	return text[:min(len(text), 16)]
 })
 
-// sizes returns the sizes of all files below the root, up to their last newline, by the hash of their inodes.
-func (r root) sizes() map[uint64]int64 {
-	all := map[uint64]int64{}
+// left returns what is left of all files below the root, by the hash of their inodes.
+func (r root) left() map[uint64]left {
+	all := map[uint64]left{}
 	_ = filepath.WalkDir(r.path, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil //nolint:nilerr // of what can't be read nothing is known to be written
 		}
-		if size, id, err := wholeLines(path); err == nil {
-			all[id.hash()] = size
+		if l, err := wholeLines(path); err == nil {
+			all[l.id.hash()] = l
 		}
 		return nil
 	})
@@ -254,17 +341,17 @@ func (r root) sizes() map[uint64]int64 {
 }
 
 // wholeLines returns how many bytes of a file there are up to its last newline.
-func wholeLines(path string) (size int64, id inode, err error) {
+func wholeLines(path string) (left, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, id, fmt.Errorf("%s: %w", path, err)
+		return left{}, fmt.Errorf("%s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, id, err
+		return left{}, err
 	}
-	size, _, err = lastLine(f)
-	return size, inode{st.Dev, st.Ino}, err
+	size, _, err := lastLine(f)
+	return left{path, inode{st.Dev, st.Ino}, size}, err
 }

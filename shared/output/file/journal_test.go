@@ -174,13 +174,41 @@ func TestABatchThatCouldNotRotateIsNotTakenForWritten(t *testing.T) {
 	require.Equal(t, upTo(20), numbers(t, filepath.Join(dir, "web.log")))
 }
 
+// A kill within the write of a record that has several lines leaves some of them. They are cut away, and the record comes whole:
+// once, whether it is the first in its file or follows another.
+func TestARecordOfSeveralLinesIsNotLeftInPart(t *testing.T) {
+	for whole := range 2 {
+		journal := filepath.Join(t.TempDir(), "journal")
+		o, dir := open(t, "FILE_FORMAT", "raw")
+		require.NoError(t, o.Remember(journal))
+		b := sample.Batch(0, whole+1, sample.Source(1))
+		for i := range b.Records {
+			b.Records[i].Line = []byte("Exception\n\tat a\n\tat b")
+		}
+		require.NoError(t, o.Write(t.Context(), b))
+		require.NoError(t, o.journal.abandon())
+		o.journal, o.files["web.log"].journal = nil, nil
+		path := filepath.Join(dir, "web.log")
+		want, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.Truncate(path, int64(len(want)-len("\tat b\n"))))
+
+		again, _ := open(t, "FILE_PATH", dir, "FILE_FORMAT", "raw")
+		require.NoError(t, again.Remember(journal))
+		require.NoError(t, again.Write(t.Context(), b))
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got))
+	}
+}
+
 // A journal of another boot is not believed: the machine may have died before the files were on the disk.
 func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	batch := sample.Batch(0, 1, sample.Source(1))
-	sizes := func() map[uint64]int64 { return map[uint64]int64{inode{1, 2}.hash(): 100} }
+	files := func() map[uint64]left { return map[uint64]left{inode{1, 2}.hash(): {size: 100}} }
 	reopened := func(change func(p []byte)) bool {
-		j, err := openJournal(path, sizes)
+		j, err := openJournal(path, files)
 		require.NoError(t, err)
 		j.note(&batch.Records[0], inode{1, 2}, 100)
 		require.NoError(t, j.abandon())
@@ -188,7 +216,7 @@ func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 		require.NoError(t, err)
 		change(p)
 		require.NoError(t, os.WriteFile(path, p, 0o600))
-		j, err = openJournal(path, sizes)
+		j, err = openJournal(path, files)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, j.close()) }()
 		return j.has(&batch.Records[0])
@@ -196,7 +224,7 @@ func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 	require.True(t, reopened(func([]byte) {}))
 	require.False(t, reopened(func(p []byte) { p[0]++ }))
 	require.False(t, reopened(func(p []byte) { p[16]++ }))
-	j, err := openJournal(path, sizes)
+	j, err := openJournal(path, files)
 	require.NoError(t, err)
 	require.False(t, j.has(&batch.Records[0]), "an output that was closed has nothing to come again")
 	require.NoError(t, j.close())

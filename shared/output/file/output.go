@@ -76,7 +76,7 @@ func Open(c Config) (*Output, error) {
 func (o *Output) Remember(path string) (err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.journal, err = openJournal(path, o.root.sizes)
+	o.journal, err = openJournal(path, o.root.left)
 	return err
 }
 
