@@ -15,6 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/deliver"
 	"github.com/remora-logs/remora/shared/loop"
+	"github.com/remora-logs/remora/shared/manifest"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/origin"
 	"github.com/remora-logs/remora/shared/record"
@@ -282,7 +283,7 @@ func (a *agent) declared(v *view) declare.Set {
 	if v.ownDeclarations() {
 		in.Labels, in.Env = v.Labels, v.Env
 	}
-	if a.settings.DefaultCollect == declare.Stdout || v.captured() { // whoever starts a container with the logger wants its output
+	if a.settings.DefaultCollect == declare.Stdout {
 		in.DefaultTarget = a.settings.DefaultTarget
 	}
 	set := a.dialect.Read(in)
@@ -313,7 +314,7 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 	tags := append(a.labelTags(v), deliver.Tags(set.Metadata)...)
 	now := map[string]put{}
 	if v.captured() {
-		s.captured = output
+		s.captured = a.captured(v)
 	} else if len(output) > 0 {
 		for _, l := range v.logs {
 			p := a.output(s, v, l, output, tags)
@@ -334,6 +335,17 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 		s.leave()
 	}
 	return now
+}
+
+// captured are the declarations by which the output of a container that a logging binary captures is delivered. Rules are not
+// among them.
+func (a *agent) captured(v *view) []declare.Declaration {
+	options := maps.Clone(v.Log.Options)
+	for _, own := range []string{"spool", "when-full", "block-timeout"} { // the logger's
+		delete(options, own)
+	}
+	set := readCaptured(a.dialect, a.settings.DefaultTarget, &manifest.Container{Labels: v.Labels, Env: v.Env, Options: options})
+	return slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool { return !d.HasStdout() })
 }
 
 // claim reports whether the subject's files are those that their origin has. A container and the one that replaces it may

@@ -66,9 +66,19 @@ func TestCapturedOutputIsCollectedByDefault(t *testing.T) {
 	c := nerdctls("default", "abc", "web", "remora-logger")
 	c.Labels = nil
 	a.Found(c)
-	all := a.explain(func(*view) bool { return true })
-	require.Len(t, all[0].Logs, 1)
-	require.Equal(t, "stdout", all[0].Logs[0].Target)
+	target := func() string {
+		all := a.explain(func(*view) bool { return true })
+		require.Len(t, all[0].Logs, 1)
+		return all[0].Logs[0].Target
+	}
+	require.Equal(t, "stdout", target())
+	c.Log.Options = map[string]string{"target": "orders", "spool": "/x", "when-full": "block"}
+	a.Found(c)
+	require.Equal(t, "orders", target())
+	require.Empty(t, a.subjects["containerd/default//web"].problems)
+	c.Labels = map[string]string{"remora.io/exclude": "true"}
+	a.Found(c)
+	require.Empty(t, a.explain(func(*view) bool { return true })[0].Logs)
 }
 
 // Namespaces may have containers of the same name and ID, and a name may be another's ID. None hides another.

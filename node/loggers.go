@@ -111,10 +111,16 @@ func (s *loggerSpool) open() error {
 
 // read finds what a container declares of its output.
 func (s *loggerSpool) read(c *manifest.Container) declare.Set {
+	return readCaptured(s.dialect, s.node.DefaultTarget, c)
+}
+
+// readCaptured finds what a container declares whose output is captured: whoever starts a container with the logger wants its
+// output, declared or not.
+func readCaptured(d *declare.Dialect, target string, c *manifest.Container) declare.Set {
 	if c.Labels[excludeKey] == "true" {
 		return declare.Set{}
 	}
-	return s.dialect.Read(declare.Input{Options: c.Options, DefaultTarget: s.node.DefaultTarget, Labels: c.Labels, Env: c.Env})
+	return d.Read(declare.Input{Options: c.Options, DefaultTarget: target, Labels: c.Labels, Env: c.Env})
 }
 
 // attach begins to deliver one container's log.
@@ -166,7 +172,11 @@ func (s *loggerSpool) report(to *telemetry.Snapshot) {
 			delete(s.problems, key) // it is delivered
 			continue
 		}
-		to.Problems = append(to.Problems, s.problems[key]...)
+		for _, p := range s.problems[key] {
+			if !slices.Contains(to.Problems, p) { // the container's inventory may have found it, too
+				to.Problems = append(to.Problems, p)
+			}
+		}
 	}
 	evicted := s.source.Spool().EvictedTotal()
 	to.Metrics = append(to.Metrics,

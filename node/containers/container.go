@@ -68,9 +68,11 @@ const (
 
 // Log is where a container's output is stored.
 type Log struct {
-	// Driver is the runtime's word: json-file, local, journald; cri.
-	Driver string
-	Form   Form
+	// Driver is the runtime's word: json-file, local, journald; cri. Of a logging binary of containerd's it is the program, and
+	// Options are the parameters of its URI.
+	Driver  string
+	Options map[string]string
+	Form    Form
 	// Dir is the directory, and Pattern what the files' names in it look like, rotated ones too.
 	Dir, Pattern string
 }

@@ -204,7 +204,7 @@ func TestContainer(t *testing.T) {
 			Labels:   map[string]string{"nerdctl/name": "web", "com.docker.compose.project": "shop", "aliyun.logs.x": "stdout"},
 			Env:      []string{"PATH=/bin", "aliyun_logs_app=/logs/*.log"},
 			Detailed: true, Running: true, Created: time.Unix(100, 5),
-			Log: containers.Log{Driver: "remora-logger"},
+			Log: containers.Log{Driver: "remora-logger", Options: map[string]string{"target": "orders"}},
 			Files: containers.Files{Upper: "/s/3/fs", Lower: []string{"/s/2/fs", "/s/1/fs"}, Process: 77, Hidden: []string{"/run"},
 				Mounts: map[string]string{"/logs": "/var/lib/nerdctl/volumes/x/_data", "/cache": "/srv/cache"}},
 		}}, all)
@@ -443,13 +443,14 @@ func TestRefusals(t *testing.T) {
 	require.Error(t, New("/nowhere", "", false).Watch(t.Context(), func(string) {}))
 }
 
-func TestDriver(t *testing.T) {
-	for uri, want := range map[string]string{
-		"binary:///usr/local/bin/remora-logger?target=x": "remora-logger", "binary-v2:///remora-logger": "remora-logger",
-		"binary:///usr/bin/nerdctl?_NERDCTL_INTERNAL_LOGGING=%2Fvar": "nerdctl", "file:///var/log/x": "file", "fifo:///run/x": "fifo",
-		"/run/containerd/fifo/1/a-stdout": "", "": "",
+func TestOutput(t *testing.T) {
+	for uri, want := range map[string]containers.Log{
+		"binary:///usr/local/bin/remora-logger?target=x&tags=a%3Db": {Driver: "remora-logger", Options: map[string]string{"target": "x", "tags": "a=b"}},
+		"binary-v2:///remora-logger":                                {Driver: "remora-logger"},
+		"file:///var/log/x":                                         {Driver: "file"}, "fifo:///run/x": {Driver: "fifo"},
+		"/run/containerd/fifo/1/a-stdout": {}, "": {}, "%zz": {}, "binary://%zz": {},
 	} {
-		require.Equal(t, want, driver(uri), uri)
+		require.Equal(t, want, output(uri), uri)
 	}
 }
 

@@ -36,12 +36,12 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	if name := i.name(ctx, namespace, &r); c.Pod.UID == "" {
 		c.Name = name
 	}
-	c.Running, c.Log.Driver = t.running, driver(t.stdout)
+	c.Running, c.Log = t.running, output(t.stdout)
 	if c.Running {
 		c.Files.Process = t.pid
 	}
 	if before, known := i.cache.Get(id); known && c.Log.Driver == "" { // its task is gone
-		c.Log.Driver = before.Log.Driver
+		c.Log = before.Log
 	}
 	i.root(ctx, namespace, &r, &c)
 	i.mu.Lock()

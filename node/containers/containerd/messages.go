@@ -4,12 +4,14 @@ package containerd
 
 import (
 	"encoding/json"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/remora-logs/remora/node/containers"
 	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
@@ -251,15 +253,22 @@ func text(field protowire.Number, s string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), s)
 }
 
-// driver names who takes a container's output, by the URI that its task was started with: the program of a logging binary, or
-// the URI's scheme. A path alone is that of a pipe, whose reader is whoever started the container.
-func driver(stdout string) string {
-	scheme, rest, ok := strings.Cut(stdout, "://")
-	if !ok {
-		return ""
+// output says who takes a container's output, by the URI that its task was started with: the program of a logging binary, with
+// its parameters, or the URI's scheme. A path alone is that of a pipe, whose reader is whoever started the container.
+func output(stdout string) containers.Log {
+	u, err := url.Parse(stdout)
+	if err != nil || u.Scheme == "" {
+		return containers.Log{}
 	}
-	if path, _, _ := strings.Cut(rest, "?"); strings.HasPrefix(scheme, "binary") {
-		return filepath.Base(path)
+	if !strings.HasPrefix(u.Scheme, "binary") {
+		return containers.Log{Driver: u.Scheme}
 	}
-	return scheme
+	l := containers.Log{Driver: filepath.Base(u.Path)}
+	for name, values := range u.Query() {
+		if l.Options == nil {
+			l.Options = map[string]string{}
+		}
+		l.Options[name] = values[0] // as the shim passes them
+	}
+	return l
 }
