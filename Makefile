@@ -163,7 +163,7 @@ test-containerd: $(CONTAINERD) ## run all tests of the containerd logger on Debi
 	hack/need containerd containerd runc
 	hack/need mkfs.ext4 e2fsprogs
 	for dir in '' $(CONTAINERD); do \
-		REMORA_CONTAINERD=$$dir REMORA_CONTAINERD_TOOLS=$(CONTAINERD) \
+		TEST_CONTAINERD=$$dir TEST_CONTAINERD_TOOLS=$(CONTAINERD) \
 		go test -C integration -tags long -count=1 -timeout 40m -v -run '$(RUN)' ./containerd || exit; \
 	done
 

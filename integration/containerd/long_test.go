@@ -296,7 +296,7 @@ func TestLongTerminal(t *testing.T) {
 
 func (m *machine) runTerminal(id string, command ...string) {
 	m.t.Helper()
-	program := filepath.Join(os.Getenv("REMORA_CONTAINERD_TOOLS"), "terminal")
+	program := filepath.Join(os.Getenv("TEST_CONTAINERD_TOOLS"), "terminal")
 	args := append([]string{m.socket(), m.namespace(), m.uri(), filepath.Join(m.dir, "rootfs"), id}, command...)
 	out, err := exec.Command(program, args...).CombinedOutput()
 	need(m.t, err, "%s: %s", program, out)

@@ -34,6 +34,7 @@ var (
 	show    = flag.String("show", "", "print this file to standard output and end")
 	stamp   = flag.Bool("stamp", false, "put the time of writing behind each number, in ns since 1970")
 	slowest = flag.String("slowest", "", "write to this file at the end how long the slowest write took, in ns")
+	took    = flag.String("took", "", "write to this file at the end how long the writing took, in ns")
 	timing  = flag.Bool("timing", false, "end with a line on standard error that tells how long the writing took, in ns")
 )
 
@@ -76,15 +77,20 @@ func run(term <-chan os.Signal) error {
 	if err := flush(sinks); err != nil {
 		return err
 	}
+	if *took != "" {
+		if err := os.WriteFile(*took, fmt.Append(nil, time.Since(began).Nanoseconds()), 0o644); err != nil {
+			return err
+		}
+	}
 	if *slowest != "" {
 		if err := os.WriteFile(*slowest, fmt.Append(nil, longest.Nanoseconds()), 0o644); err != nil {
 			return err
 		}
 	}
 	if *timing {
-		took := time.Since(began)
+		wrote := time.Since(began)
 		time.Sleep(time.Second) // the engine's cache drops what comes while it is behind
-		fmt.Fprintf(os.Stderr, "took %d\n", took.Nanoseconds())
+		fmt.Fprintf(os.Stderr, "took %d\n", wrote.Nanoseconds())
 	}
 	return nil
 }

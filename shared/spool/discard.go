@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -167,24 +168,31 @@ func (l *Log) publishGap() {
 	}
 }
 
-// canStore makes the next segment and sees whether there is room in it.
+// spareName is the file in which canStore looks for room.
+const spareName = "segment.new"
+
+// canStore makes the next segment if there is room for it. The file has its name only once there is: readers take the gap
+// before a segment for one that has ended, and the segment for one that stays.
 func (l *Log) canStore() bool {
 	if soft, _ := l.overBudget(); soft > 0 {
 		l.spool.wake()
 		return false
 	}
-	g, err := l.newSegment(l.discarding.to)
+	spare, base := filepath.Join(l.dir, spareName), l.discarding.to
+	f, err := l.create(spare)
 	if err != nil {
 		return false
 	}
-	f, err := g.open()
-	if err == nil {
-		err = l.spool.disk.allocate(int(f.Fd()), min(probeSize, l.segmentLimit()))
+	g := &segment{base: base, name: segmentName(l.dir, base), spool: l.spool, indexed: l.opt.Raw}
+	if err = l.spool.disk.allocate(int(f.Fd()), min(probeSize, l.segmentLimit())); err == nil {
+		err = os.Rename(spare, g.name)
 	}
 	if err != nil {
-		g.remove()
+		f.Close()
+		os.Remove(spare)
 		return false
 	}
+	g.attach(f)
 	l.addSegment(g)
 	return true
 }

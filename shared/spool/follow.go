@@ -118,10 +118,15 @@ func (l *Log) list() error {
 }
 
 // grow takes in what the writer has appended to segments from the one with that index on, which was the last one when they
-// were looked at last: those before it were full. Under maintMu.
+// were looked at last: those before it were full. One that has gone before anything was in it does not count: the writer had
+// no room for it. Under maintMu.
 func (l *Log) grow(from int) error {
 	for _, g := range (*l.segments.Load())[from:] {
 		st, err := os.Stat(g.name)
+		if missing(err) && g.size.Load() == 0 {
+			l.removeSegment(g)
+			continue
+		}
 		if err != nil {
 			return err
 		}

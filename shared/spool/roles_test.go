@@ -65,17 +65,28 @@ func (p *pair) openWriter() {
 	s := newSpool(p.options(Writer))
 	p.tune(s)
 	s.disk.splice = func(pipe, fd int, off int64, n int) (int, error) {
+		p.refreshBetween()
 		if p.faulty != nil {
 			return 0, p.faulty
 		}
 		return realDisk.splice(pipe, fd, off, n)
 	}
-	s.disk.allocate = func(int, int64) error { return p.faulty }
+	s.disk.allocate = func(int, int64) error {
+		p.refreshBetween()
+		return p.faulty
+	}
 	var err error
 	p.writer, err = s.Write("c-1", []byte(`{}`), LogOptions{Raw: true, MaxBytes: p.limit})
 	require.NoError(p, err)
 	_, err = newSpool(p.options(Writer)).Write("c-1", nil, LogOptions{Raw: true})
 	require.ErrorIs(p, err, ErrLocked, "two processes write one log")
+}
+
+// refreshBetween is the reader while the writer is in the midst of something.
+func (p *pair) refreshBetween() {
+	if p.reader != nil && p.rng.IntN(2) == 0 {
+		require.NoError(p, p.reader.Refresh())
+	}
 }
 
 func (p *pair) openReader() {

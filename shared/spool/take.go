@@ -249,16 +249,22 @@ func (l *Log) lastSegment() (*segment, error) {
 
 func (l *Log) newSegment(base int64) (*segment, error) {
 	name := segmentName(l.dir, base)
-	f, err := l.spool.disk.create(name)
-	if missing(err) { // the directory itself could not be made when the log was
-		if err = os.MkdirAll(filepath.Dir(name), 0o700); err == nil {
-			f, err = l.spool.disk.create(name)
-		}
-	}
+	f, err := l.create(name)
 	if err != nil {
 		return nil, err
 	}
 	g := &segment{base: base, name: name, spool: l.spool, indexed: l.opt.Raw}
 	g.attach(f)
 	return g, nil
+}
+
+// create makes a file of the log.
+func (l *Log) create(name string) (*os.File, error) {
+	f, err := l.spool.disk.create(name)
+	if missing(err) { // the directory itself could not be made when the log was
+		if err = os.MkdirAll(filepath.Dir(name), 0o700); err == nil {
+			f, err = l.spool.disk.create(name)
+		}
+	}
+	return f, err
 }
