@@ -122,3 +122,26 @@ func TestContainerdAddsToOthers(t *testing.T) {
 	f.all[0].asked = true
 	require.False(t, f.adds("containerd"))
 }
+
+// A root file system of the client's choice is read as a volume is: a link that somebody else can put on its way leads nowhere.
+func TestARootOfTheClientsChoice(t *testing.T) {
+	a, f, _ := newTestAgent(t, nil)
+	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "srv/rootfs/logs"), 0o755))
+	c := nerdctls("default", "abc", "abc", "remora-logger")
+	c.Files = containers.Files{Mounts: map[string]string{"/": "/srv/rootfs"}}
+	a.Found(c)
+	id := "files/containerd/default/abc"
+	require.Equal(t, filepath.Join(a.host.root, "srv/rootfs/logs/a.log"), f.origins[id].Root.HostPath("/logs/a.log"))
+	require.Equal(t, "/ at /srv/rootfs", a.subjects["containerd/default/abc"].put[id].way)
+	require.Empty(t, a.subjects["containerd/default/abc"].problems)
+
+	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "home"), 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(a.host.root, "home"), 0o777))
+	require.NoError(t, os.Symlink("/etc", filepath.Join(a.host.root, "home/rootfs")))
+	a.Listed("containerd", nil, nil)
+	forger := nerdctls("default", "forger", "forger", "remora-logger")
+	forger.Files = containers.Files{Mounts: map[string]string{"/": "/home/rootfs"}}
+	a.Found(forger)
+	require.Empty(t, f.origins["files/containerd/default/forger"].Root.HostPath("/shadow"))
+	require.NotEmpty(t, a.subjects["containerd/default/forger"].problems)
+}

@@ -231,7 +231,8 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 	}
 	process, shown := "", ""
 	hidden := slices.DeleteFunc(slices.Clone(v.Files.Hidden), func(at string) bool { return !concerns(of, at) })
-	if len(hidden) > 0 || v.Files.Upper == "" {
+	_, rooted := mounts["/"]
+	if len(hidden) > 0 || v.Files.Upper == "" && !rooted {
 		process, shown = s.enter(a.host, v)
 	} else {
 		s.leave()
@@ -243,6 +244,7 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 	}
 	upper, lower := v.Files.Upper, v.Files.Lower
 	switch {
+	case rooted: // a directory of the client's choice
 	case upper != "":
 		upper = a.host.see(upper)
 		for i := range lower {

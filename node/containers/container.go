@@ -83,7 +83,7 @@ type Files struct {
 	// root file system is no overlay, or not known.
 	Upper string
 	Lower []string
-	// Mounts leads from a path in the container to a directory or file of the machine.
+	// Mounts leads from a path in the container to a directory or file of the machine. The path may be /, in place of Upper.
 	Mounts map[string]string
 	// Volumes are the directories of the machine that hold what is mounted of a volume in part. Whoever has more of the
 	// volume can make links in them.

@@ -65,11 +65,12 @@ func (r *record) container(namespace string) containers.Container {
 	return c
 }
 
-// files are the mounts of a specification, and the root file system where it is a directory of the client's choice.
+// files are the mounts of a specification. A root file system that the client chose is one of them: unlike a snapshot's, its
+// path may be one in which others than the administrator make links.
 func (s *spec) files() containers.Files {
 	f := containers.Files{Mounts: map[string]string{}}
 	if filepath.IsAbs(s.Root.Path) {
-		f.Upper = s.Root.Path
+		f.Mounts["/"] = s.Root.Path
 	}
 	for _, m := range s.Mounts { // of two at one place, the last is seen
 		at := filepath.Clean(m.Destination)
@@ -87,7 +88,7 @@ func (s *spec) files() containers.Files {
 
 // root finds the root file system: what the snapshotter mounts there, or what the kernel says is mounted there.
 func (i *Inventory) root(ctx context.Context, namespace string, r *record, c *containers.Container) {
-	if c.Files.Upper != "" {
+	if c.Files.Mounts["/"] != "" {
 		return
 	}
 	if r.snapshotter != "" && r.snapshot != "" {
