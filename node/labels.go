@@ -32,8 +32,8 @@ var errNotAsked = errors.New("containerd is not asked")
 
 // labels says what containerd tells of the containers that logging binaries capture.
 type labels struct {
-	inspect func(ctx context.Context, id string) (containers.Container, error)
-	kept    func() func(name string) bool // says which labels are kept
+	describe func(ctx context.Context, id string) (containers.Container, error)
+	kept     func() func(name string) bool // says which labels are kept
 
 	mu    sync.Mutex
 	seen  map[string]seen // by the inventory's ID
@@ -48,15 +48,15 @@ type seen struct {
 	created, gone time.Time // gone is zero while it is there
 }
 
-func newLabels(inspect func(context.Context, string) (containers.Container, error), kept func() func(string) bool) *labels {
-	return &labels{inspect: inspect, kept: kept, seen: map[string]seen{}}
+func newLabels(describe func(context.Context, string) (containers.Container, error), kept func() func(string) bool) *labels {
+	return &labels{describe: describe, kept: kept, seen: map[string]seen{}}
 }
 
 // ask is a loggers.Ask.
 func (l *labels) ask(ctx context.Context, c *manifest.Container) (*manifest.Known, error) {
 	id := c.Namespace + "/" + c.ID
 	for {
-		now, err := l.inspect(ctx, id)
+		now, err := l.describe(ctx, id)
 		switch {
 		case errors.Is(err, errNotAsked):
 			return nil, nil

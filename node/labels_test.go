@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,10 +20,10 @@ import (
 	"github.com/remora-logs/remora/shared/manifest"
 )
 
-// newTestLabels makes labels of an agent with settings, which ask inspect.
-func newTestLabels(t *testing.T, environ map[string]string, inspect func(context.Context, string) (containers.Container, error)) *labels {
+// newTestLabels makes labels of an agent with settings, which ask describe.
+func newTestLabels(t *testing.T, environ map[string]string, describe func(context.Context, string) (containers.Container, error)) *labels {
 	a, _, _ := newTestAgent(t, environ)
-	return newLabels(inspect, a.kept)
+	return newLabels(describe, a.kept)
 }
 
 // captured is the manifest of a container that was started then.
@@ -66,14 +69,14 @@ func TestContainerdIsAskedAgain(t *testing.T) {
 		require.Equal(t, "docker.io/library/nginx:1", known.Image)
 		require.Equal(t, 3*askAgain, time.Since(begun))
 
-		l.inspect = func(context.Context, string) (containers.Container, error) {
+		l.describe = func(context.Context, string) (containers.Container, error) {
 			return containers.Container{}, errors.New("refused")
 		}
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
 		_, err = l.ask(ctx, captured(time.Now()))
 		require.ErrorContains(t, err, "refused")
-		l.inspect = func(context.Context, string) (containers.Container, error) {
+		l.describe = func(context.Context, string) (containers.Container, error) {
 			return containers.Container{}, errNotAsked
 		}
 		known, err = l.ask(t.Context(), captured(time.Now()))
@@ -134,4 +137,36 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		require.Len(t, l.order, len(l.seen))
 	}
 	require.NotNil(t, l.recall(fmt.Sprintf("default/%d", 3*maxSeen-1), time.Now()))
+}
+
+// described is an inventory of containerd that knows every container.
+type described struct{ containers.Inventory }
+
+func (described) Name() string { return "containerd" }
+
+func (described) Describe(_ context.Context, id string) (containers.Container, error) {
+	return containers.Container{ID: id}, nil
+}
+
+// containerd is asked as soon as its socket is there. Where it is not, or is not to be asked, nobody waits for it.
+func TestContainerdIsAskedOnceItIsThere(t *testing.T) {
+	dir := t.TempDir()
+	f := &sources{there: map[string]string{}, log: slog.New(slog.DiscardHandler)}
+	_, err := f.describe(t.Context(), "default/abc")
+	require.ErrorIs(t, err, errNotAsked)
+	opened := 0
+	f.all = []source{{name: "docker"}, {name: "containerd", at: []string{filepath.Join(dir, "s")}, open: func(string) (containers.Inventory, error) {
+		opened++
+		return described{}, nil
+	}}}
+	_, err = f.describe(t.Context(), "default/abc")
+	require.ErrorIs(t, err, errNotAsked)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "s"), nil, 0o600))
+	c, err := f.describe(t.Context(), "default/abc")
+	require.NoError(t, err)
+	require.Equal(t, "default/abc", c.ID)
+	f.found(&f.all[1], "s", described{})
+	_, err = f.describe(t.Context(), "default/abc")
+	require.NoError(t, err)
+	require.Equal(t, 1, opened)
 }

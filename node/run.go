@@ -111,7 +111,7 @@ func open(environ map[string]string) (*node, error) {
 		return nil, errors.Join(err, n.delivery.Close())
 	}
 	n.agent.tailer = n.tailer
-	n.labels = newLabels(n.sources.inspectContainerd, n.agent.kept)
+	n.labels = newLabels(n.sources.describe, n.agent.kept)
 	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.labels.ask, n.log)
 	n.agent.listed = func(all map[string]error) {
 		if n.sources.answered(all) {

@@ -46,6 +46,11 @@ type source struct {
 	open  func(at string) (containers.Inventory, error)
 }
 
+// describer is an inventory that tells of a container what does not change with its state.
+type describer interface {
+	Describe(ctx context.Context, id string) (containers.Container, error)
+}
+
 // sources are the inventories that may know containers of this machine.
 type sources struct {
 	host host
@@ -53,8 +58,9 @@ type sources struct {
 	all  []source
 
 	mu    sync.Mutex
-	there map[string]string    // by name, where it was found
-	open  containers.Inventory // containerd's, once it was found
+	there map[string]string // by name, where it was found
+	// containerd is its inventory, once that was found.
+	containerd describer
 }
 
 // newSources makes the sources that REMORA_RUNTIME names.
@@ -196,32 +202,30 @@ func (f *sources) found(s *source, at string, inv containers.Inventory) {
 	defer f.mu.Unlock()
 	f.there[s.name] = at
 	if s.name == containerd.Name {
-		f.open = inv
+		f.containerd, _ = inv.(describer)
 	}
 	f.log.Info("following containers", "inventory", s.name, "at", at)
 }
 
-// inspectContainerd asks containerd about a container, also before it was found to be there. The error is errNotAsked where it is
-// not.
-func (f *sources) inspectContainerd(ctx context.Context, id string) (containers.Container, error) {
+// describe asks containerd about a container, also before it was found to be there. The error is errNotAsked where it is not.
+func (f *sources) describe(ctx context.Context, id string) (containers.Container, error) {
 	f.mu.Lock()
-	inv := f.open
+	inv := f.containerd
 	f.mu.Unlock()
-	if inv != nil {
-		return inv.Inspect(ctx, id)
-	}
 	for i := range f.all {
-		if s := &f.all[i]; s.name == containerd.Name {
-			if at, ok := f.find(s); ok {
-				inv, err := s.open(at)
-				if err != nil {
-					return containers.Container{}, err
-				}
-				return inv.Inspect(ctx, id)
+		s := &f.all[i]
+		if at, ok := f.find(s); ok && inv == nil && s.name == containerd.Name {
+			opened, err := s.open(at)
+			if err != nil {
+				return containers.Container{}, err
 			}
+			inv, _ = opened.(describer)
 		}
 	}
-	return containers.Container{}, errNotAsked
+	if inv == nil {
+		return containers.Container{}, errNotAsked
+	}
+	return inv.Describe(ctx, id)
 }
 
 // answered reports whether each source that is there, and needed, was listed. all is what the last lists gave.

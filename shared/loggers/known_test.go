@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/shared/manifest"
+	"github.com/remora-logs/remora/shared/spool"
 )
 
 // asking is a spool's directory and the questions about its logs.
@@ -134,4 +135,35 @@ func TestNobodyKnows(t *testing.T) {
 		require.True(t, q.add(t.Context(), "damaged", &manifest.Container{ID: "damaged", Damaged: true}))
 		require.True(t, newQuestions(q.dir, nil, q.log).add(t.Context(), "log", &manifest.Container{}))
 	})
+}
+
+// A log that was delivered, and stays to be shown, is no reason to ask, or to complain for a week.
+func TestADeliveredLogIsNotAskedAbout(t *testing.T) {
+	dir := t.TempDir()
+	asked := make(chan string, 2)
+	s, err := Open(Options{Dir: dir, Limits: spool.Limits{MaxBytes: 1 << 30, MaxBytesEach: 1 << 30}, History: 1 << 20, Log: slog.New(slog.DiscardHandler),
+		Views:  func(string, *manifest.Container) (views, former map[string]int64) { return nil, nil },
+		Attach: func(*spool.Log, *manifest.Container) {},
+		Ask: func(_ context.Context, c *manifest.Container) (*manifest.Known, error) {
+			asked <- c.ID
+			return nil, nil
+		}})
+	require.NoError(t, err)
+	for _, id := range []string{"delivered", "waiting"} {
+		m := &manifest.Container{Runtime: "containerd", Namespace: "default", ID: id, Started: time.Now()}
+		encoded, err := m.Encode()
+		require.NoError(t, err)
+		w, err := spool.OpenWriter(spool.Options{Dir: dir, MaxBytes: 1 << 30, Log: slog.New(slog.DiscardHandler)}).
+			Write(m.Key(), encoded, spool.LogOptions{Raw: true, MaxBytes: 1 << 30})
+		require.NoError(t, err)
+		require.NoError(t, w.EndWriter())
+		if id == "delivered" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, m.Key(), "delivered"), nil, 0o600))
+		}
+	}
+	s.scan(t.Context())
+	require.Equal(t, "waiting", <-asked)
+	require.Empty(t, asked)
+	require.Len(t, s.spool.Logs(), 1)
+	require.NoError(t, s.spool.Close(t.Context()))
 }

@@ -152,7 +152,7 @@ func (s *Source) follow(ctx context.Context, found spool.Stored) {
 	if err != nil {
 		c = &manifest.Container{Runtime: "containerd", ID: found.Key, Problems: []string{err.Error()}, Damaged: true}
 	}
-	if !s.questions.add(ctx, found.Key, c) {
+	if !found.Delivered && !s.questions.add(ctx, found.Key, c) {
 		return
 	}
 	views, former := s.opt.Views(found.Key, c)

@@ -146,8 +146,8 @@ type Stored struct {
 	Key string
 	// Manifest is what Create was given; nil where it is damaged.
 	Manifest []byte
-	// Ended reports that nothing will be appended to it any more.
-	Ended bool
+	// Ended reports that nothing will be appended to it any more, Delivered that it stays only to be shown.
+	Ended, Delivered bool
 }
 
 // maxManifest bounds what is read of a manifest: one holds a container's tags and declarations.
@@ -177,7 +177,8 @@ func (s *Spool) Stored() ([]Stored, error) {
 			}
 			errs = append(errs, fmt.Errorf("%s: unreadable manifest: %w", dir, err))
 		}
-		found = append(found, Stored{e.Name(), manifest, exists(dir, endedName) || exists(dir, deliveredName)})
+		delivered := exists(dir, deliveredName)
+		found = append(found, Stored{e.Name(), manifest, delivered || exists(dir, endedName), delivered})
 	}
 	return found, errors.Join(errs...)
 }

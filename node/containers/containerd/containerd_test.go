@@ -224,6 +224,13 @@ func TestContainer(t *testing.T) {
 	require.False(t, c.Running)
 	require.Zero(t, c.Files.Process)
 	require.Equal(t, "remora-logger", c.Log.Driver)
+	asked = len(s.asked)
+	c, err = i.Describe(t.Context(), "default/abc")
+	require.NoError(t, err)
+	require.Equal(t, "stdout", c.Labels["aliyun.logs.x"])
+	require.Equal(t, []string{"containers.v1.Containers/Get default/abc"}, s.asked[asked:], "no shim is waited for")
+	_, err = i.Describe(t.Context(), "moby/abc")
+	require.ErrorIs(t, err, containers.ErrGone)
 	_, err = i.Inspect(t.Context(), "default/nobody")
 	require.ErrorIs(t, err, containers.ErrGone)
 }

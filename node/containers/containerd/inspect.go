@@ -16,18 +16,11 @@ import (
 func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	namespace, bare, _ := strings.Cut(id, "/")
-	if foreign[namespace] {
-		return containers.Container{}, fmt.Errorf("%w: %s is Docker's", containers.ErrGone, id)
-	}
-	r, err := i.record(ctx, namespace, bare)
+	namespace, r, err := i.own(ctx, id)
 	if err != nil {
-		return containers.Container{}, fmt.Errorf("container %s: %w", id, err)
+		return containers.Container{}, err
 	}
-	if !i.ours(namespace, &r) {
-		return containers.Container{}, fmt.Errorf("%w: another inventory has %s", containers.ErrGone, id)
-	}
-	t, err := i.task(ctx, namespace, bare)
+	t, err := i.task(ctx, namespace, r.id)
 	if err != nil { // its shim hangs: it runs as before
 		before, known := i.cache.Get(id)
 		t.running, t.pid = !known || before.Running, before.Files.Process
@@ -48,6 +41,33 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	i.updated[id] = r.updated
 	i.mu.Unlock()
 	return i.cache.Put(c), nil
+}
+
+// Describe returns what containerd has stored of a container, or ErrGone. Unlike Inspect it asks no shim and no snapshotter: who
+// it is and what it declares is known, not whether it runs, nor where its files are.
+func (i *Inventory) Describe(ctx context.Context, id string) (containers.Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	namespace, r, err := i.own(ctx, id)
+	if err != nil {
+		return containers.Container{}, err
+	}
+	return r.container(namespace), nil
+}
+
+// own asks for the record of a container of this inventory, or returns ErrGone.
+func (i *Inventory) own(ctx context.Context, id string) (namespace string, r record, err error) {
+	namespace, bare, _ := strings.Cut(id, "/")
+	if foreign[namespace] {
+		return "", record{}, fmt.Errorf("%w: %s is Docker's", containers.ErrGone, id)
+	}
+	if r, err = i.record(ctx, namespace, bare); err != nil {
+		return "", record{}, fmt.Errorf("container %s: %w", id, err)
+	}
+	if !i.ours(namespace, &r) {
+		return "", record{}, fmt.Errorf("%w: another inventory has %s", containers.ErrGone, id)
+	}
+	return namespace, r, nil
 }
 
 // container is what a record tells.
