@@ -32,3 +32,28 @@ func failureOf(err error) *notice.Message {
 	}
 	return notice.OutputFailed
 }
+
+// unreachable reports whether no connection could be opened to any host that was tried. Such an attempt costs the backend
+// nothing. A name that was not found is another matter: looking it up costs a name server.
+func unreachable(err error) bool {
+	switch e := err.(type) {
+	case *net.DNSError:
+		return false
+	case *net.OpError:
+		if e.Op != "dial" {
+			return unreachable(e.Err)
+		}
+		var lookup *net.DNSError
+		return !errors.As(e.Err, &lookup)
+	case interface{ Unwrap() []error }: // one for each host
+		for _, of := range e.Unwrap() {
+			if !unreachable(of) {
+				return false
+			}
+		}
+		return true
+	case interface{ Unwrap() error }:
+		return unreachable(e.Unwrap())
+	}
+	return false
+}

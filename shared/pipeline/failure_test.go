@@ -6,14 +6,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+func TestWhatCostsABackendNothing(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	lookup := &net.OpError{Op: "dial", Err: &net.DNSError{Name: "es-1", IsNotFound: true}}
+	reset := &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}
+	web := func(err error) error {
+		return fmt.Errorf("es-1:9200: %w", &url.Error{Op: "Post", URL: "http://es-1:9200/_bulk", Err: err})
+	}
+	for _, err := range []error{refused, web(refused), web(&net.OpError{Op: "proxyconnect", Err: refused}), errors.Join(web(refused), refused)} {
+		require.True(t, unreachable(err), "%v", err)
+	}
+	for _, err := range []error{lookup, web(lookup), reset, web(io.EOF), errors.Join(refused, reset), errors.New("503"), context.DeadlineExceeded} {
+		require.False(t, unreachable(err), "%v", err)
+	}
+}
 
 type deniedError struct{ error }
 

@@ -25,7 +25,7 @@ type Config struct {
 	BatchBytes      int           `env:"REMORA_BATCH_BYTES" envDefault:"4194304" doc:"Approximate maximum size of a batch, in bytes as sent"`
 	BatchRecords    int           `env:"REMORA_BATCH_RECORDS" envDefault:"65536" doc:"Maximum number of records in a batch"`
 	BatchLinger     time.Duration `env:"REMORA_BATCH_LINGER" envDefault:"200ms" doc:"Maximum time that a record waits for its batch to fill"`
-	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"Longest pause between two attempts to send the same records"`
+	RetryMax        time.Duration `env:"REMORA_RETRY_MAX" envDefault:"30s" doc:"Longest pause between two attempts to send the same records. While a backend refuses connections, or cannot be reached, an output tries to connect every 2 s or so, or every REMORA_RETRY_MAX if that is shorter"`
 	ParkedBytes     int64         `env:"REMORA_PARKED_BYTES" envDefault:"67108864" doc:"Disk limit, in bytes, of records that are parked because their destination (an old index, for instance) does not accept them; over it the oldest go to the dead letters"`
 	RetryGiveUp     time.Duration `env:"REMORA_RETRY_GIVE_UP" envDefault:"0s" doc:"Age at which a record whose destination does not accept it goes to the dead letters; 0 retries for ever"`
 	DeadLetter      string        `env:"REMORA_DEAD_LETTER" doc:"File for records that a backend refuses for good, each with the reason; without it they are only counted"`

@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/remora-logs/remora/shared/output"
@@ -84,6 +85,7 @@ func (s *shard) send(ctx context.Context, f *inflightBatch) error {
 
 func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error {
 	s.pause.Reset()
+	s.dials = 0
 	var busySince time.Time
 	for len(p.records) > 0 {
 		err := s.sink.output.Write(ctx, &record.Batch{Records: p.records})
@@ -126,7 +128,12 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 			continue
 		}
 		s.sink.state.failed(s, err, time.Now())
-		if err := s.wait(ctx, err, longest); err != nil {
+		if unreachable(err) {
+			err = s.waitForConnection(ctx)
+		} else {
+			err = s.wait(ctx, err, longest)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -213,12 +220,39 @@ func (s *shard) wait(ctx context.Context, err error, longest time.Duration) erro
 	} else if errors.As(err, &partial) {
 		pause = max(pause, partial.After)
 	}
+	return sleep(ctx, pause, nil)
+}
+
+// probeEvery is the longest pause between two attempts to connect, give or take a quarter. A thousand nodes then open five
+// hundred connections a second to a backend that is down, spread evenly, and it has their first batches within three seconds
+// of its return. A backend that answers but is not ready says so, and that is subject to the back-off of wait.
+const probeEvery = 2 * time.Second
+
+// waitForConnection pauses before the next attempt while no connection can be opened. One shard of the output tries again and
+// again, the others wait until it was answered: a backend that returns is not asked by all at once.
+func (s *shard) waitForConnection(ctx context.Context) error {
+	pause := max(s.cfg.RetryMax, firstDial)
+	probes, reached := s.sink.state.connecting(s)
+	if probes {
+		pause = min(pause, probeEvery, firstDial<<min(s.dials, 10))
+		s.dials++
+		reached = nil
+	}
+	return sleep(ctx, pause*3/4+rand.N(pause/2+1), reached)
+}
+
+// firstDial is the first pause between two attempts to connect. Each further one is twice as long.
+const firstDial = 100 * time.Millisecond
+
+// sleep returns after pause, or when early is closed. Its only error is that ctx ended.
+func sleep(ctx context.Context, pause time.Duration, early <-chan struct{}) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+	case <-early:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }

@@ -25,6 +25,7 @@ type shard struct {
 	idle     chan *inflightBatch
 	ready    chan *inflightBatch
 	pause    *backoff.ExponentialBackOff
+	dials    int         // attempts to connect that failed, since the batch's first
 	slow     bool        // it is its sink's slow shard
 	slot     poison.Slot // where it marks the record that is parsed and filtered
 

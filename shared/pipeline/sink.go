@@ -127,6 +127,11 @@ type state struct {
 	err     error
 	since   time.Time
 
+	// prober is the shard that tries to connect while that cannot be done; nil otherwise. The others wait for reached, which is
+	// closed and replaced once there was an answer.
+	prober  *shard
+	reached chan struct{}
+
 	lastAccepted time.Time
 	rejection    string    // why a record was not taken, since the last that was
 	rejectedAt   time.Time // the first of these
@@ -137,7 +142,7 @@ type state struct {
 // newState returns the state of an output. What is blocked is tried again after at most 1.25 × retryMax; an output that
 // rejected nothing for longer than that is not failing any more: what it rejected is parked, given up or gone.
 func newState(log *slog.Logger, retryMax time.Duration) state {
-	return state{log: log, failing: map[*shard]struct{}{}, forget: max(2*retryMax, 2*onlyRejects)}
+	return state{log: log, failing: map[*shard]struct{}{}, reached: make(chan struct{}), forget: max(2*retryMax, 2*onlyRejects)}
 }
 
 // onlyRejects is after how long an output is failing that answers, and accepts nothing that it is sent.
@@ -153,6 +158,33 @@ func (s *state) failed(by *shard, err error, now time.Time) {
 	}
 	s.failing[by] = struct{}{}
 	s.err = err
+	if !unreachable(err) {
+		s.connected()
+	} else if s.prober == nil {
+		s.prober = by
+	}
+}
+
+// connected ends the waiting for a connection. The caller holds s.mu.
+func (s *state) connected() {
+	if s.prober != nil {
+		s.prober = nil
+		close(s.reached)
+		s.reached = make(chan struct{})
+	}
+}
+
+// connecting reports, of a shard that could not connect, whether it is the one that tries again, or how long it waits for that
+// one: until the channel is closed.
+func (s *state) connecting(by *shard) (probes bool, reached <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prober == nil { // another one has connected meanwhile
+		now := make(chan struct{})
+		close(now)
+		return false, now
+	}
+	return s.prober == by, s.reached
 }
 
 // accepted notes that the backend has taken a record at least.
@@ -160,6 +192,7 @@ func (s *state) accepted(by *shard, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastAccepted, s.rejection = now, ""
+	s.connected()
 	s.worked(by, now)
 }
 
@@ -167,6 +200,7 @@ func (s *state) accepted(by *shard, now time.Time) {
 func (s *state) answered(by *shard, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.connected()
 	s.worked(by, now)
 }
 

@@ -259,8 +259,10 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 	request.Header.Set("Accept-Encoding", "identity")
 	c.addCookies(request)
 	var used net.Conn
+	var sent atomic.Bool // the transport's goroutine says so
 	ctx := context.WithValue(request.Context(), dialsKey{}, new(atomic.Int32))
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = i.Conn }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = i.Conn },
+		WroteHeaders: func() { sent.Store(true) }})
 	// The transport and not http.Client: a redirect would turn a POST into a GET, or send credentials elsewhere.
 	answer, err := c.transportNow().RoundTrip(request.WithContext(ctx))
 	if err != nil {
@@ -269,6 +271,8 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 			if c.options.GRPC && used != nil {
 				_ = used.Close() // the next request would be sent on it
 			}
+		} else if sent.Load() && request.Context().Err() == nil {
+			err = &Suspect{Cause: fmt.Errorf("the connection ended without an answer: %w", err)}
 		}
 		return nil, fmt.Errorf("%s: %w", request.URL.Host, err)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // Suspect is an answer to a whole batch that the records of a single source may have brought about: the page of a firewall
-// that takes a line for an attack, a backend that fails over one. It may as well be that of a backend that is broken.
+// that takes a line for an attack, or the end of the connection without one, a backend that fails over a line. It may as well
+// be that of a backend that is broken.
 type Suspect struct{ Cause error }
 
 func (e *Suspect) Error() string { return e.Cause.Error() }
@@ -26,15 +27,15 @@ func isSuspect(err error) bool {
 	return errors.As(err, new(*Suspect)) && !errors.As(err, new(*output.Partial))
 }
 
-// suspect reports whether an answer of this status may be about what is in the request.
+// suspect reports whether an answer of this status may be about what is in the request. Firewalls answer with any: their
+// page may be a 404, a redirect, or a status of their own. The others are about who asks, and when.
 func suspect(status int) bool {
 	switch status {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotAcceptable, http.StatusConflict,
-		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons,
-		http.StatusInternalServerError, http.StatusNotImplemented:
-		return true
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly,
+		http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return false
 	}
-	return false
+	return true
 }
 
 const (
@@ -163,9 +164,9 @@ func (n *Isolation) apart(ctx context.Context, b *record.Batch, parts []*part, s
 	verdict := &output.Partial{Cause: cause}
 	var blocked []*part
 	reasons := map[*part]error{}
-	taken := false
+	taken, out := false, false // something was taken; the backend is out of reach
 	for i, p := range parts {
-		if i == maxApart || ctx.Err() != nil {
+		if i == maxApart || out || ctx.Err() != nil {
 			for _, rest := range parts[i:] {
 				verdict.Retry = append(verdict.Retry, rest.index...)
 			}
@@ -188,6 +189,9 @@ func (n *Isolation) apart(ctx context.Context, b *record.Batch, parts []*part, s
 			merge(verdict, partial, p.index)
 		default: // it is sent again, and gets its verdict then
 			verdict.Retry = append(verdict.Retry, p.index...)
+			if Unsent(err) || errors.Is(err, context.DeadlineExceeded) {
+				out = true // so would be all others, one after the other
+			}
 		}
 	}
 	if !taken {
