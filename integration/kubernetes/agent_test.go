@@ -128,29 +128,11 @@ func generatorPod(name string, env map[string]string, args ...string) *core.Pod 
 // runAgent applies a manifest and returns the directory that the agent delivers to.
 func runAgent(t *testing.T, manifest string) (out string) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, "deploy", "node", manifest))
-	if err != nil {
-		t.Fatal(err)
-	}
 	out = filepath.Join(node.PodLogs(), "..", "out-"+manifest)
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var objects [][]byte
-	for _, document := range bytes.Split(content, []byte("\n---\n")) {
-		var d apps.DaemonSet
-		if err := yaml.Unmarshal(document, &d); err != nil {
-			t.Fatal(err)
-		}
-		if d.Kind == "DaemonSet" {
-			adjust(&d.Spec.Template.Spec, out)
-			if document, err = yaml.Marshal(&d); err != nil {
-				t.Fatal(err)
-			}
-		}
-		objects = append(objects, document)
-	}
-	text := string(bytes.Join(objects, []byte("\n---\n")))
+	text := adjusted(t, filepath.Join("deploy", "node", manifest), out)
 	if _, err := node.Kubectl(text, "apply", "--filename", "-"); err != nil {
 		t.Fatal(err)
 	}
@@ -168,20 +150,44 @@ func runAgent(t *testing.T, manifest string) (out string) {
 	return out
 }
 
+// adjusted is a file of manifests below the repository's root, in which adjust has changed the agent.
+func adjusted(t *testing.T, path, out string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects [][]byte
+	for _, document := range bytes.Split(content, []byte("\n---\n")) {
+		var d apps.DaemonSet
+		if err := yaml.Unmarshal(document, &d); err != nil {
+			t.Fatal(err)
+		}
+		if d.Kind == "DaemonSet" {
+			adjust(&d.Spec.Template.Spec, out)
+			if document, err = yaml.Marshal(&d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		objects = append(objects, document)
+	}
+	return string(bytes.Join(objects, []byte("\n---\n")))
+}
+
 // adjust changes where the node's directories are, and sends records to out.
 func adjust(spec *core.PodSpec, out string) {
 	c := &spec.Containers[0]
 	c.ImagePullPolicy = core.PullNever
 	spec.HostNetwork = true // there is nothing here that forwards a Service's address
 	places := map[string]string{"pod-logs": node.PodLogs(), "kubelet": filepath.Join(node.Kubelet(), "pods"), "containerd": node.Runtime(),
-		"runtime": node.State(), "state": filepath.Join(out, "state")}
+		"runtime": node.State(), "state": filepath.Join(out, "state"), "kubernetes": filepath.Join(out, "kubernetes")}
 	for i := range spec.Volumes {
 		if place := places[spec.Volumes[i].Name]; place != "" {
 			spec.Volumes[i].HostPath.Path = place
 		}
 	}
 	for i := range c.VolumeMounts {
-		if m := &c.VolumeMounts[i]; m.Name != "state" {
+		if m := &c.VolumeMounts[i]; m.Name != "state" && places[m.Name] != "" {
 			m.MountPath = "/host" + places[m.Name]
 		}
 	}

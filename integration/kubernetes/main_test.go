@@ -28,6 +28,7 @@ var root = filepath.Join("..", "..")
 const (
 	webImage    = "docker.io/library/nginx:1.29"
 	reportImage = "example.com/shop/report:2.0"
+	pushed      = "registry.example.com/"                     // where the pages push their images
 	generator   = "docker.io/library/remora-generator:latest" // writes what its arguments say
 )
 
@@ -94,28 +95,33 @@ func images(dir string) []cluster.Image {
 		}
 	}
 	context := filepath.Join(root, "bin", "image")
-	return []cluster.Image{
+	all := []cluster.Image{
 		cluster.Pause(filepath.Join(dir, "pause")),
 		application(generator),
 		application(webImage, "-name", "web", "-lines", fmt.Sprint(webLines), "-rate", "5000",
 			"-file", "/var/log/nginx/access.log", "-rotate", "7000", "-hold"),
 		application(reportImage, "-name", "report", "-lines", fmt.Sprint(reportLines), "-rate", fmt.Sprint(reportLines),
 			"-file", "/var/log/report/report.log"),
-		{ // as deploy/docker/node.Dockerfile says
-			Name: nodeImage, Entrypoint: []string{"/remora-node"},
+	}
+	for _, name := range []string{nodeImage, pushed + "remora-node:latest", pushed + "remora-node:v2"} {
+		all = append(all, cluster.Image{ // as deploy/docker/node.Dockerfile says
+			Name: name, Entrypoint: []string{"/remora-node"},
 			Files: []cluster.File{
 				{Path: "etc/ssl/certs/ca-certificates.crt", Source: filepath.Join(context, "ca-certificates.crt"), Mode: 0o644},
 				{Path: "var/lib/remora/", Mode: 0o755},
 				{Path: "remora-node", Source: filepath.Join(root, "bin", "remora-node"), Mode: 0o755},
 			},
-		},
-		{ // as deploy/docker/sidecar.Dockerfile says
-			Name: "docker.io/library/remora-sidecar:latest", User: "65532:65532", Entrypoint: []string{"/remora-sidecar"},
+		})
+	}
+	for _, name := range []string{"docker.io/library/remora-sidecar:latest", pushed + "remora-sidecar:latest", pushed + "remora-sidecar:v2"} {
+		all = append(all, cluster.Image{ // as deploy/docker/sidecar.Dockerfile says
+			Name: name, User: "65532:65532", Entrypoint: []string{"/remora-sidecar"},
 			Files: []cluster.File{
 				{Path: "etc/ssl/certs/ca-certificates.crt", Source: filepath.Join(context, "ca-certificates.crt"), Mode: 0o644},
 				{Path: "var/lib/remora/", Mode: 0o755, Owner: 65532},
 				{Path: "remora-sidecar", Source: filepath.Join(context, "remora-sidecar"), Mode: 0o755},
 			},
-		},
+		})
 	}
+	return all
 }

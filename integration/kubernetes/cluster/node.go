@@ -23,7 +23,7 @@ func (c *Cluster) startRuntime(ctx context.Context) error {
   "cniVersion": "0.4.0",
   "name": "pods",
   "plugins": [{
-    "type": "bridge", "bridge": "pods0",
+    "type": "bridge", "bridge": "pods0", "isGateway": true,
     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.87.0.0/16"}]], "dataDir": %q}
   }]
 }
