@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/mapped"
 )
 
 // Positions are committed once a second at most. What was acknowledged since then would be delivered again after a
@@ -40,13 +42,17 @@ type slots struct {
 	file   *os.File
 	chunks [][]byte
 	free   []*Slot
+	// unmapped is file where it can't be mapped, else nil.
+	unmapped *os.File
 }
 
 // Slot is where a feed's position is written at each acknowledgement. A nil Slot writes nothing. It is used by one
 // goroutine at a time.
 type Slot struct {
-	mem []byte
-	odd bool // which of the two positions is written next
+	mem  []byte
+	odd  bool     // which of the two positions is written next
+	file *os.File // where mem is to be written, at at; nil where it is mapped
+	at   int64
 }
 
 // Set writes the position.
@@ -63,6 +69,14 @@ func (s *Slot) Set(p Position) {
 	binary.NativeEndian.PutUint64(at, uint64(p.Low))
 	binary.NativeEndian.PutUint64(at[8:], uint64(p.Done))
 	binary.NativeEndian.PutUint64(at[16:], checksum(s.mem[:hashSize], p))
+	s.write()
+}
+
+// write stores a slot that is not mapped. What can't be stored is as if it had not been acknowledged: the file keeps what it had.
+func (s *Slot) write() {
+	if s.file != nil {
+		_, _ = s.file.WriteAt(s.mem, s.at)
+	}
 }
 
 // checksum is never 0.
@@ -120,34 +134,41 @@ func openSlots(path string, boot [hashSize]byte) (*slots, error) {
 	if err := s.grow(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
-	copy(s.chunks[0], boot[:])
-	s.chunks[0][hashSize] = slotsVersion
-	s.free = s.free[:len(s.free)-1] // the first slot, which is the last in the list
+	first := s.free[len(s.free)-1] // which is the last in the list
+	s.free = s.free[:len(s.free)-1]
+	copy(first.mem, boot[:])
+	first.mem[hashSize] = slotsVersion
+	first.write()
 	return s, nil
 }
 
-// grow maps another chunk. It is allocated first: where a disk is full, a write to memory would end the process.
+// grow maps another chunk. On a file system where that can't be, slots are written to the file instead: a system call for
+// each acknowledgement.
 func (s *slots) grow() error {
 	const size = slotsPerChunk * slotSize
 	if len(s.chunks) >= maxChunks {
 		return errors.New("too many feeds")
 	}
 	at := int64(len(s.chunks)) * size
-	if err := unix.Fallocate(int(s.file.Fd()), 0, at, size); err != nil {
-		if _, err := s.file.WriteAt(make([]byte, size), at); err != nil { // a file system that can't allocate
-			return err
-		}
+	mem, err := mapFile(s.file, at, size)
+	if errors.Is(err, mapped.ErrCopyOnWrite) {
+		mem = make([]byte, size)
+		_, err = s.file.WriteAt(mem, at)
+		s.unmapped = s.file
 	}
-	mem, err := unix.Mmap(int(s.file.Fd()), at, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
 	}
 	s.chunks = append(s.chunks, mem)
-	for i := slotsPerChunk - 1; i >= 0; i-- {
-		s.free = append(s.free, &Slot{mem: mem[i*slotSize : (i+1)*slotSize : (i+1)*slotSize]})
+	for i := int64(slotsPerChunk - 1); i >= 0; i-- {
+		own := mem[i*slotSize : (i+1)*slotSize : (i+1)*slotSize]
+		s.free = append(s.free, &Slot{mem: own, file: s.unmapped, at: at + i*slotSize})
 	}
 	return nil
 }
+
+// mapFile is replaced by tests.
+var mapFile = mapped.Map
 
 // take returns a free slot for key, nil where there is none.
 func (s *slots) take(key Key) *Slot {
@@ -167,13 +188,16 @@ func (s *slots) release(slot *Slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(slot.mem)
+	slot.write()
 	s.free = append(s.free, slot)
 }
 
 func (s *slots) close() error {
 	var all []error
 	for _, mem := range s.chunks {
-		all = append(all, unix.Munmap(mem))
+		if s.unmapped == nil {
+			all = append(all, unix.Munmap(mem))
+		}
 	}
 	return errors.Join(append(all, s.file.Close())...)
 }

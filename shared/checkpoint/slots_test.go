@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/remora-logs/remora/shared/mapped"
 )
 
 // killed opens the store that the next process finds if this one is killed now.
@@ -81,10 +83,12 @@ func TestATornSlotGivesThePositionBefore(t *testing.T) {
 		at := slot.mem[hashSize+positionSize+i:]
 		was := at[0]
 		at[0] ^= 0x5a
+		slot.write()
 		found, err := readSlots(path+".slots", bootID())
 		require.NoError(t, err)
 		require.Equal(t, Position{1, 2}, found[key(0).hash()], "byte %d", i)
 		at[0] = was
+		slot.write()
 	}
 	found, err := readSlots(path+".slots", bootID())
 	require.NoError(t, err)
@@ -145,10 +149,22 @@ func TestSlotsOfAnotherVersionAreNotRead(t *testing.T) {
 	require.NoError(t, err)
 	s.take(Key{Stream: "s"}).Set(Position{1, 2})
 	for version, positions := range map[byte]int{0: 1, slotsVersion: 1, slotsVersion + 1: 0} {
-		s.chunks[0][hashSize] = version
+		_, err = s.file.WriteAt([]byte{version}, hashSize)
+		require.NoError(t, err)
 		found, err := readSlots(path, bootID())
 		require.NoError(t, err)
 		require.Len(t, found, positions)
 	}
 	require.NoError(t, s.close())
+}
+
+// TestMain runs all tests twice: with slots that are mapped, and with those that are written, as on a file system that copies on
+// write.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		mapFile = func(*os.File, int64, int64) ([]byte, error) { return nil, mapped.ErrCopyOnWrite }
+		code = m.Run()
+	}
+	os.Exit(code)
 }

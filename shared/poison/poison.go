@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/remora-logs/remora/shared/mapped"
 	"github.com/remora-logs/remora/shared/notice"
 )
 
@@ -79,8 +80,8 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 		return nil, fmt.Errorf("marks: %w", err)
 	}
 	died := w.accuse(old)
-	if w.mem, err = mapped(marks, slots*slotSize); err != nil {
-		return nil, fmt.Errorf("marks %s: %w", marks, err)
+	if w.mem, err = mapFile(marks, slots*slotSize); err != nil {
+		return nil, fmt.Errorf("marks: %w", err)
 	}
 	if died {
 		if err := w.save(); err != nil { // before anything is worked on: it may kill us
@@ -124,20 +125,14 @@ func (w *Watch) find(source, output string, mark int64) int {
 	})
 }
 
-// mapped maps a file of size bytes that are allocated: where a disk is full, a write to memory would end the process.
-func mapped(path string, size int) ([]byte, error) {
-	size = max(size, os.Getpagesize())
+// mapFile maps the file at path.
+func mapFile(path string, size int) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(size)); err != nil {
-		if _, err := f.WriteAt(make([]byte, size), 0); err != nil { // a file system that can't allocate
-			return nil, err
-		}
-	}
-	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return mapped.Map(f, 0, int64(max(size, os.Getpagesize())))
 }
 
 // save stores the suspects. Under mu, or before the watch is shared.

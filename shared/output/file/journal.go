@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/remora-logs/remora/shared/mapped"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -56,8 +57,8 @@ func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s is another output's: %w", path, err), f.Close())
 	}
-	if err := j.mapFile(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+	if j.mem, err = mapped.Map(f, 0, journalSize); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	if err := j.recover(files); err != nil {
 		return nil, errors.Join(err, j.abandon())
@@ -70,24 +71,6 @@ type left struct {
 	path string
 	id   inode
 	size int64
-}
-
-// mapFile allocates the file before it maps it: where a disk is full, a write to memory would end the process.
-func (j *journal) mapFile() (err error) {
-	fd := int(j.file.Fd())
-	if err := unix.Fallocate(fd, 0, 0, journalSize); err != nil {
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return err
-		}
-		if st.Size < journalSize { // a file system that can't allocate
-			if _, err := j.file.WriteAt(make([]byte, journalSize-st.Size), st.Size); err != nil {
-				return err
-			}
-		}
-	}
-	j.mem, err = unix.Mmap(fd, 0, journalSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	return err
 }
 
 // recover reads the entries of an earlier process of this boot, and keeps of them what is in its file.
