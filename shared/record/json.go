@@ -16,10 +16,12 @@ type Encoder struct {
 	text   [len("2006-01-02T15:04:05.000000000Z")]byte
 	known  bool
 
-	// head is `{"@timestamp":"…"`, stamp bytes, and the name of the line's member, of a record with this time, source and Std.
+	// head is `{"@timestamp":"…"`, stamp bytes, and the name of the line's member, of a record with this time, source and Std. from
+	// is where the time's second begins.
 	head   []byte
 	stamp  int
 	time   int64
+	from   int64
 	source *Source
 	std    Std
 }
@@ -54,11 +56,19 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 	return append(dst, r.Source.tail[r.Std]...)
 }
 
+// headTime is how much precedes the time in a head.
+const headTime = len(`{"@timestamp":"`)
+
 // begin makes the head of records like r.
 func (e *Encoder) begin(r *Record) {
+	same := r.Source == e.source && r.Std == e.std && len(e.head) > 0 && e.from <= e.time // unless from overflowed
 	e.time, e.source, e.std = r.Time, r.Source, r.Std
+	if since := r.Time - e.from; same && r.Time >= e.from && uint64(since) < 1e9 { // a neighbour, with a time of its own
+		putFraction(e.head[headTime:], since)
+		return
+	}
 	e.head = append(e.AppendTime(append(e.head[:0], `{"@timestamp":"`...), r.Time), '"')
-	e.stamp = len(e.head)
+	e.stamp, e.from = len(e.head), e.second*1e9
 	e.head = append(e.head, r.Source.line[r.Std]...)
 }
 
@@ -84,10 +94,16 @@ func (e *Encoder) AppendTime(dst []byte, ns int64) []byte {
 		time.Unix(sec, 0).UTC().AppendFormat(e.text[:0], "2006-01-02T15:04:05.000000000Z")
 		e.second, e.known = sec, true
 	}
-	const digits = len("2006-01-02T15:04:05.")
-	e.text[digits] = byte('0' + frac/1e8)
-	binary.LittleEndian.PutUint64(e.text[digits+1:], eightDigits(uint64(frac%1e8)))
+	putFraction(e.text[:], frac)
 	return append(dst, e.text[:]...)
+}
+
+// putFraction writes the nanoseconds of a second into a time.
+func putFraction(text []byte, ns int64) {
+	const digits = len("2006-01-02T15:04:05.")
+	text = text[digits : digits+9]
+	text[0] = byte('0' + ns/1e8)
+	binary.LittleEndian.PutUint64(text[1:], eightDigits(uint64(ns%1e8)))
 }
 
 // appendShapeTime appends the member of Shape.Time.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 // valid is what AppendBytes makes of p: each byte that is not part of valid UTF-8 is U+FFFD.
@@ -71,6 +72,29 @@ func TestAppendTime(t *testing.T) {
 	for ns := int64(0); ns < 1e9; ns += 9973 {
 		check(ns)
 	}
+}
+
+// What an encoder remembers of the records before shows in none.
+func TestAppendRecordAfterAnyOther(t *testing.T) {
+	sources := []*Source{
+		NewSource("s", "n", "stdout", "t", []Tag{{"a", "b"}}, nil), NewSource("s", "n", "stdout", "t", nil, nil).Shaped(Shape{StdLine: "log", Time: true}),
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var enc Encoder
+		base := rapid.SampledFrom([]int64{0, 1700000000e9, math.MinInt64, math.MaxInt64}).Draw(t, "base")
+		for range rapid.IntRange(1, 20).Draw(t, "records") {
+			at := base + rapid.SampledFrom([]int64{0, 1, 999_999_999, 1e9, -1, -1e9, rapid.Int64Range(-3e9, 3e9).Draw(t, "near")}).Draw(t, "time")
+			if rapid.IntRange(0, 3).Draw(t, "alone") == 0 {
+				enc.AppendTime(nil, at)
+				continue
+			}
+			r := Record{Source: rapid.SampledFrom(sources).Draw(t, "source"), Time: at, Std: Std(rapid.IntRange(0, 2).Draw(t, "std"))}
+			if rapid.Bool().Draw(t, "line") {
+				r.Line = []byte("x")
+			}
+			require.Equal(t, string(new(Encoder).AppendRecord(nil, &r)), string(enc.AppendRecord(nil, &r)))
+		}
+	})
 }
 
 func TestAppendRecordAllocatesNothing(t *testing.T) {

@@ -296,9 +296,13 @@ func (s *Source) Owns(key []byte) bool {
 }
 
 // AppendID appends the record's identity to dst: printable ASCII, at most 40 bytes, the same each time it is sent.
-func (r *Record) AppendID(dst []byte) []byte {
-	dst = append(dst, r.Source.ID...)
-	dst = append(dst, '.')
+func (r *Record) AppendID(dst []byte) []byte { return r.AppendIDPlace(r.Source.AppendIDStart(dst)) }
+
+// AppendIDStart appends the beginning of an identity, which all records of s share.
+func (s *Source) AppendIDStart(dst []byte) []byte { return append(append(dst, s.ID...), '.') }
+
+// AppendIDPlace appends the rest of an identity, which is r's alone in its source.
+func (r *Record) AppendIDPlace(dst []byte) []byte {
 	dst = appendBase36(dst, r.Offset)
 	if r.Marker {
 		dst = append(dst, '!')

@@ -37,10 +37,16 @@ func (x *indexer) index(r *record.Record) string {
 func common(p *pattern, b *record.Batch) string {
 	x := indexer{pattern: p}
 	first := x.index(&b.Records[0])
+	source, pipeline := b.Records[0].Source, b.Records[0].Source.Pipeline
 	for i := 1; i < len(b.Records); i++ {
-		if x.index(&b.Records[i]) != first || b.Records[i].Source.Pipeline != b.Records[0].Source.Pipeline {
+		r := &b.Records[i]
+		if r.Source == source && r.Time == x.time {
+			continue
+		}
+		if x.index(r) != first || r.Source.Pipeline != pipeline {
 			return ""
 		}
+		source = r.Source
 	}
 	return first
 }
@@ -52,10 +58,10 @@ const action = len(`{"create":{"_index":"index-2006.01.02","_id":"0123456789abcd
 // the indices' types, nil where the server knows none.
 func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[string]string) {
 	var (
-		x        = indexer{pattern: &o.pattern}
-		head     []byte // the action up to the identity
-		index    string
-		pipeline string
+		x      = indexer{pattern: &o.pattern}
+		head   []byte // the action, up to what varies in the identity
+		index  string
+		source *record.Source
 	)
 	to.Room(record.JSONSize(b.Records) + len(b.Records)*action)
 	for i := range b.Records {
@@ -64,18 +70,13 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[
 		if !shared {
 			name = x.index(r)
 		}
-		if head == nil || name != index || r.Source.Pipeline != pipeline {
-			index, pipeline = name, r.Source.Pipeline
-			head = appendHead(head[:0], index, types[index], pipeline)
+		if r.Source != source || name != index {
+			index, source = name, r.Source
+			head = o.appendHead(head[:0], index, types[index], source)
 		}
 		p := append(to.Bytes, head...)
 		if o.config.Dedup {
-			if len(head) > len(create) {
-				p = append(p, ',')
-			}
-			p = append(p, `"_id":"`...)
-			p = r.AppendID(p)
-			p = append(p, '"')
+			p = append(r.AppendIDPlace(p), '"')
 		}
 		p = append(p, "}}\n"...)
 		p = to.Enc.AppendRecord(p, r)
@@ -87,11 +88,12 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[
 // create begins an action.
 const create = `{"create":{`
 
-// appendHead appends an action without its identity. What is empty is left out.
-func appendHead(dst []byte, index, kind, pipeline string) []byte {
+// appendHead appends the beginning of an action of s's records, up to what varies in their identities. What is empty is left
+// out.
+func (o *Output) appendHead(dst []byte, index, kind string, s *record.Source) []byte {
 	start := len(dst) + len(create)
 	dst = append(dst, create...)
-	for _, m := range [...]struct{ name, value string }{{`"_index":`, index}, {`"_type":`, kind}, {`"pipeline":`, pipeline}} {
+	for _, m := range [...]struct{ name, value string }{{`"_index":`, index}, {`"_type":`, kind}, {`"pipeline":`, s.Pipeline}} {
 		if m.value == "" {
 			continue
 		}
@@ -99,6 +101,12 @@ func appendHead(dst []byte, index, kind, pipeline string) []byte {
 			dst = append(dst, ',')
 		}
 		dst = record.AppendString(append(dst, m.name...), m.value)
+	}
+	if o.config.Dedup {
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		dst = s.AppendIDStart(append(dst, `"_id":"`...))
 	}
 	return dst
 }

@@ -17,6 +17,7 @@ type Buffer struct {
 	Enc   record.Encoder
 
 	codec   Codec
+	packs   bool // the body is compressed as it is written
 	packer  packer
 	packing bool         // it has taken something of this body
 	packed  []byte       // compressed
@@ -28,7 +29,7 @@ type Buffer struct {
 // Room makes room for a body of n bytes, or for what gathers of it where it is compressed. A body that grows step by step
 // leaves several times as much garbage behind as it is long at last.
 func (b *Buffer) Room(n int) {
-	if b.codec.encoding() != "" {
+	if b.packs {
 		n = min(n, 2*chunk)
 	}
 	if cap(b.Bytes) < n {

@@ -81,7 +81,7 @@ func NewClient(o Options) *Client {
 	if o.Login == nil {
 		o.Login = new(Login)
 	}
-	return &Client{options: o, buffers: sync.Pool{New: func() any { return &Buffer{codec: o.Codec} }}}
+	return &Client{options: o, buffers: sync.Pool{New: func() any { return &Buffer{codec: o.Codec, packs: o.Codec.encoding() != ""} }}}
 }
 
 const (

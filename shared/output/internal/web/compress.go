@@ -61,7 +61,7 @@ func newPacker(c Codec, to io.Writer) (packer, error) {
 // Pack compresses and empties Bytes if bodies are compressed and enough has gathered. Call it after each record of a body:
 // then neither memory nor the processor's cache ever has to hold the body as a whole.
 func (b *Buffer) Pack() {
-	if b.codec.encoding() != "" && len(b.Bytes) >= chunk {
+	if b.packs && len(b.Bytes) >= chunk {
 		b.pack()
 	}
 }
