@@ -3,6 +3,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ func (s *Spool) Follow(key string, o LogOptions) (*Log, error) {
 		l.views = nil
 	}
 	if err := l.Refresh(); err != nil {
+		l.addStored(-l.stored.Load()) // it is tried again, and must not count each time
 		s.remove(l)
 		return nil, fmt.Errorf("stream %s: %w", key, err)
 	}
@@ -153,7 +155,12 @@ func (l *Log) refreshLosses() error {
 	}
 	known := *l.sharedGaps.Load()
 	if err := l.readLosses(); err != nil {
-		return err
+		if !errors.Is(err, errDamaged) || l.spool.Written(l.key) {
+			return err // it is being written
+		}
+		l.warn(notice.SpoolGapsDamaged, err)
+		l.followed.lossed = st.ModTime()
+		return nil
 	}
 	l.followed.lossed = st.ModTime()
 	gaps := *l.sharedGaps.Load()

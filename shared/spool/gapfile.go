@@ -5,6 +5,7 @@ package spool
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -88,11 +89,14 @@ func encodeGaps(entries []storedGap) ([]byte, error) {
 	return append(b, bytes.Repeat([]byte{' '}, pad)...), nil
 }
 
+// errDamaged is the error for a file of gaps that was cut short: by a crash of the machine, or because there was no room for it.
+var errDamaged = errors.New("checksum does not match")
+
 func decodeGaps(b []byte) ([]storedGap, error) {
 	sum, rest, _ := bytes.Cut(b, []byte("\n"))
 	body, _, ok := bytes.Cut(rest, []byte("\n"))
 	if !ok || string(sum) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(body)) {
-		return nil, fmt.Errorf("checksum does not match")
+		return nil, errDamaged
 	}
 	var entries []storedGap
 	err := json.Unmarshal(body, &entries)

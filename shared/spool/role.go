@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/remora-logs/remora/shared/notice"
 )
 
 // Role is a process's part in a spool. One process may have both parts, as the driver does; or many processes write a log
@@ -131,7 +133,10 @@ func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	}
 	segs, err := s.findSegments(l.dir)
 	if err == nil {
-		err = l.readLosses()
+		if err = l.readLosses(); errors.Is(err, errDamaged) { // readers find what it told of as holes
+			l.warn(notice.SpoolGapsDamaged, err)
+			err = nil
+		}
 	}
 	if err == nil && manifest != nil {
 		if _, missing := readManifest(l.dir); missing != nil {

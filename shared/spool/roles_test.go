@@ -232,3 +232,29 @@ func TestWriterAndReaderAreTwoProcesses(t *testing.T) {
 	}
 	require.Positive(t, gaps, "nothing was ever lost: the test does not try it")
 }
+
+// A disk had room for the name of the losses file and for nothing in it, and whoever wrote has gone: the log is read and written
+// all the same.
+func TestLossesThatWereCutShort(t *testing.T) {
+	for _, size := range []int{0, 7} {
+		p := newQuietPair(t)
+		p.write()
+		name := filepath.Join(p.dir, "c-1", lossesName)
+		require.NoError(t, os.Truncate(name, int64(size)))
+		closeAll(p.reader)
+		s := newSpool(p.options(Reader))
+		follow := func() (*Log, error) {
+			return s.Follow("c-1", LogOptions{Raw: true, MaxBytes: p.limit, Views: map[string]int64{"v": 0}})
+		}
+		_, err := follow()
+		require.ErrorIs(t, err, errDamaged, "it is being written, perhaps")
+		p.writer.index.close()
+		closeAll(p.writer)
+		require.NoError(t, p.writer.lockFile.Close())
+		p.reader, err = follow()
+		require.NoError(t, err)
+		p.openWriter()
+		p.write()
+		p.finish()
+	}
+}
