@@ -79,6 +79,21 @@ func (o *backend) of(prefix string) []string {
 	return slices.DeleteFunc(o.got(), func(line string) bool { return !strings.HasPrefix(line, prefix) })
 }
 
+// counter returns a function that counts the lines that begin with a prefix. Each call looks at those that are new.
+func (o *backend) counter(prefix string) func() int {
+	seen, n := 0, 0
+	return func() int {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		for ; seen < len(o.lines); seen++ {
+			if strings.HasPrefix(o.lines[seen], prefix) {
+				n++
+			}
+		}
+		return n
+	}
+}
+
 // writes are how many records each write had.
 func (o *backend) writes() []int {
 	o.mu.Lock()
@@ -126,14 +141,14 @@ func TestABlockedDestinationHoldsUpItsOwnStreamAlone(t *testing.T) {
 					good, feeds = append(good, m), append(feeds, f)
 				}
 				began := time.Now()
-				written, worst := 0, time.Duration(0)
+				written, worst, arrived := 0, time.Duration(0), b.out.counter("good-")
 				for time.Since(began) < 3*time.Minute {
 					at := time.Now()
 					for _, m := range append(slices.Clone(bad), good...) {
 						m.write(fmt.Sprintf("%s line %d\n%s more\n", m.key, written, m.key))
 					}
 					written++
-					for len(b.out.of("good-")) < 2*len(good)*written {
+					for arrived() < 2*len(good)*written {
 						time.Sleep(10 * time.Millisecond)
 						require.Less(t, time.Since(at), 10*time.Second)
 					}

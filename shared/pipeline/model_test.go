@@ -194,10 +194,9 @@ func model(t require.TestingT, dir string, p plan) {
 	w := &world{t: t, dir: dir, stream: &memory{key: "s"}, out: &backend{}}
 	w.start(cfg)
 	defer func() { w.stop() }()
-	writes := 0
+	var writes atomic.Int64 // the pipeline sends what is parked beside what it reads
 	w.out.say(func(ctx context.Context, b *record.Batch) error {
-		verdict := p.Verdicts[writes%len(p.Verdicts)]
-		writes++
+		verdict := p.Verdicts[(writes.Add(1)-1)%int64(len(p.Verdicts))]
 		switch verdict {
 		case "fail":
 			return errors.New("no")
