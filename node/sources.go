@@ -59,7 +59,7 @@ type sources struct {
 
 	mu    sync.Mutex
 	there map[string]string // by name, where it was found
-	// containerd is its inventory, once that was found.
+	// containerd is its inventory, once that was found or somebody asked it.
 	containerd describer
 }
 
@@ -219,13 +219,24 @@ func (f *sources) describe(ctx context.Context, id string) (containers.Container
 			if err != nil {
 				return containers.Container{}, err
 			}
-			inv, _ = opened.(describer)
+			inv = f.keepDescriber(opened)
 		}
 	}
 	if inv == nil {
 		return containers.Container{}, errNotAsked
 	}
 	return inv.Describe(ctx, id)
+}
+
+// keepDescriber remembers an inventory of containerd, which has connections of its own, until it is found. Another may have been
+// faster.
+func (f *sources) keepDescriber(opened containers.Inventory) describer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.containerd == nil {
+		f.containerd, _ = opened.(describer)
+	}
+	return f.containerd
 }
 
 // answered reports whether each source that is there, and needed, was listed. all is what the last lists gave.
