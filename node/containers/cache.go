@@ -17,6 +17,8 @@ const inspecting = 4
 type Cache struct {
 	mu    sync.Mutex
 	known map[string]Container
+	// doubted are those of known of which something could not be told.
+	doubted map[string]bool
 }
 
 // Get returns what is remembered of a container.
@@ -39,7 +41,26 @@ func (c *Cache) Put(now Container) Container {
 		c.known = map[string]Container{}
 	}
 	c.known[now.ID] = now
+	delete(c.doubted, now.ID)
 	return now
+}
+
+// Doubt makes the next list ask about a container of which something could not be told, but is remembered until then.
+func (c *Cache) Doubt(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.doubted == nil {
+		c.doubted = map[string]bool{}
+	}
+	c.doubted[id] = true
+}
+
+// settled returns what is remembered of a container that a list need not ask about.
+func (c *Cache) settled(id string, running bool) (Container, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.known[id]
+	return known, ok && known.Running == running && !c.doubted[id]
 }
 
 // Forget makes the next list ask about a container.
@@ -57,7 +78,7 @@ func (c *Cache) Refresh(ctx context.Context, listed map[string]bool, inspect fun
 	all := make([]Container, 0, len(listed))
 	slots := make(chan struct{}, inspecting)
 	for id, running := range listed {
-		if known, ok := c.Get(id); ok && known.Running == running {
+		if known, ok := c.settled(id, running); ok {
 			mu.Lock()
 			all = append(all, known)
 			mu.Unlock()
@@ -85,5 +106,6 @@ func (c *Cache) Refresh(ctx context.Context, listed map[string]bool, inspect fun
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.known, func(id string, _ Container) bool { _, there := listed[id]; return !there })
+	maps.DeleteFunc(c.doubted, func(id string, _ bool) bool { _, there := listed[id]; return !there })
 	return all
 }

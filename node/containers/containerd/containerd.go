@@ -141,7 +141,8 @@ func (i *Inventory) listNamespace(ctx context.Context, namespace string, l *list
 	return nil
 }
 
-// listSingly asks about each container that is known, or has a task, and that a list did not get to.
+// listSingly asks about each container that is known, or has a task, and that a list did not get to. One that can't be asked about
+// stays as it was.
 func (i *Inventory) listSingly(ctx context.Context, namespace string, found []record, tasks map[string]task, l *listing) []record {
 	asked := map[string]bool{}
 	for id := range tasks {
@@ -164,9 +165,27 @@ func (i *Inventory) listSingly(ctx context.Context, namespace string, found []re
 			found = append(found, r)
 		case errors.Is(err, grpc.ErrExhausted):
 			l.large = append(l.large, key(namespace, id))
+		case err != nil && !errors.Is(err, containers.ErrGone):
+			i.keep(key(namespace, id), l)
 		}
 	}
 	return found
+}
+
+// keep lists a container that could not be asked about as it was before, if it was there.
+func (i *Inventory) keep(id string, l *listing) {
+	before, known := i.cache.Get(id)
+	if !known {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	l.runs[id], l.updated[id] = before.Running, i.updated[id]
+	for name, has := range i.named {
+		if has.key == id {
+			l.named[name] = has
+		}
+	}
 }
 
 // renew forgets what was remembered of containers whose record has changed, or that are gone.

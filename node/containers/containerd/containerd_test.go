@@ -364,6 +364,35 @@ func TestAListThatContainerdEnds(t *testing.T) {
 	require.ErrorAs(t, err, &large)
 	require.Equal(t, []string{"default/huge"}, large.IDs)
 	require.Len(t, all, 3)
+
+	s.failing["containers.v1.Containers/Get"] = "14" // it is too busy, or the time for a list is over
+	all, err = i.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 3, "none is taken to be gone")
+}
+
+// What a shim that hangs could not tell of a new container is asked for again.
+func TestAShimThatHungOnce(t *testing.T) {
+	s := newServer()
+	s.add("default/a", webSpec)
+	s.runs("default/a", 2, "binary:///remora-logger")
+	i := serve(t, s, false)
+	s.failing["tasks.v1.Tasks/Get"] = "4"
+	for range 2 {
+		all, err := i.List(t.Context())
+		require.NoError(t, err)
+		require.True(t, all[0].Running)
+		require.Empty(t, all[0].Log)
+	}
+	delete(s.failing, "tasks.v1.Tasks/Get")
+	for range 2 {
+		all, err := i.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "remora-logger", all[0].Log.Driver)
+		require.Equal(t, 77, all[0].Files.Process)
+	}
+	asked := slices.DeleteFunc(s.asked, func(call string) bool { return call != "tasks.v1.Tasks/Get default/a" })
+	require.Len(t, asked, 3)
 }
 
 // A shim that hangs delays the list of tasks, not that of containers.

@@ -21,9 +21,11 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 		return containers.Container{}, err
 	}
 	t, err := i.task(ctx, namespace, r.id)
+	doubtful := false
 	if err != nil { // its shim hangs: it runs as before
 		before, known := i.cache.Get(id)
 		t.running, t.pid = !known || before.Running, before.Files.Process
+		doubtful = t.running && t.pid == 0
 	}
 	c := r.container(namespace)
 	if name := i.name(ctx, namespace, &r); c.Pod.UID == "" {
@@ -40,7 +42,11 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	i.mu.Lock()
 	i.updated[id] = r.updated
 	i.mu.Unlock()
-	return i.cache.Put(c), nil
+	c = i.cache.Put(c)
+	if doubtful {
+		i.cache.Doubt(id)
+	}
+	return c, nil
 }
 
 // Describe returns what containerd has stored of a container, or ErrGone. Unlike Inspect it asks no shim and no snapshotter: who
