@@ -135,6 +135,13 @@ func TestARootOfTheClientsChoice(t *testing.T) {
 	require.Equal(t, "/ at /srv/rootfs", a.subjects["containerd/default/abc"].put[id].way)
 	require.Empty(t, a.subjects["containerd/default/abc"].problems)
 
+	process := filepath.Join(a.host.root, "proc/77")
+	require.NoError(t, os.MkdirAll(filepath.Join(process, "root"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(process, "cgroup"), []byte("0::/default/abc\n"), 0o600))
+	c.Files.Process, c.Files.Hidden = 77, []string{"/logs"}
+	a.Found(c)
+	require.Equal(t, "/ at /srv/rootfs, /logs at /proc/77/root/logs", a.subjects["containerd/default/abc"].put[id].way)
+
 	require.NoError(t, os.MkdirAll(filepath.Join(a.host.root, "home"), 0o755))
 	require.NoError(t, os.Chmod(filepath.Join(a.host.root, "home"), 0o777))
 	require.NoError(t, os.Symlink("/etc", filepath.Join(a.host.root, "home/rootfs")))

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -103,6 +104,21 @@ func (m *machine) importImage() {
 	}
 }
 
+// explains checks what explain says: nothing of a container of Docker's, and what to do about one whose output nobody captures.
+func (m *machine) explains(settings []string, docker string) {
+	m.t.Helper()
+	m.ctr("run", "--detach", "--label", "aliyun.logs.out=stdout", image, "nolog", "/generator", "--hold")
+	cmd := exec.Command(filepath.Join(m.dir, "remora-node"), "explain", "--all")
+	cmd.Env = append(append(os.Environ(), settings...), "CONTAINERD_ADDRESS="+m.socket())
+	out, err := cmd.CombinedOutput()
+	need(m.t, err, "%s", out)
+	if text := string(out); strings.Contains(text, docker) || !strings.Contains(text, "start it with --log-driver binary:///usr/local/bin/remora-logger") {
+		m.t.Errorf("explain:\n%s", text)
+	}
+	m.ctr("tasks", "kill", "--signal", "SIGKILL", "nolog")
+	m.remove("nolog")
+}
+
 func archive(t *testing.T, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -158,6 +174,10 @@ func TestContainersWithLabels(t *testing.T) {
 	m.startAgent(settings...)
 	b.set(false)
 	b.expect(t, "short-name", "stdout", 20, tags)
+	for _, source := range []string{"stdout", "/logs/app.log"} {
+		b.expect(t, "web-name", source, 20, nil) // nothing was sent again
+	}
+	m.explains(settings, docker)
 	for _, name := range []string{docker, docker + "-name"} {
 		if found := b.of(name, "/logs/app.log"); len(found) > 0 {
 			t.Errorf("files of a container of Docker's are collected: %v", found[0])

@@ -158,6 +158,18 @@ func (s *server) runs(key string, state uint64, stdout string) {
 	s.tasks[key] = message(nil).Text(2, id).Number(3, 77).Number(4, state).Text(6, stdout)
 }
 
+// inspected is how often a container's record was asked for.
+func (s *server) inspected(key string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, call := range s.asked {
+		if call == "containers.v1.Containers/Get "+key {
+			n++
+		}
+	}
+	return n
+}
+
 func newServer() *server {
 	return &server{containers: map[string]message{}, tasks: map[string]message{}, mounts: map[string]message{}, failing: map[string]string{},
 		events: make(chan message)}
@@ -211,20 +223,14 @@ func TestContainer(t *testing.T) {
 		}}, all)
 		require.Equal(t, "abc", all[0].BareID())
 	}
-	asked := 0
-	for _, call := range s.asked {
-		if call == "containers.v1.Containers/Get default/abc" {
-			asked++
-		}
-	}
-	require.Equal(t, 1, asked, "one that has not changed is not inspected again")
+	require.Equal(t, 1, s.inspected("default/abc"), "one that has not changed is not inspected again")
 	delete(s.tasks, "default/abc")
 	c, err := i.Inspect(t.Context(), "default/abc")
 	require.NoError(t, err)
 	require.False(t, c.Running)
 	require.Zero(t, c.Files.Process)
 	require.Equal(t, "remora-logger", c.Log.Driver)
-	asked = len(s.asked)
+	asked := len(s.asked)
 	c, err = i.Describe(t.Context(), "default/abc")
 	require.NoError(t, err)
 	require.Equal(t, "stdout", c.Labels["aliyun.logs.x"])
@@ -309,13 +315,16 @@ func TestANameIsOneContainers(t *testing.T) {
 	c, err := i.Inspect(t.Context(), "default/a")
 	require.NoError(t, err)
 	require.Equal(t, "a", c.Name)
-	want := map[string]string{"default/z": "web", "default/a": "a", "default/odd": "odd", "second/y": "web"}
+	s.add("default/zy", webSpec, "nerdctl/name", "web")
+	want := map[string]string{"default/z": "web", "default/a": "a", "default/zy": "zy", "default/odd": "odd", "second/y": "web"}
 	require.Equal(t, want, names(i))
 	require.Equal(t, want, names(serve(t, s, false)))
 
-	delete(s.containers, "default/z") // nerdctl made it anew, and its event comes before that of the removal
+	delete(s.containers, "default/z")
+	require.Equal(t, map[string]string{"default/a": "web", "default/zy": "zy", "default/odd": "odd", "second/y": "web"}, names(i))
 	s.add("default/zz", webSpec, "nerdctl/name", "web")
-	delete(s.containers, "default/a")
+	delete(s.containers, "default/zy")
+	delete(s.containers, "default/a") // nerdctl made it anew, and its event comes before that of the removal
 	c, err = i.Inspect(t.Context(), "default/zz")
 	require.NoError(t, err)
 	require.Equal(t, "web", c.Name)
@@ -418,6 +427,7 @@ func TestAShimThatHangs(t *testing.T) {
 		}
 		require.Equal(t, map[string]bool{"default/a": true, "default/ended": false, "default/created": false, "default/hangs": true}, running)
 	}
+	require.Equal(t, 1, s.inspected("default/a"), "what is known is not asked for again")
 }
 
 // A record that has changed, of which no event told, is read again.
