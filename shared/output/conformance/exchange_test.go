@@ -22,6 +22,8 @@ type exchange struct {
 	taken, failed func(state any) []byte
 	// forbidden is the answer to what goes to a destination that takes nothing; nil closes the connection.
 	forbidden func(state any) []byte
+	// single says that each message is answered for itself while later ones are on their way, so that these may be taken.
+	single bool
 	// overload is the answer of a server that has too much to do; nil where the protocol has none.
 	overload func(state any) []byte
 }
@@ -84,6 +86,7 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 		s.trickle(c, changed)
 		return false
 	case failing:
+		x.refuses(s)
 		return reply(c, x.failed(state))
 	case unavailable:
 		if x.overload == nil {
@@ -94,6 +97,7 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 		return false
 	case forbidden:
 		if slices.ContainsFunc(all, isEvil) {
+			x.refuses(s)
 			return x.forbidden != nil && reply(c, x.forbidden(state))
 		}
 	case forgetful:
@@ -105,6 +109,16 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 	}
 	s.commit(all)
 	return reply(c, x.taken(state))
+}
+
+// refuses notes that messages are refused; the server may become well before it reads those behind them.
+func (x *exchange) refuses(s *server) {
+	if !x.single {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger.shuffled = true
 }
 
 func reply(c net.Conn, p []byte) bool {

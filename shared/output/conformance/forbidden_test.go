@@ -57,7 +57,9 @@ func TestForbiddenDestinationHoldsBackItselfAlone(t *testing.T) {
 			rig.until(func() bool { return s.missing(streams) == 0 }) // where nothing is acknowledged, some are on their way
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			require.Zero(t, s.ledger.outOfOrder)
+			if !s.ledger.shuffled {
+				require.Zero(t, s.ledger.outOfOrder)
+			}
 			require.Zero(t, rig.deadLetters())
 		})
 	}

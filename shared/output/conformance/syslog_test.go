@@ -26,7 +26,7 @@ var syslog = protocol{
 		}
 		return environ
 	},
-	start: (&exchange{hello: relpHello, read: relpRead, taken: relpAnswer("200 OK"), failed: relpAnswer("500 no"), forbidden: relpAnswer("500 no")}).serve,
+	start: (&exchange{hello: relpHello, read: relpRead, single: true, taken: relpAnswer("200 OK"), failed: relpAnswer("500 no"), forbidden: relpAnswer("500 no")}).serve,
 }
 
 func relpFrame(in *bufio.Reader) (txnr int, command, data string, err error) {
