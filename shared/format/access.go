@@ -38,10 +38,11 @@ import (
 // The time becomes the record's. A column is a field only where there is no doubt which it is: everything else is in
 // extra, because a wrong value is worse than none. Bytes stay as the server escaped them, but for \" and \\.
 type access struct {
-	time, iso *timefmt.Parser
-	names     accessNames
-	bare      bool // of a protocol only the version is wanted
-	scratch   []byte
+	time    commonTime
+	iso     *timefmt.Parser
+	names   accessNames
+	bare    bool // of a protocol only the version is wanted
+	scratch []byte
 
 	// Of the line at hand: the columns that can't be told, and the size of the body.
 	extra []byte
@@ -67,7 +68,7 @@ func newAccessOf(n *names) (*access, error) {
 }
 
 func newAccess(name func(key string) member) (*access, error) {
-	clf, err := timefmt.New("%d/%b/%Y:%H:%M:%S %z", "")
+	clf, err := newCommonTime()
 	if err != nil {
 		return nil, err
 	}

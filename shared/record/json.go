@@ -12,9 +12,9 @@ import (
 // Encoder writes records as JSON, one object each. It keeps the second that it wrote last, and the beginning of the last
 // record, because neighbours usually share both. The zero value is ready; it is not for concurrent use.
 type Encoder struct {
-	second int64
-	text   [len("2006-01-02T15:04:05.000000000Z")]byte
-	known  bool
+	second, day int64 // since 1970
+	text        [len("2006-01-02T15:04:05.000000000Z")]byte
+	known       bool
 
 	// head is `{"@timestamp":"…"`, stamp bytes, and the name of the line's member, of a record with this time, source and Std. from
 	// is where the time's second begins.
@@ -91,11 +91,31 @@ func (e *Encoder) AppendTime(dst []byte, ns int64) []byte {
 		sec, frac = sec-1, frac+1e9
 	}
 	if !e.known || sec != e.second {
-		time.Unix(sec, 0).UTC().AppendFormat(e.text[:0], "2006-01-02T15:04:05.000000000Z")
-		e.second, e.known = sec, true
+		e.setSecond(sec)
 	}
 	putFraction(e.text[:], frac)
 	return append(dst, e.text[:]...)
+}
+
+// setSecond writes the second to text, and the date only where it is another one.
+func (e *Encoder) setSecond(sec int64) {
+	day, of := sec/86400, sec%86400
+	if of < 0 {
+		day, of = day-1, of+86400
+	}
+	if !e.known || day != e.day {
+		time.Unix(day*86400, 0).UTC().AppendFormat(e.text[:0], "2006-01-02T15:04:05.000000000Z")
+	}
+	putTwo(e.text[len("2006-01-02T"):], of/3600)
+	putTwo(e.text[len("2006-01-02T15:"):], of/60%60)
+	putTwo(e.text[len("2006-01-02T15:04:"):], of%60)
+	e.second, e.day, e.known = sec, day, true
+}
+
+// putTwo writes v < 100 as two digits.
+func putTwo(text []byte, v int64) {
+	_ = text[1]
+	text[0], text[1] = byte('0'+v/10), byte('0'+v%10)
 }
 
 // putFraction writes the nanoseconds of a second into a time.
