@@ -25,7 +25,7 @@ type file struct {
 	mark    int      // of the journal, when the file was opened
 	name    string   // below root
 	handle  *os.File // nil while it is not open
-	id      inode    // of handle
+	id      born     // of handle
 	size    int64    // bytes in the file, all of whole lines
 	pending []byte   // whole lines not yet written
 	// What a failed batch leaves behind is cut away again: size when the batch began, and the batch's first record that
@@ -57,10 +57,10 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
+	var id born
 	size, err := repair(h)
 	if err == nil {
-		err = unix.Fstat(int(h.Fd()), &st)
+		id, err = bornOf(h)
 	}
 	if err == nil {
 		err = d.sync() // the file's name has to survive a crash as well
@@ -69,7 +69,7 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 		return errors.Join(fmt.Errorf("%s: %w", h.Name(), err), h.Close())
 	}
 	f.mark = f.journal.mark()
-	f.handle, f.id, f.size, f.before = h, inode{st.Dev, st.Ino}, size, size
+	f.handle, f.id, f.size, f.before = h, id, size, size
 	f.journal.opened(f.id, size)
 	return nil
 }
@@ -113,7 +113,7 @@ func (f *file) inPlace() bool {
 	}
 	var st unix.Stat_t
 	err := unix.Lstat(filepath.Join(f.root.path, f.name), &st)
-	return err == nil && f.id == inode{st.Dev, st.Ino}
+	return err == nil && f.id.inode == inode{st.Dev, st.Ino}
 }
 
 // flush writes what is pending.

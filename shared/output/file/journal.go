@@ -69,7 +69,7 @@ func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 // left is what a kill has left of a file: how many bytes there are up to the last newline.
 type left struct {
 	path string
-	id   inode
+	id   born
 	size int64
 }
 
@@ -143,11 +143,9 @@ func (l left) truncate(size int64) error {
 	}
 	f := os.NewFile(uintptr(fd), l.path)
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if id, err := bornOf(f); err != nil {
 		return err
-	}
-	if l.id != (inode{st.Dev, st.Ino}) {
+	} else if id != l.id {
 		return errors.New("it was replaced meanwhile")
 	}
 	return f.Truncate(size)
@@ -163,7 +161,7 @@ func (j *journal) has(r *record.Record) bool {
 }
 
 // note says that r is about to be written to a file, and ends there at end.
-func (j *journal) note(r *record.Record, file inode, end int64) {
+func (j *journal) note(r *record.Record, file born, end int64) {
 	if j == nil {
 		return
 	}
@@ -171,13 +169,13 @@ func (j *journal) note(r *record.Record, file inode, end int64) {
 }
 
 // opened says that a file is opened which has size bytes: so much of it are whole records.
-func (j *journal) opened(file inode, size int64) {
+func (j *journal) opened(file born, size int64) {
 	if j != nil {
 		j.add(fileOpened, file, size)
 	}
 }
 
-func (j *journal) add(identity uint64, file inode, end int64) {
+func (j *journal) add(identity uint64, file born, end int64) {
 	j.entry(j.next).set(identity, file.hash(), end)
 	j.next = (j.next + 1) % journalEntries
 	j.noted++
@@ -193,7 +191,7 @@ func (j *journal) mark() int {
 }
 
 // cut says that a file, with its entries since mark, was cut back to size: what ended behind it is not there.
-func (j *journal) cut(file inode, mark int, size int64) {
+func (j *journal) cut(file born, mark int, size int64) {
 	j.each(file, mark, func(e entry) {
 		if end, _ := e.end(); end > size {
 			e.void()
@@ -202,9 +200,9 @@ func (j *journal) cut(file inode, mark int, size int64) {
 }
 
 // keep says that all that was noted of a file since mark is written, and that the file may go.
-func (j *journal) keep(file inode, mark int) { j.each(file, mark, entry.settle) }
+func (j *journal) keep(file born, mark int) { j.each(file, mark, entry.settle) }
 
-func (j *journal) each(file inode, mark int, do func(entry)) {
+func (j *journal) each(file born, mark int, do func(entry)) {
 	if j == nil {
 		return
 	}
@@ -291,7 +289,28 @@ func identity(r *record.Record) uint64 {
 	return mix(mix(h, uint64(r.Offset)), uint64(len(r.Line))<<32|uint64(len(r.Fields)))
 }
 
-func (i inode) hash() uint64 { return mix(i.dev, i.ino) }
+// born is a file and when it was made: a file that is removed leaves its inode to another, of which nothing may be cut away.
+type born struct {
+	inode
+	at int64 // nanoseconds since 1970; 0 where the file system does not know
+}
+
+func bornOf(f *os.File) (b born, err error) {
+	var x unix.Statx_t
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &x)
+	}
+	if err != nil {
+		return b, fmt.Errorf("statx: %w", err)
+	}
+	b.inode = inode{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino}
+	if int(x.Mask)&unix.STATX_BTIME != 0 {
+		b.at = x.Btime.Sec*1e9 + int64(x.Btime.Nsec)
+	}
+	return b, nil
+}
+
+func (b born) hash() uint64 { return mix(mix(b.dev, b.ino), uint64(b.at)) }
 
 // mix folds the product of two numbers, each made odd and spread first.
 func mix(a, b uint64) uint64 {
@@ -308,7 +327,7 @@ var bootID = sync.OnceValue(func() []byte {
 	return text[:min(len(text), 16)]
 })
 
-// left returns what is left of all files below the root, by the hash of their inodes.
+// left returns what is left of all files below the root, by the hash of their inodes and births.
 func (r root) left() map[uint64]left {
 	all := map[uint64]left{}
 	_ = filepath.WalkDir(r.path, func(path string, d os.DirEntry, err error) error {
@@ -331,10 +350,10 @@ func wholeLines(path string) (left, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	id, err := bornOf(f)
+	if err != nil {
 		return left{}, err
 	}
 	size, _, err := lastLine(f)
-	return left{path, inode{st.Dev, st.Ino}, size}, err
+	return left{path, id, size}, err
 }

@@ -202,15 +202,45 @@ func TestARecordOfSeveralLinesIsNotLeftInPart(t *testing.T) {
 	}
 }
 
+// A file that was removed, by who rotates files outside or otherwise, has left its inode to another when this process starts
+// again after a kill. Nothing of that is cut away.
+func TestAFileThatHasTheInodeOfARemovedOneIsNotCut(t *testing.T) {
+	journal := filepath.Join(t.TempDir(), "journal")
+	o, dir := open(t)
+	require.NoError(t, o.Remember(journal))
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 20, sample.Source(1))))
+	id := o.files["web.log"].id
+	require.NoError(t, o.journal.abandon())
+	require.NoError(t, o.files["web.log"].handle.Close())
+	o.journal, o.files = nil, nil
+	require.NoError(t, os.Remove(filepath.Join(dir, "web.log")))
+	f, err := os.Create(filepath.Join(dir, "stranger"))
+	require.NoError(t, err)
+	text := strings.Repeat("somebody else's\n", 100)
+	_, err = f.WriteString(text)
+	require.NoError(t, err)
+	now, err := bornOf(f)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	if now.inode != id.inode {
+		return // this file system gives numbers away once
+	}
+	again, _ := open(t, "FILE_PATH", dir)
+	require.NoError(t, again.Remember(journal))
+	got, err := os.ReadFile(f.Name())
+	require.NoError(t, err)
+	require.Equal(t, text, string(got))
+}
+
 // A journal of another boot is not believed: the machine may have died before the files were on the disk.
 func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	batch := sample.Batch(0, 1, sample.Source(1))
-	files := func() map[uint64]left { return map[uint64]left{inode{1, 2}.hash(): {size: 100}} }
+	files := func() map[uint64]left { return map[uint64]left{born{inode{1, 2}, 3}.hash(): {size: 100}} }
 	reopened := func(change func(p []byte)) bool {
 		j, err := openJournal(path, files)
 		require.NoError(t, err)
-		j.note(&batch.Records[0], inode{1, 2}, 100)
+		j.note(&batch.Records[0], born{inode{1, 2}, 3}, 100)
 		require.NoError(t, j.abandon())
 		p, err := os.ReadFile(path)
 		require.NoError(t, err)

@@ -207,7 +207,7 @@ func (o *Output) add(f *file, r *record.Record, i int) {
 		if f.rotate(o.config.Files, o.config.Compress == "gzip", o.perm, i) != nil {
 			return
 		}
-		o.owned.add(f.id)
+		o.owned.add(f.id.inode)
 		f.pending = append(f.pending, tail...)
 	}
 	o.journal.note(r, f.id, f.size+int64(len(f.pending)))
@@ -240,7 +240,7 @@ func (o *Output) file(w *workspace, name string) (*file, error) {
 		return nil, err
 	}
 	o.files[name] = f
-	o.owned.add(f.id)
+	o.owned.add(f.id.inode)
 	return f, nil
 }
 
