@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,10 +92,10 @@ func (s *loggerSpool) open() error {
 			WhenFull: s.settings.WhenFull, BlockTimeout: s.settings.BlockTimeout},
 		Views: func(key string, c *manifest.Container) (views, former map[string]int64) {
 			declarations := s.read(c).Declarations
-			if c.Damaged {
+			if views, former = s.routes.Views(key, declarations); c.Damaged || declaredLate(views, former) {
 				return s.routes.StandInViews(key, declarations)
 			}
-			return s.routes.Views(key, declarations)
+			return views, former
 		},
 		Attach:  s.attach,
 		Ask:     s.ask,
@@ -107,6 +108,28 @@ func (s *loggerSpool) open() error {
 	defer s.mu.Unlock()
 	s.source = source
 	return nil
+}
+
+// declaredLate reports whether a log was delivered by other declarations than those that are known now: by the default one, before
+// containerd had told the container's labels.
+func declaredLate(views, former map[string]int64) bool {
+	name := func(view string) string {
+		declaration, _, _ := strings.Cut(view, "/")
+		return declaration
+	}
+	known := map[string]bool{}
+	for view, at := range views {
+		if at != spool.NoCheckpoint {
+			return false
+		}
+		known[name(view)] = true
+	}
+	for view := range former {
+		if known[name(view)] {
+			return false
+		}
+	}
+	return len(former) > 0
 }
 
 // read finds what a container declares of its output.

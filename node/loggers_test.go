@@ -90,3 +90,32 @@ func TestLoggingBinariesAreDelivered(t *testing.T) {
 	require.Len(t, m.records(), 5)
 	stop()
 }
+
+// Labels that become known when a log was delivered in part, by the default declaration, are those of the rest. What was
+// delivered is not sent again under their names.
+func TestLabelsThatBecomeKnown(t *testing.T) {
+	m := newMachine(t, "")
+	dir := filepath.Join(t.TempDir(), "containerd")
+	m.environ["REMORA_CONTAINERD_SPOOL"] = dir
+	stop := m.run()
+	web := newLogged(t, dir, &manifest.Container{Runtime: "containerd", Namespace: "default", ID: "c1"})
+	web.write(spool.Stdout, "before\n")
+	require.Equal(t, []string{"before"}, messages(m.await(1)))
+	stop()
+	known := &manifest.Known{Image: "nginx:1", Labels: map[string]string{"aliyun.logs.out": "stdout", "aliyun.logs.out.tags": "team=a", "nerdctl/name": "web"}}
+	require.NoError(t, known.Store(filepath.Join(dir, web.log.Key())))
+	stop = m.run()
+	web.write(spool.Stdout, "after\n")
+	require.Equal(t, []string{"after", "before"}, messages(m.await(2)))
+	require.Subset(t, m.all[1], map[string]any{"message": "after", "image": "nginx:1", "team": "a", "docker_container": "web"})
+	stop()
+	excluded := &manifest.Known{Labels: map[string]string{"remora.io/exclude": "true"}}
+	require.NoError(t, excluded.Store(filepath.Join(dir, web.log.Key())))
+	web.write(spool.Stdout, "nobody wants this\n")
+	plain := newLogged(t, dir, &manifest.Container{Runtime: "containerd", Namespace: "default", ID: "c2"})
+	plain.write(spool.Stdout, "plain\n")
+	stop = m.run()
+	require.Equal(t, []string{"after", "before", "plain"}, messages(m.await(3)))
+	stop()
+	require.Len(t, m.records(), 3)
+}

@@ -117,7 +117,8 @@ func (s *Spooled) Attach(l *spool.Log, w Writer) {
 func (s *Spooled) attach(l *spool.Log, v *spool.View, d declare.Declaration, output string, w Writer) {
 	log := s.delivery.options.Log.With("stream", l.Key(), "declaration", d.Name, "output", output)
 	name := viewName(d.Name, output)
-	if at, ok := v.TookOver(); ok {
+	_, known := s.checkpoints[l.Key()][name]
+	if at, ok := v.TookOver(); ok || !known && at > 0 { // or it stands in for readers that were there, see StandInViews
 		key := checkpoint.Key{Stream: l.Key(), Declaration: d.Name, Output: output}
 		put := map[checkpoint.Key]checkpoint.Entry{key: {Position: checkpoint.Position{Low: at, Done: at}}}
 		if err := s.delivery.Store.Commit(put, nil); err != nil {
