@@ -20,6 +20,8 @@ type inflightBatch struct {
 	begun  time.Time // when the first range was added
 	full   bool
 
+	patience time.Duration // what is left in this round of the time that streams are waited for
+
 	// verdicts[i] is about batch.Records[i]: 0 if it was taken, else the number of a reason. It is empty while everything
 	// was taken.
 	verdicts []int32

@@ -161,7 +161,7 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		want = int(min(int64(want), r.resumed-r.cursor))
 	}
 	end := f.route.Stream.End()
-	n, err := f.route.Stream.ReadAt(free[:want], r.cursor)
+	n, err := f.readAt(fl, free[:want])
 	if gap := asGap(err); gap != nil {
 		return f.skip(fl, gap, now)
 	}
@@ -176,6 +176,24 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 	r.tailTorn = consumed == 0 && n > 0 && !last && !r.full && r.scannedTo < end
 	return consumed
 }
+
+// readAt reads at the cursor.
+func (f *Feed) readAt(fl *inflightBatch, p []byte) (int, error) {
+	if s, ok := f.route.Stream.(patient); ok {
+		return s.ReadAtWithin(p, f.reader.cursor, &fl.patience)
+	}
+	return f.route.Stream.ReadAt(p, f.reader.cursor)
+}
+
+// patient is a stream whose ReadAt may wait for somebody else, such as a file system on another machine. ReadAtWithin waits no
+// longer than is left of patience, of which it takes what it needed.
+type patient interface {
+	ReadAtWithin(p []byte, off int64, patience *time.Duration) (int, error)
+}
+
+// roundPatience is how long all streams of a shard together are waited for in a round, so that the
+// others have more than twenty turns a second.
+const roundPatience = 15 * time.Millisecond
 
 // leave ends a detached feed behind what it has read.
 func (f *Feed) leave(fl *inflightBatch, now time.Time) {

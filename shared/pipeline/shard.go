@@ -191,6 +191,7 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	first := s.next
 	s.mu.Unlock()
 	now := time.Now()
+	f.patience = roundPatience
 	if s.heavyFirst {
 		s.heavyFirst = false
 		if got, more = s.serveHeavy(f, now); f.full {

@@ -37,6 +37,8 @@ type reader struct {
 
 	device  *device                // of a file system that may not answer; nil for one of this machine
 	reading *remoteRead            // one that device was asked for, and that ReadAt has not returned yet
+	turn    turn                   // device guards it
+	marking bool                   // a mark is still to be made; device guards it
 	marked  atomic.Pointer[[]byte] // the last mark, of a device
 }
 
@@ -58,10 +60,8 @@ func (r *reader) Ended() bool { return r.ending.Load() || r.generation.gone.Load
 // After each read it makes sure that the bytes read before are still where they were. If they are not, the file was
 // truncated and written again, and those just read belong to another stream.
 func (r *reader) ReadAt(p []byte, off int64) (int, error) {
-	if r.device != nil {
-		return r.readRemote(p, off)
-	}
-	return r.readNow(p, off)
+	patience := remotePatience
+	return r.ReadAtWithin(p, off, &patience)
 }
 
 func (r *reader) readNow(p []byte, off int64) (int, error) {

@@ -4,6 +4,7 @@ package tail
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,12 +16,16 @@ import (
 // pipeline that waited for it would hold up the streams of others. So a goroutine reads it, and the shard waits a moment.
 
 const (
-	// remotePatience is how long ReadAt and Mark wait for such a read: what a server nearby needs, and what a shard can do
-	// without.
+	// remotePatience is how long ReadAt and Mark wait for such a read at most: what a server nearby needs, and what a shard can
+	// do without. A file system whose reads take longer is not waited for at all.
 	remotePatience = 20 * time.Millisecond
-	// remoteWaiting bounds the reads of one file system that were waited for in vain and have not returned. Each holds a
-	// thread. While there are so many no other is begun.
-	remoteWaiting = 4
+	// remoteReading bounds the reads of one file system that have not returned. Each may hold a thread. Who finds no place
+	// among them waits in a queue.
+	remoteReading = 4
+	// remoteAbsent is after which time a stream that does not ask any more is no longer in the queue.
+	remoteAbsent = time.Second
+	// remoteMarks bounds the marks of one file system that are still to be made.
+	remoteMarks = 4096
 	// remoteFailing is after which time a read that has not returned is an error, rather than slow.
 	remoteFailing = 10 * time.Second
 	// remoteDevices is how many file systems are kept in mind before those are forgotten that answer.
@@ -54,44 +59,194 @@ func isRemote(c content) bool {
 
 // device is a file system that may not answer.
 type device struct {
-	waiting atomic.Int32 // reads that were waited for in vain and have not returned
-	since   atomic.Int64 // from when on there were such reads, in ns since 1970
+	mu      sync.Mutex
+	reading [remoteReading]time.Time // since when a place is taken; zero where it is free
+	took    time.Duration            // how long the last read took that returned
+	queue   []*turn                  // of those that found no place, in the order in which they are to have one
+	marks   []*markTask              // still to be made, one after the other
+	marking time.Time                // since when one is being made; zero if none is
 }
 
-// do calls f in a goroutine of its own. It does not begin while too many others have not returned, and waits a moment only
-// for the end of f.
-func (d *device) do(f func()) (begun, ended bool) {
-	if d.waiting.Load() >= remoteWaiting {
-		return false, false
+// turn is a reader's place in the queue of a device, which guards it.
+type turn struct {
+	queued bool
+	asked  time.Time // when it last asked for a place
+}
+
+// do calls f in a goroutine of its own if it is t's turn, and waits for its end no longer than patience, of which it takes what
+// it needed.
+func (d *device) do(t *turn, f func(), patience *time.Duration) (begun, ended bool) {
+	wait := min(*patience, d.patience(), remotePatience)
+	done, begun := d.begin(t, f)
+	if !begun || wait <= 0 {
+		return begun, false
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	timer := time.NewTimer(remotePatience)
+	asked := time.Now()
+	ended = await(done, wait)
+	*patience -= time.Since(asked)
+	return true, ended
+}
+
+// await reports whether done was closed within a time.
+func await(done <-chan struct{}, within time.Duration) bool {
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case <-done:
-		return true, true
+		return true
 	case <-timer.C:
+		return false
 	}
-	if d.waiting.Add(1) == 1 {
-		d.since.Store(time.Now().UnixNano())
+}
+
+// patience is how long it is worth waiting for the file system: not at all where its last read took longer, or one that has
+// not returned has.
+func (d *device) patience() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.took > remotePatience || d.longest(time.Now()) >= remotePatience {
+		return 0
 	}
+	return remotePatience
+}
+
+// longest returns for how long the file system has not answered what it was asked. The caller holds d.mu.
+func (d *device) longest(now time.Time) (longest time.Duration) {
+	if !d.marking.IsZero() {
+		longest = now.Sub(d.marking)
+	}
+	for _, since := range d.reading {
+		if !since.IsZero() {
+			longest = max(longest, now.Sub(since))
+		}
+	}
+	return longest
+}
+
+// begin calls f in a goroutine of its own if there is a place and it is t's turn.
+func (d *device) begin(t *turn, f func()) (done <-chan struct{}, begun bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, place, free := time.Now(), 0, 0
+	for i, since := range d.reading {
+		if since.IsZero() {
+			place, free = i, free+1
+		}
+	}
+	if !d.mayBegin(t, free, now) {
+		return nil, false
+	}
+	d.reading[place] = now
+	ended := make(chan struct{})
 	go func() {
-		<-done
-		d.waiting.Add(-1)
+		defer close(ended)
+		f()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.took, d.reading[place] = time.Since(now), time.Time{}
 	}()
-	return true, false
+	return ended, true
+}
+
+// mayBegin reports whether one of the free places is t's: they are for the first in the queue, which ask in their turns. t
+// joins the queue if not. The caller holds d.mu.
+func (d *device) mayBegin(t *turn, free int, now time.Time) bool {
+	t.asked = now
+	for i := 0; i < min(free, len(d.queue)); {
+		switch other := d.queue[i]; {
+		case other == t:
+			d.leave(i)
+			return true
+		case now.Sub(other.asked) > remoteAbsent:
+			d.leave(i)
+		default:
+			i++
+		}
+	}
+	if t.queued {
+		return false
+	}
+	if len(d.queue) < free {
+		return true
+	}
+	if len(d.queue) == cap(d.queue) { // it grows: not by those that are gone
+		d.queue = slices.DeleteFunc(d.queue, func(other *turn) bool {
+			gone := now.Sub(other.asked) > remoteAbsent
+			other.queued = !gone
+			return gone
+		})
+	}
+	d.queue, t.queued = append(d.queue, t), true
+	return false
+}
+
+func (d *device) leave(i int) {
+	d.queue[i].queued = false
+	d.queue = slices.Delete(d.queue, i, i+1)
+}
+
+// markTask is a mark that is to be made of a reader's stream at off.
+type markTask struct {
+	reader *reader
+	off    int64
+	done   chan struct{}
+	err    error // once done is closed
+}
+
+// mark has r's mark made, after those that were asked for before. It returns nil where one is still to be made.
+func (d *device) mark(r *reader, off int64) *markTask {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r.marking || len(d.marks) >= remoteMarks {
+		return nil
+	}
+	r.marking = true
+	task := &markTask{reader: r, off: off, done: make(chan struct{})}
+	if d.marks = append(d.marks, task); d.marking.IsZero() {
+		d.marking = time.Now()
+		go d.makeMarks()
+	}
+	return task
+}
+
+// makeMarks makes the marks that are asked for until there are none.
+func (d *device) makeMarks() {
+	for {
+		d.mu.Lock()
+		if len(d.marks) == 0 {
+			d.marks, d.marking = nil, time.Time{}
+			d.mu.Unlock()
+			return
+		}
+		task := d.marks[0]
+		d.marks, d.marking = d.marks[1:], time.Now()
+		d.mu.Unlock()
+		m, err := task.reader.markNow(task.off)
+		if err == nil {
+			task.reader.marked.Store(&m)
+		}
+		d.mu.Lock()
+		task.reader.marking, task.err = false, err
+		d.mu.Unlock()
+		close(task.done)
+	}
 }
 
 // err is an error once reads have not returned for long; until then the file system is taken to be slow.
 func (d *device) err() error {
-	if d.waiting.Load() > 0 && time.Since(time.Unix(0, d.since.Load())) >= remoteFailing {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.longest(time.Now()) >= remoteFailing {
 		return errRemote
 	}
 	return nil
+}
+
+// idle reports whether nothing was asked of the file system that it has not answered.
+func (d *device) idle() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reading == [remoteReading]time.Time{} && d.marking.IsZero()
 }
 
 // devices are the file systems that may not answer, by number.
@@ -115,7 +270,7 @@ func (d *devices) of(g *generation, remote func(content) bool) *device {
 	}
 	if len(d.byNumber) >= remoteDevices {
 		for number, known := range d.byNumber {
-			if known.waiting.Load() == 0 {
+			if known.idle() {
 				delete(d.byNumber, number)
 			}
 		}
@@ -129,33 +284,41 @@ func (d *devices) of(g *generation, remote func(content) bool) *device {
 type remoteRead struct {
 	off  int64
 	done atomic.Bool
-	data []byte
+	data *[]byte
 	n    int
 	err  error
 }
 
-// remoteReads holds remoteReads that nobody uses, for their memory.
-var remoteReads sync.Pool
+// remoteData holds the memory of remoteReads that were taken.
+var remoteData sync.Pool
 
-func newRemoteRead(off int64, size int) *remoteRead {
-	read, _ := remoteReads.Get().(*remoteRead)
-	if read == nil || cap(read.data) < size {
-		read = &remoteRead{data: make([]byte, size)}
+func newRemoteData(size int) *[]byte {
+	data, _ := remoteData.Get().(*[]byte)
+	if data == nil || cap(*data) < size {
+		made := make([]byte, size)
+		data = &made
 	}
-	read.off, read.data, read.n, read.err = off, read.data[:size], 0, nil
-	read.done.Store(false)
-	return read
+	*data = (*data)[:size]
+	return data
 }
 
 // take copies what was read to p.
 func (read *remoteRead) take(p []byte) (int, error) {
-	defer remoteReads.Put(read)
-	return copy(p, read.data[:read.n]), read.err
+	defer remoteData.Put(read.data)
+	return copy(p, (*read.data)[:read.n]), read.err
+}
+
+// ReadAtWithin is ReadAt, which waits for a file system no longer than patience, of which it takes what it needed.
+func (r *reader) ReadAtWithin(p []byte, off int64, patience *time.Duration) (int, error) {
+	if r.device != nil {
+		return r.readRemote(p, off, patience)
+	}
+	return r.readNow(p, off)
 }
 
 // readRemote is ReadAt for a file system that may not answer. Until it does there is no more for now, and after a time an
 // error.
-func (r *reader) readRemote(p []byte, off int64) (int, error) {
+func (r *reader) readRemote(p []byte, off int64, patience *time.Duration) (int, error) {
 	if read := r.reading; read != nil {
 		if !read.done.Load() {
 			return 0, r.device.err()
@@ -165,11 +328,12 @@ func (r *reader) readRemote(p []byte, off int64) (int, error) {
 			return read.take(p)
 		}
 	}
-	read := newRemoteRead(off, len(p))
-	begun, ended := r.device.do(func() {
-		read.n, read.err = r.readNow(read.data, off)
+	read := &remoteRead{off: off}
+	begun, ended := r.device.do(&r.turn, func() {
+		read.data = newRemoteData(len(p))
+		read.n, read.err = r.readNow(*read.data, off)
 		read.done.Store(true)
-	})
+	}, patience)
 	switch {
 	case ended:
 		return read.take(p)
@@ -181,19 +345,14 @@ func (r *reader) readRemote(p []byte, off int64) (int, error) {
 
 // markRemote is Mark for a file system that may not answer. Until it does the mark before is returned.
 func (r *reader) markRemote(off int64) ([]byte, error) {
-	err := make(chan error, 1)
-	_, ended := r.device.do(func() {
-		m, failed := r.markNow(off)
-		if failed == nil {
-			r.marked.Store(&m)
-		}
-		err <- failed
-	})
+	patience := r.device.patience()
+	task := r.device.mark(r, off)
+	ended := task != nil && patience > 0 && await(task.done, patience)
 	if m := *r.marked.Load(); m != nil {
 		return m, nil
 	}
 	if !ended {
 		return nil, errRemote
 	}
-	return nil, <-err
+	return nil, task.err
 }

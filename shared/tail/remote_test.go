@@ -3,6 +3,7 @@
 package tail
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -123,17 +124,95 @@ func TestReadsOfAFileSystemThatDoesNotAnswerAreFew(t *testing.T) {
 		down := make(chan struct{})
 		begun, started := time.Now(), 0
 		for range 1000 {
-			if ok, ended := d.do(func() { <-down }); ok {
+			patience := remotePatience
+			if ok, ended := d.do(new(turn), func() { <-down }, &patience); ok {
 				require.False(t, ended)
 				started++
 			}
 		}
-		require.Equal(t, remoteWaiting, started)
-		require.Equal(t, remoteWaiting*remotePatience, time.Since(begun))
+		require.Equal(t, remoteReading, started)
+		require.Equal(t, remotePatience, time.Since(begun))
 		close(down)
 		synctest.Wait()
-		_, ended := d.do(func() {})
+		time.Sleep(2 * remoteAbsent) // those that were refused do not ask again
+		patience := remotePatience
+		_, ended := d.do(new(turn), func() {}, &patience)
+		require.False(t, ended, "its last read took too long")
+		synctest.Wait()
+		_, ended = d.do(new(turn), func() {}, &patience)
 		require.True(t, ended)
+	})
+}
+
+// slowly is a file whose reads take their time.
+type slowly struct {
+	content
+	time time.Duration
+}
+
+func (s slowly) ReadAt(p []byte, off int64) (int, error) {
+	time.Sleep(s.time)
+	return s.content.ReadAt(p, off)
+}
+
+// Whoever shares a shard with a hundred streams of a slow file system has its turns, and these have theirs, each as often as
+// the others, however slow it is.
+func TestAHundredStreamsOfASlowFileSystem(t *testing.T) {
+	for _, slow := range []time.Duration{2 * time.Millisecond, 15 * time.Millisecond, 25 * time.Millisecond, 200 * time.Millisecond} {
+		first, _ := newMount(t, "one\ntwo\n")
+		g := first.generation
+		g.body = slowly{g.body, slow}
+		synctest.Test(t, func(t *testing.T) {
+			readers, reads := make([]*reader, 100), make([]int, 100)
+			for i := range readers {
+				readers[i] = &reader{generation: g, device: first.device}
+			}
+			const round, seconds = 15 * time.Millisecond, 30 // of the pipeline
+			p, turns, began := make([]byte, 100), 0, time.Now()
+			for ; time.Since(began) < seconds*time.Second; turns++ {
+				patience := round
+				for i, r := range readers {
+					n, err := r.ReadAtWithin(p, 0, &patience)
+					require.NoError(t, err)
+					if n > 0 {
+						reads[i]++
+					}
+				}
+				time.Sleep(25 * time.Millisecond)
+			}
+			require.GreaterOrEqual(t, turns, 20*seconds, "%v", slow)
+			least, most := slices.Min(reads), slices.Max(reads)
+			require.GreaterOrEqual(t, least, min(seconds*int(4*time.Second/(2*slow+50*time.Millisecond))/100, seconds/2), "%v", slow)
+			require.LessOrEqual(t, most, 2*least+seconds, "%v", slow)
+			t.Logf("%v: %d turns a second; %d to %d reads of each in %d s", slow, turns/seconds, least, most, seconds)
+			time.Sleep(time.Second)
+		})
+	}
+}
+
+// A stream that has left the queue without its turn holds up nobody for long.
+func TestWhoDoesNotAskAnyMoreLeavesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d device
+		var patience time.Duration
+		busy := func() { time.Sleep(10 * time.Millisecond) }
+		for range remoteReading {
+			d.do(new(turn), busy, &patience)
+		}
+		for range 100 { // they are refused, and never come back
+			begun, _ := d.do(new(turn), busy, &patience)
+			require.False(t, begun)
+		}
+		last, began := new(turn), time.Now()
+		for {
+			if begun, _ := d.do(last, busy, &patience); begun {
+				break
+			}
+			time.Sleep(25 * time.Millisecond)
+		}
+		require.Less(t, time.Since(began), remoteAbsent+100*time.Millisecond)
+		require.Empty(t, d.queue)
+		time.Sleep(time.Second)
 	})
 }
 
