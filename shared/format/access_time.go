@@ -26,11 +26,12 @@ func (c *commonTime) Parse(text []byte, ref int64) (ns int64, ok bool) {
 		return c.parser.Parse(text, ref)
 	}
 	since, valid := clockTime(text[clock:offset])
+	valid = valid && text[offset] == ' ' // as nothing that is remembered yet begins
 	if valid && string(text[:clock]) == string(c.day[:]) && string(text[offset:]) == string(c.offset[:]) {
 		return c.midnight + since, true
 	}
 	ns, ok = c.parser.Parse(text, ref)
-	if ok && valid && text[2] == '/' && text[6] == '/' && text[clock-1] == ':' && text[offset] == ' ' {
+	if ok && valid && text[2] == '/' && text[6] == '/' && text[clock-1] == ':' {
 		copy(c.day[:], text)
 		copy(c.offset[:], text[offset:])
 		c.midnight = ns - since

@@ -37,3 +37,13 @@ func TestCommonTimeIsAsItsParserHasIt(t *testing.T) {
 		}
 	})
 }
+
+// Nothing is remembered at first.
+func TestCommonTimeOfZeros(t *testing.T) {
+	common, err := newCommonTime()
+	require.NoError(t, err)
+	var text [len("21/Nov/2026:08:00:00 +0000")]byte
+	copy(text[len("21/Nov/2026:"):], "08:00:00")
+	_, ok := common.Parse(text[:], 1)
+	require.False(t, ok)
+}
