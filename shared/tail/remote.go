@@ -143,7 +143,10 @@ func (d *device) begin(t *turn, f func()) (done <-chan struct{}, begun bool) {
 		f()
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.took, d.reading[place] = time.Since(now), time.Time{}
+		d.reading[place] = time.Time{}
+		if d.took = time.Since(now); d.took >= remoteFailing {
+			d.took = 0 // it did not answer, which says nothing about how long it takes now that it does
+		}
 	}()
 	return ended, true
 }
