@@ -38,12 +38,14 @@ func TestNoReferenceLeaks(t *testing.T) {
 func TestDisabledByForce(t *testing.T) {
 	e := engine.New(t)
 	p := e.NewPlugin(t)
-	disabledFor(t, e, p, 5*time.Second)
+	disabledFor(t, e, p, 20_000, 5*time.Second)
 }
 
-// disabledFor lets containers write while the plugin is disabled: they are held up by a full pipe, and lose nothing.
-func disabledFor(t *testing.T, e *engine.Engine, p *engine.Plugin, pause time.Duration) {
-	const lines, containers = 20_000, 3
+// disabledFor lets containers write while the plugin is disabled, and lose nothing: either the plugin is back within the ten
+// seconds for which the engine waits for the log of a container that has ended, or the lines fill the pipe, 1 MiB, and hold the
+// container up until then.
+func disabledFor(t *testing.T, e *engine.Engine, p *engine.Plugin, lines int, pause time.Duration) {
+	const containers = 3
 	var all []*engine.Container
 	for i := range containers {
 		all = append(all, e.Run(t, p.Name, nil, "-name", "c"+strconv.Itoa(i), "-lines", strconv.Itoa(lines), "-rate", "5000"))
