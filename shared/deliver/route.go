@@ -3,6 +3,7 @@
 package deliver
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"path"
@@ -66,7 +67,14 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 		}
 		return onlyStream(cutter, r.Declaration.Streams), chain, nil
 	}
-	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Series: r.Series, Keep: r.Keep, Done: r.Done})
+	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Rules: rules(r), Series: r.Series, Keep: r.Keep, Done: r.Done})
+}
+
+// rules says all that the records depend on that are made of r's stream, beside settings of the process.
+func rules(r Request) string {
+	r.Stream, r.Output, r.Done, r.Series, r.Keep = nil, "", nil, "", false
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", r)) // maps are in the order of their keys
+	return string(sum[:])
 }
 
 // owner names the container that declares r, and r's output: all of its streams share one rate_limit.

@@ -411,6 +411,9 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	c.endTurn()
 }
 
+// Limited reports whether what passes depends on more than what goes in: on who else has sent, and when.
+func (c *Chain) Limited() bool { return c.limit != nil }
+
 // Learned returns what multiline.preset=auto has learned from the records that are complete; empty where it learns nothing. It
 // is to be stored with the position up to which these were acknowledged, for Restore.
 func (c *Chain) Learned() string {

@@ -36,6 +36,7 @@ func (s *tape) End() int64                 { return s.end }
 func (s *tape) Ended() bool                { return false }
 func (s *tape) Mark(int64) ([]byte, error) { return nil, nil }
 func (s *tape) Release(int64)              {}
+func (s *tape) Follow(_, _ int64) bool     { return true }
 
 func (s *tape) ReadAt(p []byte, off int64) (n int, err error) {
 	p = p[:min(int64(len(p)), s.end-off)]

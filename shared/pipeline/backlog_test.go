@@ -40,7 +40,7 @@ func TestAFilterThatMakesMuchOfLittleFillsNoMemory(t *testing.T) {
 			require.Equal(t, next, r.Offset)
 			next += 2
 		}
-		last := fl.ranges[len(fl.ranges)-1].pos
+		last := fl.ranges[len(fl.ranges)-1].to.pos
 		require.Equal(t, next, last.Low)
 		require.GreaterOrEqual(t, last.Done, last.Low)
 		require.LessOrEqual(t, last.Done, next, "what is thrown away after a restart was sent")

@@ -5,8 +5,6 @@ package pipeline
 import (
 	"time"
 
-	"github.com/remora-logs/remora/shared/checkpoint"
-	"github.com/remora-logs/remora/shared/format"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -14,6 +12,12 @@ import (
 // of its records. It is filled, sent and used again.
 type inflightBatch struct {
 	batch *record.Batch
+	// Of a batch that several outputs are sent, lease is who has its memory, and common what they may make of it once for
+	// all. shared are the records of one that another shard has filled, and offers what other shards may not have answered.
+	lease  *lease
+	common *record.Common
+	shared record.Batch
+	offers []*offer
 	// ranges cover batch.Records in order: each is followed by the next.
 	ranges []ackRange
 	size   int       // of what it holds, about as sent
@@ -70,16 +74,18 @@ type ackRange struct {
 	feed *Feed
 	// epoch is the feed's at the time of the turn. The range is void if the feed has returned to its checkpoint since.
 	epoch uint32
-	// pos is where the feed's checkpoint may be once the batch, and all before it, is acknowledged.
-	pos     checkpoint.Position
-	learned string        // by the chain up to there; empty for nothing
-	judged  format.Judged // how far the chain had come there
-	limited int64         // see checkpoint.Losses; 0 for nothing new
-	records int           // in the batch
-	givenUp int           // of these
-	read    tally         // those that were settled before and are not in the batch are counted here too
-	newest  int64         // time of the last record, 0 without records
-	written int64         // when the oldest of its records was written, in ns since 1970; see Delays
+	from  place // where the turn began
+	// to is where it ended: its position is where the feed's checkpoint may be once the batch, and all before it, is
+	// acknowledged.
+	to      place
+	common  bool  // other feeds of the stream and declaration would have read the same
+	cost    int64 // of what it added to the batch, as sent
+	limited int64 // see checkpoint.Losses; 0 for nothing new
+	records int   // in the batch
+	givenUp int   // of these
+	read    tally // those that were settled before and are not in the batch are counted here too
+	newest  int64 // time of the last record, 0 without records
+	written int64 // when the oldest of its records was written, in ns since 1970; see Delays
 	refused, refusedBytes,
 	parked, parkedBytes,
 	booked, bookedBytes int64 // counted as refused or parked before the feed returned to its checkpoint
@@ -93,8 +99,8 @@ func (r *ackRange) void() bool { return r.epoch != r.feed.epoch.Load() }
 
 func newInflightBatch(size int) *inflightBatch { return &inflightBatch{batch: record.NewBatch(size)} }
 
+// reset makes the batch an empty one. While it is offered to others its records stay: see settleOffers.
 func (f *inflightBatch) reset() {
-	f.batch.Reset()
 	for i := range f.ranges {
 		f.ranges[i].feed.inFlight.Add(-1)
 	}
@@ -102,6 +108,25 @@ func (f *inflightBatch) reset() {
 	clear(f.reasons)
 	f.ranges, f.size, f.full = f.ranges[:0], 0, false
 	f.verdicts, f.reasons = nil, f.reasons[:0]
+	if len(f.offers) == 0 {
+		f.regain()
+	}
+}
+
+// regain gives the batch memory of its own again, or for itself alone.
+func (f *inflightBatch) regain() {
+	if f.lease != nil {
+		f.shared.Reset()
+		f.leaveCommon()
+		f.batch, f.lease = f.lease.leave(), nil
+	}
+	f.batch.Reset()
+}
+
+// releaseMemory returns the memory of an empty batch to the system.
+func (f *inflightBatch) releaseMemory() {
+	f.batch.ReleaseMemory()
+	f.shared = record.Batch{}
 }
 
 func (f *inflightBatch) add(r ackRange, size int, now time.Time) {
@@ -122,6 +147,7 @@ func (f *inflightBatch) removeVoid() {
 	if !void {
 		return
 	}
+	f.keepForItself()
 	ranges, records, from := f.ranges[:0], f.batch.Records[:0], 0
 	for _, r := range f.ranges {
 		of := f.batch.Records[from : from+r.records]

@@ -46,6 +46,7 @@ type Feed struct {
 	maxInFlight int64
 
 	shard     *shard
+	tee       tee                  // the feeds of the same stream and declaration to other outputs
 	older     atomic.Pointer[Feed] // the one before it in its series
 	following following            // of the shard's fill loop
 	reader    reader
@@ -83,6 +84,8 @@ func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Fee
 	}
 	f.ledger.acked, f.ledger.losses, f.ledger.newest = e.Position, e.Losses, time.Now().UnixNano()
 	f.ledger.cursor, f.ledger.scannedTo = e.Low, e.Low
+	f.showPlace()
+	f.tee.begins.Store(e.Done)
 	if s, ok := r.Stream.(bounded); ok {
 		f.maxInFlight = s.MaxInFlight()
 	}
@@ -104,10 +107,10 @@ func (f *Feed) ready(now time.Time) bool {
 		return false
 	}
 	if end := f.route.Stream.End(); end > f.reader.cursor && end > f.reader.scannedTo {
-		return true
+		return f.detached.Load() || !f.awaits(now)
 	}
 	f.verdicts.CaughtUp(now.UnixNano())
-	return f.route.Stream.Ended() || f.reader.open() >= 0 || f.detached.Load()
+	return f.route.Stream.Ended() || f.detached.Load() || f.reader.open() >= 0 && !f.awaits(now)
 }
 
 // held reports whether the feed must not be read now.
@@ -134,12 +137,17 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		f.leave(fl, now)
 		return 0
 	}
+	if r.follows && !f.readAlone(now) {
+		return 0
+	}
 	if r.pending() {
 		f.drain(fl, now)
 		return 0
 	}
 	free := fl.batch.Free()
 	want := min(r.size, len(free))
+	meeting := f.meeting(r.cursor, r.cursor+int64(want))
+	want = int(meeting - r.cursor)
 	if want == 0 {
 		fl.full = true
 		return 0
@@ -171,7 +179,11 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		return 0
 	}
 	r.full = n == want && !behind
+	limited := n == want && r.cursor+int64(n) == meeting
 	consumed = f.cut(fl, free[:n], now, last)
+	if limited && r.cursor != meeting {
+		r.missed = meeting
+	}
 	f.noteError(r.cutter.Err(), now)
 	r.tailTorn = consumed == 0 && n > 0 && !last && !r.full && r.scannedTo < end
 	return consumed
@@ -198,11 +210,9 @@ const roundPatience = 15 * time.Millisecond
 // leave ends a detached feed behind what it has read.
 func (f *Feed) leave(fl *inflightBatch, now time.Time) {
 	f.reader.finished = true
-	pos := f.reader.position()
-	fl.add(ackRange{feed: f, epoch: f.reader.epoch, pos: pos, learned: f.reader.learned(), judged: f.reader.judged, end: true}, 0, now)
-	if c := f.reader.chain; c != nil {
-		c.Discard()
-	}
+	from := f.reader.at
+	fl.add(ackRange{feed: f, epoch: f.reader.epoch, from: from, to: f.reader.place(), end: true}, 0, now)
+	f.reader.discard()
 }
 
 // restart returns the reader to the checkpoint.
@@ -215,6 +225,8 @@ func (f *Feed) restart(epoch uint32, now time.Time) bool {
 		f.hold.Store(now.Add(readAgain).UnixNano())
 		return false
 	}
+	f.showPlace()
+	f.tee.begins.Store(pos.Done)
 	f.watch()
 	if s, ok := f.route.Stream.(rewinder); ok {
 		s.Rewind(pos.Low)
@@ -339,7 +351,7 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 	if r.cursor+got == r.resumed {
 		// The cutter finds other records than in its earlier life, under other settings for instance. Better to send
 		// something again than to wait for the end of what will not end there.
-		r.resumed = r.cursor
+		r.resumed, r.common = r.cursor, false
 		return
 	}
 	if free := len(fl.batch.Free()); r.size >= free {
@@ -357,9 +369,10 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, now time.Time) {
 	r, l := &f.reader, &f.ledger
 	r.numberSameTimes(fl.batch.Records[from:])
-	pos := r.position()
-	s := ackRange{feed: f, epoch: r.epoch, pos: pos, learned: r.learned(), judged: r.judged, limited: f.verdicts.Last(),
+	s := ackRange{feed: f, epoch: r.epoch, from: r.at, common: r.common && r.suspects == nil, limited: f.verdicts.Last(),
 		end: last, read: r.count()}
+	s.to = r.place()
+	r.common = r.comparable && !r.pending()
 	if size := len(fl.batch.Records) - from; size > 0 {
 		s.newest = fl.batch.Records[len(fl.batch.Records)-1].Time
 		s.read.records = int64(size)
@@ -376,6 +389,7 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		f.verdicts.CaughtUp(now.UnixNano())
 	}
 	if l.settled != nil {
+		s.common = false
 		fl.batch.Records = fl.batch.Records[:from+len(l.settled.remove(fl.batch.Records[from:], &s))]
 	}
 	if s.records = len(fl.batch.Records) - from; s.records > 0 {
@@ -401,6 +415,9 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		// What a long record needed, the next one usually needs as well.
 		r.size = int(min(max(costPerTurn*n/cost, leastRead), int64(max(r.size/2, quantum))))
 	}
+	s.cost = cost
+	s.common = s.common && r.common
+	f.showPlace()
 	fl.add(s, int(cost), now)
 }
 
@@ -445,6 +462,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 		return
 	}
 	r.retryAt = now.Add(readAgain)
+	f.tee.reached.Store(nowhere) // others need not wait for it
 	if !r.failing {
 		r.failing = true
 		notice.StreamUnreadable.Log(f.log(), "offset", r.cursor, "error", err)

@@ -44,6 +44,7 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 	f.book(fl, from, int64(len(rest)), b.Added(mark), false, now)
 	s := &fl.ranges[len(fl.ranges)-1]
 	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
+	s.common = false // others may have read what this one could not
 	return 0
 }
 

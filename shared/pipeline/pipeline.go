@@ -155,7 +155,11 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	f.ledger.carried = p.endedFeeds.take(r.Source.Writer(), key.Declaration, key.Output)
 	p.claimParked(f)
 	f.ledger.slot = p.store.Slot(key)
-	l.add(f)
+	lead := p.leadFor(&r)
+	l.add(f, lead)
+	if lead != nil {
+		p.tie(f, lead)
+	}
 	return f, nil
 }
 
@@ -207,6 +211,7 @@ func (p *Pipeline) done(f *Feed) {
 	p.mu.Lock()
 	delete(p.feeds, f.key)
 	delete(p.dirty, f)
+	p.untieLocked(f)
 	p.release(f)
 	p.carryCounts(f)
 	if !f.detached.Load() && !f.route.Keep {

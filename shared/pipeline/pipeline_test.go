@@ -88,6 +88,13 @@ func (m *memory) Release(off int64) {
 	m.released = off
 }
 
+// Follow is as ReadAt of what lies there.
+func (m *memory) Follow(from, to int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gap == nil || to <= m.gap.From || from >= m.gap.To
+}
+
 func (m *memory) write(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -624,7 +631,8 @@ func TestARotatedFileIsReadBeforeWhatFollowsIt(t *testing.T) {
 		old, young := &memory{key: "old"}, &memory{key: "young"}
 		for _, m := range []*memory{old, young} {
 			src := record.NewSource(m.key, "d", "/logs/access.log", "target", nil, nil)
-			_, err := b.Attach(pipeline.Route{Stream: m, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }), Source: src, Output: "test"})
+			_, err := b.Attach(pipeline.Route{Stream: m, Open: pipeline.Plain(func() cut.Cutter { return cut.NewLines(src, 1<<16) }), Source: src, Output: "test",
+				Series: "/logs/access.log"})
 			require.NoError(t, err)
 		}
 		for i := 0; i < 100; i += 10 {

@@ -17,17 +17,23 @@ type reader struct {
 	chain  *format.Chain // nil for nothing
 	epoch  uint32        // the feed's, when the reader was last at the checkpoint
 
-	cursor    int64         // where to read next
-	passed    int64         // the cursor when the chain had last nothing pending
-	judged    format.Judged // how far the chain had come then
-	ending    bool          // nothing follows what the chain has pending
-	resumed   int64         // records complete at or before it were acknowledged in an earlier life
-	scannedTo int64         // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
-	size      int           // bytes to read at once
-	least     int64         // bytes without which the next record is not whole, as far as that is known
-	full      bool          // the last read brought as many: there is more
-	tailTorn  bool          // what follows scannedTo did not come, so that nothing whole can: it may be gone
-	finished  bool          // nothing more is to be read
+	cursor int64         // where to read next
+	passed int64         // the cursor when the chain had last nothing pending
+	judged format.Judged // how far the chain had come then
+	at     place         // where the last turn that was booked ended
+	// follows means that the last records came from another feed's turn: cutter and chain are nil, and at is all that there is.
+	follows    bool
+	comparable bool  // what it reads depends on the stream alone
+	common     bool  // and so does how it stands at at
+	missed     int64 // where another feed is, and no turn can end
+	ending     bool  // nothing follows what the chain has pending
+	resumed    int64 // records complete at or before it were acknowledged in an earlier life
+	scannedTo  int64 // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
+	size       int   // bytes to read at once
+	least      int64 // bytes without which the next record is not whole, as far as that is known
+	full       bool  // the last read brought as many: there is more
+	tailTorn   bool  // what follows scannedTo did not come, so that nothing whole can: it may be gone
+	finished   bool  // nothing more is to be read
 
 	suspects *suspects // nil where no record of the stream is one
 
@@ -46,10 +52,36 @@ type reader struct {
 
 // learned is what the chain has learned from the stream.
 func (r *reader) learned() string {
-	if r.chain == nil {
+	switch {
+	case r.follows:
+		return r.at.learned
+	case r.chain == nil:
 		return ""
 	}
 	return r.chain.Learned()
+}
+
+// place is where a feed is in its stream: position, and what a chain has to know there.
+type place struct {
+	pos     checkpoint.Position
+	learned string        // by the chain; empty for nothing
+	judged  format.Judged // how far the chain has come
+}
+
+// place ends a turn and returns where.
+func (r *reader) place() place {
+	if !r.follows {
+		pos := r.position()
+		r.at = place{pos, r.learned(), r.judged}
+	}
+	return r.at
+}
+
+// discard gives back what the chain holds.
+func (r *reader) discard() {
+	if r.chain != nil {
+		r.chain.Discard()
+	}
 }
 
 // begin makes the reader read from pos with a new cutter and chain. learned is what an earlier chain had learned up to pos, and judged how far it had come.
@@ -58,21 +90,26 @@ func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, judged 
 	if err != nil {
 		return err
 	}
-	if r.chain != nil {
-		r.chain.Discard()
-	}
+	r.discard()
 	if chain != nil {
 		chain.Restore(learned)
 		chain.Resume(judged, &f.verdicts, time.Now().UnixNano())
 	}
 	logged, last := r.skipLogged, r.lastSkipLog
 	*r = reader{cutter: cutter, chain: chain, epoch: epoch, cursor: pos.Low, passed: pos.Done, judged: judged, resumed: pos.Done, scannedTo: pos.Low,
-		size: f.firstRead, skipLogged: logged, lastSkipLog: last}
+		size: f.firstRead, skipLogged: logged, lastSkipLog: last, at: place{pos, learned, judged},
+		comparable: chain == nil || !chain.Limited(), common: chain == nil || !chain.Limited()}
 	return nil
 }
 
 // open is the offset of the oldest unfinished record, or -1.
 func (r *reader) open() int64 {
+	if r.follows {
+		if r.at.pos.Low < r.at.pos.Done {
+			return r.at.pos.Low
+		}
+		return -1
+	}
 	at := r.cutter.Open()
 	if r.chain != nil {
 		if held := r.chain.Open(); held >= 0 && (at < 0 || held < at) {

@@ -23,6 +23,9 @@ type Route struct {
 	// same name: of those under one declaration the older is read before the younger. Streams tell their order by a method
 	// Order() int64; else they are as old as they were attached. Empty for a stream that is alone.
 	Series string
+	// Rules say how Open's cutter and chain work: routes of one stream and declaration to several outputs that have the same
+	// Rules make the same records of the same bytes, and share the work. Empty for a route that shares nothing.
+	Rules string
 	// Output is the name of the output, as in LOGGING_OUTPUT.
 	Output string
 	// Keep means that the checkpoint is kept when the stream has ended, because the source may attach it again: a file

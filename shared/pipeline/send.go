@@ -88,7 +88,8 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 	s.dials = 0
 	var busySince time.Time
 	for len(p.records) > 0 {
-		err := s.sink.output.Write(ctx, &record.Batch{Records: p.records})
+		err := s.sink.output.Write(ctx, &record.Batch{Records: p.records, Common: f.common})
+		f.leaveCommon() // what is sent again may be less
 		var partial *output.Partial
 		var all *output.Blocked
 		var tooLarge *output.TooLarge

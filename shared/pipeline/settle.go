@@ -207,16 +207,16 @@ func (f *Feed) countParked(records, bytes int64) {
 func (f *Feed) acknowledge(s *ackRange) {
 	l := &f.ledger
 	l.mu.Lock()
-	l.acked, l.judged = s.pos, s.judged
-	l.slot.Set(s.pos)
+	l.acked, l.judged = s.to.pos, s.to.judged
+	l.slot.Set(s.to.pos)
 	l.final = l.final || s.end
 	l.inflight.subtract(s.read)
 	l.counts.SentRecords += s.read.records - s.refused - s.parked - s.booked
 	l.counts.SentBytes += s.read.bytes - s.refusedBytes - s.parkedBytes - min(s.bookedBytes, s.read.bytes-s.refusedBytes-s.parkedBytes)
 	l.counts.RefusedRecords += s.refused
 	l.counts.RefusedBytes += s.refusedBytes
-	if s.learned != "" {
-		l.losses.Learned = s.learned
+	if s.to.learned != "" {
+		l.losses.Learned = s.to.learned
 	}
 	if s.limited != 0 {
 		l.losses.Limited = s.limited

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -26,6 +27,7 @@ type shard struct {
 	ready    chan *inflightBatch
 	pause    *backoff.ExponentialBackOff
 	dials    int         // attempts to connect that failed, since the batch's first
+	number   int         // among its sink's
 	slow     bool        // it is its sink's slow shard
 	slot     poison.Slot // where it marks the record that is parsed and filtered
 
@@ -45,11 +47,17 @@ type shard struct {
 	last       time.Time // when bytes were read last
 
 	memoryReleased bool // the memory of the batches was returned to the system
+
+	offers   offers
+	patience patience
+	blocked  atomic.Int64 // since when both batches are in flight, in ns since 1970; 0 if they are not
+	// ownTurn means that the last batch was another shard's, so that feeds that read by themselves have their turn.
+	ownTurn bool
 }
 
 func newShard(p *Pipeline, l *sink, cfg Config) *shard {
 	s := &shard{pipeline: p, sink: l, cfg: cfg, idle: make(chan *inflightBatch, batchesPerShard), ready: make(chan *inflightBatch, batchesPerShard),
-		added: make(chan struct{}, 1), series: map[seriesKey][]*Feed{}, shares: map[string]*share{}}
+		added: make(chan struct{}, 1), series: map[seriesKey][]*Feed{}, shares: map[string]*share{}, offers: newOffers()}
 	for range batchesPerShard {
 		s.idle <- newInflightBatch(cfg.BatchBytes)
 	}
@@ -103,10 +111,18 @@ func (s *shard) count() int {
 func (s *shard) fillLoop(ctx context.Context) {
 	defer close(s.ready)
 	for {
+		s.blocked.Store(time.Now().UnixNano())
 		select {
 		case f := <-s.idle:
+			s.blocked.Store(0)
+			if len(f.offers) > 0 {
+				s.settleOffers(ctx, f)
+			}
 			if !s.fill(ctx, f) {
 				return
+			}
+			if f.lease == nil {
+				s.offer(f)
 			}
 			s.ready <- f
 		case <-ctx.Done():
@@ -121,6 +137,11 @@ func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 	defer timer.Stop()
 	linger := s.cfg.BatchLinger
 	for {
+		if len(f.ranges) == 0 && !s.ownTurn && s.accept(f, time.Now()) {
+			s.ownTurn = true
+			return true
+		}
+		s.ownTurn = false
 		got, more := s.round(f)
 		now := time.Now()
 		quiet := now.Sub(s.last) > time.Second
@@ -141,6 +162,12 @@ func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 		if len(f.ranges) > 0 && (f.full || now.Sub(f.begun) >= linger) {
 			return true
 		}
+		if s.offers.any() {
+			if len(f.ranges) > 0 {
+				return true // it goes before what is offered
+			}
+			continue
+		}
 		if (more || got >= minProgress) && ctx.Err() == nil {
 			continue
 		}
@@ -156,6 +183,7 @@ func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
+		case <-s.offers.come:
 		case <-ctx.Done():
 			return false
 		}
@@ -172,10 +200,12 @@ func untilNext(every time.Duration, now time.Time) time.Duration {
 // keeps its memory.
 func (s *shard) releaseMemory(f *inflightBatch) {
 	s.memoryReleased = true
-	f.batch.ReleaseMemory()
+	f.releaseMemory()
 	select {
 	case other := <-s.idle:
-		other.batch.ReleaseMemory()
+		other.withdrawOffers()
+		other.regain()
+		other.releaseMemory()
 		s.idle <- other
 	default:
 		s.memoryReleased = false // again, when it is back

@@ -37,6 +37,7 @@ func (s *shard) isolates(feed *Feed, now time.Time) bool {
 		feed.deferred.CompareAndSwap(0, now.UnixNano())
 	}
 	if feed.inFlight.Load() == 0 {
+		s.pipeline.untie(feed)
 		s.sink.isolate(feed, s)
 	}
 	return true

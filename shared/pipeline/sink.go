@@ -43,27 +43,35 @@ func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 	if c, ok := l.Output.(output.Concurrent); ok && c.Workers() > 0 {
 		workers = c.Workers()
 	}
-	for range max(1, workers) {
+	for i := range max(1, workers) {
 		out.shards = append(out.shards, newShard(p, out, cfg))
+		out.shards[i].number = i
 	}
 	return out
 }
 
-// add gives the feed to the shard with the fewest feeds, or to the shard that has one of the same series.
-func (l *sink) add(f *Feed) {
+// add gives the feed to the shard that has one of the same series, or to the one that corresponds to its lead's, or to the
+// one with the fewest feeds. What feeds of one shard read is sent by one shard of another output too, as long as none of
+// these has feeds of its own: else the other output has smaller batches.
+func (l *sink) add(f, lead *Feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	least := l.shards[0]
+	to := l.shards[0]
 	for _, s := range l.all() {
 		if s.hasSeries(f) {
+			f.tee.home = s
 			s.add(f)
 			return
 		}
-		if s != l.slow && s.count() < least.count() {
-			least = s
+		if s != l.slow && s.count() < to.count() {
+			to = s
 		}
 	}
-	least.add(f)
+	if lead != nil {
+		to = l.shards[lead.tee.home.number%len(l.shards)]
+	}
+	f.tee.home = to
+	to.add(f)
 }
 
 func (l *sink) remove(f *Feed) {

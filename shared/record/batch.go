@@ -19,6 +19,8 @@ type Batch struct {
 	// Arena is memory for what is not part of the bytes read: joined lines, fields. Append to it and slice what was
 	// appended; earlier slices stay valid when it grows.
 	Arena []byte
+	// Common, where it is not nil, is for what the outputs that are sent exactly these records can make of them once for all.
+	Common *Common
 
 	raw  []byte // bytes as read from streams; of fixed size, because records point into it
 	used int    // of its beginning, by what was read

@@ -350,3 +350,25 @@ func (r *rig) damage(rng *rand.Rand) {
 	}
 	require.NoError(r, os.WriteFile(name, b, 0o600))
 }
+
+// A view that leaves out what another has read is where that is, and drops what it would have dropped then. What was given up
+// for it, it reads by itself, to be told.
+func TestAViewFollowsAnother(t *testing.T) {
+	r := newRig(t, LogOptions{MaxBytes: 64 << 10})
+	r.write(50)
+	_, _, end := r.read("v", 0)
+	v := r.log.View("v")
+	v.Rewind(0)
+	require.True(t, v.Follow(0, end))
+	require.Equal(t, end, v.read)
+	require.LessOrEqual(t, v.boundary(), end)
+	for range 20 {
+		r.write(100)
+	}
+	_, gaps, _ := r.read("v", end)
+	require.Len(t, gaps, 1)
+	require.GreaterOrEqual(t, gaps[0].From, end, "what it has is not dropped for it")
+	require.False(t, v.Follow(gaps[0].From, gaps[0].To))
+	require.False(t, v.Follow(end, gaps[0].To))
+	require.True(t, v.Follow(gaps[0].To, r.log.End()))
+}

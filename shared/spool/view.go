@@ -95,6 +95,20 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Follow lets the view leave out bytes that another view of the same log has read. It does not where some of them were given
+// up for this view, or are about to be.
+func (v *View) Follow(from, to int64) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	mine, next := findGap(v.gaps, from)
+	if mine != nil || to > min(next, v.limit) {
+		return false
+	}
+	v.cursor.Store(max(from, v.cursor.Load()))
+	v.read = max(to, v.read)
+	return true
+}
+
 // GivenUp returns how much was given up at or above off, where the reader has not been: it is counted when it is lost, and
 // not only when the reader comes there. Records that are not known are not counted.
 func (v *View) GivenUp(off int64) (gaps, records, bytes int64) {

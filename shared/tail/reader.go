@@ -112,6 +112,18 @@ func (r *reader) atEnd(off int64) (int, error) {
 	return 0, nil
 }
 
+// Follow lets the reader leave out bytes that another of the same generation has read. It does not where a read may be under
+// way, or where reads say how long the stream is.
+func (r *reader) Follow(_, to int64) bool {
+	r.generation.mu.RLock()
+	defer r.generation.mu.RUnlock()
+	if r.device != nil || r.generation.packed {
+		return false
+	}
+	r.advance(to)
+	return true
+}
+
 func (r *reader) advance(to int64) {
 	if to > r.read.Load() {
 		r.read.Store(to)

@@ -85,6 +85,47 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[
 	}
 }
 
+// body is a bulk request. index is the one in its URL; empty where it names the index of each record.
+type body struct {
+	buffer *web.Buffer
+	index  string
+}
+
+// bodyKey is what a body depends on beside the records.
+type bodyKey struct {
+	pattern, zone string
+	dedup, named  bool
+	codec         web.Codec
+}
+
+// body encodes b, unless another output has that writes the same. named says that the URL may name the index.
+func (o *Output) body(b *record.Batch, named bool, types map[string]string) (all *body, release func()) {
+	if b.Common != nil && len(types) == 0 {
+		key := bodyKey{o.config.indexPattern(), o.config.IndexZone, o.config.Dedup, named, o.config.Compression}
+		shared, _ := b.Common.Made(key, func() (any, func()) {
+			all, release := o.newBody(b, named, nil)
+			if o.client.Seal(all.buffer) != nil {
+				release()
+				return nil, nil
+			}
+			return all, release
+		}).(*body)
+		if shared != nil {
+			return shared, func() {}
+		}
+	}
+	return o.newBody(b, named, types)
+}
+
+func (o *Output) newBody(b *record.Batch, named bool, types map[string]string) (all *body, release func()) {
+	all = &body{buffer: o.client.Buffer()}
+	if named {
+		all.index = common(&o.pattern, b)
+	}
+	o.encode(all.buffer, b, all.index != "", types)
+	return all, func() { o.client.Release(all.buffer) }
+}
+
 // create begins an action.
 const create = `{"create":{`
 

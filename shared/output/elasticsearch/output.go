@@ -167,15 +167,10 @@ func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) e
 	if err != nil {
 		return err
 	}
-	var index string
-	if about.named {
-		index = common(&o.pattern, b)
-	}
-	buffer := o.client.Buffer()
-	defer o.client.Release(buffer)
-	o.encode(buffer, b, index != "", types)
-
-	answer, end, err := o.client.Post(ctx, bulk(node, index, types[index], about), "application/x-ndjson", buffer)
+	body, release := o.body(b, about.named, types)
+	defer release()
+	index := body.index
+	answer, end, err := o.client.Post(ctx, bulk(node, index, types[index], about), "application/x-ndjson", body.buffer)
 	defer end()
 	if err != nil {
 		o.failed(ctx, node)

@@ -23,6 +23,7 @@ type Buffer struct {
 	packed  []byte       // compressed
 	err     error        // of packing
 	framed  []byte       // with gRPC's prefix
+	sealed  []byte       // the payload, where it was asked for in advance
 	readers atomic.Int32 // bodies that the transport has not closed
 }
 

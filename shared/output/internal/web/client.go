@@ -49,7 +49,7 @@ type Options struct {
 // Client posts bodies. It is safe for concurrent use.
 type Client struct {
 	options Options
-	buffers sync.Pool // of *Buffer
+	buffers *sync.Pool // of *Buffer; of all clients with the same codec
 
 	mu        sync.Mutex
 	transport *http.Transport
@@ -81,7 +81,14 @@ func NewClient(o Options) *Client {
 	if o.Login == nil {
 		o.Login = new(Login)
 	}
-	return &Client{options: o, buffers: sync.Pool{New: func() any { return &Buffer{codec: o.Codec, packs: o.Codec.encoding() != ""} }}}
+	return &Client{options: o, buffers: buffersOf(o.Codec)}
+}
+
+var buffers sync.Map // of *sync.Pool, by Codec
+
+func buffersOf(c Codec) *sync.Pool {
+	pool, _ := buffers.LoadOrStore(c, &sync.Pool{New: func() any { return &Buffer{codec: c, packs: c.encoding() != ""} }})
+	return pool.(*sync.Pool)
 }
 
 const (
@@ -163,7 +170,7 @@ func Unsent(err error) bool {
 // Buffer returns memory to write a body into. It goes back with Release.
 func (c *Client) Buffer() *Buffer {
 	b := c.buffers.Get().(*Buffer)
-	b.Bytes, b.packing, b.err = b.Bytes[:0], false, nil
+	b.Bytes, b.packing, b.err, b.sealed = b.Bytes[:0], false, nil, nil
 	return b
 }
 

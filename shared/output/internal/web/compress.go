@@ -82,9 +82,19 @@ func (b *Buffer) pack() {
 	b.Bytes = b.Bytes[:0]
 }
 
+// Seal ends a body that several clients of the same codec send, side by side. Each of them posts it as it is then.
+func (c *Client) Seal(b *Buffer) error {
+	payload, err := b.payload(c.options)
+	b.sealed = payload
+	return err
+}
+
 // payload is b's bytes as they are sent: compressed, and as a message of gRPC with its prefix (PROTOCOL-HTTP2.md in gRPC's
 // documentation): whether it is compressed, and its length.
 func (b *Buffer) payload(o Options) ([]byte, error) {
+	if b.sealed != nil {
+		return b.sealed, nil
+	}
 	p, err := b.compress()
 	if err != nil || !o.GRPC {
 		return p, err
