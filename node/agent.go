@@ -67,6 +67,7 @@ type agent struct {
 	claims       map[string]*subject // whose files an origin has, where two could
 	rules        []*declare.Rule
 	ruleProblems []declare.Problem
+	rulesRead    chan struct{} // closed once they were read for the first time
 	hostRules    map[string]put
 	inventories  map[string]error       // by name, as of the last list
 	tooLarge     map[string][]string    // containers that the lists left out, by inventory
@@ -78,7 +79,7 @@ type agent struct {
 func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
 	return &agent{
 		settings: s, host: h, hostName: hostName, self: ownID(), dialect: d, outputs: outputs, kind: func(output string) string { return output }, log: log, now: time.Now,
-		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{}, claims: map[string]*subject{},
+		routes: routes{now: map[string]*route{}}, subjects: map[string]*subject{}, subjectOf: map[report]string{}, hostRules: map[string]put{}, rulesRead: make(chan struct{}), claims: map[string]*subject{},
 		inventories: map[string]error{}, tooLarge: map[string][]string{}, recalled: map[report]bool{},
 	}
 }
@@ -196,6 +197,11 @@ func (a *agent) setRules(rules []*declare.Rule, problems []declare.Problem) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.rules, a.ruleProblems = rules, problems
+	select {
+	case <-a.rulesRead:
+	default:
+		close(a.rulesRead)
+	}
 	for _, p := range problems {
 		notice.RuleInvalid.Log(a.log, "key", p.Key, "problem", p.Message)
 	}
@@ -271,15 +277,26 @@ func (a *agent) evaluate(s *subject) {
 	}
 }
 
-// declared reads what a container, its Pod and the rules declare.
-func (a *agent) declared(v *view) declare.Set {
-	in := declare.Input{Annotations: v.Pod.Annotations, HideValues: a.shows}
-	subject := v.subject()
+// choosing are the rules that choose a container.
+func (a *agent) choosing(s declare.Subject) (chosen []*declare.Rule) {
 	for _, r := range a.rules {
-		if r.Match(&subject) {
-			in.Rules = append(in.Rules, r)
+		if r.Match(&s) {
+			chosen = append(chosen, r)
 		}
 	}
+	return chosen
+}
+
+// rulesOf are choosing, for who does not hold mu.
+func (a *agent) rulesOf(s declare.Subject) []*declare.Rule {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.choosing(s)
+}
+
+// declared reads what a container, its Pod and the rules declare.
+func (a *agent) declared(v *view) declare.Set {
+	in := declare.Input{Annotations: v.Pod.Annotations, HideValues: a.shows, Rules: a.choosing(v.subject())}
 	if v.ownDeclarations() {
 		in.Labels, in.Env = v.Labels, v.Env
 	}
@@ -337,14 +354,13 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 	return now
 }
 
-// captured are the declarations by which the output of a container that a logging binary captures is delivered. Rules are not
-// among them.
+// captured are the declarations by which the output of a container that a logging binary captures is delivered.
 func (a *agent) captured(v *view) []declare.Declaration {
 	options := maps.Clone(v.Log.Options)
 	for _, own := range []string{"spool", "when-full", "block-timeout"} { // the logger's
 		delete(options, own)
 	}
-	set := readCaptured(a.dialect, a.settings.DefaultTarget, &manifest.Container{Labels: v.Labels, Env: v.Env, Options: options})
+	set := readCaptured(a.dialect, a.settings.DefaultTarget, a.choosing(v.subject()), &manifest.Container{Labels: v.Labels, Env: v.Env, Options: options})
 	return slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool { return !d.HasStdout() })
 }
 

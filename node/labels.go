@@ -33,7 +33,7 @@ var errNotAsked = errors.New("containerd is not asked")
 // labels says what containerd tells of the containers that logging binaries capture.
 type labels struct {
 	describe func(ctx context.Context, id string) (containers.Container, error)
-	kept     func() func(name string) bool // says which labels are kept
+	kept     func() kept
 
 	mu    sync.Mutex
 	seen  map[string]seen // by the inventory's ID
@@ -48,7 +48,7 @@ type seen struct {
 	created, gone time.Time // gone is zero while it is there
 }
 
-func newLabels(describe func(context.Context, string) (containers.Container, error), kept func() func(string) bool) *labels {
+func newLabels(describe func(context.Context, string) (containers.Container, error), kept func() kept) *labels {
 	return &labels{describe: describe, kept: kept, seen: map[string]seen{}}
 }
 
@@ -81,7 +81,7 @@ func (l *labels) known(c *containers.Container, options map[string]string) *mani
 	chosen, _ := origin.Container{Labels: c.Labels}.Attributes(map[string]string{"labels": options["labels"], "labels-regex": options["labels-regex"]})
 	kept := l.kept()
 	names := slices.DeleteFunc(slices.Collect(maps.Keys(c.Labels)), func(name string) bool {
-		return !kept(name) && !slices.ContainsFunc(chosen, func(t record.Tag) bool { return t.Key == name })
+		return !kept.label(name) && !slices.ContainsFunc(chosen, func(t record.Tag) bool { return t.Key == name })
 	})
 	size := func(name string) int { return len(name) + len(c.Labels[name]) }
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(size(a), size(b)), strings.Compare(a, b)) })
@@ -93,6 +93,12 @@ func (l *labels) known(c *containers.Container, options map[string]string) *mani
 		}
 		k.Labels[name] = c.Labels[name]
 	}
+	for _, kv := range c.Env {
+		if name, _, _ := strings.Cut(kv, "="); kept.variable[name] && len(kv) <= left {
+			k.Env = append(k.Env, kv)
+			left -= len(kv)
+		}
+	}
 	return k
 }
 
@@ -101,6 +107,9 @@ func (l *labels) found(c *containers.Container) {
 	now := seen{known: l.known(c, nil), created: c.Created}
 	for name, value := range now.known.Labels {
 		now.size += len(name) + len(value)
+	}
+	for _, kv := range now.known.Env {
+		now.size += len(kv)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/shared/declare"
 	"github.com/remora-logs/remora/shared/manifest"
 )
 
@@ -51,6 +52,17 @@ func TestWhichLabelsAreKept(t *testing.T) {
 	large, err := l.ask(t.Context(), captured(time.Unix(2, 0)))
 	require.NoError(t, err)
 	require.Equal(t, known, large, "the large one alone is left out")
+}
+
+// The variables that rules ask about are kept, and no other.
+func TestWhichVariablesAreKept(t *testing.T) {
+	a, _, _ := newTestAgent(t, nil)
+	rules, problems := a.dialect.Rules(declare.ReadFile("rules", []byte("collect: [{name: r, match: {env: {STAGE: prod}, not: {env: {DEBUG: ''}}}, logs: {x: stdout}}]")))
+	require.Empty(t, problems)
+	a.setRules(rules, nil)
+	c := nerdctls("default", "abc", "web", "")
+	c.Env = []string{"STAGE=prod", "DEBUG=1", "PASSWORD=secret", "STAGES=2", "aliyun_logs_x=stdout"}
+	require.Equal(t, []string{"STAGE=prod", "DEBUG=1"}, newLabels(nil, a.kept).known(&c, nil).Env)
 }
 
 // containerd is asked again until it answers, or nobody waits.

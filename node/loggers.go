@@ -38,6 +38,7 @@ type loggerSpool struct {
 	dialect  *declare.Dialect
 	routes   *deliver.Spooled
 	ask      loggers.Ask
+	rules    func(declare.Subject) []*declare.Rule // that choose a container
 	log      *slog.Logger
 
 	mu       sync.Mutex // guards the fields below
@@ -46,9 +47,9 @@ type loggerSpool struct {
 	problems map[string][]telemetry.Problem // by the log's key
 }
 
-func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, ask loggers.Ask, log *slog.Logger) *loggerSpool {
+func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, ask loggers.Ask, rules func(declare.Subject) []*declare.Rule, log *slog.Logger) *loggerSpool {
 	return &loggerSpool{settings: s, node: n, hostName: hostName, dialect: d.Dialect(), routes: d.Spooled(deliver.Chunks, n.PartialTimeout),
-		ask: ask, log: log, problems: map[string][]telemetry.Problem{}}
+		ask: ask, rules: rules, log: log, problems: map[string][]telemetry.Problem{}}
 }
 
 // run delivers until ctx ends. It waits for the spool to appear.
@@ -134,22 +135,26 @@ func declaredLate(views, former map[string]int64) bool {
 
 // read finds what a container declares of its output.
 func (s *loggerSpool) read(c *manifest.Container) declare.Set {
-	return readCaptured(s.dialect, s.node.DefaultTarget, c)
+	rules := s.rules(declare.Subject{Runtime: c.Runtime, Container: nameOf(c), Image: c.Image, Labels: c.Labels, Env: c.Env})
+	return readCaptured(s.dialect, s.node.DefaultTarget, rules, c)
 }
 
 // readCaptured finds what a container declares whose output is captured: whoever starts a container with the logger wants its
 // output, declared or not.
-func readCaptured(d *declare.Dialect, target string, c *manifest.Container) declare.Set {
+func readCaptured(d *declare.Dialect, target string, rules []*declare.Rule, c *manifest.Container) declare.Set {
 	if c.Labels[excludeKey] == "true" {
 		return declare.Set{}
 	}
-	return d.Read(declare.Input{Options: c.Options, DefaultTarget: target, Labels: c.Labels, Env: c.Env})
+	return d.Read(declare.Input{Options: c.Options, DefaultTarget: target, Rules: rules, Labels: c.Labels, Env: c.Env})
 }
+
+// nameOf is the name that people know a captured container by.
+func nameOf(c *manifest.Container) string { return cmp.Or(c.Labels["nerdctl/name"], c.ID) }
 
 // attach begins to deliver one container's log.
 func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
 	set := s.read(c)
-	of := origin.Container{ID: c.ID, Name: cmp.Or(c.Labels["nerdctl/name"], c.ID), ImageName: c.Image, Labels: c.Labels, Env: c.Env}
+	of := origin.Container{ID: c.ID, Name: nameOf(c), ImageName: c.Image, Labels: c.Labels, Env: c.Env}
 	tags, errs := of.Attributes(c.Options)
 	for _, name := range s.node.LabelTags {
 		if value, ok := c.Labels[name]; ok {

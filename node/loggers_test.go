@@ -119,3 +119,32 @@ func TestLabelsThatBecomeKnown(t *testing.T) {
 	stop()
 	require.Len(t, m.records(), 3)
 }
+
+// Rules choose captured output as they choose any other, by what is stored beside its log too.
+func TestRulesChooseCapturedOutput(t *testing.T) {
+	m := newMachine(t, `
+collect:
+- name: shop
+  match: {runtime: containerd, container: web, image: "nginx:*", label: {tier: web}, env: {STAGE: prod}}
+  logs:
+    console: {path: stdout, tags: {from: rule}}
+`)
+	dir := filepath.Join(t.TempDir(), "containerd")
+	m.environ["REMORA_CONTAINERD_SPOOL"] = dir
+	for id, stage := range map[string]string{"c1": "prod", "c2": "test"} {
+		c := newLogged(t, dir, &manifest.Container{Runtime: "containerd", Namespace: "default", ID: id, Labels: map[string]string{"nerdctl/name": "web"}})
+		known := &manifest.Known{Image: "nginx:1", Labels: map[string]string{"tier": "web"}, Env: []string{"STAGE=" + stage}}
+		require.NoError(t, known.Store(filepath.Join(dir, c.log.Key())))
+		c.write(spool.Stdout, stage+"\n")
+	}
+	stop := m.run()
+	require.Equal(t, []string{"prod", "test"}, messages(m.await(2)))
+	for _, r := range m.all {
+		if r["message"] == "prod" {
+			require.Equal(t, "rule", r["from"])
+		} else {
+			require.NotContains(t, r, "from")
+		}
+	}
+	stop()
+}

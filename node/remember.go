@@ -117,11 +117,22 @@ func (a *agent) keptLabels() func(name string) bool {
 	}
 }
 
-// kept is keptLabels as of now.
-func (a *agent) kept() func(name string) bool {
+// kept says which labels and variables of a captured container are stored beside its log.
+type kept struct {
+	label    func(name string) bool
+	variable map[string]bool
+}
+
+func (a *agent) kept() kept {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.keptLabels()
+	k := kept{a.keptLabels(), map[string]bool{}}
+	for _, r := range a.rules {
+		for _, name := range r.Variables() {
+			k.variable[name] = true
+		}
+	}
+	return k
 }
 
 // withoutSecrets keeps of a container's environment, labels and annotations what somebody asks about.

@@ -60,7 +60,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 	remembered := rememberedPath(n.delivery.StateDir)
 	n.agent.recall(remembered, n.sources.names())
 	n.running.Go(func() { n.watchRules(finding) })
-	n.running.Go(func() { n.loggers.run(finding) })
+	n.running.Go(func() { n.deliverCaptured(finding) })
 	n.running.Go(func() { n.agent.watch(finding, remembered) })
 	n.running.Go(func() { n.sources.follow(finding, labelSink{n.agent, n.labels}) })
 	var tailer sync.WaitGroup
@@ -112,7 +112,7 @@ func open(environ map[string]string) (*node, error) {
 	}
 	n.agent.tailer = n.tailer
 	n.labels = newLabels(n.sources.describe, n.agent.kept)
-	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.labels.ask, n.log)
+	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.labels.ask, n.agent.rulesOf, n.log)
 	n.agent.listed = func(all map[string]error) {
 		if n.sources.answered(all) {
 			n.delivery.Ready()
@@ -127,6 +127,18 @@ func (n *node) checkMounts() {
 		notice.MountsHidden.Log(n.log,
 			"mount", n.agent.host.root)
 	}
+}
+
+// deliverCaptured delivers what logging binaries capture, from when the rules are known: they say how.
+func (n *node) deliverCaptured(ctx context.Context) {
+	if n.settings.ConfigFile != "" {
+		select {
+		case <-n.agent.rulesRead:
+		case <-ctx.Done():
+			return
+		}
+	}
+	n.loggers.run(ctx)
 }
 
 // watchRules follows the rules' file.

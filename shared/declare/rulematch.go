@@ -56,6 +56,16 @@ func (r *Rule) Labels() (names []string) {
 	return names
 }
 
+// Variables returns the names of the variables that the rule asks about.
+func (r *Rule) Variables() (names []string) {
+	for _, c := range slices.Concat(r.matches.conditions, r.matches.except) {
+		if c.word == "env" {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
 func (c *condition) holds(s *Subject) bool {
 	switch c.word {
 	case "namespace":

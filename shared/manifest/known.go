@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Known is what containerd tells of a container and its bundle does not. The agent stores it beside the container's log, so
@@ -19,13 +20,15 @@ import (
 type Known struct {
 	Image  string            `json:"image,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
+	// Env are the variables that rules ask about, NAME=VALUE.
+	Env []string `json:"env,omitempty"`
 }
 
 const (
 	// knownName is its file in the log's directory.
 	knownName = "container.json"
 	// maxKnown bounds that file in bytes.
-	maxKnown = 256 << 10
+	maxKnown = 1 << 20
 )
 
 // errKnown is the error of a file that is not as it was written.
@@ -42,7 +45,7 @@ func (c *Container) Add(k *Known) {
 		labels = map[string]string{}
 	}
 	maps.Copy(labels, k.Labels)
-	c.Labels = labels
+	c.Labels, c.Env = labels, slices.Concat(k.Env, c.Env)
 }
 
 // Store writes what is known to the directory of a log, durably: a checksum on a line of its own, and JSON.
