@@ -112,14 +112,20 @@ func (r *reader) atEnd(off int64) (int, error) {
 	return 0, nil
 }
 
-// Follow lets the reader leave out bytes that another of the same generation has read. It does not where a read may be under
-// way, or where reads say how long the stream is.
+// Follow lets the reader leave out bytes that another of the same generation has read, whose proof it takes over. It does not
+// where a read may be under way, or where reads say how long the stream is.
 func (r *reader) Follow(_, to int64) bool {
-	r.generation.mu.RLock()
-	defer r.generation.mu.RUnlock()
-	if r.device != nil || r.generation.packed {
+	g := r.generation
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r.device != nil || g.packed {
 		return false
 	}
+	proof := g.furthest()
+	if proof.At < to {
+		return false // nothing would tell whether the file is still the one that was read
+	}
+	r.proof = *proof
 	r.advance(to)
 	return true
 }
