@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,9 +56,11 @@ func newOffers() offers {
 	return offers{come: make(chan struct{}, 1), reply: make(chan struct{}, 1)}
 }
 
+// put adds an offer. Those that were withdrawn are dropped: a shard whose output is down answers none, and may be offered the
+// first bytes of each new stream.
 func (s *offers) put(o *offer) {
 	s.mu.Lock()
-	s.all = append(s.all, o)
+	s.all = append(slices.DeleteFunc(s.all, (*offer).isSettled), o)
 	s.mu.Unlock()
 	wake(s.come)
 }
