@@ -3,6 +3,9 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/node/containers"
+	"github.com/remora-logs/remora/node/containers/cri"
 )
 
 // nerdctls is a container of nerdctl's with that ID in a namespace.
@@ -121,6 +125,30 @@ func TestContainerdAddsToOthers(t *testing.T) {
 	require.True(t, f.answered(map[string]error{"docker": nil, "containerd": os.ErrPermission}))
 	f.all[0].asked = true
 	require.False(t, f.adds("containerd"))
+}
+
+// refusing is an inventory where somebody else listens.
+type refusing struct{ containers.Inventory }
+
+func (refusing) Name() string { return "cri" }
+
+func (refusing) List(context.Context) ([]containers.Container, error) {
+	return nil, fmt.Errorf("at /run/containerd: %w", cri.ErrNone)
+}
+
+// Docker's containerd serves no CRI: explain, which waits until all have answered, is told so at once.
+func TestASocketThatServesSomethingElse(t *testing.T) {
+	f := &sources{log: slog.New(slog.DiscardHandler), there: map[string]string{}, all: []source{{name: "cri", open: func(string) (containers.Inventory, error) {
+		return refusing{}, nil
+	}}}}
+	a, _, _ := newTestAgent(t, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	a.listed = func(all map[string]error) {
+		require.Equal(t, map[string]error{"cri": nil}, all)
+		stop()
+	}
+	f.follow(ctx, a)
+	require.Empty(t, f.there)
 }
 
 // A root file system of the client's choice is read as a volume is: a link that somebody else can put on its way leads nowhere.

@@ -161,7 +161,9 @@ func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink
 		if ok {
 			inv, err := s.open(at)
 			if err == nil && !s.asked {
-				err = f.try(ctx, inv)
+				if err = f.try(ctx, inv); err != nil && !said {
+					sink.Listed(s.name, nil, nil) // it has none: explain need not wait for it
+				}
 			}
 			if err == nil {
 				f.found(s, at, inv)
