@@ -106,6 +106,7 @@ func TestABackendThatStartsIsGivenTime(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		require.Len(t, o.got(), 2000)
 		require.Less(t, answers.Load(), int64(50))
+		synctest.Wait()
 		require.Equal(t, 1, strings.Count(b.log.String(), "output recovered"))
 	})
 }

@@ -305,8 +305,11 @@ func TestStoredJudgesJournals(t *testing.T) {
 // Whatever a crash of the machine or a failing disk made of the files: nothing panics, nothing hangs, and what is
 // dropped from the mess is told.
 func TestDamagedFiles(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for round := range 300 {
+	rng, rounds := rand.New(rand.NewPCG(1, 2)), 300
+	if testing.Short() {
+		rounds = 60
+	}
+	for round := range rounds {
 		r := newRig(t, LogOptions{MaxBytes: 64 << 10})
 		r.write(200)
 		for range 1 + rng.IntN(4) {
