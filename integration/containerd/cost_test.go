@@ -30,6 +30,12 @@ type cost struct {
 	cpu  time.Duration // of the container, its shim, and whoever logs
 }
 
+// way is one way of logging.
+type way struct {
+	name string
+	run  func(id string) cost
+}
+
 // TestAMillionLines prints what logging costs by each way, beside containerd's own file. It judges nothing but that all lines
 // are there: machines are noisy. ROUNDS= is how often each way is measured, in turn.
 func TestAMillionLines(t *testing.T) {
@@ -41,30 +47,19 @@ func TestAMillionLines(t *testing.T) {
 	}
 	need(t, syscall.Setpriority(syscall.PRIO_PGRP, 0, -20)) // of all that is started here, so that neighbours disturb less
 	m := newMachine(t)
-	ways := []struct {
-		name string
-		run  func(id string) cost
-	}{
-		{"file://", func(id string) cost { return m.costOfFile(id) }},
-		{"remora-logger", func(id string) cost { return m.costOfLogger(id) }},
-	}
+	ways := []way{{"file://", m.costOfFile}, {"remora-logger", m.costOfLogger}}
 	if os.Getenv("DOCKER_HOST") != "" { // hack/engine runs this
 		e := engine.New(t)
 		p := e.NewPlugin(t, "LOGGING_OUTPUT=null")
 		p.Enable(t)
-		ways = append(ways, []struct {
-			name string
-			run  func(id string) cost
-		}{
-			{"json-file", func(id string) cost { return m.costOfEngine(e, nil, "json-file") }},
-			{"plugin", func(id string) cost { return m.costOfEngine(e, p, p.Name) }},
-		}...)
+		ways = append(ways, way{"json-file", func(string) cost { return m.costOfEngine(e, nil, "json-file") }},
+			way{"plugin", func(string) cost { return m.costOfEngine(e, p, p.Name) }})
 	}
 	all := make([][]cost, len(ways))
 	for round := range rounds {
 		for i := range ways {
-			way := (i + round) % len(ways)
-			all[way] = append(all[way], ways[way].run(fmt.Sprintf("w%dr%d", way, round)))
+			n := (i + round) % len(ways)
+			all[n] = append(all[n], ways[n].run(fmt.Sprintf("w%dr%d", n, round)))
 		}
 	}
 	wall, cpu := func(c cost) time.Duration { return c.wall }, func(c cost) time.Duration { return c.cpu }
