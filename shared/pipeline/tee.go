@@ -181,7 +181,7 @@ func (f *Feed) awaitsLead(lead *Feed, now time.Time) bool {
 	if f.tee.since.IsZero() {
 		f.tee.since = now
 	}
-	if lead.tee.home.blocked.Load() != 0 && !f.shard.patience.lasts(f.tee.since, now) {
+	if lead.tee.home.blocked.Load() != 0 && f.shard.patience.spend(f.tee.since, now) == 0 {
 		return false
 	}
 	if now.Sub(f.tee.since) < awaitsFor {
@@ -204,7 +204,7 @@ func (f *Feed) meets(g *Feed, now time.Time) bool {
 	if f.tee.since.IsZero() {
 		f.tee.since = now
 	}
-	return f.shard.patience.lasts(f.tee.since, now)
+	return f.shard.patience.spend(f.tee.since, now) > 0
 }
 
 // turns reports whether f has turns in its shard.
@@ -275,15 +275,18 @@ func (f *Feed) readAlone(now time.Time) bool {
 	return true
 }
 
-// patience is how long a shard waits for others: a tenth of the time, and no more than mostPatience at once.
+// patience is how long a shard waits for others: a tenth of the time, and no more than mostPatience at once. When it is used
+// up, half of that has to be saved first.
 type patience struct {
 	saved time.Duration
 	as    time.Time // when saved was that
 	spent time.Time // up to when waiting was paid for
+	out   bool
 }
 
 const mostPatience = 200 * time.Millisecond
 
+// left returns for how long the shard may wait now.
 func (p *patience) left(now time.Time) time.Duration {
 	if p.as.IsZero() {
 		p.saved = mostPatience
@@ -291,11 +294,14 @@ func (p *patience) left(now time.Time) time.Duration {
 		p.saved = min(mostPatience, p.saved+d/10)
 	}
 	p.as = now
+	if p.out = p.out && p.saved < mostPatience/2; p.out {
+		return 0
+	}
 	return p.saved
 }
 
-// spend pays for the time from begun to now, once however many wait.
-func (p *patience) spend(begun, now time.Time) {
+// spend pays for the time from begun to now, once however many wait, and returns what is left.
+func (p *patience) spend(begun, now time.Time) time.Duration {
 	p.left(now)
 	if begun.Before(p.spent) {
 		begun = p.spent
@@ -304,10 +310,11 @@ func (p *patience) spend(begun, now time.Time) {
 		p.saved = max(0, p.saved-now.Sub(begun))
 		p.spent = now
 	}
+	if p.out = p.out || p.saved < leastPatience; p.out {
+		return 0
+	}
+	return p.saved
 }
 
-// lasts pays for the time since begun, and reports whether some is left.
-func (p *patience) lasts(begun, now time.Time) bool {
-	p.spend(begun, now)
-	return p.saved > 0
-}
+// leastPatience is what is not worth waiting for.
+const leastPatience = time.Millisecond
