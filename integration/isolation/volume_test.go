@@ -47,7 +47,7 @@ func TestHeldFilesYieldToTheApplication(t *testing.T) {
 	if said := about(p.snapshot(t), "app"); said == "" {
 		dropped := int64(0)
 		for _, l := range p.snapshot(t).Logs {
-			dropped += l.Ever.Gaps
+			dropped += l.Lifetime.Gaps
 		}
 		if dropped == 0 {
 			t.Error("files were given up, and the status shows neither a gap nor an error")

@@ -18,14 +18,14 @@ type guarded struct {
 	*pattern.Pattern
 	key     string
 	log     *slog.Logger
-	strikes int // in units of 1/forgiven
+	strikes int // in units of 1/matchesPerStrike
 	off     bool
 	loc     []int
 }
 
-// A strike is a match that takes pattern.Slow. maxStrikes of them switch a pattern off; forgiven is how many other matches
+// A strike is a match that takes pattern.Slow. maxStrikes of them switch a pattern off; matchesPerStrike is how many other matches
 // make up for one.
-const maxStrikes, forgiven = 8, 1000
+const maxStrikes, matchesPerStrike = 8, 1000
 
 // errOff is the error of a pattern that is switched off.
 var errOff = errors.New("the pattern is switched off, because it took too much CPU time too often")
@@ -77,7 +77,7 @@ func (g *guarded) judge(took time.Duration) {
 		g.strikes = max(0, g.strikes-1)
 		return
 	}
-	if g.strikes += forgiven; g.strikes > maxStrikes*forgiven {
+	if g.strikes += matchesPerStrike; g.strikes > maxStrikes*matchesPerStrike {
 		g.off = true
 		notice.ExpressionOff.Log(g.log, "key", g.key, "cpu", took)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// collectDone takes leave of the readers that the pipeline has let go of.
+// collectDone drops the readers that the pipeline has detached, and keeps their positions.
 func (o *origin) collectDone() {
 	for g := range o.activeAndLeft() {
 		if !slices.ContainsFunc(g.readers, func(r *reader) bool { return r.done.Load() }) {

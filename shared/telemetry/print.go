@@ -94,7 +94,7 @@ func (l *Log) print(t table, now time.Time) {
 	c := &l.Counts
 	state, _, _ := l.state(now)
 	t.of(cmp.Or(l.Writer, l.Container), l.name(), l.Source, l.Output, string(state), number(c.ReadRecords), number(c.SentRecords), number(c.QueuedRecords),
-		withEver(c.DroppedRecords, l.Ever.DroppedRecords), withEver(c.RefusedRecords, l.Ever.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
+		withLifetime(c.DroppedRecords, l.Lifetime.DroppedRecords), withLifetime(c.RefusedRecords, l.Lifetime.RefusedRecords), number(c.ParkedRecords), size(l.LagBytes),
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now)+inBrackets(l.Code))
 }
 
@@ -137,8 +137,8 @@ func (t table) row(cells ...string) {
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// withEver formats a count since the process started, and since the stream began if that is more.
-func withEver(now, ever int64) string {
+// withLifetime formats a count since the process started, and since the stream began if that is more.
+func withLifetime(now, ever int64) string {
 	if ever <= now {
 		return number(now)
 	}

@@ -97,8 +97,8 @@ type Log struct {
 	ErrorSince *time.Time `json:"error_since,omitempty"`
 	// Code is that of what Waiting, Parked or Error tells, the first of these that is set.
 	Code string `json:"code,omitempty"`
-	// Ever is what could not be delivered since the stream began. Counts are since the process started.
-	Ever Ever `json:"ever"`
+	// Lifetime is what could not be delivered since the stream began. Counts are since the process started.
+	Lifetime Lifetime `json:"ever"`
 
 	before pipeline.Counts // of logs with the same labels that have ended
 	acked  int64           // up to where the backend has the stream
@@ -125,8 +125,8 @@ func blocked(w *pipeline.Waiting) *Blocked {
 	return &Blocked{w.Destination, w.Reason, w.Since}
 }
 
-// Ever is what a log has lost since it began, over all restarts of Remora.
-type Ever struct {
+// Lifetime is what a log has lost since it began, over all restarts of Remora.
+type Lifetime struct {
 	Gaps           int64 `json:"gaps"`
 	DroppedRecords int64 `json:"dropped_records"`
 	DroppedBytes   int64 `json:"dropped_bytes"`
@@ -195,7 +195,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 			Target: f.Source.Target, Output: f.Output, Counts: f.Counts, before: f.Prior,
 			Writer: otherThan(f.Source.Container(), f.Source.Writer()), acked: f.Acked.Low,
 			LagBytes: f.Backlog, LagSeconds: f.Lag.Seconds(), Error: losses.Error,
-			Ever: Ever{losses.Gaps, losses.DroppedRecords, losses.DroppedBytes, losses.RefusedRecords},
+			Lifetime: Lifetime{losses.Gaps, losses.DroppedRecords, losses.DroppedBytes, losses.RefusedRecords},
 		}
 		if l.Error != "" {
 			l.ErrorSince = &losses.Since
@@ -218,7 +218,7 @@ func (l *Log) code() string {
 		return notice.DestinationBlocked.Code
 	case l.Parked != nil:
 		return notice.RecordParked.Code
-	case l.Error != "" && l.Ever.RefusedRecords > 0:
+	case l.Error != "" && l.Lifetime.RefusedRecords > 0:
 		return notice.RecordRefused.Code
 	case l.Error != "":
 		return notice.StreamUnreadable.Code

@@ -35,7 +35,7 @@ func snapshot() telemetry.Snapshot {
 		Outputs: []telemetry.Output{{Name: "kafka", Error: "connection refused", Since: &since}, {Name: "file"}},
 		Logs: []telemetry.Log{{Container: "we\"b\n\xff", Stream: "s1", Source: "stdout", Declaration: "d", Output: "kafka",
 			Counts: counts, LagBytes: 20480, LagSeconds: 1.5, Error: "boom", ErrorSince: &since,
-			Ever: telemetry.Ever{Gaps: 3, DroppedRecords: 9, RefusedRecords: 1}},
+			Lifetime: telemetry.Lifetime{Gaps: 3, DroppedRecords: 9, RefusedRecords: 1}},
 			{Container: "we\"b\n\xff", Stream: "s2", Source: "stdout", Declaration: "d", Output: "kafka", Counts: counts}},
 		Problems: []telemetry.Problem{{Container: "web", Key: "aliyun.logs.b", Message: "not absolute"}},
 		Metrics: []telemetry.Metric{{Name: "spool_bytes", Kind: telemetry.Gauge, Help: "Bytes in the spool.", Value: 7},

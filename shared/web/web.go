@@ -56,9 +56,9 @@ func New(o Options) *Page {
 	p.mux.HandleFunc("GET /api/container", p.container)
 	p.mux.HandleFunc("GET /api/tail", p.tail)
 	if o.Profiles {
-		p.mux.HandleFunc("GET /debug/pprof/", unhurried(pprof.Index))
-		p.mux.HandleFunc("GET /debug/pprof/profile", unhurried(pprof.Profile))
-		p.mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
+		p.mux.HandleFunc("GET /debug/pprof/", withProfileTime(pprof.Index))
+		p.mux.HandleFunc("GET /debug/pprof/profile", withProfileTime(pprof.Profile))
+		p.mux.HandleFunc("GET /debug/pprof/trace", withProfileTime(pprof.Trace))
 	}
 	return p
 }
@@ -66,8 +66,8 @@ func New(o Options) *Page {
 // profileTime is how long a profile may take.
 const profileTime = 5 * time.Minute
 
-// unhurried gives a handler more time to answer than others have.
-func unhurried(h http.HandlerFunc) http.HandlerFunc {
+// withProfileTime gives a handler profileTime to answer, more than others have.
+func withProfileTime(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		to, until := http.NewResponseController(w), time.Now().Add(profileTime)
 		// Where these fail the answer is cut. A read deadline that passes ends the request as if its client had gone away.
