@@ -58,7 +58,10 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 		return err
 	}
 	var id born
-	size, err := repair(h)
+	var size int64
+	if err = own(h); err == nil {
+		size, err = repair(h)
+	}
 	if err == nil {
 		id, err = bornOf(h)
 	}
@@ -72,6 +75,18 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 	f.handle, f.id, f.size, f.before = h, id, size, size
 	f.journal.opened(f.id, size)
 	return nil
+}
+
+// errShared is the error of a file that somebody else writes.
+var errShared = errors.New("another output, or another process, writes this file; give each a FILE_PATH or FILE_NAME of its own")
+
+// own locks a file until it is closed: each output writes where it knows the file's end to be, and two would write over what the
+// other's backend has acknowledged.
+func own(h *os.File) error {
+	if errors.Is(unix.Flock(int(h.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
+		return errShared
+	}
+	return nil // or the file system has no locks
 }
 
 // repair cuts away what follows the last newline and returns the size that is left.

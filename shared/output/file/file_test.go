@@ -70,6 +70,21 @@ func upTo(n int) []int {
 	return all
 }
 
+// Two outputs whose settings lead to one file, of one process or of two, do not write over each other's records.
+func TestTwoOutputsDoNotWriteOneFile(t *testing.T) {
+	a, dir := open(t)
+	b, _ := open(t, "FILE_PATH", dir)
+	require.NoError(t, a.Write(t.Context(), sample.Batch(0, 10, sample.Source(1))))
+	var blocked *output.Partial
+	require.ErrorAs(t, b.Write(t.Context(), sample.Batch(20, 30, sample.Source(1))), &blocked)
+	require.ErrorIs(t, blocked.Cause, errShared)
+	require.Len(t, blocked.Blocked, 10)
+	require.NoError(t, a.Write(t.Context(), sample.Batch(10, 20, sample.Source(1))))
+	require.NoError(t, a.Close())
+	require.NoError(t, b.Write(t.Context(), sample.Batch(20, 30, sample.Source(1))))
+	require.Equal(t, upTo(30), numbers(t, filepath.Join(dir, "web.log")))
+}
+
 func TestWritesToTheFileOfTheTarget(t *testing.T) {
 	o, dir := open(t)
 	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 5, sample.Source(1))))

@@ -41,6 +41,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// kill leaves what the output has as a kill of its process does.
+func kill(t *testing.T, o *Output) {
+	t.Helper()
+	require.NoError(t, o.journal.abandon())
+	for _, f := range o.files {
+		require.NoError(t, f.handle.Close())
+	}
+	o.journal, o.files = nil, nil
+}
+
 // child writes numbered records from the first that was not acknowledged on, in batches of any size, as the pipeline does after
 // a start. What it writes is acknowledged some batches later.
 func child(dir string) error {
@@ -145,8 +155,7 @@ func TestACutBatchIsNotTakenForWritten(t *testing.T) {
 	require.NoError(t, f.flush())
 	require.Error(t, f.fail(errors.New("the disk is full")))
 	require.NoError(t, o.Write(t.Context(), sample.Batch(10, 30, source)))
-	require.NoError(t, o.journal.abandon())
-	o.journal, f.journal = nil, nil
+	kill(t, o)
 
 	again, _ := open(t, "FILE_PATH", dir)
 	require.NoError(t, again.Remember(journal))
@@ -164,8 +173,7 @@ func TestABatchThatCouldNotRotateIsNotTakenForWritten(t *testing.T) {
 	inTheWay := filepath.Join(dir, "web.log.1")
 	require.NoError(t, os.MkdirAll(inTheWay, 0o700))
 	require.Error(t, o.Write(t.Context(), sample.Batch(0, 20, source)))
-	require.NoError(t, o.journal.abandon())
-	o.journal, o.files["web.log"].journal = nil, nil
+	kill(t, o)
 
 	require.NoError(t, os.Remove(inTheWay))
 	again, _ := open(t, "FILE_PATH", dir)
@@ -186,8 +194,7 @@ func TestARecordOfSeveralLinesIsNotLeftInPart(t *testing.T) {
 			b.Records[i].Line = []byte("Exception\n\tat a\n\tat b")
 		}
 		require.NoError(t, o.Write(t.Context(), b))
-		require.NoError(t, o.journal.abandon())
-		o.journal, o.files["web.log"].journal = nil, nil
+		kill(t, o)
 		path := filepath.Join(dir, "web.log")
 		want, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -210,9 +217,7 @@ func TestAFileThatHasTheInodeOfARemovedOneIsNotCut(t *testing.T) {
 	require.NoError(t, o.Remember(journal))
 	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 20, sample.Source(1))))
 	id := o.files["web.log"].id
-	require.NoError(t, o.journal.abandon())
-	require.NoError(t, o.files["web.log"].handle.Close())
-	o.journal, o.files = nil, nil
+	kill(t, o)
 	require.NoError(t, os.Remove(filepath.Join(dir, "web.log")))
 	f, err := os.Create(filepath.Join(dir, "stranger"))
 	require.NoError(t, err)
@@ -267,8 +272,7 @@ func TestARecordThatGrewIsWritten(t *testing.T) {
 	require.NoError(t, o.Remember(journal))
 	source := sample.Source(1)
 	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 2, source)))
-	require.NoError(t, o.journal.abandon())
-	o.journal, o.files["web.log"].journal = nil, nil
+	kill(t, o)
 
 	again, _ := open(t, "FILE_PATH", dir)
 	require.NoError(t, again.Remember(journal))
@@ -307,7 +311,7 @@ func TestWhatAReplacedOutputWroteIsNotWrittenTwice(t *testing.T) {
 	require.NoError(t, first.Yield())
 	require.NoError(t, second.Remember(journal))
 	require.NoError(t, second.Write(t.Context(), sample.Batch(10, 20, source)))
-	require.NoError(t, second.journal.abandon()) // as a kill does
+	kill(t, second)
 	third := begin()
 	require.NoError(t, third.Remember(journal))
 	require.NoError(t, third.Write(t.Context(), sample.Batch(0, 30, source)))
