@@ -50,6 +50,38 @@ func TestDriverPageWorksAsPrinted(t *testing.T) {
 	p.run(t, "docker plugin rm", "")
 }
 
+// The commands of the other pages that concern the plugin, in the same way.
+func TestOtherPagesOfTheDriverWorkAsPrinted(t *testing.T) {
+	e := engine.NewPrivate(t)
+	registry := engine.Registry(t)
+	for _, version := range []string{"latest", "v2"} {
+		name := registry + "/remora:" + version
+		e.Docker(t, "plugin", "create", name, engine.Root(t)+"/bin/plugin")
+		e.Docker(t, "plugin", "push", name)
+		e.Docker(t, "plugin", "rm", name)
+	}
+	p := &printed{e: e, replacer: strings.NewReplacer(
+		"example.com/remora-logs/remora", registry+"/remora",
+		"docker run --rm", "docker run --rm --network none",
+		"nginx:1.29", e.Generator(t)+" -name page -lines 100",
+	)}
+	run := func(page, text, want string) {
+		t.Helper()
+		p.blocks = commands(t, page)
+		p.run(t, text, want)
+	}
+
+	run("install.md", "docker plugin install", "")
+	run("operations.md", "remora-driver status", "kafka")
+	run("monitoring.md", "REMORA_LISTEN=", "")
+	run("monitoring.md", "curl", "remora_")
+	run("operations.md", "REMORA_SPOOL_MAX_BYTES=", "")
+	run("install.md", "docker plugin upgrade", "")
+	run("install.md", "docker plugin rm", "")
+	run("from-log-pilot.md", "docker plugin install", "")
+	run("driver.md", "docker plugin rm", "")
+}
+
 // The command of docs/node.md that runs the agent on a Docker machine: a container's output arrives in its own.
 func TestNodePageWorksAsPrinted(t *testing.T) {
 	e := engine.NewPrivate(t)
@@ -113,7 +145,7 @@ func commands(t *testing.T, page string) []string {
 		t.Fatal(err)
 	}
 	var blocks []string
-	for _, m := range regexp.MustCompile("(?s)\n```sh\n(.*?)```").FindAllSubmatch(content, -1) {
+	for _, m := range regexp.MustCompile("(?s)\n *```sh\n(.*?)```").FindAllSubmatch(content, -1) {
 		blocks = append(blocks, string(m[1]))
 	}
 	return blocks
