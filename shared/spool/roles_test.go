@@ -82,7 +82,7 @@ func (p *pair) openWriter() {
 	require.ErrorIs(p, err, ErrLocked, "two processes write one log")
 }
 
-// refreshBetween is the reader while the writer is in the midst of something.
+// refreshBetween refreshes the reader between two steps of the writer, or does not.
 func (p *pair) refreshBetween() {
 	if p.reader != nil && p.rng.IntN(2) == 0 {
 		require.NoError(p, p.reader.Refresh())
