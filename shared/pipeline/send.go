@@ -80,6 +80,9 @@ func (p *portion) pick(indices []int) portion {
 // send delivers the batch and returns once the backend has given a verdict on each record, however long that takes.
 // What was not taken is in f.verdicts. Its only error is that ctx ended.
 func (s *shard) send(ctx context.Context, f *inflightBatch) error {
+	if f.waits() {
+		return s.sendProbing(ctx, f)
+	}
 	return s.deliver(ctx, f, portion{records: f.batch.Records})
 }
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+
+	"github.com/remora-logs/remora/shared/output"
+)
+
+// sendProbing sends a batch in which streams wait for their destinations. Of each of these the first record for each destination
+// goes alone, behind all others' records, and the rest follows only if it was taken. A destination that accepts records again while a batch is on
+// its way would take the later ones of a stream before the earlier ones; and what it does not accept is sent in vain.
+func (s *shard) sendProbing(ctx context.Context, f *inflightBatch) error {
+	f.leaveCommon()
+	all := portion{records: f.batch.Records}
+	others, firsts, rest := s.split(f)
+	if err := s.deliver(ctx, f, all.pick(others)); err != nil {
+		return err
+	}
+	if err := s.deliver(ctx, f, all.pick(firsts)); err != nil {
+		return err
+	}
+	left := rest[:0]
+	for _, r := range rest {
+		if v := f.verdictOn(r.first); v != nil && v.kind != refused {
+			f.reject(r.place, *v)
+		} else {
+			left = append(left, r)
+		}
+	}
+	places := make([]int, len(left))
+	for i, r := range left {
+		places[i] = r.place
+	}
+	return s.deliver(ctx, f, all.pick(places))
+}
+
+// behind is a record, by its place in the batch, that is sent only after the first one of its stream and destination.
+type behind struct{ place, first int }
+
+// split divides the batch's records by their places: those of feeds that do not wait; of each feed that does, the first one for
+// each destination; and those behind it.
+func (s *shard) split(f *inflightBatch) (others, firsts []int, rest []behind) {
+	type key struct {
+		feed        *Feed
+		destination string
+	}
+	var last key
+	first := map[key]int{}
+	var name []byte
+	addressed, _ := s.sink.output.(output.Addressed)
+	at := 0
+	for i := range f.ranges {
+		r := &f.ranges[i]
+		waits := r.feed.isWaiting()
+		for place := at; place < at+r.records; place++ {
+			if !waits {
+				others = append(others, place)
+				continue
+			}
+			if addressed != nil {
+				name = addressed.AppendDestination(name[:0], &f.batch.Records[place])
+			}
+			if last.feed != r.feed || last.destination != string(name) {
+				last = key{r.feed, string(name)}
+			}
+			if of, known := first[last]; known {
+				rest = append(rest, behind{place, of})
+			} else {
+				first[last] = place
+				firsts = append(firsts, place)
+			}
+		}
+		at += r.records
+	}
+	return others, firsts, rest
+}
+
+// verdictOn returns why the record at place was not taken; nil if it was.
+func (f *inflightBatch) verdictOn(place int) *verdict {
+	if f.verdicts == nil || f.verdicts[place] == 0 {
+		return nil
+	}
+	return &f.reasons[f.verdicts[place]-1]
+}
+
+// waits reports whether a feed in the batch waits for its destination.
+func (f *inflightBatch) waits() bool {
+	for i := range f.ranges {
+		if r := &f.ranges[i]; r.records > 0 && r.feed.hold.Load() != 0 && r.feed.isWaiting() {
+			return true
+		}
+	}
+	return false
+}
