@@ -62,7 +62,7 @@ func inOrder(now time.Time) func(a, b *candidate) int {
 	return func(a, b *candidate) int {
 		switch x, y := a.age(now) < copyPause, b.age(now) < copyPause; {
 		case x && y:
-			return cmp.Or(cmp.Compare(a.Birth, b.Birth), strings.Compare(a.path(), b.path()))
+			return cmp.Or(cmp.Compare(a.Birth, b.Birth), cmp.Compare(a.ModTime, b.ModTime), strings.Compare(a.path(), b.path()))
 		case x:
 			return 1
 		case y:
