@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -43,6 +44,30 @@ func (j *job) url() string { return fmt.Sprintf("http://127.0.0.1:%d", j.port) }
 // input is the file that a collector reads who understands what a runtime stores.
 func (j *job) input() string { return cmp.Or(j.stored, j.file) }
 
+// warm has the input in the page cache, so that no run pays for reading it from the disk: who did took 1.5 to 2.9 times the CPU
+// time of who came next.
+func (j *job) warm() error {
+	files, err := filepath.Glob(j.file)
+	if err != nil {
+		return err
+	}
+	if j.stored != "" {
+		files = append(files, j.stored)
+	}
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(struct{ io.Writer }{io.Discard}, f)
+		_ = f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // result is what a run cost.
 type result struct {
 	cpu, wall time.Duration
@@ -60,6 +85,9 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	start := startServer
 	if j.kafka && c.name != kernelLoop {
 		start = startBroker
+	}
+	if err := j.warm(); err != nil {
+		return r, err
 	}
 	cmd, err := c.command(c.bin, &j)
 	if err != nil {
