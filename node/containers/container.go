@@ -102,7 +102,8 @@ var ErrGone = errors.New("the container is gone")
 type Inventory interface {
 	// Name is that of the inventory in settings and status.
 	Name() string
-	// List returns all containers that there are, ended ones too. With a *TooLarge it returns all but those that this names.
+	// List returns all containers that there are, ended ones too. With a *TooLarge it returns all but those that this names, with
+	// an *Incomplete those that it could list, and as they were those that it knew before and could not.
 	List(ctx context.Context) ([]Container, error)
 	// Inspect returns one, or ErrGone.
 	Inspect(ctx context.Context, id string) (Container, error)
@@ -118,6 +119,13 @@ type TooLarge struct{ IDs []string }
 func (e *TooLarge) Error() string {
 	return "what the runtime tells of it exceeds 16 MiB, containers " + strings.Join(e.IDs, ", ")
 }
+
+// Incomplete is the error of a list of which a part could not be had.
+type Incomplete struct{ Err error }
+
+func (e *Incomplete) Error() string { return e.Err.Error() }
+
+func (e *Incomplete) Unwrap() error { return e.Err }
 
 // PodLogs is what the names of log files in the directory of a Pod's container look like: those of each attempt, and
 // rotated ones, compressed ones too.

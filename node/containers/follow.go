@@ -138,7 +138,10 @@ func (f *follower) list(ctx context.Context) {
 		return
 	}
 	var large *TooLarge
-	if errors.As(err, &large) {
+	var incomplete *Incomplete
+	if tooLarge := errors.As(err, &large); errors.As(err, &incomplete) {
+		err = incomplete
+	} else if tooLarge {
 		err = nil
 	}
 	if f.down != (err != nil) {
@@ -149,7 +152,7 @@ func (f *follower) list(ctx context.Context) {
 			f.log.Info("containers can be listed again")
 		}
 	}
-	if err != nil {
+	if err != nil && incomplete == nil {
 		f.sink.Listed(f.inv.Name(), f.large, err)
 		return
 	}
@@ -164,7 +167,7 @@ func (f *follower) list(ctx context.Context) {
 			f.removed(id)
 		}
 	}
-	f.sink.Listed(f.inv.Name(), f.large, nil)
+	f.sink.Listed(f.inv.Name(), f.large, err)
 }
 
 // leaveOut says once of each container that it is too large. It is present all the same.

@@ -281,3 +281,23 @@ func TestFollowNamesWhatIsTooLarge(t *testing.T) {
 		s.is(t, 4, "a", "b")
 	})
 }
+
+// What a list that is not complete has is followed, and what is wrong with it is told.
+func TestFollowTakesWhatAnIncompleteListHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runtime{there: map[string]containers.Container{}}
+		r.set("a", &containers.Container{})
+		s := follow(t, r)
+		s.is(t, 1, "a")
+		r.set("b", &containers.Container{})
+		wrong := errors.New("a namespace can't be listed")
+		r.fail(errors.Join(&containers.TooLarge{IDs: []string{"large"}}, &containers.Incomplete{Err: wrong}))
+		time.Sleep(31 * time.Second)
+		s.is(t, 2, "a", "b")
+		require.ErrorIs(t, s.wrong(), wrong)
+		require.NotContains(t, s.wrong().Error(), "16 MiB")
+		r.fail(nil)
+		time.Sleep(31 * time.Second)
+		require.NoError(t, s.wrong())
+	})
+}

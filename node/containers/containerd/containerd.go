@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,20 +82,26 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 		return nil, err
 	}
 	l := listing{runs: map[string]bool{}, updated: map[string]string{}, named: map[string]owner{}}
+	namespaces = slices.DeleteFunc(namespaces, func(namespace string) bool { return foreign[namespace] })
+	var failed []error
 	for _, namespace := range namespaces {
-		if foreign[namespace] {
-			continue
-		}
 		if err := i.listNamespace(ctx, namespace, &l); err != nil {
-			return nil, fmt.Errorf("namespace %s: %w", namespace, err)
+			failed = append(failed, fmt.Errorf("namespace %s: %w", namespace, err))
+			i.keepAll(namespace, &l)
 		}
+	}
+	if len(failed) > 0 && len(failed) == len(namespaces) {
+		return nil, errors.Join(failed...)
 	}
 	i.renew(&l)
 	all := i.cache.Refresh(ctx, l.runs, i.Inspect)
 	if len(l.large) > 0 {
-		return all, &containers.TooLarge{IDs: l.large}
+		err = &containers.TooLarge{IDs: l.large}
 	}
-	return all, nil
+	if len(failed) > 0 { // by one namespace, which is no reason to find nothing in the others
+		err = errors.Join(err, &containers.Incomplete{Err: errors.Join(failed...)})
+	}
+	return all, err
 }
 
 // listing is what a list has found.
@@ -148,13 +155,9 @@ func (i *Inventory) listSingly(ctx context.Context, namespace string, found []re
 	for id := range tasks {
 		asked[id] = true
 	}
-	i.mu.Lock()
-	for id := range i.updated {
-		if bare, ok := strings.CutPrefix(id, namespace+"/"); ok {
-			asked[bare] = true
-		}
+	for _, id := range i.known(namespace) {
+		asked[strings.TrimPrefix(id, namespace+"/")] = true
 	}
-	i.mu.Unlock()
 	for _, r := range found {
 		delete(asked, r.id)
 	}
@@ -170,6 +173,25 @@ func (i *Inventory) listSingly(ctx context.Context, namespace string, found []re
 		}
 	}
 	return found
+}
+
+// known are the containers of a namespace that are in the cache.
+func (i *Inventory) known(namespace string) (ids []string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for id := range i.updated {
+		if strings.HasPrefix(id, namespace+"/") {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// keepAll is keep for all containers of a namespace.
+func (i *Inventory) keepAll(namespace string, l *listing) {
+	for _, id := range i.known(namespace) {
+		i.keep(id, l)
+	}
 }
 
 // keep lists a container that could not be asked about as it was before, if it was there.

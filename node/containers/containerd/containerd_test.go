@@ -33,7 +33,7 @@ type server struct {
 	containers map[string]message // a Container each
 	tasks      map[string]message // a Process each
 	mounts     map[string]message // a Mount each, by snapshotter and key
-	failing    map[string]string  // status by method
+	failing    map[string]string  // status by method, or by method and namespace
 	exhausted  string             // the container that it refuses to send
 	hang       chan struct{}      // what lists of tasks wait for
 	events     chan message
@@ -53,7 +53,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	key = namespace + "/" + strings.Join(fields, "/")
 	s.mu.Lock()
 	s.asked = append(s.asked, method+" "+key)
-	status := s.failing[method]
+	status := cmp.Or(s.failing[method], s.failing[method+" "+namespace])
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/grpc")
 	if status != "" {
@@ -488,6 +488,28 @@ func TestRefusals(t *testing.T) {
 	_, err = New("/nowhere", "", false).List(t.Context())
 	require.ErrorContains(t, err, "/nowhere")
 	require.Error(t, New("/nowhere", "", false).Watch(t.Context(), func(string) {}))
+}
+
+// A namespace that can't be listed hides no other, and its containers stay as they were.
+func TestANamespaceThatCannotBeListed(t *testing.T) {
+	s := newServer()
+	s.add("damaged/a", webSpec, "nerdctl/name", "web")
+	s.add("default/b", webSpec)
+	i := serve(t, s, false)
+	require.Equal(t, []string{"damaged/a", "default/b"}, ids(t, i))
+	s.failing["containers.v1.Containers/ListStream damaged"] = "13"
+	s.add("default/new", webSpec)
+	for range 2 {
+		all, err := i.List(t.Context())
+		var incomplete *containers.Incomplete
+		require.ErrorAs(t, err, &incomplete)
+		require.ErrorContains(t, err, "namespace damaged")
+		names := map[string]string{}
+		for _, c := range all {
+			names[c.ID] = c.Name
+		}
+		require.Equal(t, map[string]string{"damaged/a": "web", "default/b": "b", "default/new": "new"}, names)
+	}
 }
 
 func TestOutput(t *testing.T) {
