@@ -15,9 +15,9 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// A destination accepts records again in the midst of a batch, as one does that answers for each record: the stream's later
+// A destination accepts records again within a batch, as one does that answers for each record: the stream's later
 // records must not come before its earlier ones.
-func TestADestinationThatOpensInTheMidstOfABatchGetsRecordsInOrder(t *testing.T) {
+func TestADestinationThatOpensWithinABatchGetsRecordsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, config)
 		defer b.stop()
