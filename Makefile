@@ -31,7 +31,7 @@ ENGINE  := hack/engine run
 NEED_CC := hack/need gcc gcc libc6-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin image image-node demo test lint unit integration test-long test-web test-model test-upgrade test-kubernetes test-containerd fuzz bench bench-peers bench-correct bench-code clean FORCE
+.PHONY: help build plugin image image-node demo test lint unit integration test-long test-web test-model test-upgrade test-kubernetes test-containerd fuzz bench bench-containerd bench-peers bench-correct bench-code clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -182,6 +182,10 @@ bench: bin/remora-sidecar bin/remora-node bin/plugin ## measure Remora beside a 
 	go build -C integration/backends/kfake -o ../../../bin/kfake .
 	bin/bench run $(BENCH)
 	$(ENGINE) go test -C integration -tags bench -count=1 -timeout 20m -v ./bench/driver
+
+bench-containerd: bin/plugin ## measure what logging a million lines costs with remora-logger, containerd's file://, json-file and the plugin
+	hack/need containerd containerd runc
+	nice -n -20 $(ENGINE) go test -C integration -tags bench -count=1 -timeout 20m -v -run MillionLines ./containerd
 
 bench-peers: ## build the peers that are Go modules: file.d, vlagent, the OpenTelemetry Collector
 	go build -C integration/bench/peers/filed -trimpath -ldflags '-s -w' -o $(BENCH_PEERS)/ tool
