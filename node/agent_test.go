@@ -456,10 +456,10 @@ func TestALookThatIsNotAnswered(t *testing.T) {
 	found, err := l.find(host{}, dir)
 	require.NoError(t, err)
 	require.True(t, found.isDir)
-	l.waiting = map[string]bool{dir: true}
-	_, err = l.find(host{}, dir)
+	waiting := prober{waiting: map[string]bool{dir: true}}
+	_, err = waiting.find(host{}, dir)
 	require.ErrorIs(t, err, errSilent)
-	_, err = l.find(host{}, filepath.Join(dir, "missing"))
+	_, err = waiting.find(host{}, filepath.Join(dir, "missing"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
