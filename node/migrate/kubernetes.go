@@ -41,7 +41,9 @@ func (m *migration) object(root *yaml.Node) error {
 
 // podOf returns the Pod, or Pod template, of an object; nil if it has none.
 func podOf(root *yaml.Node) *yaml.Node {
-	for _, pod := range []*yaml.Node{root, member(member(root, "spec"), "template")} {
+	spec := member(root, "spec")
+	ofJob := member(member(member(spec, "jobTemplate"), "spec"), "template") // a CronJob's
+	for _, pod := range []*yaml.Node{root, member(spec, "template"), ofJob} {
 		if containers := member(member(pod, "spec"), "containers"); containers != nil && containers.Kind == yaml.SequenceNode {
 			return pod
 		}
@@ -245,6 +247,14 @@ func dropVolumes(spec *yaml.Node, removed map[string]bool) {
 // version brings a workload to apps/v1, which later clusters ask for.
 func (m *migration) version(root, pod *yaml.Node) {
 	was := value(member(root, "apiVersion"))
+	if kind := value(member(root, "kind")); kind == "CronJob" || kind == "Job" {
+		m.missing = append(m.missing, "a "+kind+" waits for its end, and the agent does not end by itself: make a DaemonSet of it")
+		if was == "batch/v1beta1" || was == "batch/v2alpha1" {
+			set(root, "apiVersion", text("batch/v1"))
+			m.changed("apiVersion is batch/v1: Kubernetes 1.25 and later do not know " + was)
+		}
+		return
+	}
 	if was != "extensions/v1beta1" && was != "apps/v1beta1" && was != "apps/v1beta2" {
 		return
 	}

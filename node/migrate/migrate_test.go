@@ -32,7 +32,7 @@ func run(t testing.TB, in string, o Options) *Result {
 func TestGoldenManifests(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.in")
 	require.NoError(t, err)
-	require.Len(t, names, 9)
+	require.Len(t, names, 10)
 	for _, name := range names {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			in, err := os.ReadFile(name)
