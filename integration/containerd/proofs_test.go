@@ -82,11 +82,13 @@ func TestMachineStartsAgain(t *testing.T) {
 	m.run("before", "--lines", "-1", "--streams", "both", "--rate", "2000")
 	eventually(t, func() bool { return m.held() == 1 }, 10*time.Second)
 	verify.Open(filepath.Join(m.dir, "out", "before.log")).Await(t, 10*time.Second, "before", "stdout", 1000)
-	victims := []*os.Process{m.loggerOf("before"), m.shimOf("before"), m.containerd.Process, m.agent.Process}
+	victims := []*os.Process{m.loggerOf("before"), m.shimOf("before"), m.containerd.Process}
+	need(t, m.agent.Process.Kill()) // first, and gone, or it replaces the logger, which the container outlives
+	_ = m.agent.Wait()
 	for _, p := range victims {
 		need(t, p.Kill())
 	}
-	_, _ = m.containerd.Wait(), m.agent.Wait()
+	_ = m.containerd.Wait()
 	m.startContainerd() // which kills what is left of containers without a shim
 	m.startAgent()
 	m.run("after", "--lines", "1000", "--streams", "both")
