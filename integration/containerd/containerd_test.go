@@ -39,6 +39,7 @@ func newMachine(t *testing.T) *machine {
 			}
 		}
 		need(t, os.RemoveAll(dir))
+		need(t, os.RemoveAll(filepath.Join("/run/containerd/runc", m.namespace()))) // shims of both versions put runc's state there
 	})
 	m.build("remora-logger", "../../containerd")
 	m.build("remora-node", "../../node")
