@@ -56,9 +56,6 @@ func (p *pair) start() {
 	}
 }
 
-// view is what one output reads of a stream.
-func view(m *memory) *memory { return &memory{key: m.key, data: slices.Clone(m.data), ended: m.ended} }
-
 // attach attaches views of one stream, in this order.
 func (p *pair) attach(d declare.Declaration, views map[string]*memory) map[string]*pipeline.Feed {
 	feeds := map[string]*pipeline.Feed{}

@@ -75,6 +75,9 @@ const (
 	copyPause = 2 * time.Second
 	// tornPause is for how long a compressed file that ends too early may still grow.
 	tornPause = 30 * time.Second
+	// leastHead is how many bytes of a beginning may tell a copy. Of fewer, a line that was torn at its first bytes, it must
+	// be exactly as long as what it was made of.
+	leastHead = 4
 )
 
 // classify tells what an open candidate is. It changes nothing: the same registry and candidate give the same verdict.
@@ -170,7 +173,7 @@ func mayBeCopy(g *generation, c *candidate) bool {
 // copied reports whether the candidate begins with all that was read of a generation. What nothing is known of has no
 // copy.
 func copied(g *generation, c *candidate) bool {
-	if g.head.N == 0 {
+	if g.head.N == 0 || g.head.N < leastHead && c.expanded != g.end.Load() {
 		return false
 	}
 	same, err := g.provenBy(c.body, c.expanded)

@@ -456,7 +456,7 @@ func (m *model) compresses(t *rapid.T) {
 	m.born(t, name+".gz")
 	delete(m.files, name)
 	f.tear()
-	m.files[name+".gz"] = &mfile{lines: f.lines, packed: true}
+	m.files[name+".gz"] = &mfile{lines: f.lines, packed: true, copied: f.copied, made: f.made}
 	if !f.known && !m.all {
 		m.lose(f)
 	}

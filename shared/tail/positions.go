@@ -176,6 +176,9 @@ func (m *storedStream) copiedTo(c *candidate) bool {
 	if m.mark.Packed || m.mark.Head.N == 0 || c.expanded < m.acknowledged() || !c.mayHold(m.mark.Path, m.replaced) {
 		return false
 	}
+	if m.mark.Head.N < leastHead && c.expanded != m.mark.Size {
+		return false
+	}
 	same, err := m.mark.Holds(c.body)
 	return err == nil && same
 }
