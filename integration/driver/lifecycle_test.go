@@ -42,8 +42,8 @@ func TestDisabledByForce(t *testing.T) {
 }
 
 // disabledFor lets containers write while the plugin is disabled, and lose nothing: either the plugin is back within the ten
-// seconds for which the engine waits for the log of a container that has ended, or the lines fill the pipe, 1 MiB, and hold the
-// container up until then.
+// seconds for which the engine waits for the log of a container that has ended, or the lines fill what is between the two and
+// hold the container up until then: the FIFO, 1 MiB, and the engine's buffer, 1 MB (moby pkg/ioutils/bytespipe.go).
 func disabledFor(t *testing.T, e *engine.Engine, p *engine.Plugin, lines int, pause time.Duration) {
 	const containers = 3
 	var all []*engine.Container

@@ -19,7 +19,7 @@ import (
 
 func TestLongDisabledByForce(t *testing.T) {
 	e := engine.New(t)
-	disabledFor(t, e, e.NewPlugin(t), 100_000, 30*time.Second)
+	disabledFor(t, e, e.NewPlugin(t), 200_000, 30*time.Second)
 }
 
 func TestLongShortLivedContainers(t *testing.T) { shortLived(t, 2000) }
