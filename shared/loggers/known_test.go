@@ -140,12 +140,13 @@ func TestNobodyKnows(t *testing.T) {
 // A log that was delivered, and stays to be shown, is no reason to ask, or to complain for a week.
 func TestADeliveredLogIsNotAskedAbout(t *testing.T) {
 	dir := t.TempDir()
-	asked := make(chan string, 2)
+	asked, answer := make(chan string, 2), make(chan struct{})
 	s, err := Open(Options{Dir: dir, Limits: spool.Limits{MaxBytes: 1 << 30, MaxBytesEach: 1 << 30}, History: 1 << 20, Log: slog.New(slog.DiscardHandler),
 		Views:  func(string, *manifest.Container) (views, former map[string]int64) { return nil, nil },
 		Attach: func(*spool.Log, *manifest.Container) {},
 		Ask: func(_ context.Context, c *manifest.Container) (*manifest.Known, error) {
 			asked <- c.ID
+			<-answer
 			return nil, nil
 		}})
 	require.NoError(t, err)
@@ -165,5 +166,6 @@ func TestADeliveredLogIsNotAskedAbout(t *testing.T) {
 	require.Equal(t, "waiting", <-asked)
 	require.Empty(t, asked)
 	require.Len(t, s.spool.Logs(), 1)
+	close(answer)
 	require.NoError(t, s.spool.Close(t.Context()))
 }
