@@ -279,9 +279,10 @@ func TestLongTerminal(t *testing.T) {
 	m := newMachine(t)
 	m.startAgent()
 	const lines = 5000
+	m.runTerminal("killed", "/generator", "--name", "killed", "--lines", "-1", "--rate", "1000")
+	eventually(t, func() bool { return m.held() == 1 }, 10*time.Second, "its descriptors are held before its logger is killed")
 	m.runTerminal("screen", "/generator", "--name", "screen", "--lines", fmt.Sprint(lines), "--size", "190")
 	m.runTerminal("both", "/generator", "--name", "both", "--lines", fmt.Sprint(lines), "--streams", "both")
-	m.runTerminal("killed", "/generator", "--name", "killed", "--lines", "-1", "--rate", "1000")
 	eventually(t, func() bool { return m.held() == 1 }, 10*time.Second, "where a container has a terminal, its pipe ends with it")
 	logger := m.loggerOf("killed")
 	need(t, logger.Kill())
