@@ -141,9 +141,10 @@ func TestNobodyKnows(t *testing.T) {
 func TestADeliveredLogIsNotAskedAbout(t *testing.T) {
 	dir := t.TempDir()
 	asked, answer := make(chan string, 2), make(chan struct{})
+	var followed []string
 	s, err := Open(Options{Dir: dir, Limits: spool.Limits{MaxBytes: 1 << 30, MaxBytesEach: 1 << 30}, History: 1 << 20, Log: slog.New(slog.DiscardHandler),
 		Views:  func(string, *manifest.Container) (views, former map[string]int64) { return nil, nil },
-		Attach: func(*spool.Log, *manifest.Container) {},
+		Attach: func(_ *spool.Log, c *manifest.Container) { followed = append(followed, c.ID) },
 		Ask: func(_ context.Context, c *manifest.Container) (*manifest.Known, error) {
 			asked <- c.ID
 			<-answer
@@ -165,7 +166,7 @@ func TestADeliveredLogIsNotAskedAbout(t *testing.T) {
 	s.scan(t.Context())
 	require.Equal(t, "waiting", <-asked)
 	require.Empty(t, asked)
-	require.Len(t, s.spool.Logs(), 1)
+	require.Equal(t, []string{"delivered"}, followed)
 	close(answer)
 	require.NoError(t, s.spool.Close(t.Context()))
 }
