@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -130,13 +129,7 @@ func arrivedBytes(ctx context.Context, j *job, stall time.Duration) (s stats, er
 	last, before := time.Now(), int64(0)
 	for s.Bytes < j.written {
 		time.Sleep(50 * time.Millisecond)
-		resp, err := http.Get(j.url() + "/stats")
-		if err != nil {
-			return s, err
-		}
-		err = json.NewDecoder(resp.Body).Decode(&s)
-		_ = resp.Body.Close()
-		if err != nil {
+		if s, err = j.stats(); err != nil {
 			return s, err
 		}
 		if s.Bytes > before {

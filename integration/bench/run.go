@@ -172,18 +172,23 @@ type patience struct{ limit, stall time.Duration }
 // errUnfinished is that not all lines came.
 var errUnfinished = errors.New("did not finish")
 
+// stats asks the server what it has had.
+func (j *job) stats() (s stats, err error) {
+	resp, err := http.Get(j.url() + "/stats")
+	if err != nil {
+		return s, err
+	}
+	defer resp.Body.Close()
+	err = json.NewDecoder(resp.Body).Decode(&s)
+	return s, err
+}
+
 // arrived waits until the server has had each of the lines, for as long as ctx allows and new ones come.
 func arrived(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
 	begun := time.Now()
 	for s.Lines < j.lines {
 		time.Sleep(50 * time.Millisecond)
-		resp, err := http.Get(j.url() + "/stats")
-		if err != nil {
-			return s, err
-		}
-		err = json.NewDecoder(resp.Body).Decode(&s)
-		_ = resp.Body.Close()
-		if err != nil {
+		if s, err = j.stats(); err != nil {
 			return s, err
 		}
 		last := s.Last

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -71,11 +70,7 @@ func (w *forest) kill(cfg pipeline.Config) {
 		b.life.dead.Store(true)
 	}
 	synctest.Wait()
-	for _, file := range []string{"%d.db", "%d.db.slots"} {
-		content, err := os.ReadFile(filepath.Join(w.dir, fmt.Sprintf(file, w.lives)))
-		require.NoError(w.t, err)
-		require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, fmt.Sprintf(file, w.lives+1)), content, 0o600))
-	}
+	keepStore(w.t, w.dir, w.lives)
 	w.stop()
 	w.lives++
 	w.start(cfg)

@@ -84,18 +84,22 @@ func (w *world) start(cfg pipeline.Config) {
 	}
 }
 
+// keepStore copies the store of a life, with its slots, for the next one.
+func keepStore(t require.TestingT, dir string, life int) {
+	for _, file := range []string{"%d.db", "%d.db.slots"} {
+		content, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf(file, life)))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf(file, life+1)), content, 0o600))
+	}
+}
+
 // kill ends the life as SIGKILL would: what the next one finds of the store is what was committed by now.
 func (w *world) kill(cfg pipeline.Config) {
 	w.life.dead.Store(true)
 	synctest.Wait()
-	b, err := os.ReadFile(filepath.Join(w.dir, fmt.Sprintf("%d.db", w.lives)))
-	require.NoError(w.t, err)
-	slots, err := os.ReadFile(filepath.Join(w.dir, fmt.Sprintf("%d.db.slots", w.lives)))
-	require.NoError(w.t, err)
+	keepStore(w.t, w.dir, w.lives)
 	w.stop()
 	w.lives++
-	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, fmt.Sprintf("%d.db.slots", w.lives)), slots, 0o600))
-	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, fmt.Sprintf("%d.db", w.lives)), b, 0o600))
 	w.start(cfg)
 }
 

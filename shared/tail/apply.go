@@ -75,7 +75,7 @@ func inOrder(now time.Time) func(a, b *candidate) int {
 // decide classifies a candidate that is open, and applies the verdict.
 func (t *Tailer) decide(o *origin, c *candidate, now circumstances) {
 	if original := o.originalOf(c); original != nil && o.byInode[original.Inode] == original { // it may have been truncated since
-		if now.now.Sub(c.grew) < copyPause {
+		if original.body == nil && now.now.Sub(c.grew) < copyPause {
 			original.wanted.Store(true) // what may be a copy of it is compared with its bytes
 		}
 		if err := t.observe(o, original, now.now); err != nil {

@@ -113,6 +113,22 @@ func TestCopyIsBeingMadeAtTheStart(t *testing.T) {
 	}
 }
 
+// A file that copies are compared with is not asked for when it is open: an origin in which nothing changes would be looked at
+// in full in each step.
+func TestAnOriginalIsNotAskedForWhenItIsOpen(t *testing.T) {
+	r := newRig(t, all).start()
+	r.write("access.log", "one\n")
+	r.pass(time.Second)
+	r.copy("access.log", "access.log.1")
+	r.look()
+	r.truncate("access.log")
+	r.pass(10 * time.Second)
+	r.wants("one")
+	for _, g := range r.generations() {
+		require.False(t, g.wanted.Load(), g.name())
+	}
+}
+
 // Bytes that were acknowledged after the last commit are not taken for those of a shorter file that begins alike.
 func TestTruncatedWhileDownAndBeginsAlike(t *testing.T) {
 	r := newRig(t, access)

@@ -528,7 +528,7 @@ func FuzzMessages(f *testing.F) {
 	s.add("default/a", webSpec, "nerdctl/name", "web")
 	f.Add([]byte(message(nil).Text(1, string(s.containers["default/a"]))))
 	f.Add([]byte(envelope("default", "/tasks/exit", message(nil).Text(1, "a").Text(2, "b"))))
-	spec, err := json.Marshal(spec{})
+	spec, err := json.Marshal(containers.Spec{})
 	require.NoError(f, err)
 	f.Add(spec)
 	f.Fuzz(func(_ *testing.T, p []byte) {

@@ -81,7 +81,7 @@ func (r *record) container(namespace string) containers.Container {
 	s := r.decodeSpec()
 	c := containers.Container{
 		Runtime: Name, Namespace: namespace, ID: key(namespace, r.id), Name: r.id, Image: r.image, Labels: r.labels,
-		Env: s.Process.Env, Detailed: true, Created: r.created, Files: s.files(),
+		Env: s.Process.Env, Detailed: true, Created: r.created, Files: files(&s),
 	}
 	if namespace == kubernetesNamespace && r.labels[kindLabel] == inPod {
 		c.Pod = containers.Pod{Namespace: r.labels["io.kubernetes.pod.namespace"], Name: r.labels["io.kubernetes.pod.name"],
@@ -93,7 +93,7 @@ func (r *record) container(namespace string) containers.Container {
 
 // files are the mounts of a specification. A root file system that the client chose is one of them: unlike a snapshot's, its
 // path may be one in which others than the administrator make links.
-func (s *spec) files() containers.Files {
+func files(s *containers.Spec) containers.Files {
 	f := containers.Files{Mounts: map[string]string{}}
 	if filepath.IsAbs(s.Root.Path) {
 		f.Mounts["/"] = s.Root.Path

@@ -127,26 +127,11 @@ func idOf(beginning []byte) string {
 	return string(beginning[:min(len(beginning), longest)])
 }
 
-// spec is what is read of an OCI runtime specification (opencontainers/runtime-spec).
-type spec struct {
-	Process struct {
-		Env []string `json:"env"`
-	} `json:"process"`
-	Root struct {
-		Path string `json:"path"`
-	} `json:"root"`
-	Mounts []struct {
-		Destination string `json:"destination"`
-		Type        string `json:"type"`
-		Source      string `json:"source"`
-	} `json:"mounts"`
-}
-
 // decodeSpec reads the record's specification. It is empty where it can't be read: what the labels declare is collected all
 // the same.
-func (r *record) decodeSpec() (s spec) {
+func (r *record) decodeSpec() (s containers.Spec) {
 	if json.Unmarshal(r.spec, &s) != nil {
-		return spec{}
+		return containers.Spec{}
 	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/remora-logs/remora/node/containers"
 	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
@@ -58,21 +59,9 @@ type status struct {
 // info is the JSON that containerd (internal/cri/server/container_status.go) and CRI-O (server/container_status.go) add to
 // a status when they are asked for it.
 type info struct {
-	SandboxID   string `json:"sandboxID"`
-	Pid         int    `json:"pid"`
-	RuntimeSpec *struct {
-		Process struct {
-			Env []string `json:"env"`
-		} `json:"process"`
-		Root struct {
-			Path string `json:"path"`
-		} `json:"root"`
-		Mounts []struct {
-			Destination string `json:"destination"`
-			Type        string `json:"type"`
-			Source      string `json:"source"`
-		} `json:"mounts"`
-	} `json:"runtimeSpec"`
+	SandboxID   string           `json:"sandboxID"`
+	Pid         int              `json:"pid"`
+	RuntimeSpec *containers.Spec `json:"runtimeSpec"`
 }
 
 func decodeStatus(message []byte) (s status, err error) {
