@@ -46,7 +46,9 @@ type access struct {
 
 	// Of the line at hand: the columns that can't be told, and the size of the body.
 	extra []byte
-	size  int64
+	size  []byte // in digits; empty where it is a dash
+	marks marks
+	clean bool // nothing in it has to be escaped
 }
 
 type accessNames struct {
@@ -84,6 +86,14 @@ func newAccess(name func(key string) member) (*access, error) {
 
 // parse implements parser.
 func (f *access) parse(b *record.Batch, r *record.Record) problem {
+	if wide && f.usual(b, r) {
+		return problem{}
+	}
+	return f.parseAny(b, r)
+}
+
+// parseAny parses any line, a column at a time.
+func (f *access) parseAny(b *record.Batch, r *record.Record) problem {
 	p := r.Line
 	if len(p) > 0 && p[0] == '[' {
 		if addr, _, _ := bytes.Cut(p, blank); !isAddress(addr) { // as [::1]:443 is
@@ -229,7 +239,7 @@ func isTLS(p []byte) bool { return starts(p, "TLSv", "SSLv", "DTLSv") || string(
 // i is behind them.
 func (f *access) numbers(a, p []byte, i int) (_ []byte, end int, ok bool) {
 	start, before := i, a
-	f.size = 0
+	f.size = nil
 	for _, name := range [...]member{f.names.status, f.names.size} {
 		if i == len(p) {
 			break // the bytes need not be logged
@@ -242,10 +252,10 @@ func (f *access) numbers(a, p []byte, i int) (_ []byte, end int, ok bool) {
 		switch {
 		case end > i:
 			a = name.appendNumber(a, p[i:end])
-			f.size, _ = integer(p[i:end]) // of the second, in the end
+			f.size = p[i:end] // of the second, in the end
 		case p[i] == '-':
 			end++
-			f.size = 0
+			f.size = nil
 		default:
 			return before, start, false
 		}
@@ -306,7 +316,7 @@ func (f *access) request(a, inside []byte, plain bool) []byte {
 	if protocol == nil && !capitals || protocol != nil && !starts(protocol, "HTTP/") {
 		return f.text(a, f.names.request, inside, plain)
 	}
-	a = f.names.method.appendText(a, inside[:n])
+	a = f.append(a, f.names.method, inside[:n])
 	a = f.text(a, f.names.path, path, plain)
 	if protocol != nil {
 		if f.bare {
@@ -337,7 +347,15 @@ func (f *access) text(a []byte, name member, inside []byte, plain bool) []byte {
 		f.scratch = appendUnquoted(f.scratch[:0], inside)
 		inside = f.scratch
 	}
-	return name.appendText(a, inside)
+	return f.append(a, name, inside)
+}
+
+// append appends the member with text for its value.
+func (f *access) append(a []byte, name member, text []byte) []byte {
+	if f.clean {
+		return name.appendClean(a, text)
+	}
+	return name.appendText(a, text)
 }
 
 // appendUnquoted appends what was in quotes, without the backslashes that servers put before quotes and backslashes. All

@@ -24,15 +24,23 @@ func (f *access) head(a, p []byte) (_ []byte, ok bool) {
 // peer appends the three columns that every line has.
 func (f *access) peer(a, addr, ident, user []byte) []byte {
 	if string(addr) != "-" {
-		a = f.names.addr.appendAddress(a, addr, f.names.addrPort)
+		a = f.address(a, addr)
 	}
 	if string(ident) != "-" && len(ident) > 0 {
-		a = f.names.ident.appendText(a, ident)
+		a = f.append(a, f.names.ident, ident)
 	}
 	if string(user) != "-" && string(user) != `""` && len(user) > 0 { // Apache writes "" for an empty one
-		a = f.names.user.appendText(a, user)
+		a = f.append(a, f.names.user, user)
 	}
 	return a
+}
+
+// address appends the peer's address, and its port where there is a member for that.
+func (f *access) address(a, addr []byte) []byte {
+	if f.clean && f.names.addrPort == "" {
+		return f.names.addr.appendClean(a, addr)
+	}
+	return f.names.addr.appendAddress(a, addr, f.names.addrPort)
 }
 
 // shifted reports whether what should be a user is the identity and the user, behind one column more than there should be.

@@ -138,7 +138,8 @@ func (f *access) isInOut(in, out *token, request int) bool {
 	}
 	received, ok1 := integer(in.text)
 	sent, ok2 := integer(out.text)
-	return ok1 && ok2 && received >= int64(request)+4 && sent >= f.size && sent/1e6 != received
+	body, _ := integer(f.size)
+	return ok1 && ok2 && received >= int64(request)+4 && sent >= body && sent/1e6 != received
 }
 
 // integer returns the value of digits; not ok beyond 10^18.

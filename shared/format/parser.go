@@ -134,6 +134,14 @@ func (m member) appendText(dst, text []byte) []byte {
 	return record.AppendBytes(append(dst, m...), text)
 }
 
+// appendClean is appendText for a text in which nothing has to be escaped.
+func (m member) appendClean(dst, text []byte) []byte {
+	if m == "" {
+		return dst
+	}
+	return append(append(append(append(dst, m...), '"'), text...), '"')
+}
+
 // appendAddress appends the member with an address or the name of a server for its value, and its port as the member port,
 // unless that is empty.
 func (m member) appendAddress(dst, text []byte, port member) []byte {
