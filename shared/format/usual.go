@@ -22,7 +22,7 @@ type marks struct {
 	quotes, blanks [maxMarked / 64]uint64
 }
 
-// find stores the places of the quotes of a line of n bytes in at, and reports whether they are as many as at holds.
+// find stores the places of the first quotes of a line of n bytes in at, and reports whether there are as many as at holds.
 func (m *marks) find(at *[6]int, n int) bool {
 	k := 0
 	for w := range m.quotes {
@@ -30,14 +30,13 @@ func (m *marks) find(at *[6]int, n int) bool {
 			break
 		}
 		for word := m.quotes[w]; word != 0; word &= word - 1 {
-			if k == len(at) {
-				return false
-			}
 			at[k] = w*64 + bits.TrailingZeros64(word)
-			k++
+			if k++; k == len(at) {
+				return true
+			}
 		}
 	}
-	return k == len(at)
+	return false
 }
 
 // head returns the places of the first three blanks; notThere for one that is not among the first 64 bytes.
@@ -51,7 +50,7 @@ func (m *marks) head() (first, second, third int) {
 
 // usual is parse for lines as most are:
 //
-//	addr ident user [21/Nov/2026:08:00:00 +0000] "request" status bytes "referer" "agent"
+//	addr ident user [21/Nov/2026:08:00:00 +0000] "request" status bytes "referer" "agent" …
 //
 // It finds all quotes and blanks at once, and makes members without looking for what has to be escaped. ok is false for any
 // line that may be another one. Nothing of that is kept: parseAny decides what it is.
@@ -71,9 +70,10 @@ func (f *access) usual(b *record.Batch, r *record.Record) (ok bool) {
 	if user == notThere || user != open-1 || addr == 0 || p[addr-1] == ',' || bytes.IndexByte(p[:open], '[') >= 0 {
 		return false
 	}
-	// The time in brackets, the request behind it, room for two numbers, and two strings to the end.
+	// The time in brackets, the request behind it, room for two numbers, and two strings.
+	end := quotes[5] + 1
 	if p[open] != '[' || p[quotes[0]-2] != ']' || p[quotes[0]-1] != ' ' || p[quotes[2]-1] != ' ' ||
-		string(p[quotes[3]:quotes[4]]) != `" ` || quotes[5] != len(p)-1 {
+		string(p[quotes[3]:quotes[4]]) != `" ` || end < len(p) && p[end] != ' ' {
 		return false
 	}
 	ns, ok := f.parseTime(p[open+1:quotes[0]-2], r.Time)
@@ -89,7 +89,12 @@ func (f *access) usual(b *record.Batch, r *record.Record) (ok bool) {
 	if ok {
 		a = f.text(a, f.names.referer, p[quotes[2]+1:quotes[3]], true)
 		a = f.text(a, f.names.agent, p[quotes[4]+1:quotes[5]], true)
+		f.extra = f.extra[:0]
+		if end < len(p) {
+			a = f.tail(a, p, end, quotes[1]-quotes[0]-1)
+		}
 		r.Time = ns
+		a = f.rest(a)
 		finish(b, r, a, at)
 	}
 	f.clean = false
@@ -100,7 +105,8 @@ func (f *access) usual(b *record.Batch, r *record.Record) (ok bool) {
 func (f *access) usualNumbers(a, p []byte, i int) (_ []byte, ok bool) {
 	const size = len(" 200 ")
 	if n := p[i:]; len(n) > size && n[0] == ' ' && isDigit(n[1]) && isDigit(n[2]) && isDigit(n[3]) && n[4] == ' ' && digits(n, size) == len(n) {
-		return f.names.size.appendNumber(f.names.status.appendNumber(a, n[1:4]), n[size:]), true
+		f.size = n[size:]
+		return f.names.size.appendNumber(f.names.status.appendNumber(a, n[1:4]), f.size), true
 	}
 	a, end, ok := f.numbers(a, p[:len(p)+1], i)
 	return a, ok && end == len(p)
