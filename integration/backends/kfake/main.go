@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -28,7 +29,7 @@ func main() {
 	var topics, users, configs list
 	port := flag.Int("port", 9092, "port on 127.0.0.1")
 	dir := flag.String("dir", "", "directory to keep state in; none keeps it in memory")
-	discard := flag.Bool("discard", false, "throw records away, after checking their sequence: for measuring")
+	discard := flag.Bool("discard", false, "throw records away, after checking them and their sequence: a broker of its own, which knows -port and -topic only, for measuring")
 	cert := flag.String("cert", "", "certificate, PEM; speaks TLS then")
 	key := flag.String("key", "", "key to it, PEM")
 	flag.Var(&topics, "topic", "NAME:PARTITIONS, made at start; can be repeated")
@@ -36,12 +37,12 @@ func main() {
 	flag.Var(&configs, "config", "KEY=VALUE of the broker, as message.max.bytes=1000; can be repeated")
 	flag.Parse()
 
+	if *discard {
+		log.Fatal(runDiscarding(*port, topics))
+	}
 	options := []kfake.Opt{kfake.NumBrokers(1), kfake.Ports(*port), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(8)}
 	if *dir != "" {
 		options = append(options, kfake.DataDir(*dir), kfake.SyncWrites())
-	}
-	if *discard {
-		options = append(options, kfake.BlackholeProduce())
 	}
 	if *cert != "" {
 		pair, err := tls.LoadX509KeyPair(*cert, *key)
@@ -51,10 +52,9 @@ func main() {
 		options = append(options, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
 	}
 	for _, t := range topics {
-		name, count, _ := strings.Cut(t, ":")
-		n, err := strconv.Atoi(count)
+		name, n, err := parseTopic(t)
 		if err != nil {
-			log.Fatalf("-topic %s: want NAME:PARTITIONS", t)
+			log.Fatal(err)
 		}
 		options = append(options, kfake.SeedTopics(int32(n), name))
 	}
@@ -78,4 +78,32 @@ func main() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	<-stop
+}
+
+// parseTopic reads a topic as -topic has it.
+func parseTopic(text string) (name string, partitions int, err error) {
+	name, count, _ := strings.Cut(text, ":")
+	if partitions, err = strconv.Atoi(count); err != nil || partitions < 1 {
+		return "", 0, fmt.Errorf("-topic %s: want NAME:PARTITIONS", text)
+	}
+	return name, partitions, nil
+}
+
+// runDiscarding is the broker that throws records away, with these topics alone, until the process ends.
+func runDiscarding(port int, topics []string) error {
+	d := &discarding{topics: make(map[string][]*appended)}
+	for _, text := range topics {
+		name, n, err := parseTopic(text)
+		if err != nil {
+			return err
+		}
+		for range n {
+			d.topics[name] = append(d.topics[name], &appended{producers: make(map[int64]*history)})
+		}
+	}
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	return d.serve(l)
 }
