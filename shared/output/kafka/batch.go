@@ -5,6 +5,7 @@ package kafka
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math/bits"
 )
 
 // A record batch, version 2 (kafka.apache.org/documentation/#recordbatch): a header of fixed size and the records behind
@@ -61,14 +62,7 @@ func seal(p []byte, s stamp) {
 }
 
 // varintLen returns how many bytes binary.AppendVarint writes for n, which is not negative.
-func varintLen(n int) (size int) {
-	for v := uint64(n) << 1; ; v >>= 7 {
-		size++
-		if v < 0x80 {
-			return size
-		}
-	}
-}
+func varintLen(n int) int { return (bits.Len64(uint64(n)<<1|1) + 6) / 7 }
 
 // noLength is room for a length.
 var noLength [binary.MaxVarintLen32]byte

@@ -27,6 +27,7 @@ type workspace struct {
 	base    int64  // milliseconds since 1970, to which all records' times are relative
 	used    int    // bytes in queues
 	text    []byte // for a key, and for a record that moves
+	key     []byte // with its length in front
 	// How wide the lengths of the last record and of its value were written. The next one's are likely to be as wide, and
 	// are guessed so: they precede what they measure.
 	recordWide, valueWide int
@@ -36,11 +37,14 @@ type workspace struct {
 type route struct {
 	topic     *topic
 	partition *partition // that the key leads to; nil where the key is a field of each record
-	key       []byte
-	queue     *queue // to partition, in the batch that used it last
-	batch     uint64 // which that was
-	count     int    // the origin's headers
-	headers   []byte // as they are written
+	key       []byte     // as it is written, with its length in front; unless it is a field
+	queue     *queue     // to partition, in the batch that used it last
+	batch     uint64     // which that was
+	// identity is the number of headers, the identity's name, room for its length at idAt, and what all identities of the
+	// source begin with; headers are the rest of them, the origin's.
+	identity []byte
+	idAt     int
+	headers  []byte
 }
 
 // maxRoutes is how many routes are kept; containers come and go.
@@ -133,8 +137,9 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	switch {
 	case rt.partition == nil:
 		w.text = appendFieldKey(w.text[:0], o.key.name, r)
-		key = w.text
-		q = w.queue(rt.topic.partition(partitionOf(key, rt.topic.count())))
+		q = w.queue(rt.topic.partition(partitionOf(w.text, rt.topic.count())))
+		w.key = appendBytes(w.key[:0], w.text)
+		key = w.key
 	case rt.batch != w.batch:
 		q = w.queue(rt.partition)
 		rt.queue, rt.batch = q, w.batch
@@ -147,16 +152,14 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	p = append(p, 0) // attributes
 	p = binary.AppendVarint(p, delta)
 	p = binary.AppendVarint(p, int64(len(q.starts)-b.first))
-	p = appendBytes(p, key)
+	p = append(p, key...)
 	at := len(p)
 	p = append(p, noLength[:w.valueWide]...)
 	p = o.config.Format.AppendBare(p, &w.enc, r)
 	p, w.valueWide = putLength(p, at, w.valueWide)
-	p = binary.AppendVarint(p, int64(1+rt.count))
-	p = appendBytes(p, identityHeader)
-	at = len(p)
-	p = append(p, noLength[:1]...)
-	p = r.AppendID(p)
+	at = len(p) + rt.idAt
+	p = append(p, rt.identity...)
+	p = r.AppendIDPlace(p)
 	p, _ = putLength(p, at, 1)
 	p = append(p, rt.headers...)
 	p, w.recordWide = putLength(p, start, w.recordWide)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,16 +39,7 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 		if len(chunks) == 0 {
 			break
 		}
-		answers := make(chan struct{}, len(chunks))
-		for leader, of := range chunks {
-			go func() {
-				o.produce(w, leader, of, v)
-				answers <- struct{}{}
-			}()
-		}
-		for range chunks {
-			<-answers
-		}
+		o.produceAll(w, chunks, v)
 	}
 	for _, q := range w.queues {
 		switch left := q.index[q.sent:]; {
@@ -60,6 +52,20 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 		if q.err != nil {
 			v.stuck[q.p] = stuck{q.err, q.blocked}
 		}
+	}
+}
+
+// produceAll sends chunks, to each broker at the same time.
+func (o *Output) produceAll(w *workspace, chunks map[int32][]chunk, v *verdict) {
+	var others sync.WaitGroup
+	defer others.Wait()
+	left := len(chunks)
+	for leader, of := range chunks {
+		if left--; left == 0 {
+			o.produce(w, leader, of, v) // without a goroutine more, as usually there is but one leader
+			return
+		}
+		others.Go(func() { o.produce(w, leader, of, v) })
 	}
 }
 
