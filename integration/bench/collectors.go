@@ -26,6 +26,7 @@ type collector struct {
 const (
 	bareLoop   = "bare loop"
 	kernelLoop = "kernel's loop"
+	kafkaLoop  = "kafka's loop"
 	remoraName = "remora"
 	remoraNode = "remora-node"
 )
@@ -45,6 +46,7 @@ var known = []collector{
 	}},
 	{name: remoraName, command: remora},
 	{name: kernelLoop, command: kernelCommand},
+	{name: kafkaLoop, command: kafkaLoopCommand},
 	{name: remoraName, protocol: "JSON lines, zstd", command: remoraLines},
 	{name: remoraNode, command: nodeAgent},
 	{name: "fluent-bit", command: fluentBit},
@@ -60,7 +62,7 @@ func found(only []string) (all []collector) {
 		if len(only) > 0 && !slices.Contains(only, c.name) {
 			continue
 		}
-		if c.bin = installed.Find(c.name); c.bin != "" || c.name == bareLoop || c.name == kernelLoop || c.ours() {
+		if c.bin = installed.Find(c.name); c.bin != "" || c.loop() || c.ours() {
 			all = append(all, c)
 		}
 	}
@@ -85,3 +87,8 @@ func (c *collector) label() string {
 
 // ours reports whether it is a program of Remora's.
 func (c *collector) ours() bool { return c.name == remoraName || c.name == remoraNode }
+
+// loop reports whether it is a yardstick of the bench's own.
+func (c *collector) loop() bool {
+	return c.name == bareLoop || c.name == kernelLoop || c.name == kafkaLoop
+}

@@ -27,13 +27,37 @@ const (
 
 // kernelRecord is what the body is made of, so that the server has as much to do with it as with Remora's: one that is quicker
 // has to wake the sender less often.
-const kernelRecord = `{"create":{"_id":"0123456789abcdef.01234567"}}
-{"@timestamp":"2026-11-21T08:00:00.000000000Z","message":"10.1.0.0 - - [21/Nov/2026:08:00:00 +0000] \"GET /no_0000000000 HTTP/1.1\" 200 0 \"-\" \"Mozilla/5.0 (X11; Linux x86_64)                                                                                \"","offset":123456789,"source":"/var/log/bench.log","k8s_pod":"shop-web-1","k8s_pod_namespace":"shop","k8s_node_name":"node-1","k8s_container_name":"web"}
+const kernelRecord = kernelAction + `{"@timestamp":"2026-11-21T08:00:00.000000000Z","message":"10.1.0.0 - - [21/Nov/2026:08:00:00 +0000] \"GET /no_0000000000 HTTP/1.1\" 200 0 \"-\" \"Mozilla/5.0 (X11; Linux x86_64)                                                                                \"","offset":123456789,"source":"/var/log/bench.log","k8s_pod":"shop-web-1","k8s_pod_namespace":"shop","k8s_node_name":"node-1","k8s_container_name":"web"}
 `
+
+// kernelAction is the action in front of a record in a bulk request.
+const kernelAction = `{"create":{"_id":"0123456789abcdef.01234567"}}` + "\n"
 
 // runKernelLoop reads the files that pattern names and writes size bytes to the server at address, in even shares, and does
 // nothing else: what the kernel alone takes for a collector's work. It shares no code with Remora.
 func runKernelLoop(pattern, address string, size int64) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	answers, body := bufio.NewReader(conn), bytes.Repeat([]byte(kernelRecord), kernelBody/len(kernelRecord)+1)[:kernelBody]
+	sent := int64(0)
+	return readInShares(pattern, size, func(due int64, last bool) error {
+		for due-sent >= kernelBody || last && sent < size {
+			part := body[:min(kernelBody, size-sent)]
+			if err := discard(conn, answers, part); err != nil {
+				return err
+			}
+			sent += int64(len(part))
+		}
+		return nil
+	})
+}
+
+// readInShares reads the files that pattern names, kernelRead bytes at a time, and says after each how many of size bytes
+// are due by then, and whether it was the last.
+func readInShares(pattern string, size int64, send func(due int64, last bool) error) error {
 	files, err := filepath.Glob(pattern)
 	if err != nil {
 		return err
@@ -46,14 +70,7 @@ func runKernelLoop(pattern, address string, size int64) error {
 		}
 		input += info.Size()
 	}
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	answers, body := bufio.NewReader(conn), bytes.Repeat([]byte(kernelRecord), kernelBody/len(kernelRecord)+1)[:kernelBody]
-	in := make([]byte, kernelRead)
-	read, sent := int64(0), int64(0)
+	in, read := make([]byte, kernelRead), int64(0)
 	for _, file := range files {
 		f, err := os.Open(file)
 		if err != nil {
@@ -63,17 +80,14 @@ func runKernelLoop(pattern, address string, size int64) error {
 			n, err := f.Read(in)
 			if errors.Is(err, io.EOF) {
 				break
-			} else if err != nil {
-				return err
 			}
-			read += int64(n)
-			due := int64(float64(size) * float64(read) / float64(input))
-			for due-sent >= kernelBody || read == input && sent < size {
-				part := body[:min(kernelBody, size-sent)]
-				if err := discard(conn, answers, part); err != nil {
-					return err
-				}
-				sent += int64(len(part))
+			if err == nil {
+				read += int64(n)
+				err = send(int64(float64(size)*float64(read)/float64(input)), read == input)
+			}
+			if err != nil {
+				_ = f.Close()
+				return err
 			}
 		}
 		_ = f.Close()

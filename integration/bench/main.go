@@ -23,7 +23,7 @@ var cli struct {
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
 		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker,nginx+outputs" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them, +outputs for Remora's other outputs."`
-		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, kernel's loop, or a peer's binary."`
+		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, kernel's loop, kafka's loop, or a peer's binary."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Stall  time.Duration `default:"30s" help:"After so long without a line that had not come before a run has failed as well."`
 		Port   int           `default:"19200" help:"Where the server listens, on loopback; a collector may take the port behind it."`
@@ -43,6 +43,11 @@ var cli struct {
 		Address string `arg:""`
 		Bytes   int64  `arg:"" help:"How many it writes."`
 	} `cmd:"" help:"Be the kernel's loop."`
+	Kafka struct {
+		Files   string `arg:"" help:"Pattern of what it reads."`
+		Address string `arg:""`
+		Bytes   int64  `arg:"" help:"How many it produces."`
+	} `cmd:"" help:"Be Kafka's loop."`
 }
 
 func main() {
@@ -55,6 +60,8 @@ func main() {
 		err = bare(cli.Bare.File, cli.Bare.URL)
 	case strings.HasPrefix(ctx.Command(), "kernel"):
 		err = runKernelLoop(cli.Kernel.Files, cli.Kernel.Address, cli.Kernel.Bytes)
+	case strings.HasPrefix(ctx.Command(), "kafka"):
+		err = runKafkaLoop(cli.Kafka.Files, cli.Kafka.Address, cli.Kafka.Bytes)
 	default:
 		err = measure()
 	}

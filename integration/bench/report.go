@@ -46,13 +46,21 @@ func yardstick(rows []*row, kind string) *row {
 	return nil
 }
 
-// beside is the median of the rounds' ratios of CPU time: what the kernel's loop took to what the row did, for the kernel's
-// loop runs right behind Remora. It is 0 where it has not run.
-func (r *row) beside(kernel *row) float64 {
+// named is the row of the collector of that name; nil where there is none.
+func named(rows []*row, name string) *row {
+	if at := slices.IndexFunc(rows, func(r *row) bool { return r.collector.name == name }); at >= 0 {
+		return rows[at]
+	}
+	return nil
+}
+
+// beside is the median of the rounds' ratios of CPU time: what the loop took to what the row did, for the loops run right
+// behind Remora. It is 0 where it has not run.
+func (r *row) beside(loop *row) float64 {
 	var all []float64
 	for i := range r.results {
-		if kernel != nil && i < len(kernel.results) {
-			all = append(all, kernel.results[i].cpu.Seconds()/r.results[i].cpu.Seconds())
+		if loop != nil && i < len(loop.results) {
+			all = append(all, loop.results[i].cpu.Seconds()/r.results[i].cpu.Seconds())
 		}
 	}
 	if len(all) == 0 {
@@ -68,7 +76,7 @@ func (r *row) median(f figure) float64 {
 }
 
 // print writes a job's rows: the median, with least and most, and how often as much as the bare loop, raw, with the same
-// input it is, and what part of its CPU time the kernel's loop of this job takes. Then it says how Remora compares with the fastest peer.
+// input it is, and what part of its CPU time the loops of this job take. Then it says how Remora compares with the fastest peer.
 func print(job string, rows []*row, bare *row) {
 	fmt.Printf("\n%s\n", job)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -76,11 +84,8 @@ func print(job string, rows []*row, bare *row) {
 	for _, f := range figures {
 		fmt.Fprintf(t, "\t%s", f.name)
 	}
-	fmt.Fprintln(t, "\tMB/CPU-s and lines/s to the bare loop\t\tMB/CPU-s to the kernel's loop")
-	var kernel *row
-	if at := slices.IndexFunc(rows, func(r *row) bool { return r.collector.name == kernelLoop }); at >= 0 {
-		kernel = rows[at]
-	}
+	fmt.Fprintln(t, "\tMB/CPU-s and lines/s to the bare loop\t\tMB/CPU-s to the kernel's loop\tand to Kafka's")
+	kernel, kafka := named(rows, kernelLoop), named(rows, kafkaLoop)
 	for _, r := range rows {
 		fmt.Fprint(t, r.collector.label())
 		if len(r.results) == 0 {
@@ -98,8 +103,12 @@ func print(job string, rows []*row, bare *row) {
 			}
 			fmt.Fprintf(t, "\t%.2f", r.median(f)/bare.median(f))
 		}
-		if v := r.beside(kernel); v > 0 {
-			fmt.Fprintf(t, "\t%.0f %%", 100*v)
+		for _, loop := range []*row{kernel, kafka} {
+			if v := r.beside(loop); v > 0 {
+				fmt.Fprintf(t, "\t%.0f %%", 100*v)
+			} else {
+				fmt.Fprint(t, "\t-")
+			}
 		}
 		if r.failed != nil {
 			fmt.Fprintf(t, "\t%s after %d rounds", outcome(r.failed), len(r.results))
@@ -126,7 +135,7 @@ func compare(f figure, rows []*row) {
 	var fastest *row
 	for _, r := range rows {
 		switch {
-		case len(r.results) == 0 || r.collector.name == bareLoop || r.collector.name == kernelLoop:
+		case len(r.results) == 0 || r.collector.loop():
 		case r.collector.ours():
 			ours = append(ours, r)
 		case fastest == nil || r.median(f) > fastest.median(f):

@@ -122,6 +122,8 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	switch {
 	case c.name == kernelLoop:
 		wait = arrivedBytes
+	case c.name == kafkaLoop:
+		wait = arrivedFromLoop
 	case j.kafka:
 		wait = arrivedInKafka
 	}
