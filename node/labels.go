@@ -39,6 +39,7 @@ type labels struct {
 	seen  map[string]seen // by the inventory's ID
 	order []string        // of seen, the oldest first
 	bytes int
+	exits map[string]time.Time // of containers that have ended and are there, by the inventory's ID
 }
 
 // seen is a container that containerd told of. A short one is gone before its log is found.
@@ -49,7 +50,7 @@ type seen struct {
 }
 
 func newLabels(describe func(context.Context, string) (containers.Container, error), kept func() kept) *labels {
-	return &labels{describe: describe, kept: kept, seen: map[string]seen{}}
+	return &labels{describe: describe, kept: kept, seen: map[string]seen{}, exits: map[string]time.Time{}}
 }
 
 // ask is a loggers.Ask.
@@ -113,6 +114,9 @@ func (l *labels) found(c *containers.Container) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if delete(l.exits, c.ID); !c.Exited.IsZero() {
+		l.exits[c.ID] = c.Exited
+	}
 	before, ok := l.seen[c.ID]
 	if !ok {
 		l.order = append(l.order, c.ID)
@@ -130,10 +134,19 @@ func (l *labels) found(c *containers.Container) {
 func (l *labels) removed(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	delete(l.exits, id)
 	if s, ok := l.seen[id]; ok {
 		s.gone = time.Now()
 		l.seen[id] = s
 	}
+}
+
+// exited reports whether the process has ended whose output a log is. One that ended before the log began was of an earlier
+// start of the container.
+func (l *labels) exited(c *manifest.Container) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.exits[c.Namespace+"/"+c.ID].After(c.Started)
 }
 
 // recall is what is remembered of the container that had an ID at that time; nil if that is not known.

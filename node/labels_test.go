@@ -134,6 +134,26 @@ func TestAContainerThatIsGoneBeforeItsLogIsFound(t *testing.T) {
 	})
 }
 
+// A container has ended until it runs again. A log that began after that is of its next start.
+func TestAContainerThatHasEnded(t *testing.T) {
+	l := newTestLabels(t, nil, nil)
+	now := time.Now()
+	c := nerdctls("default", "abc", "web", "")
+	l.found(&c)
+	require.False(t, l.exited(captured(now)))
+	c.Exited = now.Add(time.Second)
+	l.found(&c)
+	require.True(t, l.exited(captured(now)))
+	require.False(t, l.exited(captured(now.Add(time.Minute))))
+	c.Exited = time.Time{}
+	l.found(&c)
+	require.False(t, l.exited(captured(now)))
+	c.Exited = now.Add(time.Second)
+	l.found(&c)
+	l.removed(c.ID)
+	require.Empty(t, l.exits)
+}
+
 // Containers without end, and labels without end, are not remembered without end.
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	l := newTestLabels(t, nil, nil)

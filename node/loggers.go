@@ -37,7 +37,7 @@ type loggerSpool struct {
 	hostName string
 	dialect  *declare.Dialect
 	routes   *deliver.Spooled
-	ask      loggers.Ask
+	known    *labels
 	rules    func(declare.Subject) []*declare.Rule // that choose a container
 	log      *slog.Logger
 
@@ -47,9 +47,9 @@ type loggerSpool struct {
 	problems map[string][]telemetry.Problem // by the log's key
 }
 
-func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, ask loggers.Ask, rules func(declare.Subject) []*declare.Rule, log *slog.Logger) *loggerSpool {
+func newLoggerSpool(s config.Loggers, n config.Node, hostName string, d *deliver.Delivery, known *labels, rules func(declare.Subject) []*declare.Rule, log *slog.Logger) *loggerSpool {
 	return &loggerSpool{settings: s, node: n, hostName: hostName, dialect: d.Dialect(), routes: d.Spooled(deliver.Chunks, n.PartialTimeout),
-		ask: ask, rules: rules, log: log, problems: map[string][]telemetry.Problem{}}
+		known: known, rules: rules, log: log, problems: map[string][]telemetry.Problem{}}
 }
 
 // run delivers until ctx ends. It waits for the spool to appear.
@@ -99,7 +99,8 @@ func (s *loggerSpool) open() error {
 			return views, former
 		},
 		Attach:  s.attach,
-		Ask:     s.ask,
+		Ask:     s.known.ask,
+		Exited:  s.known.exited,
 		Evicted: func(l *spool.Log, _ spool.Evicted) { s.routes.Detach(l) },
 	})
 	if err != nil {

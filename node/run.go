@@ -112,7 +112,7 @@ func open(environ map[string]string) (*node, error) {
 	}
 	n.agent.tailer = n.tailer
 	n.labels = newLabels(n.sources.describe, n.agent.kept)
-	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.labels.ask, n.agent.rulesOf, n.log)
+	n.loggers = newLoggerSpool(s.Loggers, s.Node, s.HostName(), n.delivery, n.labels, n.agent.rulesOf, n.log)
 	n.agent.listed = func(all map[string]error) {
 		if n.sources.answered(all) {
 			n.delivery.Ready()

@@ -159,6 +159,9 @@ func TestContainersWithLabels(t *testing.T) {
 	b.expect(t, "web-name", "/logs/app.log", 20, tags)
 	tags["from"] = "label"
 	b.expect(t, "web-name", "stdout", 20, tags)
+	need(t, os.WriteFile(filepath.Join(m.dir, "rootfs/half"), []byte("a line\nhalf a line"), 0o600))
+	m.run("half", "--show", "/half")
+	b.expect(t, "half", "stdout", 2, nil) // before its task is deleted
 
 	b.set(true)
 	start(m.namespace(), "short")
@@ -174,6 +177,8 @@ func TestContainersWithLabels(t *testing.T) {
 	m.startAgent(settings...)
 	b.set(false)
 	b.expect(t, "short-name", "stdout", 20, tags)
+	m.remove("half")
+	b.expect(t, "half", "stdout", 2, nil)
 	for _, source := range []string{"stdout", "/logs/app.log"} {
 		b.expect(t, "web-name", source, 20, nil) // nothing was sent again
 	}

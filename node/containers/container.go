@@ -31,9 +31,11 @@ type Container struct {
 	// Waiting says that it was never started, and may have another name when it is.
 	Waiting bool
 	Created time.Time
-	Pod     Pod
-	Log     Log
-	Files   Files
+	// Exited is when it ended; zero while it runs, and where that is not known.
+	Exited time.Time
+	Pod    Pod
+	Log    Log
+	Files  Files
 }
 
 // BareID is the ID as the runtime itself writes it.

@@ -64,10 +64,15 @@ func (c *Chunks) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 		}
 		pos += n
 	}
-	if last {
+	if last || c.endsLine(at+int64(pos)) {
 		c.join.expire(b, 0, true)
 	}
 	return pos
+}
+
+// endsLine reports whether the lines that are open at off are ended there.
+func (c *Chunks) endsLine(off int64) bool {
+	return c.join.oldest() >= 0 && c.find(off-1) == nil && c.chunk.EndsLine && c.chunk.End == off
 }
 
 // find looks up the chunk in which off lies, unless it is the one that is known. The end of the newest chunk may have come

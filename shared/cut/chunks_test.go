@@ -22,6 +22,7 @@ type chunked struct {
 	data   []byte
 	starts []int64
 	chunks []stream.Chunk
+	ended  int64 // where lines are ended
 	err    error
 }
 
@@ -47,6 +48,9 @@ func (c *chunked) Chunk(off int64) (stream.Chunk, error) {
 	found.End = math.MaxInt64
 	if i+1 < len(c.starts) {
 		found.End = c.starts[i+1]
+	}
+	if off < c.ended && c.ended <= found.End {
+		found.End, found.EndsLine = c.ended, true
 	}
 	return found, nil
 }
@@ -74,6 +78,52 @@ func TestChunksAreJoinedPerStream(t *testing.T) {
 	require.Equal(t, []got{{"one", record.Stdout, 10}, {"two", record.Stdout, 10}, {"three", record.Stdout, 12},
 		{"", record.Stdout, 12}, {"error", record.Stderr, 11}, {"last words", record.Stderr, 13}}, all)
 	require.EqualValues(t, -1, f.Open())
+}
+
+// Lines of both streams without a newline are ended where the index says so, whether they were read before it did or not.
+// What comes behind is a line of its own, and nothing comes twice.
+func TestChunksThatEndALine(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		c := &chunked{}
+		c.write(stream.Stdout, 10, "one\nout")
+		c.write(stream.Stderr, 11, "two\nerr")
+		b := record.NewBatch(1 << 16)
+		f := cut.NewChunks(source, c, 1<<10, second)
+		at := 0
+		give := func() { at += f.Cut(b, c.data[at:], int64(at), 99, false) }
+		lines := func() (all []string) {
+			for _, r := range b.Records {
+				require.False(t, r.Truncated)
+				all = append(all, string(r.Line))
+			}
+			return all
+		}
+		if late {
+			give()
+			require.Equal(t, []string{"one", "two"}, lines())
+		}
+		c.ended = int64(len(c.data))
+		give()
+		require.Equal(t, len(c.data), at)
+		require.Equal(t, []string{"one", "two", "out", "err"}, lines())
+		require.EqualValues(t, 3+1, b.Records[2].Offset)
+		require.EqualValues(t, -1, f.Open())
+		give()
+		c.write(stream.Stdout, 12, "more\n")
+		give()
+		require.Equal(t, []string{"one", "two", "out", "err", "more"}, lines())
+		require.Equal(t, len(c.data), at)
+
+		// All of the last line was read; that it has ended is said only then.
+		c.write(stream.Stdout, 13, "half")
+		c.write(stream.Stderr, 14, "whole\n")
+		give()
+		require.Equal(t, "whole", lines()[5])
+		c.ended = int64(len(c.data))
+		give()
+		require.Equal(t, "half", lines()[6])
+		require.Len(t, b.Records, 7)
+	}
 }
 
 // However the bytes come in, the same records are made of them, at the same offsets, and no byte of a line is lost.

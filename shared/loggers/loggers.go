@@ -45,6 +45,8 @@ type Options struct {
 	Attach func(l *spool.Log, c *manifest.Container)
 	// Ask asks containerd about a new log's container, before Views and Attach are called with the answer in c; nil for nobody.
 	Ask Ask
+	// Exited reports whether the process has ended that was started with a log; nil for nobody who knows.
+	Exited func(c *manifest.Container) bool
 	// Evicted is as in spool.Options.
 	Evicted func(l *spool.Log, lost spool.Evicted)
 	Log     *slog.Logger
@@ -62,6 +64,7 @@ type Source struct {
 	questions *questions
 	failed    map[string]bool      // logs that can't be opened, which was logged
 	silents   map[string]time.Time // since when nobody writes a log that has not ended
+	tails     map[string]*tail     // of the logs that are delivered
 }
 
 // Open opens the spool, which it creates if it does not exist.
@@ -69,7 +72,8 @@ func Open(o Options) (*Source, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Source{opt: o, questions: newQuestions(o.Dir, o.Ask, o.Log), failed: map[string]bool{}, silents: map[string]time.Time{}}
+	s := &Source{opt: o, questions: newQuestions(o.Dir, o.Ask, o.Log), failed: map[string]bool{}, silents: map[string]time.Time{},
+		tails: map[string]*tail{}}
 	s.spool = spool.Open(spool.Options{Dir: o.Dir, Role: spool.Reader, MaxBytes: o.Limits.MaxBytes, MinFree: o.Limits.MinFree,
 		SyncInterval: time.Second, Log: o.Log, Evicted: o.Evicted})
 	s.agent = Agent{Dir: o.Dir, Hold: s.hold, Log: o.Log, Ended: func(key string) bool { return spool.Ended(o.Dir, key) },
@@ -132,6 +136,7 @@ func (s *Source) scan(ctx context.Context) {
 	for _, l := range s.spool.Logs() {
 		s.endOrphan(l)
 	}
+	s.endLines(time.Now())
 	limits := s.opt.Limits
 	limits.Stored = s.spool.StoredBytes()
 	if err := spool.PublishLimits(s.opt.Dir, limits); err != nil {
@@ -166,6 +171,7 @@ func (s *Source) follow(ctx context.Context, found spool.Stored) {
 		return
 	}
 	delete(s.failed, found.Key)
+	s.tails[found.Key] = &tail{container: c}
 	s.opt.Attach(l, c)
 }
 

@@ -142,7 +142,17 @@ func decodeEntry(e []byte) (off int64, c stream.Chunk, ok bool) {
 }
 
 // Chunk implements stream.Chunked for a raw log.
-func (v *View) Chunk(off int64) (stream.Chunk, error) { return v.known.chunk(v.log, off) }
+func (v *View) Chunk(off int64) (stream.Chunk, error) {
+	c, err := v.known.chunk(v.log, off)
+	if at := v.log.lineEnd.Load(); off < at && at <= c.End {
+		c.End, c.EndsLine = at, true
+	}
+	return c, err
+}
+
+// EndLine says that what lies before at, and has no newline, is not continued: the container that wrote it has ended. What
+// comes behind it all the same begins a line. It is known to this process alone.
+func (l *Log) EndLine(at int64) { l.lineEnd.Store(at) }
 
 // knownChunks are neighbours in an index that were read at once: where a container writes to both streams by turns, there
 // is one for every few bytes.

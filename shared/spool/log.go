@@ -40,6 +40,7 @@ type Log struct {
 
 	end            atomic.Int64               // just past the last byte that may be read
 	ended          atomic.Bool                // nothing will be appended any more; set after the final end
+	lineEnd        atomic.Int64               // see EndLine; 0 for none
 	segments       atomic.Pointer[[]*segment] // ascending, never changed in place
 	sharedGaps     atomic.Pointer[[]gap]      // what never reached the disk, for all views; never changed in place
 	published      atomic.Pointer[gap]        // the gap that grows now, as far as it is known

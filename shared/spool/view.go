@@ -21,6 +21,7 @@ type View struct {
 	name     string
 	released atomic.Int64 // its checkpoint, below which it will not read again
 	cursor   atomic.Int64 // where its furthest read began: a boundary between frames
+	passed   atomic.Int64 // an end of a line, see Log.EndLine, at or behind which it has read
 	known    knownChunks  // of the goroutine that reads
 
 	// mu guards the fields below against maintenance; capture never takes it.
@@ -54,7 +55,7 @@ func (v *View) Key() string { return v.log.key }
 func (v *View) End() int64 { return v.log.End() }
 
 // Ended implements stream.Stream.
-func (v *View) Ended() bool { return v.log.ended.Load() }
+func (v *View) Ended() bool { return v.log.ended.Load() || v.passed.Load() < v.log.lineEnd.Load() }
 
 // Mark implements stream.Stream: a log's key and offsets are never given to other bytes, so there is nothing to prove.
 func (v *View) Mark(int64) ([]byte, error) { return nil, nil }
@@ -66,6 +67,9 @@ func (v *View) Released() int64 { return v.released.Load() }
 func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if at := v.log.lineEnd.Load(); off >= at {
+		v.passed.Store(at)
+	}
 	ended := v.log.ended.Load() // before the end, which is final from then on
 	end := v.log.End()
 	mine, next := findGap(v.gaps, off)

@@ -16,8 +16,9 @@ type Stream interface {
 	// End is the offset just past the last byte that is known to be there. It is a hint to look again, asked some
 	// tens of times a second for each stream, and must cost no more than an atomic load.
 	End() int64
-	// Ended reports whether nothing will ever follow End. Like End it is a hint and costs an atomic load; what counts is the
-	// io.EOF of ReadAt, which the reader then asks for.
+	// Ended reports whether nothing will ever follow End, or whether the bytes before it are to be read again for another
+	// reason. Like End it is a hint and costs an atomic load or two; what counts is the io.EOF of ReadAt, which the reader then
+	// asks for.
 	Ended() bool
 	// ReadAt reads into p from offset off. 0 and nil mean "no more for now"; io.EOF means that there is nothing at or
 	// after off+n and never will be. *Gap means that the bytes at off are gone. Any other error may pass: the reader
@@ -69,4 +70,6 @@ type Chunk struct {
 	Time int64
 	// End is where the next chunk begins, math.MaxInt64 where there is none yet.
 	End int64
+	// EndsLine says that lines which have no end before End are ended there.
+	EndsLine bool
 }

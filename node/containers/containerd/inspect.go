@@ -31,7 +31,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	if name := i.name(ctx, namespace, &r); c.Pod.UID == "" {
 		c.Name = name
 	}
-	c.Running, c.Log = t.running, output(t.stdout)
+	c.Running, c.Exited, c.Log = t.running, t.exited, output(t.stdout)
 	if c.Running {
 		c.Files.Process = t.pid
 	}

@@ -141,6 +141,7 @@ type task struct {
 	id, stdout string
 	pid        int
 	running    bool
+	exited     time.Time // of one that is stopped
 }
 
 // The states of a task that does not run (api/types/task, Status). One whose shim does not answer is of unknown state, and is
@@ -157,7 +158,7 @@ func decodeTasks(message []byte) (all []task, err error) {
 			return nil
 		}
 		t := task{running: true}
-		err := grpc.Fields(process, func(field protowire.Number, number uint64, bytes []byte) error {
+		err := grpc.Fields(process, func(field protowire.Number, number uint64, bytes []byte) (err error) {
 			switch field {
 			case 1, 2:
 				if len(bytes) > 0 {
@@ -169,9 +170,14 @@ func decodeTasks(message []byte) (all []task, err error) {
 				t.running = number != taskStopped && number != taskCreated
 			case 6:
 				t.stdout = string(bytes)
+			case 10:
+				t.exited, err = decodeTime(bytes)
 			}
-			return nil
+			return err
 		})
+		if t.running {
+			t.exited = time.Time{}
+		}
 		all = append(all, t)
 		return err
 	})
