@@ -35,6 +35,9 @@ type latestFile struct {
 	// older are the files that were there, and are as old, when it was considered which are.
 	older      map[olderFile]bool
 	considered bool
+	// vanished is the scan in which the name was listed and then gone, before anything was known of its file; 0 if it was
+	// not.
+	vanished int
 }
 
 // selectedBy returns the selections that chose the file.
@@ -151,7 +154,9 @@ func (r *registry) setLatest(p string, b *latestFile) {
 	before := names[name]
 	b.current = b.generation
 	if before != nil {
-		b.older = before.older
+		if b.birth == before.birth { // precedes asks for files of the same birth only
+			b.older = before.older
+		}
 		if b.current == nil {
 			b.current = before.current
 		}
@@ -171,6 +176,21 @@ func (r *registry) clearLatest(gone map[*generation]bool) {
 				delete(names, name)
 			} else if gone[b.current] {
 				b.current = nil
+			}
+		}
+		if len(names) == 0 {
+			delete(r.latest, dir)
+		}
+	}
+}
+
+// clearVanished drops the names that vanished before a scan, unless a generation was found under them since: an application
+// may make files of ever new names, and remove them at once.
+func (r *registry) clearVanished(before int) {
+	for dir, names := range r.latest {
+		for name, b := range names {
+			if b.vanished != 0 && b.vanished < before && b.current == nil {
+				delete(names, name)
 			}
 		}
 		if len(names) == 0 {

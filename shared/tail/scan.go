@@ -3,11 +3,11 @@
 package tail
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -191,7 +191,7 @@ func (o *origin) noteGone(s *selection, tree *find.Tree, rel string) {
 	name := tree.Path(rel)
 	if dir, base := path.Split(name); o.latest[dir][base] == nil {
 		since := tree.NewSince(path.Dir(rel))
-		o.setLatest(name, &latestFile{birth: since, modTime: since, selections: []*selection{s}})
+		o.setLatest(name, &latestFile{birth: since, modTime: since, selections: []*selection{s}, vanished: o.scans})
 	}
 }
 
@@ -258,7 +258,7 @@ func lastLine(g *generation) int64 {
 	if n < len(buf) && err != nil {
 		return end
 	}
-	if i := strings.LastIndexByte(string(buf), '\n'); i >= 0 {
+	if i := bytes.LastIndexByte(buf, '\n'); i >= 0 {
 		return from + int64(i) + 1
 	}
 	if from == 0 {
@@ -363,6 +363,7 @@ func (o *origin) findUnselected() {
 			delete(o.missed, id)
 		}
 	}
+	o.clearVanished(o.scans - missedScans)
 }
 
 // missedFile is a file that a selection chose, and that had been rotated when it was opened.
@@ -371,7 +372,7 @@ type missedFile struct {
 	scan       int
 }
 
-// missedScans is for how many scans such a file is searched for.
+// missedScans is for how many scans a missed file, or one whose name vanished, is searched for.
 const missedScans = 10
 
 // noteOlder notes which files were there, under the names of rotations, when a file was followed for the first time:
