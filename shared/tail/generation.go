@@ -21,10 +21,10 @@ type content interface {
 	io.Closer
 }
 
-// generation is what one inode holds from its creation, or its last truncation, to the next. Where its bytes move to
-// another inode, into the copy that copytruncate makes or into a compressed file, it moves along.
+// generation is the content of one inode from its creation, or its last truncation, to the next. If the content moves to another
+// inode, such as a copy made by copytruncate or a compressed file, the generation moves along.
 //
-// Only a step uses it, except for what mu guards and the atomics.
+// Only a step uses it, except for the atomics and the fields that mu guards.
 type generation struct {
 	key       string // of the stream
 	path      string // where it was first seen, as the writer knows it: the source of its records
@@ -36,33 +36,33 @@ type generation struct {
 	selections []*selection
 	readers    []*reader
 	positions  []position // of readers that are not attached
-	unsaved    []readerID // that the store does not know yet
+	unsaved    []readerID // readers whose positions are not stored yet
 	known      fingerprint.Proof
 	packed     bool // it is compressed; a step changes it holding mu
 
 	state    State
 	changed  time.Time // when it last grew
 	since    time.Time // when state was entered
-	leftScan int       // the scan that began after its bytes had left
-	why      string    // its bytes left, or were given up
+	leftScan int       // the first scan that began after its bytes had left the inode
+	why      string    // why its bytes left the inode, or were given up
 	stale    bool      // its stored marks name another inode, or do not know how it begins
 	was      place     // where it was before its inode was found under another name; empty once that was confirmed
 	claims   []*selection
 	located  int   // the version of its directory's listing in which its name was searched for
-	dropped  int64 // below this the page cache was given back
+	dropped  int64 // bytes below this offset were dropped from the page cache
 
-	end     atomic.Int64 // bytes that are known to be there
+	end     atomic.Int64 // the known size of the content, in bytes
 	wanted  atomic.Bool  // a reader needs body
-	suspect atomic.Bool  // a reader found other bytes than those it read before
+	suspect atomic.Bool  // a reader found other bytes than it had read before
 	gone    atomic.Bool  // lost is set
 	wake    func()
 
 	mu        sync.RWMutex
 	body      content // nil while the file is closed
 	head      fingerprint.Head
-	searching bool   // its bytes are gone from where they were; whether they moved is being found out
-	lost      string // why what is unread can't be read any more; empty while it can
-	torn      string // of a compressed file: why nothing can be read after what was expanded; empty while something can
+	searching bool   // its bytes have left the inode, and a copy of them is being searched for
+	lost      string // why the unread bytes can't be read any more; empty while they can
+	torn      string // of a compressed file: why no more can be expanded; empty while more can
 }
 
 // Why bytes are lost, in a word: it is part of the record that reports them.
@@ -73,14 +73,14 @@ const (
 	cutOff    = "compressed file ends too early"
 )
 
-// position is how far a reader had come when it was detached, or when this process was stopped.
+// position is the offset that a reader had reached when it was detached, or when the process stopped.
 type position struct {
 	id   readerID
 	off  int64
 	mark []byte // as it is in the store
 }
 
-// readerID names a reader of a generation: a declaration on its way to an output.
+// readerID identifies a reader of a generation by its declaration and output.
 type readerID struct{ declaration, output string }
 
 // place is a name in a tree.
@@ -91,7 +91,7 @@ type place struct {
 
 func (g *generation) String() string { return g.path }
 
-// fire takes the generation to the state that follows an event, and reports whether it is another one.
+// fire applies an event and reports whether the state has changed.
 func (g *generation) fire(e Event) bool {
 	n, ok := next(g.state, e)
 	if ok {
@@ -100,13 +100,13 @@ func (g *generation) fire(e Event) bool {
 	return ok
 }
 
-// inPlace reports whether the generation's bytes are where they were, or are held by a handle.
+// inPlace reports whether the generation's bytes are still in their inode, which has a name or is held open.
 func (g *generation) inPlace() bool {
 	return g.state == Active || g.state == Rotated || g.state == Held
 }
 
-// movedTo notes that the inode was found under another name. Without a handle the number may have been given to another
-// file, so the previous name is kept until observe has confirmed it.
+// movedTo notes that the inode was found under another name. If the file is closed, its inode number may belong to another file
+// by now, so the previous name is kept until observe has confirmed the new one.
 func (g *generation) movedTo(tree *find.Tree, rel string) {
 	if !g.moved() {
 		g.was = place{g.tree, g.rel}
@@ -114,7 +114,7 @@ func (g *generation) movedTo(tree *find.Tree, rel string) {
 	g.tree, g.rel = tree, rel
 }
 
-// moved reports whether the name is still to be confirmed.
+// moved reports whether a new name awaits confirmation.
 func (g *generation) moved() bool { return g.was.tree != nil }
 
 // moveBack undoes movedTo: another file was found there.
@@ -125,7 +125,7 @@ func (g *generation) moveBack() {
 	}
 }
 
-// name is the path that it has now, or had last.
+// name returns the path that the file has now, or had last.
 func (g *generation) name() string {
 	if g.tree == nil || g.rel == "" {
 		return g.path
@@ -133,24 +133,24 @@ func (g *generation) name() string {
 	return g.tree.Path(g.rel)
 }
 
-// owed is what is still to be done for the readers of a generation.
+// owed is the work that remains for the readers of a generation.
 type owed struct {
-	unread     int64 // bytes that the slowest reader has still to read
+	unread     int64 // bytes that the slowest reader has not read
 	unacked    int64 // bytes that the slowest wanted reader has not acknowledged
-	incomplete bool  // a reader that is asked for has no position yet
+	incomplete bool  // a wanted reader has no position yet
 }
 
-// done reports whether everything that is asked for was delivered.
+// done reports whether every wanted reader has delivered everything.
 func (o owed) done() bool { return o.unacked == 0 && !o.incomplete }
 
-// owed computes what is owed at present. mu must not be held for writing.
+// owed computes the remaining work. The caller must not hold mu for writing.
 func (g *generation) owed() owed {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.owedNow()
 }
 
-// tryOwed is owed where nobody waits to change the generation, as who makes a mark does while a read does not return.
+// tryOwed is like owed, but fails instead of waiting for mu. A writer may wait for it behind a read that does not return.
 func (g *generation) tryOwed() (o owed, ok bool) {
 	if !g.mu.TryRLock() {
 		return o, false
@@ -159,7 +159,7 @@ func (g *generation) tryOwed() (o owed, ok bool) {
 	return g.owedNow(), true
 }
 
-// owedNow is owed where mu is held.
+// owedNow is owed for a caller that holds mu.
 func (g *generation) owedNow() owed {
 	end := g.end.Load()
 	read, acked := end, end
@@ -185,7 +185,8 @@ func (g *generation) owedNow() owed {
 	return o
 }
 
-// furthest is the proof that reaches furthest: with the head it is what is known of the content. mu is held for writing.
+// furthest returns the proof with the highest offset. Together with the head it identifies the content. The caller holds mu for
+// writing.
 func (g *generation) furthest() *fingerprint.Proof {
 	p := &g.known
 	for _, r := range g.readers {
@@ -196,7 +197,7 @@ func (g *generation) furthest() *fingerprint.Proof {
 	return p
 }
 
-// read is how far the generation was read by any reader.
+// read returns the highest offset that any reader has read to.
 func (g *generation) read() (to int64) {
 	for _, r := range g.readers {
 		to = max(to, r.read.Load())
@@ -207,14 +208,14 @@ func (g *generation) read() (to int64) {
 	return to
 }
 
-// provenBy reports whether c, which has size bytes, holds what is known of the generation.
+// provenBy reports whether c, which has size bytes, matches the generation's head and furthest proof.
 func (g *generation) provenBy(c io.ReaderAt, size int64) (bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.holds(c, size)
 }
 
-// holds is provenBy where mu is held for writing.
+// holds is provenBy for a caller that holds mu for writing.
 func (g *generation) holds(c io.ReaderAt, size int64) (bool, error) {
 	p := g.furthest()
 	if size < int64(g.head.N) || size < p.At {
@@ -261,7 +262,8 @@ func (g *generation) wants(id readerID) bool {
 	return slices.ContainsFunc(g.selections, func(s *selection) bool { return s.wants(id) })
 }
 
-// reselect replaces selections by those of the same name and pattern, and detaches the readers of the others.
+// reselect replaces each selection by the one of byKey with the same name and pattern, and detaches the readers of those that have
+// none.
 func (g *generation) reselect(byKey map[selectionKey]*selection) {
 	var kept []*selection
 	for _, s := range g.selections {
@@ -275,7 +277,7 @@ func (g *generation) reselect(byKey map[selectionKey]*selection) {
 	g.selections = kept
 }
 
-// detach asks the pipeline to let go of some readers. They may be attached again later.
+// detach asks the pipeline to detach the readers for which some returns true. They may be attached again later.
 func (g *generation) detach(some func(*reader) bool) {
 	for _, r := range g.readers {
 		if some(r) && !r.detached.Swap(true) {
@@ -286,14 +288,14 @@ func (g *generation) detach(some func(*reader) bool) {
 
 func (g *generation) detachAll() { g.detach(func(*reader) bool { return true }) }
 
-// setEnding tells the readers whether the file ends where it ends now.
+// setEnding tells the readers whether the present end of the file is final.
 func (g *generation) setEnding(ending bool) {
 	for _, r := range g.readers {
 		r.ending.Store(ending)
 	}
 }
 
-// takeBody takes the handle from the generation and does not close it.
+// takeBody removes the open file from the generation and returns it. The caller closes it.
 func (g *generation) takeBody() content {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -302,16 +304,15 @@ func (g *generation) takeBody() content {
 	return body
 }
 
-// close gives the handle back. The generation is known by its head and proof until it is opened again. It waits for a read
-// that has begun.
+// close closes the file. Until it is opened again, head and proof identify the generation. close waits for reads that have begun.
 func (g *generation) close() {
 	if body := g.takeBody(); body != nil {
 		_ = body.Close() // opened for reading
 	}
 }
 
-// tryClose is close where nobody reads at the moment: of a file system that does not answer, a read may never return. It
-// reports whether that was so.
+// tryClose is like close, but fails instead of waiting for a read, which may never return if the file system does not answer. It
+// reports whether it closed the file.
 func (g *generation) tryClose() bool {
 	if !g.mu.TryLock() {
 		return false
@@ -325,15 +326,15 @@ func (g *generation) tryClose() bool {
 	return true
 }
 
-// abandon is close of a generation that is used no more. It waits for nobody: where a read has begun the handle is given
-// back when that returns.
+// abandon closes the file of a generation that is no longer used. It does not wait: if a read has begun, the file is closed once
+// that returns.
 func (g *generation) abandon() {
 	if !g.tryClose() {
 		go g.close()
 	}
 }
 
-// forfeit makes a read of what is still unread a gap. mu is held for writing.
+// forfeit turns the unread bytes into a gap, with the reason why. The caller holds mu for writing.
 func (g *generation) forfeit(why string) {
 	g.searching, g.lost = false, why
 	g.gone.Store(true)
@@ -346,7 +347,7 @@ func (g *generation) ask(flag *atomic.Bool) {
 	}
 }
 
-// mark describes the generation at off, for the store. mu is held, at least for reading.
+// mark returns the mark of the generation at off, for the store. The caller holds mu, at least for reading.
 func (g *generation) mark(off int64) (fingerprint.Mark, error) {
 	m := fingerprint.Mark{
 		Dev: g.Dev, Ino: g.Ino, Birth: g.Birth, ModTime: g.ModTime, Off: off, Size: g.end.Load(),
@@ -357,7 +358,7 @@ func (g *generation) mark(off int64) (fingerprint.Mark, error) {
 	}
 	var from io.ReaderAt = g.body
 	at := off
-	if z, ok := g.body.(*gunzip.Reader); ok { // what it expands to need not be read again to prove that it only grew
+	if z, ok := g.body.(*gunzip.Reader); ok { // the compressed bytes prove that it only grew, without expanding it again
 		m.Size = g.Size
 		from, at = z.File(), m.Size
 	}
@@ -372,11 +373,11 @@ func (g *generation) mark(off int64) (fingerprint.Mark, error) {
 	return m, nil
 }
 
-// growHead makes the head's hash cover more of the file, up to fingerprint.HeadSize. mu is held for writing, and the head
-// holds.
+// growHead extends the head to more of the file, up to fingerprint.HeadSize. The caller holds mu for writing and has checked that
+// the present head matches.
 //
-// Of a file that was empty the store knows nothing but the inode, by which no copy can be told. It must learn how the
-// file begins as soon as that is seen: the acknowledgement that would tell it otherwise may not come before a kill.
+// The stored mark of an empty file holds nothing but the inode, which does not identify a copy. It is marked as stale as soon as the
+// head is known: the process may be killed before an acknowledgement would store it.
 func (g *generation) growHead() error {
 	if g.head.N == fingerprint.HeadSize || int64(g.head.N) >= g.end.Load() {
 		return nil
@@ -389,7 +390,7 @@ func (g *generation) growHead() error {
 	return err
 }
 
-// sound is a content of which a damaged or missing end is no error: it ends there.
+// sound reads a content and reports a damaged or missing end of a compressed file as io.EOF.
 type sound struct{ content io.ReaderAt }
 
 func (s sound) ReadAt(p []byte, off int64) (int, error) {
@@ -412,7 +413,7 @@ func descriptor(c content) (int, error) {
 	return int(f.Fd()), nil
 }
 
-// statBody asks for the file of a content.
+// statBody returns the status of a content's file.
 func statBody(c content) (find.Stat, error) {
 	fd, err := descriptor(c)
 	if err != nil {
@@ -421,8 +422,8 @@ func statBody(c content) (find.Stat, error) {
 	return find.StatFD(fd)
 }
 
-// sizeNow is up to where a compressed generation may be read, as far as can be told: what was expanded, and at least as
-// many bytes as are left of the compressed file.
+// sizeNow estimates the expanded size of a compressed generation: what was expanded so far, and at least as many bytes as remain of
+// the compressed file, which has size bytes.
 func sizeNow(z *gunzip.Reader, size int64) int64 {
 	p := z.Progress()
 	if p.Complete {

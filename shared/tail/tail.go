@@ -16,23 +16,23 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// Config is what a Tailer is made of. Zero values stand for the defaults.
+// Config configures a Tailer. Zero values stand for the defaults.
 type Config struct {
 	Store Store
 	Sink  Sink
 	Log   *slog.Logger
-	// MaxOpen bounds the handles of files. By default it is half of what the process may open, at most 1024.
+	// MaxOpen bounds the number of open files. By default it is half of the process's limit, at most 1024.
 	MaxOpen int
-	// MaxDeleted bounds the bytes on disk that are held because files were removed before they were read. By default it is
-	// 1 GiB. Of one file system never more than a share is held, see limitHeld.
+	// MaxDeleted bounds the disk space, in bytes, of removed files that are kept open until they are read. By default it is
+	// 1 GiB. A share of each file system bounds it further, see limitHeld.
 	MaxDeleted int64
-	// DropPageCache gives back the page cache of what was acknowledged.
+	// DropPageCache drops acknowledged bytes from the page cache.
 	DropPageCache bool
-	// Owned reports whether this process writes the file at path itself, with the inode number ino of the device dev: it
-	// is not read then. It is called for each file that is found, by one goroutine, and must not block.
+	// Owned reports whether this process itself writes the file at path, which has inode number ino on device dev. Such a
+	// file is not read. Owned is called for each file that is found, by one goroutine at a time, and must not block.
 	Owned func(path string, dev, ino uint64) bool
-	// Delivered returns how many bytes of a file of which nothing is known were delivered by somebody else, whose work this
-	// process takes over; 0 where that is not known. It is called by one goroutine and must not block.
+	// Delivered returns how many bytes of a file without a stored position were delivered by another collector, which this
+	// process replaces; 0 if that is unknown. It is called by one goroutine at a time and must not block.
 	Delivered func(find.Inode) int64
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
@@ -43,15 +43,16 @@ const (
 	scanEvery   = time.Second            // between two scans of an origin, without a hint
 	watchedScan = 10 * time.Second       // the same where each new name gives a hint, and the origins are few
 	wakePause   = 20 * time.Millisecond  // before Run answers to a request or a hint
-	busyFor     = 10 * time.Second       // how long after it grew a file is observed in each step
-	quietFor    = 5 * time.Second        // after which a rotated file is taken to have ended
-	detachAfter = time.Minute            // after which a file that is read to its end costs the pipeline nothing
-	searchFor   = 5 * time.Second        // how long the bytes of a truncated file are searched for in a copy
+	busyFor     = 10 * time.Second       // how long after it last grew a file is observed in every step
+	quietFor    = 5 * time.Second        // how long a rotated file must not grow to count as ended
+	detachAfter = time.Minute            // how long a fully read file stays attached to the pipeline
+	searchFor   = 5 * time.Second        // how long to search copies for the unread bytes of a truncated file
 	closeWait   = time.Second            // how long Close waits for a step
-	patience    = time.Second / 4        // how long a step waits for an origin's
-	// noAnswerAfter is after which time an origin's step is taken to wait for its file system, rather than for the CPU.
+	patience    = time.Second / 4        // how long a step waits for the step of one origin
+	// noAnswerAfter is how long the step of an origin may take before its file system is reported as not answering. A
+	// shorter delay may be a busy CPU.
 	noAnswerAfter = 10 * time.Second
-	rememberFor   = time.Minute // how long a removed file is known by its content, so that its copy is not read
+	rememberFor   = time.Minute // how long the fingerprint of a removed file is kept, so that its copy is not read
 )
 
 // Tailer finds and follows files. Its methods are safe for concurrent use, and none of them except Drain and Close waits for
@@ -64,18 +65,18 @@ type Tailer struct {
 	cleaner *cleaner
 	loop    loop.Watch
 
-	// mu guards what the other methods leave for the next step, and what a step leaves for them. No file is touched while
-	// it is held.
+	// mu guards what other methods pass to the next step, and what a step publishes to them. No file is accessed while it is
+	// held.
 	mu       sync.Mutex
 	requests []request
 	hinted   map[string]bool // origins in which something was created, renamed or removed
 	status   status          // as of the end of the last step
 	held     int64           // bytes of removed files
-	problems problems        // it has a lock of its own
+	problems problems        // has its own lock
 
-	// What the steps of all origins use.
+	// The steps of all origins share these fields.
 	list     atomic.Pointer[[]*origin]
-	opens    atomic.Int64 // at least as many files are open
+	opens    atomic.Int64 // an upper bound of the number of open files; see openWithin
 	draining atomic.Bool
 
 	// stepping has an element while a step is made. Who puts it there may use all that follows, and an origin of which it
@@ -84,28 +85,28 @@ type Tailer struct {
 	origins   map[string]*origin
 	positions *positions
 	observed  time.Time // when all files were observed
-	counts    Counts    // of origins that were left
+	counts    Counts    // of origins that are no longer followed
 	turn      int       // the origin that is stepped first
 	pace      pace
 	closed    bool
-	patience  time.Duration                                                  // the constant, unless a test has more
+	patience  time.Duration                                                  // the constant, unless a test allows more
 	openFile  func(tree *find.Tree, rel string) (*os.File, find.Stat, error) // find.Tree.Open, unless a test breaks it
 	space     func(content) (space, error)                                   // spaceOf, unless a test breaks it
 	remote    func(content) bool                                             // isRemote, unless a test says otherwise
-	asked     map[uint64]*spaceAnswer                                        // by file system: of spaceFor, not answered in time
+	asked     map[uint64]*spaceAnswer                                        // by device: questions of spaceFor without an answer yet
 	devices   devices
 }
 
-// request is a change of an origin that the next step makes.
+// request is a change of an origin that the next step applies.
 type request struct {
 	id         string
 	phase      phase
 	declared   *Origin
 	selections []*selection
-	stopped    *bool // if not nil, only this changes
+	stopped    *bool // if not nil, it is the only change
 }
 
-// New makes a Tailer that resumes where the store says. It reads nothing before Run is called.
+// New returns a Tailer that resumes at the stored positions. It reads no files before Run is called.
 func New(cfg Config) (*Tailer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -134,8 +135,8 @@ func New(cfg Config) (*Tailer, error) {
 	return t, nil
 }
 
-// Run follows the files until ctx ends. It returns then also if a file system does not answer. Files stay open
-// afterwards, so that what was attached can still be read, until Close.
+// Run follows the files until ctx ends. It returns then even if a file system does not answer. Files stay open until Close,
+// so that the pipeline can finish reading the attached streams.
 func (t *Tailer) Run(ctx context.Context) {
 	hints := find.NewHints(t.hint, t.log)
 	t.stepping <- struct{}{}
@@ -153,7 +154,7 @@ func (t *Tailer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-t.wakeUp: // many requests are one
+		case <-t.wakeUp: // gather further requests
 			timer.Reset(wakePause)
 			select {
 			case <-ctx.Done():
@@ -171,8 +172,8 @@ func (t *Tailer) Run(ctx context.Context) {
 	}
 }
 
-// Late is how long ago Run has turned last, while it is expected to: at least once a second. No file system that does not
-// answer makes it late.
+// Late returns the time since the last turn of Run's loop, which turns at least once a second; 0 if Run is not running. A file
+// system that does not answer does not make Run late.
 func (t *Tailer) Late(now time.Time) time.Duration { return t.loop.Late(now) }
 
 // wake makes Run step soon.
@@ -191,7 +192,7 @@ func (t *Tailer) hint(origin string) {
 	t.wake()
 }
 
-// step does what is due, and returns after how long the next thing is. all says that everything is.
+// step does the work that is due and returns the pause before the next step. If all is set, everything is due.
 func (t *Tailer) step(all bool) time.Duration {
 	t.stepping <- struct{}{}
 	defer func() { <-t.stepping }()
@@ -222,7 +223,7 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 		before := budget
 		budget = t.stepOrigin(&w, origins[i], now, observeAll, all, budget)
 		if before > 0 && budget <= 0 {
-			t.turn = i // where there is not time for all, none waits for ever
+			t.turn = i // the next step continues here, so that no origin starves
 		}
 	}
 	t.expire(now)
@@ -232,8 +233,8 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 	return t.pause(now)
 }
 
-// stepOrigin makes a step of one origin, and returns what is left of the budget. It does not wait long for a file system
-// that does not answer: the origin's step continues alone, and those that follow are left out until it is over.
+// stepOrigin runs the step of one origin and returns the rest of the budget. It waits at most t.patience: if a file system does
+// not answer, the origin's step continues in the background, and the origin is skipped until it has returned.
 func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all bool, budget int) int {
 	if !o.step.TryLock() {
 		if now.Sub(o.stepped) >= noAnswerAfter {
@@ -246,21 +247,21 @@ func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all
 		return budget
 	}
 	o.stepped = now
-	left, pace := budget, t.pace // a step that waits may use what it was begun with only
+	left, pace := budget, t.pace // copies: a step in the background must not touch t's
 	step := func() {
 		t.originStep(o, now, pace, observeAll, all, &left)
 		o.step.Unlock()
 	}
 	if !w.do(step, t.patience) {
-		return budget // what it takes is not taken from the others
+		return budget // its work is not charged to the others
 	}
 	return left
 }
 
-// errNoAnswer is the problem of an origin whose step takes long.
+// errNoAnswer is reported for an origin whose step does not return.
 var errNoAnswer = errors.New("it does not answer")
 
-// originStep is a step of one origin, in a goroutine of its own that holds the origin's lock.
+// originStep is the step of one origin. The caller holds o.step.
 func (t *Tailer) originStep(o *origin, now time.Time, pace pace, observeAll, all bool, budget *int) {
 	if observeAll && !all && o.idle(now, pace, t.draining.Load()) && now.Sub(o.basesSeen) < pace.bases && o.unchanged() {
 		t.problems.report(o.problem("file system"), nil)
@@ -276,7 +277,7 @@ func (t *Tailer) originStep(o *origin, now time.Time, pace pace, observeAll, all
 		o.watched = o.sameBases()
 	}
 	due := all || o.scanDue(now, pace)
-	t.observeAll(o, now, observeAll || due) // what was truncated must be known before its copy is found
+	t.observeAll(o, now, observeAll || due) // a truncation must be noticed before the scan finds the copy
 	if o.phase != withdrawing && (due || o.urgent) && *budget > 0 && !o.over() {
 		t.scanOn(o, now, budget)
 	}
@@ -286,11 +287,12 @@ func (t *Tailer) originStep(o *origin, now time.Time, pace pace, observeAll, all
 	t.problems.report(o.problem("file system"), nil)
 }
 
-// pace is how often the origins are looked after of which every new name gives a hint: bases is between two looks whether
-// their paths lead where they did, which takes a few microseconds, scan between two searches, some tens of them.
+// pace is how often watched origins, those in which every new name gives a hint, are checked all the same. bases is the
+// interval of checking that their base paths lead to the same directories, which takes a few microseconds. scan is the interval
+// of scanning them, which takes tens of microseconds.
 type pace struct{ bases, scan time.Duration }
 
-// paceFor bounds what that costs where there are many: a thousand are searched once a minute.
+// paceFor lengthens the intervals with the number of origins: a thousand are scanned once a minute.
 func paceFor(origins int) pace {
 	n := time.Duration(origins)
 	return pace{
@@ -299,13 +301,13 @@ func paceFor(origins int) pace {
 	}
 }
 
-// idle reports whether nothing of an origin is due.
+// idle reports whether the origin has no work that is due.
 func (o *origin) idle(now time.Time, p pace, draining bool) bool {
 	return len(o.active)+len(o.left) == 0 && !o.scanDue(now, p) && (o.drainEnds != nil) == draining && o.phase == following
 }
 
-// scanDue reports whether an origin is to be scanned, or its scan to be continued. A hint is followed at once, unless the
-// last scan was large: somebody who renames files all the time must not make this process search all the time.
+// scanDue reports whether a scan of the origin is to begin or to continue. A hint makes it due at once, unless the last scan was
+// large: an application that renames files all the time must not keep this process scanning.
 func (o *origin) scanDue(now time.Time, p pace) bool {
 	since := now.Sub(o.scanned)
 	cooldown := time.Duration(o.scanCost) * scanEvery / scanBudget
@@ -316,11 +318,11 @@ func (o *origin) scanDue(now time.Time, p pace) bool {
 	return o.scan != nil || o.urgent || since >= every || since < 0 || o.hinted.Load() && since >= cooldown
 }
 
-// over reports whether the last scan of an origin that has ended is complete.
+// over reports whether the origin has ended and its last scan is complete.
 func (o *origin) over() bool { return o.phase == ending && o.ended }
 
-// pause is short while any file is busy or removed ones are held, and long enough for the number of files where all are
-// quiet.
+// pause returns the time until the next step: short while a file is busy or removed files are held, else one that grows with the
+// number of files.
 func (t *Tailer) pause(now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -338,7 +340,8 @@ func (t *Tailer) pause(now time.Time) time.Duration {
 	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
-// quietEvery is between two observations of a file that did not grow lately: each costs about a microsecond.
+// quietEvery is the interval between two observations of a file that did not grow lately. An observation costs about a
+// microsecond.
 func (t *Tailer) quietEvery() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -393,11 +396,11 @@ func (o *origin) close() {
 	o.release()
 }
 
-// lastGeneration is the last number that newKey gave.
+// lastGeneration is the last generation number that newKey used.
 var lastGeneration atomic.Int64
 
-// newKey makes the key of a stream of which the first byte is seen now. The generation tells apart all that one inode
-// will ever hold: it is the microsecond of the first sight, moved on where the clock stood or went back meanwhile.
+// newKey returns the key of a new stream. Its generation number distinguishes everything that one inode will ever hold. It is
+// the present time in microseconds, or one more than the last number if the clock has not advanced.
 func newKey(origin string, id find.Inode, now time.Time) string {
 	g := now.UnixMicro()
 	for {
