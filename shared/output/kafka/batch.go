@@ -4,7 +4,6 @@ package kafka
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"math/bits"
 )
 
@@ -32,8 +31,6 @@ const (
 	atCount     = 57
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // stamp is what a record batch says about the records in it.
 type stamp struct {
 	codec      int8
@@ -44,7 +41,7 @@ type stamp struct {
 }
 
 // seal writes the header into the room for it at the beginning of p, which is all of the batch.
-func seal(p []byte, s stamp) {
+func seal(p []byte, s stamp, left *folded) {
 	be := binary.BigEndian
 	be.PutUint64(p, 0) // the broker gives the offset
 	be.PutUint32(p[atLength:], uint32(len(p)-atEpoch))
@@ -58,7 +55,7 @@ func seal(p []byte, s stamp) {
 	be.PutUint16(p[atProdEpoch:], uint16(s.epoch))
 	be.PutUint32(p[atSequence:], uint32(s.sequence))
 	be.PutUint32(p[atCount:], uint32(s.count))
-	be.PutUint32(p[atChecksum:], crc32.Checksum(p[atCodec:], castagnoli))
+	be.PutUint32(p[atChecksum:], checksum(p[atCodec:], left))
 }
 
 // varintLen returns how many bytes binary.AppendVarint writes for n, which is not negative.

@@ -63,6 +63,7 @@ type queue struct {
 	blocked bool     // err is something that somebody has to mend
 	aside   []byte   // a record batch that is not among batches
 	packed  []byte   // a record batch, compressed
+	folded  folded
 }
 
 // layout is where a record batch begins: with room for its header, and the records behind it.

@@ -246,7 +246,7 @@ func TestUnconfirmedBatchIsRecognised(t *testing.T) {
 	require.Equal(t, 30, n)
 	q.sent = 20
 	aside, last := q.take(n)
-	seal(aside, stamp{count: n, base: w.base, last: w.base + last})
+	seal(aside, stamp{count: n, base: w.base, last: w.base + last}, new(folded))
 	for i, r := range decode(t, aside) {
 		require.Equal(t, string(b.Records[20+i].AppendID(nil)), string(r.Headers[0].Value))
 	}

@@ -149,7 +149,7 @@ func (o *Output) request(w *workspace, chunks []chunk) *kmsg.ProduceRequest {
 			s.producer, s.sequence = c.q.p.producer, c.q.p.next
 		}
 		batch, s.codec = c.q.pack(batch, o.compressor)
-		seal(batch, s)
+		seal(batch, s, &c.q.folded)
 
 		p := kmsg.NewProduceRequestTopicPartition()
 		p.Partition, p.Records = c.q.p.id, batch
