@@ -46,7 +46,7 @@ type sequenced struct{ first, count int32 }
 // remembered is how many batches of a producer Kafka recognises when they come again.
 const remembered = 5
 
-// most is the highest version of each request that is understood, and the lowest that a client of ours asks for.
+// versions are those of each request that are understood.
 var versions = map[int16]struct{ least, most int16 }{
 	int16(kmsg.Produce): {3, 12}, int16(kmsg.ListOffsets): {1, 7}, int16(kmsg.Metadata): {1, 9},
 	int16(kmsg.ApiVersions): {0, 3}, int16(kmsg.InitProducerID): {0, 4},
