@@ -16,8 +16,8 @@ import (
 	"github.com/remora-logs/remora/shared/tail/fingerprint"
 )
 
-// classifyAll decides what each candidate of a scan is, and makes it so. Stored streams come first: what is known of them
-// tells what others may be copies of.
+// classifyAll classifies each candidate of a scan and applies the verdicts. Stored streams come first, because other candidates may be
+// copies of theirs.
 func (t *Tailer) classifyAll(o *origin, now circumstances) {
 	t.resumeStored(o, now)
 	if len(now.started) > 0 {
@@ -41,8 +41,8 @@ func (t *Tailer) classifyAll(o *origin, now circumstances) {
 	t.searchCopies(o, now)
 }
 
-// candidates returns what a scan has found, and what could not be told before, in the order in which it is decided. Of a
-// file that is both there is one candidate, which knows its latest name.
+// candidates returns the new candidates of a scan and the pending ones, in the order in which they are to be classified. A file that is
+// both has one candidate, with its latest name.
 func (o *origin) candidates(now time.Time) []*candidate {
 	for id, c := range o.pending {
 		if d := o.fresh[id]; d != nil {
@@ -55,9 +55,8 @@ func (o *origin) candidates(now time.Time) []*candidate {
 	return all
 }
 
-// inOrder compares by what was written first: of files that are seen at once the rotated ones begin before their successors.
-// Of recent files one may be a copy of another that is being made, and what it is made of must be known first: they come
-// last, by birth, for a copy is younger than its original and a successor younger than what was renamed.
+// inOrder orders candidates by modification time, so that rotated files begin before their successors. Recent files come last, by birth
+// time: one may be a copy that is being made of another, and a copy is younger than its original.
 func inOrder(now time.Time) func(a, b *candidate) int {
 	return func(a, b *candidate) int {
 		switch x, y := a.age(now) < copyPause, b.age(now) < copyPause; {
@@ -76,7 +75,7 @@ func inOrder(now time.Time) func(a, b *candidate) int {
 func (t *Tailer) decide(o *origin, c *candidate, now circumstances) {
 	if original := o.originalOf(c); original != nil && o.byInode[original.Inode] == original { // it may have been truncated since
 		if original.body == nil && now.now.Sub(c.grew) < copyPause {
-			original.wanted.Store(true) // what may be a copy of it is compared with its bytes
+			original.wanted.Store(true) // classify compares its bytes with the candidate's
 		}
 		if err := t.observe(o, original, now.now); err != nil {
 			t.problems.report(o.problem(original.name()), err)
@@ -85,7 +84,7 @@ func (t *Tailer) decide(o *origin, c *candidate, now circumstances) {
 	t.apply(o, c, classify(&o.registry, c, now), now)
 }
 
-// apply does what a verdict says.
+// apply carries out a verdict.
 func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
 	for _, m := range v.replaced {
 		m.replaced = true
@@ -113,8 +112,8 @@ func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
 	}
 }
 
-// open opens a candidate, and reports whether it is one still. It may be another file than was found, or one that is known:
-// it is then left to the next scan.
+// open opens a candidate and reports whether it is still one. If the name leads to another file by now, or to a known one, it is left to
+// the next scan.
 func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
 	h, s, err := t.openWithin(o, c.tree, c.rel)
 	if !c.unselected && (err == nil && s.Inode != c.Inode || errors.Is(err, os.ErrNotExist)) {
@@ -136,7 +135,7 @@ func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
 	return true
 }
 
-// place makes g the generation that is in c. Its stream is not touched.
+// place moves g to the file of c, which it takes over. The key and positions of g stay.
 func (t *Tailer) place(o *origin, g *generation, c *candidate, now time.Time) *generation {
 	g.tree, g.rel = c.tree, c.rel
 	g.changed, g.since, g.wake = now, now, t.wake
@@ -146,7 +145,7 @@ func (t *Tailer) place(o *origin, g *generation, c *candidate, now time.Time) *g
 	g.body, g.searching, g.lost, g.torn = c.body, false, "", ""
 	g.gone.Store(false)
 	g.end.Store(c.Size)
-	if c.packed { // more than what was read, until it is known what it expands to
+	if c.packed { // its expanded size is not known yet, but exceeds what was read
 		g.end.Store(max(c.Size, g.furthest().At+1, g.read()+1))
 	}
 	g.mu.Unlock()
@@ -170,7 +169,7 @@ func (t *Tailer) enrollAll(o *origin, g *generation, c *candidate, now time.Time
 	}
 }
 
-// learnHead makes the head of a generation cover what its file holds by now.
+// learnHead extends the head of a generation to the present size of its file.
 func (t *Tailer) learnHead(o *origin, g *generation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -179,7 +178,7 @@ func (t *Tailer) learnHead(o *origin, g *generation) {
 	}
 }
 
-// learnProof sets what is known of a generation up to off.
+// learnProof sets the proof of a generation at off.
 func (t *Tailer) learnProof(o *origin, g *generation, off int64) {
 	if g.packed {
 		return
@@ -194,7 +193,7 @@ func (t *Tailer) learnProof(o *origin, g *generation, off int64) {
 	g.known = p
 }
 
-// begin makes a new stream of a candidate.
+// begin starts a new stream for a candidate.
 func (t *Tailer) begin(o *origin, c *candidate, now time.Time) *generation {
 	g := &generation{key: newKey(o.id(), c.Inode, now), path: c.path(), state: Rotated}
 	t.place(o, g, c, now)
@@ -207,7 +206,7 @@ func (t *Tailer) begin(o *origin, c *candidate, now time.Time) *generation {
 	return g
 }
 
-// skip makes a stream of a candidate of which nothing is to be read, because original has the same bytes.
+// skip starts a stream for a candidate and sets its positions to the end, because original holds the same bytes.
 func (t *Tailer) skip(o *origin, original *generation, c *candidate, now time.Time) {
 	if c.unselected {
 		_ = c.body.Close() // opened for reading
@@ -221,7 +220,7 @@ func (t *Tailer) skip(o *origin, original *generation, c *candidate, now time.Ti
 	}
 }
 
-// resume continues a stored stream in the file that it had.
+// resume continues a stored stream in its own file.
 func (t *Tailer) resume(o *origin, m *storedStream, c *candidate, now time.Time) {
 	g := &generation{stale: m.mark.Dev != c.Dev}
 	t.restore(o, g, m, c, now)
@@ -229,7 +228,7 @@ func (t *Tailer) resume(o *origin, m *storedStream, c *candidate, now time.Time)
 	t.enrollAll(o, g, c, now)
 }
 
-// resumeCopy continues a stored stream in a copy of what its file held.
+// resumeCopy continues a stored stream in a copy of its file.
 func (t *Tailer) resumeCopy(o *origin, m *storedStream, c *candidate, now time.Time) {
 	g := &generation{stale: true}
 	t.restore(o, g, m, c, now)
@@ -237,7 +236,7 @@ func (t *Tailer) resumeCopy(o *origin, m *storedStream, c *candidate, now time.T
 	t.enrollAll(o, g, c, now)
 }
 
-// restore makes a generation of a stored stream, in the candidate's file.
+// restore makes g the generation of a stored stream, in the candidate's file.
 func (t *Tailer) restore(o *origin, g *generation, m *storedStream, c *candidate, now time.Time) {
 	g.key, g.path, g.head, g.positions = m.key, m.mark.Path, m.mark.Head, slices.Clone(m.positions)
 	if c.unselected {
@@ -246,12 +245,12 @@ func (t *Tailer) restore(o *origin, g *generation, m *storedStream, c *candidate
 	t.place(o, g, c, now)
 	o.stored.remove(m)
 	t.learnProof(o, g, m.mark.Off)
-	if g.packed && c.expanded == m.mark.Off { // by its trailer, it is read to its end
+	if g.packed && c.expanded == m.mark.Off { // its trailer says that all of it was read
 		g.end.Store(m.mark.Off)
 	}
 }
 
-// move continues a generation's stream in a candidate, which holds all that was read of it.
+// move continues a generation's stream in a candidate, which holds everything that was read of it.
 func (t *Tailer) move(o *origin, g *generation, c *candidate, reason string, now time.Time) {
 	if g.inPlace() {
 		t.vacate(o, g, now, removed)
@@ -271,7 +270,7 @@ func (t *Tailer) move(o *origin, g *generation, c *candidate, reason string, now
 	t.enrollAll(o, g, c, now)
 }
 
-// resumeStored continues the stored streams whose files were found.
+// resumeStored resumes the stored streams whose files were found.
 func (t *Tailer) resumeStored(o *origin, now circumstances) {
 	for id, c := range o.fresh {
 		if len(o.stored.withNumber(id.Ino)) == 0 || o.pending[id] != nil || !t.open(o, c, now.now) {
@@ -294,8 +293,8 @@ func (t *Tailer) resumeStored(o *origin, now circumstances) {
 	}
 }
 
-// resumeRenamed searches for files that were rotated while this process was down: under any name in their directory and the
-// ones below it.
+// resumeRenamed finds files that were rotated while this process was down, under any name in their directory or below it, and resumes
+// their streams.
 func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 	seen := map[string]bool{}
 	for m := range o.stored.streams {
@@ -321,13 +320,13 @@ func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 	}
 	t.resumeStored(o, now)
 	for _, c := range o.fresh {
-		c.byNumber = false // what is left was truncated, and then renamed
+		c.byNumber = false // the remaining ones were truncated and then renamed
 	}
-	o.findUnselected() // successors of those may have been rotated too
+	o.findUnselected() // their successors may have been rotated too
 }
 
-// placeOf is where a stored stream's file was last: its tree and name there, and those of started that follow it. tree is nil
-// if that is none of theirs.
+// placeOf returns where a stored stream's file was last seen: its tree, its name there, and the selections of started that follow it.
+// tree is nil if none of them does.
 func (o *origin) placeOf(m *storedStream, started []*selection) (tree *find.Tree, rel string, selections []*selection) {
 	for _, s := range started {
 		if !slices.ContainsFunc(m.positions, func(p position) bool { return p.id.declaration == s.Name }) {
@@ -344,8 +343,8 @@ func (o *origin) placeOf(m *storedStream, started []*selection) (tree *find.Tree
 	return tree, tree.Rel(m.mark.Path), selections
 }
 
-// searchCopies searches for the bytes of truncated files, and of those that are not where they were before the start, in
-// files that no selection chooses.
+// searchCopies searches files that no selection chooses for the bytes of truncated files, and of stored streams whose files were not
+// found.
 func (t *Tailer) searchCopies(o *origin, now circumstances) {
 	for _, g := range slices.Clone(o.left) {
 		if g.state == Searching || g.why == truncated && now.now.Sub(g.since) < searchFor && g.leftScan >= o.scans {
@@ -376,6 +375,7 @@ func (t *Tailer) searchCopies(o *origin, now circumstances) {
 	}
 }
 
+// searchIn applies the verdict of is to the first file of a directory for which it is decided.
 func (t *Tailer) searchIn(o *origin, tree *find.Tree, dir string, selections []*selection, now circumstances, is func(*candidate) verdict) {
 	for rel, s := range tree.Files(dir) {
 		if o.byInode[s.Inode] != nil || o.pending[s.Inode] != nil || o.fresh[s.Inode] != nil {

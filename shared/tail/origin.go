@@ -15,55 +15,57 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// Origin is one writer of files: the Pod of a sidecar, or one container of a node.
+// Origin is a writer of files: the Pod of a sidecar, or a container of a node.
 type Origin struct {
-	// ID is the same after a restart of this process. It is part of the key of each stream, so that two origins never share
-	// a position. The empty ID adds nothing to keys.
+	// ID identifies the origin across restarts of this process. It is part of the key of each stream, so that two origins never
+	// share a position. The empty ID adds nothing to keys.
 	ID string
-	// Root is where the paths that the writer knows lie on this host.
+	// Root maps the paths that the writer knows to this host.
 	Root find.Root
-	// Selections are what is followed, at most MaxSelections. No two have the same name and pattern.
+	// Selections choose the files to follow. There are at most MaxSelections, and no two have the same name and pattern.
 	Selections []Selection
-	// DeleteAfter, if not 0, removes rotated files that are acknowledged and were quiet for that long.
+	// DeleteAfter, if not 0, removes a rotated file once it is acknowledged and has not changed for that long.
 	DeleteAfter time.Duration
 }
 
 const (
 	// MaxSelections bounds the selections of one origin.
 	MaxSelections = 256
-	// maxID bounds an origin's ID in bytes: it is in the key of each position.
+	// maxID bounds an origin's ID in bytes, because the key of each position contains it.
 	maxID = 512
 )
 
-// Selection is which files of an origin one declaration wants, and for whom. A declaration of several patterns is as many
-// selections of one name: a file that several of them choose is read once for each output.
+// Selection chooses files of an origin for the outputs of one declaration. A declaration with several patterns has one selection per
+// pattern, all of the same name. A file that several of them choose is read once per output.
 type Selection struct {
-	// Name is the declaration's. Pattern is an absolute path, as the writer knows it, with * ? [] ** {a,b}.
+	// Name is the name of the declaration. Pattern is an absolute path, as the writer knows it, with * ? [] ** {a,b}.
 	Name, Pattern string
-	// Version is anything that changes with the declaration: a selection that is put again with the same one is left as
-	// it is.
+	// Version changes whenever the declaration does. A selection that is put again with the same version stays as it is.
 	Version string
-	// Exclude are patterns of paths, or, without a slash, of names that are not read.
+	// Exclude lists patterns of files that are not read. A pattern without a slash matches the base name, any other the path.
 	Exclude []string
-	// IgnoreOlder, if not 0, skips the present content of a file that was not written for that long when first seen.
+	// IgnoreOlder, if not 0, skips the present content of a file that had not been written for that long when first seen.
 	IgnoreOlder time.Duration
-	// FromEnd skips the present content of files when the declaration is seen for the first time.
+	// FromEnd skips the present content of files when the declaration is first seen.
 	FromEnd bool
-	// Outputs are the names of those that it goes to. Each has a reader of its own.
+	// Outputs are the names of the outputs. Each has its own reader of every file.
 	Outputs []string
 }
 
 // Sink delivers the streams of files.
 type Sink interface {
-	// Attach begins to deliver a file's stream, for one selection of an origin, to one output. path is the one that the
-	// writer knows; records name it as their source. done must be called once, when the stream has ended or detach was
-	// called, and all that was read of it is acknowledged; from any goroutine. The stream's checkpoint must be kept then,
-	// with the key {s.Key(), sel.Name, output}: the same stream may be attached again when the file has grown. origin
-	// and sel must not be changed. Attach may be called for several origins at once, and must not call the Tailer.
+	// Attach begins to deliver a file's stream, for one selection of an origin, to one output. path is the path that the
+	// writer knows; records name it as their source.
+	//
+	// The sink must call done once, from any goroutine, when the stream has ended or detach was called and everything that
+	// was read is acknowledged. It must keep the stream's checkpoint, under the key {s.Key(), sel.Name, output}, because the
+	// stream is attached again when the file has grown.
+	//
+	// Attach must not modify origin or sel, and must not call the Tailer. It may be called for several origins concurrently.
 	Attach(s stream.Stream, origin *Origin, sel *Selection, path, output string, done func()) (detach func(), err error)
 }
 
-// SelectionError is a selection that can't be followed.
+// SelectionError reports a selection that can't be followed.
 type SelectionError struct {
 	Origin, Selection, Pattern string
 	Err                        error
@@ -75,7 +77,7 @@ func (e *SelectionError) Error() string {
 
 func (e *SelectionError) Unwrap() error { return e.Err }
 
-// selectionKey tells the selections of an origin apart.
+// selectionKey identifies a selection within an origin.
 type selectionKey struct{ name, pattern string }
 
 func (s *Selection) key() selectionKey { return selectionKey{s.Name, s.Pattern} }
@@ -85,8 +87,8 @@ type selection struct {
 	Selection
 	pattern *find.Pattern
 	exclude find.Exclude
-	started bool      // its files were searched for once
-	began   time.Time // when that was
+	started bool      // its first search is complete
+	began   time.Time // when it was completed
 	isNew   bool      // no position of it is stored
 }
 
@@ -112,22 +114,22 @@ func (s *selection) wants(id readerID) bool {
 	return s.Name == id.declaration && slices.Contains(s.Outputs, id.output)
 }
 
-// phase is how long an origin is followed.
+// phase is the phase in the life of an origin.
 type phase uint8
 
 const (
 	following phase = iota
-	// ending: its writer is gone. Its files are searched once more, and read to their ends.
+	// ending: its writer is gone. Its files are searched for once more and read to their ends.
 	ending
-	// withdrawing: nobody wants its files. It is dropped as soon as nothing reads them.
+	// withdrawing: its files are no longer wanted. It is dropped once nothing reads them.
 	withdrawing
 )
 
-// origin is an Origin that is followed. Only who holds step uses it, except for the atomics and status.
+// origin is an Origin that is followed. step guards it, except for the atomics and where a field says otherwise.
 type origin struct {
 	step   sync.Mutex
 	status originStatus // as of its last step; Tailer.mu guards it
-	// stepped is when its last step began. Only who makes a step of the Tailer uses it.
+	// stepped is when its last step began. Tailer.stepping guards it.
 	stepped time.Time
 
 	declared   *Origin
@@ -139,26 +141,25 @@ type origin struct {
 	reselected bool                  // selections have changed since the last scan
 	stopped    time.Time             // when its writer was stopped; zero while it runs
 	hinted     atomic.Bool           // something was created, renamed or removed
-	basesSeen  time.Time             // when it was found out whether they lead where they did
-	watched    bool                  // a hint is given of whatever the next scan could find, as of the last one
-	urgent     bool                  // it must be scanned in this step
+	basesSeen  time.Time             // when sameBases was last checked
+	watched    bool                  // every file that the next scan could find causes a hint, as of the last scan
+	urgent     bool                  // the next step must scan it
 	scanCost   int                   // of the last scan, in units of scanBudget
-	drainEnds  map[*generation]int64 // where Drain found the files' ends; nil unless it drains
-	reopens    int                   // of this step
+	drainEnds  map[*generation]int64 // the ends of the files when Drain began; nil unless it drains
+	reopens    int                   // files reopened in this step
 	counts     Counts
 	open       atomic.Int32 // files that are open, as of its last step
-	scans      int          // number of the scan that was started last
+	scans      int          // number of the last scan that was started
 	scanned    time.Time
-	scan       *scan // that is not complete yet
-	// fresh are candidates that were found in this scan, pending those that are open because it can't be told yet what
-	// they are.
+	scan       *scan // in progress; nil if there is none
+	// fresh holds the candidates of this scan. pending holds open candidates that could not be classified yet.
 	fresh, pending map[find.Inode]*candidate
-	// unresolved are candidates that could not be opened, with the scan that found them first.
+	// unresolved holds candidates that could not be opened, with the scan that first found them.
 	unresolved map[find.Inode]int
-	// missed are files that were chosen, and had another name when they were opened.
+	// missed holds files that were chosen but renamed before they could be opened.
 	missed    map[find.Inode]missedFile
 	delivered func(find.Inode) int64 // Config.Delivered
-	// nextDeadline is the first of the stored streams' deadlines.
+	// nextDeadline is the earliest deadline of the stored streams; zero if there is none.
 	nextDeadline time.Time
 }
 
@@ -171,7 +172,7 @@ func newOrigin(declared *Origin, stored *storedSet) *origin {
 
 func (o *origin) id() string { return o.declared.ID }
 
-// tree returns the tree that a selection's files lie in.
+// tree returns the tree of a selection's base directory.
 func (o *origin) tree(s *selection) *find.Tree {
 	base := s.pattern.Base()
 	tree := o.trees[base]
@@ -182,8 +183,8 @@ func (o *origin) tree(s *selection) *find.Tree {
 	return tree
 }
 
-// declare makes selections the ones that are followed. An unchanged selection continues; readers of those that
-// are gone are detached, and their positions are kept.
+// declare replaces the origin's selections. An unchanged selection continues. The readers of a removed selection are detached, and
+// their positions are kept.
 func (o *origin) declare(declared *Origin, selections []*selection) {
 	sameRoot := o.declared.Root.Equal(declared.Root)
 	byKey := map[selectionKey]*selection{}
@@ -225,7 +226,7 @@ func (o *origin) declare(declared *Origin, selections []*selection) {
 	}
 }
 
-// current is the number of the scan that is being made, or is made next.
+// current returns the number of the scan in progress, or of the next one.
 func (o *origin) current() int {
 	if o.scan != nil {
 		return o.scans
@@ -233,7 +234,7 @@ func (o *origin) current() int {
 	return o.scans + 1
 }
 
-// reroot makes all files be looked up in the new root.
+// reroot moves all files to trees of the new root.
 func (o *origin) reroot() {
 	fresh := map[string]*find.Tree{}
 	for base := range o.trees {
@@ -263,7 +264,7 @@ func (o *origin) uses(t *find.Tree) bool {
 	return false
 }
 
-// before returns the selection that s replaces: that of its name and pattern, else one of its name.
+// before returns the selection that s replaces: the one of the same name and pattern, else one of the same name, else nil.
 func (o *origin) before(s *selection) (found *selection) {
 	for _, b := range o.selections {
 		if b.key() == s.key() {
@@ -276,7 +277,7 @@ func (o *origin) before(s *selection) (found *selection) {
 	return found
 }
 
-// sameBases reports whether the paths of all trees still lead where they did.
+// sameBases reports whether the base paths of all trees still lead to the same directories.
 func (o *origin) sameBases() bool {
 	for _, t := range o.trees {
 		if !t.SameBase() {
@@ -286,7 +287,7 @@ func (o *origin) sameBases() bool {
 	return true
 }
 
-// setStopped notes that the writer was stopped, or runs again.
+// setStopped notes whether the writer is stopped.
 func (o *origin) setStopped(stopped bool, now time.Time) {
 	switch {
 	case !stopped:
@@ -301,12 +302,12 @@ func (o *origin) setStopped(stopped bool, now time.Time) {
 	}
 }
 
-// writerStopped reports whether a generation is taken to have ended because its writer was stopped.
+// writerStopped reports whether a generation counts as ended because its writer is stopped and the file no longer changes.
 func (o *origin) writerStopped(g *generation, now time.Time) bool {
 	return !o.stopped.IsZero() && now.Sub(later(g.changed, o.stopped)) >= quietFor
 }
 
-// release closes the directories that a step has opened.
+// release closes the directories that the step has opened.
 func (o *origin) release() {
 	for _, t := range o.trees {
 		t.Release()
@@ -316,7 +317,7 @@ func (o *origin) release() {
 // keyPrefix begins the keys of this package's streams in the checkpoint store.
 const keyPrefix = "file"
 
-// streamKey makes the key of a stream.
+// streamKey returns the key of a stream.
 func streamKey(origin string, id find.Inode, generation int64) string {
 	key := keyPrefix
 	if origin != "" {
@@ -331,7 +332,7 @@ func generationOf(key string) int64 {
 	return n
 }
 
-// originOf returns the ID of the origin that a stream is of; ok is false for the key of another kind of stream.
+// originOf returns the ID of the origin in the key of a stream; ok is false if the key is not one of this package's.
 func originOf(key string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(key, keyPrefix)
 	switch {

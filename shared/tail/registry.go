@@ -10,33 +10,32 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// registry is what is known of one origin's files.
+// registry holds the files of one origin.
 type registry struct {
-	byInode map[find.Inode]*generation // whose bytes are in their inode, or held
-	left    []*generation              // that are Searching or Remembered
-	numbers map[uint64][]*generation   // all of them, by inode number
-	// active are those of byInode that something is to be done about, or was lately: the others, of which there may be
-	// thousands, are observed less often.
+	byInode map[find.Inode]*generation // those whose bytes are in their inode
+	left    []*generation              // those that are Searching or Remembered
+	numbers map[uint64][]*generation   // all generations, by inode number
+	// active are those of byInode that have work to be done, or had lately. The others, of which there may be thousands, are
+	// observed less often.
 	active map[*generation]struct{}
-	// latest is, by directory and name as the writer knows them, the youngest file that bore a name.
+	// latest maps a directory and a name, as the writer knows them, to the youngest file that bore the name.
 	latest map[string]map[string]*latestFile
-	stored *storedSet // streams that were not met yet
+	stored *storedSet // streams whose files were not found yet
 }
 
-// latestFile is what is known of a file that bore a name: a generation, or a stored stream.
+// latestFile describes the youngest file that bore a name: a generation, a stored stream, or a file that was never opened.
 type latestFile struct {
 	id             find.Inode
 	birth, modTime int64
 	selections     []*selection // where generation is nil
 	generation     *generation  // nil for a stored stream, and for a file that was never opened
-	// current is the generation that was found last under the name: an older file than this one where this one is the copy
-	// of what that held.
+	// current is the generation that was last found under the name. It is older than this file if this file is a copy of it.
 	current *generation
-	// older are the files that were there, and are as old, when it was considered which are.
+	// older are files with the same birth time that were there, under the names of rotations, when this file was first
+	// considered.
 	older      map[olderFile]bool
 	considered bool
-	// vanished is the scan in which the name was listed and then gone, before anything was known of its file; 0 if it was
-	// not.
+	// vanished is the scan in which the name was listed but its file was gone before it could be opened; 0 otherwise.
 	vanished int
 }
 
@@ -48,13 +47,13 @@ func (b *latestFile) selectedBy() []*selection {
 	return b.selections
 }
 
-// precedes reports whether the file at rel was made after the one that bore the name: by its birth where that is known,
-// else by what was written last. gzip keeps the latter when it compresses, so for a compressed file that is the one to ask.
+// precedes reports whether the file at rel was made after the one that bore the name. It compares birth times if both are known,
+// else modification times. gzip keeps the modification time of what it compresses, so that one decides for a compressed file.
 func (b *latestFile) precedes(s find.Stat, rel string) bool {
 	if b.birth == 0 || s.Birth == 0 || strings.HasSuffix(rel, ".gz") {
 		return s.ModTime > b.modTime
 	}
-	if s.Birth == b.birth { // in one tick of the clock
+	if s.Birth == b.birth { // within one clock tick
 		return b.considered && !b.older[olderFile{s.Inode, s.Birth}]
 	}
 	return s.Birth > b.birth
@@ -87,7 +86,7 @@ func (r *registry) all() func(yield func(*generation) bool) {
 	}
 }
 
-// activeAndLeft yields the generations that something may have to be done about.
+// activeAndLeft yields the generations that may have work to be done.
 func (r *registry) activeAndLeft() func(yield func(*generation) bool) {
 	return func(yield func(*generation) bool) {
 		for g := range r.active {
@@ -103,27 +102,27 @@ func (r *registry) activeAndLeft() func(yield func(*generation) bool) {
 	}
 }
 
-// activate says that there may be something to be done about g.
+// activate notes that g may have work to be done.
 func (r *registry) activate(g *generation) {
 	if g.inPlace() {
 		r.active[g] = struct{}{}
 	}
 }
 
-// add puts g where its inode is.
+// add registers g under its inode.
 func (r *registry) add(g *generation) {
 	r.byInode[g.Inode] = g
 	r.numbers[g.Ino] = append(r.numbers[g.Ino], g)
 	r.activate(g)
 }
 
-// leave moves g to those whose bytes left their inode. Its number is kept.
+// leave moves g to the generations whose bytes left their inode. Its inode number stays registered.
 func (r *registry) leave(g *generation) {
 	r.takeInode(g)
 	r.left = append(r.left, g)
 }
 
-// remove takes g out of the registry.
+// remove removes g from the registry.
 func (r *registry) remove(g *generation) {
 	r.takeInode(g)
 	r.left = slices.DeleteFunc(r.left, func(o *generation) bool { return o == g })
@@ -143,7 +142,7 @@ func (r *registry) takeInode(g *generation) {
 // withNumber returns the generations with an inode number, on any device.
 func (r *registry) withNumber(ino uint64) []*generation { return r.numbers[ino] }
 
-// setLatest notes that a file bears the name p, if it is the youngest that did.
+// setLatest notes that a file bears the name p, unless a younger one did.
 func (r *registry) setLatest(p string, b *latestFile) {
 	dir, name := path.Split(p)
 	names := r.latest[dir]
@@ -184,8 +183,8 @@ func (r *registry) clearLatest(gone map[*generation]bool) {
 	}
 }
 
-// clearVanished drops the names that vanished before a scan, unless a generation was found under them since: an application
-// may make files of ever new names, and remove them at once.
+// clearVanished drops the names that vanished before a scan, unless a generation was found under them since. An application may
+// create files under ever new names and remove them at once.
 func (r *registry) clearVanished(before int) {
 	for dir, names := range r.latest {
 		for name, b := range names {
@@ -199,7 +198,8 @@ func (r *registry) clearVanished(before int) {
 	}
 }
 
-// rotationOf returns which of the files that bore names in a directory a file of it may be a rotation of, by its name.
+// rotationOf returns the file, of those that bore names in a directory, that a file called name may be a rotation of; nil if there
+// is none.
 func rotationOf(names map[string]*latestFile, name string) *latestFile {
 	for i := len(name) - 1; i > 0; i-- {
 		if strings.IndexByte(".-_", name[i]) >= 0 {
@@ -211,7 +211,8 @@ func rotationOf(names map[string]*latestFile, name string) *latestFile {
 	return nil
 }
 
-// originalOf returns the generation that a candidate may be a copy of: one whose name its name begins with.
+// originalOf returns the generation that a candidate may be a copy of, because the candidate's name extends its name; nil if there
+// is none.
 func (r *registry) originalOf(c *candidate) *generation {
 	dir, name := path.Split(c.path())
 	names := r.latest[dir]

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// scanBudget bounds what one step searches: about as many names are read or visited, or a tenth as many files asked for.
-	// A scan that is not complete then continues in the next step.
+	// scanBudget bounds the work of scans in one step: each name read or visited costs 1, each stat statCost. A scan that exceeds
+	// it continues in the next step.
 	scanBudget = 50_000
-	// statCost is what a question to the file system costs of that.
+	// statCost is the cost of a stat in units of scanBudget.
 	statCost = 10
 )
 
 // scan is one search of an origin for the files that its selections choose.
 type scan struct {
 	searches []*search
-	started  []*selection // that were searched for the first time
-	// unwatched says that files may be found at the next scan although no hint was given: something was searched, or met,
-	// whose changes no events tell.
+	started  []*selection // those searched for the first time
+	// unwatched means that files may appear without a hint: the scan has met something whose changes cause no event, such as a
+	// link, an error or an unwatched directory.
 	unwatched bool
 }
 
@@ -39,13 +39,13 @@ type search struct {
 	find      *find.Search
 }
 
-// startScan begins to search for files: new ones, and those that have another name than before, or none.
+// startScan begins a scan for new files, and for known ones that were renamed or removed.
 func (t *Tailer) startScan(o *origin) {
 	o.scans++
 	o.hinted.Store(false)
 	o.urgent, o.scanCost = false, 0
 	o.scan = &scan{}
-	for id, c := range o.fresh { // could not be opened
+	for id, c := range o.fresh { // those that could not be opened
 		o.unresolved[id] = c.first
 	}
 	clear(o.fresh)
@@ -71,7 +71,7 @@ func (t *Tailer) startScan(o *origin) {
 	}
 }
 
-// scanOn continues an origin's scan until the budget is used up, and reports whether it is complete.
+// scanOn starts or continues an origin's scan until the budget is used up, and reports whether the scan is complete.
 func (t *Tailer) scanOn(o *origin, now time.Time, budget *int) bool {
 	if o.scan == nil {
 		t.startScan(o)
@@ -122,10 +122,10 @@ func (t *Tailer) finishScan(o *origin, now time.Time) {
 	o.scan, o.scanned, o.reselected = nil, now, false
 }
 
-// problem is what a problem of the origin is reported about.
+// problem returns the subject of a problem with a path of the origin.
 func (o *origin) problem(path string) subject { return subject{o.id(), path} }
 
-// visit takes note of a name that a selection chooses.
+// visit handles a name that a selection chooses: it is a known generation, or becomes a candidate.
 func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, now time.Time, budget *int) {
 	if g := o.byInode[m.Known]; g != nil && !m.Pending {
 		o.choose(g, s, tree, m.Rel, now)
@@ -145,7 +145,7 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 	}
 	o.scan.unwatched = o.scan.unwatched || link || err != nil
 	if link && errors.Is(err, os.ErrNotExist) {
-		return // it leads nowhere, for now
+		return // a dangling link, for now
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		o.noteGone(s, tree, m.Rel)
@@ -184,9 +184,9 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 	}
 }
 
-// noteGone notes that a name was listed and then gone. It may have been rotated between the two, before anything was known
-// of it: a file that then bears the name of its rotation is considered. Of the file itself it is only known that it was made since
-// the directory was read before.
+// noteGone notes that a name was listed but is gone. Its file may have been rotated before it was ever opened, so that a file under
+// the name of a rotation will be considered. All that is known of the file is that it was created since the previous listing of
+// the directory.
 func (o *origin) noteGone(s *selection, tree *find.Tree, rel string) {
 	name := tree.Path(rel)
 	if dir, base := path.Split(name); o.latest[dir][base] == nil {
@@ -215,8 +215,8 @@ func (o *origin) choose(g *generation, s *selection, tree *find.Tree, rel string
 	o.enroll(g, s, now)
 }
 
-// enroll gives a selection its readers of a generation. Each begins at the file's start, unless its present content is to
-// be skipped.
+// enroll adds the readers of a selection to a generation, as positions that attach will use. Each begins at the start of the file,
+// unless the present content is to be skipped or was delivered by another collector.
 func (o *origin) enroll(g *generation, s *selection, now time.Time) {
 	if !slices.Contains(g.selections, s) {
 		g.selections = append(g.selections, s)
@@ -234,7 +234,7 @@ func (o *origin) enroll(g *generation, s *selection, now time.Time) {
 			start = lastLine(g)
 		}
 		if o.delivered != nil && !g.packed {
-			if off := o.delivered(g.Inode); off <= g.end.Load() { // else it is another file
+			if off := o.delivered(g.Inode); off <= g.end.Load() { // a larger offset belongs to another file
 				start = max(start, off)
 			}
 		}
@@ -244,8 +244,8 @@ func (o *origin) enroll(g *generation, s *selection, now time.Time) {
 	}
 }
 
-// lastLine is where the last line of the file begins that is not ended yet, the end of the file if all are. A line that
-// is longer than this reads back is skipped to the file's end.
+// lastLine returns the offset of an unterminated last line, or the end of the file if its last line is terminated. It reads back at
+// most readBack bytes; for a longer line it returns the end of the file.
 func lastLine(g *generation) int64 {
 	const readBack = 64 << 10
 	end := g.end.Load()
@@ -267,7 +267,7 @@ func lastLine(g *generation) int64 {
 	return end
 }
 
-// findRotations notices which generations no selection chooses any more, and finds out where they are.
+// findRotations notices the generations that no selection chooses any more, and finds their new names.
 func (t *Tailer) findRotations(o *origin, now time.Time) {
 	for _, g := range o.byInode {
 		if g.seen != o.scans && g.fire(Unselected) {
@@ -281,8 +281,8 @@ func (t *Tailer) findRotations(o *origin, now time.Time) {
 	}
 }
 
-// locate finds the name of a generation that was renamed to one that no selection chooses. One that has neither a name nor
-// an open handle has left.
+// locate finds the new name of a generation that no selection chooses. A generation with neither a name nor an open file has left its
+// inode.
 func (t *Tailer) locate(o *origin, g *generation, now time.Time) {
 	if g.Links == 0 || g.rel == "" || hasName(g) {
 		return
@@ -290,7 +290,7 @@ func (t *Tailer) locate(o *origin, g *generation, now time.Time) {
 	dir := path.Dir(g.rel)
 	_, version, err := g.tree.Names(dir)
 	if err != nil && o.phase == ending && g.body == nil {
-		t.vacate(o, g, now, removed) // nobody will mount it again
+		t.vacate(o, g, now, removed) // the volume will not be mounted again
 	}
 	if err != nil || g.located == version {
 		return
@@ -302,13 +302,13 @@ func (t *Tailer) locate(o *origin, g *generation, now time.Time) {
 			return
 		}
 	}
-	if g.body == nil { // as far as can be told; it must be known before what may be its copy is taken for a new file
+	if g.body == nil { // it must be noticed before its copy could be taken for a new file
 		t.vacate(o, g, now, removed)
 	}
 }
 
-// confirmMoved observes generations that were found under another name: it can be told now whether they still hold what
-// they did, and must be, before what may be their copies is judged.
+// confirmMoved observes the generations that were found under another name, to confirm that they hold the same content. This must
+// happen before the candidates that may be their copies are classified.
 func (t *Tailer) confirmMoved(o *origin, now time.Time) {
 	var moved []*generation
 	for _, g := range o.byInode {
@@ -321,7 +321,7 @@ func (t *Tailer) confirmMoved(o *origin, now time.Time) {
 			t.problems.report(o.problem(g.name()), err)
 		}
 		if !g.moved() {
-			continue // it was another file
+			continue // the name belongs to another file
 		}
 		if g.state == Active {
 			o.setLatest(g.name(), g.asLatest())
@@ -337,13 +337,13 @@ func (g *generation) asLatest() *latestFile {
 	return &latestFile{id: g.Inode, birth: g.Birth, modTime: g.ModTime, generation: g}
 }
 
-// findUnselected finds files that came and went between two scans: they have the name of a rotation of one that was
-// followed, and are not older than that.
+// findUnselected finds files that were created and rotated between two scans. They have the name of a rotation of a followed file and
+// are not older than it.
 func (o *origin) findUnselected() {
 	o.eachSibling(func(b *latestFile, tree *find.Tree, rel string) {
 		g := b.generation
 		if g != nil && g.state == Active && len(o.missed) == 0 {
-			return // nothing can have come between a file that still has its name and itself
+			return // its name was never given to another file
 		}
 		s, err := tree.Lstat(rel)
 		if err != nil || o.byInode[s.Inode] != nil || o.fresh[s.Inode] != nil {
@@ -366,17 +366,17 @@ func (o *origin) findUnselected() {
 	o.clearVanished(o.scans - missedScans)
 }
 
-// missedFile is a file that a selection chose, and that had been rotated when it was opened.
+// missedFile is a file that a selection chose and that was rotated before it could be opened.
 type missedFile struct {
 	selections []*selection
 	scan       int
 }
 
-// missedScans is for how many scans a missed file, or one whose name vanished, is searched for.
+// missedScans is the number of scans for which a missed file, or one whose name vanished, is searched for.
 const missedScans = 10
 
-// noteOlder notes which files were there, under the names of rotations, when a file was followed for the first time:
-// of those that come later and are as old, by a clock of a few milliseconds, it is known that they are younger.
+// noteOlder records the files that existed under the names of rotations when a file was first followed. The file system's clock ticks
+// every few milliseconds: of files with the same birth time, those that appear later are the younger ones.
 func (o *origin) noteOlder() {
 	fresh := false
 	for _, names := range o.latest {
@@ -405,7 +405,7 @@ func (o *origin) noteOlder() {
 	}
 }
 
-// eachSibling calls do for each regular file that has the name of a rotation of b, a file that was followed.
+// eachSibling calls do for each regular file whose name is that of a rotation of b, a followed file.
 func (o *origin) eachSibling(do func(b *latestFile, tree *find.Tree, rel string)) {
 	for dir, names := range o.latest {
 		for _, tree := range o.trees {
@@ -426,7 +426,7 @@ func (o *origin) eachSibling(do func(b *latestFile, tree *find.Tree, rel string)
 	}
 }
 
-// relDir returns the name of a directory, whose path ends with a slash, if it is in the tree.
+// relDir returns the name below tree's base of the directory at path dir, and whether the tree holds it.
 func relDir(tree *find.Tree, dir string) (string, bool) {
 	dir = path.Clean(dir)
 	if dir == tree.Base() {
