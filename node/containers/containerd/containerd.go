@@ -44,6 +44,7 @@ type Inventory struct {
 	mu      sync.Mutex
 	updated map[string]string // by ID, of those in the cache: when containerd has changed its record
 	named   map[string]owner  // by namespace and name
+	large   []string          // IDs of those that the last list left out
 }
 
 // New makes the inventory of the containerd at a socket. procfs is where the machine's /proc is seen. kubernetes says that
@@ -175,11 +176,16 @@ func (i *Inventory) listSingly(ctx context.Context, namespace string, found []re
 	return found
 }
 
-// known are the containers of a namespace that are in the cache.
+// known are the containers of a namespace that are in the cache, or were left out by the last list.
 func (i *Inventory) known(namespace string) (ids []string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for id := range i.updated {
+		if strings.HasPrefix(id, namespace+"/") {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range i.large {
 		if strings.HasPrefix(id, namespace+"/") {
 			ids = append(ids, id)
 		}
@@ -197,11 +203,14 @@ func (i *Inventory) keepAll(namespace string, l *listing) {
 // keep lists a container that could not be asked about as it was before, if it was there.
 func (i *Inventory) keep(id string, l *listing) {
 	before, known := i.cache.Get(id)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if slices.Contains(i.large, id) && !slices.Contains(l.large, id) {
+		l.large = append(l.large, id)
+	}
 	if !known {
 		return
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
 	l.runs[id], l.updated[id] = before.Running, i.updated[id]
 	for name, has := range i.named {
 		if has.key == id {
@@ -226,7 +235,7 @@ func (i *Inventory) renew(l *listing) {
 			i.cache.Forget(now.key)
 		}
 	}
-	i.named = l.named
+	i.named, i.large = l.named, l.large
 }
 
 // record asks for a container's record.

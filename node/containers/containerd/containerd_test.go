@@ -380,9 +380,22 @@ func TestAListThatContainerdEnds(t *testing.T) {
 	require.Len(t, all, 3)
 
 	s.failing["containers.v1.Containers/Get"] = "14" // it is too busy, or the time for a list is over
+	for range 2 {
+		all, err = i.List(t.Context())
+		require.ErrorAs(t, err, &large)
+		require.Equal(t, []string{"default/huge"}, large.IDs)
+		require.Len(t, all, 3, "none is taken to be gone")
+	}
+	s.add("other/a", webSpec)
+	s.failing = map[string]string{"containers.v1.Containers/ListStream default": "14"}
 	all, err = i.List(t.Context())
+	require.ErrorAs(t, err, &large)
+	require.Equal(t, []string{"default/huge"}, large.IDs)
+	require.Len(t, all, 4)
+	delete(s.containers, "default/huge")
+	s.failing, s.exhausted = map[string]string{}, ""
+	_, err = i.List(t.Context())
 	require.NoError(t, err)
-	require.Len(t, all, 3, "none is taken to be gone")
 }
 
 // What a shim that hangs could not tell of a new container is asked for again.
