@@ -74,7 +74,7 @@ var (
 		"The stream can't be read at its checkpoint.",
 		"Look at the error: rights of the file, or a disk that returns errors.")
 	WrittenNotNoted = define(1110, warn, "failed to open the journal of an output; a kill has it write twice what was in flight",
-		"The journal in the state directory can't be allocated or mapped: the disk is full, or its file system does not support mmap or copies on write (btrfs, ZFS).",
+		"The journal in the state directory can't be allocated or mapped: the disk is full, or its file system does not support mmap.",
 		"Make room, or put the state directory on ext4 or XFS.")
 	StatusNotServed = define(1201, fail, "failed to listen for status requests",
 		"The address of REMORA_LISTEN is in use or not the machine's, or the socket's directory can't be written.",
@@ -386,7 +386,7 @@ var (
 // Records that kill the process.
 var (
 	SuspectNotWatched = define(7001, warn, "a record that kills the process while it is parsed will not be found",
-		"The file that notes the record at work can't be mapped, or is on a file system that copies on write (btrfs, ZFS), where a full disk would end the process.",
+		"The file that notes the record at work can't be written or mapped.",
 		"Put the state directory on ext4, XFS or tmpfs.")
 	DeadlyNotKept = define(7002, fail, "a record that killed the process can't be kept, only counted",
 		"The file set-aside.jsonl in the state directory can't be written.",

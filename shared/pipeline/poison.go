@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/remora-logs/remora/shared/mapped"
 	"github.com/remora-logs/remora/shared/notice"
 	"github.com/remora-logs/remora/shared/poison"
 	"github.com/remora-logs/remora/shared/record"
@@ -15,6 +16,9 @@ import (
 // setAsideBytes bounds the file of records that killed the process, where there is no file of dead letters; as these it
 // is renamed to FILE.1 then.
 const setAsideBytes = 16 << 20
+
+// mapMarks is replaced by tests.
+var mapMarks poison.Map = mapped.Map
 
 // watchRecords begins to mark which records are parsed and filtered, one slot for each shard, and for the slow ones that
 // there may be.
@@ -27,7 +31,7 @@ func (p *Pipeline) watchRecords(dir string, cfg Config) {
 	for _, l := range p.sinks {
 		shards += len(l.shards) + 1
 	}
-	w, err := poison.Open(dir, shards, p.log)
+	w, err := poison.Open(dir, shards, mapMarks, p.log)
 	if err != nil {
 		notice.SuspectNotWatched.Log(p.log, "error", err)
 		return
@@ -55,9 +59,11 @@ func (p *Pipeline) closeWatch() {
 
 // suspects is what a reader knows of records that may kill the process.
 type suspects struct {
-	deaths map[int64]int // by mark
-	alone  int64         // mark of the record that is worked on with all other chains standing still, or -1
-	aside  tally         // records that were set aside in this turn
+	deaths  map[int64]int // by mark
+	alone   int64         // mark of the record that is worked on with all other chains standing still, or -1
+	turn    int64         // mark of a turn whose records are suspected, which ended at turnEnd; 0 for none
+	turnEnd int64
+	aside   tally // records that were set aside in this turn
 }
 
 // watch makes the reader's chain mark its records. It is called when the reader has a new chain.
@@ -67,8 +73,10 @@ func (f *Feed) watch() {
 		return
 	}
 	var suspect func(*record.Record, int64) bool
-	if of := w.Of(f.route.Source.ID, f.key.Output); of != nil {
-		f.reader.suspects = &suspects{deaths: of, alone: -1}
+	of := w.Of(f.route.Source.ID, f.key.Output)
+	turn, end, any := w.Turn(f.route.Source.ID, f.key.Output)
+	if of != nil || any {
+		f.reader.suspects = &suspects{deaths: of, alone: -1, turn: turn, turnEnd: end}
 		suspect = f.suspect
 	}
 	f.reader.chain.Watch(f.shard.slot.At(), suspect)
@@ -95,7 +103,7 @@ func (f *Feed) enterChain() {
 		p.alone.RLock()
 	}
 	if p.watch != nil {
-		f.shard.slot.Enter(f.route.Source.ID, f.key.Output)
+		f.shard.slot.Enter(f.route.Source.ID, f.key.Output, f.reader.cursor, f.reader.suspects != nil)
 	}
 }
 
@@ -103,11 +111,28 @@ func (f *Feed) enterChain() {
 func (f *Feed) leaveChain() {
 	p := f.pipeline
 	if p.watch != nil {
-		*f.shard.slot.At() = 0
+		f.shard.slot.Leave()
+		f.turnSurvived()
 	}
 	if p.isolating {
 		f.survived()
 		p.alone.RUnlock()
+	}
+}
+
+// turnRest is how far behind a turn its last records may be worked on: lines that are joined, with what comes behind them.
+const turnRest = 1 << 20
+
+// turnSurvived forgets a turn that a process died in, once the reader is well behind it.
+func (f *Feed) turnSurvived() {
+	s := f.reader.suspects
+	if s == nil || s.turn == 0 || f.reader.cursor < s.turnEnd+turnRest {
+		return
+	}
+	f.pipeline.watch.Clear(f.route.Source.ID, f.key.Output, s.turn)
+	if s.turn = 0; len(s.deaths) == 0 {
+		f.reader.chain.Watch(f.shard.slot.At(), nil)
+		f.reader.suspects = nil
 	}
 }
 
@@ -126,6 +151,7 @@ func (f *Feed) suspect(r *record.Record, mark int64) bool {
 		p.alone.Lock()
 		s.alone = mark
 	}
+	f.shard.slot.Mark(mark)
 	return true
 }
 

@@ -89,8 +89,11 @@ func child(dir, mode string) error {
 	if mode == "stream" {
 		return streamChild(store, cfg, out, log)
 	}
+	if mode == "unmapped" {
+		pipeline.MapNothing()
+	}
 	p := pipeline.New(cfg, map[string]pipeline.Sink{"test": {Output: out, Workers: 1}}, store, log)
-	if mode == "killer" || mode == "letters" {
+	if mode == "killer" || mode == "letters" || mode == "unmapped" {
 		go dieOf(filepath.Join(dir, "processing"))
 	}
 	src := record.NewSource("s", "d", "stdout", "t", nil, nil)
@@ -136,7 +139,7 @@ func tellOfRest(f *pipeline.Feed, marks, path string) {
 	}
 }
 
-// dieOf kills this process while it works on the killer.
+// dieOf kills this process while it works on the killer, or on a turn with it, where no record is marked alone.
 func dieOf(marks string) {
 	f, err := os.Open(marks)
 	if err != nil {
@@ -144,7 +147,8 @@ func dieOf(marks string) {
 	}
 	var at [8]byte
 	for {
-		if _, err := f.ReadAt(at[:], 0); err == nil && binary.NativeEndian.Uint64(at[:]) == uint64(killer<<1+1) {
+		_, err := f.ReadAt(at[:], 0)
+		if mark := int64(binary.NativeEndian.Uint64(at[:])); err == nil && (mark == killer<<1+1 || mark < -killer) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 	}
@@ -172,10 +176,14 @@ func read(t *testing.T, path string) string {
 // A record that kills the process whenever it is filtered does so three times. Then it is set aside, and all others
 // arrive.
 func TestARecordThatKillsTheProcessIsSetAside(t *testing.T) {
-	for mode, file := range map[string]string{"killer": "set-aside.jsonl", "letters": "dead.jsonl"} {
+	for mode, file := range map[string]string{"killer": "set-aside.jsonl", "letters": "dead.jsonl", "unmapped": "set-aside.jsonl"} {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
-			for death := range 3 {
+			deaths := 3
+			if mode == "unmapped" {
+				deaths++ // the first one tells the turn
+			}
+			for death := range deaths {
 				cmd, log := startChild(t, dir, mode)
 				require.Error(t, cmd.Wait(), "%s", log)
 				require.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), "death %d: %s", death, log)

@@ -6,6 +6,10 @@
 // Each worker has a slot in a mapped file, and writes to it which record it works on. The kernel keeps what was written
 // when the process dies, so the next one finds the records that were being worked on. A slot is empty while nothing is
 // parsed or filtered: a process that is killed while a backend is down leaves no mark.
+//
+// On a file system that copies on write nothing can be mapped, and a system call a record would cost too much. There a slot
+// says up to where a worker has read, in two calls a turn. After a death, the records up to there are marked one by one: it
+// takes one death more to find the one.
 package poison
 
 import (
@@ -36,7 +40,8 @@ const AloneAfter, AsideAfter = 2, 3
 // process; the oldest are forgotten first.
 const maxSuspects = 1024
 
-// A slot: the record's mark plus one, or 0; the source's identity; the output's name. All of it is in one cache line.
+// A slot: the record's mark plus one, or 0, or of a turn the offset that it ends at, as -1 minus that; the source's identity;
+// the output's name. All of it is in one cache line.
 const (
 	slotSize           = 64
 	idAt, idSize       = 8, 24
@@ -47,7 +52,7 @@ const (
 type Suspect struct {
 	Source string `json:"source"` // record.Source.ID
 	Output string `json:"output"`
-	Mark   int64  `json:"mark"` // names the record in its source: see format.Chain.Watch
+	Mark   int64  `json:"mark"` // names the record in its source: see format.Chain.Watch; below 0 for one of a turn
 	Deaths int    `json:"deaths"`
 }
 
@@ -55,15 +60,21 @@ type Suspect struct {
 type Watch struct {
 	path string // of the suspects
 	log  *slog.Logger
-	mem  []byte // the mapped file
+	mem  []byte // the mapped file, or what is to be written to the other
+	// unmapped is the file where it can't be mapped, else nil.
+	unmapped *os.File
 
 	mu       sync.Mutex
 	suspects []Suspect // the oldest first
 }
 
-// Open reads which records earlier processes died of, and maps slots for workers in dir. It fails where the file can't
-// be had or mapped; then nothing is watched.
-func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
+// Map maps a file, as mapped.Map does.
+type Map func(f *os.File, at, size int64) ([]byte, error)
+
+// Open reads which records earlier processes died of, and makes slots for workers in a file in dir, which it gives to mapFile. It
+// fails where the file can't be had, or mapped for another reason than that its file system copies on write; then nothing is
+// watched.
+func Open(dir string, slots int, mapFile Map, log *slog.Logger) (*Watch, error) {
 	w := &Watch{path: filepath.Join(dir, "suspects.json"), log: log}
 	if text, err := os.ReadFile(w.path); err == nil {
 		if err := json.Unmarshal(text, &w.suspects); err != nil {
@@ -80,7 +91,7 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 		return nil, fmt.Errorf("marks: %w", err)
 	}
 	died := w.accuse(old)
-	if w.mem, err = mapFile(marks, slots*slotSize); err != nil {
+	if err := w.openMarks(marks, int64(max(slots*slotSize, os.Getpagesize())), mapFile); err != nil {
 		return nil, fmt.Errorf("marks: %w", err)
 	}
 	if died {
@@ -89,6 +100,11 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 		}
 	}
 	clear(w.mem)
+	if w.unmapped != nil {
+		if _, err := w.unmapped.WriteAt(w.mem, 0); err != nil {
+			return nil, errors.Join(fmt.Errorf("marks: %w", err), w.unmapped.Close())
+		}
+	}
 	return w, nil
 }
 
@@ -96,11 +112,15 @@ func Open(dir string, slots int, log *slog.Logger) (*Watch, error) {
 func (w *Watch) accuse(old []byte) (died bool) {
 	for ; len(old) >= slotSize; old = old[slotSize:] {
 		at := int64(binary.NativeEndian.Uint64(old))
-		if at <= 0 {
+		if at == 0 {
 			continue
 		}
 		died = true
 		s := Suspect{Source: text(old[idAt : idAt+idSize]), Output: text(old[outputAt : outputAt+nameSize]), Mark: at - 1}
+		if at < 0 {
+			w.accuseTurn(s.Source, s.Output, at)
+			continue
+		}
 		if i := w.find(s.Source, s.Output, s.Mark); i >= 0 {
 			s = w.suspects[i]
 			w.suspects = slices.Delete(w.suspects, i, i+1)
@@ -114,6 +134,14 @@ func (w *Watch) accuse(old []byte) (died bool) {
 	return died
 }
 
+// accuseTurn remembers a turn that a process died in, in place of an earlier one of the same source.
+func (w *Watch) accuseTurn(source, output string, mark int64) {
+	w.suspects = slices.DeleteFunc(w.suspects, func(s Suspect) bool {
+		return s.Source == source && s.Output == output && s.Mark < 0
+	})
+	w.suspects = append(w.suspects, Suspect{Source: source, Output: output, Mark: mark, Deaths: 1})
+}
+
 func text(p []byte) string {
 	p, _, _ = bytes.Cut(p, []byte{0})
 	return string(p)
@@ -125,14 +153,18 @@ func (w *Watch) find(source, output string, mark int64) int {
 	})
 }
 
-// mapFile maps the file at path.
-func mapFile(path string, size int) ([]byte, error) {
+// openMarks maps the file at path, or keeps it open where it can't be mapped.
+func (w *Watch) openMarks(path string, size int64, mapFile Map) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer f.Close()
-	return mapped.Map(f, 0, int64(max(size, os.Getpagesize())))
+	w.mem, err = mapFile(f, 0, size)
+	if errors.Is(err, mapped.ErrCopyOnWrite) {
+		w.mem, w.unmapped = make([]byte, size), f
+		return nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 // save stores the suspects. Under mu, or before the watch is shared.
@@ -159,7 +191,7 @@ func (w *Watch) Of(source, output string) map[int64]int {
 	defer w.mu.Unlock()
 	var of map[int64]int
 	for _, s := range w.suspects {
-		if s.Source == source && s.Output == output && s.Deaths >= AloneAfter {
+		if s.Source == source && s.Output == output && s.Mark >= 0 && s.Deaths >= AloneAfter {
 			if of == nil {
 				of = map[int64]int{}
 			}
@@ -169,14 +201,29 @@ func (w *Watch) Of(source, output string) map[int64]int {
 	return of
 }
 
+// Turn returns the mark of a turn of a source on its way to an output in which a process died, and where that ended. Its records
+// are to be marked one by one, until Clear is called with that mark. ok is false where there is none.
+func (w *Watch) Turn(source, output string) (mark, end int64, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.suspects {
+		if s.Source == source && s.Output == output && s.Mark < 0 {
+			return s.Mark, -1 - s.Mark, true
+		}
+	}
+	return 0, 0, false
+}
+
 // Any reports whether there is a record that is to be processed alone.
 func (w *Watch) Any() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.suspects, func(s Suspect) bool { return s.Deaths >= AloneAfter && s.Deaths < AsideAfter })
+	return slices.ContainsFunc(w.suspects, func(s Suspect) bool {
+		return s.Mark >= 0 && s.Deaths >= AloneAfter && s.Deaths < AsideAfter
+	})
 }
 
-// Clear forgets a suspect: it was processed, alone, and the process lives.
+// Clear forgets a suspect: it was processed, alone, and the process lives; or all of a turn was.
 func (w *Watch) Clear(source, output string, mark int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -191,23 +238,57 @@ func (w *Watch) Clear(source, output string, mark int64) {
 }
 
 // Slot is where one worker writes what it works on.
-type Slot struct{ mem *[slotSize]byte }
+type Slot struct {
+	mem  *[slotSize]byte
+	file *os.File // where mem is to be written, at at; nil where it is mapped
+	at   int64
+}
 
 // Slot returns the slot of worker i.
 func (w *Watch) Slot(i int) Slot {
-	return Slot{(*[slotSize]byte)(w.mem[i*slotSize:])}
+	return Slot{(*[slotSize]byte)(w.mem[i*slotSize:]), w.unmapped, int64(i * slotSize)}
 }
 
 // At returns where the worker writes the mark plus one of the record that it works on, and 0 when it has ended. It is plain
-// memory: only this worker writes it, and only another process reads it.
+// memory: only this worker writes it, and only another process reads it, where it is mapped.
 func (s Slot) At() *int64 { return (*int64)(unsafe.Pointer(s.mem)) }
 
-// Enter names the source and the output of the records that follow.
-func (s Slot) Enter(source, output string) {
+// Enter names the source and the output of the records that follow, which end at the offset end. single says that they are marked
+// one by one, by Mark.
+func (s Slot) Enter(source, output string, end int64, single bool) {
 	clear(s.mem[idAt:])
 	copy(s.mem[idAt:idAt+idSize], source)
 	copy(s.mem[outputAt:outputAt+nameSize], output)
+	if s.file != nil && !single {
+		*s.At() = -1 - end
+		s.write()
+		*s.At() = 0
+	}
+}
+
+// Mark marks a record also where At is not mapped.
+func (s Slot) Mark(mark int64) {
+	*s.At() = mark + 1
+	s.write()
+}
+
+// Leave says that nothing is worked on.
+func (s Slot) Leave() {
+	*s.At() = 0
+	s.write()
+}
+
+// write stores a slot that is not mapped. What can't be stored is as if it had not been worked on.
+func (s Slot) write() {
+	if s.file != nil {
+		_, _ = s.file.WriteAt(s.mem[:], s.at)
+	}
 }
 
 // Close gives the memory back. Slots are not used after it.
-func (w *Watch) Close() error { return unix.Munmap(w.mem) }
+func (w *Watch) Close() error {
+	if w.unmapped != nil {
+		return w.unmapped.Close()
+	}
+	return unix.Munmap(w.mem)
+}

@@ -136,6 +136,9 @@ func (f *file) flush() error {
 	if len(f.pending) == 0 || f.failed != nil {
 		return f.failed
 	}
+	if err := f.journal.store(); err != nil {
+		return f.fail(err)
+	}
 	n, err := f.handle.WriteAt(f.pending, f.size)
 	if err != nil {
 		return f.fail(err)
@@ -151,7 +154,7 @@ func (f *file) fail(err error) error {
 	f.pending = f.pending[:0]
 	f.failed = errors.Join(err, f.handle.Truncate(f.before))
 	f.size = f.before
-	f.journal.cut(f.id, f.mark, f.size)
+	f.failed = errors.Join(f.failed, f.journal.cut(f.id, f.mark, f.size))
 	return f.failed
 }
 
@@ -174,10 +177,10 @@ func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	if err := f.openIn(d, perm); err != nil {
 		return f.fail(err)
 	}
-	f.journal.keep(id, mark) // only now: until here, what the batch wrote may be cut away again
-	f.since, err = i, nil
+	err = f.journal.keep(id, mark) // only now: until here, what the batch wrote may be cut away again
+	f.since = i
 	if compress {
-		err = d.compress(old, base+".1", perm)
+		err = errors.Join(err, d.compress(old, base+".1", perm))
 	}
 	f.failed = errors.Join(err, old.Close())
 	return f.failed
@@ -188,9 +191,9 @@ func (f *file) close() error {
 	if f.handle == nil {
 		return nil
 	}
-	f.journal.keep(f.id, f.mark)
+	kept := f.journal.keep(f.id, f.mark)
 	f.unsynced = datasync(f.handle)
-	err := errors.Join(f.unsynced, f.handle.Close())
+	err := errors.Join(kept, f.unsynced, f.handle.Close())
 	f.handle = nil
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -23,7 +24,9 @@ import (
 // the record is written. After a kill, a record is in its file if the file reaches as far as the entry says, and what follows
 // the last such record is the beginning of one: it is cut away, for with FILE_FORMAT=raw it may be whole lines.
 //
-// The journal is a mapped file, which the kernel keeps when the process dies; it costs a few stores a record and no sync. After
+// The journal is a mapped file, which the kernel keeps when the process dies; it costs a few stores a record and no sync. On a file
+// system that copies on write, where nothing can be mapped, its entries are written before the records are, all of a chunk at once.
+// After
 // the death of the machine it means nothing, because neither it nor the files may be on the disk as they were: it bears the boot
 // that it is of.
 const (
@@ -41,6 +44,9 @@ type journal struct {
 	file *os.File
 	mem  []byte
 	next int // entry
+	// unmapped says that mem is to be written to file, by store: the entries from changedFrom to changedTo.
+	unmapped               bool
+	changedFrom, changedTo int
 	// noted counts the entries of this process.
 	noted int
 	// written are the identities of records that an earlier process wrote and that may come again.
@@ -57,13 +63,74 @@ func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s is another output's: %w", path, err), f.Close())
 	}
-	if j.mem, err = mapped.Map(f, 0, journalSize); err != nil {
+	if j.mem, err = mapFile(f, 0, journalSize); errors.Is(err, mapped.ErrCopyOnWrite) {
+		err = j.read()
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := j.recover(files); err != nil {
+	if err = j.recover(files); err == nil {
+		err = j.storeAll()
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.abandon())
 	}
 	return j, nil
+}
+
+// mapFile is replaced by tests.
+var mapFile = mapped.Map
+
+// read reads a journal that can't be mapped.
+func (j *journal) read() error {
+	j.unmapped, j.mem = true, make([]byte, journalSize)
+	if n, err := j.file.ReadAt(j.mem, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	} else if n < journalSize {
+		clear(j.mem) // it was not written to its end when it was made
+	}
+	return nil
+}
+
+// storeAll writes a journal that is not mapped.
+func (j *journal) storeAll() error {
+	j.changedFrom, j.changedTo = 0, journalEntries
+	return j.store()
+}
+
+// store writes what has changed of a journal that is not mapped. It is called before records are written, and after what was
+// noted of them has changed: entries of records that were cut away would have others taken for them. Where it can't write them,
+// it empties the file, so that a kill has what was in flight written twice.
+func (j *journal) store() error {
+	if j == nil || !j.unmapped || j.changedFrom >= j.changedTo {
+		return nil
+	}
+	from, to := journalHeader+j.changedFrom*entrySize, journalHeader+j.changedTo*entrySize
+	_, err := j.file.WriteAt(j.mem[:journalHeader], 0) // first: after a kill in between, the oldest entries are overwritten, and not the newest
+	if err == nil {
+		_, err = j.file.WriteAt(j.mem[from:to], int64(from))
+	}
+	if err != nil {
+		if empty := j.file.Truncate(0); empty != nil {
+			return errors.Join(fmt.Errorf("journal: %w", err), empty)
+		}
+		j.changedFrom, j.changedTo = 0, journalEntries // until all of it can be written
+		return nil
+	}
+	j.changedFrom, j.changedTo = 0, 0
+	return nil
+}
+
+// changed notes that entry i is to be written.
+func (j *journal) changed(i int) {
+	if !j.unmapped {
+		return
+	}
+	if j.changedFrom >= j.changedTo {
+		j.changedFrom, j.changedTo = i, i+1
+		return
+	}
+	j.changedFrom, j.changedTo = min(j.changedFrom, i), max(j.changedTo, i+1)
 }
 
 // left is what a kill has left of a file: how many bytes there are up to the last newline.
@@ -177,6 +244,7 @@ func (j *journal) opened(file born, size int64) {
 
 func (j *journal) add(identity uint64, file born, end int64) {
 	j.entry(j.next).set(identity, file.hash(), end)
+	j.changed(j.next)
 	j.next = (j.next + 1) % journalEntries
 	j.noted++
 	binary.NativeEndian.PutUint64(j.mem[24:], uint64(j.next))
@@ -191,16 +259,20 @@ func (j *journal) mark() int {
 }
 
 // cut says that a file, with its entries since mark, was cut back to size: what ended behind it is not there.
-func (j *journal) cut(file born, mark int, size int64) {
+func (j *journal) cut(file born, mark int, size int64) error {
 	j.each(file, mark, func(e entry) {
 		if end, _ := e.end(); end > size {
 			e.void()
 		}
 	})
+	return j.store()
 }
 
 // keep says that all that was noted of a file since mark is written, and that the file may go.
-func (j *journal) keep(file born, mark int) { j.each(file, mark, entry.settle) }
+func (j *journal) keep(file born, mark int) error {
+	j.each(file, mark, entry.settle)
+	return j.store()
+}
 
 func (j *journal) each(file born, mark int, do func(entry)) {
 	if j == nil {
@@ -208,9 +280,11 @@ func (j *journal) each(file born, mark int, do func(entry)) {
 	}
 	hash := file.hash()
 	for back := range min(j.noted-mark, journalEntries) {
-		if e := j.entry((j.next + journalEntries - 1 - back) % journalEntries); e.file() == hash && e.valid() {
+		i := (j.next + journalEntries - 1 - back) % journalEntries
+		if e := j.entry(i); e.file() == hash && e.valid() {
 			if _, ok := e.end(); ok {
 				do(e)
+				j.changed(i)
 			}
 		}
 	}
@@ -221,6 +295,9 @@ func (j *journal) close() error {
 	if j == nil {
 		return nil
 	}
+	if j.unmapped {
+		return errors.Join(j.file.Truncate(0), j.abandon())
+	}
 	clear(j.mem[:len(bootID())])
 	return j.abandon()
 }
@@ -229,6 +306,9 @@ func (j *journal) close() error {
 func (j *journal) abandon() error {
 	if j == nil {
 		return nil
+	}
+	if j.unmapped {
+		return j.file.Close()
 	}
 	return errors.Join(unix.Munmap(j.mem), j.file.Close())
 }

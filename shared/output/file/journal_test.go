@@ -18,19 +18,25 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
+	"github.com/remora-logs/remora/shared/mapped"
 	"github.com/remora-logs/remora/shared/output/internal/sample"
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
 const (
-	childDir      = "REMORA_TEST_CHILD"         // the directory of a child that is to be killed
-	childForgets  = "REMORA_TEST_CHILD_FORGETS" // it has no journal
+	childDir      = "REMORA_TEST_CHILD"          // the directory of a child that is to be killed
+	childForgets  = "REMORA_TEST_CHILD_FORGETS"  // it has no journal
+	childUnmapped = "REMORA_TEST_CHILD_UNMAPPED" // its journal can't be mapped
 	childRecords  = 40_000
 	childInFlight = 3 // batches that are written before the first of them is acknowledged
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(childUnmapped) != "" {
+		mapFile = mapNothing
+	}
 	if dir := os.Getenv(childDir); dir != "" {
 		if err := child(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -131,6 +137,66 @@ func killed(t *testing.T, kills int, environ ...string) (all []int) {
 // written twice, also where the file was rotated meanwhile.
 func TestNothingIsWrittenTwiceAfterKills(t *testing.T) {
 	require.Equal(t, upTo(childRecords), killed(t, 12))
+}
+
+// mapNothing is mapFile on a file system that copies on write.
+func mapNothing(*os.File, int64, int64) ([]byte, error) { return nil, mapped.ErrCopyOnWrite }
+
+// A journal that can't be mapped does what one does that is.
+func TestJournalsThatAreNotMapped(t *testing.T) {
+	mapFile = mapNothing
+	t.Cleanup(func() { mapFile = mapped.Map })
+	t.Run("kills", func(t *testing.T) { require.Equal(t, upTo(childRecords), killed(t, 6, childUnmapped+"=1")) })
+	t.Run("cut", TestACutBatchIsNotTakenForWritten)
+	t.Run("rotate", TestABatchThatCouldNotRotateIsNotTakenForWritten)
+	t.Run("lines", TestARecordOfSeveralLinesIsNotLeftInPart)
+	t.Run("inode", TestAFileThatHasTheInodeOfARemovedOneIsNotCut)
+	t.Run("boot", TestAJournalOfAnotherBootIsForgotten)
+	t.Run("grown", TestARecordThatGrewIsWritten)
+	t.Run("owner", TestAJournalHasOneOwner)
+	t.Run("replaced", TestWhatAReplacedOutputWroteIsNotWrittenTwice)
+}
+
+// Where a journal can't be written, it is emptied, so that it tells nothing that is not so; where not even that can be, no record
+// is written. It is whole again once it can be written.
+func TestAJournalThatCannotBeWritten(t *testing.T) {
+	mapFile = mapNothing
+	t.Cleanup(func() { mapFile = mapped.Map })
+	path := filepath.Join(t.TempDir(), "journal")
+	o, dir := open(t)
+	require.NoError(t, o.Remember(path))
+	source := sample.Source(1)
+	require.NoError(t, o.Write(t.Context(), sample.Batch(0, 5, source)))
+	whole := o.journal.file
+
+	fd, err := unix.MemfdCreate("journal", unix.MFD_ALLOW_SEALING)
+	require.NoError(t, err)
+	sealed := os.NewFile(uintptr(fd), "sealed")
+	defer sealed.Close()
+	require.NoError(t, sealed.Truncate(journalSize))
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE)
+	require.NoError(t, err)
+	o.journal.file = sealed
+	require.NoError(t, o.Write(t.Context(), sample.Batch(5, 10, source)))
+	info, err := sealed.Stat()
+	require.NoError(t, err)
+	require.Zero(t, info.Size())
+
+	closed, err := os.Open(path)
+	require.NoError(t, err)
+	defer closed.Close()
+	o.journal.file = closed
+	require.Error(t, o.Write(t.Context(), sample.Batch(10, 20, source)))
+	require.Equal(t, upTo(10), numbers(t, filepath.Join(dir, "web.log")))
+
+	o.journal.file = whole
+	require.NoError(t, o.Write(t.Context(), sample.Batch(10, 30, source)))
+	kill(t, o)
+	again, _ := open(t, "FILE_PATH", dir)
+	require.NoError(t, again.Remember(path))
+	require.NoError(t, again.Write(t.Context(), sample.Batch(0, 40, source)))
+	require.NoError(t, again.Close())
+	require.Equal(t, upTo(40), numbers(t, filepath.Join(dir, "web.log")))
 }
 
 // Without the journal they are: the test above can fail.
@@ -246,6 +312,7 @@ func TestAJournalOfAnotherBootIsForgotten(t *testing.T) {
 		j, err := openJournal(path, files)
 		require.NoError(t, err)
 		j.note(&batch.Records[0], born{inode{1, 2}, 3}, 100)
+		require.NoError(t, j.store())
 		require.NoError(t, j.abandon())
 		p, err := os.ReadFile(path)
 		require.NoError(t, err)
