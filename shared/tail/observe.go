@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/tail/gunzip"
 )
 
-// observeAll asks for each generation that is due, or for all of them.
+// observeAll observes the generations that are due, or all of them.
 func (t *Tailer) observeAll(o *origin, now time.Time, all bool) {
 	var due []*generation // observing changes the registry
 	if all {
@@ -33,8 +33,8 @@ func (t *Tailer) observeAll(o *origin, now time.Time, all bool) {
 	}
 }
 
-// unchanged reports whether all files of an origin are as they were observed last, at the cost of one question each. Of one
-// without a handle that is not known.
+// unchanged reports whether all files of an origin are as last observed. It costs one fstat per file, and returns false if a file is
+// closed.
 func (o *origin) unchanged() bool {
 	for _, g := range o.byInode {
 		if g.body == nil || g.packed || g.suspect.Load() || g.wanted.Load() {
@@ -47,7 +47,7 @@ func (o *origin) unchanged() bool {
 	return true
 }
 
-// observe finds out what became of a generation since it was observed last.
+// observe finds out what has happened to a generation since it was last observed.
 func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 	suspect := g.suspect.Load() && g.suspect.Swap(false)
 	closed := g.body == nil
@@ -72,7 +72,7 @@ func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 		return nil
 	}
 	o.activate(g)
-	// The size was asked for before the content, so that whatever is in doubt is seen now or the next time.
+	// The size was read before the content, so that a change in between is seen now or by the next observation.
 	same, err := g.provenBy(g.body, s.Size)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 		}
 		return nil
 	}
-	if s.Size < end { // cut off behind what was read
+	if s.Size < end { // cut off after what was read
 		t.lost(o, g.name(), end-s.Size, truncated)
 	}
 	if s.Size != end {
@@ -98,7 +98,7 @@ func (t *Tailer) observe(o *origin, g *generation, now time.Time) error {
 	return g.growHead()
 }
 
-// noteLinks notices whether the file was removed.
+// noteLinks notes a changed number of links: the file may have been removed.
 func (t *Tailer) noteLinks(o *origin, g *generation, s find.Stat) {
 	if s.Links != g.Links {
 		g.Links, g.Blocks = s.Links, s.Blocks
@@ -106,13 +106,13 @@ func (t *Tailer) noteLinks(o *origin, g *generation, s find.Stat) {
 	}
 }
 
-// observePacked is observe for a compressed file. One that has grown is expanded further. One that ends within a compressed
-// member may still grow: it is given up when it was not written for a while, or will not be any more. A damaged one is
-// given up at once. In both cases its generation stays, so that it is not read again.
+// observePacked is observe for a compressed file. A file that has grown is expanded further. A file that ends within a compressed
+// member may still grow; the rest is given up once the file has not been written for a while, or will not be any more. The rest
+// of a damaged file is given up at once. In both cases the generation stays, so that the file is not read again.
 func (t *Tailer) observePacked(o *origin, g *generation, s find.Stat, suspect bool, now time.Time) error {
 	z, _ := g.body.(*gunzip.Reader)
 	if z == nil {
-		return nil // a test has replaced it
+		return nil // replaced by a test
 	}
 	t.noteLinks(o, g, s)
 	if s.Size < g.Size {
@@ -156,7 +156,7 @@ func (t *Tailer) observePacked(o *origin, g *generation, s find.Stat, suspect bo
 	return nil
 }
 
-// judgeTorn decides whether what can't be expanded of a compressed file is given up.
+// judgeTorn gives up the rest of a compressed file if it is damaged, or if it ends too early and late is set.
 func (t *Tailer) judgeTorn(o *origin, g *generation, z *gunzip.Reader, late bool) {
 	p := z.Progress()
 	if p.Complete {
@@ -182,7 +182,7 @@ func (t *Tailer) judgeTorn(o *origin, g *generation, z *gunzip.Reader, late bool
 	t.lost(o, g.name(), max(1, g.Size-p.Consumed), why)
 }
 
-// observeClosed asks for a generation without a handle by its name, and opens it if it changed or is to be read.
+// observeClosed observes a closed file by its name, and opens it if it has changed or a reader needs it.
 func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bool, err error) {
 	if g.rel == "" {
 		return false, nil
@@ -192,7 +192,7 @@ func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bo
 		if o.over() {
 			t.searchLast(o, g, now)
 		}
-		return false, nil // the scan finds where it is now
+		return false, nil // the scan will find its new name
 	}
 	if err != nil {
 		return false, err
@@ -206,23 +206,23 @@ func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bo
 			return false, nil
 		}
 		if o.reopens++; o.reopens > max(1, t.cfg.MaxOpen/2) {
-			return false, nil // it would only take the handle from one that was opened for the same reason
+			return false, nil // it would only close one that was opened for the same reason
 		}
 	}
 	return t.reopen(o, g, now)
 }
 
-// searchLast searches for a generation of an origin that has ended, and is not scanned any more, where its file is not where
-// it was: in the same directory. If it is not there it has left.
+// searchLast searches the directory of a generation whose name is gone, for an origin that has ended and is no longer scanned. If the
+// file is not there, the generation has left its inode.
 func (t *Tailer) searchLast(o *origin, g *generation, now time.Time) {
-	if g.tree.Begin() != nil { // which also makes the directory be read again
+	if g.tree.Begin() != nil { // Begin also discards the listings of the last scan
 		t.vacate(o, g, now, removed)
 		return
 	}
 	t.locate(o, g, now)
 }
 
-// reopen opens a file again that was closed to save a handle.
+// reopen opens a file that was closed to save a descriptor.
 func (t *Tailer) reopen(o *origin, g *generation, now time.Time) (open bool, err error) {
 	h, s, err := t.openWithin(o, g.tree, g.rel)
 	if errors.Is(err, os.ErrNotExist) {
@@ -240,7 +240,7 @@ func (t *Tailer) reopen(o *origin, g *generation, now time.Time) (open bool, err
 	switch {
 	case g.packed:
 		same = same && s.Size >= g.Size
-	case s.Birth == 0 && g.head.N == 0: // nothing was read of it, and nothing but its name says that it is the same file
+	case s.Birth == 0 && g.head.N == 0: // nothing was read, so only the name says that it is the same file
 		same = same && s.Size == 0 && (!g.moved() || find.MayBecome(g.was.rel, g.rel))
 	}
 	if z, ok := c.body.(*gunzip.Reader); ok && same {
@@ -249,7 +249,7 @@ func (t *Tailer) reopen(o *origin, g *generation, now time.Time) (open bool, err
 		}
 	}
 	g.wanted.Store(false)
-	g.changed = now // so that it is not the next to be closed
+	g.changed = now // so that closeIdle does not close it next
 	o.activate(g)
 	g.mu.Lock()
 	g.body = c.body
@@ -260,9 +260,9 @@ func (t *Tailer) reopen(o *origin, g *generation, now time.Time) (open bool, err
 	return same, nil
 }
 
-// replaced ends a generation whose handle was closed meanwhile: what was just opened was truncated, or the inode was given
-// to another file. By its birth it can be told which; where that is not known, only what a selection chooses is taken for
-// the file, for anything else may be nobody's business.
+// replaced ends a generation whose file was just reopened and holds other bytes: the file was truncated, or the inode was given to
+// another file. The birth time tells which. If it is unknown, the file counts as truncated only if a selection chooses its name; any
+// other file may not be meant to be read.
 func (t *Tailer) replaced(o *origin, g *generation, now time.Time) {
 	if s, err := statBody(g.body); err == nil && g.state != Active && (s.Birth == 0 || s.Birth != g.Birth) {
 		g.moveBack()
@@ -272,8 +272,8 @@ func (t *Tailer) replaced(o *origin, g *generation, now time.Time) {
 	t.truncated(o, g, now)
 }
 
-// truncated ends a generation: the inode holds other bytes now, which are a stream of their own. What was not read may be
-// found in the copy that was made before.
+// truncated ends a generation whose inode holds other bytes now, and makes a candidate of these. The unread bytes may be found in a copy
+// that was made before the truncation.
 func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	unread := g.owed().unread
 	body := g.takeBody()
@@ -282,10 +282,10 @@ func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	if g.moved() && !c.unselected {
 		c.selections = g.claims
 	}
-	g.moveBack() // for what may be its copy is judged by its own name
+	g.moveBack() // its copies are recognised by its own name
 	t.log.Info("file was truncated", "file", g.name(), "read", g.end.Load()-unread, "unread", unread)
 	t.vacate(o, g, now, truncated)
-	if o.over() { // its writer is gone, so what was written since is somebody else's
+	if o.over() { // its writer is gone, so another writer truncated the file
 		_ = body.Close() // opened for reading
 		return
 	}
@@ -296,18 +296,18 @@ func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	}
 	c.Stat, c.body, c.grew = s, body, now
 	c.probe()
-	o.pending[c.Inode] = c // until the scan has found where everything is now
+	o.pending[c.Inode] = c // until a scan has found the present names of all files
 	o.urgent = true
 }
 
-// vacate ends a generation whose bytes are not where they were. It is still known by its content for a while; what is
-// unread of it is searched for in copies.
+// vacate ends a generation whose bytes have left their inode. Its fingerprint is kept for a while, and copies are searched for what is
+// unread.
 func (t *Tailer) vacate(o *origin, g *generation, now time.Time, why string) {
 	if !g.inPlace() {
 		return
 	}
 	g.close()
-	// A line that was read but has not ended yet is not acknowledged; its end may be found too.
+	// An unterminated line was read but is not acknowledged: its end may be in a copy too.
 	g.mu.RLock()
 	lost := g.lost != ""
 	g.mu.RUnlock()
@@ -325,7 +325,7 @@ func (t *Tailer) vacate(o *origin, g *generation, now time.Time, why string) {
 	}
 }
 
-// giveUp says that what is unread of a generation will not be read any more.
+// giveUp makes a gap of the unread bytes of a generation.
 func (t *Tailer) giveUp(o *origin, g *generation, now time.Time, why string) {
 	g.close()
 	if unread := g.owed().unread; unread > 0 {
@@ -342,7 +342,7 @@ func (t *Tailer) giveUp(o *origin, g *generation, now time.Time, why string) {
 	g.since = now
 }
 
-// lost reports bytes that nobody will ever read.
+// lost counts and logs bytes that were lost unread.
 func (t *Tailer) lost(o *origin, path string, bytes int64, why string) {
 	o.counts.Lost += bytes
 	notice.FileLost.Log(t.log, "file", path, "bytes", bytes, "why", why)

@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/tail/gunzip"
 )
 
-// Store remembers, across restarts, which file is which stream, and how far each was acknowledged.
+// Store persists which file belongs to which stream, and how far each stream was acknowledged.
 type Store interface {
 	Each(func(checkpoint.Key, checkpoint.Entry)) error
 	Load(checkpoint.Key) (checkpoint.Entry, bool, error)
@@ -22,8 +22,8 @@ type Store interface {
 }
 
 const (
-	// keepUnused is how long a position is kept that no declaration asks for: declarations are edited back and forth, and
-	// what was turned off on a Friday may be wanted again on Monday.
+	// keepUnused is how long a position is kept that no declaration asks for. Declarations are edited back and forth: what was
+	// turned off on a Friday may be wanted again on Monday.
 	keepUnused = 7 * 24 * time.Hour
 	// expireEvery is between two searches for such positions, besides the one at each change of declarations.
 	expireEvery = time.Hour
@@ -32,27 +32,27 @@ const (
 // positions is the only writer of the store besides the pipeline, which moves the positions of readers that are attached.
 type positions struct {
 	store Store
-	// known are the declarations of each origin that have a position.
+	// known holds the declarations that have a position.
 	known map[declaration]bool
-	// useless are entries that no file can be found again by. Those that a newer version wrote are not among them.
+	// useless lists entries whose marks can't be decoded, except those that a newer version wrote.
 	useless []checkpoint.Key
-	// stored are the streams of each origin that were not met yet.
+	// stored holds, by origin, the streams whose files were not found yet.
 	stored  map[string]*storedSet
-	changed bool      // the declarations, since expired
+	changed bool      // declarations have changed since expired
 	expired time.Time // when unused positions were last searched for
 }
 
 // declaration names a selection of an origin.
 type declaration struct{ origin, name string }
 
-// storedStream is a generation in the state Stored: what the store knows of it.
+// storedStream is a generation in the state Stored, as the store describes it.
 type storedStream struct {
 	key       string
-	mark      fingerprint.Mark // of the position that reaches furthest
+	mark      fingerprint.Mark // the one with the highest offset
 	positions []position
-	// replaced says that its file is there, but was truncated since: what it held may be in a copy.
+	// replaced means that its file exists but was truncated, so that its content may be in a copy.
 	replaced bool
-	// deadline is when a selection that searches for it gives up; zero while none does.
+	// deadline is when the search for its file ends; zero while no selection searches for it.
 	deadline time.Time
 }
 
@@ -69,7 +69,7 @@ func newStoredSet() *storedSet {
 
 func (s *storedSet) withNumber(ino uint64) []*storedStream { return s.numbers[ino] }
 
-// related returns the streams that a file may be a copy of, by its name.
+// related returns the streams of which the file at rel, by its name, may hold a copy.
 func (s *storedSet) related(rel string) []*storedStream { return s.stems[find.Stem(rel)] }
 
 func (s *storedSet) add(m *storedStream) {
@@ -99,7 +99,7 @@ func without[K comparable](index map[K][]*storedStream, k K, m *storedStream) {
 	}
 }
 
-// add adds a position, and reports whether its mark can be read.
+// add adds a position and reports whether its mark could be decoded.
 func (m *storedStream) add(p position) bool {
 	mark, err := fingerprint.Decode(p.mark)
 	if err != nil {
@@ -112,7 +112,7 @@ func (m *storedStream) add(p position) bool {
 	return true
 }
 
-// acknowledged is the position that reaches furthest: after a kill it may be beyond the mark, which is made at each commit.
+// acknowledged returns the highest position. After a kill it may exceed the mark's offset, because marks are made only at commits.
 func (m *storedStream) acknowledged() int64 {
 	off := m.mark.Off
 	for _, p := range m.positions {
@@ -121,7 +121,7 @@ func (m *storedStream) acknowledged() int64 {
 	return off
 }
 
-// mayBeAt reports whether the stream's file may be the candidate's, apart from its content.
+// mayBeAt reports whether the candidate may be the stream's file, going by everything but its content.
 func (m *storedStream) mayBeAt(c *candidate) bool {
 	if m.mark.Birth != 0 && c.Birth != 0 && m.mark.Birth != c.Birth {
 		return false // the inode was given to another file
@@ -129,13 +129,12 @@ func (m *storedStream) mayBeAt(c *candidate) bool {
 	if m.mark.Dev != c.Dev {
 		return m.remounted(c)
 	}
-	// Of an empty file only its birth, or its name, says that it is the same.
+	// An empty file is recognised only by its birth time or its name.
 	return m.mark.Head.N > 0 || m.mark.Birth != 0 || c.Size == 0 && find.MayBecome(m.mark.Path, c.path())
 }
 
-// remounted reports whether the stream's file may be the candidate's although its device has another number. That is so
-// after a reboot, and wherever a volume is mounted again: the number is that of the mount, the inode's is of the file
-// system. The old device must not be mounted any more where the file was.
+// remounted reports whether the candidate may be the stream's file although its device number differs. Device numbers change at a reboot,
+// and whenever a volume is mounted again; inode numbers do not. The old device must no longer be mounted where the file was.
 func (m *storedStream) remounted(c *candidate) bool {
 	if m.mark.Head.N == 0 || m.mark.Birth != c.Birth || !find.MayBecome(m.mark.Path, c.path()) || !c.tree.Covers(m.mark.Path) {
 		return false
@@ -144,7 +143,7 @@ func (m *storedStream) remounted(c *candidate) bool {
 	return err == nil && device == c.Dev
 }
 
-// holds reports whether the candidate holds what is known of the stream.
+// holds reports whether the candidate's content matches the stream's mark.
 func (m *storedStream) holds(c *candidate) (bool, error) {
 	if !m.mark.Packed {
 		if c.Size < m.acknowledged() {
@@ -160,7 +159,7 @@ func (m *storedStream) holdsPacked(c *candidate) (bool, error) {
 	switch {
 	case !ok || c.Size < m.mark.Size:
 		return false, nil
-	case m.mark.Tail == 0 && c.Size != m.mark.Size: // an earlier version did not store what proves growth
+	case m.mark.Tail == 0 && c.Size != m.mark.Size: // marks of an earlier version can't prove that it only grew
 		return false, nil
 	case m.mark.Tail != 0:
 		p, err := fingerprint.ProofAt(z.File(), m.mark.Size)
@@ -171,7 +170,7 @@ func (m *storedStream) holdsPacked(c *candidate) (bool, error) {
 	return m.mark.Head.Holds(sound{c.body})
 }
 
-// copiedTo reports whether the candidate holds what the stream's file held.
+// copiedTo reports whether the candidate is a copy of the stream's file.
 func (m *storedStream) copiedTo(c *candidate) bool {
 	if m.mark.Packed || m.mark.Head.N == 0 || c.expanded < m.acknowledged() || !c.mayHold(m.mark.Path, m.replaced) {
 		return false
@@ -183,8 +182,8 @@ func (m *storedStream) copiedTo(c *candidate) bool {
 	return err == nil && same
 }
 
-// renamedTo reports whether the candidate, which has the stream's inode, is its file still, rather than one that was given
-// the number later: by its birth, or where that is not known, by its name.
+// renamedTo reports whether the candidate, which has the stream's inode number, is still its file, rather than one that was given the
+// number later. The birth time decides, or the name if that is unknown.
 func (m *storedStream) renamedTo(c *candidate) bool {
 	return m.mark.Birth != 0 && m.mark.Birth == c.Birth || find.MayBecome(m.mark.Path, c.path())
 }
@@ -241,12 +240,12 @@ func (p *positions) of(origin string) *storedSet {
 	return s
 }
 
-// record stores, before a byte of them is delivered, which files are which streams. It is one commit however many they are.
-// While the store can't be written, or a file not be read, the files are read all the same: after a restart they would be
-// delivered again, but not lost. It is tried again until it succeeds.
+// record stores which files belong to which new streams, before any of their bytes are delivered, in one commit. If the store can't be
+// written, or a file can't be read, the files are delivered nevertheless: after a restart they would be delivered again, but not lost.
+// record is retried until it succeeds.
 func (t *Tailer) record(o *origin) {
 	put := map[checkpoint.Key]checkpoint.Entry{}
-	recorded := map[*generation][]readerID{} // and what could not be recorded of each
+	recorded := map[*generation][]readerID{} // with the readers that could not be recorded
 	var failed error
 	for g := range o.active {
 		all := g.stale && len(g.readers) == 0
@@ -263,7 +262,7 @@ func (t *Tailer) record(o *origin) {
 				missed = append(missed, p.id)
 			} else if err := t.positions.put(put, g, p); err != nil {
 				missed = append(missed, p.id)
-				if failed == nil || err.Error() < failed.Error() { // always the same one of several
+				if failed == nil || err.Error() < failed.Error() { // of several, report the same one each time
 					failed = err
 				}
 			}
@@ -293,7 +292,7 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// put adds the entry of a reader that is not attached: nobody else writes it. A position that is stored already stays.
+// put adds to the map put the entry of a reader that is not attached, which nobody else writes. A stored position stays as it is.
 func (p *positions) put(put map[checkpoint.Key]checkpoint.Entry, g *generation, at position) error {
 	key := at.key(g.key)
 	e, ok, err := p.store.Load(key)
@@ -316,8 +315,7 @@ func (p *positions) put(put map[checkpoint.Key]checkpoint.Entry, g *generation, 
 	return nil
 }
 
-// forget deletes the positions of what is gone for long enough: generations that were remembered, and stored streams that
-// were searched for.
+// forget deletes the positions of generations that were remembered for rememberFor, and of stored streams whose deadline has passed.
 func (t *Tailer) forget(o *origin, now time.Time) {
 	old := func(g *generation) bool {
 		return g.state == Remembered && len(g.readers) == 0 && now.Sub(g.since) >= rememberFor
@@ -359,8 +357,8 @@ func (t *Tailer) forget(o *origin, now time.Time) {
 	}
 }
 
-// overdue returns the stored streams that were searched for long enough: a volume may be mounted late. It costs nothing
-// while none is due.
+// overdue returns the stored streams whose deadline has passed. The deadline leaves time for a volume that is mounted late. overdue costs
+// nothing while none is due.
 func (o *origin) overdue(now time.Time) (all []*storedStream) {
 	if o.nextDeadline.IsZero() || now.Before(o.nextDeadline) {
 		return nil
@@ -373,8 +371,8 @@ func (o *origin) overdue(now time.Time) (all []*storedStream) {
 	return all
 }
 
-// setDeadlines says by when the stored streams must be met that the selections ask for. It is called when selections have
-// changed or were searched for the first time.
+// setDeadlines sets the deadlines of the stored streams that the selections ask for. It is called when selections have changed or their first
+// search is complete.
 func (o *origin) setDeadlines() {
 	o.nextDeadline = time.Time{}
 	for m := range o.stored.streams {

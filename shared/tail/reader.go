@@ -13,33 +13,33 @@ import (
 	"github.com/remora-logs/remora/shared/tail/gunzip"
 )
 
-// reader is a generation as one declaration reads it on its way to one output. It implements stream.Stream.
+// reader reads a generation for one declaration and one output. It implements stream.Stream.
 type reader struct {
 	generation *generation
 	id         readerID
-	// proof is what was read last. Only ReadAt changes it, holding generation.mu for reading, so that a step may read
-	// it while it holds generation.mu for writing.
+	// proof covers the bytes that were last read. Only ReadAt changes it, and holds generation.mu for reading meanwhile, so that a
+	// step may read it while it holds generation.mu for writing.
 	proof    fingerprint.Proof
-	from     int64 // where it began
+	from     int64 // the offset at which it began
 	order    int64
 	read     atomic.Int64
 	released atomic.Int64
-	ended    atomic.Int64 // where it was told that nothing follows, or -1
-	// lastOff and lastTo are what ReadAt read last of a compressed file, and gap is where it ends too early; guarded as
+	ended    atomic.Int64 // the offset at which it returned io.EOF, or -1
+	// lastOff and lastTo delimit the last read of a compressed file, and gap is the gap at its premature end. They are guarded as
 	// proof is.
 	lastOff, lastTo int64
 	gap             *stream.Gap
-	// ending says that the file ends where it ends now, detached that the pipeline was asked to let go of it, done
-	// that it has.
+	// ending means that the present end of the file is final, detached that the pipeline was asked to detach the reader, done that
+	// it has.
 	ending, detached, done atomic.Bool
-	last                   []byte // the mark that was made last; generation.mu guards it
+	last                   []byte // the last mark; generation.mu guards it
 	detach                 func()
 
-	device  *device                // of a file system that may not answer; nil for one of this machine
-	reading *remoteRead            // one that device was asked for, and that ReadAt has not returned yet
+	device  *device                // set for a file system that may not answer; nil for a local one
+	reading *remoteRead            // a read that was begun and that ReadAt has not returned yet
 	turn    turn                   // device guards it
-	marking bool                   // a mark is still to be made; device guards it
-	marked  atomic.Pointer[[]byte] // the last mark, of a device
+	marking bool                   // a mark is being made or queued; device guards it
+	marked  atomic.Pointer[[]byte] // the last mark, if device is set
 }
 
 var _ stream.Stream = (*reader)(nil)
@@ -47,7 +47,7 @@ var _ stream.Stream = (*reader)(nil)
 // Key implements stream.Stream.
 func (r *reader) Key() string { return r.generation.key }
 
-// Order is the number of the generation: that of a file is lower than that of its successor, after a restart too.
+// Order returns the generation number. A file's is lower than its successor's, across restarts too.
 func (r *reader) Order() int64 { return r.order }
 
 // End implements stream.Stream.
@@ -56,9 +56,9 @@ func (r *reader) End() int64 { return r.generation.end.Load() }
 // Ended implements stream.Stream.
 func (r *reader) Ended() bool { return r.ending.Load() || r.generation.gone.Load() }
 
-// ReadAt implements stream.Stream. It reads up to End and no further: so much of the file was found to be of one piece.
-// After each read it makes sure that the bytes read before are still where they were. If they are not, the file was
-// truncated and written again, and those just read belong to another stream.
+// ReadAt implements stream.Stream. It reads no further than End, up to which the file was observed to be one generation. After each read
+// it checks that the bytes read before are still in place. If they are not, the file was truncated and rewritten, and the bytes just
+// read belong to another stream.
 func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 	patience := remotePatience
 	return r.ReadAtWithin(p, off, &patience)
@@ -112,8 +112,8 @@ func (r *reader) atEnd(off int64) (int, error) {
 	return 0, nil
 }
 
-// Follow lets the reader leave out bytes that another of the same generation has read, whose proof it takes over. It does not
-// where a read may be under way, or where reads say how long the stream is.
+// Follow lets the reader skip bytes that another reader of the same generation has read, and takes over that reader's proof. It returns
+// false if a read may be in progress, or if the file is compressed, because then reads determine the length of the stream.
 func (r *reader) Follow(_, to int64) bool {
 	g := r.generation
 	g.mu.Lock()
@@ -123,7 +123,7 @@ func (r *reader) Follow(_, to int64) bool {
 	}
 	proof := g.furthest()
 	if proof.At < to {
-		return false // nothing would tell whether the file is still the one that was read
+		return false // without a proof a truncation would go unnoticed
 	}
 	r.proof = *proof
 	r.advance(to)
@@ -136,8 +136,8 @@ func (r *reader) advance(to int64) {
 	}
 }
 
-// readPacked is ReadAt for a compressed file: how much it expands to is known at its end only, and a file that ends
-// within a compressed member may still grow.
+// readPacked is ReadAt for a compressed file. Its expanded size is known only at its end, and a file that ends within a compressed
+// member may still grow.
 func (r *reader) readPacked(p []byte, off int64) (int, error) {
 	g := r.generation
 	n, err := g.body.ReadAt(p, off)
@@ -148,7 +148,7 @@ func (r *reader) readPacked(p []byte, off int64) (int, error) {
 		r.advance(to)
 	}
 	if end := g.end.Load(); to >= end && !errors.Is(err, io.EOF) {
-		g.end.CompareAndSwap(end, to+1) // there is more than was estimated
+		g.end.CompareAndSwap(end, to+1) // the estimate was too low
 	}
 	switch {
 	case err == nil:
@@ -160,7 +160,7 @@ func (r *reader) readPacked(p []byte, off int64) (int, error) {
 			return n, io.EOF
 		}
 		return n, nil
-	case n > 0 && !again: // what could be expanded is read first
+	case n > 0 && !again: // deliver what could be expanded first
 		if r.gap != nil && to > r.gap.To {
 			r.gap = nil
 		}
@@ -170,8 +170,8 @@ func (r *reader) readPacked(p []byte, off int64) (int, error) {
 	return r.torn(off, to, err)
 }
 
-// torn is a read where a compressed file can't be expanded beyond at, and nothing new was read. While the file may still
-// grow nothing follows for now. Once it is given up, what was expanded of a last line that has no end, and all that follows, is a gap.
+// torn returns the result of a read at off when a compressed file can't be expanded beyond at and nothing new was read. While the file may
+// still grow, that is no bytes. Once the rest is given up, it is a gap from off on, which includes an unterminated last line.
 func (r *reader) torn(off, at int64, err error) (int, error) {
 	g := r.generation
 	if !errors.Is(err, gunzip.ErrTorn) && g.torn == "" {
@@ -184,7 +184,7 @@ func (r *reader) torn(off, at int64, err error) (int, error) {
 		return 0, nil
 	case r.gap != nil && off >= r.gap.From && off < r.gap.To:
 		return 0, r.gap
-	case r.gap != nil && off >= r.gap.To || at > 0 && off == at && r.from == at: // it was told already, before a restart perhaps
+	case r.gap != nil && off >= r.gap.To || at > 0 && off == at && r.from == at: // the gap was reported, perhaps before a restart
 		g.end.Store(off)
 		return r.atEnd(off)
 	}
@@ -193,8 +193,8 @@ func (r *reader) torn(off, at int64, err error) (int, error) {
 	return 0, r.gap
 }
 
-// Mark implements stream.Stream. A mark is only made of bytes that are known to be the stream's: while that is in doubt,
-// or they can't be read, the mark before is returned, which does not hold for what has replaced them.
+// Mark implements stream.Stream. It makes a mark only of bytes that are known to be the stream's. If that is in doubt, or they can't be
+// read, it returns the previous mark, which does not match bytes that have replaced them.
 func (r *reader) Mark(off int64) ([]byte, error) {
 	if r.device != nil {
 		return r.markRemote(off)

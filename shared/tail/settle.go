@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// collectDone drops the readers that the pipeline has detached, and keeps their positions.
+// collectDone removes the readers that the pipeline has detached and keeps their positions.
 func (o *origin) collectDone() {
 	for g := range o.activeAndLeft() {
 		if !slices.ContainsFunc(g.readers, func(r *reader) bool { return r.done.Load() }) {
@@ -23,7 +23,7 @@ func (o *origin) collectDone() {
 			}
 			off := r.released.Load()
 			if at := r.ended.Load(); at >= 0 && !r.detached.Load() {
-				off = at // all of it was acknowledged, or was reported as lost
+				off = at // everything was acknowledged or reported as lost
 			}
 			g.setPosition(position{r.id, off, r.last})
 		}
@@ -32,7 +32,7 @@ func (o *origin) collectDone() {
 	}
 }
 
-// settle takes each generation of an origin one step further through its life.
+// settle advances each generation of an origin by one step, and ends what has taken long enough.
 func (t *Tailer) settle(o *origin, now time.Time) {
 	t.record(o)
 	if o.phase != withdrawing {
@@ -48,7 +48,7 @@ func (t *Tailer) settle(o *origin, now time.Time) {
 	t.forget(o, now)
 }
 
-// advance does for one generation what time, and its readers, have made due.
+// advance does what is due for one generation.
 func (t *Tailer) advance(o *origin, g *generation, now time.Time) {
 	if g.Links == 0 {
 		g.fire(Unlinked)
@@ -73,7 +73,7 @@ func (t *Tailer) advance(o *origin, g *generation, now time.Time) {
 	}
 }
 
-// idle reports whether nothing is to be done about a generation until something happens to it.
+// idle reports whether a generation needs no attention until it changes.
 func (g *generation) idle(o owed, now time.Time) bool {
 	return len(g.readers)+len(g.unsaved) == 0 && !g.stale && (g.state == Active || g.Links > 0) &&
 		now.Sub(g.changed) >= busyFor && o.done()
@@ -86,8 +86,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// endOrigin makes the files of an origin whose writer is gone end where they are, once they were searched for the last
-// time.
+// endOrigin ends the files of an origin whose writer is gone, once its last scan is complete.
 func (t *Tailer) endOrigin(o *origin, now time.Time) {
 	if o.phase != ending || o.scan != nil || o.urgent {
 		return
@@ -101,7 +100,7 @@ func (t *Tailer) endOrigin(o *origin, now time.Time) {
 	}
 }
 
-// endSearches gives up the bytes that were searched for long enough.
+// endSearches gives up unread bytes for which copies were searched long enough.
 func (t *Tailer) endSearches(o *origin, now time.Time) {
 	for _, g := range o.left {
 		if g.state == Searching && (t.draining.Load() || o.phase == ending && o.ended || now.Sub(g.since) >= searchFor) {
@@ -110,7 +109,7 @@ func (t *Tailer) endSearches(o *origin, now time.Time) {
 	}
 }
 
-// attach hands the pipeline a reader for each of a generation's selections and outputs that has something to read.
+// attach attaches a reader for each selection and output of a generation that has bytes to read.
 func (t *Tailer) attach(o *origin, g *generation) {
 	for _, s := range g.selections {
 		for _, out := range s.Outputs {
