@@ -49,17 +49,21 @@ type share struct {
 	usage float64
 	as    time.Time // when usage was that
 	heavy bool
+	// waits says that a feed was left without its turn, because it is heavy. By waiting nobody becomes light: on a busy
+	// machine all who wait would at the same time, and then have their turns together, before the others.
+	waits bool
 }
 
 // spend adds what a turn has taken.
 func (s *share) spend(d time.Duration, now time.Time) {
+	s.waits = false
 	s.decay(now)
 	s.usage += float64(d)
 	s.heavy = s.heavy || d >= heavyOnce || s.usage >= float64(heavyUsage)
 }
 
 func (s *share) isHeavy(now time.Time) bool {
-	if s.heavy {
+	if s.heavy && !s.waits {
 		s.decay(now)
 		s.heavy = s.usage > float64(lightUsage)
 	}
@@ -115,6 +119,7 @@ func (s *shard) serveHeavy(f *inflightBatch, now time.Time) (got int64, more boo
 		feed := s.heavy[(s.nextHeavy+i)%n]
 		if spent >= heavyTurn || f.full {
 			feed.deferred.CompareAndSwap(0, now.UnixNano())
+			feed.share.waits = true
 			more = true
 			continue
 		}

@@ -30,18 +30,23 @@ func attachTape(t testing.TB, p *Pipeline, container, line string, lines int, d 
 	return f, in
 }
 
-// Twenty containers drop with expressions that take long for each of their lines. In the CPU time that twenty innocent
-// ones would wait for them in turn, these have all of theirs, again and again; and the twenty continue.
-func TestExpensiveFiltersWaitBehindOthers(t *testing.T) {
-	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})
+// expensive filters take milliseconds for a line of some thousand bytes.
+func expensive() map[string]string {
 	filters := map[string]string{}
 	for i := range 20 {
 		filters[fmt.Sprintf("drop.%d", i)] = "(x+x+)+y|" + strings.Repeat("(a|b|x)*", 8) + "z$"
 	}
+	return filters
+}
+
+// Twenty containers drop with expressions that take long for each of their lines. In the CPU time that twenty innocent
+// ones would wait for them in turn, these have all of theirs, again and again; and the twenty continue.
+func TestExpensiveFiltersWaitBehindOthers(t *testing.T) {
+	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})
 	var evil, good []*Feed
 	var tapes []*tape
 	for i := range 20 {
-		f, _ := attachTape(t, p, fmt.Sprintf("evil-%d", i), strings.Repeat("x", 4000), 600, declare.Declaration{Filters: filters})
+		f, _ := attachTape(t, p, fmt.Sprintf("evil-%d", i), strings.Repeat("x", 4000), 600, declare.Declaration{Filters: expensive()})
 		evil = append(evil, f)
 		f, in := attachTape(t, p, fmt.Sprintf("good-%d", i), "a line", 0, declare.Declaration{Format: "json"})
 		good, tapes = append(good, f), append(tapes, in)
@@ -77,6 +82,37 @@ func TestExpensiveFiltersWaitBehindOthers(t *testing.T) {
 	for _, f := range good {
 		require.Zero(t, f.Status(time.Now()).Deferred)
 		require.EqualValues(t, 50, f.Status(time.Now()).ReadRecords)
+	}
+}
+
+// Who waits for a turn behind others remains behind them, however long that takes on a busy machine.
+func TestWhoWaitsDoesNotBecomeLight(t *testing.T) {
+	p := idlePipeline(t, Sink{Output: &encodingOutput{}, Workers: 1})
+	var feeds []*Feed
+	for i := range 20 {
+		f, _ := attachTape(t, p, fmt.Sprint(i), strings.Repeat("x", 4000), 600, declare.Declaration{Filters: expensive()})
+		f.share.heavy, f.share.usage, f.share.as = true, float64(heavyUsage), time.Now()
+		feeds = append(feeds, f)
+	}
+	shard := p.sinks["test"].shards[0]
+	fl := <-shard.idle
+	for range 40 {
+		before := make([]time.Duration, len(feeds))
+		for i, f := range feeds {
+			f.share.as = f.share.as.Add(-time.Second) // a second passes
+			before[i] = time.Duration(f.cpu.Load())
+		}
+		shard.round(fl)
+		var all, most time.Duration
+		for i, f := range feeds {
+			spent := time.Duration(f.cpu.Load()) - before[i]
+			all, most = all+spent, max(most, spent)
+		}
+		require.Less(t, all-most, heavyTurn, "a round ends with the turn that uses up the share")
+		fl.reset()
+	}
+	for _, f := range feeds {
+		require.NotZero(t, f.cpu.Load(), "who waits is served")
 	}
 }
 
