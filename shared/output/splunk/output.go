@@ -239,21 +239,26 @@ func (d *delivery) because(cause error) {
 
 const firstPoll, longestPoll = time.Second, 10 * time.Second
 
-// await asks for acknowledgements until all are there.
+// await asks for acknowledgements until all are there. The timeout may end a pause or a question; the error is the same.
 func (o *Output) await(ctx context.Context, waiting map[int64]bool) error {
-	ctx, cancel := context.WithTimeout(ctx, o.config.AckTimeout)
+	timed, cancel := context.WithTimeout(ctx, o.config.AckTimeout)
 	defer cancel()
 	for pause := o.firstPoll; ; pause = min(2*pause, longestPoll) {
+		var err error
 		select {
 		case <-time.After(pause):
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %d requests are not indexed after %v", o.ack.Host, len(waiting), o.config.AckTimeout)
+			err = o.poll(timed, waiting)
+		case <-timed.Done():
 		}
-		if err := o.poll(ctx, waiting); err != nil {
-			return err
-		}
-		if len(waiting) == 0 {
+		switch {
+		case err == nil && len(waiting) == 0:
 			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s: %d requests are not known to be indexed: %w", o.ack.Host, len(waiting), ctx.Err())
+		case timed.Err() != nil:
+			return fmt.Errorf("%s: %d requests are not indexed after %v", o.ack.Host, len(waiting), o.config.AckTimeout)
+		case err != nil:
+			return err
 		}
 	}
 }

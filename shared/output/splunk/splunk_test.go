@@ -32,6 +32,7 @@ type collector struct {
 	posts   int
 	polls   int
 	cookies int
+	silent  bool // it leaves questions for acknowledgements without an answer
 }
 
 // event is what is posted, as strictly as the documentation has it.
@@ -74,6 +75,11 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		in, _ = gzip.NewReader(r.Body)
 	}
 	if r.URL.Path == "/services/collector/ack" {
+		if c.silent {
+			_, _ = io.Copy(io.Discard, in) // only then the end of the connection is noticed
+			<-r.Context().Done()
+			return
+		}
 		c.poll(w, in)
 		return
 	}
@@ -255,6 +261,16 @@ func TestAcknowledgement(t *testing.T) {
 	require.ErrorContains(t, err, "not indexed after 100ms")
 	c.acks = false
 	require.ErrorContains(t, open(t, url, "SPLUNK_ACK", "true").Write(t.Context(), sample.Batch(0, 1, sample.Source(1))), "SPLUNK_ACK")
+}
+
+// A timeout that ends a question says the same as one that ends a pause.
+func TestAcknowledgementTimeoutEndsAQuestion(t *testing.T) {
+	c, url := start(t, takes)
+	c.acks, c.silent = true, true
+	o := open(t, url, "SPLUNK_ACK", "true", "SPLUNK_ACK_TIMEOUT", "100ms")
+	o.firstPoll = 0
+	err := o.Write(t.Context(), sample.Batch(0, 3, sample.Source(1)))
+	require.ErrorContains(t, err, "1 requests are not indexed after 100ms")
 }
 
 func TestWrongSettings(t *testing.T) {
