@@ -12,33 +12,32 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// Index tells of the bytes of a stream which of a container's streams they are of, and when they were read.
+// Index describes the bytes of a raw stream: which standard stream of the container they came through, and when they were read.
 type Index interface {
 	io.ReaderAt
 	Chunk(off int64) (stream.Chunk, error)
 }
 
-// Chunks cuts lines out of a container's bytes as they came: chunks of stdout and stderr lie between each other, and a
-// line may lie in several. Its time is that of the chunk in which it begins. A line longer than the limit comes as several
-// records, all but the last marked as truncated.
+// Chunks cuts a container's raw output into lines. Chunks of stdout and stderr alternate, and a line may span several. The time of a line
+// is that of the chunk in which it begins. A line longer than the limit becomes several records, all but the last marked as truncated.
 //
-// Of a line whose end has not come only the places of its pieces are held, as of other messages in pieces.
+// Of an unfinished line only the offsets of its pieces are held, see joiner.
 type Chunks struct {
 	index Index
 	join  joiner
 	chunk stream.Chunk // of the byte that was looked up last
 	from  int64        // the offset of that byte; -1 at first
-	entry entry        // of Cut; here, because the joiner would make it escape to the heap
+	entry entry        // used by Cut; a field, because a local variable would escape to the heap
 }
 
-// NewChunks makes a cutter for src. A record holds at most max bytes; a line of which nothing came for timeout (ns)
-// becomes a record unchanged.
+// NewChunks returns a cutter for src. A record holds at most max bytes. An unfinished line becomes a record if nothing of it has come for
+// timeout, in ns.
 func NewChunks(src *record.Source, index Index, max int, timeout int64) *Chunks {
 	return &Chunks{index: index, from: -1,
 		join: joiner{src: src, stream: index, decode: rawPiece, max: max, timeout: timeout}}
 }
 
-// rawPiece is a decoder of pieces that have been cut already: all of p is text.
+// rawPiece is a decoder for pieces that were cut before: all of p is text.
 func rawPiece(p []byte, e *entry, _ int, _ bool) (size int, v verdict) {
 	*e = entry{line: p}
 	return len(p), whole
@@ -75,8 +74,8 @@ func (c *Chunks) endsLine(off int64) bool {
 	return c.join.oldest() >= 0 && c.find(off-1) == nil && c.chunk.EndsLine && c.chunk.End == off
 }
 
-// find looks up the chunk in which off lies, unless it is the one that is known. The end of the newest chunk may have come
-// since, so that one is looked up for each Cut.
+// find makes c.chunk the chunk that holds off. It looks the chunk up unless it is the present one. Cut discards an unfinished chunk first,
+// because its end may be known by now.
 func (c *Chunks) find(off int64) error {
 	if c.from >= 0 && off >= c.from && off < c.chunk.End {
 		return nil
@@ -89,8 +88,7 @@ func (c *Chunks) find(off int64) error {
 	return nil
 }
 
-// piece takes what of a line lies at the beginning of p, at offset off, and returns how many bytes that is; 0 where more
-// has to come.
+// piece consumes the piece of a line at the beginning of p, which lies at offset off, and returns its length; 0 if more bytes are needed.
 func (c *Chunks) piece(b *record.Batch, p []byte, off, now int64, last bool) int {
 	open := int64(len(p)) < c.chunk.End-off // more of the chunk may come
 	if !open {

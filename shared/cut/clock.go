@@ -4,8 +4,8 @@ package cut
 
 import "encoding/binary"
 
-// clock reads the times of one stream as parseTime does. It remembers the second and the zone that it read last, because
-// neighbours share them. The zero value is ready.
+// clock parses the times of one stream as parseTime does. It caches the last second and zone, which consecutive entries usually share. The
+// zero value is ready to use.
 type clock struct {
 	second [len("2006-01-02T15:04:05")]byte
 	zone   [len("+08:00")]byte
@@ -13,8 +13,8 @@ type clock struct {
 	east   int64 // of zone, in seconds
 }
 
-// read reads the time that begins p, with one to nine decimals. n is its length; 0 where it is none of these, and parseTime
-// has to tell.
+// read parses the time at the beginning of p, which has one to nine decimals. n is its length; 0 if it has another form, which is left to
+// parseTime.
 func (c *clock) read(p []byte) (nano int64, n int) {
 	const second = len("2006-01-02T15:04:05")
 	if len(p) < second+len(".123456789+08:00") || p[4] != '-' || p[second] != '.' {
@@ -46,7 +46,7 @@ func (c *clock) read(p []byte) (nano int64, n int) {
 	return nano - c.east*1e9, n + len(c.zone)
 }
 
-// readLast is read for a time that little or nothing may follow.
+// readLast is read for a time near the end of p. read itself needs 35 bytes.
 func (c *clock) readLast(p []byte) (nano int64, n int) {
 	var padded [len("2006-01-02T15:04:05.123456789+08:00")]byte
 	if len(p) < len(padded) {
@@ -56,8 +56,8 @@ func (c *clock) readLast(p []byte) (nano int64, n int) {
 	return c.read(p)
 }
 
-// readFraction reads up to nine decimals at the beginning of p, which holds more than nine bytes, as nanoseconds. n is how
-// many there are; 0 where there are none or more.
+// readFraction parses one to nine decimals at the beginning of p as nanoseconds. p must hold more than nine bytes. n is the number of
+// decimals; 0 if there are none or more than nine.
 func readFraction(p []byte) (nano int64, n int) {
 	if first, ok := eightDigits(binary.LittleEndian.Uint64(p)); ok {
 		if ninth := p[8] - '0'; ninth > 9 {
@@ -83,8 +83,8 @@ func (c *clock) remember(second []byte) bool {
 	return ok
 }
 
-// eightDigits is the number that eight decimal digits spell, the first in the lowest byte. It joins digits to pairs, and
-// pairs to fours and eights, all of a size at once.
+// eightDigits parses eight decimal digits, the first in the lowest byte. It combines digits to pairs, pairs to fours and fours to eights, all
+// groups of a size at once.
 func eightDigits(w uint64) (v int64, ok bool) {
 	w ^= 0x30303030_30303030
 	if (w|(w+0x06060606_06060606))&0xf0f0f0f0_f0f0f0f0 != 0 {

@@ -10,28 +10,28 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// joiner puts the pieces of long messages together. The engine cuts a message into pieces of 16 KiB; all of them are
-// marked partial, the last one says so, and pieces of stdout and stderr come in turn (moby daemon/logger/copier.go).
-// One message can be open on each standard stream, for the engine reads each with one goroutine.
+// joiner joins the pieces of long messages. The engine cuts a message into pieces of 16 KiB. All of them are marked as partial, the last one
+// as the last, and pieces of stdout and stderr may alternate (moby daemon/logger/copier.go). Each standard stream has at most one open
+// message, because the engine reads each with one goroutine.
 //
-// A message under way is held as the places where its pieces lie. They are read again when it is complete, straight into
-// the batch: so hundreds of containers halfway through a long line cost next to no memory, and a piece is copied twice
-// whether or not it was held. The reader of a stream releases nothing at or after Open, so the pieces are still there.
+// Of an open message only the offsets of its pieces are held. When it is complete, they are read again, straight into the batch. So hundreds
+// of containers halfway through a long line cost next to no memory. The pieces are still there, because the reader of a stream releases
+// nothing at or after Open.
 type joiner struct {
 	src     *record.Source
 	stream  io.ReaderAt
 	decode  decoder
 	max     int   // bytes of a record
 	timeout int64 // ns
-	ids     bool  // this engine gives pieces an id
+	ids     bool  // the engine gives pieces an id
 	open    [record.Stderr + 1]message
 	err     error // of the last read
-	entry   entry // of read
-	skipped int64 // bytes of frames that were none any more when they were read again
+	entry   entry // used by read
+	skipped int64 // bytes that no longer decoded when they were read again
 	places  int64
 }
 
-// message is one that lacks its end.
+// message is an open message: its end has not been read.
 type message struct {
 	begun    bool
 	id       []byte
@@ -42,16 +42,15 @@ type message struct {
 	seen     int64 // when a piece came last
 }
 
-// run is frames of one message without others between them.
+// run is a range of the stream that holds frames of one message only.
 type run struct{ from, to int64 }
 
-// keepRuns is how many runs a message may leave behind in memory: 1 MiB of stdout with stderr between all pieces has 64.
+// keepRuns bounds the capacity that is kept for the runs of the next message: 1 MiB of stdout with stderr between all pieces has 64 runs.
 const keepRuns = 64
 
-// add joins the piece e, whose frame begins at offset from and ends at to. A record is cut between pieces, so that what is
-// open always begins with a frame and can be read again from there; only a piece that is longer than a record is cut
-// itself, and then all of it is made records of at once. It reports false, and is to be called again later, where the
-// stream does not give the message's earlier pieces.
+// add adds the piece e, whose frame begins at offset from and ends at to. Records are cut between pieces, so that an open message always
+// begins with a frame and can be read again from there. Only a piece that is longer than a record is itself cut, and becomes records at
+// once. add returns false if the message's earlier pieces can't be read at the moment; the caller calls it again later.
 func (j *joiner) add(b *record.Batch, e *entry, from, to, now int64) bool {
 	m := &j.open[e.std]
 	j.ids = j.ids || len(e.id) > 0
@@ -87,7 +86,7 @@ func (m *message) add(from, to int64, size int) {
 	}
 }
 
-// split makes records of a piece that is longer than one. Those behind the first have the offset of their own text.
+// split makes records of a piece that is longer than a record. Each after the first has the offset of its own text.
 func (j *joiner) split(b *record.Batch, e *entry, from, to, now int64) {
 	for line := e.line; len(line) > 0; {
 		n := cutPoint(line, j.max)
@@ -98,7 +97,7 @@ func (j *joiner) split(b *record.Batch, e *entry, from, to, now int64) {
 	}
 }
 
-// emit makes r a record. A terminal ends lines with \r\n, of which runtimes take the \n away: neither is part of a record.
+// emit appends r to the batch. A terminal ends lines with \r\n, of which runtimes strip the \n; emit strips the \r.
 func (j *joiner) emit(b *record.Batch, r record.Record) {
 	if n := len(r.Line); n > 0 && r.Line[n-1] == '\r' && !r.Truncated {
 		r.Line = r.Line[:n-1]
@@ -107,19 +106,18 @@ func (j *joiner) emit(b *record.Batch, r record.Record) {
 	b.Records = append(b.Records, r)
 }
 
-// awaitsPlainEnd says that a message is open whose last piece is not marked as one: engines before 18.06 give pieces no
-// id, and mark all as partial but the last. From another engine, a piece without an id is a damaged one.
+// awaitsPlainEnd reports whether a message is open whose last piece will not be marked as partial. Engines before 18.06 give pieces no id and
+// mark all but the last as partial. In the output of another engine, a piece without an id is damaged.
 func (j *joiner) awaitsPlainEnd(std record.Std) bool {
 	return j.open[std].begun && len(j.open[std].id) == 0 && !j.ids
 }
 
-// interrupt ends what is open on std: a whole message came, so the rest of the open one never will.
+// interrupt ends the open message of std, because a whole message has followed it.
 func (j *joiner) interrupt(b *record.Batch, std record.Std) bool {
 	return !j.open[std].begun || j.end(b, std, nil, false)
 }
 
-// end makes a record of what there is of a message, and of tail behind it. It reports false, and leaves all as it is,
-// where the stream does not give the pieces.
+// end makes a record of the pieces of a message, followed by tail. If they can't be read it returns false and changes nothing but err.
 func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated bool) bool {
 	m := &j.open[std]
 	room := len(tail)
@@ -142,7 +140,7 @@ func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated boo
 	return true
 }
 
-// read appends the text of the pieces in r to dst, which has room for all of the run.
+// read appends the text of the pieces in r to dst, whose capacity must hold the whole run.
 func (j *joiner) read(dst []byte, r run) ([]byte, error) {
 	raw := dst[len(dst) : len(dst)+int(r.to-r.from)]
 	for n := 0; n < len(raw); {
@@ -163,14 +161,14 @@ func (j *joiner) read(dst []byte, r run) ([]byte, error) {
 			j.places++
 			break
 		}
-		dst = e.appendText(dst) // which lies further back, so nothing is overwritten that is still to be read
+		dst = e.appendText(dst) // it ends before raw, because a text is shorter than its frame
 		raw = raw[size:]
 	}
 	return dst, nil
 }
 
-// expire ends the messages of which no piece came for the timeout, or all of them. One that only pauses is continued in
-// the next record, and marked as truncated as one is that is too long.
+// expire ends the messages without a new piece for the timeout, or all of them. The record of one that has timed out is marked as truncated,
+// because the next record may continue it.
 func (j *joiner) expire(b *record.Batch, now int64, all bool) {
 	for std := range j.open {
 		m := &j.open[std]
@@ -180,7 +178,7 @@ func (j *joiner) expire(b *record.Batch, now int64, all bool) {
 	}
 }
 
-// oldest is the offset of the first piece of the oldest open message, or -1.
+// oldest returns the offset of the oldest open message, or -1 if there is none.
 func (j *joiner) oldest() int64 {
 	first := int64(-1)
 	for i := range j.open {

@@ -15,7 +15,7 @@ import (
 // that the operator chose come on top.
 const maxJSONLine = 1 << 20
 
-// jsonStart is how json-file begins a line. It can't occur inside one: a quote in a message is escaped.
+// jsonStart begins every line of json-file. It can't occur inside one, because a quote in a message is escaped.
 var jsonStart = []byte(`{"log":"`)
 
 // JSONFile cuts the files of Docker's log driver "json-file" (moby daemon/logger/jsonfilelog/jsonlog): an object with log,
@@ -59,8 +59,8 @@ func jsonFile(p []byte, e *entry, _ int, last bool) (size int, v verdict) {
 	return size, broken
 }
 
-// damaged is how much of line can't be of use: all that lies before the next beginning of an object in it, or before the
-// end of the last zeros.
+// damaged returns how many bytes of a damaged line to skip: up to the next beginning of an object in it, or to the end of its last run of
+// zeros, or all.
 func damaged(line []byte) int {
 	if len(line) == 0 {
 		return 0
@@ -74,8 +74,7 @@ func damaged(line []byte) int {
 	return len(line)
 }
 
-// decodeJSON reads the object that line is. Members that it does not know are passed over. It reports whether line is
-// one.
+// decodeJSON decodes line, a JSON object, and reports whether it is one. It ignores unknown members.
 func (e *entry) decodeJSON(line []byte) bool {
 	*e = entry{line: []byte{}}
 	if len(line) < 2 || line[0] != '{' || bytes.IndexByte(line, 0) >= 0 {
@@ -96,7 +95,7 @@ func (e *entry) decodeJSON(line []byte) bool {
 	return len(line) == 1 && line[0] == '}'
 }
 
-// member takes the value of key from the beginning of p, and returns what follows it.
+// member decodes the value of key at the beginning of p, and returns what follows it.
 func (e *entry) member(key, p []byte) (rest []byte, ok bool) {
 	if p[0] != '"' {
 		return passValue(p)
@@ -117,7 +116,7 @@ func (e *entry) member(key, p []byte) (rest []byte, ok bool) {
 	return rest, true
 }
 
-// cutNewline takes the newline, as JSON spells it, from the end of a message. partial says that it has none.
+// cutNewline strips an escaped newline from the end of a message. partial is set if there is none.
 func cutNewline(text []byte) (line []byte, partial bool) {
 	n := len(text)
 	if n < 2 || text[n-1] != 'n' || text[n-2] != '\\' {
@@ -133,7 +132,7 @@ func cutNewline(text []byte) (line []byte, partial bool) {
 	return text[: n-2 : n-2], false
 }
 
-// jsonString returns what is between the quotes of the string at the beginning of p, still escaped, and what follows.
+// jsonString returns the content of the string at the beginning of p, still escaped, and what follows the string.
 func jsonString(p []byte) (text, rest []byte, ok bool) {
 	if len(p) == 0 || p[0] != '"' {
 		return nil, nil, false
@@ -154,7 +153,7 @@ func jsonString(p []byte) (text, rest []byte, ok bool) {
 	}
 }
 
-// passValue returns what follows the value at the beginning of p, which is no string.
+// passValue returns what follows the value at the beginning of p, which must not be a string.
 func passValue(p []byte) (rest []byte, ok bool) {
 	for depth := 0; len(p) > 0; {
 		switch p[0] {
@@ -180,8 +179,8 @@ func passValue(p []byte) (rest []byte, ok bool) {
 	return nil, false
 }
 
-// appendUnescaped appends the text that the JSON string text stands for. What is no escape is kept as it is. The result
-// is never longer than text, so that dst may lie before it in the same memory.
+// appendUnescaped appends text, the content of a JSON string, with its escapes resolved. Invalid escapes are kept. The result is never longer
+// than text, so dst may lie before text in the same memory.
 func appendUnescaped(dst, text []byte) []byte {
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\\')
@@ -213,7 +212,7 @@ func appendUnescaped(dst, text []byte) []byte {
 			text = text[4:]
 			if utf16.IsSurrogate(r) {
 				low := rune(utf8.RuneError)
-				if len(text) > 6 && text[0] == '\\' && text[1] == 'u' || len(text) == 6 && text[0] == '\\' && text[1] == 'u' {
+				if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
 					low, _ = hex4(text[2:])
 				}
 				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
@@ -228,7 +227,7 @@ func appendUnescaped(dst, text []byte) []byte {
 	return dst
 }
 
-// hex4 reads four hexadecimal digits.
+// hex4 parses four hexadecimal digits.
 func hex4(p []byte) (r rune, ok bool) {
 	if len(p) < 4 {
 		return 0, false

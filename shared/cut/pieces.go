@@ -9,31 +9,29 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// decoder reads the entry at the beginning of p into e, whose byte slices then point into p. max is the size limit of a
-// record; last says that nothing follows p.
+// decoder decodes the entry at the beginning of p into e, whose byte slices then point into p. max is the size limit of a record. last means
+// that nothing follows p.
 //
-// Of a whole entry, size is its length. Of one that is over the limit and whose end is not in p yet, it is the length of
-// what precedes e.line, and e.line is as much of the text as p holds. Of broken bytes it is how many of them to skip, at
-// least one where it is 0.
+// The meaning of size depends on the verdict. For whole it is the length of the entry. For over it is the length of what precedes e.line, and
+// e.line is as much of the text as p holds. For broken it is the number of bytes to skip; 0 skips one.
 type decoder func(p []byte, e *entry, max int, last bool) (size int, v verdict)
 
-// usual appends to b a record of each entry at the beginning of data that is as the runtime writes nearly all of them, and
-// returns how many bytes these are. It does nothing but what decoder and joiner would do with the same bytes, in less time, and
-// stops at the first entry that it leaves to them. Nothing may be open or lost.
+// usual is a fast path for entries in the form that the runtime nearly always writes. It appends a record to b for each such entry at the
+// beginning of data, up to the first entry of another form, and returns how many bytes it has consumed. The records are those that decoder
+// and joiner would make. It must be called only if pieces.idle reports true.
 type usual func(b *record.Batch, data []byte, at int64) int
 
-// verdict is what the bytes at some place turned out to be.
+// verdict is the result of decoding the bytes at an offset.
 type verdict uint8
 
 const (
-	whole  verdict = iota // an entry
-	short                 // what may become one when more bytes come
-	over                  // an entry that is longer than a record, and whose end has not come
-	broken                // none
+	whole  verdict = iota // a complete entry
+	short                 // possibly the beginning of an entry
+	over                  // the beginning of an entry that is longer than a record
+	broken                // no entry
 )
 
-// pieces cuts a stream of entries of which several may make one message. It is the part that the runtimes' formats share;
-// they differ in their decoder.
+// pieces cuts a stream of entries, several of which may form one message. The runtimes' formats share it and differ in their decoders.
 type pieces struct {
 	src             *record.Source
 	decode          decoder
@@ -41,8 +39,8 @@ type pieces struct {
 	clock           clock // of usual
 	join            joiner
 	long            long
-	entry           entry // of Cut; here, because the decoder would make it escape to the heap at each call
-	lost            bool  // looking for the next entry
+	entry           entry // used by Cut; a field, because a local variable would escape to the heap
+	lost            bool  // skipping broken bytes up to the next plausible entry
 	skipped, places int64
 }
 
@@ -51,9 +49,8 @@ func newPieces(decode decoder, src *record.Source, stream io.ReaderAt, max int, 
 		join: joiner{src: src, stream: stream, decode: decode, max: max, timeout: timeout}}
 }
 
-// long is an entry over the size limit, which is made records of while it comes. Only the last of these needs the
-// entry's end, so nothing of it is held. A reader that restarts within it begins at its start, and sends the first ones
-// again, under the same identities.
+// long is an entry over the size limit. It becomes records while it is read, so none of it is held. A reader that restarts within it begins at
+// its start and resends its first records under the same identities.
 type long struct {
 	open    bool
 	begun   bool  // a record was made of it
@@ -111,8 +108,8 @@ func (c *pieces) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 	return pos
 }
 
-// take makes a record of the entry e, or adds it to the message that it is a piece of. It reports false, and is to be
-// called again later, where the stream does not give the message's earlier pieces.
+// take makes a record of the entry e, or adds it to the message of which it is a piece. It returns false if the message's earlier pieces can't
+// be read at the moment; the caller calls it again later.
 func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	arena, records := len(b.Arena), len(b.Records)
 	if e.escaped {
@@ -137,7 +134,7 @@ func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	return true
 }
 
-// idle reports whether nothing that was read before has to do with what follows.
+// idle reports whether the next entry does not depend on what was read before.
 func (c *pieces) idle() bool {
 	return !c.lost && !c.long.open && !c.join.open[record.Stdout].begun && !c.join.open[record.Stderr].begun
 }
@@ -151,7 +148,7 @@ func (c *pieces) skip(n int) int {
 	return n
 }
 
-// begin starts on an entry that is over the limit: its text is made records of as it comes.
+// begin starts an entry that is over the limit. resume makes records of its text.
 func (c *pieces) begin(b *record.Batch, e *entry, from, now int64) bool {
 	if c.join.open[e.std].begun && !c.join.end(b, e.std, nil, true) {
 		return false
@@ -161,8 +158,8 @@ func (c *pieces) begin(b *record.Batch, e *entry, from, now int64) bool {
 	return true
 }
 
-// resume makes records of the text of the entry that is open. A record is cut where it would be if all of the entry had
-// come at once.
+// resume makes records of further text of the entry that begin has started. It cuts at the same offsets as if the whole entry had been read
+// at once.
 func (c *pieces) resume(b *record.Batch, p []byte, at int64, last bool) (consumed int) {
 	n := bytes.IndexByte(p, '\n')
 	ends := n >= 0 || last
