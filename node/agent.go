@@ -24,16 +24,17 @@ import (
 )
 
 const (
-	// retryTime is after how long a container is evaluated again of which a volume could not be opened: it may be mounted late.
+	// retryTime is the delay before a container with a volume that could not be opened is evaluated again. The volume may be mounted
+	// late.
 	retryTime = 10 * time.Second
-	// answerTime is how long a container whose logs are there waits for somebody who knows its declarations.
+	// answerTime is how long a container that was found by its log files waits for an inventory that knows its declarations.
 	answerTime = 2 * time.Second
-	// routeTime is how long it is known how to deliver the files of a container that is gone: until the tailer has found
-	// the last of them.
+	// routeTime is how long the route of a container's files is kept after the container is gone, so that the tailer can find the
+	// last of them.
 	routeTime = time.Minute
 )
 
-// tailer is what the agent needs of a tail.Tailer.
+// tailer is the part of a tail.Tailer that the agent uses.
 type tailer interface {
 	Put(tail.Origin) []*tail.SelectionError
 	Stopped(id string, stopped bool)
@@ -41,8 +42,8 @@ type tailer interface {
 	Withdraw(id string)
 }
 
-// agent decides what is collected of which container, and tells the tailer. It is a containers.Sink. Its methods are safe
-// for concurrent use.
+// agent decides what is collected from each container, and tells the tailer. It implements containers.Sink. Its methods are safe for
+// concurrent use.
 type agent struct {
 	settings config.Node
 	host     host
@@ -57,14 +58,14 @@ type agent struct {
 	tailer   tailer
 	routes   routes
 	prober   prober
-	// shows says that what is declared is shown to people: values of variables are left out of it then.
+	// shows means that declarations are shown to people, so that values of variables are hidden.
 	shows bool
 	loop  loop.Watch // of watch
 
 	mu           sync.Mutex
 	subjects     map[string]*subject
 	subjectOf    map[report]string
-	claims       map[string]*subject // whose files an origin has, where two could
+	claims       map[string]*subject // by origin, the subject whose files it has
 	rules        []*declare.Rule
 	ruleProblems []declare.Problem
 	rulesRead    chan struct{} // closed once they were read for the first time
@@ -72,8 +73,8 @@ type agent struct {
 	inventories  map[string]error       // by name, as of the last list
 	tooLarge     map[string][]string    // containers that the lists left out, by inventory
 	listed       func(map[string]error) // is told of them
-	recalled     map[report]bool        // known from the last run, and not confirmed by anybody
-	changed      bool                   // something that is remembered, since it was
+	recalled     map[report]bool        // known from the last run and not confirmed yet
+	changed      bool                   // what remember stores has changed since it was stored
 }
 
 func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
@@ -117,8 +118,8 @@ func (a *agent) Removed(runtime, id string) {
 	}
 }
 
-// drop takes away what somebody reported of a subject. When nobody reports it, it is gone. A runtime forgets a container
-// before the kubelet removes its output: what it declared is known until then.
+// drop removes a report of a subject. A subject without reports is gone. A runtime forgets a container before the kubelet removes its output,
+// so the last report with declarations is kept until then.
 func (a *agent) drop(r report, key string) {
 	s := a.subjects[key]
 	a.changed = true
@@ -142,8 +143,7 @@ func (a *agent) drop(r report, key string) {
 	}
 }
 
-// inherit gives an origin of files whose subject is gone to another subject that declares it, if there is one: it had to stand
-// back until now.
+// inherit gives an origin whose subject is gone to another subject that declares the same files, and reports whether there is one.
 func (a *agent) inherit(id string) bool {
 	for _, s := range a.subjects {
 		if s.standsBack == id {
@@ -226,8 +226,8 @@ func (a *agent) evaluateHost() {
 	a.hostRules = now
 }
 
-// watch evaluates, until ctx ends, containers about which nobody has answered in time and those with a volume that could not
-// be opened. It stores the known containers in the file at path.
+// watch evaluates, until ctx ends, the containers for which no inventory has answered in time, and those with a volume that could not be
+// opened. It stores the known containers in the file at path.
 func (a *agent) watch(ctx context.Context, path string) {
 	every := time.NewTicker(answerTime / 4)
 	defer every.Stop()
@@ -250,7 +250,7 @@ func (a *agent) watch(ctx context.Context, path string) {
 	}
 }
 
-// evaluate decides what is collected of a subject, and tells the tailer what is new about that.
+// evaluate decides what is collected from a subject, and tells the tailer what has changed.
 func (a *agent) evaluate(s *subject) {
 	v := s.view()
 	if !v.Detailed && !s.evaluated && a.now().Sub(s.since) < answerTime {
@@ -277,7 +277,7 @@ func (a *agent) evaluate(s *subject) {
 	}
 }
 
-// choosing are the rules that choose a container.
+// choosing returns the rules that match a container. The caller holds mu.
 func (a *agent) choosing(s declare.Subject) (chosen []*declare.Rule) {
 	for _, r := range a.rules {
 		if r.Match(&s) {
@@ -287,7 +287,7 @@ func (a *agent) choosing(s declare.Subject) (chosen []*declare.Rule) {
 	return chosen
 }
 
-// rulesOf are choosing, for who does not hold mu.
+// rulesOf is choosing for a caller that does not hold mu.
 func (a *agent) rulesOf(s declare.Subject) []*declare.Rule {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -317,7 +317,7 @@ func (a *agent) declared(v *view) declare.Set {
 	return set
 }
 
-// puts makes what the tailer is to follow of a subject.
+// puts returns what the tailer is to follow of a subject, by the origin's ID.
 func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 	var output, files []declare.Declaration
 	for _, d := range set.Declarations {
@@ -354,18 +354,18 @@ func (a *agent) puts(s *subject, v *view, set *declare.Set) map[string]put {
 	return now
 }
 
-// captured are the declarations by which the output of a container that a logging binary captures is delivered.
+// captured returns the declarations of output of a container whose output a logging binary captures.
 func (a *agent) captured(v *view) []declare.Declaration {
 	options := maps.Clone(v.Log.Options)
-	for _, own := range []string{"spool", "when-full", "block-timeout"} { // the logger's
+	for _, own := range []string{"spool", "when-full", "block-timeout"} { // the logger's own options
 		delete(options, own)
 	}
 	set := readCaptured(a.dialect, a.settings.DefaultTarget, a.choosing(v.subject()), &manifest.Container{Labels: v.Labels, Env: v.Env, Options: options})
 	return slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool { return !d.HasStdout() })
 }
 
-// claim reports whether the subject's files are those that their origin has. A container and the one that replaces it may
-// both be known for a while: the one that runs has it, of two the younger.
+// claim claims the origin of the subject's files and reports whether it succeeded. A container and its replacement may both be known for a
+// while. The running one gets the origin; if both run, the younger one.
 func (a *agent) claim(s *subject, v *view) bool {
 	id := s.filesID(v)
 	s.standsBack = ""
@@ -381,7 +381,7 @@ func (a *agent) claim(s *subject, v *view) bool {
 	return true
 }
 
-// yields gives up the subject's claim to an origin, and reports whether nobody else has it.
+// yields gives up the subject's claim to an origin, and reports whether no other subject has claimed it.
 func (a *agent) yields(s *subject, id string) bool {
 	if other := a.claims[id]; other != nil && other != s {
 		return false
@@ -390,8 +390,7 @@ func (a *agent) yields(s *subject, id string) bool {
 	return true
 }
 
-// replace tells the tailer of the origins that are new or changed, and of those that nobody wants any more. s is whose
-// they are; nil for the machine's.
+// replace tells the tailer which origins are new, changed or no longer wanted. s is their subject; nil for the machine's own files.
 func (a *agent) replace(s *subject, before, now map[string]put) (problems []declare.Problem) {
 	for _, id := range slices.Sorted(maps.Keys(before)) {
 		if _, ok := now[id]; !ok && a.yields(s, id) && !a.inherit(id) {
@@ -408,14 +407,14 @@ func (a *agent) replace(s *subject, before, now map[string]put) (problems []decl
 				problems = append(problems, declare.Problem{Key: err.Selection, Message: err.Pattern + ": " + err.Err.Error()})
 			}
 		}
-		if !followed || old.stopped != p.stopped { // it may have been another subject's
+		if !followed || old.stopped != p.stopped { // another subject may have set it before
 			a.tailer.Stopped(id, p.stopped)
 		}
 	}
 	return problems
 }
 
-// labelTags are the labels that were chosen to be tags, and the Pod's owner.
+// labelTags returns the labels that the settings choose as tags.
 func (a *agent) labelTags(v *view) (tags []record.Tag) {
 	for _, name := range a.settings.LabelTags {
 		if value, ok := v.Labels[name]; ok {
@@ -427,7 +426,7 @@ func (a *agent) labelTags(v *view) (tags []record.Tag) {
 	return tags
 }
 
-// writer are the tags that say who wrote a record.
+// writer returns the tags that say who wrote a record.
 func (a *agent) writer(v *view) []record.Tag {
 	labels := v.Labels
 	if v.Pod.Name != "" {
@@ -449,7 +448,7 @@ func (a *agent) writer(v *view) []record.Tag {
 	return append(tags, a.hostTags()...)
 }
 
-// hostTags are tags of all that is written on this machine.
+// hostTags returns the tags of everything that is written on this machine.
 func (a *agent) hostTags() []record.Tag {
 	if a.settings.HostIP == "" {
 		return nil

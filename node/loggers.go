@@ -27,7 +27,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// findSpoolEvery is how often a spool of logging binaries is looked for: the first one creates it.
+// findSpoolEvery is the interval of checks for the spool, which the first logging binary creates.
 const findSpoolEvery = 2 * time.Second
 
 // loggerSpool delivers what containerd's logging binaries capture.
@@ -112,8 +112,8 @@ func (s *loggerSpool) open() error {
 	return nil
 }
 
-// declaredLate reports whether a log was delivered by other declarations than those that are known now: by the default one, before
-// containerd had told the container's labels.
+// declaredLate reports whether a log was delivered under other declarations than the present ones: under the default one, before the
+// container's labels were known.
 func declaredLate(views, former map[string]int64) bool {
 	name := func(view string) string {
 		declaration, _, _ := strings.Cut(view, "/")
@@ -134,14 +134,14 @@ func declaredLate(views, former map[string]int64) bool {
 	return len(former) > 0
 }
 
-// read finds what a container declares of its output.
+// read returns what a container declares about its output.
 func (s *loggerSpool) read(c *manifest.Container) declare.Set {
 	rules := s.rules(declare.Subject{Runtime: c.Runtime, Container: nameOf(c), Image: c.Image, Labels: c.Labels, Env: c.Env})
 	return readCaptured(s.dialect, s.node.DefaultTarget, rules, c)
 }
 
-// readCaptured finds what a container declares whose output is captured: whoever starts a container with the logger wants its
-// output, declared or not.
+// readCaptured returns the declarations of a container whose output is captured. Whoever starts a container with the logger wants its output, so
+// it has a default target.
 func readCaptured(d *declare.Dialect, target string, rules []*declare.Rule, c *manifest.Container) declare.Set {
 	if c.Labels[excludeKey] == "true" {
 		return declare.Set{}
@@ -149,7 +149,7 @@ func readCaptured(d *declare.Dialect, target string, rules []*declare.Rule, c *m
 	return d.Read(declare.Input{Options: c.Options, DefaultTarget: target, Rules: rules, Labels: c.Labels, Env: c.Env})
 }
 
-// nameOf is the name that people know a captured container by.
+// nameOf returns the name that users know a captured container by.
 func nameOf(c *manifest.Container) string { return cmp.Or(c.Labels["nerdctl/name"], c.ID) }
 
 // attach begins to deliver one container's log.
@@ -186,7 +186,7 @@ func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
 	s.routes.Attach(l, w)
 }
 
-// report adds to a snapshot what is known of logging binaries.
+// report adds the state of the loggers' spool to a snapshot.
 func (s *loggerSpool) report(to *telemetry.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

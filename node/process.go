@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is a container's first process, whose root is held open: what has no other place on the machine, a tmpfs or a root
-// that is no overlay, is read through it. It is open only while the container runs, so that nothing is kept from ending.
+// process is a container's first process, whose root directory is held open. File systems that have no path on the machine, such as a tmpfs
+// or a root that is not an overlay, are read through it. It is open only while the container runs, so that it keeps nothing from being
+// unmounted.
 type process struct {
 	number int
 	root   *os.File
 }
 
-// enter opens the root of the container's first process, or answers with the one that is open. path is how it is opened,
-// shown how it is called; both are empty where the container does not run or can't be entered.
+// enter opens the root of the container's first process unless it is open. path is the path to open it by, and shown the one to show. Both are
+// empty if the container does not run or its root can't be opened.
 func (s *subject) enter(h host, v *view) (path, shown string) {
 	if s.process != nil && (!v.Running || s.process.number != v.Files.Process) {
 		s.leave()
@@ -35,11 +36,11 @@ func (s *subject) enter(h host, v *view) (path, shown string) {
 	return fmt.Sprintf("/proc/self/fd/%d", s.process.root.Fd()), fmt.Sprintf("/proc/%d/root", s.process.number)
 }
 
-// closeAfter is how long a root stays open after the tailer was told of another: until then it may search the old one, by
-// the number of a descriptor, which must not stand for something else by then.
+// closeAfter is how long a root stays open after the tailer was told of another one. Until then the tailer may search the old one by its
+// descriptor number, which must not be reused meanwhile.
 const closeAfter = 30 * time.Second
 
-// leave closes what enter has opened.
+// leave closes the root that enter has opened, after closeAfter.
 func (s *subject) leave() {
 	if p := s.process; p != nil {
 		time.AfterFunc(closeAfter, func() { _ = p.root.Close() }) // opened for reading
@@ -47,8 +48,8 @@ func (s *subject) leave() {
 	}
 }
 
-// openProcess opens the root before it checks the process: between a check and an opening, the process could end and its
-// number be given to another one.
+// openProcess opens the root before it checks whose process it is. If it checked first, the process could end and its number be reused before
+// the root is opened.
 func openProcess(h host, v *view) *process {
 	if v.Files.Process <= 0 || !v.Running {
 		return nil

@@ -23,17 +23,17 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// put is one origin of files as it is given to the tailer, and what is needed to deliver what it finds.
+// put is one origin as it is put to the tailer, with the route of its files.
 type put struct {
 	origin tail.Origin
 	route  *route
-	// version changes with anything that the tailer has to be told.
+	// version changes with everything that the tailer must be told.
 	version string
 	// way tells explain where the files are.
 	way string
-	// stopped says that who writes the files does not run now.
+	// stopped means that the writer of the files is not running.
 	stopped bool
-	// output says that it is the container's own output, as the runtime stores it.
+	// output means that the files are the container's output, as the runtime stores it.
 	output bool
 }
 
@@ -49,7 +49,7 @@ type route struct {
 // kinds are the forms of log files as the cutters call them.
 var kinds = map[containers.Form]deliver.Kind{containers.CRI: deliver.CRI, containers.JSONFile: deliver.JSONFile, containers.Local: deliver.Local}
 
-// output makes the origin of a container's output, which the runtime stores in l.
+// output returns the origin of a container's output, which the runtime stores in l.
 func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Declaration, tags []record.Tag) put {
 	dir := a.host.see(l.Dir)
 	id := "log/" + s.key
@@ -75,7 +75,7 @@ func (a *agent) output(s *subject, v *view, l containers.Log, of []declare.Decla
 	return p
 }
 
-// files makes the origin of the files inside of a container.
+// files returns the origin of the files inside a container.
 func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (put, []declare.Problem) {
 	root, place, problems := a.root(s, v, of)
 	p := put{
@@ -96,9 +96,8 @@ func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []reco
 // maxSingles bounds the mounted files of one container that are followed.
 const maxSingles = 16
 
-// singles makes an origin of each single file that is mounted into a container and declared by its path there, or by a pattern.
-// It is followed where it lies on the host, with the names that it is rotated to in that directory. Nothing else of the
-// directory is the container's, so nothing else is read.
+// singles returns an origin for each single file that is mounted into a container and chosen by a declaration. The file is followed in its
+// directory on the host, together with its rotations. Nothing else in that directory belongs to the container, so nothing else is read.
 func (a *agent) singles(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (all []put) {
 	for _, at := range slices.Sorted(maps.Keys(v.Files.Mounts)) {
 		chosen := slices.DeleteFunc(slices.Clone(of), func(d declare.Declaration) bool { return !selects(d, at) })
@@ -151,7 +150,7 @@ func selects(d declare.Declaration, p string) bool {
 	})
 }
 
-// hostFiles makes the origin of a rule's files of the machine.
+// hostFiles returns the origin of the machine's own files that a rule declares.
 func (a *agent) hostFiles(rule string, of []declare.Declaration) put {
 	root := "/" + strings.TrimPrefix(a.host.root, "/")
 	tags := append([]record.Tag{{Key: "host", Value: a.hostName}}, a.hostTags()...)
@@ -173,7 +172,7 @@ func (a *agent) hostFiles(rule string, of []declare.Declaration) put {
 	return p
 }
 
-// seal makes the version of all that the tailer is told. place represents the root.
+// seal sets the version, a hash of the selections and of place, which represents the root.
 func (p *put) seal(place string) {
 	h := fnv.New64a()
 	for _, s := range p.origin.Selections {
@@ -183,14 +182,13 @@ func (p *put) seal(place string) {
 	p.version = strconv.FormatUint(h.Sum64(), 36)
 }
 
-// selection is what one declaration selects, without its pattern. What it is a version of must not be more than a hash: it
-// is kept for each container.
+// selection returns the selection of one declaration, without its pattern. Its version is a hash, because it is kept for each container.
 func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.Selection {
 	text, err := json.Marshal(struct {
 		Declaration declare.Declaration
 		Tags        [2][]record.Tag
 	}{d, [2][]record.Tag{p.route.tags, p.route.writer}})
-	if err != nil { // there is nothing in it that could be the cause
+	if err != nil { // can't happen: all of it can be marshalled
 		text = []byte(err.Error())
 	}
 	h := fnv.New64a()
@@ -208,8 +206,8 @@ func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.
 	return s
 }
 
-// root is where a container's files lie on this machine: its overlay, and those of its mounts that the declared patterns
-// can lead into. place names it, for explain.
+// root returns where a container's files are on this machine: in its overlay, and in those of its mounts that the declared patterns can lead
+// into. place describes that for explain.
 func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.Root, place string, problems []declare.Problem) {
 	mounts, places := map[string]string{}, []string{}
 	add := func(at, dir, place string) {
@@ -246,9 +244,8 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 	switch {
 	case rooted: // a directory of the client's choice
 	case upper != "":
-		upper = a.host.see(upper)
+		upper, lower = a.host.see(upper), slices.Clone(lower)
 		for i := range lower {
-			lower = slices.Clone(lower)
 			lower[i] = a.host.see(lower[i])
 		}
 		places = append(places, "/ at "+v.Files.Upper)
@@ -272,8 +269,8 @@ func (e linkError) Error() string {
 // errNotListed is of a volume whose path holds a link, until it is known who else has mounted the directory that the link is in.
 var errNotListed = errors.New("its path on the machine leads through a link, and the runtime's containers are not listed yet")
 
-// volume finds what a container has mounted at a path of the host. The path was given once and is resolved now: a link that
-// somebody could have put there meanwhile would lead to any file of the machine.
+// volume finds what a container has mounted from a path of the host. The runtime resolved the path when it started the container; now it is
+// resolved again. A link that a container has put there meanwhile could lead to any file of the machine, so it is refused.
 func (a *agent) volume(v *view, source string) (place, error) {
 	found, err := a.prober.find(a.host, source)
 	if listErr, listed := a.inventories[v.Runtime]; len(found.links) > 0 && (!listed || listErr != nil) {
@@ -287,8 +284,8 @@ func (a *agent) volume(v *view, source string) (place, error) {
 	return found, err
 }
 
-// mounted reports whether a link lies in a directory that any container has mounted, and may write to. before are the links on
-// the way to it. The machine's root counts for nobody: who can write to that needs no link.
+// mounted reports whether a link lies in a directory that a container has mounted, and so may write to. before are the links on the way to
+// it. A mount of the machine's root does not count: whoever can write to that needs no link.
 func (a *agent) mounted(l link, before []link) bool {
 	holds := func(dir string) bool {
 		dir = path.Clean(dir)
@@ -314,7 +311,7 @@ func (a *agent) mounted(l link, before []link) bool {
 	return false
 }
 
-// invisible says why a volume can't be read, and what to do.
+// invisible returns a message that says why a volume can't be read and what to do.
 func (a *agent) invisible(source string, err error) string {
 	if changed := (linkError{}); errors.As(err, &changed) {
 		return "the volume " + source + " is not read: " + err.Error()
@@ -326,7 +323,7 @@ func (a *agent) invisible(source string, err error) string {
 	return message
 }
 
-// outside are the declarations that no mount holds, where the root file system can't be reached.
+// outside returns a problem for each declared pattern outside all mounts, for a container whose root file system can't be reached.
 func outside(of []declare.Declaration, mounts map[string]string) (problems []declare.Problem) {
 	for _, d := range of {
 		for _, pattern := range d.Paths() {
@@ -353,7 +350,7 @@ func concerns(of []declare.Declaration, at string) bool {
 	})
 }
 
-// fixed is the directory in which a pattern begins to choose.
+// fixed returns the directory before the first wildcard of a pattern.
 func fixed(pattern string) string {
 	if i := strings.IndexAny(pattern, `*?[{\`); i >= 0 {
 		pattern = pattern[:i] + "x"
@@ -366,7 +363,7 @@ func within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// escapePattern makes a pattern that selects dir alone.
+// escapePattern returns a pattern that matches dir alone.
 func escapePattern(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `{`, `\{`).Replace(dir)
 }

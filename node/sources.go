@@ -21,14 +21,15 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 )
 
-// criSockets are where runtimes listen, those of distributions first: there, the general ones serve something else.
+// criSockets are the usual sockets of CRI runtimes. Those of distributions come first, because the general ones may serve something else
+// there.
 var criSockets = []string{
 	"/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock",
 	"/run/crio/crio.sock", "/run/cri-dockerd.sock", "/run/containerd/containerd.sock",
 }
 
-// containerdSockets are where containerd listens, the general one first: that of a distribution is Kubernetes' alone. Docker's
-// own, below /run/docker, is not among them, as all that it has is Docker's.
+// containerdSockets are the usual sockets of containerd. The general one comes first, because that of a distribution belongs to Kubernetes
+// alone. The one below /run/docker is not among them: all its containers are Docker's.
 var containerdSockets = []string{
 	"/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock",
 	"/var/snap/microk8s/common/run/containerd.sock",
@@ -37,33 +38,33 @@ var containerdSockets = []string{
 // findEvery is how often a runtime that was missing at the start is searched for.
 const findEvery = 5 * time.Second
 
-// source is an inventory that may be there or not.
+// source is an inventory that may or may not exist on this machine.
 type source struct {
 	name string
-	at   []string // what has to be there: one of these paths; none for always
-	// asked says that it was asked for by name, so that it is an error where it is not there.
+	at   []string // one of these paths must exist; empty for an inventory that needs none
+	// asked means that REMORA_RUNTIME names it, so that its absence is an error.
 	asked bool
 	open  func(at string) (containers.Inventory, error)
 }
 
-// describer is an inventory that tells of a container what does not change with its state.
+// describer is an inventory that can describe a single container. What it returns does not depend on the container's state.
 type describer interface {
 	Describe(ctx context.Context, id string) (containers.Container, error)
 }
 
-// sources are the inventories that may know containers of this machine.
+// sources holds the inventories that may know containers of this machine.
 type sources struct {
 	host host
 	log  *slog.Logger
 	all  []source
 
 	mu    sync.Mutex
-	there map[string]string // by name, where it was found
-	// containerd is its inventory, once that was found or somebody asked it.
+	there map[string]string // by name, the path at which an inventory was found
+	// containerd is containerd's inventory, once it was found or needed by describe.
 	containerd describer
 }
 
-// newSources makes the sources that REMORA_RUNTIME names.
+// newSources returns the sources that REMORA_RUNTIME names.
 func newSources(s config.Node, h host, environ map[string]string, log *slog.Logger) (*sources, error) {
 	f := &sources{host: h, log: log, there: map[string]string{}}
 	auto := slices.Contains(s.Runtime, "auto")
@@ -108,7 +109,7 @@ func newSources(s config.Node, h host, environ map[string]string, log *slog.Logg
 	return f, nil
 }
 
-// socketOr is the socket that a setting names, or the usual ones.
+// socketOr returns the socket that a setting names, or the usual ones if it is empty.
 func socketOr(setting string, usual []string) []string {
 	if setting == "" {
 		return usual
@@ -116,12 +117,12 @@ func socketOr(setting string, usual []string) []string {
 	return []string{strings.TrimPrefix(setting, "unix://")}
 }
 
-// podsOfContainerd reports whether containers of Pods are the business of containerd's inventory: nobody else is asked for them.
+// podsOfContainerd reports whether containerd's inventory lists the containers of Pods, because no other inventory does.
 func podsOfContainerd(runtimes []string) bool {
 	return !slices.ContainsFunc(runtimes, func(name string) bool { return name == "auto" || name == cri.Name || name == kubernetes.Name })
 }
 
-// names are those of the inventories that this process asks, or will.
+// names returns the names of all sources.
 func (f *sources) names() (names []string) {
 	for _, s := range f.all {
 		names = append(names, s.name)
@@ -129,7 +130,7 @@ func (f *sources) names() (names []string) {
 	return names
 }
 
-// find returns where a source is: at its own path, because a socket may be mounted alone, or below the host's root.
+// find returns the path of a source: its own path, because a socket may be mounted alone, or that path below the host's root.
 func (f *sources) find(s *source) (at string, ok bool) {
 	if len(s.at) == 0 {
 		return "", true
@@ -144,7 +145,7 @@ func (f *sources) find(s *source) (at string, ok bool) {
 	return "", false
 }
 
-// follow follows all sources that are there, and those that come to be there, until ctx ends.
+// follow follows all sources, and waits for those that do not exist yet, until ctx ends.
 func (f *sources) follow(ctx context.Context, sink containers.Sink) {
 	var all sync.WaitGroup
 	for i := range f.all {
@@ -162,7 +163,7 @@ func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink
 			inv, err := s.open(at)
 			if err == nil && !s.asked {
 				if err = f.try(ctx, inv); err != nil && !said {
-					sink.Listed(s.name, nil, nil) // it has none: explain need not wait for it
+					sink.Listed(s.name, nil, nil) // it has no containers: explain need not wait for it
 				}
 			}
 			if err == nil {
@@ -188,7 +189,7 @@ func (f *sources) followOne(ctx context.Context, s *source, sink containers.Sink
 	}
 }
 
-// try finds out whether what listens there is what it was taken for. Docker's own containerd serves no CRI.
+// try returns an error if the socket serves another protocol than expected. Docker's own containerd serves no CRI.
 func (f *sources) try(ctx context.Context, inv containers.Inventory) error {
 	if inv.Name() != cri.Name && inv.Name() != containerd.Name {
 		return nil
@@ -209,7 +210,7 @@ func (f *sources) found(s *source, at string, inv containers.Inventory) {
 	f.log.Info("following containers", "inventory", s.name, "at", at)
 }
 
-// describe asks containerd about a container, also before it was found to be there. The error is errNotAsked where it is not.
+// describe asks containerd about a container, even before followOne has found containerd. It returns errNotAsked if there is none.
 func (f *sources) describe(ctx context.Context, id string) (containers.Container, error) {
 	f.mu.Lock()
 	inv := f.containerd
@@ -230,8 +231,8 @@ func (f *sources) describe(ctx context.Context, id string) (containers.Container
 	return inv.Describe(ctx, id)
 }
 
-// keepDescriber remembers an inventory of containerd, which has connections of its own, until it is found. Another may have been
-// faster.
+// keepDescriber stores an inventory of containerd until followOne finds its own, and returns the stored one: a concurrent call may have
+// stored another.
 func (f *sources) keepDescriber(opened containers.Inventory) describer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -241,7 +242,7 @@ func (f *sources) keepDescriber(opened containers.Inventory) describer {
 	return f.containerd
 }
 
-// answered reports whether each source that is there, and needed, was listed. all is what the last lists gave.
+// answered reports whether every source that exists and is needed was listed. all holds the errors of the last lists.
 func (f *sources) answered(all map[string]error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -253,28 +254,28 @@ func (f *sources) answered(all map[string]error) bool {
 	return len(f.there) > 0
 }
 
-// adds reports whether an inventory only adds to what others find: the API server may be asked or not, and containerd beside
-// Docker or a CRI, unless it was named.
+// adds reports whether an inventory only adds to what others find, so that it need not answer: the API server, and containerd beside Docker or
+// a CRI, unless REMORA_RUNTIME names them.
 func (f *sources) adds(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.onlyAdds(name)
 }
 
-// onlyAdds is adds, under mu.
+// onlyAdds is adds for a caller that holds mu.
 func (f *sources) onlyAdds(name string) bool {
 	for _, s := range f.all {
 		if s.name != name || s.asked {
 			continue
 		}
-		_, docker := f.there[docker.Name]
-		_, cri := f.there[cri.Name]
-		return name == kubernetes.Name || name == containerd.Name && (docker || cri)
+		_, hasDocker := f.there[docker.Name]
+		_, hasCRI := f.there[cri.Name]
+		return name == kubernetes.Name || name == containerd.Name && (hasDocker || hasCRI)
 	}
 	return false
 }
 
-// tried names the paths that were searched, if nothing was found at any of them.
+// tried returns the paths that were searched, or "" if a source was found.
 func (f *sources) tried() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,27 +13,27 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 )
 
-// subject is one container as people mean it: that of a name in a Pod, however often it was restarted, or that of a name
-// on an engine. Several inventories may report it, and a runtime may have several attempts of it.
+// subject is a container as users think of it: a named container of a Pod, however often it was restarted, or a named container of an engine.
+// Several inventories may report it, and a runtime may have several attempts of it.
 type subject struct {
 	key     string // the same after a restart of the agent
 	since   time.Time
 	reports map[report]containers.Container
-	put     map[string]put // what is being tailed of it, by the origin's ID
-	// problems are those of its declarations, left why nothing of it is collected.
+	put     map[string]put // what the tailer follows of it, by the origin's ID
+	// problems are the problems of its declarations, left is why nothing of it is collected.
 	problems  []declare.Problem
 	warnings  []declare.Problem
 	left      string
 	evaluated bool
-	retry     time.Time // when to evaluate again; zero for when something changes
+	retry     time.Time // when to evaluate again; zero if only a change is a reason to
 	process   *process
-	// captured are the declarations of output that remora-logger captures: it is delivered from its spool.
+	// captured are the declarations of output that remora-logger captures and that is delivered from its spool.
 	captured []declare.Declaration
-	// standsBack is the origin of its files that another subject has; empty where it has it itself, or needs none.
+	// standsBack is the origin of its files if another subject has claimed it, else empty.
 	standsBack string
 }
 
-// loses takes from a subject the origins of its files, that of id and those of its mounted files: another has them now.
+// loses removes from a subject the origins of its files, id and those of its mounted files, which another subject has claimed.
 func (s *subject) loses(id string) {
 	for of := range s.put {
 		if of == id || strings.HasPrefix(of, id+"/") {
@@ -43,19 +43,19 @@ func (s *subject) loses(id string) {
 	s.standsBack = id
 }
 
-// report is who told of a container.
+// report identifies a report of a container: who made it, and the container's ID there.
 type report struct{ inventory, id string }
 
 // formerly is the key of the last report with declarations, which is kept while only reports without them are left.
 var formerly = report{inventory: "formerly"}
 
-// reported says that somebody reports the subject now.
+// reported reports whether an inventory reports the subject at present.
 func (s *subject) reported() bool {
 	_, former := s.reports[formerly]
 	return len(s.reports) > 1 || len(s.reports) == 1 && !former
 }
 
-// detailed says that somebody who knows its declarations does.
+// detailed reports whether a report of the subject includes its declarations.
 func (s *subject) detailed() bool {
 	for _, c := range s.reports {
 		if c.Detailed {
@@ -65,7 +65,7 @@ func (s *subject) detailed() bool {
 	return false
 }
 
-// keyOf names the subject of a container.
+// keyOf returns the key of a container's subject.
 func keyOf(c *containers.Container) string {
 	if c.Pod.UID != "" && c.Pod.Container != "" {
 		return c.Pod.UID + "/" + c.Pod.Container
@@ -78,9 +78,9 @@ func keyOf(c *containers.Container) string {
 	return c.Runtime + "/" + cmp.Or(c.Name, c.ID)
 }
 
-// filesID names the origin of a container's files. Where a workload replaces a container by another on the same volumes, it
-// is the same for both, so that what was read is not read again: for a StatefulSet's Pods, a DaemonSet's, which has one on
-// a node, and a Swarm service's slot. A Deployment's replicas can't be told from their successors.
+// filesID returns the ID of the origin of a container's files. A container that replaces another on the same volumes has the same ID, so that
+// files are not read twice. This holds for Pods of a StatefulSet, for the one Pod that a DaemonSet has on a node, and for the slot of a Swarm
+// service. The replicas of a Deployment can't be told from their successors.
 func (s *subject) filesID(v *view) string {
 	const files = "files/"
 	labels := v.Pod.Labels
@@ -113,13 +113,13 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 // rank orders inventories by how much they know of a container's inside.
 var rank = map[string]int{"cri": 3, "docker": 3, "containerd": 3, "kubernetes": 2, "podlogs": 1}
 
-// view is what is known of a subject, put together.
+// view is a subject with its reports merged.
 type view struct {
 	containers.Container
 	logs []containers.Log // each file of its output once
 }
 
-// view puts the reports together. Of several attempts the latest counts, and all their output is collected.
+// view merges the reports. Of several attempts the latest counts, but the output of all is collected.
 func (s *subject) view() view {
 	all := slices.Collect(maps.Values(s.reports))
 	slices.SortFunc(all, func(a, b containers.Container) int {
@@ -141,12 +141,11 @@ func (s *subject) view() view {
 	return v
 }
 
-// addPod adds what another report knows of the Pod. The API server knows its labels as they are now, a runtime as they
-// were when it was started.
+// addPod adds what another report knows about the Pod. The API server has its present labels, a runtime those at the Pod's start.
 func (v *view) addPod(c containers.Container) {
 	if c.Runtime == "kubernetes" {
 		v.Pod.Labels, v.Pod.Annotations, v.Pod.Owner = c.Pod.Labels, c.Pod.Annotations, c.Pod.Owner
-		if v.Detailed && v.Runtime != c.Runtime { // a runtime has resolved everything
+		if v.Detailed && v.Runtime != c.Runtime { // a runtime has resolved all variables
 			v.Unresolved = nil
 		}
 	}
@@ -159,7 +158,7 @@ func (v *view) addPod(c containers.Container) {
 	v.Name, v.Image = cmp.Or(v.Name, c.Name), cmp.Or(v.Image, c.Image)
 }
 
-// name is how messages call the container.
+// name returns the container's name for messages.
 func (v *view) name() string {
 	if v.Pod.Name != "" {
 		return v.Pod.Namespace + "/" + v.Pod.Name + "/" + v.Pod.Container
@@ -167,7 +166,7 @@ func (v *view) name() string {
 	return cmp.Or(v.Name, v.ID)
 }
 
-// subject is the container as rules see it.
+// subject returns the container as rules see it.
 func (v *view) subject() declare.Subject {
 	return declare.Subject{
 		Runtime: v.Runtime, Namespace: v.Pod.Namespace, Pod: v.Pod.Name, Container: cmp.Or(v.Pod.Container, v.Name), Image: v.Image,
