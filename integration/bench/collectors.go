@@ -71,8 +71,11 @@ func found(only []string) (all []collector) {
 
 // takesPart are the collectors for a job.
 func takesPart(j job, only []string) []collector {
-	if j.outputs {
+	switch {
+	case j.outputs:
 		return outputRows()
+	case j.two:
+		return twoRows()
 	}
 	return found(only)
 }

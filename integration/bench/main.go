@@ -22,11 +22,11 @@ var cli struct {
 		Bins   string        `default:"bin" help:"Where remora-sidecar lies; scratch files go there too."`
 		Size   int64         `default:"1073741824" help:"Bytes of input."`
 		Rounds int           `default:"3" help:"How often each collector runs."`
-		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker,nginx+outputs" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them, +outputs for Remora's other outputs."`
+		Jobs   []string      `default:"nginx,json,nginx+parse,json+parse,nginx+gzip,nginx+zstd,nginx+kafka,nginx+cri,nginx+docker,nginx+outputs,nginx+two,nginx+parse+two" help:"Inputs, with +parse to take lines apart, +gzip or +zstd for the codec of bodies, +kafka to deliver there, +cri or +docker for a node agent beside files as a container runtime stores them, +outputs for Remora's other outputs, +two for two outputs on one stream beside one."`
 		Only   []string      `help:"Names of collectors, where not all are wanted: bare loop, remora, kernel's loop, kafka's loop, or a peer's binary."`
 		Limit  time.Duration `default:"5m" help:"After so long a run has failed."`
 		Stall  time.Duration `default:"30s" help:"After so long without a line that had not come before a run has failed as well."`
-		Port   int           `default:"19200" help:"Where the server listens, on loopback; a collector may take the port behind it."`
+		Port   int           `default:"19200" help:"Where the server listens, on loopback; a collector may take the port behind it, and a second server the third."`
 		Plot   string        `help:"Write a plot as SVG."`
 	} `cmd:"" default:"withargs" help:"Measure."`
 	Serve struct {
@@ -96,6 +96,9 @@ func measure() error {
 		_ = os.RemoveAll(j.root)
 		rows = append(rows, done...)
 		print(name, done, yardstick(rows, j.kind))
+		if j.two {
+			compareTwo(done)
+		}
 		for _, r := range done {
 			if r.collector.ours() && r.failed != nil {
 				return r.failed
@@ -129,8 +132,10 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 			j.form = forms[p]
 		case "outputs":
 			j.outputs = true
+		case "two":
+			j.two = true
 		default:
-			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka, cri, docker, outputs", name, p)
+			return job{}, fmt.Errorf("job %s: %q is none of parse, gzip, zstd, kafka, cri, docker, outputs, two", name, p)
 		}
 	}
 	if j.kafka {

@@ -28,6 +28,8 @@ type job struct {
 	kafka      bool   // deliver to Kafka instead of Elasticsearch
 	form       form   // how a container runtime stores the lines; none where only the file itself is read
 	outputs    bool   // by each of Remora's outputs, and no peer
+	two        bool   // by one and by two outputs on the one stream, and no peer
+	servers    []job  // the job as each server of the run sees it, where two outputs deliver; else it is the job itself
 	wire       string // protocol that the server speaks besides HTTP, if it does
 	root       string // of the machine that has what the runtime stores
 	stored     string // where it is: file in that form
@@ -82,10 +84,6 @@ func run(c collector, j job, patience patience) (r result, err error) {
 		return r, err
 	}
 	defer os.RemoveAll(j.dir)
-	start := startServer
-	if j.kafka && c.name != kernelLoop {
-		start = startBroker
-	}
 	if err := j.warm(); err != nil {
 		return r, err
 	}
@@ -93,11 +91,17 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	srv, err := start(&j)
-	if err != nil {
-		return r, err
+	servers := j.servers
+	if len(servers) == 0 {
+		servers = []job{j}
 	}
-	defer func() { _ = srv.Process.Kill(); _ = srv.Wait() }()
+	for i := range servers {
+		srv, err := startFor(c, &servers[i])
+		if err != nil {
+			return r, err
+		}
+		defer func() { _ = srv.Process.Kill(); _ = srv.Wait() }()
+	}
 	log, err := os.Create(filepath.Join(j.dir, "log"))
 	if err != nil {
 		return r, err
@@ -118,16 +122,7 @@ func run(c collector, j job, patience patience) (r result, err error) {
 			failed(fmt.Errorf("it ended: %w", err))
 		}
 	}()
-	wait := arrived
-	switch {
-	case c.name == kernelLoop:
-		wait = arrivedBytes
-	case c.name == kafkaLoop:
-		wait = arrivedFromLoop
-	case j.kafka:
-		wait = arrivedInKafka
-	}
-	s, waitErr := wait(ctx, &j, patience.stall)
+	s, waitErr := arrivedAtAll(ctx, c, servers, patience.stall)
 	r.peak, r.written = peak(cmd.Process.Pid), wrote(cmd.Process.Pid)
 	_ = cmd.Process.Signal(syscall.SIGTERM) // if it hasn't ended
 	select {
@@ -145,6 +140,27 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	r.peak = max(r.peak, usage.Maxrss<<10)
 	r.wall, r.again = s.Last.Sub(begun), s.Again
 	return r, nil
+}
+
+// startFor starts what the collector delivers to.
+func startFor(c collector, j *job) (*exec.Cmd, error) {
+	if j.kafka && c.name != kernelLoop {
+		return startBroker(j)
+	}
+	return startServer(j)
+}
+
+// waitFor is how to wait until all that the collector has to deliver has arrived.
+func waitFor(c collector, j *job) func(context.Context, *job, time.Duration) (stats, error) {
+	switch {
+	case c.name == kernelLoop:
+		return arrivedBytes
+	case c.name == kafkaLoop:
+		return arrivedFromLoop
+	case j.kafka:
+		return arrivedInKafka
+	}
+	return arrived
 }
 
 // startServer starts this program as the server, and returns when it answers.
