@@ -12,6 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/remora-logs/remora/shared/declare"
+	"github.com/remora-logs/remora/shared/format"
+	"github.com/remora-logs/remora/shared/mapped"
+	"github.com/remora-logs/remora/shared/poison"
 	"github.com/remora-logs/remora/shared/record"
 )
 
@@ -101,6 +105,39 @@ func TestARecordIsSetAsideOnce(t *testing.T) {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, 2, strings.Count(string(text), "\n"))
+}
+
+// Records of a turn that a process died in are marked one by one until the reader is behind all that may be of it, and no longer.
+func TestATurnIsSuspectedUntilItIsBehind(t *testing.T) {
+	dir := t.TempDir()
+	quiet := slog.New(slog.DiscardHandler)
+	open := func() *poison.Watch {
+		w, err := poison.Open(dir, 1, func(*os.File, int64, int64) ([]byte, error) { return nil, mapped.ErrCopyOnWrite }, quiet)
+		require.NoError(t, err)
+		return w
+	}
+	src := record.NewSource("s", "d", "s", "t", nil, nil)
+	open().Slot(0).Enter(src.ID, "", 5000, false)
+	chain, err := format.New(declare.Declaration{Filters: map[string]string{"drop": "nothing"}}, src, format.Options{Log: quiet})
+	require.NoError(t, err)
+	f := feedOf(asked{}, src)
+	f.pipeline.watch = open()
+	f.shard = &shard{slot: f.pipeline.watch.Slot(0)}
+	f.reader.chain = chain
+	f.watch()
+	require.NotNil(t, f.reader.suspects)
+	for _, at := range []int64{4000, 5000, 5000 + turnRest - 1} {
+		f.reader.cursor = at
+		f.enterChain()
+		f.leaveChain()
+		require.NotNil(t, f.reader.suspects, "%d", at)
+	}
+	f.reader.cursor++
+	f.enterChain()
+	f.leaveChain()
+	require.Nil(t, f.reader.suspects)
+	_, _, suspected := open().Turn(src.ID, "")
+	require.False(t, suspected)
 }
 
 // An output is not failing for ever because the last that it was sent was rejected.
