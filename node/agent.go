@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// retryTime is the delay before a container with a volume that could not be opened is evaluated again. The volume may be mounted
-	// late.
+	// retryTime is the delay before a container with a volume that could not be opened is evaluated again. The volume may be
+	// mounted late.
 	retryTime = 10 * time.Second
 	// answerTime is how long a container that was found by its log files waits for an inventory that knows its declarations.
 	answerTime = 2 * time.Second
@@ -42,8 +42,8 @@ type tailer interface {
 	Withdraw(id string)
 }
 
-// agent decides what is collected from each container, and tells the tailer. It implements containers.Sink. Its methods are safe for
-// concurrent use.
+// agent decides what is collected from each container, and tells the tailer. It implements containers.Sink. Its methods are
+// safe for concurrent use.
 type agent struct {
 	settings config.Node
 	host     host
@@ -118,8 +118,8 @@ func (a *agent) Removed(runtime, id string) {
 	}
 }
 
-// drop removes a report of a subject. A subject without reports is gone. A runtime forgets a container before the kubelet removes its output,
-// so the last report with declarations is kept until then.
+// drop removes a report of a subject. A subject without reports is gone. A runtime forgets a container before the kubelet
+// removes its output, so the last report with declarations is kept until then.
 func (a *agent) drop(r report, key string) {
 	s := a.subjects[key]
 	a.changed = true
@@ -143,7 +143,8 @@ func (a *agent) drop(r report, key string) {
 	}
 }
 
-// inherit gives an origin whose subject is gone to another subject that declares the same files, and reports whether there is one.
+// inherit gives an origin whose subject is gone to another subject that declares the same files, and reports whether there
+// is one.
 func (a *agent) inherit(id string) bool {
 	for _, s := range a.subjects {
 		if s.standsBack == id {
@@ -226,8 +227,8 @@ func (a *agent) evaluateHost() {
 	a.hostRules = now
 }
 
-// watch evaluates, until ctx ends, the containers for which no inventory has answered in time, and those with a volume that could not be
-// opened. It stores the known containers in the file at path.
+// watch evaluates, until ctx ends, the containers for which no inventory has answered in time, and those with a volume that
+// could not be opened. It stores the known containers in the file at path.
 func (a *agent) watch(ctx context.Context, path string) {
 	every := time.NewTicker(answerTime / 4)
 	defer every.Stop()
@@ -364,8 +365,8 @@ func (a *agent) captured(v *view) []declare.Declaration {
 	return slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool { return !d.HasStdout() })
 }
 
-// claim claims the origin of the subject's files and reports whether it succeeded. A container and its replacement may both be known for a
-// while. The running one gets the origin; if both run, the younger one.
+// claim claims the origin of the subject's files and reports whether it succeeded. A container and its replacement may both
+// be known for a while. The running one gets the origin; if both run, the younger one.
 func (a *agent) claim(s *subject, v *view) bool {
 	id := s.filesID(v)
 	s.standsBack = ""
@@ -390,7 +391,8 @@ func (a *agent) yields(s *subject, id string) bool {
 	return true
 }
 
-// replace tells the tailer which origins are new, changed or no longer wanted. s is their subject; nil for the machine's own files.
+// replace tells the tailer which origins are new, changed or no longer wanted. s is their subject; nil for the machine's own
+// files.
 func (a *agent) replace(s *subject, before, now map[string]put) (problems []declare.Problem) {
 	for _, id := range slices.Sorted(maps.Keys(before)) {
 		if _, ok := now[id]; !ok && a.yields(s, id) && !a.inherit(id) {

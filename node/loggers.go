@@ -112,8 +112,8 @@ func (s *loggerSpool) open() error {
 	return nil
 }
 
-// declaredLate reports whether a log was delivered under other declarations than the present ones: under the default one, before the
-// container's labels were known.
+// declaredLate reports whether a log was delivered under other declarations than the present ones: under the default one,
+// before the container's labels were known.
 func declaredLate(views, former map[string]int64) bool {
 	name := func(view string) string {
 		declaration, _, _ := strings.Cut(view, "/")
@@ -140,8 +140,8 @@ func (s *loggerSpool) read(c *manifest.Container) declare.Set {
 	return readCaptured(s.dialect, s.node.DefaultTarget, rules, c)
 }
 
-// readCaptured returns the declarations of a container whose output is captured. Whoever starts a container with the logger wants its output, so
-// it has a default target.
+// readCaptured returns the declarations of a container whose output is captured. Whoever starts a container with the logger
+// wants its output, so it has a default target.
 func readCaptured(d *declare.Dialect, target string, rules []*declare.Rule, c *manifest.Container) declare.Set {
 	if c.Labels[excludeKey] == "true" {
 		return declare.Set{}

@@ -96,8 +96,9 @@ func (a *agent) files(s *subject, v *view, of []declare.Declaration, tags []reco
 // maxSingles bounds the mounted files of one container that are followed.
 const maxSingles = 16
 
-// singles returns an origin for each single file that is mounted into a container and chosen by a declaration. The file is followed in its
-// directory on the host, together with its rotations. Nothing else in that directory belongs to the container, so nothing else is read.
+// singles returns an origin for each single file that is mounted into a container and chosen by a declaration. The file is
+// followed in its directory on the host, together with its rotations. Nothing else in that directory belongs to the
+// container, so nothing else is read.
 func (a *agent) singles(s *subject, v *view, of []declare.Declaration, tags []record.Tag) (all []put) {
 	for _, at := range slices.Sorted(maps.Keys(v.Files.Mounts)) {
 		chosen := slices.DeleteFunc(slices.Clone(of), func(d declare.Declaration) bool { return !selects(d, at) })
@@ -182,7 +183,8 @@ func (p *put) seal(place string) {
 	p.version = strconv.FormatUint(h.Sum64(), 36)
 }
 
-// selection returns the selection of one declaration, without its pattern. Its version is a hash, because it is kept for each container.
+// selection returns the selection of one declaration, without its pattern. Its version is a hash, because it is kept for
+// each container.
 func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.Selection {
 	text, err := json.Marshal(struct {
 		Declaration declare.Declaration
@@ -206,8 +208,8 @@ func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.
 	return s
 }
 
-// root returns where a container's files are on this machine: in its overlay, and in those of its mounts that the declared patterns can lead
-// into. place describes that for explain.
+// root returns where a container's files are on this machine: in its overlay, and in those of its mounts that the declared
+// patterns can lead into. place describes that for explain.
 func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.Root, place string, problems []declare.Problem) {
 	mounts, places := map[string]string{}, []string{}
 	add := func(at, dir, place string) {
@@ -269,8 +271,9 @@ func (e linkError) Error() string {
 // errNotListed is of a volume whose path holds a link, until it is known who else has mounted the directory that the link is in.
 var errNotListed = errors.New("its path on the machine leads through a link, and the runtime's containers are not listed yet")
 
-// volume finds what a container has mounted from a path of the host. The runtime resolved the path when it started the container; now it is
-// resolved again. A link that a container has put there meanwhile could lead to any file of the machine, so it is refused.
+// volume finds what a container has mounted from a path of the host. The runtime resolved the path when it started the
+// container; now it is resolved again. A link that a container has put there meanwhile could lead to any file of the
+// machine, so it is refused.
 func (a *agent) volume(v *view, source string) (place, error) {
 	found, err := a.prober.find(a.host, source)
 	if listErr, listed := a.inventories[v.Runtime]; len(found.links) > 0 && (!listed || listErr != nil) {
@@ -284,8 +287,8 @@ func (a *agent) volume(v *view, source string) (place, error) {
 	return found, err
 }
 
-// mounted reports whether a link lies in a directory that a container has mounted, and so may write to. before are the links on the way to
-// it. A mount of the machine's root does not count: whoever can write to that needs no link.
+// mounted reports whether a link lies in a directory that a container has mounted, and so may write to. before are the links
+// on the way to it. A mount of the machine's root does not count: whoever can write to that needs no link.
 func (a *agent) mounted(l link, before []link) bool {
 	holds := func(dir string) bool {
 		dir = path.Clean(dir)
@@ -323,7 +326,8 @@ func (a *agent) invisible(source string, err error) string {
 	return message
 }
 
-// outside returns a problem for each declared pattern outside all mounts, for a container whose root file system can't be reached.
+// outside returns a problem for each declared pattern outside all mounts, for a container whose root file system can't be
+// reached.
 func outside(of []declare.Declaration, mounts map[string]string) (problems []declare.Problem) {
 	for _, d := range of {
 		for _, pattern := range d.Paths() {

@@ -21,15 +21,15 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 )
 
-// criSockets are the usual sockets of CRI runtimes. Those of distributions come first, because the general ones may serve something else
-// there.
+// criSockets are the usual sockets of CRI runtimes. Those of distributions come first, because the general ones may serve
+// something else there.
 var criSockets = []string{
 	"/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock",
 	"/run/crio/crio.sock", "/run/cri-dockerd.sock", "/run/containerd/containerd.sock",
 }
 
-// containerdSockets are the usual sockets of containerd. The general one comes first, because that of a distribution belongs to Kubernetes
-// alone. The one below /run/docker is not among them: all its containers are Docker's.
+// containerdSockets are the usual sockets of containerd. The general one comes first, because that of a distribution belongs
+// to Kubernetes alone. The one below /run/docker is not among them: all its containers are Docker's.
 var containerdSockets = []string{
 	"/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock", "/run/k0s/containerd.sock",
 	"/var/snap/microk8s/common/run/containerd.sock",
@@ -210,7 +210,8 @@ func (f *sources) found(s *source, at string, inv containers.Inventory) {
 	f.log.Info("following containers", "inventory", s.name, "at", at)
 }
 
-// describe asks containerd about a container, even before followOne has found containerd. It returns errNotAsked if there is none.
+// describe asks containerd about a container, even before followOne has found containerd. It returns errNotAsked if there is
+// none.
 func (f *sources) describe(ctx context.Context, id string) (containers.Container, error) {
 	f.mu.Lock()
 	inv := f.containerd
@@ -231,8 +232,8 @@ func (f *sources) describe(ctx context.Context, id string) (containers.Container
 	return inv.Describe(ctx, id)
 }
 
-// keepDescriber stores an inventory of containerd until followOne finds its own, and returns the stored one: a concurrent call may have
-// stored another.
+// keepDescriber stores an inventory of containerd until followOne finds its own, and returns the stored one: a concurrent
+// call may have stored another.
 func (f *sources) keepDescriber(opened containers.Inventory) describer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -254,8 +255,8 @@ func (f *sources) answered(all map[string]error) bool {
 	return len(f.there) > 0
 }
 
-// adds reports whether an inventory only adds to what others find, so that it need not answer: the API server, and containerd beside Docker or
-// a CRI, unless REMORA_RUNTIME names them.
+// adds reports whether an inventory only adds to what others find, so that it need not answer: the API server, and
+// containerd beside Docker or a CRI, unless REMORA_RUNTIME names them.
 func (f *sources) adds(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 )
 
-// subject is a container as users think of it: a named container of a Pod, however often it was restarted, or a named container of an engine.
-// Several inventories may report it, and a runtime may have several attempts of it.
+// subject is a container as users think of it: a named container of a Pod, however often it was restarted, or a named
+// container of an engine. Several inventories may report it, and a runtime may have several attempts of it.
 type subject struct {
 	key     string // the same after a restart of the agent
 	since   time.Time
@@ -78,9 +78,9 @@ func keyOf(c *containers.Container) string {
 	return c.Runtime + "/" + cmp.Or(c.Name, c.ID)
 }
 
-// filesID returns the ID of the origin of a container's files. A container that replaces another on the same volumes has the same ID, so that
-// files are not read twice. This holds for Pods of a StatefulSet, for the one Pod that a DaemonSet has on a node, and for the slot of a Swarm
-// service. The replicas of a Deployment can't be told from their successors.
+// filesID returns the ID of the origin of a container's files. A container that replaces another on the same volumes has the
+// same ID, so that files are not read twice. This holds for Pods of a StatefulSet, for the one Pod that a DaemonSet has on a
+// node, and for the slot of a Swarm service. The replicas of a Deployment can't be told from their successors.
 func (s *subject) filesID(v *view) string {
 	const files = "files/"
 	labels := v.Pod.Labels

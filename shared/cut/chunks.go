@@ -18,8 +18,9 @@ type Index interface {
 	Chunk(off int64) (stream.Chunk, error)
 }
 
-// Chunks cuts a container's raw output into lines. Chunks of stdout and stderr alternate, and a line may span several. The time of a line
-// is that of the chunk in which it begins. A line longer than the limit becomes several records, all but the last marked as truncated.
+// Chunks cuts a container's raw output into lines. Chunks of stdout and stderr alternate, and a line may span several. The
+// time of a line is that of the chunk in which it begins. A line longer than the limit becomes several records, all but the
+// last marked as truncated.
 //
 // Of an unfinished line only the offsets of its pieces are held, see joiner.
 type Chunks struct {
@@ -30,8 +31,8 @@ type Chunks struct {
 	entry entry        // used by Cut; a field, because a local variable would escape to the heap
 }
 
-// NewChunks returns a cutter for src. A record holds at most max bytes. An unfinished line becomes a record if nothing of it has come for
-// timeout, in ns.
+// NewChunks returns a cutter for src. A record holds at most max bytes. An unfinished line becomes a record if nothing of it
+// has come for timeout, in ns.
 func NewChunks(src *record.Source, index Index, max int, timeout int64) *Chunks {
 	return &Chunks{index: index, from: -1,
 		join: joiner{src: src, stream: index, decode: rawPiece, max: max, timeout: timeout}}
@@ -74,8 +75,8 @@ func (c *Chunks) endsLine(off int64) bool {
 	return c.join.oldest() >= 0 && c.find(off-1) == nil && c.chunk.EndsLine && c.chunk.End == off
 }
 
-// find makes c.chunk the chunk that holds off. It looks the chunk up unless it is the present one. Cut discards an unfinished chunk first,
-// because its end may be known by now.
+// find makes c.chunk the chunk that holds off. It looks the chunk up unless it is the present one. Cut discards an
+// unfinished chunk first, because its end may be known by now.
 func (c *Chunks) find(off int64) error {
 	if c.from >= 0 && off >= c.from && off < c.chunk.End {
 		return nil
@@ -88,7 +89,8 @@ func (c *Chunks) find(off int64) error {
 	return nil
 }
 
-// piece consumes the piece of a line at the beginning of p, which lies at offset off, and returns its length; 0 if more bytes are needed.
+// piece consumes the piece of a line at the beginning of p, which lies at offset off, and returns its length; 0 if more
+// bytes are needed.
 func (c *Chunks) piece(b *record.Batch, p []byte, off, now int64, last bool) int {
 	open := int64(len(p)) < c.chunk.End-off // more of the chunk may come
 	if !open {

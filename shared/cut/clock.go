@@ -4,8 +4,8 @@ package cut
 
 import "encoding/binary"
 
-// clock parses the times of one stream as parseTime does. It caches the last second and zone, which consecutive entries usually share. The
-// zero value is ready to use.
+// clock parses the times of one stream as parseTime does. It caches the last second and zone, which consecutive entries
+// usually share. The zero value is ready to use.
 type clock struct {
 	second [len("2006-01-02T15:04:05")]byte
 	zone   [len("+08:00")]byte
@@ -13,8 +13,8 @@ type clock struct {
 	east   int64 // of zone, in seconds
 }
 
-// read parses the time at the beginning of p, which has one to nine decimals. n is its length; 0 if it has another form, which is left to
-// parseTime.
+// read parses the time at the beginning of p, which has one to nine decimals. n is its length; 0 if it has another form,
+// which is left to parseTime.
 func (c *clock) read(p []byte) (nano int64, n int) {
 	const second = len("2006-01-02T15:04:05")
 	if len(p) < second+len(".123456789+08:00") || p[4] != '-' || p[second] != '.' {
@@ -56,8 +56,8 @@ func (c *clock) readLast(p []byte) (nano int64, n int) {
 	return c.read(p)
 }
 
-// readFraction parses one to nine decimals at the beginning of p as nanoseconds. p must hold more than nine bytes. n is the number of
-// decimals; 0 if there are none or more than nine.
+// readFraction parses one to nine decimals at the beginning of p as nanoseconds. p must hold more than nine bytes. n is the
+// number of decimals; 0 if there are none or more than nine.
 func readFraction(p []byte) (nano int64, n int) {
 	if first, ok := eightDigits(binary.LittleEndian.Uint64(p)); ok {
 		if ninth := p[8] - '0'; ninth > 9 {
@@ -83,8 +83,8 @@ func (c *clock) remember(second []byte) bool {
 	return ok
 }
 
-// eightDigits parses eight decimal digits, the first in the lowest byte. It combines digits to pairs, pairs to fours and fours to eights, all
-// groups of a size at once.
+// eightDigits parses eight decimal digits, the first in the lowest byte. It combines digits to pairs, pairs to fours and
+// fours to eights, all groups of a size at once.
 func eightDigits(w uint64) (v int64, ok bool) {
 	w ^= 0x30303030_30303030
 	if (w|(w+0x06060606_06060606))&0xf0f0f0f0_f0f0f0f0 != 0 {

@@ -6,8 +6,8 @@ package cut
 
 import "github.com/remora-logs/remora/shared/record"
 
-// Cutter finds the records in the bytes of one stream. It is given the stream piece by piece, from its start or from a Position's Low, and
-// may keep state between the pieces. It is not safe for concurrent use.
+// Cutter finds the records in the bytes of one stream. It is given the stream piece by piece, from its start or from a
+// Position's Low, and may keep state between the pieces. It is not safe for concurrent use.
 type Cutter interface {
 	// Cut appends to b each record that ends in data, and returns how many bytes of data it has consumed. The caller passes the
 	// rest again, followed by more bytes. data is memory of b, so that records may point into it; Cut copies what has to outlive

@@ -10,13 +10,13 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// joiner joins the pieces of long messages. The engine cuts a message into pieces of 16 KiB. All of them are marked as partial, the last one
-// as the last, and pieces of stdout and stderr may alternate (moby daemon/logger/copier.go). Each standard stream has at most one open
-// message, because the engine reads each with one goroutine.
+// joiner joins the pieces of long messages. The engine cuts a message into pieces of 16 KiB. All of them are marked as
+// partial, the last one as the last, and pieces of stdout and stderr may alternate (moby daemon/logger/copier.go). Each
+// standard stream has at most one open message, because the engine reads each with one goroutine.
 //
-// Of an open message only the offsets of its pieces are held. When it is complete, they are read again, straight into the batch. So hundreds
-// of containers halfway through a long line cost next to no memory. The pieces are still there, because the reader of a stream releases
-// nothing at or after Open.
+// Of an open message only the offsets of its pieces are held. When it is complete, they are read again, straight into the
+// batch. So hundreds of containers halfway through a long line cost next to no memory. The pieces are still there, because
+// the reader of a stream releases nothing at or after Open.
 type joiner struct {
 	src     *record.Source
 	stream  io.ReaderAt
@@ -45,12 +45,14 @@ type message struct {
 // run is a range of the stream that holds frames of one message only.
 type run struct{ from, to int64 }
 
-// keepRuns bounds the capacity that is kept for the runs of the next message: 1 MiB of stdout with stderr between all pieces has 64 runs.
+// keepRuns bounds the capacity that is kept for the runs of the next message: 1 MiB of stdout with stderr between all pieces
+// has 64 runs.
 const keepRuns = 64
 
-// add adds the piece e, whose frame begins at offset from and ends at to. Records are cut between pieces, so that an open message always
-// begins with a frame and can be read again from there. Only a piece that is longer than a record is itself cut, and becomes records at
-// once. add returns false if the message's earlier pieces can't be read at the moment; the caller calls it again later.
+// add adds the piece e, whose frame begins at offset from and ends at to. Records are cut between pieces, so that an open
+// message always begins with a frame and can be read again from there. Only a piece that is longer than a record is itself
+// cut, and becomes records at once. add returns false if the message's earlier pieces can't be read at the moment; the
+// caller calls it again later.
 func (j *joiner) add(b *record.Batch, e *entry, from, to, now int64) bool {
 	m := &j.open[e.std]
 	j.ids = j.ids || len(e.id) > 0
@@ -106,8 +108,8 @@ func (j *joiner) emit(b *record.Batch, r record.Record) {
 	b.Records = append(b.Records, r)
 }
 
-// awaitsPlainEnd reports whether a message is open whose last piece will not be marked as partial. Engines before 18.06 give pieces no id and
-// mark all but the last as partial. In the output of another engine, a piece without an id is damaged.
+// awaitsPlainEnd reports whether a message is open whose last piece will not be marked as partial. Engines before 18.06 give
+// pieces no id and mark all but the last as partial. In the output of another engine, a piece without an id is damaged.
 func (j *joiner) awaitsPlainEnd(std record.Std) bool {
 	return j.open[std].begun && len(j.open[std].id) == 0 && !j.ids
 }
@@ -117,7 +119,8 @@ func (j *joiner) interrupt(b *record.Batch, std record.Std) bool {
 	return !j.open[std].begun || j.end(b, std, nil, false)
 }
 
-// end makes a record of the pieces of a message, followed by tail. If they can't be read it returns false and changes nothing but err.
+// end makes a record of the pieces of a message, followed by tail. If they can't be read it returns false and changes
+// nothing but err.
 func (j *joiner) end(b *record.Batch, std record.Std, tail []byte, truncated bool) bool {
 	m := &j.open[std]
 	room := len(tail)
@@ -167,8 +170,8 @@ func (j *joiner) read(dst []byte, r run) ([]byte, error) {
 	return dst, nil
 }
 
-// expire ends the messages without a new piece for the timeout, or all of them. The record of one that has timed out is marked as truncated,
-// because the next record may continue it.
+// expire ends the messages without a new piece for the timeout, or all of them. The record of one that has timed out is
+// marked as truncated, because the next record may continue it.
 func (j *joiner) expire(b *record.Batch, now int64, all bool) {
 	for std := range j.open {
 		m := &j.open[std]

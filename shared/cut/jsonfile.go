@@ -59,8 +59,8 @@ func jsonFile(p []byte, e *entry, _ int, last bool) (size int, v verdict) {
 	return size, broken
 }
 
-// damaged returns how many bytes of a damaged line to skip: up to the next beginning of an object in it, or to the end of its last run of
-// zeros, or all.
+// damaged returns how many bytes of a damaged line to skip: up to the next beginning of an object in it, or to the end of
+// its last run of zeros, or all.
 func damaged(line []byte) int {
 	if len(line) == 0 {
 		return 0
@@ -179,8 +179,8 @@ func passValue(p []byte) (rest []byte, ok bool) {
 	return nil, false
 }
 
-// appendUnescaped appends text, the content of a JSON string, with its escapes resolved. Invalid escapes are kept. The result is never longer
-// than text, so dst may lie before text in the same memory.
+// appendUnescaped appends text, the content of a JSON string, with its escapes resolved. Invalid escapes are kept. The
+// result is never longer than text, so dst may lie before text in the same memory.
 func appendUnescaped(dst, text []byte) []byte {
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\\')

@@ -9,16 +9,16 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// decoder decodes the entry at the beginning of p into e, whose byte slices then point into p. max is the size limit of a record. last means
-// that nothing follows p.
+// decoder decodes the entry at the beginning of p into e, whose byte slices then point into p. max is the size limit of a
+// record. last means that nothing follows p.
 //
-// The meaning of size depends on the verdict. For whole it is the length of the entry. For over it is the length of what precedes e.line, and
-// e.line is as much of the text as p holds. For broken it is the number of bytes to skip; 0 skips one.
+// The meaning of size depends on the verdict. For whole it is the length of the entry. For over it is the length of what
+// precedes e.line, and e.line is as much of the text as p holds. For broken it is the number of bytes to skip; 0 skips one.
 type decoder func(p []byte, e *entry, max int, last bool) (size int, v verdict)
 
-// usual is a fast path for entries in the form that the runtime nearly always writes. It appends a record to b for each such entry at the
-// beginning of data, up to the first entry of another form, and returns how many bytes it has consumed. The records are those that decoder
-// and joiner would make. It must be called only if pieces.idle reports true.
+// usual is a fast path for entries in the form that the runtime nearly always writes. It appends a record to b for each such
+// entry at the beginning of data, up to the first entry of another form, and returns how many bytes it has consumed. The
+// records are those that decoder and joiner would make. It must be called only if pieces.idle reports true.
 type usual func(b *record.Batch, data []byte, at int64) int
 
 // verdict is the result of decoding the bytes at an offset.
@@ -31,7 +31,8 @@ const (
 	broken                // no entry
 )
 
-// pieces cuts a stream of entries, several of which may form one message. The runtimes' formats share it and differ in their decoders.
+// pieces cuts a stream of entries, several of which may form one message. The runtimes' formats share it and differ in their
+// decoders.
 type pieces struct {
 	src             *record.Source
 	decode          decoder
@@ -49,8 +50,8 @@ func newPieces(decode decoder, src *record.Source, stream io.ReaderAt, max int, 
 		join: joiner{src: src, stream: stream, decode: decode, max: max, timeout: timeout}}
 }
 
-// long is an entry over the size limit. It becomes records while it is read, so none of it is held. A reader that restarts within it begins at
-// its start and resends its first records under the same identities.
+// long is an entry over the size limit. It becomes records while it is read, so none of it is held. A reader that restarts
+// within it begins at its start and resends its first records under the same identities.
 type long struct {
 	open    bool
 	begun   bool  // a record was made of it
@@ -108,8 +109,8 @@ func (c *pieces) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 	return pos
 }
 
-// take makes a record of the entry e, or adds it to the message of which it is a piece. It returns false if the message's earlier pieces can't
-// be read at the moment; the caller calls it again later.
+// take makes a record of the entry e, or adds it to the message of which it is a piece. It returns false if the message's
+// earlier pieces can't be read at the moment; the caller calls it again later.
 func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	arena, records := len(b.Arena), len(b.Records)
 	if e.escaped {
@@ -158,8 +159,8 @@ func (c *pieces) begin(b *record.Batch, e *entry, from, now int64) bool {
 	return true
 }
 
-// resume makes records of further text of the entry that begin has started. It cuts at the same offsets as if the whole entry had been read
-// at once.
+// resume makes records of further text of the entry that begin has started. It cuts at the same offsets as if the whole
+// entry had been read at once.
 func (c *pieces) resume(b *record.Batch, p []byte, at int64, last bool) (consumed int) {
 	n := bytes.IndexByte(p, '\n')
 	ends := n >= 0 || last

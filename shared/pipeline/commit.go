@@ -55,11 +55,12 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 	}
 }
 
-// Late is how long ago the loop that commits has turned last, while it is expected to: at least once a second. No output, and
-// no stream that does not answer, makes it late.
+// Late returns the time since the last turn of the commit loop, which turns at least once a second; 0 if it is not running.
+// Neither an output nor a stream that does not answer makes it late.
 func (p *Pipeline) Late(now time.Time) time.Duration { return p.commits.Late(now) }
 
-// markOf makes the mark of a stream, which may have to be read for it.
+// markOf returns the mark of a feed's stream at off. Making it may read the stream, so the commit loop counts as waiting
+// meanwhile.
 func (p *Pipeline) markOf(f *Feed, off int64) ([]byte, error) {
 	if p.commits.Wait() {
 		defer func() { p.commits.Turn(time.Now()) }()
@@ -75,10 +76,9 @@ func (p *Pipeline) updateLag(now time.Time) {
 	}
 }
 
-// commit makes all positions that have moved durable in one transaction, after the parked records that they are past. If
-// these can't be made durable, the others' positions are.
-// Then it releases the streams' bytes and removes the feeds that are at their end. What could not be committed is
-// retried.
+// commit stores all positions that have moved in one transaction. Parked records are made durable first, because the
+// positions may be past them; if that fails, the feeds that have parked records are left out. Then commit releases the
+// streams' bytes and removes the feeds that are done. What could not be committed is retried.
 func (p *Pipeline) commit() {
 	p.mu.Lock()
 	dirty, forget := p.dirty, p.forget
@@ -118,7 +118,7 @@ func (p *Pipeline) commit() {
 	}
 }
 
-// commitAgain leaves to the next commit the feeds in dirty that are not done, and the keys that are not forgotten.
+// commitAgain schedules, for the next commit, the feeds of dirty that are not in done, and the keys of forget.
 func (p *Pipeline) commitAgain(dirty map[*Feed]struct{}, done map[*Feed]committed, forget []checkpoint.Key) {
 	if len(done) == len(dirty) && len(forget) == 0 {
 		return

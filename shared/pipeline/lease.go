@@ -8,9 +8,9 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// lease is who has the memory of a batch that is sent to several outputs. Whoever takes part brings memory of its own in,
-// and whoever is done takes some out, so that nobody waits for the slowest of them, and all together have as much memory as
-// if each had filled a batch of its own.
+// lease owns the memory of a batch that several outputs send. Each holder that joins contributes an unused batch, and each
+// that leaves takes one, so that no holder waits for the slowest, and together they use as much memory as if each had filled
+// its own batch.
 type lease struct {
 	mu      sync.Mutex
 	holders int
@@ -23,7 +23,7 @@ func newLease(b *record.Batch) *lease {
 	return &lease{holders: 1, batch: b, common: record.NewCommon()}
 }
 
-// join takes part. spare is unused memory.
+// join adds a holder, which contributes spare, an unused batch.
 func (l *lease) join(spare *record.Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,7 +31,7 @@ func (l *lease) join(spare *record.Batch) {
 	l.spare = append(l.spare, spare)
 }
 
-// leave ends a part and returns memory for another batch. The last holder gets what was shared.
+// leave removes a holder and returns a batch for it to fill. The last holder gets the shared one.
 func (l *lease) leave() *record.Batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()

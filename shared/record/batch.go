@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Batch is records of one or more sources, in the order of their streams, with the memory they point into. One
-// goroutine uses it at a time: a pipeline fills it, an output reads it, then it is reset and filled again. An output
-// must not keep any part of it after Write has returned.
+// Batch holds records of one or more sources, in the order of their streams, and the memory that they point into. It is not
+// safe for concurrent use: a pipeline fills it, an output reads it, then it is reset and filled again. An output must not
+// keep any part of it after Write has returned.
 type Batch struct {
 	// Records, in order within each stream.
 	Records []Record
 	// Arena is memory for what is not part of the bytes read: joined lines, fields. Append to it and slice what was
 	// appended; earlier slices stay valid when it grows.
 	Arena []byte
-	// Common, where it is not nil, is for what the outputs that are sent exactly these records can make of them once for all.
+	// Common, if not nil, is shared by the outputs that are sent exactly these records.
 	Common *Common
 
 	raw  []byte // bytes as read from streams; of fixed size, because records point into it
@@ -27,7 +27,7 @@ type Batch struct {
 	tail int    // of its end, by what was claimed
 }
 
-// NewBatch makes a batch that holds up to size bytes as read from streams.
+// NewBatch returns a batch with memory for size bytes read from streams.
 func NewBatch(size int) *Batch { return &Batch{raw: make([]byte, size)} }
 
 // Reset empties the batch. Nothing that pointed into it may be used afterwards.
@@ -40,15 +40,14 @@ func (b *Batch) Reset() {
 	b.Arena = b.Arena[:0]
 }
 
-// Free is the memory that is left for bytes of streams: read into its beginning, then Keep.
+// Free returns the memory that is left for bytes of streams. The caller reads into its beginning, then calls Keep.
 func (b *Batch) Free() []byte { return b.raw[b.used : len(b.raw)-b.tail] }
 
-// Keep makes the first n bytes of Free part of the batch. If n is negative, the last -n bytes that were kept are free
-// again.
+// Keep makes the first n bytes of Free part of the batch. A negative n frees the last -n bytes that were kept.
 func (b *Batch) Keep(n int) { b.used += n }
 
-// Reserve returns n bytes for a long line; Commit makes a prefix of them part of the batch. They are at the end of Free
-// if there is room, so that joined lines need no other memory, and otherwise behind the arena. Call Keep for what was
+// Reserve returns n bytes for a long line; Commit makes them part of the batch. They are taken from the end of Free if it
+// has room, so that joined lines need no other memory, and else from the arena. The caller must Keep the bytes that it has
 // read first.
 func (b *Batch) Reserve(n int) []byte {
 	if b.fitsBehind(n) {
@@ -102,7 +101,7 @@ func (b *Batch) ReleaseMemory() {
 	}
 }
 
-// Size returns how many bytes of memory the records' content takes up, precisely enough to bound a batch by it.
+// Size returns the approximate number of bytes of the records' content. It serves to bound a batch.
 func (b *Batch) Size() int { return b.used + b.tail + len(b.Arena) }
 
 // Hold copies p into the arena and returns the copy, which is valid until the batch is reset.

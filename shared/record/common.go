@@ -4,27 +4,27 @@ package record
 
 import "sync"
 
-// Common is what an output has made of a batch that several outputs are sent, for the others that would make the same of
-// it: a request's body, for instance. It lasts until each of them has had the batch once.
+// Common holds a product of a batch that several outputs send, such as a request's body, so that outputs which need the same
+// one make it only once. It lives until every taker has left. Its methods are safe for concurrent use.
 type Common struct {
 	mu      sync.Mutex
-	takers  int // who may still ask
+	takers  int // those that have not left
 	key     any
 	made    any
 	release func()
 }
 
-// NewCommon makes one for one taker.
+// NewCommon returns a Common with one taker.
 func NewCommon() *Common { return &Common{takers: 1} }
 
-// Join adds a taker. There must be one that has not left.
+// Join adds a taker. At least one taker must not have left.
 func (c *Common) Join() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.takers++
 }
 
-// Leave ends a taker's part. When all have left, what was made is released.
+// Leave removes a taker. When all have left, the product is released.
 func (c *Common) Leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,9 +34,9 @@ func (c *Common) Leave() {
 	}
 }
 
-// Made returns what one of the takers has made of the batch under an equal key, which says all that it depends on beside the
-// batch. The first who asks makes it, and says how it is released; whoever asks meanwhile waits. It is nil where something
-// was made under another key. It may be used until the taker leaves, by several at a time.
+// Made returns the product for key, which must identify everything that the product depends on besides the batch. The first
+// call makes it with first, which also returns how to release it; concurrent calls wait. Made returns nil if the product was
+// made under another key. Takers may use the product concurrently, each until it leaves.
 func (c *Common) Made(key any, first func() (made any, release func())) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()

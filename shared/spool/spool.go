@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package spool keeps on disk what arrives in pipes until every reader has it: segments of bytes under one budget, with a
-// gap for each part that had to be given up, and a history for docker logs.
+// Package spool stores on disk what arrives in pipes until every reader has it. It keeps segments of bytes under one budget,
+// a gap for each part that was dropped, and a history for docker logs.
 package spool
 
 import (
@@ -40,10 +40,10 @@ type Spool struct {
 	// into one.
 	segmentSize, punchAtLeast int64
 
-	stored         atomic.Int64 // what all logs take up of the disk: segments, and what each costs beside them
-	freeShortfall  atomic.Int64 // by how much the disk has less free than it must have; negative where it has more
-	minFree        atomic.Int64 // how much it must have free
-	inodeShortfall atomic.Int64 // the same in inodes
+	stored         atomic.Int64 // disk space of all logs in bytes: segments, and logOverhead each
+	freeShortfall  atomic.Int64 // how many bytes too few are free on the disk; negative if enough are
+	minFree        atomic.Int64 // how many bytes must stay free
+	inodeShortfall atomic.Int64 // how many inodes too few are free
 	openFiles      atomic.Int64 // segments that are open
 	descriptors    atomic.Bool  // an open failed for lack of descriptors: idle segments are closed at once
 	noSplice       atomic.Bool
@@ -65,18 +65,18 @@ type Spool struct {
 type Options struct {
 	// Dir is created if it does not exist.
 	Dir string
-	// Role is this process's part in it.
+	// Role says whether this process reads the spool, writes it, or both.
 	Role Role
-	// MaxBytes is what all logs together may take up of the disk.
+	// MaxBytes bounds the disk space of all logs together.
 	MaxBytes int64
-	// MinFree is how much of the disk must stay free, whoever fills it; at most a tenth of the disk is kept free.
+	// MinFree is how many bytes of the disk must stay free, whoever fills it, but at most a tenth of the disk.
 	MinFree int64
-	// MaxEnded is how many logs that have ended are kept; 0 is DefaultMaxEnded. A quarter of them may be kept for docker
-	// logs alone. Beyond it these go first, then the oldest of the container that has most of them.
+	// MaxEnded bounds the number of ended logs; 0 means DefaultMaxEnded. A quarter of them may be kept for docker logs alone.
+	// Beyond the bound these are removed first, then the oldest of the container that has most.
 	MaxEnded int
-	// MaxOpen is how many segments stay open at once; 0 is a quarter of the descriptors that the process may have.
+	// MaxOpen bounds the number of open segments; 0 means a quarter of the process's limit of descriptors.
 	MaxOpen int64
-	// SyncInterval is how often what was appended is made durable.
+	// SyncInterval is the interval at which appended bytes are made durable.
 	SyncInterval time.Duration
 	// Log receives what the spool fails to do.
 	Log *slog.Logger
@@ -91,19 +91,18 @@ type Evicted struct {
 	Records int64
 }
 
-// DefaultMaxEnded bounds what ended containers cost: one that is started again every second would else leave 86,400
-// directories a day, of four inodes and some KiB of memory each.
+// DefaultMaxEnded bounds the cost of ended containers. A container that is restarted every second would otherwise leave
+// 86,400 directories a day, with four inodes and a few KiB of memory each.
 const DefaultMaxEnded = 4096
 
-// OpenWriter opens a spool for a process that only writes, without goroutines of its own: Log.Tend does what is to be
-// done.
+// OpenWriter opens a spool for a process that only writes. It starts no goroutines: the caller calls Log.Tend regularly.
 func OpenWriter(o Options) *Spool {
 	o.Role = Writer
 	return newSpool(o)
 }
 
 // Open opens the spool in o.Dir. The logs that an earlier process left there wait for Resume. A directory that can't be
-// written is no error: it is reported once, and logs lose what they are given until it can.
+// written is not an error: it is logged once, and logs discard their input until it can be written.
 func Open(o Options) *Spool {
 	s := newSpool(o)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
@@ -143,7 +142,7 @@ func newSpool(o Options) *Spool {
 	return s
 }
 
-// defaultMaxOpen leaves most descriptors to pipes and connections.
+// defaultMaxOpen leaves most descriptors for pipes and connections.
 func defaultMaxOpen() int64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -161,11 +160,11 @@ type Stored struct {
 	Ended, Delivered bool
 }
 
-// maxManifest bounds what is read of a manifest: one holds a container's tags and declarations.
+// maxManifest bounds the size of a manifest, which holds a container's tags and declarations, in bytes.
 const maxManifest = 4 << 20
 
-// Stored finds what an earlier process left. A directory without a whole manifest was never promised to anybody: it is
-// removed where it holds nothing, else it is found without one, and the error names it.
+// Stored returns the logs that an earlier process left. A directory without a complete manifest is removed if it holds no
+// segments. If it holds some, it is returned without a manifest, and the error names it.
 func (s *Spool) Stored() ([]Stored, error) {
 	entries, err := os.ReadDir(s.opt.Dir)
 	if err != nil {
@@ -221,12 +220,12 @@ func exists(dir, name string) bool {
 	return err == nil
 }
 
-// manifestEnd is written behind a manifest, so that one which a crash cut short is recognised.
+// manifestEnd is appended to a manifest, so that one cut short by a crash is recognised.
 var manifestEnd = []byte("\n")
 
-// Create makes a log and returns when its manifest is durable. Where that fails, because the disk is full or read-only,
-// it logs the reason, keeps the manifest in memory, retries, and does not hold the container up. A key is
-// [0-9A-Za-z_-]+ and never used twice.
+// Create makes a log and returns once its manifest is durable. If the manifest can't be stored, because the disk is full or
+// read-only, Create logs the reason and returns the log nevertheless, so that the container can run; storing the manifest is
+// retried. A key matches [0-9A-Za-z_-]+ and must never be reused.
 func (s *Spool) Create(key string, manifest []byte, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -259,7 +258,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// logOverhead is what a log costs of the disk beside its segments: its directory, manifest and gap file, a block each.
+// logOverhead is the disk space of a log besides its segments: its directory, manifest and gap file, a block each.
 const logOverhead = 3 * blockSize
 
 func (s *Spool) remove(l *Log) {
@@ -280,13 +279,13 @@ func (s *Spool) add(l *Log) error {
 	return nil
 }
 
-// Resume opens a log that Stored found, to read from the views' checkpoints on and to append at its end. The end is
-// never before a checkpoint: a crash of the machine may have lost bytes that were read, acknowledged and not yet synced,
+// Resume opens a log that Stored has returned. Views read from their checkpoints on, and new bytes are appended at the end.
+// The end is never before a checkpoint: a crash of the machine may have lost bytes that were acknowledged but not synced,
 // and their offsets must not be given to other bytes.
 //
-// A view without a checkpoint takes over from the reader of its group that is furthest behind, with its position and its
-// gaps: an output that replaces another one, or joins it, gets what that one did not acknowledge. View.Start is where
-// it begins.
+// A view without a checkpoint takes over the position and the gaps of the reader of its group that is furthest behind. So an
+// output that replaces another, or joins it, gets what that one did not acknowledge. View.TookOver returns where the view
+// begins.
 func (s *Spool) Resume(key string, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -321,7 +320,7 @@ func (s *Spool) Resume(key string, o LogOptions) (*Log, error) {
 	return l, nil
 }
 
-// resumedEnd is where appending resumes: behind everything that was stored, acknowledged or given up.
+// resumedEnd returns the offset at which appending resumes: after everything that was stored, acknowledged or dropped.
 func (l *Log) resumedEnd(segs []*segment) (end int64) {
 	for _, g := range segs {
 		end = max(end, g.end())
@@ -339,7 +338,7 @@ func (l *Log) resumedEnd(segs []*segment) (end int64) {
 	return end
 }
 
-// markedAt is when the log was marked as ended; now where it was not.
+// markedAt returns when the log was marked as ended; the present time if it was not.
 func (l *Log) markedAt() time.Time {
 	for _, name := range []string{endedName, deliveredName} {
 		if st, err := os.Stat(filepath.Join(l.dir, name)); err == nil {
@@ -349,14 +348,14 @@ func (l *Log) markedAt() time.Time {
 	return l.spool.now()
 }
 
-// Log is the log of that key, nil where it is not open.
+// Log returns the log with that key, or nil if it is not open.
 func (s *Spool) Log(key string) *Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.logs[key]
 }
 
-// Logs are all open logs, by ascending key.
+// Logs returns all open logs in ascending order of their keys.
 func (s *Spool) Logs() []*Log {
 	s.mu.Lock()
 	logs := make([]*Log, 0, len(s.logs))
@@ -368,20 +367,19 @@ func (s *Spool) Logs() []*Log {
 	return logs
 }
 
-// StoredBytes is what all logs take up of the disk.
+// StoredBytes returns the disk space of all logs.
 func (s *Spool) StoredBytes() int64 { return s.stored.Load() }
 
-// EvictedTotal is what was lost since the spool was opened with logs that were removed unread.
+// EvictedTotal returns what was lost, since the spool was opened, with logs that were removed unread.
 func (s *Spool) EvictedTotal() Evicted {
 	return Evicted{Logs: atomic.LoadInt64(&s.evicted.Logs), Bytes: atomic.LoadInt64(&s.evicted.Bytes),
 		Records: atomic.LoadInt64(&s.evicted.Records)}
 }
 
-// ReleaseDescriptors closes segments that are not being written or read at this moment. It is for whoever has run out of
-// descriptors.
+// ReleaseDescriptors closes the segments that are not in use at the moment, for a caller that has run out of descriptors.
 func (s *Spool) ReleaseDescriptors() { s.closeIdle(true) }
 
-// noteOpenError has idle segments closed where err says that the process or the machine has no descriptor left.
+// noteOpenError has idle segments closed if err says that the process or the machine has run out of descriptors.
 func (s *Spool) noteOpenError(err error) {
 	if outOfDescriptors(err) {
 		s.descriptors.Store(true)
@@ -393,8 +391,9 @@ func outOfDescriptors(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// Close makes everything durable and stops; what is not read yet waits for the next process. It returns when ctx ends,
-// at the latest. Files stay open: whoever still reads or appends must not find others under their descriptors.
+// Close makes everything durable and stops the spool. Unread bytes wait for the next process. Close returns when ctx ends,
+// at the latest. Files stay open, because a reader or writer that is still busy must not find another file under its
+// descriptor.
 func (s *Spool) Close(ctx context.Context) error {
 	s.closed.Store(true)
 	s.stop()

@@ -14,8 +14,9 @@ import (
 
 const maxOffset = math.MaxInt64
 
-// View is one reader's stream.Stream of a log: where it reads, what it has released, and what was given up before it could
-// read it. It relies on its reader to call ReadAt at boundaries between frames only, as a cutter's consumed bytes are.
+// View is the stream.Stream of one reader of a log. It holds where the reader is, what it has released, and the gaps that
+// were dropped before it could read them. The reader must call ReadAt at boundaries between frames only; the bytes that a
+// cutter has consumed end at one.
 type View struct {
 	log      *Log
 	name     string
@@ -41,7 +42,7 @@ func newView(l *Log, name string, at int64) *View {
 	return v
 }
 
-// start moves a view that has not read yet.
+// start sets the position of a view that has not been read yet.
 func (v *View) start(at int64) {
 	v.read = at
 	v.released.Store(at)
@@ -99,8 +100,8 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Follow lets the view leave out bytes that another view of the same log has read. It does not where some of them were given
-// up for this view, or are about to be.
+// Follow lets the view skip bytes that another view of the same log has read. It returns false if some of them were dropped
+// for this view, or are about to be.
 func (v *View) Follow(from, to int64) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -113,8 +114,8 @@ func (v *View) Follow(from, to int64) bool {
 	return true
 }
 
-// GivenUp returns how much was given up at or above off, where the reader has not been: it is counted when it is lost, and
-// not only when the reader comes there. Records that are not known are not counted.
+// GivenUp returns how much was dropped at or above off, which the reader has not reached, so that a loss is counted when it
+// happens. A gap whose number of records is unknown adds none to records.
 func (v *View) GivenUp(off int64) (gaps, records, bytes int64) {
 	count := func(g *gap) {
 		if g.from >= off {
@@ -122,7 +123,7 @@ func (v *View) GivenUp(off int64) (gaps, records, bytes int64) {
 			gaps, records, bytes = gaps+1, records+max(0, e.Records), bytes+e.Bytes
 		}
 	}
-	open := v.log.published.Load() // first: it may become one of the others in between
+	open := v.log.published.Load() // first, because it may become a shared gap meanwhile
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range v.gaps {
@@ -142,13 +143,13 @@ func (v *View) GivenUp(off int64) (gaps, records, bytes int64) {
 	return gaps, records, bytes
 }
 
-// MaxInFlight is how far the view may be read ahead of its checkpoint. What is in flight is never dropped, so that with a
-// budget smaller than a batch the newest would be dropped, and not the oldest.
+// MaxInFlight returns how many bytes the view may be read ahead of its checkpoint. Bytes in flight are never dropped. If
+// they could fill the budget, the newest bytes would be dropped instead of the oldest.
 func (v *View) MaxInFlight() int64 {
 	return max(min(v.log.opt.MaxBytes, v.log.spool.opt.MaxBytes)/4, 64<<10)
 }
 
-// Rewind lets the view read from off again: what it read above it is in flight no more, and may be given up.
+// Rewind lets the view read from off again. What it read above off is no longer in flight and may be dropped.
 func (v *View) Rewind(off int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -170,13 +171,12 @@ func (v *View) Release(off int64) {
 	v.log.wakeMaintenance()
 }
 
-// boundary is the highest offset that is known to lie between two frames, because the view began to read there, or has
-// released what lies below.
+// boundary returns the highest known boundary between frames: the view began a read there, or has released everything below.
 func (v *View) boundary() int64 { return max(v.cursor.Load(), v.released.Load()) }
 
 // limitReads keeps the view from reading beyond the first boundary between frames that it has not read past, and returns
-// that boundary: what lies below is in flight and will be delivered. exact is false where the bytes read are no frames,
-// so that there is no such boundary. unlimitReads takes the limit away.
+// that boundary. What lies below is in flight and will be delivered. exact is false if the bytes are not frames, so that the
+// boundary is unknown. unlimitReads removes the limit.
 func (v *View) limitReads(end int64) (at int64, exact bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -203,7 +203,7 @@ func (v *View) unlimitReads() {
 	v.mu.Unlock()
 }
 
-// merged is the gap that g makes for the reader: what is dropped piece after piece before it comes there is one gap.
+// merged returns the gap that g becomes for the reader: consecutive drops ahead of the reader form one gap.
 func (v *View) merged(g gap) gap {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -215,7 +215,7 @@ func (v *View) merged(g gap) gap {
 	return g
 }
 
-// addGap adds a gap that merged returned, and takes the limit away.
+// addGap adds a gap that merged has returned, and removes the limit.
 func (v *View) addGap(g gap) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -226,7 +226,7 @@ func (v *View) addGap(g gap) {
 	v.limit, v.lastGapGrows = maxOffset, false
 }
 
-// finalGaps are the gaps that will stay as they are.
+// finalGaps returns the gaps that no longer grow.
 func (v *View) finalGaps() []gap {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -246,9 +246,8 @@ func (g *gap) extend(by gap) {
 	}
 }
 
-// fillHoles makes a gap of each part between the view's checkpoint and the end that is in no segment and that the gap
-// file does not explain. What lies before all segments was given back when other readers had it; a crash of the machine
-// took the rest.
+// fillHoles adds a gap for each range between the view's checkpoint and the end that is in no segment and no known gap.
+// Bytes before the first segment were removed when other readers had them. The others were lost in a crash of the machine.
 func (v *View) fillHoles(segs []*segment, end int64) {
 	shared := *v.log.sharedGaps.Load()
 	for at := v.released.Load(); at < end; {
@@ -278,7 +277,8 @@ func (v *View) fillHoles(segs []*segment, end int64) {
 	}
 }
 
-// TookOver reports whether the view had no checkpoint and begins where another reader of its group was, and where that is.
+// TookOver reports whether the view had no checkpoint and took over the position of another reader of its group. at is where
+// the view begins.
 func (v *View) TookOver() (at int64, ok bool) {
 	at = v.released.Load()
 	return at, v.fromStart() && at > 0

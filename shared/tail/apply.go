@@ -16,8 +16,8 @@ import (
 	"github.com/remora-logs/remora/shared/tail/fingerprint"
 )
 
-// classifyAll classifies each candidate of a scan and applies the verdicts. Stored streams come first, because other candidates may be
-// copies of theirs.
+// classifyAll classifies each candidate of a scan and applies the verdicts. Stored streams come first, because other
+// candidates may be copies of theirs.
 func (t *Tailer) classifyAll(o *origin, now circumstances) {
 	t.resumeStored(o, now)
 	if len(now.started) > 0 {
@@ -41,8 +41,8 @@ func (t *Tailer) classifyAll(o *origin, now circumstances) {
 	t.searchCopies(o, now)
 }
 
-// candidates returns the new candidates of a scan and the pending ones, in the order in which they are to be classified. A file that is
-// both has one candidate, with its latest name.
+// candidates returns the new candidates of a scan and the pending ones, in the order in which they are to be classified. A
+// file that is both has one candidate, with its latest name.
 func (o *origin) candidates(now time.Time) []*candidate {
 	for id, c := range o.pending {
 		if d := o.fresh[id]; d != nil {
@@ -55,8 +55,8 @@ func (o *origin) candidates(now time.Time) []*candidate {
 	return all
 }
 
-// inOrder orders candidates by modification time, so that rotated files begin before their successors. Recent files come last, by birth
-// time: one may be a copy that is being made of another, and a copy is younger than its original.
+// inOrder orders candidates by modification time, so that rotated files begin before their successors. Recent files come
+// last, by birth time: one may be a copy that is being made of another, and a copy is younger than its original.
 func inOrder(now time.Time) func(a, b *candidate) int {
 	return func(a, b *candidate) int {
 		switch x, y := a.age(now) < copyPause, b.age(now) < copyPause; {
@@ -112,8 +112,8 @@ func (t *Tailer) apply(o *origin, c *candidate, v verdict, now circumstances) {
 	}
 }
 
-// open opens a candidate and reports whether it is still one. If the name leads to another file by now, or to a known one, it is left to
-// the next scan.
+// open opens a candidate and reports whether it is still one. If the name leads to another file by now, or to a known one,
+// it is left to the next scan.
 func (t *Tailer) open(o *origin, c *candidate, now time.Time) bool {
 	h, s, err := t.openWithin(o, c.tree, c.rel)
 	if !c.unselected && (err == nil && s.Inode != c.Inode || errors.Is(err, os.ErrNotExist)) {
@@ -293,8 +293,8 @@ func (t *Tailer) resumeStored(o *origin, now circumstances) {
 	}
 }
 
-// resumeRenamed finds files that were rotated while this process was down, under any name in their directory or below it, and resumes
-// their streams.
+// resumeRenamed finds files that were rotated while this process was down, under any name in their directory or below it,
+// and resumes their streams.
 func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 	seen := map[string]bool{}
 	for m := range o.stored.streams {
@@ -325,8 +325,8 @@ func (t *Tailer) resumeRenamed(o *origin, now circumstances) {
 	o.findUnselected() // their successors may have been rotated too
 }
 
-// placeOf returns where a stored stream's file was last seen: its tree, its name there, and the selections of started that follow it.
-// tree is nil if none of them does.
+// placeOf returns where a stored stream's file was last seen: its tree, its name there, and the selections of started that
+// follow it. tree is nil if none of them does.
 func (o *origin) placeOf(m *storedStream, started []*selection) (tree *find.Tree, rel string, selections []*selection) {
 	for _, s := range started {
 		if !slices.ContainsFunc(m.positions, func(p position) bool { return p.id.declaration == s.Name }) {
@@ -343,8 +343,8 @@ func (o *origin) placeOf(m *storedStream, started []*selection) (tree *find.Tree
 	return tree, tree.Rel(m.mark.Path), selections
 }
 
-// searchCopies searches files that no selection chooses for the bytes of truncated files, and of stored streams whose files were not
-// found.
+// searchCopies searches files that no selection chooses for the bytes of truncated files, and of stored streams whose files
+// were not found.
 func (t *Tailer) searchCopies(o *origin, now circumstances) {
 	for _, g := range slices.Clone(o.left) {
 		if g.state == Searching || g.why == truncated && now.now.Sub(g.since) < searchFor && g.leftScan >= o.scans {

@@ -262,8 +262,8 @@ func (g *generation) wants(id readerID) bool {
 	return slices.ContainsFunc(g.selections, func(s *selection) bool { return s.wants(id) })
 }
 
-// reselect replaces each selection by the one of byKey with the same name and pattern, and detaches the readers of those that have
-// none.
+// reselect replaces each selection by the one of byKey with the same name and pattern, and detaches the readers of those
+// that have none.
 func (g *generation) reselect(byKey map[selectionKey]*selection) {
 	var kept []*selection
 	for _, s := range g.selections {
@@ -376,8 +376,8 @@ func (g *generation) mark(off int64) (fingerprint.Mark, error) {
 // growHead extends the head to more of the file, up to fingerprint.HeadSize. The caller holds mu for writing and has checked that
 // the present head matches.
 //
-// The stored mark of an empty file holds nothing but the inode, which does not identify a copy. It is marked as stale as soon as the
-// head is known: the process may be killed before an acknowledgement would store it.
+// The stored mark of an empty file holds nothing but the inode, which does not identify a copy. It is marked as stale as
+// soon as the head is known: the process may be killed before an acknowledgement would store it.
 func (g *generation) growHead() error {
 	if g.head.N == fingerprint.HeadSize || int64(g.head.N) >= g.end.Load() {
 		return nil
@@ -422,8 +422,8 @@ func statBody(c content) (find.Stat, error) {
 	return find.StatFD(fd)
 }
 
-// sizeNow estimates the expanded size of a compressed generation: what was expanded so far, and at least as many bytes as remain of
-// the compressed file, which has size bytes.
+// sizeNow estimates the expanded size of a compressed generation: what was expanded so far, and at least as many bytes as
+// remain of the compressed file, which has size bytes.
 func sizeNow(z *gunzip.Reader, size int64) int64 {
 	p := z.Progress()
 	if p.Complete {

@@ -33,8 +33,8 @@ func (t *Tailer) observeAll(o *origin, now time.Time, all bool) {
 	}
 }
 
-// unchanged reports whether all files of an origin are as last observed. It costs one fstat per file, and returns false if a file is
-// closed.
+// unchanged reports whether all files of an origin are as last observed. It costs one fstat per file, and returns false if a
+// file is closed.
 func (o *origin) unchanged() bool {
 	for _, g := range o.byInode {
 		if g.body == nil || g.packed || g.suspect.Load() || g.wanted.Load() {
@@ -212,8 +212,8 @@ func (t *Tailer) observeClosed(o *origin, g *generation, now time.Time) (open bo
 	return t.reopen(o, g, now)
 }
 
-// searchLast searches the directory of a generation whose name is gone, for an origin that has ended and is no longer scanned. If the
-// file is not there, the generation has left its inode.
+// searchLast searches the directory of a generation whose name is gone, for an origin that has ended and is no longer
+// scanned. If the file is not there, the generation has left its inode.
 func (t *Tailer) searchLast(o *origin, g *generation, now time.Time) {
 	if g.tree.Begin() != nil { // Begin also discards the listings of the last scan
 		t.vacate(o, g, now, removed)
@@ -260,9 +260,9 @@ func (t *Tailer) reopen(o *origin, g *generation, now time.Time) (open bool, err
 	return same, nil
 }
 
-// replaced ends a generation whose file was just reopened and holds other bytes: the file was truncated, or the inode was given to
-// another file. The birth time tells which. If it is unknown, the file counts as truncated only if a selection chooses its name; any
-// other file may not be meant to be read.
+// replaced ends a generation whose file was just reopened and holds other bytes: the file was truncated, or the inode was
+// given to another file. The birth time tells which. If it is unknown, the file counts as truncated only if a selection
+// chooses its name; any other file may not be meant to be read.
 func (t *Tailer) replaced(o *origin, g *generation, now time.Time) {
 	if s, err := statBody(g.body); err == nil && g.state != Active && (s.Birth == 0 || s.Birth != g.Birth) {
 		g.moveBack()
@@ -272,8 +272,8 @@ func (t *Tailer) replaced(o *origin, g *generation, now time.Time) {
 	t.truncated(o, g, now)
 }
 
-// truncated ends a generation whose inode holds other bytes now, and makes a candidate of these. The unread bytes may be found in a copy
-// that was made before the truncation.
+// truncated ends a generation whose inode holds other bytes now, and makes a candidate of these. The unread bytes may be
+// found in a copy that was made before the truncation.
 func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	unread := g.owed().unread
 	body := g.takeBody()
@@ -300,8 +300,8 @@ func (t *Tailer) truncated(o *origin, g *generation, now time.Time) {
 	o.urgent = true
 }
 
-// vacate ends a generation whose bytes have left their inode. Its fingerprint is kept for a while, and copies are searched for what is
-// unread.
+// vacate ends a generation whose bytes have left their inode. Its fingerprint is kept for a while, and copies are searched
+// for what is unread.
 func (t *Tailer) vacate(o *origin, g *generation, now time.Time, why string) {
 	if !g.inPlace() {
 		return

@@ -35,8 +35,8 @@ const (
 	maxID = 512
 )
 
-// Selection chooses files of an origin for the outputs of one declaration. A declaration with several patterns has one selection per
-// pattern, all of the same name. A file that several of them choose is read once per output.
+// Selection chooses files of an origin for the outputs of one declaration. A declaration with several patterns has one
+// selection per pattern, all of the same name. A file that several of them choose is read once per output.
 type Selection struct {
 	// Name is the name of the declaration. Pattern is an absolute path, as the writer knows it, with * ? [] ** {a,b}.
 	Name, Pattern string
@@ -183,8 +183,8 @@ func (o *origin) tree(s *selection) *find.Tree {
 	return tree
 }
 
-// declare replaces the origin's selections. An unchanged selection continues. The readers of a removed selection are detached, and
-// their positions are kept.
+// declare replaces the origin's selections. An unchanged selection continues. The readers of a removed selection are
+// detached, and their positions are kept.
 func (o *origin) declare(declared *Origin, selections []*selection) {
 	sameRoot := o.declared.Root.Equal(declared.Root)
 	byKey := map[selectionKey]*selection{}

@@ -112,7 +112,8 @@ func (m *storedStream) add(p position) bool {
 	return true
 }
 
-// acknowledged returns the highest position. After a kill it may exceed the mark's offset, because marks are made only at commits.
+// acknowledged returns the highest position. After a kill it may exceed the mark's offset, because marks are made only at
+// commits.
 func (m *storedStream) acknowledged() int64 {
 	off := m.mark.Off
 	for _, p := range m.positions {
@@ -133,8 +134,9 @@ func (m *storedStream) mayBeAt(c *candidate) bool {
 	return m.mark.Head.N > 0 || m.mark.Birth != 0 || c.Size == 0 && find.MayBecome(m.mark.Path, c.path())
 }
 
-// remounted reports whether the candidate may be the stream's file although its device number differs. Device numbers change at a reboot,
-// and whenever a volume is mounted again; inode numbers do not. The old device must no longer be mounted where the file was.
+// remounted reports whether the candidate may be the stream's file although its device number differs. Device numbers change
+// at a reboot, and whenever a volume is mounted again; inode numbers do not. The old device must no longer be mounted where
+// the file was.
 func (m *storedStream) remounted(c *candidate) bool {
 	if m.mark.Head.N == 0 || m.mark.Birth != c.Birth || !find.MayBecome(m.mark.Path, c.path()) || !c.tree.Covers(m.mark.Path) {
 		return false
@@ -182,8 +184,8 @@ func (m *storedStream) copiedTo(c *candidate) bool {
 	return err == nil && same
 }
 
-// renamedTo reports whether the candidate, which has the stream's inode number, is still its file, rather than one that was given the
-// number later. The birth time decides, or the name if that is unknown.
+// renamedTo reports whether the candidate, which has the stream's inode number, is still its file, rather than one that was
+// given the number later. The birth time decides, or the name if that is unknown.
 func (m *storedStream) renamedTo(c *candidate) bool {
 	return m.mark.Birth != 0 && m.mark.Birth == c.Birth || find.MayBecome(m.mark.Path, c.path())
 }
@@ -240,9 +242,9 @@ func (p *positions) of(origin string) *storedSet {
 	return s
 }
 
-// record stores which files belong to which new streams, before any of their bytes are delivered, in one commit. If the store can't be
-// written, or a file can't be read, the files are delivered nevertheless: after a restart they would be delivered again, but not lost.
-// record is retried until it succeeds.
+// record stores which files belong to which new streams, before any of their bytes are delivered, in one commit. If the
+// store can't be written, or a file can't be read, the files are delivered nevertheless: after a restart they would be
+// delivered again, but not lost. record is retried until it succeeds.
 func (t *Tailer) record(o *origin) {
 	put := map[checkpoint.Key]checkpoint.Entry{}
 	recorded := map[*generation][]readerID{} // with the readers that could not be recorded
@@ -315,7 +317,8 @@ func (p *positions) put(put map[checkpoint.Key]checkpoint.Entry, g *generation, 
 	return nil
 }
 
-// forget deletes the positions of generations that were remembered for rememberFor, and of stored streams whose deadline has passed.
+// forget deletes the positions of generations that were remembered for rememberFor, and of stored streams whose deadline has
+// passed.
 func (t *Tailer) forget(o *origin, now time.Time) {
 	old := func(g *generation) bool {
 		return g.state == Remembered && len(g.readers) == 0 && now.Sub(g.since) >= rememberFor
@@ -357,8 +360,8 @@ func (t *Tailer) forget(o *origin, now time.Time) {
 	}
 }
 
-// overdue returns the stored streams whose deadline has passed. The deadline leaves time for a volume that is mounted late. overdue costs
-// nothing while none is due.
+// overdue returns the stored streams whose deadline has passed. The deadline leaves time for a volume that is mounted late.
+// overdue costs nothing while none is due.
 func (o *origin) overdue(now time.Time) (all []*storedStream) {
 	if o.nextDeadline.IsZero() || now.Before(o.nextDeadline) {
 		return nil
@@ -371,8 +374,8 @@ func (o *origin) overdue(now time.Time) (all []*storedStream) {
 	return all
 }
 
-// setDeadlines sets the deadlines of the stored streams that the selections ask for. It is called when selections have changed or their first
-// search is complete.
+// setDeadlines sets the deadlines of the stored streams that the selections ask for. It is called when selections have
+// changed or their first search is complete.
 func (o *origin) setDeadlines() {
 	o.nextDeadline = time.Time{}
 	for m := range o.stored.streams {

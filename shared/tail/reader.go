@@ -17,8 +17,8 @@ import (
 type reader struct {
 	generation *generation
 	id         readerID
-	// proof covers the bytes that were last read. Only ReadAt changes it, and holds generation.mu for reading meanwhile, so that a
-	// step may read it while it holds generation.mu for writing.
+	// proof covers the bytes that were last read. Only ReadAt changes it, and holds generation.mu for reading meanwhile, so
+	// that a step may read it while it holds generation.mu for writing.
 	proof    fingerprint.Proof
 	from     int64 // the offset at which it began
 	order    int64
@@ -29,8 +29,8 @@ type reader struct {
 	// proof is.
 	lastOff, lastTo int64
 	gap             *stream.Gap
-	// ending means that the present end of the file is final, detached that the pipeline was asked to detach the reader, done that
-	// it has.
+	// ending means that the present end of the file is final, detached that the pipeline was asked to detach the reader,
+	// done that it has.
 	ending, detached, done atomic.Bool
 	last                   []byte // the last mark; generation.mu guards it
 	detach                 func()
@@ -56,9 +56,9 @@ func (r *reader) End() int64 { return r.generation.end.Load() }
 // Ended implements stream.Stream.
 func (r *reader) Ended() bool { return r.ending.Load() || r.generation.gone.Load() }
 
-// ReadAt implements stream.Stream. It reads no further than End, up to which the file was observed to be one generation. After each read
-// it checks that the bytes read before are still in place. If they are not, the file was truncated and rewritten, and the bytes just
-// read belong to another stream.
+// ReadAt implements stream.Stream. It reads no further than End, up to which the file was observed to be one generation.
+// After each read it checks that the bytes read before are still in place. If they are not, the file was truncated and
+// rewritten, and the bytes just read belong to another stream.
 func (r *reader) ReadAt(p []byte, off int64) (int, error) {
 	patience := remotePatience
 	return r.ReadAtWithin(p, off, &patience)
@@ -112,8 +112,9 @@ func (r *reader) atEnd(off int64) (int, error) {
 	return 0, nil
 }
 
-// Follow lets the reader skip bytes that another reader of the same generation has read, and takes over that reader's proof. It returns
-// false if a read may be in progress, or if the file is compressed, because then reads determine the length of the stream.
+// Follow lets the reader skip bytes that another reader of the same generation has read, and takes over that reader's proof.
+// It returns false if a read may be in progress, or if the file is compressed, because then reads determine the length of
+// the stream.
 func (r *reader) Follow(_, to int64) bool {
 	g := r.generation
 	g.mu.Lock()
@@ -136,8 +137,8 @@ func (r *reader) advance(to int64) {
 	}
 }
 
-// readPacked is ReadAt for a compressed file. Its expanded size is known only at its end, and a file that ends within a compressed
-// member may still grow.
+// readPacked is ReadAt for a compressed file. Its expanded size is known only at its end, and a file that ends within a
+// compressed member may still grow.
 func (r *reader) readPacked(p []byte, off int64) (int, error) {
 	g := r.generation
 	n, err := g.body.ReadAt(p, off)
@@ -170,8 +171,9 @@ func (r *reader) readPacked(p []byte, off int64) (int, error) {
 	return r.torn(off, to, err)
 }
 
-// torn returns the result of a read at off when a compressed file can't be expanded beyond at and nothing new was read. While the file may
-// still grow, that is no bytes. Once the rest is given up, it is a gap from off on, which includes an unterminated last line.
+// torn returns the result of a read at off when a compressed file can't be expanded beyond at and nothing new was read.
+// While the file may still grow, that is no bytes. Once the rest is given up, it is a gap from off on, which includes an
+// unterminated last line.
 func (r *reader) torn(off, at int64, err error) (int, error) {
 	g := r.generation
 	if !errors.Is(err, gunzip.ErrTorn) && g.torn == "" {
@@ -193,8 +195,8 @@ func (r *reader) torn(off, at int64, err error) (int, error) {
 	return 0, r.gap
 }
 
-// Mark implements stream.Stream. It makes a mark only of bytes that are known to be the stream's. If that is in doubt, or they can't be
-// read, it returns the previous mark, which does not match bytes that have replaced them.
+// Mark implements stream.Stream. It makes a mark only of bytes that are known to be the stream's. If that is in doubt, or
+// they can't be read, it returns the previous mark, which does not match bytes that have replaced them.
 func (r *reader) Mark(off int64) ([]byte, error) {
 	if r.device != nil {
 		return r.markRemote(off)

@@ -198,8 +198,8 @@ func (r *registry) clearVanished(before int) {
 	}
 }
 
-// rotationOf returns the file, of those that bore names in a directory, that a file called name may be a rotation of; nil if there
-// is none.
+// rotationOf returns the file, of those that bore names in a directory, that a file called name may be a rotation of; nil if
+// there is none.
 func rotationOf(names map[string]*latestFile, name string) *latestFile {
 	for i := len(name) - 1; i > 0; i-- {
 		if strings.IndexByte(".-_", name[i]) >= 0 {
@@ -211,8 +211,8 @@ func rotationOf(names map[string]*latestFile, name string) *latestFile {
 	return nil
 }
 
-// originalOf returns the generation that a candidate may be a copy of, because the candidate's name extends its name; nil if there
-// is none.
+// originalOf returns the generation that a candidate may be a copy of, because the candidate's name extends its name; nil if
+// there is none.
 func (r *registry) originalOf(c *candidate) *generation {
 	dir, name := path.Split(c.path())
 	names := r.latest[dir]

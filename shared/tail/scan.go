@@ -184,9 +184,9 @@ func (t *Tailer) visit(o *origin, s *selection, tree *find.Tree, m *find.Match, 
 	}
 }
 
-// noteGone notes that a name was listed but is gone. Its file may have been rotated before it was ever opened, so that a file under
-// the name of a rotation will be considered. All that is known of the file is that it was created since the previous listing of
-// the directory.
+// noteGone notes that a name was listed but is gone. Its file may have been rotated before it was ever opened, so that a
+// file under the name of a rotation will be considered. All that is known of the file is that it was created since the
+// previous listing of the directory.
 func (o *origin) noteGone(s *selection, tree *find.Tree, rel string) {
 	name := tree.Path(rel)
 	if dir, base := path.Split(name); o.latest[dir][base] == nil {
@@ -215,8 +215,8 @@ func (o *origin) choose(g *generation, s *selection, tree *find.Tree, rel string
 	o.enroll(g, s, now)
 }
 
-// enroll adds the readers of a selection to a generation, as positions that attach will use. Each begins at the start of the file,
-// unless the present content is to be skipped or was delivered by another collector.
+// enroll adds the readers of a selection to a generation, as positions that attach will use. Each begins at the start of the
+// file, unless the present content is to be skipped or was delivered by another collector.
 func (o *origin) enroll(g *generation, s *selection, now time.Time) {
 	if !slices.Contains(g.selections, s) {
 		g.selections = append(g.selections, s)
@@ -244,8 +244,8 @@ func (o *origin) enroll(g *generation, s *selection, now time.Time) {
 	}
 }
 
-// lastLine returns the offset of an unterminated last line, or the end of the file if its last line is terminated. It reads back at
-// most readBack bytes; for a longer line it returns the end of the file.
+// lastLine returns the offset of an unterminated last line, or the end of the file if its last line is terminated. It reads
+// back at most readBack bytes; for a longer line it returns the end of the file.
 func lastLine(g *generation) int64 {
 	const readBack = 64 << 10
 	end := g.end.Load()
@@ -281,8 +281,8 @@ func (t *Tailer) findRotations(o *origin, now time.Time) {
 	}
 }
 
-// locate finds the new name of a generation that no selection chooses. A generation with neither a name nor an open file has left its
-// inode.
+// locate finds the new name of a generation that no selection chooses. A generation with neither a name nor an open file has
+// left its inode.
 func (t *Tailer) locate(o *origin, g *generation, now time.Time) {
 	if g.Links == 0 || g.rel == "" || hasName(g) {
 		return
@@ -337,8 +337,8 @@ func (g *generation) asLatest() *latestFile {
 	return &latestFile{id: g.Inode, birth: g.Birth, modTime: g.ModTime, generation: g}
 }
 
-// findUnselected finds files that were created and rotated between two scans. They have the name of a rotation of a followed file and
-// are not older than it.
+// findUnselected finds files that were created and rotated between two scans. They have the name of a rotation of a followed
+// file and are not older than it.
 func (o *origin) findUnselected() {
 	o.eachSibling(func(b *latestFile, tree *find.Tree, rel string) {
 		g := b.generation
@@ -375,8 +375,8 @@ type missedFile struct {
 // missedScans is the number of scans for which a missed file, or one whose name vanished, is searched for.
 const missedScans = 10
 
-// noteOlder records the files that existed under the names of rotations when a file was first followed. The file system's clock ticks
-// every few milliseconds: of files with the same birth time, those that appear later are the younger ones.
+// noteOlder records the files that existed under the names of rotations when a file was first followed. The file system's
+// clock ticks every few milliseconds: of files with the same birth time, those that appear later are the younger ones.
 func (o *origin) noteOlder() {
 	fresh := false
 	for _, names := range o.latest {
