@@ -215,8 +215,8 @@ var (
 		"Many files can't be opened, for the same reason as a rule.",
 		"`status` lists those that are noted. Correct the rights, or narrow the pattern.")
 	FileSystemSilent = define(4006, warn, "file system does not answer, leaving files open",
-		"A network file system hangs.",
-		"Mend its server or unmount it. Other logs are collected meanwhile.")
+		"A network file system hangs, or very many files were still being opened when the process stopped.",
+		"Mend its server or unmount it, or narrow a pattern that chooses very many files. Other logs are collected meanwhile.")
 	FilesNotDrained = define(4007, warn, "files that were removed could not be delivered in time",
 		"The process stopped before removed files were delivered; they can't be read again.",
 		"Mend the output, or raise REMORA_DRAIN_TIMEOUT and the time that the supervisor waits.")
@@ -227,8 +227,8 @@ var (
 		"A path of a declaration leads out of the container's own files, or to what is no file.",
 		"Correct the path, or the link that it leads through.")
 	PathUnreadable = define(4010, warn, "cannot read path, retrying",
-		"A directory or file can't be opened: rights, or a mount that is gone.",
-		"Look at the error, and correct the rights or the mount.")
+		"A directory or file can't be opened: rights, a mount that is gone or hangs, or more new files than can be opened at once.",
+		"Look at the error, and correct the rights or the mount, or narrow the pattern.")
 )
 
 // Capture and spool.

@@ -83,7 +83,7 @@ func TestAFileSystemThatDoesNotAnswerHoldsUpOneOrigin(t *testing.T) {
 	r.wants("one", "two", "new")
 	r.now = r.now.Add(noAnswerAfter)
 	r.look()
-	require.Contains(t, r.tailer.Problems(), Problem{"stuck", "file system", "it does not answer"})
+	require.Contains(t, r.tailer.Problems(), Problem{"stuck", "file system", "it does not answer, is slow, or has very many new files"})
 	r.tailer.patience = time.Hour
 	close(release)
 	r.tailer.origins["stuck"].step.Lock() // its step is over

@@ -238,7 +238,7 @@ func (t *Tailer) stepWithin(budget int, now time.Time, all bool) time.Duration {
 func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all bool, budget int) int {
 	if !o.step.TryLock() {
 		if now.Sub(o.stepped) >= noAnswerAfter {
-			t.problems.report(o.problem("file system"), errNoAnswer)
+			t.problems.report(o.problem("file system"), errLongStep)
 		}
 		return budget
 	}
@@ -258,8 +258,12 @@ func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all
 	return left
 }
 
-// errNoAnswer is reported for an origin whose step does not return.
+// errNoAnswer is that of a file system whose call does not return.
 var errNoAnswer = errors.New("it does not answer")
+
+// errLongStep is reported for an origin whose step does not return. The file system need not hang: the first scan of a directory
+// opens all its files in one step.
+var errLongStep = errors.New("it does not answer, is slow, or has very many new files")
 
 // originStep is the step of one origin. The caller holds o.step.
 func (t *Tailer) originStep(o *origin, now time.Time, pace pace, observeAll, all bool, budget *int) {
