@@ -86,7 +86,7 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 		s.trickle(c, changed)
 		return false
 	case failing:
-		x.refuses(s)
+		x.refuses(s, all)
 		return reply(c, x.failed(state))
 	case unavailable:
 		if x.overload == nil {
@@ -97,7 +97,7 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 		return false
 	case forbidden:
 		if slices.ContainsFunc(all, isEvil) {
-			x.refuses(s)
+			x.refuses(s, all)
 			return x.forbidden != nil && reply(c, x.forbidden(state))
 		}
 	case forgetful:
@@ -112,13 +112,15 @@ func (x *exchange) one(s *server, c net.Conn, in *bufio.Reader) bool {
 }
 
 // refuses notes that messages are refused; the server may become well before it reads those behind them.
-func (x *exchange) refuses(s *server) {
+func (x *exchange) refuses(s *server, all []entry) {
 	if !x.single {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ledger.shuffled = true
+	for _, e := range all {
+		s.ledger.refused[e.id] = true
+	}
 }
 
 func reply(c net.Conn, p []byte) bool {

@@ -87,13 +87,15 @@ type ledger struct {
 	seen    map[string]map[int64]int
 	highest map[string]int64
 	// shuffled says that records were refused one by one, so that later ones may be taken before them.
-	shuffled   bool
+	shuffled bool
+	// refused are the identities of records that were refused while later ones were on their way: only these may come late.
+	refused    map[string]bool
 	outOfOrder int
 	total      int
 }
 
 func newLedger(t *testing.T, streams []*lines) *ledger {
-	l := &ledger{t: t, keys: map[string]string{}, seen: map[string]map[int64]int{}, highest: map[string]int64{}}
+	l := &ledger{t: t, keys: map[string]string{}, seen: map[string]map[int64]int{}, highest: map[string]int64{}, refused: map[string]bool{}}
 	for _, s := range streams {
 		l.keys[s.source().ID] = s.key
 		l.seen[s.key], l.highest[s.key] = map[int64]int{}, -1
@@ -110,7 +112,7 @@ func (l *ledger) take(e entry) {
 		l.t.Errorf("%s at %d is %q, want %q", e.stream, e.offset, e.line, want)
 	}
 	if l.seen[e.stream][e.offset]++; l.seen[e.stream][e.offset] == 1 {
-		if e.offset < l.highest[e.stream] {
+		if e.offset < l.highest[e.stream] && !l.refused[e.id] {
 			l.outOfOrder++
 		}
 		l.highest[e.stream] = max(l.highest[e.stream], e.offset)
