@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +111,9 @@ func run(t *testing.T, p protocol, how behaviour) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if !rig.Drain(ctx) {
-		t.Fatalf("not delivered after %v: %d missing\n%s", patience, s.missing(streams), rig.log)
+		var who bytes.Buffer // waits for what
+		_ = pprof.Lookup("goroutine").WriteTo(&who, 1)
+		t.Fatalf("not delivered after %v: %d missing\n%s\n%s", patience, s.missing(streams), rig.log, &who)
 	}
 	rig.stop()
 	rig.until(func() bool { return s.missing(streams) == 0 }) // where nothing is acknowledged, some are on their way
