@@ -186,7 +186,7 @@ func classifyStoredCopy(r *registry, c *candidate, now circumstances) verdict {
 	if c.packed && !complete(c, now) && !now.firstFor(c) {
 		return verdict{}
 	}
-	for _, m := range r.stored.related(c.rel) {
+	for m := range r.stored.related(c.rel) {
 		if m.copiedTo(c) {
 			return verdict{kind: isStoredCopy, stored: m, reason: "it holds what the file of a stored stream held"}
 		}

@@ -60,22 +60,26 @@ type storedStream struct {
 type storedSet struct {
 	streams map[*storedStream]struct{}
 	numbers map[uint64][]*storedStream // by inode number, the youngest generation first
-	stems   map[string][]*storedStream // by the stem of the name
+	// stems has them by the stem of the name. One stem may have 100,000, f1.log and so on, and each is removed.
+	stems map[string]map[*storedStream]struct{}
 }
 
 func newStoredSet() *storedSet {
-	return &storedSet{streams: map[*storedStream]struct{}{}, numbers: map[uint64][]*storedStream{}, stems: map[string][]*storedStream{}}
+	return &storedSet{streams: map[*storedStream]struct{}{}, numbers: map[uint64][]*storedStream{}, stems: map[string]map[*storedStream]struct{}{}}
 }
 
 func (s *storedSet) withNumber(ino uint64) []*storedStream { return s.numbers[ino] }
 
 // related returns the streams of which the file at rel, by its name, may hold a copy.
-func (s *storedSet) related(rel string) []*storedStream { return s.stems[find.Stem(rel)] }
+func (s *storedSet) related(rel string) map[*storedStream]struct{} { return s.stems[find.Stem(rel)] }
 
 func (s *storedSet) add(m *storedStream) {
 	s.streams[m] = struct{}{}
 	stem := find.Stem(m.mark.Path)
-	s.stems[stem] = append(s.stems[stem], m)
+	if s.stems[stem] == nil {
+		s.stems[stem] = map[*storedStream]struct{}{}
+	}
+	s.stems[stem][m] = struct{}{}
 	s.numbers[m.mark.Ino] = append(s.numbers[m.mark.Ino], m)
 	slices.SortFunc(s.numbers[m.mark.Ino], func(a, b *storedStream) int { // keys of equal length sort by generation
 		if len(a.key) != len(b.key) {
@@ -87,15 +91,14 @@ func (s *storedSet) add(m *storedStream) {
 
 func (s *storedSet) remove(m *storedStream) {
 	delete(s.streams, m)
-	without(s.numbers, m.mark.Ino, m)
-	without(s.stems, find.Stem(m.mark.Path), m)
-}
-
-func without[K comparable](index map[K][]*storedStream, k K, m *storedStream) {
 	// A copy: the caller may be iterating over the list.
-	rest := slices.DeleteFunc(slices.Clone(index[k]), func(o *storedStream) bool { return o == m })
-	if index[k] = rest; len(rest) == 0 {
-		delete(index, k)
+	number, stem := m.mark.Ino, find.Stem(m.mark.Path)
+	rest := slices.DeleteFunc(slices.Clone(s.numbers[number]), func(o *storedStream) bool { return o == m })
+	if s.numbers[number] = rest; len(rest) == 0 {
+		delete(s.numbers, number)
+	}
+	if delete(s.stems[stem], m); len(s.stems[stem]) == 0 {
+		delete(s.stems, stem)
 	}
 }
 
