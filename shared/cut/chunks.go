@@ -12,7 +12,8 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// Index describes the bytes of a raw stream: which standard stream of the container they came through, and when they were read.
+// Index describes the bytes of a raw stream: which of the container's standard streams they came through, and when they were
+// read.
 type Index interface {
 	io.ReaderAt
 	Chunk(off int64) (stream.Chunk, error)
@@ -22,7 +23,7 @@ type Index interface {
 // time of a line is that of the chunk in which it begins. A line longer than the limit becomes several records, all but the
 // last marked as truncated.
 //
-// Of an unfinished line only the offsets of its pieces are held, see joiner.
+// Only the offsets of an unfinished line's pieces are held; see joiner.
 type Chunks struct {
 	index Index
 	join  joiner
@@ -38,7 +39,7 @@ func NewChunks(src *record.Source, index Index, max int, timeout int64) *Chunks 
 		join: joiner{src: src, stream: index, decode: rawPiece, max: max, timeout: timeout}}
 }
 
-// rawPiece is a decoder for pieces that were cut before: all of p is text.
+// rawPiece is a decoder for pieces that are already cut: all of p is text.
 func rawPiece(p []byte, e *entry, _ int, _ bool) (size int, v verdict) {
 	*e = entry{line: p}
 	return len(p), whole
@@ -70,7 +71,7 @@ func (c *Chunks) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 	return pos
 }
 
-// endsLine reports whether the lines that are open at off are ended there.
+// endsLine reports whether the chunk that ends at off also ends the lines that are open there.
 func (c *Chunks) endsLine(off int64) bool {
 	return c.join.oldest() >= 0 && c.find(off-1) == nil && c.chunk.EndsLine && c.chunk.End == off
 }

@@ -13,8 +13,8 @@ type clock struct {
 	east   int64 // of zone, in seconds
 }
 
-// read parses the time at the beginning of p, which has one to nine decimals. n is its length; 0 if it has another form,
-// which is left to parseTime.
+// read parses the time at the beginning of p, which has one to nine decimals, as nanoseconds since 1970. n is its length. n is
+// 0 if the time has another form, which is left to parseTime.
 func (c *clock) read(p []byte) (nano int64, n int) {
 	const second = len("2006-01-02T15:04:05")
 	if len(p) < second+len(".123456789+08:00") || p[4] != '-' || p[second] != '.' {
@@ -46,7 +46,7 @@ func (c *clock) read(p []byte) (nano int64, n int) {
 	return nano - c.east*1e9, n + len(c.zone)
 }
 
-// readLast is read for a time near the end of p. read itself needs 35 bytes.
+// readLast is read for a time that may lie less than the 35 bytes that read needs before the end of p.
 func (c *clock) readLast(p []byte) (nano int64, n int) {
 	var padded [len("2006-01-02T15:04:05.123456789+08:00")]byte
 	if len(p) < len(padded) {
@@ -83,8 +83,8 @@ func (c *clock) remember(second []byte) bool {
 	return ok
 }
 
-// eightDigits parses eight decimal digits, the first in the lowest byte. It combines digits to pairs, pairs to fours and
-// fours to eights, all groups of a size at once.
+// eightDigits parses eight decimal digits, the first in the lowest byte. It combines digits into pairs, pairs into fours and
+// fours into eight, all groups of one size at once.
 func eightDigits(w uint64) (v int64, ok bool) {
 	w ^= 0x30303030_30303030
 	if (w|(w+0x06060606_06060606))&0xf0f0f0f0_f0f0f0f0 != 0 {

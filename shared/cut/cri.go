@@ -13,17 +13,17 @@ import (
 const maxCRIHeader = 256
 
 // CRI cuts the files that container runtimes write for the kubelet (kubernetes pkg/kubelet/kuberuntime/logs, containerd
-// internal/cri/io/logger.go, conmon): TIME STREAM TAGS TEXT on each line. TAGS are separated by colons; the first is P for
-// a piece of a line, or F for a whole or last one. stdout and stderr are written independently, so that their pieces lie
-// between each other.
+// internal/cri/io/logger.go, conmon). Each line is TIME STREAM TAGS TEXT. TAGS are separated by colons; the first is P for a
+// piece of a line, and F for a whole line or a last piece. stdout and stderr are written independently, so their pieces
+// alternate.
 //
-// containerd writes a line without a newline at the end of the output as P, and no F follows: it becomes a record when
-// the stream ends or the timeout passes.
+// containerd writes a line without a newline at the end of the output as P, and no F follows. It becomes a record when the
+// stream ends or the timeout passes.
 //
-// Under cri-dockerd the same files are Docker's json-file. A line that begins with a brace is read as such.
+// Under cri-dockerd the same paths hold Docker's json-file. A line that begins with a brace is decoded as JSONFile does.
 type CRI struct{ pieces }
 
-// NewCRI makes a cutter for src. Its parameters are those of NewFrames.
+// NewCRI returns a cutter for src. Its parameters are those of NewFrames.
 func NewCRI(src *record.Source, stream io.ReaderAt, max int, timeout int64) *CRI {
 	c := &CRI{newPieces(criLine, src, stream, max, timeout)}
 	c.usual = func(b *record.Batch, data []byte, at int64) int {
@@ -35,7 +35,7 @@ func NewCRI(src *record.Source, stream io.ReaderAt, max int, timeout int64) *CRI
 	return c
 }
 
-// criLine is a decoder.
+// criLine is the decoder of CRI.
 func criLine(p []byte, e *entry, max int, last bool) (size int, v verdict) {
 	switch p[0] {
 	case '{':
@@ -54,7 +54,7 @@ func criLine(p []byte, e *entry, max int, last bool) (size int, v verdict) {
 			e.tail = 1
 			return size, whole
 		case last:
-			return len(p), whole // the write of it was not finished
+			return len(p), whole // its write was not finished
 		case len(e.line) > max:
 			return header, over
 		}
@@ -69,7 +69,7 @@ func criLine(p []byte, e *entry, max int, last bool) (size int, v verdict) {
 	return 0, short
 }
 
-// decodeCRI reads line, and returns the length of what precedes its text; 0 where it is no such line.
+// decodeCRI decodes line and returns the length of its header, which is what precedes the text; 0 if line has another form.
 func (e *entry) decodeCRI(line []byte) (header int) {
 	head := line[:min(len(line), maxCRIHeader)]
 	at := bytes.IndexByte(head, ' ')

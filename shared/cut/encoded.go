@@ -15,21 +15,21 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Encoded cuts lines of a text that is not UTF-8, and decodes each into the batch's arena. Lines are found in the bytes
-// as the file has them, so that offsets are the file's; what an encoding can't hold comes out as U+FFFD.
+// Encoded cuts the lines of text that is not UTF-8, and decodes each into the batch's arena. It finds newlines before it
+// decodes, so offsets are those of the file. Bytes that are invalid in the encoding become U+FFFD.
 type Encoded struct {
 	src     *record.Source
 	max     int
 	unit    int // bytes of a newline: 2 for UTF-16, else 1
 	big     bool
-	sniff   bool // the byte order is still to be found out
+	sniff   bool // the byte order is not known yet
 	decoder *encoding.Decoder
 	holes   holes
 }
 
-// NewEncoded makes a cutter for src of the encoding named name, by any of the labels of the WHATWG's Encoding Standard.
-// A record holds what at most max bytes of the file decode to. "utf-16" takes the byte order from the mark at the
-// beginning, or guesses it from where the zeros are.
+// NewEncoded returns a cutter for src. name is the encoding's, one of the labels of the WHATWG Encoding Standard. A record
+// holds the text of at most max bytes of the file. For "utf-16" the byte order mark at the beginning of the file gives the
+// byte order, or else the positions of zero bytes.
 func NewEncoded(name string, src *record.Source, max int) (*Encoded, error) {
 	e := &Encoded{src: src, max: max &^ 3, unit: 1}
 	switch strings.ToLower(strings.TrimSpace(name)) {
@@ -93,8 +93,8 @@ func (e *Encoded) Cut(b *record.Batch, data []byte, at, now int64, last bool) in
 	return pos
 }
 
-// begin finds out the byte order, and returns what is to be skipped: the mark at the beginning, or, of a file that
-// is read from an odd offset, half a character.
+// begin determines the byte order of UTF-16, and returns how many bytes to skip: the byte order mark at the beginning of the
+// file, or half a character if the file is read from an odd offset.
 func (e *Encoded) begin(data []byte, at int64) (skip int) {
 	if e.unit == 1 || len(data) < 2 {
 		return 0
@@ -103,7 +103,7 @@ func (e *Encoded) begin(data []byte, at int64) (skip int) {
 		return odd
 	}
 	if e.sniff {
-		text := bytes.TrimLeft(data, "\x00") // a hole says nothing
+		text := bytes.TrimLeft(data, "\x00") // a hole does not show the byte order
 		text = data[(len(data)-len(text))&^1:]
 		little, big := marks(text)
 		if e.sniff = len(text) < 2; !e.sniff {
@@ -116,7 +116,7 @@ func (e *Encoded) begin(data []byte, at int64) (skip int) {
 	return 0
 }
 
-// marks reports whether data begins with a byte order mark of UTF-16, and of which order.
+// marks reports whether data begins with a byte order mark of UTF-16, little-endian or big-endian.
 func marks(data []byte) (little, big bool) {
 	if len(data) < 2 {
 		return false, false
@@ -124,7 +124,7 @@ func marks(data []byte) (little, big bool) {
 	return data[0] == 0xff && data[1] == 0xfe, data[0] == 0xfe && data[1] == 0xff
 }
 
-// zerosAt counts the zeros among every second byte of data: in text of few scripts they are the high halves.
+// zerosAt counts the zeros in every second byte of data's first 4 KiB, from index from. In Latin text they are the high bytes.
 func zerosAt(data []byte, from int) (n int) {
 	for i := from; i < min(len(data), 4<<10); i += 2 {
 		if data[i] == 0 {
@@ -134,7 +134,7 @@ func zerosAt(data []byte, from int) (n int) {
 	return n
 }
 
-// newline is where the first newline of data begins, or -1. data begins with a whole character.
+// newline returns the index of the first newline in data, or -1. data begins with a whole character.
 func (e *Encoded) newline(data []byte) int {
 	if e.unit == 1 {
 		return bytes.IndexByte(data, '\n')
@@ -155,8 +155,8 @@ func (e *Encoded) newline(data []byte) int {
 	}
 }
 
-// pieces decodes line, in several records where it is too long, and returns how much of it that was: all of it if it is
-// whole, else only what is certain to be too long.
+// pieces decodes line into one record, or several if it is over the limit, and returns the number of bytes decoded. If whole
+// is not set, more of the line may follow, and pieces decodes only what is certainly over the limit.
 func (e *Encoded) pieces(b *record.Batch, line []byte, offset, now int64, whole bool) (used int) {
 	limit := e.max
 	if !whole {
@@ -174,7 +174,7 @@ func (e *Encoded) pieces(b *record.Batch, line []byte, offset, now int64, whole 
 	return used
 }
 
-// piece is how much of p can be decoded by itself: p without the character that its end cuts through.
+// piece returns the length of p without a character that is incomplete at its end.
 func (e *Encoded) piece(p []byte) int {
 	var dst [4 << 10]byte
 	e.decoder.Reset()
@@ -192,7 +192,7 @@ func (e *Encoded) piece(p []byte) int {
 	return n
 }
 
-// emit decodes text behind what the arena holds.
+// emit decodes text to the end of the arena, and appends a record of it.
 func (e *Encoded) emit(b *record.Batch, text []byte, offset, now int64, truncated bool) {
 	from := len(b.Arena)
 	e.decoder.Reset()
@@ -207,7 +207,7 @@ func (e *Encoded) emit(b *record.Batch, text []byte, offset, now int64, truncate
 		if err == nil || len(text) == 0 {
 			break
 		}
-		// Bytes that mean nothing, and that the decoder does not replace by itself.
+		// The decoder neither accepts these bytes nor replaces them itself.
 		b.Arena = append(b.Arena, "\uFFFD"...)
 		text = text[min(e.unit, len(text)):]
 		e.decoder.Reset()
@@ -219,7 +219,7 @@ func (e *Encoded) emit(b *record.Batch, text []byte, offset, now int64, truncate
 	b.Records = append(b.Records, record.Record{Line: line, Source: e.src, Time: now, Offset: offset, Truncated: truncated})
 }
 
-// grow makes room for n bytes behind p.
+// grow returns p with a capacity for n more bytes.
 func grow(p []byte, n int) []byte {
 	if cap(p)-len(p) >= n {
 		return p
@@ -229,13 +229,13 @@ func grow(p []byte, n int) []byte {
 	return q
 }
 
-// Open implements Cutter: lines are consumed whole.
+// Open implements Cutter. It returns -1, because no line is consumed in part.
 func (e *Encoded) Open() int64 { return -1 }
 
-// Expire implements Cutter: an unterminated line is held until the stream says that nothing follows.
+// Expire implements Cutter. It does nothing: an unterminated line stays unconsumed until Cut is called with last set.
 func (e *Encoded) Expire(*record.Batch, int64) {}
 
-// Err implements Cutter: lines are made of what was given.
+// Err implements Cutter. It returns nil, because Cut reads nothing again.
 func (e *Encoded) Err() error { return nil }
 
 // Skipped implements Cutter.

@@ -11,7 +11,7 @@ import (
 // from.
 type entry struct {
 	line     []byte
-	id       []byte // of the message that this is a piece of
+	id       []byte // of the message of which this is a piece
 	timeNano int64
 	std      record.Std
 	partial  bool
@@ -28,7 +28,7 @@ func (e *entry) appendText(dst []byte) []byte {
 	return append(dst, e.line...)
 }
 
-// trimReturn takes a carriage return off the end of the line, so that it makes no line too long.
+// trimReturn strips a carriage return from the end of the line, so that it does not count towards the size limit.
 func (e *entry) trimReturn() {
 	if n := len(e.line); n > 1 && e.line[n-1] == '\r' && e.line[n-2] != '\r' {
 		e.line = e.line[:n-1]
@@ -36,7 +36,7 @@ func (e *entry) trimReturn() {
 	}
 }
 
-// timeOr is the engine's time, or now where it gave none.
+// timeOr returns the engine's time, or now if the engine gave none.
 func (e *entry) timeOr(now int64) int64 {
 	if e.timeNano > 0 {
 		return e.timeNano
@@ -44,11 +44,11 @@ func (e *entry) timeOr(now int64) int64 {
 	return now
 }
 
-// plausible says more than that it decodes: it can be told from arbitrary bytes.
+// plausible reports whether the entry, which decodes, also has a time and a standard stream: arbitrary bytes seldom do.
 func (e *entry) plausible() bool { return e.std != record.NoStd && e.timeNano > 0 }
 
-// decode reads the entry of size bytes of which p is all or the beginning. It answers whole, short (p is a sound
-// beginning) or broken. Unknown fields are passed over: the engine's LogEntry has grown before, and will again.
+// decode decodes an entry of size bytes. p holds all of it or its beginning. The verdict is whole, short (p is a sound
+// beginning) or broken. Unknown fields are skipped: the engine's LogEntry has grown before, and will again.
 func (e *entry) decode(p []byte, size int) verdict {
 	*e = entry{}
 	for pos := 0; pos < size; {
@@ -107,13 +107,13 @@ func (e *entry) decode(p []byte, size int) verdict {
 		}
 	}
 	if e.line == nil {
-		e.line = []byte{} // proto3 leaves out what is empty; the line is there all the same
+		e.line = []byte{} // proto3 omits an empty field; the line is there all the same
 	}
 	return whole
 }
 
-// common decodes an entry as the engine writes nearly all of them: source, time and line, in this order, and nothing else.
-// It reports whether it was one.
+// common decodes an entry of the form that the engine nearly always writes: source, time and line in this order, and nothing
+// else. It reports whether p has this form.
 func (e *entry) common(p []byte) bool {
 	const source = len("stdout")
 	if len(p) < 2+source+1 || p[0] != frame.SourceTag || p[1] != byte(source) || p[2+source] != frame.TimeTag {
@@ -190,8 +190,8 @@ func std(source []byte) record.Std {
 	return record.NoStd
 }
 
-// uvarint is binary.Uvarint with its one-byte case in front: 0 bytes read mean that p ends too early, less that the
-// number is too large.
+// uvarint is binary.Uvarint with a fast path for one byte. The second result is the number of bytes read; it is 0 if p ends
+// too early, and negative if the number is too large.
 func uvarint(p []byte) (uint64, int) {
 	if len(p) > 0 && p[0] < 0x80 {
 		return uint64(p[0]), 1

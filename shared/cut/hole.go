@@ -2,19 +2,19 @@
 
 package cut
 
-// minHole is how many NUL bytes at the beginning of a line are taken for a hole in the file rather than for text. A writer
-// without O_APPEND whose file was truncated under it continues at its old offset; what lies before reads as NULs.
+// minHole is the number of NUL bytes at the beginning of a line from which they count as a hole in the file and not as text. A
+// writer without O_APPEND whose file was truncated continues at its old offset; the bytes before that read as NULs.
 const minHole = 16
 
-// holes skips the holes of a file, and counts them.
+// holes skips the holes of a file and counts them.
 type holes struct {
-	inside        bool // a hole reaches up to the end of what was read so far
+	inside        bool // the bytes read so far end in a hole
 	bytes, places int64
 }
 
-// skip returns where the text behind the NULs at data[pos:] begins: behind the hole if they are one, else at pos. unit is
-// how many bytes a character has at least: in UTF-16 the last of the NULs may be half of one. more says that this can't be
-// told, or that the hole isn't at its end, before there is more data.
+// skip returns the position of the text after the NULs at data[pos:]: behind them if they are a hole, else pos. unit is the
+// least number of bytes of a character: in UTF-16 the last NUL may be half of one. more reports that this, or where the hole
+// ends, can't be told without more data.
 func (h *holes) skip(data []byte, pos, unit int, last bool) (text int, more bool) {
 	end := pos
 	for end < len(data) && data[end] == 0 {

@@ -14,9 +14,9 @@ import (
 // partial, the last one as the last, and pieces of stdout and stderr may alternate (moby daemon/logger/copier.go). Each
 // standard stream has at most one open message, because the engine reads each with one goroutine.
 //
-// Of an open message only the offsets of its pieces are held. When it is complete, they are read again, straight into the
-// batch. So hundreds of containers halfway through a long line cost next to no memory. The pieces are still there, because
-// the reader of a stream releases nothing at or after Open.
+// Only the offsets of an open message's pieces are held. When the message is complete, the pieces are read again, straight
+// into the batch. So hundreds of containers halfway through a long line cost next to no memory. The pieces are still there,
+// because the reader of a stream releases nothing at or after Open.
 type joiner struct {
 	src     *record.Source
 	stream  io.ReaderAt
@@ -39,7 +39,7 @@ type message struct {
 	size     int   // bytes of text in them
 	offset   int64 // of its first piece
 	timeNano int64
-	seen     int64 // when a piece came last
+	seen     int64 // when the last piece came, in ns
 }
 
 // run is a range of the stream that holds frames of one message only.

@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxJSONLine bounds a line of json-file: the engine cuts messages at 16 KiB, each byte takes up to six, and attributes
-// that the operator chose come on top.
+// maxJSONLine bounds a line of json-file. The engine cuts messages at 16 KiB, a byte takes up to six when escaped, and the
+// attributes that the operator chose come on top.
 const maxJSONLine = 1 << 20
 
 // jsonStart begins every line of json-file. It can't occur inside one, because a quote in a message is escaped.
@@ -22,18 +22,18 @@ var jsonStart = []byte(`{"log":"`)
 // stream, attrs and time on each line. A message whose log has no newline at its end continues in the next object of its
 // stream.
 //
-// A line that is damaged, by zeros after a power loss or by a write that was not finished, is skipped up to the object
-// that begins in it, or to its end.
+// A line that is damaged, by zeros after a power loss or by an unfinished write, is skipped up to the next object that begins
+// in it, or to its end.
 type JSONFile struct{ pieces }
 
-// NewJSONFile makes a cutter for src. Its parameters are those of NewFrames.
+// NewJSONFile returns a cutter for src. Its parameters are those of NewFrames.
 func NewJSONFile(src *record.Source, stream io.ReaderAt, max int, timeout int64) *JSONFile {
 	c := &JSONFile{newPieces(jsonFile, src, stream, max, timeout)}
 	c.usual = c.usualObjects
 	return c
 }
 
-// jsonFile is a decoder.
+// jsonFile is the decoder of JSONFile.
 func jsonFile(p []byte, e *entry, _ int, last bool) (size int, v verdict) {
 	if p[0] == 0 {
 		return zeros(p), broken
@@ -95,7 +95,7 @@ func (e *entry) decodeJSON(line []byte) bool {
 	return len(line) == 1 && line[0] == '}'
 }
 
-// member decodes the value of key at the beginning of p, and returns what follows it.
+// member decodes the value of key at the beginning of p, and returns the bytes after it.
 func (e *entry) member(key, p []byte) (rest []byte, ok bool) {
 	if p[0] != '"' {
 		return passValue(p)
@@ -111,12 +111,12 @@ func (e *entry) member(key, p []byte) (rest []byte, ok bool) {
 	case "stream":
 		e.std = std(value)
 	case "time":
-		e.timeNano, _ = parseTime(value) // without one it is the time of reading
+		e.timeNano, _ = parseTime(value) // if there is none, the record gets the time of reading
 	}
 	return rest, true
 }
 
-// cutNewline strips an escaped newline from the end of a message. partial is set if there is none.
+// cutNewline strips an escaped newline from the end of a message. partial reports that there is none.
 func cutNewline(text []byte) (line []byte, partial bool) {
 	n := len(text)
 	if n < 2 || text[n-1] != 'n' || text[n-2] != '\\' {

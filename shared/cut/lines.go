@@ -12,17 +12,16 @@ import (
 // byteOrderMark is U+FEFF in UTF-8, which some editors and loggers write at the beginning of a file.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Lines cuts at newlines; a carriage return before the newline belongs to it, and a byte order mark at the beginning of a
-// line is left out. A line longer than the limit comes as
-// several records, all but the last marked as truncated. Nothing of it is held between two calls, except the knowledge of
-// being inside a hole.
+// Lines cuts at newlines. A carriage return before a newline belongs to it, and a byte order mark at the beginning of a line
+// is dropped. A line longer than the limit becomes several records, all but the last marked as truncated. Between two calls
+// Lines holds none of the text, only whether it is inside a hole.
 type Lines struct {
 	src   *record.Source
 	max   int
 	holes holes
 }
 
-// NewLines makes a cutter for src whose records hold at most max bytes.
+// NewLines returns a cutter for src. A record holds at most max bytes.
 func NewLines(src *record.Source, max int) *Lines { return &Lines{src: src, max: max} }
 
 // Cut implements Cutter.
@@ -54,8 +53,8 @@ func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int 
 			l.emit(b, rest, offset, now, false)
 			return len(data)
 		default:
-			// A line of max bytes may still end in \r\n: only with two bytes more it is known to be longer. So the same
-			// cuts are made however the bytes come in.
+			// A line of max bytes may still end in \r\n: only two more bytes show that it is longer. So the cuts do not depend
+			// on how the bytes arrive.
 			rest, _ := l.pieces(b, data[pos:], at+int64(pos), now, l.max+1)
 			return len(data) - len(rest)
 		}
@@ -63,8 +62,8 @@ func (l *Lines) Cut(b *record.Batch, data []byte, at, now int64, last bool) int 
 	return pos
 }
 
-// pieces makes truncated records of max bytes of the beginning of line, which is at offset, while it is longer than
-// limit, and returns what is left of it and its offset. Text is cut between characters.
+// pieces makes truncated records of max bytes from the beginning of line, which is at offset, while it is longer than limit.
+// It returns the rest of line and its offset. Text is cut between characters.
 func (l *Lines) pieces(b *record.Batch, line []byte, offset, now int64, limit int) ([]byte, int64) {
 	for len(line) > limit {
 		n := cutPoint(line, l.max)
@@ -74,7 +73,7 @@ func (l *Lines) pieces(b *record.Batch, line []byte, offset, now int64, limit in
 	return line, offset
 }
 
-// cutPoint is how much of line the first record holds where one has at most max bytes. Text is cut between characters.
+// cutPoint returns how many bytes of line the first record holds if a record has at most max. It cuts between characters.
 func cutPoint(line []byte, max int) int {
 	if len(line) <= max {
 		return len(line)
@@ -91,13 +90,13 @@ func (l *Lines) emit(b *record.Batch, line []byte, offset, now int64, truncated 
 	b.Records = append(b.Records, record.Record{Line: line, Source: l.src, Time: now, Offset: offset, Truncated: truncated})
 }
 
-// Open implements Cutter: lines are consumed whole.
+// Open implements Cutter. It returns -1, because no line is consumed in part.
 func (l *Lines) Open() int64 { return -1 }
 
-// Expire implements Cutter: an unterminated line is held until the stream says that nothing follows.
+// Expire implements Cutter. It does nothing: an unterminated line stays unconsumed until Cut is called with last set.
 func (l *Lines) Expire(*record.Batch, int64) {}
 
-// Err implements Cutter: lines are made of what was given.
+// Err implements Cutter. It returns nil, because Cut reads nothing again.
 func (l *Lines) Err() error { return nil }
 
 // Skipped implements Cutter.

@@ -13,15 +13,15 @@ import (
 // Local cuts the files of Docker's log driver "local" (moby daemon/logger/local/local.go): a length, a LogEntry, and the
 // same length again. It is the wire format of log drivers with a trailer.
 //
-// Bytes that are no record are skipped up to the next place where one decodes between two equal lengths.
+// Bytes that are not a record are skipped up to the next entry that decodes between two equal lengths.
 type Local struct{ pieces }
 
-// NewLocal makes a cutter for src. Its parameters are those of NewFrames.
+// NewLocal returns a cutter for src. Its parameters are those of NewFrames.
 func NewLocal(src *record.Source, stream io.ReaderAt, max int, timeout int64) *Local {
 	return &Local{newPieces(local, src, stream, max, timeout)}
 }
 
-// local is a decoder.
+// local is the decoder of Local.
 func local(p []byte, e *entry, max int, last bool) (size int, v verdict) {
 	size, v = frameEntry(p, e, max, last)
 	if v != whole {

@@ -36,7 +36,7 @@ const (
 type pieces struct {
 	src             *record.Source
 	decode          decoder
-	usual           usual // nil where there is none
+	usual           usual // nil if the format has none
 	clock           clock // of usual
 	join            joiner
 	long            long
@@ -109,7 +109,7 @@ func (c *pieces) Cut(b *record.Batch, data []byte, at, now int64, last bool) int
 	return pos
 }
 
-// take makes a record of the entry e, or adds it to the message of which it is a piece. It returns false if the message's
+// take makes a record of the entry e, or adds e to its message if it is a piece of one. It returns false if the message's
 // earlier pieces can't be read at the moment; the caller calls it again later.
 func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	arena, records := len(b.Arena), len(b.Records)
@@ -123,7 +123,7 @@ func (c *pieces) take(b *record.Batch, e *entry, from, size, now int64) bool {
 	if e.partial || len(e.line) > c.join.max || c.join.awaitsPlainEnd(e.std) {
 		e.last = e.last || !e.partial
 		ok := c.join.add(b, e, from, from+size, now)
-		if len(b.Records) == records { // a piece that is read again later: its text is not needed now
+		if len(b.Records) == records { // the piece is read again later, so its text is not kept
 			b.Arena = b.Arena[:arena]
 		}
 		return ok
@@ -149,7 +149,7 @@ func (c *pieces) skip(n int) int {
 	return n
 }
 
-// begin starts an entry that is over the limit. resume makes records of its text.
+// begin starts an entry that is over the limit. resume makes records of its text. begin returns false as take does.
 func (c *pieces) begin(b *record.Batch, e *entry, from, now int64) bool {
 	if c.join.open[e.std].begun && !c.join.end(b, e.std, nil, true) {
 		return false
@@ -179,7 +179,7 @@ func (c *pieces) resume(b *record.Batch, p []byte, at int64, last bool) (consume
 		text, consumed = text[size:], consumed+size
 		if len(text) == 0 && ends {
 			c.long = long{}
-			return consumed + min(n+1, 1) // the newline, where there is one
+			return consumed + min(n+1, 1) // the newline, if there is one
 		}
 	}
 	return consumed

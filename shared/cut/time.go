@@ -2,8 +2,8 @@
 
 package cut
 
-// parseTime reads a time as RFC 3339 has it, with any number of decimals, in nanoseconds since 1970. It is the runtimes'
-// own, so that nothing but their form is understood.
+// parseTime parses an RFC 3339 time, with any number of decimals, as nanoseconds since 1970. It accepts only the form that the
+// runtimes write.
 func parseTime(p []byte) (nano int64, ok bool) {
 	const second = len("2006-01-02T15:04:05")
 	if len(p) <= second {
@@ -29,12 +29,12 @@ func parseTime(p []byte) (nano int64, ok bool) {
 	return (unix-int64(east))*1e9 + fraction, ok
 }
 
-// parseSecond reads 2006-01-02T15:04:05, of which p has the length, as seconds since 1970 in UTC.
+// parseSecond parses a time of the form 2006-01-02T15:04:05 as seconds since 1970 in UTC. p must have that length.
 func parseSecond(p []byte) (unix int64, ok bool) {
 	if p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':' {
 		return 0, false
 	}
-	bad := 0 // digits that are none
+	bad := 0 // pairs that are not two digits
 	two := func(i int) int {
 		tens, ones := int(p[i])-'0', int(p[i+1])-'0'
 		if tens < 0 || tens > 9 || ones < 0 || ones > 9 {
@@ -50,7 +50,7 @@ func parseSecond(p []byte) (unix int64, ok bool) {
 	return daysSince1970(year, month, day)*86400 + int64(hour*3600+minute*60+second), true
 }
 
-// zoneOffset reads Z, or +08:00, in seconds east of Greenwich.
+// zoneOffset parses Z or a zone like +08:00 as seconds east of Greenwich.
 func zoneOffset(p []byte) (offset int, ok bool) {
 	if len(p) == 1 && p[0] == 'Z' {
 		return 0, true
@@ -70,7 +70,7 @@ func zoneOffset(p []byte) (offset int, ok bool) {
 	return offset, true
 }
 
-// daysSince1970 counts the days of the Gregorian calendar, beginning years in March so that leap days come last.
+// daysSince1970 counts the days of the Gregorian calendar. Its years begin in March, so that leap days come last.
 func daysSince1970(year, month, day int) int64 {
 	if month <= 2 {
 		year--

@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// slack is how much more room than the text needs unescape wants: unescapeWide writes 64 bytes at a time.
+// slack is the room that unescape needs beyond the length of the text: unescapeWide writes 64 bytes at a time.
 const slack = 64
 
-// appendUsual returns what the text of a JSON string stands for: text itself where nothing in it is escaped, else from
-// behind arena, which it is appended to. It returns nil for a text that is not whole or has something unusual in it: a
-// quote, a control character, an escape that is no single ASCII character.
+// appendUsual returns arena and the unescaped text of a JSON string. The result is text itself if nothing in it is escaped,
+// and is otherwise appended to arena. It is nil if text ends within an escape, or holds a quote, a control character or an
+// escape that does not stand for one ASCII character.
 func appendUsual(arena, text []byte) ([]byte, []byte) {
 	from := len(arena)
 	arena = slices.Grow(arena, len(text)+slack)
@@ -36,8 +36,8 @@ func appendUsual(arena, text []byte) ([]byte, []byte) {
 	}
 }
 
-// unescape copies the beginning of p to dst, which has slack more room, up to what usualEscape has to tell. It may take the
-// backslash from before a quote itself.
+// unescape copies the beginning of p to dst, up to the first byte that usualEscape must decide about. dst must have room for
+// slack bytes more than p. unescape may itself drop the backslash before a quote.
 func unescape(dst, p []byte) (read, written int) {
 	if wide {
 		return unescapeWide(dst, p)
@@ -46,7 +46,7 @@ func unescape(dst, p []byte) (read, written int) {
 	return n, n
 }
 
-// usualEscape reads the escape that p begins with, if it is one of an ASCII character; size is 0 otherwise.
+// usualEscape decodes the escape at the beginning of p. size is 0 unless it stands for one ASCII character.
 func usualEscape(p []byte) (c byte, size int) {
 	if len(p) < 2 || p[0] != '\\' {
 		return 0, 0
@@ -72,8 +72,8 @@ func usualEscape(p []byte) (c byte, size int) {
 	return 0, 0
 }
 
-// copyText copies to dst the bytes at the beginning of p that are no quote, backslash or control character, and returns how
-// many these are. What it puts behind them, up to seven bytes, means nothing.
+// copyText copies to dst the bytes at the beginning of p up to a quote, backslash or control character, and returns their
+// number. It may overwrite up to seven bytes of dst behind them.
 func copyText(dst, p []byte) (n int) {
 	dst = dst[:len(p)+8]
 	for ; n+8 <= len(p); n += 8 {
@@ -90,9 +90,9 @@ func copyText(dst, p []byte) (n int) {
 	return n
 }
 
-// special has the highest bit set of those bytes of w that are a quote, a backslash or a control character. Bits above the
-// lowest one that is set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds both it and what
-// is below 0x20.
+// special returns a mask in which the highest bit of a byte is set if that byte of w is a quote, a backslash or a control
+// character. Bits above the lowest one set may be wrong. Inverting bit 1 turns the quote into 0x20, so that one comparison
+// finds both the quote and control characters.
 func special(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	low, slash := w^ones*0x02, w^ones*'\\'

@@ -8,9 +8,9 @@ import "golang.org/x/sys/cpu"
 var wide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VBMI2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2 &&
 	cpu.X86.HasPOPCNT
 
-// unescapeWide copies p to dst, without the backslash before each quote, up to the first control character, quote without a
-// backslash, or backslash before something else, or while dst has room for 64 bytes. What lies in dst behind what was written,
-// up to 64 bytes, means nothing.
+// unescapeWide copies p to dst without the backslash before each quote. It stops at the first control character, quote without
+// a backslash or backslash before another character, or if dst has no room for 64 more bytes. It may overwrite up to 64 bytes
+// of dst behind what it has written.
 //
 //go:noescape
 func unescapeWide(dst, p []byte) (read, written int)

@@ -8,7 +8,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// usualLines is usual for whole lines of one piece, whose time has decimals.
+// usualLines is the fast path for CRI lines that hold a whole line and whose time has decimals.
 func (c *pieces) usualLines(b *record.Batch, data []byte, at int64) (pos int) {
 	const flag, least = " stdout F ", len("2006-01-02T15:04:05.1Z stdout F ")
 	for {
@@ -35,7 +35,7 @@ func (c *pieces) usualLines(b *record.Batch, data []byte, at int64) (pos int) {
 	}
 }
 
-// usualObjects is usual for objects of json-file that hold a whole message, have no attributes, and a time with decimals.
+// usualObjects is the fast path for objects of json-file that hold a whole message, no attributes, and a time with decimals.
 func (c *pieces) usualObjects(b *record.Batch, data []byte, at int64) (pos int) {
 	for {
 		p := data[pos:]
@@ -59,8 +59,9 @@ func (c *pieces) usualObjects(b *record.Batch, data []byte, at int64) (pos int) 
 	}
 }
 
-// usualObject finds what varies in an object of json-file from its ends: the text of the message, still escaped, and where
-// the time starts. start is 0 where the object has another form. The text, the stream's name and the time are not looked at.
+// usualObject finds what varies in an object of json-file from both ends: the text of the message, still escaped, and the
+// index at which the time starts. start is 0 if the object has another form. The text, the stream's name and the time are not
+// checked.
 func usualObject(line []byte) (text []byte, start int) {
 	const (
 		head   = `{"log":"`
@@ -72,7 +73,7 @@ func usualObject(line []byte) (text []byte, start int) {
 	if len(line) < len(head)+tail+most || string(line[:len(head)]) != head {
 		return nil, 0
 	}
-	for start = len(line) - most; line[start-1] != '"'; start++ { // a zero at the end of the decimals is not written
+	for start = len(line) - most; line[start-1] != '"'; start++ { // zeros at the end of the decimals are not written
 		if start == len(line)-most+len("23456789") {
 			return nil, 0
 		}
