@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mapped maps files that the kernel keeps when the process dies: what is written to them costs no system call.
+// Package mapped maps files into memory. The kernel keeps what was written to a mapping when the process dies, and a write
+// costs no system call.
 package mapped
 
 import (
@@ -11,20 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrCopyOnWrite says that a file is on a file system that needs new space for what it has already allocated, whenever it
-// writes it out. A write to a mapping would end the process with SIGBUS once the disk is full.
+// ErrCopyOnWrite means that the file is on a file system that needs new space even for allocated blocks, whenever it writes
+// them out. Once the disk is full, a write to a mapping would end the process with SIGBUS.
 var ErrCopyOnWrite = errors.New("the file system copies on write, so that a full disk would end the process")
 
-// copyOnWrite are such file systems, by what statfs(2) says (linux/magic.h; openzfs/zfs include/sys/fs/zfs.h; fs/bcachefs/bcachefs_format.h).
-// On btrfs it was tried: a mapping faults at the first write after a writeback, with nodatacow too.
+// copyOnWrite holds the f_type of such file systems, see statfs(2) (linux/magic.h; openzfs/zfs include/sys/fs/zfs.h;
+// fs/bcachefs/bcachefs_format.h). Tested on btrfs: a mapping faults at the first write after a writeback, with nodatacow too.
 var copyOnWrite = map[int64]bool{
 	unix.BTRFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true, unix.NILFS_SUPER_MAGIC: true,
 	0x2fc12fc1: true, // zfs
 	0xca451a4e: true, // bcachefs
 }
 
-// Map maps size bytes of f from at, a multiple of the size of a page. They are allocated before: where a disk is full, a write to
-// memory would end the process.
+// Map maps size bytes of f from at, a multiple of the page size. It allocates them first, because a write to memory ends the
+// process if the disk is full.
 func Map(f *os.File, at, size int64) ([]byte, error) {
 	fd := int(f.Fd())
 	var fs unix.Statfs_t
@@ -44,12 +45,12 @@ func Map(f *os.File, at, size int64) ([]byte, error) {
 	return mem, nil
 }
 
-// allocate keeps what the file holds.
+// allocate allocates size bytes of f from at, and keeps what the file holds.
 func allocate(f *os.File, at, size int64) error {
 	if unix.Fallocate(int(f.Fd()), 0, at, size) == nil {
 		return nil
 	}
-	// A file system that can't allocate without writing.
+	// The file system can't allocate without writing.
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package poison finds records that kill the process while they are parsed or filtered, so that it does not die of them
-// for ever: it would read them again after each restart.
+// Package poison finds records that kill the process while they are parsed or filtered. The process reads them again after
+// each restart, and would otherwise die of them for ever.
 //
-// Each worker has a slot in a mapped file, and writes to it which record it works on. The kernel keeps what was written
-// when the process dies, so the next one finds the records that were being worked on. A slot is empty while nothing is
-// parsed or filtered: a process that is killed while a backend is down leaves no mark.
+// Each worker has a slot in a mapped file, and writes to it which record it works on. The kernel keeps the file when the
+// process dies, so the next process finds the records that were being worked on. A slot is empty while nothing is parsed or
+// filtered: a process that is killed while a backend is down leaves no mark.
 //
-// On a file system that copies on write nothing can be mapped, and a system call a record would cost too much. There a slot
-// says up to where a worker has read, in two calls a turn. After a death, the records up to there are marked one by one: it
-// takes one death more to find the one.
+// A file system that copies on write allows no mapping, and a system call for each record would cost too much. There a slot
+// holds the offset up to which a worker has read, which takes two calls a turn. After a death, the records up to there are
+// marked one by one, so it takes one more death to find the culprit.
 package poison
 
 import (
@@ -32,36 +32,36 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// A record is processed alone after AloneAfter deaths with its mark, so that no other can be to blame for the next one,
-// and set aside after AsideAfter.
+// A record is processed alone after AloneAfter deaths with its mark, so that no other can be to blame for the next one. It is
+// set aside after AsideAfter.
 const AloneAfter, AsideAfter = 2, 3
 
-// maxSuspects bounds how many records are remembered. Most of them were only worked on when something else killed the
-// process; the oldest are forgotten first.
+// maxSuspects bounds the number of records remembered. Most of them were only being worked on when something else killed the
+// process. The oldest are forgotten first.
 const maxSuspects = 1024
 
-// A slot: the record's mark plus one, or 0, or of a turn the offset that it ends at, as -1 minus that; the source's identity;
-// the output's name. All of it is in one cache line.
+// A slot holds the mark, the source's identity and the output's name, all in one cache line. The mark is 0 for none, a
+// record's mark plus one, or for a turn -1 minus the offset at which it ends.
 const (
 	slotSize           = 64
 	idAt, idSize       = 8, 24
 	outputAt, nameSize = 32, 32
 )
 
-// Suspect is a record that was worked on when a process died.
+// Suspect is a record, or a turn, that was being worked on when a process died.
 type Suspect struct {
 	Source string `json:"source"` // record.Source.ID
 	Output string `json:"output"`
-	Mark   int64  `json:"mark"` // names the record in its source: see format.Chain.Watch; below 0 for one of a turn
+	Mark   int64  `json:"mark"` // identifies the record in its source, see format.Chain.Watch; negative for a turn
 	Deaths int    `json:"deaths"`
 }
 
-// Watch is the marks of this process and the suspects of those before it.
+// Watch holds the marks of this process and the suspects of earlier ones.
 type Watch struct {
 	path string // of the suspects
 	log  *slog.Logger
-	mem  []byte // the mapped file, or what is to be written to the other
-	// unmapped is the file where it can't be mapped, else nil.
+	mem  []byte // the mapped file, or a copy of unmapped's content
+	// unmapped is the file if it can't be mapped, else nil.
 	unmapped *os.File
 
 	mu       sync.Mutex
@@ -71,9 +71,8 @@ type Watch struct {
 // Map maps a file, as mapped.Map does.
 type Map func(f *os.File, at, size int64) ([]byte, error)
 
-// Open reads which records earlier processes died of, and makes slots for workers in a file in dir, which it gives to mapFile. It
-// fails where the file can't be had, or mapped for another reason than that its file system copies on write; then nothing is
-// watched.
+// Open reads the suspects of earlier processes, and makes slots for workers in a file in dir, which it maps with mapFile. It
+// fails if the file can't be read or made, or can't be mapped for another reason than ErrCopyOnWrite; then nothing is watched.
 func Open(dir string, slots int, mapFile Map, log *slog.Logger) (*Watch, error) {
 	w := &Watch{path: filepath.Join(dir, "suspects.json"), log: log}
 	if text, err := os.ReadFile(w.path); err == nil {
@@ -108,7 +107,7 @@ func Open(dir string, slots int, mapFile Map, log *slog.Logger) (*Watch, error) 
 	return w, nil
 }
 
-// accuse counts a death for each mark in old, and reports whether there is one.
+// accuse counts a death for each mark in old, and reports whether there is any.
 func (w *Watch) accuse(old []byte) (died bool) {
 	for ; len(old) >= slotSize; old = old[slotSize:] {
 		at := int64(binary.NativeEndian.Uint64(old))
@@ -134,7 +133,7 @@ func (w *Watch) accuse(old []byte) (died bool) {
 	return died
 }
 
-// accuseTurn remembers a turn that a process died in, in place of an earlier one of the same source.
+// accuseTurn notes a turn in which a process died, in place of an earlier one of the same source and output.
 func (w *Watch) accuseTurn(source, output string, mark int64) {
 	w.suspects = slices.DeleteFunc(w.suspects, func(s Suspect) bool {
 		return s.Source == source && s.Output == output && s.Mark < 0
@@ -153,7 +152,7 @@ func (w *Watch) find(source, output string, mark int64) int {
 	})
 }
 
-// openMarks maps the file at path, or keeps it open where it can't be mapped.
+// openMarks maps the file at path, or keeps it open if it can't be mapped.
 func (w *Watch) openMarks(path string, size int64, mapFile Map) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -167,7 +166,7 @@ func (w *Watch) openMarks(path string, size int64, mapFile Map) error {
 	return errors.Join(err, f.Close())
 }
 
-// save stores the suspects. Under mu, or before the watch is shared.
+// save stores the suspects. The caller holds mu, or has not shared w yet.
 func (w *Watch) save() error {
 	p, err := json.Marshal(w.suspects)
 	if err != nil {
@@ -184,7 +183,7 @@ func (w *Watch) save() error {
 	return os.Rename(w.path+".tmp", w.path)
 }
 
-// Of returns how many deaths each mark of a source on its way to an output is suspected of; only those that are to be
+// Of returns the number of deaths by mark for a source on its way to an output. It includes only records that must be
 // processed alone or set aside.
 func (w *Watch) Of(source, output string) map[int64]int {
 	w.mu.Lock()
@@ -201,8 +200,8 @@ func (w *Watch) Of(source, output string) map[int64]int {
 	return of
 }
 
-// Turn returns the mark of a turn of a source on its way to an output in which a process died, and where that ended. Its records
-// are to be marked one by one, until Clear is called with that mark. ok is false where there is none.
+// Turn returns the mark of a turn, of a source on its way to an output, in which a process died, and the offset at which the
+// turn ended. Its records must be marked one by one until Clear is called with that mark. ok is false if there is none.
 func (w *Watch) Turn(source, output string) (mark, end int64, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -214,7 +213,7 @@ func (w *Watch) Turn(source, output string) (mark, end int64, ok bool) {
 	return 0, 0, false
 }
 
-// Any reports whether there is a record that is to be processed alone.
+// Any reports whether there is a record that must be processed alone.
 func (w *Watch) Any() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,7 +222,7 @@ func (w *Watch) Any() bool {
 	})
 }
 
-// Clear forgets a suspect: it was processed, alone, and the process lives; or all of a turn was.
+// Clear forgets a suspect, after it was processed alone, or all of its turn was, without killing the process.
 func (w *Watch) Clear(source, output string, mark int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,10 +236,10 @@ func (w *Watch) Clear(source, output string, mark int64) {
 	}
 }
 
-// Slot is where one worker writes what it works on.
+// Slot is the place where one worker writes what it works on.
 type Slot struct {
 	mem  *[slotSize]byte
-	file *os.File // where mem is to be written, at at; nil where it is mapped
+	file *os.File // where mem is written, at offset at; nil if it is mapped
 	at   int64
 }
 
@@ -249,12 +248,12 @@ func (w *Watch) Slot(i int) Slot {
 	return Slot{(*[slotSize]byte)(w.mem[i*slotSize:]), w.unmapped, int64(i * slotSize)}
 }
 
-// At returns where the worker writes the mark plus one of the record that it works on, and 0 when it has ended. It is plain
-// memory: only this worker writes it, and only another process reads it, where it is mapped.
+// At returns the word to which the worker writes the mark plus one of the record that it works on, and 0 when it has finished.
+// It is plain memory: only this worker writes it and, if it is mapped, only another process reads it.
 func (s Slot) At() *int64 { return (*int64)(unsafe.Pointer(s.mem)) }
 
-// Enter names the source and the output of the records that follow, which end at the offset end. single says that they are marked
-// one by one, by Mark.
+// Enter sets the source and the output of the records that follow, which end at the offset end. single means that they are
+// marked one by one, by Mark.
 func (s Slot) Enter(source, output string, end int64, single bool) {
 	clear(s.mem[idAt:])
 	copy(s.mem[idAt:idAt+idSize], source)
@@ -266,26 +265,26 @@ func (s Slot) Enter(source, output string, end int64, single bool) {
 	}
 }
 
-// Mark marks a record also where At is not mapped.
+// Mark marks a record, even if the file is not mapped.
 func (s Slot) Mark(mark int64) {
 	*s.At() = mark + 1
 	s.write()
 }
 
-// Leave says that nothing is worked on.
+// Leave marks that nothing is being worked on.
 func (s Slot) Leave() {
 	*s.At() = 0
 	s.write()
 }
 
-// write stores a slot that is not mapped. What can't be stored is as if it had not been worked on.
+// write stores the slot if it is not mapped. If that fails, the worker's records are not watched.
 func (s Slot) write() {
 	if s.file != nil {
 		_, _ = s.file.WriteAt(s.mem[:], s.at)
 	}
 }
 
-// Close gives the memory back. Slots are not used after it.
+// Close releases the memory. Slots must not be used after it.
 func (w *Watch) Close() error {
 	if w.unmapped != nil {
 		return w.unmapped.Close()

@@ -23,8 +23,8 @@ type Batch struct {
 	Common *Common
 
 	raw  []byte // bytes as read from streams; of fixed size, because records point into it
-	used int    // of its beginning, by what was read
-	tail int    // of its end, by what was claimed
+	used int    // bytes at its beginning that were read
+	tail int    // bytes at its end that were reserved and committed
 }
 
 // NewBatch returns a batch with memory for size bytes read from streams.
@@ -32,7 +32,7 @@ func NewBatch(size int) *Batch { return &Batch{raw: make([]byte, size)} }
 
 // Reset empties the batch. Nothing that pointed into it may be used afterwards.
 func (b *Batch) Reset() {
-	clear(b.Records) // so that memory of a large arena can go
+	clear(b.Records) // so that the memory of a large arena can be freed
 	b.Records, b.used, b.tail = b.Records[:0], 0, 0
 	if cap(b.Arena) > 4*len(b.raw) {
 		b.Arena = nil

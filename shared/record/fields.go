@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// EachField calls f for each member of fields, a Record's Fields, in order, until f returns false. key is the text
-// between the quotes and value is JSON text, both as they are written: where a key may hold escapes (it then holds a
-// backslash) AppendUnescaped resolves them, and AppendText makes plain text of a value. Both point into fields.
+// EachField calls f for each member of fields, a Record's Fields, in order, until f returns false. key is the text between the
+// quotes, still escaped if it holds a backslash: AppendUnescaped decodes it. value is JSON, which AppendText turns into plain
+// text. Both point into fields.
 func EachField(fields []byte, f func(key, value []byte) bool) {
 	for {
 		key, value, rest, ok := NextField(fields)
@@ -21,8 +21,8 @@ func EachField(fields []byte, f func(key, value []byte) bool) {
 	}
 }
 
-// NextField takes the first member off fields; ok is false where there is none. It allocates nothing. For text that
-// is not a list of members the result is meaningless, but it neither panics nor loops.
+// NextField splits the first member off fields; ok is false if there is none. It allocates nothing. For text that is not a
+// list of members the result is meaningless, but it neither panics nor loops.
 func NextField(fields []byte) (key, value, rest []byte, ok bool) {
 	i := skipSpace(fields, 0)
 	if i < len(fields) && fields[i] == ',' {
@@ -45,8 +45,8 @@ func NextField(fields []byte) (key, value, rest []byte, ok bool) {
 	return key, fields[i:end], fields[end:], end > i
 }
 
-// NextItem takes the first element off items, what is between the brackets of a JSON array; ok is false where there
-// is none. It is to arrays what NextField is to objects.
+// NextItem splits the first element off items, the text between the brackets of a JSON array; ok is false if there is none. It
+// is to arrays what NextField is to objects.
 func NextItem(items []byte) (value, rest []byte, ok bool) {
 	i := skipSpace(items, 0)
 	if i < len(items) && items[i] == ',' {
@@ -56,7 +56,7 @@ func NextItem(items []byte) (value, rest []byte, ok bool) {
 	return items[i:end], items[end:], end > i
 }
 
-// AppendText appends a JSON value as plain text: the content of a string, the JSON of anything else.
+// AppendText appends a JSON value as plain text: the content of a string, and the JSON of any other value.
 func AppendText(dst, value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return append(dst, value...)
@@ -64,8 +64,7 @@ func AppendText(dst, value []byte) []byte {
 	return AppendUnescaped(dst, value[1:len(value)-1])
 }
 
-// AppendUnescaped appends the text that s, the inside of a JSON string, stands for. Half of a surrogate pair becomes
-// U+FFFD.
+// AppendUnescaped appends the decoded text of s, the inside of a JSON string. Half of a surrogate pair becomes U+FFFD.
 func AppendUnescaped(dst, s []byte) []byte {
 	for {
 		n := bytes.IndexByte(s, '\\')
@@ -97,7 +96,7 @@ func AppendUnescaped(dst, s []byte) []byte {
 	}
 }
 
-// unescapeRune reads the uXXXX at the beginning of s, and the second half of a surrogate pair behind it.
+// unescapeRune decodes the uXXXX at the beginning of s, with the second half of a surrogate pair if it follows.
 func unescapeRune(s []byte) (r rune, size int) {
 	r, ok := hex4(s[1:])
 	if !ok {

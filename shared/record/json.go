@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// Encoder writes records as JSON, one object each. It keeps the second that it wrote last, and the beginning of the last
-// record, because neighbours usually share both. The zero value is ready; it is not for concurrent use.
+// Encoder writes records as JSON, one object each. It caches the last second and the beginning of the last record, because
+// neighbours usually share both. The zero value is ready to use. It is not safe for concurrent use.
 type Encoder struct {
 	second, day int64 // since 1970
 	text        [len("2006-01-02T15:04:05.000000000Z")]byte
 	known       bool
 
-	// head is `{"@timestamp":"…"`, stamp bytes, and the name of the line's member, of a record with this time, source and Std. from
-	// is where the time's second begins.
+	// head is `{"@timestamp":"…"`, which is stamp bytes long, and the name of the line's member, for a record with this time,
+	// source and Std. from is the time, in ns, at which the second of head begins.
 	head   []byte
 	stamp  int
 	time   int64
@@ -26,8 +26,8 @@ type Encoder struct {
 	std    Std
 }
 
-// AppendRecord appends r as one JSON object without a newline: @timestamp, message, offset, the fields, and what the
-// source's records share. It allocates only where dst has to grow.
+// AppendRecord appends r as one JSON object without a newline: @timestamp, message, offset, the fields, and what the source's
+// records share. It allocates only if dst has to grow.
 func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 	if r.Time != e.time || r.Source != e.source || r.Std != e.std {
 		e.begin(r)
@@ -56,14 +56,14 @@ func (e *Encoder) AppendRecord(dst []byte, r *Record) []byte {
 	return append(dst, r.Source.tail[r.Std]...)
 }
 
-// headTime is how much precedes the time in a head.
+// headTime is the length of what precedes the time in a head.
 const headTime = len(`{"@timestamp":"`)
 
 // begin makes the head of records like r.
 func (e *Encoder) begin(r *Record) {
 	same := r.Source == e.source && r.Std == e.std && len(e.head) > 0 && e.from <= e.time // unless from overflowed
 	e.time, e.source, e.std = r.Time, r.Source, r.Std
-	if since := r.Time - e.from; same && r.Time >= e.from && uint64(since) < 1e9 { // a neighbour, with a time of its own
+	if since := r.Time - e.from; same && r.Time >= e.from && uint64(since) < 1e9 { // within the same second
 		putFraction(e.head[headTime:], since)
 		return
 	}
@@ -72,7 +72,7 @@ func (e *Encoder) begin(r *Record) {
 	e.head = append(e.head, r.Source.line[r.Std]...)
 }
 
-// JSONSize is about how long AppendRecord makes the records, where little has to be escaped.
+// JSONSize estimates the length of the records' JSON, assuming that little has to be escaped.
 func JSONSize(records []Record) int {
 	const members = len(`{"@timestamp":"2006-01-02T15:04:05.000000000Z","message":"","offset":123456789012,`)
 	size := members * len(records)
@@ -97,7 +97,7 @@ func (e *Encoder) AppendTime(dst []byte, ns int64) []byte {
 	return append(dst, e.text[:]...)
 }
 
-// setSecond writes the second to text, and the date only where it is another one.
+// setSecond writes the time of day to text, and the date only if it has changed.
 func (e *Encoder) setSecond(sec int64) {
 	day, of := sec/86400, sec%86400
 	if of < 0 {
@@ -142,9 +142,8 @@ func (e *Encoder) AppendShapeTime(dst []byte, r *Record) []byte {
 // AppendString is AppendBytes for a string.
 func AppendString(dst []byte, s string) []byte { return AppendBytes(dst, []byte(s)) }
 
-// AppendBytes appends p as a JSON string in quotes (RFC 8259, section 7). Every byte of p leaves its trace: control
-// characters, NUL among them, are escaped, and each byte that is not part of valid UTF-8 becomes U+FFFD, so that the
-// result is always valid JSON.
+// AppendBytes appends p as a quoted JSON string (RFC 8259, section 7). The result is always valid JSON, and no byte of p is
+// dropped: control characters, including NUL, are escaped, and each byte that is not part of valid UTF-8 becomes U+FFFD.
 func AppendBytes(dst, p []byte) []byte {
 	n := len(dst)
 	dst = room(dst, n, len(p))
@@ -154,7 +153,7 @@ func AppendBytes(dst, p []byte) []byte {
 		if sparse {
 			read, written := escapeWide(dst[n:len(dst)-1], p) // the last byte is for the quote at the end
 			p, n = p[read:], n+written
-			sparse = read >= 8 // where much has to be escaped, its call costs more than it saves
+			sparse = read >= 8 // if much has to be escaped, the call costs more than it saves
 		} else {
 			k := copyPlain(dst[n:], p)
 			p, n = p[k:], n+k
@@ -180,12 +179,11 @@ func AppendBytes(dst, p []byte) []byte {
 	}
 }
 
-// slack is how many bytes beyond those that are left of a string AppendBytes keeps free: copyPlain may overrun by a
-// word, escapeWide needs 64, an escape takes six, a quote one.
+// slack is the number of bytes that AppendBytes keeps free beyond the rest of the string: copyPlain may overrun by a word,
+// escapeWide needs 64, an escape takes six, and the closing quote one.
 const slack = 72
 
-// room returns dst with its length at its capacity, so that there are at least more+slack bytes behind the first n,
-// which are kept.
+// room returns dst, extended to its capacity, with at least more+slack bytes behind the first n, which it keeps.
 func room(dst []byte, n, more int) []byte {
 	if cap(dst)-n < more+slack {
 		dst = append(dst[:n], make([]byte, more+slack)...)
@@ -193,12 +191,12 @@ func room(dst []byte, n, more int) []byte {
 	return dst[:cap(dst)]
 }
 
-// copyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII
-// but quote and backslash) and returns how many these are. What it puts behind them in dst, up to seven bytes, means
-// nothing: dst must hold len(p)+8 bytes.
+// copyPlain copies to dst the bytes at the beginning of p that stand for themselves in a JSON string (printable ASCII except
+// quote and backslash), and returns their number. It may overwrite up to seven bytes behind them, so dst must hold len(p)+8
+// bytes.
 //
-// It works on eight bytes at a time; a bit of the mask is set at (or, by a borrow, above) a byte that needs escaping, so
-// that the lowest set bit is exact.
+// It works on eight bytes at a time. A bit of the mask is set at a byte that needs escaping or, because of a borrow, above
+// one, so the lowest bit set is exact.
 func copyPlain(dst, p []byte) int {
 	n := 0
 	dst = dst[:len(p)+8]
@@ -224,9 +222,9 @@ func copyPlain(dst, p []byte) int {
 	return n
 }
 
-// Special has the highest bit set of those bytes of w that don't stand for themselves in a JSON string. Bits above the
-// lowest one that is set may be wrong. Inverting bit 1 makes 0x20 of the quote, so that one comparison finds it and
-// what is below 0x20.
+// Special returns a mask in which the highest bit of a byte is set if that byte of w does not stand for itself in a JSON
+// string. Bits above the lowest one set may be wrong. Inverting bit 1 turns the quote into 0x20, so that one comparison finds
+// both the quote and control characters.
 func Special(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	return (((w ^ ones*0x02) - ones*0x21) | ((w ^ ones*'\\') - ones) | w) & highs
@@ -234,7 +232,7 @@ func Special(w uint64) uint64 {
 
 func isPlain(c byte) bool { return c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' }
 
-// putEscape writes the escape of a control character, at most six bytes.
+// putEscape writes the escape of the control character c to dst and returns its length, two or six bytes.
 func putEscape(dst []byte, c byte) int {
 	const hex = "0123456789abcdef"
 	dst = dst[:6]
@@ -253,11 +251,12 @@ func putEscape(dst []byte, c byte) int {
 	return 2
 }
 
-// putRunes writes to dst[n:] the run of bytes of other characters at the beginning of p.
+// putRunes writes the non-ASCII bytes at the beginning of p to dst[n:], and returns dst, which may have grown, the new n and
+// the rest of p.
 func putRunes(dst []byte, n int, p []byte) ([]byte, int, []byte) {
 	for len(p) > 0 && p[0] >= utf8.RuneSelf {
 		if len(p) >= 3 && p[0]-0xe1 < 0xed-0xe1 && p[1]&0xc0 == 0x80 && p[2]&0xc0 == 0x80 {
-			// Three bytes without a special case: U+1000 to U+CFFF, most of what is not Latin.
+			// U+1000 to U+CFFF, most of what is not Latin: three bytes without a special case.
 			dst[n], dst[n+1], dst[n+2] = p[0], p[1], p[2]
 			n, p = n+3, p[3:]
 			continue

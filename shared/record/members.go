@@ -2,23 +2,24 @@
 
 package record
 
-// Members are the names of a record's members that are Remora's own, under the source's schema and shape: for outputs whose
-// records are no JSON objects.
+// Members holds the names of a record's members that are Remora's own, under the source's schema and shape. It serves outputs
+// whose records are not JSON objects.
 type Members struct {
-	// Line is the name of the line, by Std. Newline says that the line has its newline there, unless it was cut.
+	// Line is the name of the line, by Std. Newline reports whether the line ends in its newline there, unless it was
+	// truncated.
 	Line    [3]string
 	Newline [3]bool
-	// Time is the name of a text with the record's time, as AppendShapeTime appends it; empty for none.
+	// Time is the name of a member with the record's time as AppendShapeTime formats it; empty for none.
 	Time                              string
 	Offset, Truncated, Stream, Source string
-	// Without are those that records don't carry.
+	// Without says which of them the records lack.
 	Without Without
 }
 
-// Without are members of Remora's that records don't carry, because nobody wants them.
+// Without says which of Remora's members the records lack.
 type Without struct{ Source, Offset, Stream bool }
 
-// Less returns a Source like s, whose records don't have these members.
+// Less returns a copy of s whose records lack the members in w.
 func (s *Source) Less(w Without) *Source {
 	c := *s
 	c.members.Without = w
@@ -26,10 +27,10 @@ func (s *Source) Less(w Without) *Source {
 	return &c
 }
 
-// Members returns the names. They are not to be changed.
+// Members returns the names. The caller must not change them.
 func (s *Source) Members() *Members { return &s.members }
 
-// TagName is the name under which records carry a tag.
+// TagName returns the name that records have for the tag key.
 func (s *Source) TagName(key string) string { return s.name(key) }
 
 func (s *Source) nameMembers() {
@@ -46,7 +47,7 @@ func (s *Source) nameMembers() {
 	s.members = m
 }
 
-// AppendLine appends the line as the member Line has it.
+// AppendLine appends the line in the form of the member Line: with its newline if Newline says so.
 func (r *Record) AppendLine(dst []byte) []byte {
 	dst = append(dst, r.Line...)
 	if r.Source.members.Newline[r.Std] && !r.Truncated {

@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// Every record carries its offset twice, as a number and in its identity. strconv divides once for two digits, which was
-// a fifth of all the time that a line took; these take eight and four digits at a time.
+// Every record carries its offset twice, as a number and in its identity. strconv does a division for every two digits, which
+// took a fifth of all the time spent on a line. These functions convert eight or four digits at a time.
 
-// zeros are eight digits 0.
+// zeros is eight digits 0.
 const zeros = 0x30303030_30303030
 
 // appendDecimal appends v in base 10, as strconv.AppendInt does.
@@ -27,14 +27,14 @@ func appendDecimal(dst []byte, v int64) []byte {
 	return binary.LittleEndian.AppendUint64(dst, eightDigits(uint64(v)%group))
 }
 
-// appendStripped appends eight digits without the zeros in front, one digit at least.
+// appendStripped appends eight digits without leading zeros, but at least one digit.
 func appendStripped(dst []byte, digits uint64) []byte {
 	leading := bits.TrailingZeros64(digits^zeros|1<<56) / 8
 	return binary.LittleEndian.AppendUint64(dst, digits>>(8*leading))[:len(dst)+8-leading]
 }
 
-// eightDigits are the decimal digits of v < 1e8, the first in the lowest byte. v is halved into groups of four, two and
-// one digits, all groups of a size at once; 10486/2^20 and 103/2^10 are 1/100 and 1/10 as far as is needed.
+// eightDigits returns the decimal digits of v < 1e8, the first in the lowest byte. It splits v into groups of four, two and
+// one digits, all groups of one size at once. 10486/2^20 and 103/2^10 are 1/100 and 1/10, precisely enough for these groups.
 func eightDigits(v uint64) uint64 {
 	v = v/10000 | v%10000<<32
 	hundreds := v * 10486 >> 20 & 0x0000007f_0000007f
@@ -55,12 +55,12 @@ func appendBase36(dst []byte, v int64) []byte {
 	return binary.LittleEndian.AppendUint32(dst, fourDigits36(uint32(v%group)))
 }
 
-// fourDigits36 are the digits of v < 36^4, the first in the lowest byte.
+// fourDigits36 returns the base 36 digits of v < 36^4, the first in the lowest byte.
 func fourDigits36(v uint32) uint32 {
 	return uint32(pairs36[v/1296]) | uint32(pairs36[v%1296])<<16
 }
 
-// pairs36 are all pairs of digits in base 36.
+// pairs36 holds all pairs of digits in base 36.
 var pairs36 = func() (pairs [1296]uint16) {
 	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
 	for i := range pairs {

@@ -4,26 +4,26 @@ package record
 
 import "slices"
 
-// Recipe is all that a Source was made of. Records that are kept on disk carry it, so that another process sends them
-// as this one would have, whatever the settings are then.
+// Recipe holds all that a Source was made of. Records on disk carry it, so that another process sends them as this one would
+// have, whatever the settings are then.
 type Recipe struct {
 	Stream, Declaration, Path string
 	Target, Index, Topic      string
 	Pipeline                  string
 	Store                     Store
-	// Tags and Origin are the source's. Names are the members of Remora's, tags among them, that have another name in the
-	// record: Key is the member's, Value that of the record.
+	// Tags and Origin are the source's. Names maps those of Remora's members, including tags, that have another name in the
+	// record: Key is the member, and Value its name in the record.
 	Tags   []Tag
 	Origin int
 	Names  []Tag
 	Shape  Shape
-	// Without are the members that the records don't have.
+	// Without says which members the records lack.
 	Without Without
 	// Container and Writer are what SetContainer and SetWriter set.
 	Container, Writer string
 }
 
-// Recipe returns what s was made of. Its slices are not to be changed.
+// Recipe returns what s was made of. The caller must not change its slices.
 func (s *Source) Recipe() Recipe {
 	r := Recipe{Stream: s.Stream, Declaration: s.Declaration, Path: s.Path, Target: s.Target, Index: s.Index, Topic: s.Topic,
 		Pipeline: s.Pipeline, Store: s.Store, Tags: s.Tags, Origin: s.Origin, Shape: s.shape, Without: s.members.Without, Container: s.container, Writer: s.writer}
@@ -41,8 +41,8 @@ func (s *Source) Recipe() Recipe {
 	return r
 }
 
-// Source returns a Source whose records are those of the one that r came from. Origin must not be negative or larger
-// than the number of tags.
+// Source returns a Source whose records are encoded like those of the one that r describes. Origin must be between 0 and the
+// number of tags.
 func (r *Recipe) Source() *Source {
 	declared := len(r.Tags) - r.Origin
 	s := NewSource(r.Stream, r.Declaration, r.Path, r.Target, r.Tags[:declared], r.Tags[declared:])

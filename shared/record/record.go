@@ -22,7 +22,7 @@ const (
 	Stderr
 )
 
-// String is the word that a record carries under "stream"; empty where there is none.
+// String returns the value of a record's member "stream": stdout, stderr, or "" for NoStd.
 func (s Std) String() string {
 	switch s {
 	case Stdout:
@@ -35,19 +35,19 @@ func (s Std) String() string {
 
 // Record is one log record. Line and Fields point into memory of the batch that holds the record.
 type Record struct {
-	// Line is what the application wrote, without its newline; any byte may occur in it. It is nil where a format took
-	// the line apart and the line was not asked to be kept.
+	// Line is what the application wrote, without its newline; any byte may occur in it. It is nil if a format parsed the line
+	// and the declaration does not keep it.
 	Line []byte
-	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. Always valid JSON in one line, no
-	// member twice, never one that Source.Owns. A format writes them; outputs splice them in, or walk them with EachField.
+	// Fields are JSON members without the braces around them: `"status":200,"path":"/"`. They are valid JSON in one line, with
+	// no member twice and none that Source.Owns. A format writes them; outputs splice them in or walk them with EachField.
 	Fields []byte
-	// Source is what this record shares with all others of its stream and declaration.
+	// Source holds what this record shares with all others of its stream and declaration.
 	Source *Source
-	// Time is in nanoseconds since 1970: parsed from the line, else the engine's, else when it was read.
+	// Time is in nanoseconds since 1970. It was parsed from the line, or is the engine's, or else is when the line was read.
 	Time int64
-	// Offset of the record's first byte in its stream. With Source.ID it is the record's identity.
+	// Offset is that of the record's first byte in its stream. With Source.ID it is the record's identity.
 	Offset int64
-	// Std is the standard stream that it came through.
+	// Std is the standard stream that the record came through.
 	Std Std
 	// SameTime counts the records directly before this one in its stream and declaration that have the same Time. It is
 	// set when the record enters a batch and stays with it, however the batch is cut later.
@@ -62,55 +62,55 @@ type Record struct {
 // Tag is a key and its value, added to each record of a source.
 type Tag struct{ Key, Value string }
 
-// Store is what a log says of the store that it goes to, for outputs that have such; the zero value says nothing.
+// Store holds a log's settings for outputs that write to stores; the zero value sets nothing.
 type Store struct {
 	Project     string // of Alibaba Cloud's SLS
 	Shards, TTL int    // of a store that is created for the log; TTL is in days
 }
 
-// Source is what the records of one stream under one declaration share. It is immutable once made, and safe for
-// concurrent use.
+// Source holds what the records of one stream under one declaration share. Once records refer to it, it must not be changed;
+// it is then safe for concurrent use.
 type Source struct {
 	// ID is 16 characters of [A-Za-z0-9_-], derived from stream and declaration: 96 bits, the same after a restart.
 	ID string
 	// Stream is the key of the stream.
 	Stream string
-	// Declaration is the name under which it was declared.
+	// Declaration is the declaration's name.
 	Declaration string
-	// Path is what records carry under "source": stdout, or the path of the file.
+	// Path is the value of the member "source": stdout, or the path of the file.
 	Path string
-	// Target is where it is to go; Index and Topic are the same unless a tag of that name overrides them for
+	// Target is where the records go. Index and Topic are equal to it unless a tag of that name overrides them for
 	// Elasticsearch or Kafka.
 	Target, Index, Topic string
-	// Pipeline is the tag pipeline: the ingest pipeline that Elasticsearch sends the records through; empty for none.
+	// Pipeline is the tag "pipeline": the ingest pipeline that Elasticsearch sends the records through; empty for none.
 	Pipeline string
-	// Store is what the declaration says of the store that the records go to. Set it before the Source is used.
+	// Store holds the declaration's settings of the store. It must be set before the Source is used.
 	Store Store
-	// Tags are the declared tags and then the origin's, each key once. Not to be changed.
+	// Tags are the declared tags and then the origin's, each key once. They must not be changed.
 	Tags []Tag
-	// Origin counts how many of the last Tags are the origin's: who wrote it, as against what was declared.
+	// Origin is the number of Tags, at the end, that describe the origin rather than being declared.
 	Origin int
 
-	// Members that all records share, as JSON: what precedes the offset, the mark of a cut record, and, by Std, what
-	// follows the fields, up to the closing brace.
+	// JSON that all records share: what precedes the line and the offset, the mark of a truncated record, and what follows the
+	// fields, up to the closing brace. line and tail are indexed by Std.
 	offset, truncated []byte
 	line, tail        [3][]byte
 	members           Members
 	shape             Shape
 	own               map[string]struct{}
-	name              func(member string) string // what the record calls a member of Remora's
+	name              func(member string) string // returns the name that records have for a member of Remora's
 	container         string                     // of SetContainer
 	writer            string                     // of SetWriter
 }
 
-// ownMembers are the members of a record that are Remora's own, beside tags and origin.
+// ownMembers are the members of a record that are Remora's own, besides tags and origin.
 var ownMembers = []string{"@timestamp", "stream", "source", "offset", "truncated", "parse_error", "remora"}
 
-// HasMember reports whether each record has a member of this name of its own, so that no tag can have it.
+// HasMember reports whether records have a member of their own with this name, so that no tag can have it.
 func HasMember(name string) bool { return name == "message" || slices.Contains(ownMembers, name) }
 
-// Reserved reports whether a name is Remora's in every record, whether the record has such a member or not: what an
-// application writes must not pass for what Remora knows of it, nor for what backends keep for themselves.
+// Reserved reports whether a name is Remora's in every record, even if the record has no such member. What an application
+// writes must pass neither for what Remora knows about it, nor for what backends reserve for themselves.
 func Reserved(name []byte) bool {
 	if len(name) == 0 {
 		return true // backends refuse it
@@ -148,8 +148,8 @@ func hasPrefix(p []byte, prefix string) bool {
 	return len(p) >= len(prefix) && string(p[:len(prefix)]) == prefix
 }
 
-// NewSource makes the Source of the declaration named name on stream key. A tag that has the name of one of the
-// record's own members is left out; where a tag and the origin have the same key, the origin's value is kept.
+// NewSource returns the Source of the declaration named name on the stream key. It drops tags that have the name of one of the
+// record's own members. If a declared tag and the origin have the same key, the origin's value is kept.
 func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 	sum := sha256.Sum256([]byte(key + "\x00" + name))
 	s := &Source{
@@ -186,8 +186,8 @@ func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 	return s
 }
 
-// Renamed returns a Source like s, in whose records the members that are Remora's, tags among them, have the names that
-// name returns.
+// Renamed returns a copy of s in whose records the members that are Remora's, including tags, have the names that name
+// returns.
 func (s *Source) Renamed(name func(member string) string) *Source {
 	c := *s
 	c.name = name
@@ -212,10 +212,10 @@ func (s *Source) encode() {
 	}
 }
 
-// SetContainer sets what Container returns, for a source whose tags of the container were left out.
+// SetContainer sets the result of Container, for a source without the container's tags. It must be called before s is used.
 func (s *Source) SetContainer(name string) { s.container = name }
 
-// Container is the name that people know the writer's container by; empty where it is not known.
+// Container returns the name by which users know the container that wrote the log; empty if it is not known.
 func (s *Source) Container() string {
 	if s.container != "" {
 		return s.container
@@ -230,11 +230,11 @@ func (s *Source) Container() string {
 	return ""
 }
 
-// SetWriter sets what Writer returns, for a source whose tags of the container were left out.
+// SetWriter sets the result of Writer, for a source without the container's tags. It must be called before s is used.
 func (s *Source) SetWriter(name string) { s.writer = name }
 
-// Writer names the container alone on its machine: NAMESPACE/POD/CONTAINER in Kubernetes, where containers of many Pods
-// share a name, else Container.
+// Writer returns a name of the container that is unique on its machine: NAMESPACE/POD/CONTAINER in Kubernetes, where
+// containers of many Pods share a name, and otherwise Container.
 func (s *Source) Writer() string {
 	if s.writer != "" {
 		return s.writer
@@ -285,8 +285,8 @@ func (s *Source) encodeTail(std Std) []byte {
 	return append(b, '}')
 }
 
-// Owns reports whether key is reserved, or a tag, or of the origin, which an application's field must not overwrite.
-// "message" is not among them: it is free where a format took the line apart.
+// Owns reports whether key is reserved or names a tag, declared or of the origin: an application's field must not overwrite
+// it. "message" is not owned, because it is free if a format parsed the line.
 func (s *Source) Owns(key []byte) bool {
 	if Reserved(key) {
 		return true
@@ -295,13 +295,13 @@ func (s *Source) Owns(key []byte) bool {
 	return ok || len(s.shape.Objects) > 0 && s.shape.holds(key)
 }
 
-// AppendID appends the record's identity to dst: printable ASCII, at most 40 bytes, the same each time it is sent.
+// AppendID appends the record's identity to dst: at most 40 bytes of printable ASCII, the same each time the record is sent.
 func (r *Record) AppendID(dst []byte) []byte { return r.AppendIDPlace(r.Source.AppendIDStart(dst)) }
 
 // AppendIDStart appends the beginning of an identity, which all records of s share.
 func (s *Source) AppendIDStart(dst []byte) []byte { return append(append(dst, s.ID...), '.') }
 
-// AppendIDPlace appends the rest of an identity, which is r's alone in its source.
+// AppendIDPlace appends the rest of an identity, which is unique to r within its source.
 func (r *Record) AppendIDPlace(dst []byte) []byte {
 	dst = appendBase36(dst, r.Offset)
 	if r.Marker {

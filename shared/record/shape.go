@@ -4,12 +4,14 @@ package record
 
 import "maps"
 
-// Shape is how a source's records differ from ours, so that what was built on another agent's records keeps working.
+// Shape describes how a source's records differ from Remora's own, so that what was built on another agent's records keeps
+// working.
 type Shape struct {
-	// StdLine is the name of the member that holds a line of a standard stream, with its newline; empty means message,
-	// without it.
+	// StdLine is the name of the member that holds a line of a standard stream, with its newline. Empty means "message",
+	// without the newline.
 	StdLine string
-	// Time adds the member time: for a standard stream as @timestamp is, for a file in the machine's zone and without one.
+	// Time adds the member "time": for a standard stream in the form of @timestamp, for a file in the machine's zone without
+	// one.
 	Time bool
 	// Objects are members of every record. Their values are JSON.
 	Objects []Tag
@@ -26,8 +28,8 @@ func (s *Shape) holds(key []byte) bool {
 	return false
 }
 
-// Shaped returns a Source like s, whose records have the shape. Members that the shape adds are Remora's: fields of an
-// application don't overwrite them. A tag of the same name as one of Objects is kept, and Objects' is left out.
+// Shaped returns a copy of s whose records have the shape. The members that the shape adds are owned: an application's fields
+// don't overwrite them. If a tag has the name of one of Objects, the tag is kept and the object is left out.
 func (s *Source) Shaped(shape Shape) *Source {
 	c := *s
 	c.own = maps.Clone(s.own)
