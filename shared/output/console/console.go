@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Config is what can be set.
+// Config holds the output's settings.
 type Config struct {
 	Format line.Format `env:"CONSOLE_FORMAT" envDefault:"json" doc:"json writes each record as a JSON object on a line; raw writes the line as the application wrote it"`
 }
@@ -22,12 +22,12 @@ type Config struct {
 // Check reports a format that does not exist.
 func (c *Config) Check() error { return c.Format.Check("CONSOLE_FORMAT") }
 
-// Output writes to standard output. What a pipe's reader has not read yet counts as taken, since nobody can say more.
+// Output writes to standard output. What a pipe's reader has not read yet counts as taken, since no more can be known.
 type Output struct {
 	format  line.Format
 	w       io.Writer
-	turn    chan struct{} // holds one token: who has it writes
-	torn    bool          // the last write ended within a line; owned by who has the turn
+	turn    chan struct{} // holds one token, which Write takes to write
+	torn    bool          // the last write ended within a line; guarded by turn
 	buffers sync.Pool     // of *buffer
 }
 
@@ -36,7 +36,7 @@ type buffer struct {
 	bytes []byte
 }
 
-// Open makes the output.
+// Open returns the output.
 func Open(c Config) (*Output, error) { return open(c, os.Stdout), nil }
 
 func open(c Config, w io.Writer) *Output {
@@ -46,8 +46,8 @@ func open(c Config, w io.Writer) *Output {
 	return o
 }
 
-// Write writes b in one call, so that lines of different batches never mix. A reader that does not read holds it up; if
-// ctx ends before, the write continues by itself, and the batch, sent again, appears twice.
+// Write writes b in one call, so that lines of different batches never mix. It blocks as long as the reader of a pipe does not
+// read. If ctx ends first, the write goes on by itself, and the batch, sent again, appears twice.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	select {
 	case <-o.turn:
@@ -84,7 +84,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 // Close leaves standard output open: it is not ours.
 func (o *Output) Close() error { return nil }
 
-// Check has nothing to try.
+// Check has nothing to check.
 func (o *Output) Check(context.Context) (saw string, err error) {
 	return "writes to standard output", nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/line"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Path        string      `env:"FILE_PATH" doc:"Directory of the files; created if it is missing"`
 	Name        string      `env:"FILE_NAME" envDefault:"{target}.log" doc:"Name of the file below FILE_PATH; may contain subdirectories. {target}, {declaration} and {TAG} stand for the record's values, none where it has no such tag, and a date of yyyy, MM, dd, HH, or YYYY and ww for weeks, such as {yyyy.MM.dd}, for its time"`
@@ -25,7 +25,7 @@ type Config struct {
 	Sync        bool        `env:"FILE_SYNC" envDefault:"true" doc:"Acknowledge a batch only when it is on disk (fdatasync). false acknowledges what the kernel has, which survives a crash of Remora but not of the machine"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	switch {
 	case c.Path == "":

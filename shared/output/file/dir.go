@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// root is FILE_PATH. It may be reached through links, because whoever set it chose them. Below it no link is followed:
-// the names there are made of what containers declare, and others may write in the directories, so that a link would have
-// any file of the machine truncated.
+// root is FILE_PATH. It may be reached through links, because the operator chose it. Below it no link is followed: the names
+// there come from containers' declarations, and others may write in the directories, so a link could have any file of the
+// machine truncated.
 type root struct{ path string }
 
 // dir is an open directory below the root.
@@ -25,12 +25,12 @@ type dir struct {
 	path string // for errors
 }
 
-// errOutput marks an error that concerns all files, not the one that was to be opened.
+// errOutput marks an error that concerns all files, not only the one being opened.
 var errOutput = errors.New("FILE_PATH can't be written in")
 
-// open opens the directory that holds the file called name, component by component, and makes those that are missing.
-// openat2 with RESOLVE_NO_SYMLINKS would do the same in one call, but containers' seccomp profiles and kernels before 5.6
-// don't have it, and files are opened rarely.
+// open opens the directory that holds the file called name, component by component, and makes missing ones. openat2 with
+// RESOLVE_NO_SYMLINKS would do so in one call, but containers' seccomp profiles and kernels before 5.6 lack it, and files are
+// opened rarely.
 func (r root) open(name string) (*dir, error) {
 	fd, err := unix.Open(r.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -76,7 +76,7 @@ func (d *dir) enter(name string) (*dir, error) {
 
 // openFile opens a regular file in d.
 func (d *dir) openFile(name string, flags int, perm fs.FileMode) (*os.File, error) {
-	// O_NONBLOCK: a FIFO or a device must not hold us up before it is recognised.
+	// O_NONBLOCK: opening a FIFO or a device must not block before it is recognised.
 	fd, err := unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, uint32(perm))
 	if err != nil {
 		return nil, d.explain("open", name, err)
@@ -92,7 +92,7 @@ func (d *dir) openFile(name string, flags int, perm fs.FileMode) (*os.File, erro
 	return h, nil
 }
 
-// stat examines the file called name, without following it where it is a link.
+// stat returns the state of the file called name, without following a link.
 func (d *dir) stat(name string) (st unix.Stat_t, err error) {
 	err = unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return st, err
@@ -110,7 +110,7 @@ func (d *dir) sync() error { return d.explain("fsync", "", unix.Fsync(d.fd)) }
 
 func (d *dir) close() { _ = unix.Close(d.fd) }
 
-// explain names the file in an error of op; nil stays nil.
+// explain adds the operation and the file to err; nil stays nil.
 func (d *dir) explain(op, name string, err error) error {
 	if err == nil {
 		return nil

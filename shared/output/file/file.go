@@ -17,32 +17,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file is one file being written, with what waits to be written to it. All of it is guarded by the output's lock, except
-// that handle is also synced without it.
+// file is one file being written, with the lines that wait to be written to it. The output's lock guards it, except that
+// handle is synced without the lock.
 type file struct {
 	root    root
 	journal *journal
-	mark    int      // of the journal, when the file was opened
+	mark    int      // journal.mark when the file was opened
 	name    string   // below root
 	handle  *os.File // nil while it is not open
 	id      born     // of handle
 	size    int64    // bytes in the file, all of whole lines
 	pending []byte   // whole lines not yet written
-	// What a failed batch leaves behind is cut away again: size when the batch began, and the batch's first record that
-	// is not in an earlier, rotated file.
+	// before and since are for cutting away what a failed batch has written: the size when the batch began, and the first
+	// record of the batch that is not in an earlier, rotated file.
 	before int64
 	since  int
 	failed error
-	// unsynced is why what was written could not be brought to the disk when the file was closed.
+	// unsynced is the error of syncing the file when it was closed.
 	unsynced error
-	used     uint64 // counts uses, for closing the one that was unused for longest
+	used     uint64 // Output.uses at the last use
 }
 
 // inode identifies a file on this machine.
 type inode struct{ dev, ino uint64 }
 
-// open opens the file for appending, and makes it and its directories if they are missing. Bytes after the last newline
-// are what an interrupted write left: their record was not acknowledged and comes again, so they are cut away.
+// open opens the file for appending, and makes it and its directories if they are missing. It cuts away the bytes after the
+// last newline, which an interrupted write left: their record was not acknowledged and is sent again.
 func (f *file) open(perm fs.FileMode) error {
 	d, err := f.root.open(f.name)
 	if err != nil {
@@ -77,19 +77,19 @@ func (f *file) openIn(d *dir, perm fs.FileMode) error {
 	return nil
 }
 
-// errShared is the error of a file that somebody else writes.
+// errShared is the error of a file that another output or process writes.
 var errShared = errors.New("another output, or another process, writes this file; give each a FILE_PATH or FILE_NAME of its own")
 
-// own locks a file until it is closed: each output writes where it knows the file's end to be, and two would write over what the
-// other's backend has acknowledged.
+// own locks a file until it is closed. Each output writes at the end of the file as it knows it, so two of them would
+// overwrite each other's acknowledged records.
 func own(h *os.File) error {
 	if errors.Is(unix.Flock(int(h.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
 		return errShared
 	}
-	return nil // or the file system has no locks
+	return nil // also if the file system has no locks
 }
 
-// repair cuts away what follows the last newline and returns the size that is left.
+// repair truncates the file after its last newline, and returns the size that is left.
 func repair(h *os.File) (int64, error) {
 	size, end, err := lastLine(h)
 	if err == nil && size < end {
@@ -98,7 +98,7 @@ func repair(h *os.File) (int64, error) {
 	return size, err
 }
 
-// lastLine returns where the last line ends, and how long the file is.
+// lastLine returns the offset at which the last line ends, and the file's size.
 func lastLine(h *os.File) (size, end int64, err error) {
 	end, err = h.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -118,10 +118,10 @@ func lastLine(h *os.File) (size, end int64, err error) {
 	return 0, end, nil
 }
 
-// begin readies an open f for a batch.
+// begin prepares an open f for a batch.
 func (f *file) begin() { f.pending, f.before, f.since, f.failed = f.pending[:0], f.size, 0, nil }
 
-// inPlace reports whether f is open, and still the file of its name. Otherwise what is appended would be lost.
+// inPlace reports whether f is open and its name still refers to it. Otherwise what is appended would be lost.
 func (f *file) inPlace() bool {
 	if f.handle == nil {
 		return false
@@ -131,7 +131,7 @@ func (f *file) inPlace() bool {
 	return err == nil && f.id.inode == inode{st.Dev, st.Ino}
 }
 
-// flush writes what is pending.
+// flush writes the pending lines.
 func (f *file) flush() error {
 	if len(f.pending) == 0 || f.failed != nil {
 		return f.failed
@@ -148,8 +148,8 @@ func (f *file) flush() error {
 	return nil
 }
 
-// fail notes why the batch could not be written, and cuts away what was written of it, so that sending it again
-// duplicates nothing.
+// fail records why the batch could not be written, and cuts away what was written of it, so that sending it again duplicates
+// nothing.
 func (f *file) fail(err error) error {
 	f.pending = f.pending[:0]
 	f.failed = errors.Join(err, f.handle.Truncate(f.before))
@@ -158,8 +158,8 @@ func (f *file) fail(err error) error {
 	return f.failed
 }
 
-// rotate moves the file to NAME.1, NAME.1 to NAME.2 and so on, removes what is more than keep files, and starts a new one
-// with the batch's record i.
+// rotate renames the file to NAME.1, NAME.1 to NAME.2 and so on, and removes the oldest so that keep files remain, the new one
+// included. The new file begins with record i of the batch.
 func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	if err := f.handle.Sync(); err != nil {
 		return f.fail(err)
@@ -177,7 +177,7 @@ func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	if err := f.openIn(d, perm); err != nil {
 		return f.fail(err)
 	}
-	err = f.journal.keep(id, mark) // only now: until here, what the batch wrote may be cut away again
+	err = f.journal.keep(id, mark) // only now: before, what the batch wrote may be cut away again
 	f.since = i
 	if compress {
 		err = errors.Join(err, d.compress(old, base+".1", perm))
@@ -186,7 +186,7 @@ func (f *file) rotate(keep int, compress bool, perm fs.FileMode, i int) error {
 	return f.failed
 }
 
-// close brings what was written to the disk, for the batch it came from may still be waiting for that, and closes.
+// close syncs the file, because a batch may still be waiting for that, and closes it.
 func (f *file) close() error {
 	if f.handle == nil {
 		return nil
@@ -198,8 +198,8 @@ func (f *file) close() error {
 	return err
 }
 
-// shift gives each rotated file of name the next number. A file may be there plain, compressed, or, after a death in
-// between, both ways.
+// shift gives each rotated file of name the next number. A file may exist plain, compressed or, after a crash in between, as
+// both.
 func (d *dir) shift(name string, keep int) error {
 	for n := keep - 1; n >= 0; n-- {
 		for _, suffix := range []string{"", ".gz"} {
@@ -228,7 +228,7 @@ func rotated(name string, n int) string {
 	return name + "." + strconv.Itoa(n)
 }
 
-// compress replaces the file called name, open as h, by name.gz. The plain file goes only when the other is on the disk.
+// compress replaces the file called name, open as h, by name.gz. It removes the plain file only when the other is on disk.
 func (d *dir) compress(h *os.File, name string, perm fs.FileMode) error {
 	partial := name + ".gz.partial"
 	if err := d.remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {

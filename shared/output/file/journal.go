@@ -19,41 +19,43 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// What was written and not yet acknowledged when the process was killed comes again. The journal says what that is, so that it is
-// written once: for each of the last records, its identity, the file, and where in it the record ends. An entry is made before
-// the record is written. After a kill, a record is in its file if the file reaches as far as the entry says, and what follows
-// the last such record is the beginning of one: it is cut away, for with FILE_FORMAT=raw it may be whole lines.
+// Records that were written but not acknowledged when the process was killed are sent again. The journal lets the output write
+// them only once. For each of the last records it holds the identity, the file, and the offset in it at which the record ends.
+// An entry is made before its record is written. After a kill, a record is in its file if the file is at least as long as the
+// entry says. What follows the last such record is the beginning of another one. It is cut away, because with FILE_FORMAT=raw
+// it may hold whole lines.
 //
-// The journal is a mapped file, which the kernel keeps when the process dies; it costs a few stores a record and no sync. On a file
-// system that copies on write, where nothing can be mapped, its entries are written before the records are, all of a chunk at once.
-// After
-// the death of the machine it means nothing, because neither it nor the files may be on the disk as they were: it bears the boot
-// that it is of.
+// The journal is a mapped file, which the kernel keeps when the process dies. It costs a few stores a record and no sync. On a
+// file system that copies on write, which allows no mapping, its entries are written before the records, all of a chunk at
+// once. After a crash of the machine the journal is void, because neither it nor the files may be on disk as they were; so it
+// holds the ID of the boot it belongs to.
 const (
-	journalHeader  = 32 // the boot, the version, the next entry
-	journalVersion = 2  // 1 had ends as they are, and no entries of files that were opened
+	journalHeader  = 32 // boot ID, version, next entry
+	journalVersion = 2  // 1 stored ends without adding one, and had no entries of opened files
 	entrySize      = 32 // identity, file, end, check
-	// journalEntries is two batches: as many as REMORA_WORKERS has written, and not yet acknowledged, at once. With more workers,
-	// and batches that are full of short lines, the oldest are not known any more.
+	// journalEntries is two batches, which is as many as the default of REMORA_WORKERS has in flight. With more workers and
+	// batches full of short lines, the oldest entries are overwritten too early.
 	journalEntries = 128 << 10
 	journalSize    = journalHeader + journalEntries*entrySize
 )
 
-// journal is guarded by the output's lock. A nil journal notes nothing: then a kill has what was in flight written twice.
+// journal is guarded by the output's lock. A nil journal notes nothing; after a kill, records that were in flight are written
+// twice.
 type journal struct {
 	file *os.File
 	mem  []byte
-	next int // entry
-	// unmapped says that mem is to be written to file, by store: the entries from changedFrom to changedTo.
+	next int // index of the next entry
+	// unmapped means that store writes mem to file: the entries from changedFrom to changedTo.
 	unmapped               bool
 	changedFrom, changedTo int
 	// noted counts the entries of this process.
 	noted int
-	// written are the identities of records that an earlier process wrote and that may come again.
+	// written holds the identities of records that an earlier process wrote and that may be sent again.
 	written map[uint64]struct{}
 }
 
-// openJournal opens the journal at path, and finds out what of it is in the files, of which files says what is left.
+// openJournal opens the journal at path, and finds which of its records are in the files. files returns what a kill left of
+// them.
 func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -81,32 +83,32 @@ func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 // mapFile is replaced by tests.
 var mapFile = mapped.Map
 
-// read reads a journal that can't be mapped.
+// read reads a journal that is not mapped.
 func (j *journal) read() error {
 	j.unmapped, j.mem = true, make([]byte, journalSize)
 	if n, err := j.file.ReadAt(j.mem, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} else if n < journalSize {
-		clear(j.mem) // it was not written to its end when it was made
+		clear(j.mem) // its first write was not finished
 	}
 	return nil
 }
 
-// storeAll writes a journal that is not mapped.
+// storeAll writes all of a journal that is not mapped.
 func (j *journal) storeAll() error {
 	j.changedFrom, j.changedTo = 0, journalEntries
 	return j.store()
 }
 
-// store writes what has changed of a journal that is not mapped. It is called before records are written, and after what was
-// noted of them has changed: entries of records that were cut away would have others taken for them. Where it can't write them,
-// it empties the file, so that a kill has what was in flight written twice.
+// store writes the changed entries of a journal that is not mapped. It is called before records are written, and after entries
+// were voided or settled: a stale entry of a record that was cut away could be taken for another's. If it can't write them, it
+// empties the file, so that after a kill records that were in flight are written twice.
 func (j *journal) store() error {
 	if j == nil || !j.unmapped || j.changedFrom >= j.changedTo {
 		return nil
 	}
 	from, to := journalHeader+j.changedFrom*entrySize, journalHeader+j.changedTo*entrySize
-	_, err := j.file.WriteAt(j.mem[:journalHeader], 0) // first: after a kill in between, the oldest entries are overwritten, and not the newest
+	_, err := j.file.WriteAt(j.mem[:journalHeader], 0) // first: after a kill in between, the next process overwrites the oldest entries, not the newest
 	if err == nil {
 		_, err = j.file.WriteAt(j.mem[from:to], int64(from))
 	}
@@ -121,7 +123,7 @@ func (j *journal) store() error {
 	return nil
 }
 
-// changed notes that entry i is to be written.
+// changed notes that entry i must be stored.
 func (j *journal) changed(i int) {
 	if !j.unmapped {
 		return
@@ -133,14 +135,14 @@ func (j *journal) changed(i int) {
 	j.changedFrom, j.changedTo = min(j.changedFrom, i), max(j.changedTo, i+1)
 }
 
-// left is what a kill has left of a file: how many bytes there are up to the last newline.
+// left is a file as a kill has left it; size is its length up to the last newline.
 type left struct {
 	path string
 	id   born
 	size int64
 }
 
-// recover reads the entries of an earlier process of this boot, and keeps of them what is in its file.
+// recover reads the entries of an earlier process of this boot, and keeps those whose records are in their files.
 func (j *journal) recover(files func() map[uint64]left) error {
 	boot := bootID()
 	if len(boot) == 0 || !bytes.Equal(j.mem[:len(boot)], boot) || j.mem[len(boot)] != journalVersion {
@@ -175,9 +177,9 @@ func (j *journal) recover(files func() map[uint64]left) error {
 	return nil
 }
 
-// cutTorn cuts from each file the beginning of a record whose end is not there.
+// cutTorn cuts from each file the beginning of a record that was not written to its end.
 func cutTorn(entries []entry, found map[uint64]left) error {
-	whole, torn := map[uint64]int64{}, map[uint64]bool{} // up to where the records of a file are whole
+	whole, torn := map[uint64]int64{}, map[uint64]bool{} // by file: the end of the last whole record, and whether one is not whole
 	for _, e := range entries {
 		end, ok := e.end()
 		f, there := found[e.file()]
@@ -202,7 +204,7 @@ func cutTorn(entries []entry, found map[uint64]left) error {
 	return nil
 }
 
-// truncate cuts the file, if it still has its name.
+// truncate truncates the file, unless another one has its name now.
 func (l left) truncate(size int64) error {
 	fd, err := unix.Open(l.path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -227,7 +229,7 @@ func (j *journal) has(r *record.Record) bool {
 	return ok
 }
 
-// note says that r is about to be written to a file, and ends there at end.
+// note records that r is about to be written to a file, and ends there at end.
 func (j *journal) note(r *record.Record, file born, end int64) {
 	if j == nil {
 		return
@@ -235,7 +237,7 @@ func (j *journal) note(r *record.Record, file born, end int64) {
 	j.add(identity(r), file, end)
 }
 
-// opened says that a file is opened which has size bytes: so much of it are whole records.
+// opened records that a file of size bytes was opened: up to there it holds whole records.
 func (j *journal) opened(file born, size int64) {
 	if j != nil {
 		j.add(fileOpened, file, size)
@@ -250,7 +252,7 @@ func (j *journal) add(identity uint64, file born, end int64) {
 	binary.NativeEndian.PutUint64(j.mem[24:], uint64(j.next))
 }
 
-// mark returns where the entries begin of a file that is opened now.
+// mark returns the position of the next entry, at which the entries of a file begin that is opened now.
 func (j *journal) mark() int {
 	if j == nil {
 		return 0
@@ -258,7 +260,7 @@ func (j *journal) mark() int {
 	return j.noted
 }
 
-// cut says that a file, with its entries since mark, was cut back to size: what ended behind it is not there.
+// cut voids the entries of a file, made since mark, whose records ended after size, because the file was cut back to size.
 func (j *journal) cut(file born, mark int, size int64) error {
 	j.each(file, mark, func(e entry) {
 		if end, _ := e.end(); end > size {
@@ -268,7 +270,7 @@ func (j *journal) cut(file born, mark int, size int64) error {
 	return j.store()
 }
 
-// keep says that all that was noted of a file since mark is written, and that the file may go.
+// keep settles the entries of a file made since mark: their records are written, even if the file is removed later.
 func (j *journal) keep(file born, mark int) error {
 	j.each(file, mark, entry.settle)
 	return j.store()
@@ -290,7 +292,7 @@ func (j *journal) each(file born, mark int, do func(entry)) {
 	}
 }
 
-// close forgets all: an output is closed when what it wrote is acknowledged, and nothing of it comes again.
+// close voids the journal and closes it. The output is closed when all it wrote is acknowledged, so nothing is sent again.
 func (j *journal) close() error {
 	if j == nil {
 		return nil
@@ -302,7 +304,7 @@ func (j *journal) close() error {
 	return j.abandon()
 }
 
-// abandon leaves the file as a kill would.
+// abandon closes the journal and leaves it as a kill would.
 func (j *journal) abandon() error {
 	if j == nil {
 		return nil
@@ -313,13 +315,13 @@ func (j *journal) abandon() error {
 	return errors.Join(unix.Munmap(j.mem), j.file.Close())
 }
 
-// entry is of one record. It has no end once the record is known to be written, whatever becomes of the file.
+// entry is the entry of one record. It has no end once the record is known to be written, whatever happens to the file.
 type entry []byte
 
 const (
-	// fileOpened stands for the identity of a record in the entry of a file that was opened.
+	// fileOpened takes the place of a record's identity in the entry of an opened file.
 	fileOpened = 0
-	// noEnd is what an entry has in place of its end.
+	// noEnd is stored in an entry without an end.
 	noEnd = 0
 )
 
@@ -328,7 +330,7 @@ func (j *journal) entry(i int) entry { return j.mem[journalHeader+i*entrySize:][
 func (e entry) identity() uint64 { return binary.NativeEndian.Uint64(e) }
 func (e entry) file() uint64     { return binary.NativeEndian.Uint64(e[8:]) }
 
-// end returns where the record ends, stored as one more so that a file that was empty when it was opened has one.
+// end returns the offset at which the record ends. It is stored plus one, because an empty file that was opened ends at 0.
 func (e entry) end() (end int64, ok bool) {
 	v := int64(binary.NativeEndian.Uint64(e[16:]))
 	return v - 1, v > noEnd
@@ -338,7 +340,7 @@ func (e entry) valid() bool {
 	return binary.NativeEndian.Uint64(e[24:]) == check(e.identity(), e.file())
 }
 
-// set writes an entry. A kill between two of its stores leaves one that is not valid.
+// set writes an entry. A kill between two of its stores leaves an invalid one.
 func (e entry) set(identity, file uint64, end int64) {
 	e.void()
 	binary.NativeEndian.PutUint64(e, identity)
@@ -350,11 +352,11 @@ func (e entry) set(identity, file uint64, end int64) {
 func (e entry) void()   { binary.NativeEndian.PutUint64(e[24:], 0) }
 func (e entry) settle() { binary.NativeEndian.PutUint64(e[16:], noEnd) }
 
-// check is never 0.
+// check returns a checksum of an entry, which is never 0.
 func check(identity, file uint64) uint64 { return mix(identity, file) | 1 }
 
-// identity returns what a record is known by: its stream and declaration, its offset, and how long it is. One of several lines that
-// was written after a pause may have more of them when it is read again; it is another record then.
+// identity returns a hash that identifies a record by its stream and declaration, its offset and its length. A record of
+// several lines that was written after a pause may have more lines when it is read again; it is another record then.
 func identity(r *record.Record) uint64 {
 	id, h := r.Source.ID, uint64(0)
 	for ; len(id) >= 8; id = id[8:] {
@@ -369,10 +371,10 @@ func identity(r *record.Record) uint64 {
 	return mix(mix(h, uint64(r.Offset)), uint64(len(r.Line))<<32|uint64(len(r.Fields)))
 }
 
-// born is a file and when it was made: a file that is removed leaves its inode to another, of which nothing may be cut away.
+// born identifies a file by inode and birth: when a file is removed, its inode may go to another, which must not be truncated.
 type born struct {
 	inode
-	at int64 // nanoseconds since 1970; 0 where the file system does not know
+	at int64 // nanoseconds since 1970; 0 if the file system does not record it
 }
 
 func bornOf(f *os.File) (b born, err error) {
@@ -392,13 +394,13 @@ func bornOf(f *os.File) (b born, err error) {
 
 func (b born) hash() uint64 { return mix(mix(b.dev, b.ino), uint64(b.at)) }
 
-// mix folds the product of two numbers, each made odd and spread first.
+// mix hashes two numbers: it folds the product of both, each XORed with an odd constant.
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd1b54a32d192ed03)
 	return hi ^ lo
 }
 
-// bootID is what this boot of the machine is known by, 16 bytes; none where the kernel does not tell.
+// bootID returns 16 bytes that identify this boot of the machine; none if the kernel does not provide them.
 var bootID = sync.OnceValue(func() []byte {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -407,7 +409,7 @@ var bootID = sync.OnceValue(func() []byte {
 	return text[:min(len(text), 16)]
 })
 
-// left returns what is left of all files below the root, by the hash of their inodes and births.
+// left returns the state of all files below the root, by the hash of their inode and birth.
 func (r root) left() map[uint64]left {
 	all := map[uint64]left{}
 	_ = filepath.WalkDir(r.path, func(path string, d os.DirEntry, err error) error {
@@ -422,7 +424,7 @@ func (r root) left() map[uint64]left {
 	return all
 }
 
-// wholeLines returns how many bytes of a file there are up to its last newline.
+// wholeLines returns the state of the file at path.
 func wholeLines(path string) (left, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

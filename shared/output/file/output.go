@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// mostOpen is how many files are kept open, where the process may open four times as many.
+	// mostOpen bounds the files kept open; so does a quarter of the process's limit of descriptors.
 	mostOpen = 256
-	// chunk is how much is collected before it is written.
+	// chunk is how many bytes are collected before they are written.
 	chunk = 64 << 10
 )
 
-// Output appends to files. Batches are written one at a time, because the order of lines in a file is theirs.
+// Output appends to files. Batches are written one at a time, so that the lines of a file are in their order.
 type Output struct {
 	config  Config
 	root    root
@@ -37,12 +37,12 @@ type Output struct {
 
 	mu      sync.Mutex
 	enc     record.Encoder
-	files   map[string]*file // those that are open, by name
+	files   map[string]*file // the open files, by name
 	journal *journal
 	uses    uint64
 }
 
-// Open makes the output, and the directory if it is missing.
+// Open returns the output, and makes the directory if it is missing.
 func Open(c Config) (*Output, error) {
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {
@@ -70,9 +70,9 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Remember has the output note at path, a file of its own in the state directory, what it writes, so that a kill has nothing
-// written twice. It is called before the first Write. Where it fails, what was in flight at a kill is written twice, as by other
-// outputs.
+// Remember makes the output note what it writes at path, a file of its own in the state directory, so that nothing is written
+// twice after a kill. It must be called before the first Write. If it fails, records in flight at a kill are written twice, as
+// by other outputs.
 func (o *Output) Remember(path string) (err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -80,7 +80,7 @@ func (o *Output) Remember(path string) (err error) {
 	return err
 }
 
-// maxOpen returns how many files may be kept open: a part of what the process may open.
+// maxOpen returns how many files may be kept open.
 func maxOpen() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -89,23 +89,23 @@ func maxOpen() int {
 	return int(max(1, min(mostOpen, limit.Cur/4)))
 }
 
-// part is the records of a batch that go to one file.
+// part holds the records of a batch that go to one file.
 type part struct {
 	name   string
 	index  []int // of the batch's records, ascending
 	file   *file
-	handle *os.File // of file, as it was when the records were written; nil where it was closed since
+	handle *os.File // of file when the records were written; nil if it was closed since
 	failed error
-	since  int // the first record that is not written, where failed is set
+	since  int // the first record that is not written, if failed is set
 }
 
-// when is a source and a stretch of time, which have one file.
+// when is a source and a period, whose records all go to one file.
 type when struct {
 	source *record.Source
 	period int64
 }
 
-// workspace is what one Write needs.
+// workspace is the reusable memory of a Write.
 type workspace struct {
 	parts   map[string]*part
 	sources map[when]*part
@@ -114,8 +114,8 @@ type workspace struct {
 	name    []byte
 }
 
-// Write appends b's records, each to its file, and returns when they are on the disk, unless FILE_SYNC is off. A file that
-// can't be written holds back its own records only.
+// Write appends b's records, each to its file, and returns when they are on disk, unless FILE_SYNC is off. A file that can't
+// be written holds back only its own records.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	return o.verdict(w, b)
 }
 
-// divide sorts b's records by their files.
+// divide groups b's records by their files.
 func (o *Output) divide(w *workspace, b *record.Batch) {
 	w.spare = append(w.spare, w.order...)
 	w.order = w.order[:0]
@@ -189,12 +189,12 @@ func (o *Output) write(w *workspace, p *part, b *record.Batch) {
 		p.failed, p.since = err, f.since
 	}
 	p.file, p.handle = f, f.handle
-	if cap(f.pending) > 2*chunk { // a very long record; others need not pay for it
+	if cap(f.pending) > 2*chunk { // after a very long record, don't keep that much memory
 		f.pending = nil
 	}
 }
 
-// add appends r, record i of its batch, to f, and rotates f before it if it would become too large.
+// add appends r, record i of its batch, to f. It rotates f first if f would become too large.
 func (o *Output) add(f *file, r *record.Record, i int) {
 	at := len(f.pending)
 	f.pending = o.config.Format.Append(f.pending, &o.enc, r)
@@ -216,8 +216,8 @@ func (o *Output) add(f *file, r *record.Record, i int) {
 	}
 }
 
-// file returns the open file called name. If there are too many, or no descriptor is left, the ones that were not used
-// for longest are closed, so that any number of files can be written with few descriptors.
+// file returns the open file called name. If too many are open, or no descriptor is left, it closes those unused for longest,
+// so that any number of files can be written with few descriptors.
 func (o *Output) file(w *workspace, name string) (*file, error) {
 	o.uses++
 	f := o.files[name]
@@ -225,7 +225,7 @@ func (o *Output) file(w *workspace, name string) (*file, error) {
 		f.used = o.uses
 		return f, nil
 	}
-	if f != nil { // somebody moved or removed it
+	if f != nil { // it was moved or removed
 		o.discard(w, f)
 	}
 	for len(o.files) >= o.maxOpen {
@@ -256,7 +256,7 @@ func (o *Output) closeOldest(w *workspace) {
 	o.discard(w, oldest)
 }
 
-// discard closes f. If this batch has written to it, a failure to bring that to the disk is one of the batch's.
+// discard closes f. If this batch has written to f, a failed sync is a failure of the batch.
 func (o *Output) discard(w *workspace, f *file) {
 	err := f.close()
 	if p := w.parts[f.name]; p != nil && p.handle != nil {
@@ -267,7 +267,7 @@ func (o *Output) discard(w *workspace, f *file) {
 	delete(o.files, f.name)
 }
 
-// syncAll brings what was written to the disk, several files at a time, because each waits for the same disk.
+// syncAll syncs the files that were written to, several at a time, because each waits for the same disk.
 func (o *Output) syncAll(parts []*part) {
 	const atOnce = 16
 	var wg sync.WaitGroup
@@ -293,7 +293,7 @@ func (o *Output) syncAll(parts []*part) {
 	wg.Wait()
 }
 
-// verdict names the records that are not in their file.
+// verdict returns the verdict on b, which names the records that are not in their file.
 func (o *Output) verdict(w *workspace, b *record.Batch) error {
 	v := &output.Partial{}
 	for _, p := range w.order {
@@ -329,8 +329,8 @@ func allFailed(parts []*part) bool {
 	return !slices.ContainsFunc(parts, func(p *part) bool { return p.failed == nil })
 }
 
-// block adds the records of p that were not written. Whatever it is (a full quota, missing rights, a link), somebody has to
-// mend it, and other files can be written meanwhile.
+// block adds the records of p that were not written. Whatever the reason (a full quota, missing rights, a link), an operator
+// has to mend it, and other files can be written meanwhile.
 func (p *part) block(v *output.Partial) {
 	destination, reason := string(appendDestination(nil, p.name)), p.failed.Error()
 	for _, i := range p.index {
@@ -350,15 +350,15 @@ func appendDestination(dst []byte, name string) []byte {
 	return append(append(dst, kind...), name[:min(len(name), output.MaxDestination-len(kind))]...)
 }
 
-// Owns reports whether the file at path, with this device and inode, is one that this output writes or wrote. It must not
-// be collected: what is read of it would be written to it again.
+// Owns reports whether this output writes or wrote the file at path, with this device and inode. Such a file must not be
+// collected, because what is read from it would be written to it again.
 func (o *Output) Owns(path string, dev, ino uint64) bool { return o.owned.has(path, inode{dev, ino}) }
 
-// Close closes the files. All that was written is acknowledged, and does not come again.
+// Close closes the files. All that was written is acknowledged, and is not sent again.
 func (o *Output) Close() error { return o.close((*journal).close) }
 
-// Yield closes the files while something of what was written may come again, to another output that is given the same file to
-// Remember, or to another process.
+// Yield closes the files while some of what was written may be sent again, to another process, or to another output that is
+// given the same file to Remember.
 func (o *Output) Yield() error { return o.close((*journal).abandon) }
 
 func (o *Output) close(end func(*journal) error) error {
@@ -374,7 +374,7 @@ func (o *Output) close(end func(*journal) error) error {
 	return errors.Join(errs...)
 }
 
-// Check says how much room there is. That the directory can be written in was seen by Open.
+// Check returns how much space is free. Open has already checked that the directory can be written in.
 func (o *Output) Check(context.Context) (saw string, err error) {
 	var room unix.Statfs_t
 	if err := unix.Statfs(o.config.Path, &room); err != nil {

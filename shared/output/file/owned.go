@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// maxOwned is how many inodes of files are remembered. They matter only where a directory is reached by another path.
+// maxOwned bounds the inodes remembered. They matter only if a directory is reached by another path.
 const maxOwned = 16 << 10
 
-// owned knows the files that the output wrote: all that lie below its directory, and, because the directory may be mounted
-// in another place as well, the inodes that it wrote to since it was started.
+// owned knows the files that the output wrote: all below its directory and, because the directory may also be mounted
+// elsewhere, the inodes that it has written to since it was opened.
 type owned struct {
 	root string
 
@@ -36,7 +36,7 @@ func (o *owned) has(path string, id inode) bool {
 	return known || below(resolve(o.root), resolve(path))
 }
 
-// resolve follows the links of path, as far as there is something.
+// resolve follows the links of path, as far as it exists.
 func resolve(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real

@@ -14,18 +14,18 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxName is the longest part that a placeholder becomes. Linux takes names of 255 bytes; this leaves room for the
-// text around it and for what rotation appends.
+// maxName bounds the value of a placeholder, in bytes. Linux allows names of 255 bytes; this leaves room for the text around
+// it and for what rotation appends.
 const maxName = 128
 
-// pattern is FILE_NAME taken apart.
+// pattern is FILE_NAME parsed.
 type pattern struct {
 	template template.Template
 	dates    map[string]template.Date // of those placeholders that are dates
 	zone     *time.Location           // of the dates
 }
 
-// tagName is what a tag can be called.
+// tagName matches the names of tags.
 var tagName = regexp.MustCompile(`^[A-Za-z0-9_@][A-Za-z0-9_@./-]*$`)
 
 func parsePattern(s string, zone *time.Location) (p pattern, err error) {
@@ -46,7 +46,7 @@ func parsePattern(s string, zone *time.Location) (p pattern, err error) {
 	return p, nil
 }
 
-// period returns the stretch of time in which all records of a source have the same file as one of ns.
+// period returns the number of the period of ns, within which all records of a source go to the same file.
 func (p *pattern) period(ns int64) int64 {
 	if len(p.dates) == 0 {
 		return 0
@@ -64,8 +64,8 @@ func (p *pattern) appendName(dst []byte, s *record.Source, ns int64) []byte {
 	})
 }
 
-// appendPart makes of a tag's value, which whoever starts a container chooses, a piece of a file name that leads nowhere
-// else: no slash, no dot in front, not empty.
+// appendPart appends a tag's value, which the user who starts a container chooses, as a part of a file name that can't lead
+// elsewhere: without slashes, without a leading dot, and not empty.
 func appendPart(dst []byte, v string) []byte {
 	if v == "" {
 		return append(dst, "none"...)

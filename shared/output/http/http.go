@@ -15,7 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Config is what can be set.
+// Config holds the output's settings.
 type Config struct {
 	URL          string    `env:"HTTP_URL" doc:"URL that records are posted to, as JSON lines"`
 	Compression  web.Codec `env:"HTTP_COMPRESSION" envDefault:"none" doc:"Compression: none, gzip or zstd"`
@@ -24,7 +24,7 @@ type Config struct {
 	Timeout      time.Duration `env:"HTTP_TIMEOUT" envDefault:"60s" doc:"Timeout of a request"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	if c.URL == "" {
 		return errors.New("HTTP_URL is not set; the output http needs to know where to post")
@@ -43,7 +43,7 @@ type Output struct {
 	isolation   web.Isolation
 }
 
-// Open makes the output. It asks nothing of the server.
+// Open returns the output. It sends nothing to the server.
 func Open(c Config) (*Output, error) {
 	u, err := web.ParseURL(c.URL, "http")
 	if err != nil {
@@ -56,7 +56,7 @@ func Open(c Config) (*Output, error) {
 	return &Output{url: u, contentType: c.ContentType, client: client, isolation: web.Isolation{Destination: web.AppendSource}}, nil
 }
 
-// Write posts b. Any status of 2xx means that all of it was taken; 400 and 422 that something in it never will be.
+// Write posts b. Any status of 2xx means that all of it was taken; 400 and 422 mean that some record never will be.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -89,10 +89,11 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	return web.AppendSource(dst, r)
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (o *Output) Close() error { return o.client.Close() }
 
-// Check asks for the URL by GET, which stores nothing. Many a server that takes POST answers with 404 or 405 then.
+// Check sends a GET request for the URL, which stores nothing. Many servers that take POST answer with 404 or 405, which is
+// fine.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	status, err := o.client.Probe(ctx, o.url)
 	return fmt.Sprintf("%s answers GET with %d", o.url.Host, status), err

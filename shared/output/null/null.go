@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package null is the output that takes everything and keeps nothing: for measuring what comes before it.
+// Package null is the output that takes every record and keeps none, for measuring what comes before it.
 package null
 
 import (
@@ -9,13 +9,13 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Config has nothing to set.
+// Config has no settings.
 type Config struct{}
 
-// Output discards.
+// Output discards records.
 type Output struct{}
 
-// Open makes the output.
+// Open returns the output.
 func Open(Config) (*Output, error) { return &Output{}, nil }
 
 // Write takes all of b.
@@ -24,5 +24,5 @@ func (*Output) Write(ctx context.Context, _ *record.Batch) error { return ctx.Er
 // Close does nothing.
 func (*Output) Close() error { return nil }
 
-// Check has nothing to try.
+// Check has nothing to check.
 func (*Output) Check(context.Context) (saw string, err error) { return "drops everything", nil }

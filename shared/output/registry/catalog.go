@@ -11,14 +11,14 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// Catalog is every output that LOGGING_OUTPUT may name in one process: each kind once, set by the process's variables, and
-// those that the file REMORA_CONFIG names. The zero value knows kinds without any variable set.
+// Catalog holds every output that LOGGING_OUTPUT may name in one process: each kind once, set by the process's variables, and
+// the outputs that the file REMORA_CONFIG names. The zero value knows the kinds without any variable set.
 type Catalog struct {
 	environ map[string]string
 	named   []Named // in the order of the file
-	// unread is why the file could not be read. It matters only to who asks for an output that is not a kind.
+	// unread is the error of reading the file. It matters only when a name is asked for that is not a kind.
 	unread error
-	// others are the sections of the file beside outputs.
+	// others are the sections of the file besides outputs.
 	others []Section
 }
 
@@ -28,10 +28,10 @@ type Section struct {
 	Line int
 }
 
-// Others lists the sections of the file that don't concern outputs.
+// Others returns the sections of the file that don't concern outputs.
 func (c *Catalog) Others() []Section { return c.others }
 
-// Names lists kinds, and then named outputs in the order of the file.
+// Names returns the kinds, and then the named outputs in the order of the file.
 func (c *Catalog) Names() []string {
 	names := Names()
 	for _, n := range c.named {
@@ -40,7 +40,7 @@ func (c *Catalog) Names() []string {
 	return names
 }
 
-// Unused lists the named outputs that are not among names.
+// Unused returns the named outputs that are not among names.
 func (c *Catalog) Unused(names []string) (unused []string) {
 	used := map[string]bool{}
 	for _, name := range names {
@@ -54,10 +54,10 @@ func (c *Catalog) Unused(names []string) (unused []string) {
 	return unused
 }
 
-// IsNamed reports whether the file names an output so.
+// IsNamed reports whether the file names an output name.
 func (c *Catalog) IsNamed(name string) bool { return c.find(name) != nil }
 
-// SameNamed reports whether an output of the file has the same kind and settings in another reading of it.
+// SameNamed reports whether the file's output name has the same kind and settings in other, another reading of the file.
 func (c *Catalog) SameNamed(name string, other *Catalog) bool {
 	a, b := c.find(name), other.find(name)
 	if a == nil || b == nil {
@@ -66,7 +66,7 @@ func (c *Catalog) SameNamed(name string, other *Catalog) bool {
 	return a.Kind == b.Kind && maps.Equal(a.settings, b.settings)
 }
 
-// Kind returns the kind of the output of that name; a kind is its own. It is empty for a name that is not known.
+// Kind returns the kind of the output of that name; a kind's name is its own kind. It is empty for an unknown name.
 func (c *Catalog) Kind(name string) string {
 	if n := c.find(name); n != nil {
 		return n.Kind
@@ -86,8 +86,8 @@ func (c *Catalog) find(name string) *Named {
 	return nil
 }
 
-// Open makes the output of that name, as the function Open does. A named output has the settings of the file alone: a
-// variable of the process, which might be another cluster's password, is none of its.
+// Open opens the output of that name, as the function Open does. A named output uses only the settings of the file: a variable
+// of the process might be another cluster's password.
 func (c *Catalog) Open(name string) (output.Output, error) {
 	n := c.find(name)
 	if n == nil {
@@ -104,11 +104,10 @@ func (c *Catalog) Open(name string) (output.Output, error) {
 	return o, nil
 }
 
-// Unread returns why the file could not be read; nil if it was, or if there is none.
+// Unread returns the error of reading the file; nil if it was read, or if there is none.
 func (c *Catalog) Unread() error { return c.unread }
 
-// OpenAll opens the outputs of these names, each with as many workers. If one cannot be opened, the others are closed
-// again.
+// OpenAll opens the outputs of these names, each with that number of workers. If one can't be opened, it closes the others.
 func (c *Catalog) OpenAll(names []string, workers int) (map[string]pipeline.Sink, error) {
 	sinks := map[string]pipeline.Sink{}
 	for _, name := range names {

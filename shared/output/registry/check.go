@@ -15,26 +15,26 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/probe"
 )
 
-// checker is an output that can try its backend.
+// checker is an output that can check its backend.
 type checker interface {
-	// Check connects, authenticates, sends nothing that stays, and returns what it saw, in a line without any secret.
+	// Check connects and authenticates, stores nothing, and returns what it saw, in one line without secrets.
 	Check(ctx context.Context) (saw string, err error)
 }
 
-// Checked is what was seen of an output.
+// Checked is the result of checking an output.
 type Checked struct {
 	Output string `json:"output"`
 	Kind   string `json:"kind"`
 	OK     bool   `json:"ok"`
-	// Saw is what the backend said, Error why nothing would be delivered; it begins with the setting that is to be mended.
+	// Saw is what was seen, and Error why nothing would be delivered; Error begins with the setting to mend.
 	Saw   string `json:"saw,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
-// checkTime bounds the check of one output. All are checked at the same time.
+// checkTime bounds the check of one output. All are checked concurrently.
 const checkTime = 15 * time.Second
 
-// Check tries the backends of these outputs, and says of each what it saw. It takes little more than checkTime, whatever
+// Check checks the backends of these outputs, and returns a result for each. It takes little more than checkTime, whatever the
 // backends do.
 func (c *Catalog) Check(ctx context.Context, names []string) []Checked {
 	all := make([]Checked, len(names))
@@ -62,7 +62,7 @@ func (c *Catalog) check(ctx context.Context, name string) Checked {
 	var a answer
 	select {
 	case a = <-done:
-	case <-ctx.Done(): // an output that does not mind the context is left behind
+	case <-ctx.Done(): // an output that ignores the context is left behind
 		a.err = blame(found.Kind, fmt.Errorf("no answer in time: %w", ctx.Err()))
 	}
 	if found.OK = a.err == nil; found.OK {
@@ -88,10 +88,10 @@ func (c *Catalog) try(ctx context.Context, name string) (saw string, err error) 
 	return saw, blame(c.Kind(name), err)
 }
 
-// oneLine returns what err says, in one line.
+// oneLine returns err's message in one line.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// blamed are the settings of a kind that what a check meets may be due to.
+// blamed holds the settings of a kind that may be the cause of a failed check.
 type blamed struct{ address, authority, certificate, login string }
 
 var blameOf = map[string]blamed{
@@ -110,8 +110,8 @@ var blameOf = map[string]blamed{
 	"file":          {address: "FILE_PATH"},
 }
 
-// blame puts the settings in front of err that are to be looked at. What is neither about certificates nor about who we are
-// is about the address: nothing is there, or something else is.
+// blame prefixes err with the settings to look at. An error about neither certificates nor credentials is about the address:
+// nothing listens there, or the wrong server.
 func blame(kind string, err error) error {
 	of, known := blameOf[kind]
 	if err == nil || !known {

@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// maxFile is how many bytes of the file are read.
+	// maxFile bounds the size of the file, in bytes.
 	maxFile = 1 << 20
-	// maxNamed is how many outputs a file may name: each has workers and connections of its own.
+	// maxNamed bounds the outputs that a file may name, because each has its own workers and connections.
 	maxNamed = 32
 )
 
-// nameForm is what a named output may be called: its name becomes a label of metrics and part of checkpoints' keys.
+// nameForm matches the names of outputs: a name becomes a label of metrics and part of checkpoints' keys.
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
 // Named is an output of the section outputs of the file REMORA_CONFIG:
@@ -38,13 +38,13 @@ var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 //	    ELASTICSEARCH_API_KEY_FILE: /run/secrets/hot
 type Named struct {
 	Name, Kind string
-	settings   map[string]string // as variables
+	settings   map[string]string // by variable
 	place      string            // file and line, for messages
 }
 
-// ReadCatalog returns the kinds, set by environ, and the outputs that the file at path names; an empty path is no file.
-// What is wrong in the section outputs is an error, all of it at once and with its line. A file that can't be read is not:
-// it may be there later, for what else is in it.
+// ReadCatalog returns the kinds, set by environ, and the outputs that the file at path names; an empty path means no file.
+// Mistakes in the section outputs are an error, which lists all of them with their lines. A file that can't be read is not an
+// error: it may be there later, and holds other sections.
 func ReadCatalog(environ map[string]string, path string) (*Catalog, error) {
 	c := &Catalog{environ: environ}
 	if path == "" {
@@ -98,7 +98,7 @@ func readDocument(path string) (*yaml.Node, error) {
 	return document.Content[0], nil
 }
 
-// fileReader collects what is wrong in a file.
+// fileReader collects the mistakes in a file.
 type fileReader struct {
 	path  string
 	wrong []error
@@ -110,7 +110,7 @@ func (f *fileReader) fail(at *yaml.Node, format string, args ...any) {
 
 func (f *fileReader) place(at *yaml.Node) string { return fmt.Sprintf("%s, line %d", f.path, at.Line) }
 
-// each calls visit for each key of a mapping. A node with nothing in it has none.
+// each calls visit for each key of a mapping. An empty node has none.
 func (f *fileReader) each(name string, node *yaml.Node, visit func(key, value *yaml.Node)) {
 	if node == nil {
 		return
@@ -143,7 +143,7 @@ func follow(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// output reads the output that is named key.
+// output decodes the output named by key.
 func (f *fileReader) output(key, node *yaml.Node) Named {
 	n := Named{Name: key.Value, settings: map[string]string{}, place: f.place(key)}
 	full := fmt.Sprintf("outputs.%.64s", n.Name)
@@ -170,7 +170,7 @@ func (f *fileReader) output(key, node *yaml.Node) Named {
 	}
 	b := find(n.Kind)
 	if b == nil {
-		return n // what its settings may be is not known
+		return n // its possible settings are not known
 	}
 	for _, kv := range keys {
 		f.setting(full, b, kv[0], kv[1], n.settings)
@@ -178,7 +178,7 @@ func (f *fileReader) output(key, node *yaml.Node) Named {
 	return n
 }
 
-// setting reads one setting of an output of kind b into values.
+// setting decodes one setting of an output of kind b into values.
 func (f *fileReader) setting(full string, b *Backend, key, node *yaml.Node, values map[string]string) {
 	known := b.variables()
 	if !known[key.Value] {
@@ -200,7 +200,7 @@ func (f *fileReader) setting(full string, b *Backend, key, node *yaml.Node, valu
 	}
 }
 
-// plain returns a value as a variable would hold it: the elements of a list are separated by commas.
+// plain returns a value in the form of a variable: the elements of a list are separated by commas.
 func plain(node *yaml.Node) (text string, ok bool) {
 	switch {
 	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
@@ -221,7 +221,7 @@ func plain(node *yaml.Node) (text string, ok bool) {
 	return strings.Join(parts, ","), true
 }
 
-// variables returns the names of all that an output of this kind can be set to.
+// variables returns the names of all settings of this kind of output.
 func (b *Backend) variables() map[string]bool {
 	all := map[string]bool{}
 	for _, s := range b.Settings {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry knows every kind of output by name: it is the one place that a new backend is entered in, beside its
-// own package. A Catalog adds the outputs that a file names.
+// Package registry knows every kind of output by name. Besides its own package, a new backend is added only here. A Catalog
+// adds the outputs that a file names.
 package registry
 
 import (
@@ -31,13 +31,13 @@ import (
 // Backend is a kind of output.
 type Backend struct {
 	Name string
-	// Settings is what its Config can be given.
+	// Settings lists what its Config can be given.
 	Settings []settings.Setting
-	// open makes one. A named one has the settings of a file alone.
+	// open opens an output. A named one uses only the settings of a file.
 	open func(environ map[string]string, named bool) (output.Output, error)
 }
 
-// Backends are all there are, in the order in which the README lists them.
+// Backends are all kinds, in the order in which the README lists them.
 var Backends = []Backend{
 	backend("console", console.Open),
 	backend("file", file.Open),
@@ -56,7 +56,7 @@ var Backends = []Backend{
 	backend("null", null.Open),
 }
 
-// backend enters a package whose Open takes its Config.
+// backend returns the Backend of a package whose Open takes its Config.
 func backend[C any, O output.Output](name string, open func(C) (O, error)) Backend {
 	return Backend{
 		Name:     name,
@@ -74,7 +74,7 @@ func backend[C any, O output.Output](name string, open func(C) (O, error)) Backe
 	}
 }
 
-// Open makes the output of that kind, set by the variables in environ. It needs no backend to be there: only a wrong
+// Open opens the output of that kind, set by the variables in environ. It does not need the backend to be there: only a wrong
 // setting is an error.
 func Open(kind string, environ map[string]string) (output.Output, error) {
 	b := find(kind)
@@ -98,7 +98,7 @@ func find(kind string) *Backend {
 	return nil
 }
 
-// Names lists the kinds of outputs.
+// Names returns the kinds of outputs, sorted.
 func Names() []string {
 	var names []string
 	for _, b := range Backends {
@@ -108,7 +108,7 @@ func Names() []string {
 	return names
 }
 
-// Sections lists the settings of all outputs that have some, in the order of Backends.
+// Sections returns the settings of all outputs that have some, in the order of Backends.
 func Sections() []settings.Section {
 	var all []settings.Section
 	for _, b := range Backends {

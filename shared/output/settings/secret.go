@@ -8,17 +8,17 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/live"
 )
 
-// Secret is a value that must not be shown. Where NAME_FILE gave it, it follows that file: a token that somebody renews
-// is used from the next request on. The zero value is a secret that is not set.
+// Secret is a value that must not be shown. If NAME_FILE gave it, it follows that file: a renewed token is used from the next
+// request on. The zero value is a secret that is not set.
 type Secret struct {
 	text string
 	file *live.File
 }
 
-// NewSecret makes a secret of text that doesn't change.
+// NewSecret returns a secret that doesn't change.
 func NewSecret(text string) Secret { return Secret{text: text} }
 
-// Reveal returns the value as it is now.
+// Reveal returns the current value.
 func (s Secret) Reveal() string {
 	if s.file == nil {
 		return s.text
@@ -27,10 +27,10 @@ func (s Secret) Reveal() string {
 	return string(trim(content))
 }
 
-// IsSet reports whether there is a value.
+// IsSet reports whether the secret has a value.
 func (s Secret) IsSet() bool { return s.file != nil || s.text != "" }
 
-// Version changes when the value does.
+// Version returns a number that changes when the value does.
 func (s Secret) Version() int {
 	if s.file == nil {
 		return 0
@@ -45,14 +45,14 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String keeps the value out of logs and errors.
+// String returns a placeholder, so that the value is in no log or error.
 func (Secret) String() string { return "(not shown)" }
 
-// GoString keeps the value out of what %#v prints.
+// GoString returns a placeholder, so that %#v does not print the value.
 func (Secret) GoString() string { return "(not shown)" }
 
-// MarshalText keeps the value out of JSON.
+// MarshalText returns a placeholder, so that the value is in no JSON.
 func (Secret) MarshalText() ([]byte, error) { return []byte("(not shown)"), nil }
 
-// trim takes off the newline that editors leave at a file's end.
+// trim strips the newline that editors leave at a file's end.
 func trim(content []byte) []byte { return bytes.TrimRight(content, "\r\n") }

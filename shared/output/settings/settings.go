@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package settings reads an output's Config from environment variables and lists what can be set, both from the tags of
-// the same struct, so that code and README can't drift apart:
+// Package settings reads an output's Config from environment variables and lists its settings, both from the tags of the same
+// struct, so that code and README can't diverge:
 //
 //	Brokers  []string `env:"KAFKA_BROKERS" doc:"brokers, as host:port, separated by commas"`
 //	Password string   `env:"KAFKA_PASSWORD" secret:"true" doc:"Password for SASL"`
 //
-// A field with secret:"true" can also be given as a path in the variable with _FILE added, and its value is in no error;
-// one of type Secret follows that file. Settings that several outputs share are a struct of their own, embedded with the
-// beginning of the variables' names:
+// A field with secret:"true" can also be given as a path, in the variable with _FILE added, and no error holds its value. If
+// its type is Secret, it follows that file. Settings that several outputs share are a struct of their own, embedded with the
+// prefix of the variables:
 //
 //	secure.Settings `envPrefix:"LOKI_"`
 package settings
@@ -30,9 +30,10 @@ import (
 // Setting is one line of the table of settings.
 type Setting struct {
 	Name, Default, Doc string
-	// Type is what a value is: string, boolean, integer, number, duration (as Go writes it: 1m30s) or list (separated by commas).
+	// Type is that of the value: string, boolean, integer, number, duration (in Go's form: 1m30s) or list (separated by
+	// commas).
 	Type string
-	// Secret says that NAME_FILE may hold the path of a file with the value instead.
+	// Secret means that NAME_FILE may hold the path of a file with the value instead.
 	Secret bool
 }
 
@@ -42,12 +43,12 @@ type Section struct {
 	Settings []Setting
 }
 
-// Checker is a Config that knows more about its values than their types say. An error names the variable and the reason.
+// Checker is a Config that checks more of its values than their types do. An error names the variable and the reason.
 type Checker interface{ Check() error }
 
-// Load fills the struct that cfg points to from the variables in environ, and checks it where it is a Checker. A variable
-// that is set to nothing counts as not set, because Docker passes on each variable that a plugin declares; so does one that
-// Kubernetes derived of a Service. All that is wrong is reported at once.
+// Load sets the struct that cfg points to from the variables in environ, and checks it if it is a Checker. An empty variable
+// counts as not set, because Docker passes on each variable that a plugin declares; so does one that Kubernetes derived from a
+// Service. All mistakes are reported at once.
 func Load(environ map[string]string, cfg any) error {
 	fields := fieldsOf(reflect.ValueOf(cfg).Elem(), "")
 	values := make(map[string]string, len(environ))
@@ -79,13 +80,13 @@ func Load(environ map[string]string, cfg any) error {
 	return nil
 }
 
-// serviceLink matches the names of variables that Kubernetes derives of the Services of a Pod's namespace, in its own form
-// and in that of Docker's links (k8s.io/kubernetes pkg/kubelet/envvars, FromServices). A name that ends in _PORT is one
-// only if its value has a scheme.
+// serviceLink matches the names of variables that Kubernetes derives from the Services of a Pod's namespace, in its own form
+// and in that of Docker's links (k8s.io/kubernetes pkg/kubelet/envvars, FromServices). A name that ends in _PORT is one only
+// if its value has a scheme.
 var serviceLink = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
-// IsServiceLink reports whether a variable is one that Kubernetes derived of a Service: a Service called elasticsearch
-// sets ELASTICSEARCH_PORT to tcp://10.0.0.1:9200.
+// IsServiceLink reports whether Kubernetes derived a variable from a Service: a Service called elasticsearch sets
+// ELASTICSEARCH_PORT to tcp://10.0.0.1:9200.
 func IsServiceLink(name, value string) bool {
 	if strings.HasSuffix(name, "_PORT") {
 		scheme, _, ok := strings.Cut(value, "://")
@@ -96,7 +97,7 @@ func IsServiceLink(name, value string) bool {
 	return serviceLink.MatchString(name)
 }
 
-// List returns the settings that the struct that cfg points to has, in the order of its fields.
+// List returns the settings of the struct that cfg points to, in the order of its fields.
 func List(cfg any) []Setting {
 	var all []Setting
 	for _, f := range fieldsOf(reflect.ValueOf(cfg).Elem(), "") {
@@ -115,7 +116,7 @@ type field struct {
 	file     *live.File // that NAME_FILE names
 }
 
-// fieldsOf lists the fields of a struct and of those in it that have the beginning of their variables' names in common.
+// fieldsOf returns the fields of a struct, including those of embedded structs and of structs with envPrefix.
 func fieldsOf(of reflect.Value, prefix string) []*field {
 	var all []*field
 	for i := range of.NumField() {
@@ -154,7 +155,7 @@ func (f *field) kind() string {
 
 func (f *field) secret() bool { return f.Tag.Get("secret") == "true" }
 
-// readFile puts the content of the file that NAME_FILE names in place of NAME.
+// readFile sets values[NAME] to the content of the file that NAME_FILE names.
 func (f *field) readFile(values map[string]string) (err error) {
 	name := f.variable
 	path, ok := values[name+"_FILE"]
@@ -172,8 +173,8 @@ func (f *field) readFile(values map[string]string) (err error) {
 	return nil
 }
 
-// explain names the variable where the library names the field. The value that could not be parsed is part of the
-// library's message, so of a secret only the type is told.
+// explain replaces the field in the library's errors by the variable. Their message holds the value that could not be parsed,
+// so for a secret only the type is given.
 func explain(err error, fields []*field) error {
 	var all env.AggregateError
 	if !errors.As(err, &all) {
@@ -197,7 +198,7 @@ func explain(err error, fields []*field) error {
 	return errors.Join(out...)
 }
 
-// kind says in words what a variable of type t holds.
+// kind describes what a variable of type t holds.
 func kind(t reflect.Type) string {
 	switch {
 	case t.String() == "time.Duration":

@@ -18,8 +18,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Settings are those of an output that signs its requests for AWS; it embeds them with the beginning of its variables'
-// names.
+// Settings are the settings of an output that signs its requests for AWS. The output embeds them with the prefix of its
+// variables.
 type Settings struct {
 	Region string          `env:"AWS_REGION" doc:"AWS region: requests are signed (Signature Version 4) with the credentials below, else those of the environment (AWS_ACCESS_KEY_ID), of a web identity (EKS), or of the machine's role"`
 	KeyID  string          `env:"AWS_ACCESS_KEY_ID" doc:"AWS access key ID"`
@@ -43,15 +43,15 @@ func (s *Settings) Check(prefix string) error {
 	return nil
 }
 
-// Credentials are an access key, with a token where it is temporary.
+// Credentials are an access key, with a token if it is temporary.
 type Credentials struct {
 	ID, Secret, Token string
-	until             time.Time // zero for ever
+	until             time.Time // zero if they do not expire
 }
 
-// Provider finds credentials, in this order: in the settings; in the environment (AWS_ACCESS_KEY_ID, …); with the token of a web identity
-// (AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, as EKS sets them); of the machine's role (IMDSv2). It is safe for concurrent
-// use.
+// Provider finds credentials, in this order: in the settings; in the environment (AWS_ACCESS_KEY_ID, …); with a web identity
+// token (AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, as EKS sets them); from the machine's role (IMDSv2). It is safe for
+// concurrent use.
 type Provider struct {
 	set     Settings
 	getenv  func(string) string
@@ -59,22 +59,22 @@ type Provider struct {
 	sts     string // URL of the Security Token Service
 	machine string // URL of the metadata service
 
-	turn    chan struct{} // who holds it may use what is below
+	turn    chan struct{} // held while the fields below are used
 	current Credentials
 	tried   time.Time
 	err     error
 }
 
 const (
-	// early is how long before their end temporary credentials are replaced.
+	// early is how long before they expire temporary credentials are replaced.
 	early = 5 * time.Minute
-	// again is how long a failure is believed.
+	// again is how long a failure is returned before credentials are looked for again.
 	again = time.Second
-	// maxAnswer bounds what is read of an answer.
+	// maxAnswer bounds how much of an answer is read, in bytes.
 	maxAnswer = 256 << 10
 )
 
-// NewProvider makes a provider. It asks nobody yet.
+// NewProvider returns a provider. It makes no request yet.
 func NewProvider(set Settings) *Provider {
 	return &Provider{
 		set: set, getenv: os.Getenv, client: &http.Client{Timeout: 10 * time.Second},
@@ -82,7 +82,7 @@ func NewProvider(set Settings) *Provider {
 	}
 }
 
-// Get returns credentials that are valid for a while.
+// Get returns credentials, which are valid for a while.
 func (p *Provider) Get(ctx context.Context) (Credentials, error) {
 	if p.set.KeyID != "" {
 		return Credentials{ID: p.set.KeyID, Secret: p.set.Secret.Reveal(), Token: p.set.Token.Reveal()}, nil
@@ -157,7 +157,7 @@ func (p *Provider) webIdentity(ctx context.Context, path string) (Credentials, e
 	return Credentials{k.AccessKeyID, k.SecretAccessKey, k.SessionToken, k.Expiration}, nil
 }
 
-// ofMachine asks the metadata service of the machine for credentials of its role.
+// ofMachine asks the machine's metadata service for credentials of the machine's role.
 func (p *Provider) ofMachine(ctx context.Context) (Credentials, error) {
 	token, err := p.ask(ctx, http.MethodPut, p.machine+"/latest/api/token", "", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
 	if err != nil {
@@ -185,7 +185,7 @@ func (p *Provider) ofMachine(ctx context.Context) (Credentials, error) {
 	return Credentials{said.AccessKeyID, said.SecretAccessKey, said.Token, said.Expiration}, nil
 }
 
-// ask sends a request and returns the answer. An error tells its status and not its body, which may hold a secret.
+// ask sends a request and returns the answer's body. An error holds the status and not the body, which may hold a secret.
 func (p *Provider) ask(ctx context.Context, method, address, body, header, value string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package aws signs requests to AWS (Signature Version 4), with credentials of the environment, of a web identity, or of
-// the machine. The SDK would cost ten times the memory and bring retries of its own.
+// Package aws signs requests to AWS (Signature Version 4) with credentials from the environment, a web identity or the
+// machine. The SDK would cost ten times the memory and bring retries of its own.
 package aws
 
 import (
@@ -65,7 +65,7 @@ func Sign(r *http.Request, body []byte, c Credentials, region, service string, n
 		algorithm+" Credential="+c.ID+"/"+scope+", SignedHeaders="+signed+", Signature="+hex.EncodeToString(key))
 }
 
-// canonicalPath returns the path with all but unreserved characters encoded, twice, as all services but S3 have it.
+// canonicalPath returns the path with all but unreserved characters encoded twice, as all services but S3 require.
 func canonicalPath(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
@@ -85,7 +85,7 @@ func canonicalQuery(u *url.URL) string {
 	return strings.Join(pairs, "&")
 }
 
-// encode returns the encoding of RFC 3986, with or without that of slashes.
+// encode percent-encodes text (RFC 3986). slashes says that slashes are kept.
 func encode(text string, slashes bool) string {
 	const digits = "0123456789ABCDEF"
 	var out strings.Builder

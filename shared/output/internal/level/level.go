@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package level finds the severity of a record, in the numbers of syslog (RFC 5424, table 2).
+// Package level finds the severity of a record, as a number of syslog (RFC 5424, table 2).
 package level
 
 import "github.com/remora-logs/remora/shared/record"
@@ -17,14 +17,14 @@ const (
 	Debug
 )
 
-// names are what programs call their levels.
+// names maps the names that programs give their levels.
 var names = map[string]int{
 	"emerg": Emergency, "emergency": Emergency, "panic": Emergency, "alert": Alert, "crit": Critical, "critical": Critical,
 	"fatal": Critical, "err": Error, "error": Error, "severe": Error, "warn": Warning, "warning": Warning, "notice": Notice,
 	"info": Info, "information": Info, "informational": Info, "debug": Debug, "trace": Debug,
 }
 
-// Of returns the severity of r: what its field level or severity says, else Error for what came through stderr, and Info.
+// Of returns the severity of r: that of its field "level" or "severity", or else Error for stderr and Info for the rest.
 func Of(r *record.Record) int {
 	for rest := r.Fields; ; {
 		key, value, after, ok := record.NextField(rest)
@@ -44,7 +44,7 @@ func Of(r *record.Record) int {
 	return Info
 }
 
-// parse reads a level's name, in quotes, or its number in syslog.
+// parse parses a level's name in quotes, or its syslog number.
 func parse(value []byte) (n int, known bool) {
 	if len(value) == 1 && value[0] >= '0' && value[0] <= '7' {
 		return int(value[0] - '0'), true

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package line is the form in which outputs that write text (console, file) put a record: one line each.
+// Package line formats records as lines, for the outputs that write text (console and file).
 package line
 
 import (
@@ -9,11 +9,11 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Format is how a record becomes a line.
+// Format is the form of a record's line.
 type Format string
 
-// The formats: JSON is the whole record as an object; Raw is what the application wrote and nothing else. A record whose
-// line a format took apart has no line to write, and is written as JSON even then.
+// JSON is the whole record as an object. Raw is only what the application wrote; a record whose line was parsed by a format,
+// and not kept, is written as JSON nevertheless.
 const (
 	JSON Format = "json"
 	Raw  Format = "raw"
@@ -27,7 +27,7 @@ func (f Format) Check(name string) error {
 	return nil
 }
 
-// Append appends r and a newline.
+// Append appends r and a newline to dst.
 func (f Format) Append(dst []byte, e *record.Encoder, r *record.Record) []byte {
 	return append(f.AppendBare(dst, e, r), '\n')
 }
@@ -40,8 +40,8 @@ func (f Format) AppendBare(dst []byte, e *record.Encoder, r *record.Record) []by
 	return e.AppendRecord(dst, r)
 }
 
-// AppendIdentified appends r as JSON with its identity as the member remora, so that whoever stores it can leave out what
-// was sent twice. A record that Remora wrote itself says in that member what it is.
+// AppendIdentified appends r as JSON with its identity as the member "remora", so that a store can drop duplicates. A record
+// that Remora wrote itself already has that member, which says what the record is.
 func AppendIdentified(dst []byte, e *record.Encoder, r *record.Record) []byte {
 	dst = e.AppendRecord(dst, r)
 	if r.Marker {

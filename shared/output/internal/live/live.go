@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// checkEvery is how often a file is examined, at most: an examination is a system call, and its user may ask for
-	// each request.
+	// checkEvery is the shortest time between two checks of a file. A check is a system call, and a caller may ask for the
+	// content for each request.
 	checkEvery = time.Second
-	// maxSize bounds what is read of a file. A bundle of all public authorities takes 250 KiB.
+	// maxSize bounds the size of a file. A bundle of all public authorities takes 250 KiB.
 	maxSize = 4 << 20
 )
 
-// File is a file's content, read again after the file was changed or replaced. It is safe for concurrent use.
+// File holds a file's content, and reads it again when the file was changed or replaced. It is safe for concurrent use.
 type File struct {
 	path string
 
@@ -40,24 +40,24 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Path returns where the file is.
+// Path returns the file's path.
 func (f *File) Path() string { return f.path }
 
-// Content returns the file's content, and a number that grows with each change of it. While the file can't be read, the
-// last content that could be is returned. The content must not be changed.
+// Content returns the file's content and its version, a number that grows with each change. While the file can't be read, it
+// returns the last content read. The caller must not change the content.
 func (f *File) Content() (content []byte, version int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if now := time.Now(); now.Sub(f.checked) >= checkEvery {
 		f.checked = now
 		if info, err := os.Stat(f.path); err == nil && !same(info, f.seen) {
-			_ = f.load() // what was read last stays; the next check tries again
+			_ = f.load() // the old content stays; the next check tries again
 		}
 	}
 	return f.content, f.version
 }
 
-// same reports whether two examinations found the same file, unchanged.
+// same reports whether two checks found the same file, unchanged.
 func same(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pb appends protocol buffers' wire format to memory, for the messages that outputs write: generated code
-// would make an object of each record first.
+// Package pb encodes protocol buffers for the messages that outputs write. Generated code would first make an object of each
+// record.
 package pb
 
 import (
@@ -22,28 +22,28 @@ func tag(dst []byte, field, wire int) []byte {
 	return binary.AppendUvarint(dst, uint64(field)<<3|uint64(wire))
 }
 
-// Uint appends a field of int32, int64, uint32, uint64, bool or enum that is not negative.
+// Uint appends a non-negative field of type int32, int64, uint32, uint64, bool or enum.
 func Uint(dst []byte, field int, v uint64) []byte {
 	return binary.AppendUvarint(tag(dst, field, varint), v)
 }
 
-// Fixed64 appends a field of fixed64.
+// Fixed64 appends a field of type fixed64.
 func Fixed64(dst []byte, field int, v uint64) []byte {
 	return binary.LittleEndian.AppendUint64(tag(dst, field, fixed64), v)
 }
 
-// Fixed32 appends a field of fixed32.
+// Fixed32 appends a field of type fixed32.
 func Fixed32(dst []byte, field int, v uint32) []byte {
 	return binary.LittleEndian.AppendUint32(tag(dst, field, fixed32), v)
 }
 
-// Bytes appends a field of bytes.
+// Bytes appends a field of type bytes.
 func Bytes(dst []byte, field int, p []byte) []byte {
 	dst = binary.AppendUvarint(tag(dst, field, lengthy), uint64(len(p)))
 	return append(dst, p...)
 }
 
-// Text appends a field of string. What is not UTF-8, which readers refuse, becomes U+FFFD.
+// Text appends a field of type string. Readers refuse invalid UTF-8, so it becomes U+FFFD.
 func Text(dst []byte, field int, p []byte) []byte {
 	if isUTF8(p) {
 		return Bytes(dst, field, p)
@@ -57,7 +57,7 @@ func Text(dst []byte, field int, p []byte) []byte {
 	return End(dst, mark)
 }
 
-// isUTF8 is utf8.Valid with a loop in front for the ASCII that most texts are.
+// isUTF8 is utf8.Valid with a fast path for ASCII, which most texts are.
 func isUTF8(p []byte) bool {
 	const highs = 0x80808080_80808080
 	for ; len(p) >= 32; p = p[32:] {
@@ -70,8 +70,8 @@ func isUTF8(p []byte) bool {
 	return utf8.Valid(p)
 }
 
-// Pair appends as field a message of two strings, of which key, of field 1, is UTF-8 of less than 128 bytes, and value has
-// field 2.
+// Pair appends as field a message of two strings: key as field 1, and value as field 2. key must be UTF-8 of less than 128
+// bytes.
 func Pair(dst []byte, field int, key string, value []byte) []byte {
 	const keyTag, valueTag = 1<<3 | lengthy, 2<<3 | lengthy
 	if !isUTF8(value) {
@@ -88,11 +88,11 @@ func Pair(dst []byte, field int, key string, value []byte) []byte {
 // String is Text for a string.
 func String(dst []byte, field int, s string) []byte { return Text(dst, field, []byte(s)) }
 
-// Mark is where a message within a message began.
+// Mark is the place where a nested message began.
 type Mark struct{ at, width int }
 
-// Begin begins a message, or anything else with a length, as field. expect is about how long it will be: a wrong guess
-// costs moving it by a byte or two.
+// Begin begins a message, or any other field with a length. expect is its approximate length: a wrong guess costs moving the
+// message by a few bytes.
 func Begin(dst []byte, field, expect int) ([]byte, Mark) {
 	dst = tag(dst, field, lengthy)
 	m := Mark{at: len(dst), width: width(expect)}
@@ -105,7 +105,7 @@ func End(dst []byte, m Mark) []byte {
 	n := len(dst) - body
 	if w := width(n); w != m.width {
 		var room [binary.MaxVarintLen64]byte
-		dst = append(dst, room[:w]...) // more than enough where it grows, cut off again where it shrinks
+		dst = append(dst, room[:w]...) // more than enough if the prefix grows; cut off below
 		copy(dst[m.at+w:], dst[body:body+n])
 		dst = dst[:m.at+w+n]
 	}
@@ -113,5 +113,5 @@ func End(dst []byte, m Mark) []byte {
 	return dst
 }
 
-// width returns how many bytes n takes as a varint.
+// width returns the number of bytes of n as a varint.
 func width(n int) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package probe is what outputs share that try their backends: what was seen, and why one would take nothing.
+// Package probe holds what the outputs' checks of their backends share: how a connection was secured, and the error of a
+// refusal.
 package probe
 
 import (
@@ -10,16 +11,16 @@ import (
 	"time"
 )
 
-// Denied is a backend that was reached and does not let us in.
+// Denied is the error of a backend that was reached and refused our credentials.
 type Denied struct{ Cause error }
 
 func (e *Denied) Error() string { return e.Cause.Error() }
 func (e *Denied) Unwrap() error { return e.Cause }
 
-// Denied tells the pipeline what kind of failure it is.
+// Denied marks the kind of failure for the pipeline.
 func (e *Denied) Denied() {}
 
-// Connection says how a connection is secured, as the end of a sentence.
+// Connection describes how a connection is secured, as the end of a sentence.
 func Connection(c net.Conn) string {
 	secured, ok := c.(*tls.Conn)
 	if !ok {

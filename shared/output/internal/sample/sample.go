@@ -10,13 +10,13 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Start is the time of each stream's first record; each next one is a millisecond later.
+// Start is the time of each stream's first record. Each further record is a millisecond later.
 const Start = 1763708400_000000000
 
-// Width is how many bytes of a stream a record stands for.
+// Width is the distance between the offsets of two records, in bytes.
 const Width = 100
 
-// Source is stream number n, tagged as a container's would be.
+// Source returns the source of stream number n, with the tags of a container.
 func Source(n int) *record.Source {
 	return record.NewSource("stream-"+strconv.Itoa(n), "access", "stdout", "web",
 		[]record.Tag{{Key: "team", Value: "blue"}},
@@ -26,12 +26,12 @@ func Source(n int) *record.Source {
 		})
 }
 
-// Line returns what record i of a stream says.
+// Line returns the line of record i of a stream.
 func Line(i int) string {
 	return fmt.Sprintf(`10.0.0.1 - - "GET /%09d HTTP/1.1" 200 612 "-" "curl/8.5.0"`, i)
 }
 
-// Batch holds records from to to-1 of each source, in turn.
+// Batch returns a batch of the records from to to-1 of each source, in turn.
 func Batch(from, to int, sources ...*record.Source) *record.Batch {
 	b := record.NewBatch(0)
 	for i := from; i < to; i++ {

@@ -12,7 +12,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/live"
 )
 
-// Settings are those of an output that speaks TLS; it embeds them with the beginning of its variables' names.
+// Settings are the TLS settings of an output, which embeds them with the prefix of its variables.
 type Settings struct {
 	Verify bool   `env:"SSL_VERIFY" envDefault:"true" doc:"Verify the server's certificate"`
 	CA     string `env:"CA" doc:"File with the certificate authorities to trust, PEM; by default the system's. Read again when it changes, like the two below"`
@@ -25,11 +25,11 @@ func (s Settings) Open(prefix string) (*Source, error) {
 	return Open(File{prefix + "CA", s.CA}, File{prefix + "CERT", s.Cert}, File{prefix + "KEY", s.Key}, s.Verify)
 }
 
-// File is a path and the variable it was set by, for errors. An empty path is a setting that was not made.
+// File is a path and the variable that set it, for errors. The path is empty if the variable is not set.
 type File struct{ Variable, Path string }
 
-// Source is a TLS configuration made of files that may be replaced. It is safe for concurrent use. A nil Source is that
-// of the system.
+// Source is a TLS configuration made from files that may be replaced. It is safe for concurrent use. A nil Source returns a
+// nil configuration.
 type Source struct {
 	ca *live.File // nil for the system's authorities
 
@@ -38,8 +38,8 @@ type Source struct {
 	config  *tls.Config
 }
 
-// Open makes a source that trusts the system's authorities, or those in ca; shows the certificate in cert, where there is
-// one; and checks the server's unless verify is false.
+// Open returns a source that trusts the authorities in ca, or the system's if it is empty. It presents the certificate in
+// cert, if there is one, and verifies the server's unless verify is false.
 func Open(ca, cert, key File, verify bool) (*Source, error) {
 	s := &Source{config: &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -78,8 +78,8 @@ func Open(ca, cert, key File, verify bool) (*Source, error) {
 	return s, nil
 }
 
-// Config returns the configuration for the next connection. It is the same pointer as long as the authorities are the
-// same, and must not be changed. A file that holds no certificate, as one that is being written, changes nothing.
+// Config returns the configuration for the next connection. The pointer is the same as long as the authorities are the same,
+// and must not be written to. While the file holds no certificate, because it is being written, the last authorities stay.
 func (s *Source) Config() *tls.Config {
 	if s == nil {
 		return nil

@@ -9,16 +9,16 @@ import (
 	"unicode"
 )
 
-// units are what a date may be made of, as Java and so Filebeat write it; ww and YYYY are the week and its year by ISO 8601.
+// units are the parts of a date, as Java and so Filebeat write them; ww and YYYY are the ISO 8601 week and its year.
 var units = []string{"yyyy", "YYYY", "MM", "dd", "HH", "ww"}
 
-// Date is a placeholder that stands for the time of a record.
+// Date is a placeholder for the time of a record.
 type Date struct {
-	layout string // Go's; empty where there are weeks, which Go's layouts have not
+	layout string // Go's; empty if there are weeks, which Go's layouts lack
 	week   string // as it was written
 }
 
-// ParseDate reads what is between the braces; ok is false where it is no date.
+// ParseDate parses the text between the braces; ok is false if it is not a date.
 func ParseDate(word string) (d Date, ok bool) {
 	rest := word
 	for _, unit := range units {
@@ -43,10 +43,10 @@ func (d Date) Format(t time.Time) string {
 		"HH", t.Format("15"), "ww", fmt.Sprintf("%02d", week)).Replace(d.week)
 }
 
-// every is a quarter of an hour, which divides the days of all zones.
+// every is a quarter of an hour. The days of all zones begin at a multiple of it.
 const every = int64(15 * time.Minute)
 
-// Period numbers the stretches of time, of ns since 1970, in which all dates in all zones are the same.
+// Period returns the number of the period that holds ns, in nanoseconds since 1970. Within one, no date changes in any zone.
 func Period(ns int64) int64 {
 	n := ns / every
 	if ns%every < 0 {

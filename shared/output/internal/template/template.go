@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package template makes names (of files, keys, tags) from a text with placeholders that stand for what is known of a
-// record's source: {target}, {declaration}, {source}, and {KEY} for each of its tags.
+// Package template makes names (of files, keys, tags) from a text with placeholders for what is known of a record's source:
+// {target}, {declaration}, {source}, and {KEY} for each of its tags.
 package template
 
 import (
@@ -14,7 +14,7 @@ import (
 // Template is a text and its placeholders: len(texts) == len(keys)+1.
 type Template struct{ texts, keys []string }
 
-// Parse reads a template. An error says what is wrong with the braces.
+// Parse parses a template. Its error says what is wrong with the braces.
 func Parse(s string) (Template, error) {
 	var t Template
 	for {
@@ -38,11 +38,11 @@ func Parse(s string) (Template, error) {
 // Keys returns the placeholders, without braces.
 func (t Template) Keys() []string { return t.keys }
 
-// Fixed reports whether there are no placeholders, so that all records have the same.
+// Fixed reports whether the template has no placeholders, so that its result is the same for all records.
 func (t Template) Fixed() bool { return len(t.keys) == 0 }
 
-// Append appends what the template makes of s. part appends the value of a placeholder, which whoever starts a container
-// may have chosen, in a form that does no harm; nil appends it as it is.
+// Append appends the template's result for s. part appends the value of a placeholder in a form that does no harm, because the
+// user who starts a container may have chosen the value; nil appends it as it is.
 func (t Template) Append(dst []byte, s *record.Source, part func(dst []byte, value string) []byte) []byte {
 	return t.AppendWith(dst, func(dst []byte, key string) []byte {
 		if part == nil {
@@ -52,7 +52,7 @@ func (t Template) Append(dst []byte, s *record.Source, part func(dst []byte, val
 	})
 }
 
-// AppendWith appends the template, and for each placeholder what value appends.
+// AppendWith appends the template, calling value to append each placeholder's.
 func (t Template) AppendWith(dst []byte, value func(dst []byte, key string) []byte) []byte {
 	for i, text := range t.texts {
 		dst = append(dst, text...)
@@ -63,7 +63,7 @@ func (t Template) AppendWith(dst []byte, value func(dst []byte, key string) []by
 	return dst
 }
 
-// Value returns what the placeholder {key} stands for; empty where s has nothing of that name.
+// Value returns the value of the placeholder {key}; empty if s has none of that name.
 func Value(s *record.Source, key string) string {
 	switch key {
 	case "target":

@@ -11,7 +11,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Buffer is memory for a body, with what is needed to write records into it. It is used again and again.
+// Buffer is reusable memory for a body, with what is needed to encode records into it.
 type Buffer struct {
 	Bytes []byte
 	Enc   record.Encoder
@@ -19,16 +19,16 @@ type Buffer struct {
 	codec   Codec
 	packs   bool // the body is compressed as it is written
 	packer  packer
-	packing bool         // it has taken something of this body
+	packing bool         // packed holds the beginning of this body
 	packed  []byte       // compressed
 	err     error        // of packing
 	framed  []byte       // with gRPC's prefix
-	sealed  []byte       // the payload, where it was asked for in advance
+	sealed  []byte       // the payload, if Seal made it
 	readers atomic.Int32 // bodies that the transport has not closed
 }
 
-// Room makes room for a body of n bytes, or for what gathers of it where it is compressed. A body that grows step by step
-// leaves several times as much garbage behind as it is long at last.
+// Room makes room for a body of n bytes, or for as much of it as gathers before it is compressed. A body that grows step by
+// step leaves several times its length behind as garbage.
 func (b *Buffer) Room(n int) {
 	if b.packs {
 		n = min(n, 2*chunk)
@@ -38,7 +38,7 @@ func (b *Buffer) Room(n int) {
 	}
 }
 
-// body returns a reader of payload that counts among b's readers until it is closed. The transport may continue to read after it
+// body returns a reader of payload that counts among b's readers until it is closed. The transport may go on reading after it
 // has returned an error or an answer.
 func (b *Buffer) body(payload []byte) io.ReadCloser {
 	b.readers.Add(1)
@@ -58,7 +58,7 @@ func (b *body) Close() error {
 	return nil
 }
 
-// conn hands a body that is in memory to the kernel in one call; net/http would copy it in pieces of 32 KiB.
+// conn passes a body in memory to the kernel in one call. net/http would copy it in pieces of 32 KiB.
 type conn struct{ net.Conn }
 
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package web is what outputs that speak HTTP have in common: one request from memory, connections that are kept, several
-// hosts of which some may be down, compression, and what an HTTP status means for a batch.
+// Package web holds what outputs over HTTP share: requests from memory, kept connections, several hosts some of which may be
+// down, compression, and what an HTTP status means for a batch.
 package web
 
 import (
@@ -26,23 +26,23 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 )
 
-// Options is how a Client sends.
+// Options says how a Client sends.
 type Options struct {
-	// TLS is asked for its configuration before each request; nil is the system's.
+	// TLS is asked for its configuration before each request; nil means the system's.
 	TLS *secure.Source
-	// Login goes with each request; nil is nobody.
+	// Login adds its headers to each request; nil adds none.
 	Login *Login
-	// Tokens gives the bearer token of each request; nil leaves it to Login.
+	// Tokens supplies the bearer token of each request; nil leaves that to Login.
 	Tokens *Tokens
-	// Codec is how bodies are compressed.
+	// Codec is the compression of bodies.
 	Codec Codec
-	// GRPC frames bodies as gRPC's messages and speaks HTTP/2.
+	// GRPC frames bodies as gRPC messages and uses HTTP/2.
 	GRPC bool
-	// Timeout is how long an exchange may take as a whole.
+	// Timeout bounds an exchange as a whole.
 	Timeout time.Duration
-	// Sign, where it is not nil, adds a signature to a request whose body and headers are complete.
+	// Sign, if not nil, adds a signature to a request whose body and headers are complete.
 	Sign func(r *http.Request, body []byte) error
-	// Cookies has cookies kept and sent, for servers behind a balancer that must be spoken to again.
+	// Cookies keeps cookies and sends them, for balancers that route by them.
 	Cookies bool
 }
 
@@ -53,7 +53,7 @@ type Client struct {
 
 	mu        sync.Mutex
 	transport *http.Transport
-	tls       *tls.Config // that transport was made with
+	tls       *tls.Config // that transport was made for
 	born      time.Time   // when transport was made
 	cookies   []*http.Cookie
 }
@@ -62,13 +62,13 @@ type Client struct {
 type Response struct {
 	Status int
 	Header http.Header
-	// Body is to be read by the caller, and closed. After a body was read to its end, its connection is used again.
+	// Body must be read and closed by the caller. Its connection is reused if it was read to the end.
 	Body    io.ReadCloser
 	from    string // the host, for errors
 	trailer *http.Header
 }
 
-// Trailer returns what came after the body, which must have been read, or in front where there was none.
+// Trailer returns a value from after the body, which must have been read, or else from the header.
 func (r *Response) Trailer(name string) string {
 	if v := r.trailer.Get(name); v != "" {
 		return v
@@ -76,7 +76,7 @@ func (r *Response) Trailer(name string) string {
 	return r.Header.Get(name)
 }
 
-// NewClient makes a client. It connects to nothing yet.
+// NewClient returns a client. It opens no connection yet.
 func NewClient(o Options) *Client {
 	if o.Login == nil {
 		o.Login = new(Login)
@@ -92,20 +92,20 @@ func buffersOf(c Codec) *sync.Pool {
 }
 
 const (
-	// pingAfter is how long nothing has to come on an HTTP/2 connection with a request until it is tested, and pingWait
-	// how long the test may take. A proxy may lose a connection without a word; over HTTP/1 the request's time-out ends
-	// such a connection, over HTTP/2 other requests would follow on it.
+	// pingAfter is how long an HTTP/2 connection with a request may be silent until it is tested, and pingWait how long the
+	// test may take. A proxy may lose a connection silently. Over HTTP/1 the request's timeout ends such a connection; over
+	// HTTP/2 other requests would follow on it.
 	pingAfter, pingWait = 10 * time.Second, 10 * time.Second
-	// renewAfter is how long connections are used for new requests. Names are resolved again then, and nodes that were
-	// added behind a balancer get their share.
+	// renewAfter is how long connections are used for new requests. Then names are resolved again, and nodes that were added
+	// behind a balancer get their share.
 	renewAfter = 5 * time.Minute
-	// maxDials is how many connections one request may open. A server that closes each connection, or answers each request
-	// with GOAWAY, costs that many a back-off and no more.
+	// maxDials is how many connections one request may open. It bounds what a server costs that closes each connection, or
+	// answers each request with GOAWAY.
 	maxDials = 2
 )
 
-// transportNow returns the transport for the next request: a new one where the authorities have changed, or the old one is
-// of age. Requests on the old one are not disturbed.
+// transportNow returns the transport for the next request. It makes a new one if the authorities have changed or the old one
+// is renewAfter old. Requests on the old one are not disturbed.
 func (c *Client) transportNow() *http.Transport {
 	config := c.options.TLS.Config()
 	c.mu.Lock()
@@ -144,10 +144,10 @@ func newTransport(o Options, config *tls.Config) *http.Transport {
 		WriteBufferSize:     64 << 10,
 		ReadBufferSize:      16 << 10,
 		MaxIdleConnsPerHost: 64, // as many as there can be workers
-		// Shorter than what servers and the proxies before them wait, so that it is us who close.
+		// Shorter than the time-outs of servers and proxies, so that it is the client that closes.
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // a compressed answer that nobody asked for is treated by plain
+		DisableCompression:     true, // see plain for answers that are compressed nevertheless
 		Protocols:              protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingWait},
 	}
@@ -156,7 +156,7 @@ func newTransport(o Options, config *tls.Config) *http.Transport {
 // dialsKey is the key of a request's count of connections in its context.
 type dialsKey struct{}
 
-// unsentError is a connection that was not made, so that nothing can have been taken.
+// unsentError means that no connection was made, so that nothing can have been taken.
 type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
@@ -167,14 +167,14 @@ func Unsent(err error) bool {
 	return errors.As(err, &e)
 }
 
-// Buffer returns memory to write a body into. It goes back with Release.
+// Buffer returns memory for a body. The caller must return it with Release.
 func (c *Client) Buffer() *Buffer {
 	b := c.buffers.Get().(*Buffer)
 	b.Bytes, b.packing, b.err, b.sealed = b.Bytes[:0], false, nil, nil
 	return b
 }
 
-// Release gives b back, unless the connection may still be reading it: after a request that was given up, or an answer
+// Release returns b for reuse, unless the transport may still be reading it: after a request that was given up, or an answer
 // that came before the body was sent.
 func (c *Client) Release(b *Buffer) {
 	if b.readers.Load() == 0 {
@@ -182,8 +182,8 @@ func (c *Client) Release(b *Buffer) {
 	}
 }
 
-// Post sends b to u and returns the answer, whatever its status. end, which is never nil, must be called when the answer
-// was read.
+// Post sends b to u and returns the answer, whatever its status. end is never nil; the caller must call it when it has read
+// the answer.
 func (c *Client) Post(ctx context.Context, u *url.URL, contentType string, b *Buffer) (r *Response, end func(), err error) {
 	return c.PostWith(ctx, u, contentType, b, nil)
 }
@@ -227,7 +227,7 @@ func (c *Client) PostWith(ctx context.Context, u *url.URL, contentType string, b
 	return r, end, err
 }
 
-// Get asks for u.
+// Get sends a GET request for u. Its results are those of Post.
 func (c *Client) Get(ctx context.Context, u *url.URL) (*Response, func(), error) {
 	ctx, end := context.WithTimeout(ctx, c.options.Timeout)
 	header, err := c.header(ctx)
@@ -245,7 +245,7 @@ func (c *Client) Get(ctx context.Context, u *url.URL) (*Response, func(), error)
 	return r, end, err
 }
 
-// header returns what all requests carry, with the credentials of the moment.
+// header returns the headers of all requests, with the current credentials.
 func (c *Client) header(ctx context.Context) (http.Header, error) {
 	header, err := c.options.Login.Header()
 	if err != nil || c.options.Tokens == nil {
@@ -266,11 +266,11 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 	request.Header.Set("Accept-Encoding", "identity")
 	c.addCookies(request)
 	var used net.Conn
-	var sent atomic.Bool // the transport's goroutine says so
+	var sent atomic.Bool // set by the transport's goroutine
 	ctx := context.WithValue(request.Context(), dialsKey{}, new(atomic.Int32))
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = i.Conn },
 		WroteHeaders: func() { sent.Store(true) }})
-	// The transport and not http.Client: a redirect would turn a POST into a GET, or send credentials elsewhere.
+	// Use the transport and not http.Client: a redirect would turn a POST into a GET, or send credentials elsewhere.
 	answer, err := c.transportNow().RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -296,7 +296,7 @@ func (c *Client) do(request *http.Request) (*Response, error) {
 	return r, r.plain()
 }
 
-// maxCookies is how many cookies are kept.
+// maxCookies bounds the cookies kept.
 const maxCookies = 16
 
 func (c *Client) addCookies(request *http.Request) {
@@ -324,7 +324,7 @@ func (c *Client) keepCookies(answer *http.Response) {
 	}
 }
 
-// dropping is a body after whose time-out its connection is closed, as in do.
+// dropping is a body that closes its connection when reading times out, as do does.
 type dropping struct {
 	io.ReadCloser
 	conn net.Conn
@@ -338,7 +338,7 @@ func (d *dropping) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plain has the body read without the compression that nobody asked for, but some proxies apply.
+// plain undoes compression of the body that was not requested, but that some proxies apply.
 func (r *Response) plain() error {
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
@@ -363,7 +363,7 @@ func (u *unzipped) Read(p []byte) (int, error) {
 	if u.zip == nil {
 		zip, err := gzip.NewReader(u.from)
 		if err != nil {
-			return 0, err // io.EOF where there is nothing at all
+			return 0, err // io.EOF if there is no body
 		}
 		u.zip = zip
 	}
@@ -372,7 +372,7 @@ func (u *unzipped) Read(p []byte) (int, error) {
 
 func (u *unzipped) Close() error { return u.from.Close() }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -382,29 +382,29 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// maxDrain is how much of an answer is read only so that its connection can be used again.
+// maxDrain bounds how much of an answer is read only to reuse its connection.
 const maxDrain = 1 << 20
 
-// Discard reads what is left of the answer and closes it.
+// Discard reads and closes the rest of the answer.
 func (r *Response) Discard() {
 	_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 	_ = r.Body.Close()
 }
 
-// Peek returns the first n bytes of the answer's body, which are read again by who reads it.
+// Peek returns up to n bytes from the beginning of the answer's body without consuming them.
 func (r *Response) Peek(n int64) []byte {
 	head, _ := io.ReadAll(io.LimitReader(r.Body, n))
 	r.Body = prefixed{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
 	return head
 }
 
-// prefixed is a body of which something was read already.
+// prefixed is a body of which a part was read already.
 type prefixed struct {
 	io.Reader
 	io.Closer
 }
 
-// quoted bounds how much of an answer is told in an error.
+// quoted bounds how much of an answer an error quotes, in bytes.
 const quoted = 300
 
 // Said returns the beginning of the answer's body in one line, for errors. It discards the rest.
@@ -414,7 +414,7 @@ func (r *Response) Said() string {
 	return Quote(head)
 }
 
-// Quote returns the beginning of p in one line, without what a terminal would not show.
+// Quote returns the beginning of p in one line, without control characters.
 func Quote(p []byte) string {
 	text := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
 		if c < 0x20 || c == 0x7f {

@@ -12,10 +12,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Codec is how bodies are compressed.
+// Codec is a compression of bodies.
 type Codec string
 
-// The codecs. Snappy is the block format that Loki wants, where it is part of the protocol and no Content-Encoding.
+// The codecs. Snappy is the block format that Loki requires; it is part of Loki's protocol and not a Content-Encoding.
 const (
 	None   Codec = "none"
 	Gzip   Codec = "gzip"
@@ -38,28 +38,28 @@ func (c Codec) encoding() string {
 	return ""
 }
 
-// chunk is how much of a body gathers before it is compressed: small enough to be in the processor's cache still.
+// chunk is how much of a body gathers before it is compressed: little enough to be in the processor's cache still.
 const chunk = 64 << 10
 
-// packer is a body under compression, piece by piece.
+// packer compresses a body piece by piece.
 type packer interface {
 	io.WriteCloser
 	Reset(to io.Writer)
 }
 
-// newPacker makes a packer of the fastest level: the network is seldom what is scarce on a node.
+// newPacker returns a packer of the fastest level: the network is seldom what limits a node.
 func newPacker(c Codec, to io.Writer) (packer, error) {
 	if c == Gzip {
 		return gzip.NewWriterLevel(to, gzip.BestSpeed)
 	}
-	// A window of 128 KiB finds what repeats in logs, and stays in the processor's cache: with 512 KiB a fifth more time
-	// went by, and bodies were a tenth larger. The checksum is optional (RFC 8878, 3.1.1); TCP and TLS have their own.
+	// A window of 128 KiB finds the repetitions in logs and stays in the processor's cache: 512 KiB took a fifth more time,
+	// and made bodies a tenth larger. The checksum is optional (RFC 8878, 3.1.1); TCP and TLS have their own.
 	return zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 }
 
-// Pack compresses and empties Bytes if bodies are compressed and enough has gathered. Call it after each record of a body:
-// then neither memory nor the processor's cache ever has to hold the body as a whole.
+// Pack compresses and empties Bytes if bodies are compressed and enough has gathered. It is to be called after each record, so
+// that neither memory nor the processor's cache has to hold the whole body.
 func (b *Buffer) Pack() {
 	if b.packs && len(b.Bytes) >= chunk {
 		b.pack()
@@ -82,15 +82,15 @@ func (b *Buffer) pack() {
 	b.Bytes = b.Bytes[:0]
 }
 
-// Seal ends a body that several clients of the same codec send, side by side. Each of them posts it as it is then.
+// Seal ends a body that several clients of the same codec send concurrently. Each of them then posts it unchanged.
 func (c *Client) Seal(b *Buffer) error {
 	payload, err := b.payload(c.options)
 	b.sealed = payload
 	return err
 }
 
-// payload is b's bytes as they are sent: compressed, and as a message of gRPC with its prefix (PROTOCOL-HTTP2.md in gRPC's
-// documentation): whether it is compressed, and its length.
+// payload returns the body as it is sent: compressed and, for gRPC, after a prefix that says whether it is compressed and how
+// long it is (PROTOCOL-HTTP2.md in gRPC's documentation).
 func (b *Buffer) payload(o Options) ([]byte, error) {
 	if b.sealed != nil {
 		return b.sealed, nil
@@ -108,7 +108,7 @@ func (b *Buffer) payload(o Options) ([]byte, error) {
 	return b.framed, nil
 }
 
-// compress returns the body as its codec has it. The result is valid until b is released, and can be asked for once.
+// compress returns the compressed body. It may be called once. The result is valid until b is released.
 func (b *Buffer) compress() ([]byte, error) {
 	switch b.codec {
 	case Gzip, Zstd:
@@ -123,7 +123,7 @@ func (b *Buffer) compress() ([]byte, error) {
 	return b.Bytes, nil
 }
 
-// sink appends what is written.
+// sink is a writer that appends to a slice.
 type sink []byte
 
 func (s *sink) Write(p []byte) (int, error) {

@@ -13,22 +13,22 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Suspect is an answer to a whole batch that the records of a single source may have brought about: the page of a firewall
-// that takes a line for an attack, or the end of the connection without one, a backend that fails over a line. It may as well
-// be that of a backend that is broken.
+// Suspect is an answer to a whole batch that the records of a single source may have caused: the page of a firewall that takes
+// a line for an attack, or a connection that ends without an answer because the backend fails over a line. The backend may as
+// well be broken.
 type Suspect struct{ Cause error }
 
 func (e *Suspect) Error() string { return e.Cause.Error() }
 func (e *Suspect) Unwrap() error { return e.Cause }
 
-// isSuspect reports whether err is a Suspect on the whole batch. That on a part of it is the cause of an output.Partial, and
-// concerns what is sent again alone.
+// isSuspect reports whether err is a Suspect about the whole batch. One about a part of it is the cause of an output.Partial,
+// and concerns only what is sent again.
 func isSuspect(err error) bool {
 	return errors.As(err, new(*Suspect)) && !errors.As(err, new(*output.Partial))
 }
 
-// suspect reports whether an answer of this status may be about what is in the request. Firewalls answer with any: their
-// page may be a 404, a redirect, or a status of their own. The others are about who asks, and when.
+// suspect reports whether an answer of this status may be due to the content of the request. Firewalls answer with almost any:
+// their page may be a 404, a redirect, or a status of their own. The others concern who asks, and when.
 func suspect(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly,
@@ -39,32 +39,32 @@ func suspect(status int) bool {
 }
 
 const (
-	// maxApart is how many destinations of a batch are sent apart at once. The others follow in the next attempt.
+	// maxApart is how many destinations of a batch are sent apart at once. The rest follow in the next attempt.
 	maxApart = 64
-	// apartEvery is how often all destinations of a batch are sent apart in vain. That costs a request for each.
+	// apartEvery is the pause after all destinations of a batch were sent apart in vain, which costs a request for each.
 	apartEvery = time.Minute
-	// aloneAfter is for how long a batch for one destination is taken for a sign that the backend as a whole is broken, if
-	// nothing is known to the contrary.
+	// aloneAfter is how long failures of one destination are taken for a sign that the whole backend is broken, if nothing
+	// shows the contrary.
 	aloneAfter = 10 * time.Second
-	// maxSuspects is how many destinations are known as suspects.
+	// maxSuspects bounds the destinations remembered as suspects.
 	maxSuspects = 4096
 )
 
-// Isolation keeps the records of one destination, to which a backend objects, from holding up those of others. A batch that
-// is answered with a Suspect twice in a row is sent destination by destination. It is safe for concurrent use.
+// Isolation keeps records of one destination, to which a backend objects, from holding up those of others. A batch that is
+// answered with a Suspect twice in a row is sent destination by destination. It is safe for concurrent use.
 type Isolation struct {
 	// Destination appends the name of r's destination; see output.Addressed.
 	Destination func(dst []byte, r *record.Record) []byte
 
 	mu     sync.Mutex
 	repeat bool      // the last batch was answered with a Suspect
-	next   time.Time // not before is a batch sent apart
+	next   time.Time // the earliest time at which a batch is sent apart
 	taken  time.Time // when a batch was last taken
-	// suspects are the destinations whose records the backend objected to when they were alone, and since when it does.
+	// suspects holds the destinations to whose records, sent alone, the backend objects, and since when.
 	suspects map[string]time.Time
 }
 
-// Write sends b by send, or parts of it. It adds *output.Blocked, by destination, to the verdicts of send.
+// Write sends b, or parts of it, with send. It adds *output.Blocked and Blocked verdicts, by destination, to those of send.
 func (n *Isolation) Write(ctx context.Context, b *record.Batch, send func(context.Context, *record.Batch) error) error {
 	err := send(ctx, b)
 	if !isSuspect(err) {
@@ -86,7 +86,7 @@ func (n *Isolation) Write(ctx context.Context, b *record.Batch, send func(contex
 	return n.apart(ctx, b, parts, send, err)
 }
 
-// part is the records of one destination in a batch.
+// part holds the records of one destination in a batch.
 type part struct {
 	name  string
 	index []int
@@ -125,8 +125,7 @@ func (n *Isolation) worked(b *record.Batch) {
 	}
 }
 
-// failed notes that a batch for several destinations was answered with a Suspect, and reports whether it is to be sent
-// apart.
+// failed notes that a batch for several destinations was answered with a Suspect, and reports whether to send it apart.
 func (n *Isolation) failed(now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -135,9 +134,9 @@ func (n *Isolation) failed(now time.Time) bool {
 	return repeat && !now.Before(n.next)
 }
 
-// isAlone notes that a batch for one destination was answered with a Suspect, and reports whether it is that destination
-// that the backend objects to: something else was taken since it first did, or it has done so for a while, in which other
-// destinations must not be held up by this one any longer.
+// isAlone notes that a batch for one destination was answered with a Suspect, and reports whether the backend objects to that
+// destination: something else was taken since it first objected, or it has objected for aloneAfter, and must not hold up other
+// destinations any longer.
 func (n *Isolation) isAlone(name string, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -149,7 +148,7 @@ func (n *Isolation) isAlone(name string, now time.Time) bool {
 	return n.taken.After(since) || now.Sub(since) >= aloneAfter
 }
 
-// suspect notes since when a destination is one. The mutex must be held.
+// suspect notes since when a destination is suspect. The caller must hold mu.
 func (n *Isolation) suspect(name string, since time.Time) {
 	if n.suspects == nil || len(n.suspects) >= maxSuspects {
 		n.suspects = make(map[string]time.Time)
@@ -159,12 +158,12 @@ func (n *Isolation) suspect(name string, since time.Time) {
 	}
 }
 
-// apart sends the parts of b one by one. Where none is taken it is the backend that is broken: then cause is the verdict.
+// apart sends the parts of b one by one. If none is taken, the whole backend is broken: then cause is the verdict.
 func (n *Isolation) apart(ctx context.Context, b *record.Batch, parts []*part, send func(context.Context, *record.Batch) error, cause error) error {
 	verdict := &output.Partial{Cause: cause}
 	var blocked []*part
 	reasons := map[*part]error{}
-	taken, out := false, false // something was taken; the backend is out of reach
+	taken, out := false, false // a part was taken; the backend can't be reached
 	for i, p := range parts {
 		if i == maxApart || out || ctx.Err() != nil {
 			for _, rest := range parts[i:] {
@@ -190,7 +189,7 @@ func (n *Isolation) apart(ctx context.Context, b *record.Batch, parts []*part, s
 		default: // it is sent again, and gets its verdict then
 			verdict.Retry = append(verdict.Retry, p.index...)
 			if Unsent(err) || errors.Is(err, context.DeadlineExceeded) {
-				out = true // so would be all others, one after the other
+				out = true // the others would fail too, one after the other
 			}
 		}
 	}
@@ -216,11 +215,10 @@ func (n *Isolation) block(verdict *output.Partial, blocked []*part, reasons map[
 			verdict.Blocked = append(verdict.Blocked, output.Blockage{Index: i, Destination: p.name, Reason: reason})
 		}
 	}
-	n.taken = now.Add(1) // others of this batch were
+	n.taken = now.Add(1) // other parts of this batch were taken
 }
 
-// AppendSource appends the name of r's source as a destination: of a backend that has but one, this is the narrowest that
-// can be said.
+// AppendSource appends r's source as a destination. It is the narrowest one for a backend that has only one.
 func AppendSource(dst []byte, r *record.Record) []byte {
 	from, s := len(dst), r.Source
 	dst = append(append(dst, "log "...), s.Declaration...)

@@ -17,8 +17,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Settings are those of an output that posts to a server: who we are, and TLS. It embeds them with the beginning of its
-// variables' names.
+// Settings are the credentials and the TLS settings of an output that posts to a server, which embeds them with the prefix of
+// its variables.
 type Settings struct {
 	User     string          `env:"USER" doc:"User for basic authentication"`
 	Password settings.Secret `env:"PASSWORD" secret:"true" doc:"Password for basic authentication"`
@@ -28,7 +28,8 @@ type Settings struct {
 	secure.Settings
 }
 
-// Client makes a client for u, whose user it takes out. o lacks what s says, and each request carries what is fixed.
+// Client returns a client for u, and removes the user from u. It completes o from s. Each request carries the headers in
+// fixed.
 func (s *Settings) Client(prefix string, u *url.URL, o Options, fixed http.Header) (*Client, error) {
 	var err error
 	if o.Login, err = s.Login(prefix, u.User); err != nil {
@@ -38,7 +39,7 @@ func (s *Settings) Client(prefix string, u *url.URL, o Options, fixed http.Heade
 	return s.NewClient(prefix, o)
 }
 
-// NewClient makes a client whose options lack no more than TLS and tokens.
+// NewClient returns a client with o's options, completed by the TLS and token settings of s.
 func (s *Settings) NewClient(prefix string, o Options) (_ *Client, err error) {
 	if o.TLS, err = s.Settings.Open(prefix); err != nil {
 		return nil, err
@@ -52,8 +53,8 @@ func (s *Settings) NewClient(prefix string, o Options) (_ *Client, err error) {
 	return NewClient(o), nil
 }
 
-// Login makes the login of s; inURL, a user that a URL named, is used if none was set. prefix is the one that the
-// settings were embedded with, for errors.
+// Login returns the login of s. inURL, a user that a URL named, is used if none was set. prefix is the one that the settings
+// were embedded with, for errors.
 func (s *Settings) Login(prefix string, inURL *url.Userinfo) (*Login, error) {
 	l := &Login{User: s.User, Password: s.Password, Bearer: s.Bearer, Headers: s.Headers}
 	if s.User != "" && s.Bearer.IsSet() {
@@ -69,22 +70,22 @@ func (s *Settings) Login(prefix string, inURL *url.Userinfo) (*Login, error) {
 	return l, nil
 }
 
-// Login is how a server knows us: by user and password, by a bearer token, or by a key of the server's own kind.
+// Login holds the credentials for a server: user and password, a bearer token, or a key of the server's own kind.
 type Login struct {
 	User                     string
 	Password, Bearer, APIKey settings.Secret
 	Headers                  settings.Secret // name=value, separated by commas
-	// Scheme is what an APIKey is called in the header: ApiKey where it is empty.
+	// Scheme precedes an APIKey in the header; empty means ApiKey.
 	Scheme string
-	// Credentials is a file with user:password, which goes before both; nil where there is none.
+	// Credentials is a file with user:password, which takes precedence over User and Password; nil if there is none.
 	Credentials *live.File
-	// Decode treats the values of Headers before they are used; nil leaves them.
+	// Decode decodes the values of Headers before they are used; nil leaves them as they are.
 	Decode func(value string) string
 	// Fixed are headers that don't change.
 	Fixed http.Header
 }
 
-// Header returns the headers of the next request, with the secrets as they are now. It is the caller's to change.
+// Header returns the headers of the next request, with the current secrets. The caller may change it.
 func (l *Login) Header() (http.Header, error) {
 	header := l.Fixed.Clone()
 	if header == nil {
@@ -121,7 +122,7 @@ func (l *Login) Header() (http.Header, error) {
 	return header, nil
 }
 
-// validName reports whether name, less spaces around it, is a token (RFC 9110, 5.6.2).
+// validName reports whether name, without spaces around it, is a token (RFC 9110, 5.6.2).
 func validName(name string) bool {
 	name = textproto.TrimString(name)
 	for i := range len(name) {

@@ -8,7 +8,7 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// merge adds to all the verdict on a part of a batch: index says where in the batch the part's records are.
+// merge adds the verdict on a part of a batch to all. index holds the positions of the part's records in the batch.
 func merge(all, part *output.Partial, index []int) {
 	for _, i := range part.Retry {
 		all.Retry = append(all.Retry, index[i])
@@ -26,7 +26,7 @@ func merge(all, part *output.Partial, index []int) {
 	all.After = max(all.After, part.After)
 }
 
-// sorted returns p with the records to be sent again in ascending order; nil where it says nothing.
+// sorted returns p with the records to retry in ascending order, or nil if p names no record.
 func sorted(p *output.Partial) error {
 	if len(p.Retry)+len(p.Refused)+len(p.Blocked) == 0 {
 		return nil

@@ -15,8 +15,8 @@ const (
 	firstRest, longestRest = time.Second, time.Minute
 )
 
-// Nodes takes turns among several hosts and lets those rest that failed. It is our own because elastic-transport-go's
-// pool comes with retries, which are the pipeline's, and with a copy of each request.
+// Nodes takes turns among several hosts, and rests those that failed. elastic-transport-go's pool would bring retries, which
+// are the pipeline's, and a copy of each request.
 type Nodes struct {
 	mu    sync.Mutex
 	nodes []*Node
@@ -27,10 +27,10 @@ type Nodes struct {
 type Node struct {
 	URL      *url.URL // without credentials
 	failures int
-	rests    time.Time // until when
+	rests    time.Time // the time until which it rests
 }
 
-// ParseNodes reads addresses: host:port or a URL. Credentials in a URL are returned, not kept in it.
+// ParseNodes parses addresses, each host:port or a URL. It returns the credentials in a URL separately.
 func ParseNodes(addresses []string, scheme, path string) (*Nodes, *url.Userinfo, error) {
 	var (
 		n    Nodes
@@ -54,8 +54,7 @@ func ParseNodes(addresses []string, scheme, path string) (*Nodes, *url.Userinfo,
 	return &n, user, nil
 }
 
-// ParseURL reads a URL of HTTP; scheme is what it has where it names none. What is wrong with a URL is said without the
-// URL, because there may be a password in it.
+// ParseURL parses an HTTP URL; scheme is the default. Its errors omit everything in the URL that may hold a password.
 func ParseURL(address, scheme string) (*url.URL, error) {
 	if !strings.Contains(address, "://") {
 		address = scheme + "://" + address
@@ -70,10 +69,10 @@ func ParseURL(address, scheme string) (*url.URL, error) {
 	return u, nil
 }
 
-// Len returns how many hosts there are.
+// Len returns the number of hosts.
 func (n *Nodes) Len() int { return len(n.nodes) }
 
-// Pick returns the next host that does not rest, else the one that has rested most of its time.
+// Pick returns the next host that does not rest, or else the one whose rest ends first.
 func (n *Nodes) Pick(now time.Time) *Node {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -92,7 +91,7 @@ func (n *Nodes) Pick(now time.Time) *Node {
 	return best
 }
 
-// Failed lets node rest.
+// Failed makes node rest.
 func (n *Nodes) Failed(node *Node, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

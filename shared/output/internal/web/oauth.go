@@ -17,8 +17,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// OAuth2 are the settings of an output that gets its bearer tokens from an authorization server, by client credentials
-// (RFC 6749, 4.4). An output embeds them with the beginning of its variables' names.
+// OAuth2 holds the settings of an output that gets bearer tokens from an authorization server with client credentials (RFC
+// 6749, 4.4). The output embeds them with the prefix of its variables.
 type OAuth2 struct {
 	TokenURL     string          `env:"OAUTH2_TOKEN_URL" doc:"URL of an authorization server that gives bearer tokens for client credentials"`
 	ClientID     string          `env:"OAUTH2_CLIENT_ID" doc:"Client id at the authorization server"`
@@ -26,7 +26,8 @@ type OAuth2 struct {
 	Scopes       string          `env:"OAUTH2_SCOPES" doc:"Scopes to request, separated by spaces"`
 }
 
-// Open makes the tokens that o says; nil where it says nothing. The authorization server is spoken to with tls.
+// Open returns the tokens that o configures, or nil if it configures none. tls secures the connection to the authorization
+// server.
 func (o *OAuth2) Open(prefix string, tls *secure.Source, timeout time.Duration) (*Tokens, error) {
 	if o.TokenURL == "" {
 		if o.ClientID != "" || o.ClientSecret.IsSet() {
@@ -48,27 +49,27 @@ func (o *OAuth2) Open(prefix string, tls *secure.Source, timeout time.Duration) 
 	}, nil
 }
 
-// Tokens gets bearer tokens and keeps them until most of their life is over. It is safe for concurrent use.
+// Tokens gets bearer tokens, and keeps each for 80% of its life. It is safe for concurrent use.
 type Tokens struct {
 	settings OAuth2
 	url      *url.URL
 	client   *Client
 
-	turn  chan struct{} // who holds it may use what is below
+	turn  chan struct{} // held while the fields below are used
 	token string
 	until time.Time
-	tried time.Time // when the server failed last
-	err   error     // how
+	tried time.Time // when the server last failed
+	err   error     // of that failure
 }
 
 const (
-	// retryTokens is how long a failure of the authorization server is believed.
+	// retryTokens is how long a failure of the authorization server is returned before it is asked again.
 	retryTokens = time.Second
-	// maxLife is how long a token is used that does not say how long it lives.
+	// maxLife is the life of a token that does not state a plausible one.
 	maxLife = time.Hour
 )
 
-// Token returns a token that is valid for a while.
+// Token returns a token, which is valid for a while.
 func (t *Tokens) Token(ctx context.Context) (string, error) {
 	select {
 	case t.turn <- struct{}{}:
@@ -92,7 +93,7 @@ func (t *Tokens) Token(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-// Rejected has the next Token be a new one, if the server that it is for does not accept token.
+// Rejected makes the next Token fetch a new one. The caller reports that its server did not accept token.
 func (t *Tokens) Rejected(token string) {
 	t.turn <- struct{}{}
 	if t.token == token {
@@ -117,7 +118,7 @@ func (t *Tokens) fetch(ctx context.Context) (token string, life time.Duration, e
 		return "", 0, err
 	}
 	if r.Status != http.StatusOK {
-		return "", 0, errors.New(r.Verdict().Error()) // its kind is about tokens, not about records
+		return "", 0, errors.New(r.Verdict().Error()) // drop the verdict's kind, which is not about records
 	}
 	defer r.Discard()
 	var said struct {

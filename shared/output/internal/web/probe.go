@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// Probe asks for u with the credentials of the moment and returns the status of an answer by which a server lets us in,
-// whatever it thinks of the question. Any other answer is an error.
+// Probe sends a GET request for u with the current credentials, and returns the status if the server accepts the credentials,
+// even if it rejects the request itself. Any other answer is an error.
 func (c *Client) Probe(ctx context.Context, u *url.URL) (status int, err error) {
 	r, end, err := c.Get(ctx, u)
 	defer end()
@@ -27,8 +27,8 @@ func (c *Client) Probe(ctx context.Context, u *url.URL) (status int, err error) 
 		http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity))
 }
 
-// LetIn returns what the verdict on an empty request means for who asks whether there is a way in: nothing is wrong where it was
-// refused for its content.
+// LetIn returns the verdict on an empty request as an answer to whether the backend is reachable and accepts us: nil if it
+// refused the request only for its content.
 func LetIn(verdict error) error {
 	var refused *output.Refused
 	if errors.As(verdict, &refused) {

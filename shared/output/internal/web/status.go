@@ -15,12 +15,12 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/probe"
 )
 
-// maxAfter bounds what Retry-After can ask for: a server's slip must not stop us for a day.
+// maxAfter bounds Retry-After: a server's mistake must not stop the output for a day.
 const maxAfter = 5 * time.Minute
 
-// Verdict returns what a status other than success means for the batch, in the words of output.Output; refused lists the
-// statuses that mean that it lies in the records, where it is the backend that says so. Of the rest of 4xx (credentials, a
-// wrong path) nothing is lost: they are sent again until somebody has mended it. It reads the answer's body.
+// Verdict returns what a status other than success means for the batch; see output.Output. refused lists the statuses by which
+// the backend objects to the records themselves. For the rest of 4xx (credentials, a wrong path) nothing is lost: the records
+// are sent again until an operator has mended it. Verdict reads the answer's body.
 func (r *Response) Verdict(refused ...int) error {
 	said := r.Said()
 	err := fmt.Errorf("%s: %d %s: %s", r.from, r.Status, http.StatusText(r.Status), said)
@@ -49,7 +49,7 @@ func (r *Response) Verdict(refused ...int) error {
 	return err
 }
 
-// location returns where a redirect leads, without its query and user, which may be secrets.
+// location returns the target of a redirect without its query and user, which may be secrets.
 func (r *Response) location() string {
 	if r.Status < 300 || r.Status > 399 {
 		return ""
@@ -62,8 +62,8 @@ func (r *Response) location() string {
 	return Quote([]byte(u.String()))
 }
 
-// tooLarge are the words by which servers say that a request is larger than they take, for want of a status of its own:
-// gRPC in Go, C++ and JavaScript; in Rust; in Java; in .NET; Go's HTTP server; Loki, which passes on its own gRPC's.
+// tooLarge holds the words by which servers without a status for it say that a request is too large: gRPC in Go, C++ and
+// JavaScript; in Rust; in Java; in .NET; Go's HTTP server; Loki, which passes on the errors of its own gRPC.
 var tooLarge = []string{
 	"larger than max", "message length too large", "exceeds maximum size", "exceeds the maximum configured message size",
 	"request body too large", "request entity too large", "payload too large", "message too large", "postbodytoolarge",
@@ -75,8 +75,8 @@ func TooLarge(said string) bool {
 	return slices.ContainsFunc(tooLarge, func(words string) bool { return strings.Contains(said, words) })
 }
 
-// foreign reports whether an answer that says 400 comes from something in front of the backend, or from one that was
-// spoken to in the wrong protocol, and so says nothing of the records.
+// foreign reports whether an answer of status 400 comes from something in front of the backend, or from a server that was
+// spoken to in the wrong protocol. It then says nothing about the records.
 func foreign(contentType, said string) bool {
 	lower := strings.ToLower(said)
 	return strings.Contains(strings.ToLower(contentType), "html") || strings.HasPrefix(lower, "<") ||
@@ -91,7 +91,7 @@ func (r *Response) Errorf(format string, args ...any) error {
 	return fmt.Errorf("%s: %w", r.from, fmt.Errorf(format, args...))
 }
 
-// RetryAfter returns what the header Retry-After asks for (RFC 9110, 10.2.3): seconds, or a date. 0 where it does not.
+// RetryAfter returns the delay that the header Retry-After asks for (RFC 9110, 10.2.3), in seconds or as a date; 0 if none.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if text == "" {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// renewSocket is how long a socket is used. The server's name is resolved again then; no error would tell that it moved.
+// renewSocket is how long a socket is used. Then the server's name is resolved again; no error would show that it moved.
 const renewSocket = time.Minute
 
 // Datagrams sends messages over UDP.
@@ -23,12 +23,12 @@ type Datagrams struct {
 	born time.Time
 }
 
-// NewDatagrams makes one. It asks nothing of the server.
+// NewDatagrams returns a sender to address. It sends nothing yet.
 func NewDatagrams(address string) *Datagrams { return &Datagrams{address: address} }
 
-// Send calls write for each of n messages; it must write message i to w, a datagram a call. Calls of write never overlap,
-// also not with those of another Send. Send returns when our kernel has the datagrams. That nobody listens is learnt from
-// the answer to an earlier datagram, so that with an error sent ends before the message before the one that failed.
+// Send calls write for each of n messages; write must write message i to w, one call for each datagram. Calls of write never
+// overlap, even between calls of Send. Send returns when the local kernel has the datagrams. That no process listens shows
+// only in a later write, so if write fails for message i, Send counts the message before it as unsent too.
 func (d *Datagrams) Send(ctx context.Context, n int, write func(w io.Writer, i int) error) (sent int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -63,7 +63,7 @@ func (d *Datagrams) dial(ctx context.Context) error {
 	return nil
 }
 
-// Check resolves the server's name, and says what it saw.
+// Check resolves the server's name and returns its address in a sentence.
 func (d *Datagrams) Check(ctx context.Context) (saw string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,7 +73,7 @@ func (d *Datagrams) Check(ctx context.Context) (saw string, err error) {
 	return fmt.Sprintf("%s is %s; over UDP nobody tells whether it listens", d.address, d.conn.RemoteAddr()), nil
 }
 
-// Close closes the socket. Send opens another one.
+// Close closes the socket. A later Send opens another one.
 func (d *Datagrams) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -15,15 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Oneway sends bytes over TCP by a protocol that has no acknowledgements. A write alone says no more than that our kernel
-// has the bytes. So it is done when the peer's kernel has them; a connection that the peer closed is not written to; and
-// what was written within a window of time before a connection broke is sent again on the next one, because the peer's
-// process may not have read it. It is safe for concurrent use.
+// Oneway sends bytes over TCP by a protocol without acknowledgements. A write only means that the local kernel has the bytes.
+// So Send waits until the peer's kernel has them, and does not use a connection that the peer has closed. Bytes that were
+// written within a window of time before a connection broke are sent again on the next one, because the peer's process may not
+// have read them. It is safe for concurrent use.
 type Oneway struct {
 	pool   *Pool
 	window time.Duration
 
-	ctx    context.Context // of resending while nothing else is sent
+	ctx    context.Context // of resend
 	cancel context.CancelFunc
 
 	mu        sync.Mutex
@@ -32,10 +32,10 @@ type Oneway struct {
 	resending bool
 }
 
-// maxRecent bounds what is kept for the window: of a connection, and of those that broke.
+// maxRecent bounds the bytes kept for the window, of one connection and of all broken ones.
 const maxRecent = 1 << 20
 
-// NewOneway makes a Oneway whose window is resend; 0 sends nothing again.
+// NewOneway returns a Oneway whose window is resend; 0 disables resending.
 func NewOneway(o Options, resend time.Duration) *Oneway {
 	w := &Oneway{window: resend}
 	o.Hello, o.watched = w.watch, true
@@ -59,7 +59,7 @@ type payload struct {
 	bytes []byte
 }
 
-// watch reads from a new connection for as long as it lives, which is how its end is noticed.
+// watch reads from a new connection as long as it lives, so that its end is noticed.
 func (w *Oneway) watch(c *Conn) error {
 	r := new(recent)
 	c.State = r
@@ -71,7 +71,7 @@ func (w *Oneway) watch(c *Conn) error {
 	return nil
 }
 
-// rescue keeps what was written to a broken connection within the window for the next one.
+// rescue keeps what was written to a broken connection within the window, for the next connection.
 func (w *Oneway) rescue(r *recent) {
 	r.mu.Lock()
 	sent := r.sent
@@ -98,10 +98,10 @@ func (w *Oneway) rescue(r *recent) {
 	}
 }
 
-// resendEvery is how often what has to be sent again is tried to be, while nothing else is sent.
+// resendEvery is how often resend tries to send orphans.
 const resendEvery = time.Second
 
-// resend sends orphans until there are none, in case nothing else is sent that they could go before.
+// resend sends orphans until there are none, in case no Send does.
 func (w *Oneway) resend() {
 	tick := time.NewTicker(resendEvery)
 	defer tick.Stop()
@@ -122,7 +122,7 @@ func (w *Oneway) resend() {
 	}
 }
 
-// Send sends p, and before it what has to be sent again. It returns when the peer's kernel has it.
+// Send sends p after any orphans. It returns when the peer's kernel has acknowledged it.
 func (w *Oneway) Send(ctx context.Context, p []byte) error {
 	c, err := w.get(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func (w *Oneway) get(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// sendOrphans sends what is left of connections that broke.
+// sendOrphans sends what broken connections left.
 func (w *Oneway) sendOrphans(ctx context.Context, c *Conn) error {
 	w.mu.Lock()
 	orphans := w.orphans
@@ -171,10 +171,10 @@ func (w *Oneway) sendOrphans(ctx context.Context, c *Conn) error {
 	return nil
 }
 
-// errBroken is a connection that ended while it was written to.
+// errBroken is the error of a connection that ended while it was written to.
 var errBroken = errors.New("the server closed the connection")
 
-// write returns when the peer's kernel has acknowledged all bytes.
+// write writes p and returns when the peer's kernel has acknowledged all of it.
 func (w *Oneway) write(ctx context.Context, c *Conn, p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -186,8 +186,8 @@ func (w *Oneway) write(ctx context.Context, c *Conn, p []byte) error {
 	return acknowledged(ctx, c.Conn, w.pool.options.Timeout, c.State.(*recent).broken.Load)
 }
 
-// Flush waits until the peer's kernel has all that was written: where a protocol has no acknowledgements, that is the most
-// that can be known.
+// Flush waits until the peer's kernel has all that was written, which is the most that can be known if a protocol has no
+// acknowledgements.
 func (c *Conn) Flush(ctx context.Context) error {
 	return acknowledged(ctx, c.Conn, c.pool.options.Timeout, func() bool { return false })
 }
@@ -213,7 +213,7 @@ func acknowledged(ctx context.Context, c net.Conn, timeout time.Duration, broken
 	}
 }
 
-// unacknowledged returns how many bytes the peer's kernel has not acknowledged.
+// unacknowledged returns the number of bytes that the peer's kernel has not acknowledged.
 func unacknowledged(c net.Conn) (n int, ok bool) {
 	if t, secured := c.(*tls.Conn); secured {
 		c = t.NetConn()
@@ -249,7 +249,7 @@ func (r *recent) note(p []byte, window time.Duration) {
 	}
 }
 
-// forget has nothing sent again: the connection is closed by us, and the peer reads what it has.
+// forget discards what would be sent again: we close the connection, and the peer reads what it has.
 func (r *recent) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wire keeps connections to servers that speak protocols of their own over TCP. What is the same for all of them is
-// here: names are resolved for each connection, connections are renewed, one that died while it was idle is replaced
-// without a word, and no exchange takes longer than its time-out or its context.
+// Package wire keeps connections to servers that speak their own protocols over TCP. It holds what these have in common: names
+// are resolved for each connection, connections are renewed, one that died while idle is replaced silently, and no exchange
+// outlasts its timeout or its context.
 package wire
 
 import (
@@ -23,29 +23,28 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 )
 
-// RenewAfter is how long a connection is used, so that names are resolved again, and new nodes behind a balancer get their
-// share.
+// RenewAfter is how long a connection is used. Then names are resolved again, and new nodes behind a balancer get their share.
 const RenewAfter = 5 * time.Minute
 
-// Options is how connections are made.
+// Options says how connections are made.
 type Options struct {
-	// Addresses are host:port of servers that can stand for each other. Connections are spread over them.
+	// Addresses are host:port of interchangeable servers. Connections are spread over them.
 	Addresses []string
-	// Resolve, where it is not nil, finds the addresses for each new connection.
+	// Resolve, if not nil, finds the addresses for each new connection.
 	Resolve func(ctx context.Context) ([]string, error)
-	// InOrder prefers the first of the addresses that can be connected to, where others take turns.
+	// InOrder uses the first address that can be connected to, instead of taking turns.
 	InOrder bool
 	// TLS secures the connections; nil leaves them plain.
 	TLS *secure.Source
-	// Timeout is how long it may take to connect and to say hello, and how long an exchange may take by default.
+	// Timeout bounds connecting, the greeting, and by default an exchange.
 	Timeout time.Duration
 	// Renew is how long a connection is used; 0 means RenewAfter.
 	Renew time.Duration
-	// Hello, where it is not nil, is said on each new connection.
+	// Hello, if not nil, greets the server on each new connection.
 	Hello func(c *Conn) error
 
-	watched bool            // somebody reads from connections all the time, so that they have no time-out for reading
-	retire  func(state any) // is told of a connection that is closed for its age
+	watched bool            // a goroutine reads from each connection all the time, so reading has no timeout
+	retire  func(state any) // called for a connection that is closed for its age
 }
 
 // Pool keeps idle connections. It is safe for concurrent use.
@@ -58,7 +57,7 @@ type Pool struct {
 	closed bool
 }
 
-// NewPool makes a pool. It connects to nothing yet.
+// NewPool returns a pool. It opens no connection yet.
 func NewPool(o Options) *Pool {
 	if o.Renew == 0 {
 		o.Renew = RenewAfter
@@ -74,17 +73,17 @@ type Conn struct {
 
 	pool  *Pool
 	born  time.Time
-	rests time.Time // since when it is idle
+	rests time.Time // the time since which it is idle
 	stop  func() bool
-	// State is the protocol's.
+	// State belongs to the protocol.
 	State any
 }
 
-// checkAfter is how long a connection must have been idle to be examined before it is used again.
+// checkAfter is the idle time from which a connection is checked before it is used again.
 const checkAfter = 100 * time.Millisecond
 
-// Get returns a connection for one exchange, which must end within the pool's time-out, or when ctx ends. It goes back with
-// Put or Drop.
+// Get returns a connection for one exchange, which must end within the pool's timeout and before ctx ends. The caller returns
+// it with Put or Drop.
 func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	now := time.Now()
 	for {
@@ -125,7 +124,7 @@ func (p *Pool) take() *Conn {
 	return c
 }
 
-// Put gives back a connection after an exchange that left it fit for the next one.
+// Put returns a connection that can serve another exchange.
 func (p *Pool) Put(c *Conn) {
 	if !c.stop() { // the context ended, and its function may still disturb the connection
 		_ = c.Close()
@@ -141,7 +140,7 @@ func (p *Pool) Put(c *Conn) {
 	p.idle = append(p.idle, c)
 }
 
-// Drop closes a connection of which nobody knows what comes next on it.
+// Drop closes a connection in an unknown state.
 func (p *Pool) Drop(c *Conn) {
 	c.stop()
 	_ = c.Close()
@@ -159,7 +158,7 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// dial connects to the next of the addresses that can be connected to.
+// dial connects to the next address that can be connected to.
 func (p *Pool) dial(ctx context.Context) (*Conn, error) {
 	addresses := p.options.Addresses
 	if p.options.Resolve != nil {
@@ -233,8 +232,8 @@ func (p *Pool) connect(ctx context.Context, address string) (*Conn, error) {
 	return c, nil
 }
 
-// control sets how long what was sent may stay without the other side's acknowledgement: no longer than an exchange may
-// take. Otherwise a peer that vanished would be noticed after a quarter of an hour.
+// control bounds how long sent data may stay unacknowledged to the time of an exchange. Otherwise a peer that vanished would
+// be noticed after a quarter of an hour.
 func (p *Pool) control(network, _ string, raw syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
@@ -250,7 +249,7 @@ func (c *Conn) begin(ctx context.Context, timeout time.Duration) {
 	c.stop = context.AfterFunc(ctx, func() { c.setDeadline(time.Unix(1, 0)) })
 }
 
-// Extend lets the exchange take the pool's time-out from now on.
+// Extend restarts the exchange's timeout.
 func (c *Conn) Extend() { c.extend(c.pool.options.Timeout) }
 
 func (c *Conn) extend(timeout time.Duration) { c.setDeadline(time.Now().Add(timeout)) }
@@ -263,7 +262,7 @@ func (c *Conn) setDeadline(at time.Time) {
 	}
 }
 
-// alive reports whether an idle connection can be used: the other side has neither closed it nor said anything.
+// alive reports whether an idle connection can be used: the peer has neither closed it nor sent anything.
 func (c *Conn) alive(now time.Time) bool {
 	if now.Sub(c.rests) < checkAfter || c.pool.options.watched {
 		return true
@@ -274,7 +273,7 @@ func (c *Conn) alive(now time.Time) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// explain says in an error of an exchange that it was the time that ran out.
+// explain adds to the error of an exchange that it timed out.
 func (c *Conn) explain(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -283,5 +282,5 @@ func (c *Conn) explain(err error) error {
 	return err
 }
 
-// Fail is err, of an exchange on c, with the server's name.
+// Fail returns err, of an exchange on c, with the server's address.
 func (c *Conn) Fail(err error) error { return fmt.Errorf("%s: %w", c.Address, c.explain(err)) }

@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/probe"
 )
 
-// quiet is how long a server that has nothing to say is listened to: one that speaks first, or closes, is another one.
+// quiet is how long a check listens to a server that should be silent. One that speaks first, or closes, is the wrong server.
 const quiet = 300 * time.Millisecond
 
 // Check connects to each of the addresses, says hello, and closes the connection. It returns what it saw.
@@ -50,7 +50,7 @@ func (p *Pool) check(ctx context.Context, address string) (how string, err error
 	return probe.Connection(c.Conn), nil
 }
 
-// listen connects where the protocol has no greeting.
+// listen checks a server whose protocol has no greeting.
 func (p *Pool) listen(ctx context.Context, address string) (how string, err error) {
 	c, err := p.connect(ctx, address)
 	if err != nil {
