@@ -7,22 +7,23 @@ import (
 	"strings"
 )
 
-// class is what an error of Elasticsearch means for a record.
+// class says what an error of Elasticsearch means for a record.
 type class int
 
 const (
 	// refused: the record is at fault, and will never be taken.
 	refused class = iota
-	// blocked: its index is, or our rights to it: an operator can mend it, or it passes for this index alone.
+	// blocked: the record's index or our rights to it are at fault. An operator can mend it, or it passes, for this index
+	// alone.
 	blocked
-	// busy: the node or the cluster had no time for it.
+	// busy: the node or the cluster had no capacity for the record.
 	busy
 )
 
-// kinds are errors whose class does not follow from their status. Names are those of Elasticsearch's exceptions (server,
-// org.elasticsearch.ElasticsearchException.getExceptionName), which OpenSearch has kept.
+// kinds holds the errors whose class does not follow from their status. The names are those of Elasticsearch's exceptions
+// (server, org.elasticsearch.ElasticsearchException.getExceptionName), which OpenSearch has kept.
 var kinds = map[string]class{
-	"fail_processor_exception":                refused, // an ingest pipeline was told to refuse it; it says 500
+	"fail_processor_exception":                refused, // an ingest pipeline refuses it on purpose; the status is 500
 	"index_closed_exception":                  blocked,
 	"index_not_found_exception":               blocked,
 	"cluster_block_exception":                 blocked, // read-only, closed by ILM, or over the disk's flood stage (403, 429 since 7.4)
@@ -38,15 +39,15 @@ var kinds = map[string]class{
 	"resource_not_found_exception":            blocked, // a pipeline or a policy
 	"illegal_index_shard_state":               blocked,
 	"unavailable_shards_exception":            blocked, // of a red index
-	"resource_already_exists_exception":       busy,    // two requests have made the index at once
+	"resource_already_exists_exception":       busy,    // two requests have created the index at once
 	"es_rejected_execution_exception":         busy,
 	"rejected_execution_exception":            busy, // OpenSearch
 	"circuit_breaking_exception":              busy,
 	"process_cluster_event_timeout_exception": busy,
 }
 
-// mendable are how reasons of illegal_argument_exception, the general type, begin if they are about the index. What is
-// further on in a reason, and in its causes, may be a name or a value from the record, so it decides nothing.
+// mendable holds the beginnings of reasons of illegal_argument_exception, the general type, that are about the index. The rest
+// of a reason, and its causes, may hold a name or a value from the record, so they decide nothing.
 var mendable = []string{
 	"no write index is defined for alias [", "alias [", "the provided expression [", // an alias of several indices
 	"pipeline with id [", // … does not exist
@@ -56,8 +57,8 @@ var mendable = []string{
 	"no matching index template", "index is read-only",
 }
 
-// classify returns what an error means. reason is the error's own, without its causes. Of 4xx, what is not known to be
-// about the index is the record's fault.
+// classify returns the class of an error. reason is the error's own, without its causes. A 4xx that is not known to be about
+// the index is the record's fault.
 func classify(status int, kind, reason string) class {
 	if c, ok := kinds[kind]; ok {
 		return c
@@ -75,7 +76,7 @@ func classify(status int, kind, reason string) class {
 		return blocked
 	case http.StatusTooManyRequests:
 		if kind != "" {
-			return blocked // a limit that we don't know, of this index: busy nodes are among kinds
+			return blocked // an unknown limit of this index: errors of busy nodes are in kinds
 		}
 		return busy
 	case http.StatusRequestTimeout:

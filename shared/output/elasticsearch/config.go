@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package elasticsearch is the output that speaks the bulk API of Elasticsearch 6.8 to 9 and of what imitates it:
-// OpenSearch, VictoriaLogs.
+// Package elasticsearch is the output for the bulk API of Elasticsearch 6.8 to 9 and of its imitators: OpenSearch and
+// VictoriaLogs.
 package elasticsearch
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Hosts        []string `env:"ELASTICSEARCH_HOSTS" doc:"Hosts as host:port or URLs, separated by commas, used in turn; one that fails is skipped for a while. A URL's query is sent with each request"`
 	Host         string   `env:"ELASTICSEARCH_HOST" doc:"Host, if ELASTICSEARCH_HOSTS is not set"`
@@ -47,13 +47,13 @@ type Config struct {
 	onlySettings bool
 }
 
-// OnlySettings keeps credentialFile out of an output that is one of several: it holds the password of one cluster.
+// OnlySettings keeps a named output from using credentialFile, which holds the password of one cluster.
 func (c *Config) OnlySettings() { c.onlySettings = true }
 
-// credentialFile is where log-pilot looks for user:password, as a Swarm secret.
+// credentialFile is the path at which log-pilot looks for user:password, as a Swarm secret.
 var credentialFile = "/run/secrets/es_credential"
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	switch {
 	case len(c.Hosts) == 0 && c.Host == "":
@@ -93,7 +93,7 @@ func (c *Config) Check() error {
 	return c.Compression.Check("ELASTICSEARCH_COMPRESSION")
 }
 
-// indexPattern is Index with what goes without saying.
+// indexPattern returns Index, completed by the defaults that depend on it.
 func (c *Config) indexPattern() string {
 	switch {
 	case c.DataStream && c.Index == "{target}-{yyyy.MM.dd}":
@@ -104,7 +104,7 @@ func (c *Config) indexPattern() string {
 	return c.Index
 }
 
-// nodes returns the hosts, and the user that one of their URLs named.
+// nodes returns the hosts, and the user that one of their URLs names.
 func (c *Config) nodes() (*web.Nodes, *url.Userinfo, error) {
 	hosts, variable := make([]string, len(c.Hosts)), "ELASTICSEARCH_HOSTS"
 	for i, host := range c.Hosts {
@@ -123,7 +123,7 @@ func (c *Config) nodes() (*web.Nodes, *url.Userinfo, error) {
 	return nodes, inURL, nil
 }
 
-// withPort returns a host that is neither a URL nor has a port with port: 9200, as for Filebeat, and not HTTP's 80.
+// withPort adds port to a host that has none and is not a URL: 9200 by default, as Filebeat does, and not HTTP's 80.
 func withPort(host string, port int) string {
 	if host == "" || strings.Contains(host, "://") {
 		return host
@@ -142,7 +142,7 @@ func withPort(host string, port int) string {
 	return user + address + path
 }
 
-// login returns how the hosts know us.
+// login returns the credentials for the hosts.
 func (c *Config) login(inURL *url.Userinfo) (*web.Login, error) {
 	login, err := c.Login("ELASTICSEARCH_", inURL)
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *Config) login(inURL *url.Userinfo) (*web.Login, error) {
 	return login, nil
 }
 
-// client returns what requests are sent with.
+// client returns the client that sends requests.
 func (c *Config) client(inURL *url.Userinfo) (*web.Client, error) {
 	login, err := c.login(inURL)
 	if err != nil {

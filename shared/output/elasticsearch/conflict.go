@@ -19,9 +19,9 @@ const (
 	conflictText   = "text"
 )
 
-// resendConflicts sends those records of b once more that were refused for the type of one field, with the same identities
-// and that field as text below "conflict.": another team's mapping does not lose them. err is the verdict on b; what is
-// returned is that with what became of these records.
+// resendConflicts sends the records of b that were refused for the type of one field again, with the same identities and that
+// field as text below "conflict.", so that another team's mapping does not lose them. err is the verdict on b. The result is
+// that verdict with the outcome of these records.
 func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error) error {
 	var all *output.Partial
 	if !errors.As(err, &all) {
@@ -57,7 +57,7 @@ func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error
 			v.Index = places[v.Index]
 			all.Blocked = append(all.Blocked, v)
 		}
-	default: // nothing is known of them
+	default: // their outcome is not known
 		all.Retry = append(all.Retry, places...)
 	}
 	slices.Sort(all.Retry)
@@ -69,7 +69,8 @@ func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error
 	return all
 }
 
-// conflictingField returns the field that an item's error names as one of another type; empty where it is about something else.
+// conflictingField returns the field that an item's error reports as of another type; empty if the error is about something
+// else.
 func conflictingField(text string) string {
 	if !strings.Contains(text, "mapper_parsing_exception") && !strings.Contains(text, "document_parsing_exception") &&
 		!strings.Contains(text, "illegal_argument_exception: mapper [") {
@@ -84,8 +85,8 @@ func conflictingField(text string) string {
 	return ""
 }
 
-// withoutConflict returns fields with the one that name leads to as text below "conflict."; ok is false if there is none.
-// name may be a path into objects, which become text as a whole.
+// withoutConflict returns fields with the one called name moved below "conflict." as text; ok is false if there is none. name
+// may be a path into objects, which become text as a whole.
 func withoutConflict(fields []byte, name string) (_ []byte, ok bool) {
 	for name != "" && !ok {
 		var out, moved []byte
@@ -112,5 +113,5 @@ func withoutConflict(fields []byte, name string) (_ []byte, ok bool) {
 	return nil, false
 }
 
-// Conflicts returns how many records were stored with a field as text.
+// Conflicts returns the number of records that were stored with a field as text.
 func (o *Output) Conflicts() int64 { return o.conflicts.Load() }

@@ -7,7 +7,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// indexer finds the indices of records, most of which have the one of the record before.
+// indexer finds the indices of records. Most records have the index of the one before.
 type indexer struct {
 	pattern *pattern
 	source  *record.Source
@@ -25,7 +25,7 @@ func (x *indexer) index(r *record.Record) string {
 	if r.Source == x.source && period == x.period {
 		return x.name
 	}
-	// Other sources usually have the same target, and a name that is equal is worth keeping: it is compared often.
+	// Other sources usually have the same target. Keep an equal string, because it is compared often.
 	if name := x.pattern.name(r.Source, r.Time); name != x.name {
 		x.name = name
 	}
@@ -33,7 +33,7 @@ func (x *indexer) index(r *record.Record) string {
 	return x.name
 }
 
-// common returns the index of all records of b; empty where there are several, or several pipelines.
+// common returns the index of all records of b; empty if they have several indices or pipelines.
 func common(p *pattern, b *record.Batch) string {
 	x := indexer{pattern: p}
 	first := x.index(&b.Records[0])
@@ -51,15 +51,15 @@ func common(p *pattern, b *record.Batch) string {
 	return first
 }
 
-// action is about how long the line is that precedes each record.
+// action is the approximate length of the line that precedes each record.
 const action = len(`{"create":{"_index":"index-2006.01.02","_id":"0123456789abcdef.01234567"}}` + "\n\n")
 
-// encode writes b as the body of a bulk request. An index that all records share is in the URL and not here. types are
-// the indices' types, nil where the server knows none.
+// encode writes b as the body of a bulk request. shared means that the URL names the index. types holds the indices' types;
+// nil if the server has none.
 func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[string]string) {
 	var (
 		x      = indexer{pattern: &o.pattern}
-		head   []byte // the action, up to what varies in the identity
+		head   []byte // the action, up to the part of the identity that varies
 		index  string
 		source *record.Source
 	)
@@ -85,20 +85,20 @@ func (o *Output) encode(to *web.Buffer, b *record.Batch, shared bool, types map[
 	}
 }
 
-// body is a bulk request. index is the one in its URL; empty where it names the index of each record.
+// body is a bulk request. index is the one in its URL; empty if the body names the index of each record.
 type body struct {
 	buffer *web.Buffer
 	index  string
 }
 
-// bodyKey is what a body depends on beside the records.
+// bodyKey holds what a body depends on besides the records.
 type bodyKey struct {
 	pattern, zone string
 	dedup, named  bool
 	codec         web.Codec
 }
 
-// body encodes b, unless another output has that writes the same. named says that the URL may name the index.
+// body encodes b, unless another output has already encoded the same. named means that the URL may name the index.
 func (o *Output) body(b *record.Batch, named bool, types map[string]string) (all *body, release func()) {
 	if b.Common != nil && len(types) == 0 {
 		key := bodyKey{o.config.indexPattern(), o.config.IndexZone, o.config.Dedup, named, o.config.Compression}
@@ -126,11 +126,11 @@ func (o *Output) newBody(b *record.Batch, named bool, types map[string]string) (
 	return all, func() { o.client.Release(all.buffer) }
 }
 
-// create begins an action.
+// create is the beginning of an action.
 const create = `{"create":{`
 
-// appendHead appends the beginning of an action of s's records, up to what varies in their identities. What is empty is left
-// out.
+// appendHead appends the beginning of an action for s's records, up to the part of their identities that varies. It leaves out
+// members that are empty.
 func (o *Output) appendHead(dst []byte, index, kind string, s *record.Source) []byte {
 	start := len(dst) + len(create)
 	dst = append(dst, create...)

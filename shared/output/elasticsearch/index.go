@@ -13,11 +13,11 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// pattern is ELASTICSEARCH_INDEX taken apart.
+// pattern is ELASTICSEARCH_INDEX parsed.
 type pattern struct {
 	parts []part
 	zone  *time.Location // of the dates
-	dated bool           // there are some
+	dated bool           // there are dates
 }
 
 type part struct {
@@ -27,16 +27,16 @@ type part struct {
 	date  template.Date
 }
 
-// filebeatTag is a placeholder as Filebeat writes it: %{[index]}.
+// filebeatTag matches a placeholder in Filebeat's form: %{[index]}.
 var filebeatTag = regexp.MustCompile(`%\{\[([A-Za-z0-9_]+)\]\}`)
 
-// tagName is the name of a tag in a placeholder: one with an underscore, so that a misspelt {target} is an error.
+// tagName matches a tag in a placeholder. It must have an underscore, so that a misspelt {target} is an error.
 var tagName = regexp.MustCompile(`^[A-Za-z0-9]+(_[A-Za-z0-9]+)+$`)
 
 func parseIndex(s string, zone *time.Location) (pattern, error) {
 	p := pattern{zone: zone}
 	rest := filebeatTag.ReplaceAllString(s, "{$1}")
-	rest = strings.ReplaceAll(rest, "%{+", "{") // as Filebeat writes a date
+	rest = strings.ReplaceAll(rest, "%{+", "{") // a date in Filebeat's form
 	for rest != "" {
 		text, after, open := strings.Cut(rest, "{")
 		if text != "" {
@@ -68,7 +68,7 @@ func parseIndex(s string, zone *time.Location) (pattern, error) {
 	return p, nil
 }
 
-// tagValue returns what a placeholder stands for: never a field of the record, which whoever writes the log could choose.
+// tagValue returns the value of a placeholder. It is never a field of the record, which the writer of the log could choose.
 func tagValue(s *record.Source, tag string) string {
 	if tag == "target" || tag == "index" {
 		return s.Index
@@ -81,7 +81,7 @@ func tagValue(s *record.Source, tag string) string {
 	return "none"
 }
 
-// period returns the stretch of time, counted from 1970, in which all records of a source have the same index as one of ns.
+// period returns the number of the period of ns, within which all records of a source have the same index.
 func (p *pattern) period(ns int64) int64 {
 	if !p.dated {
 		return 0
@@ -89,7 +89,7 @@ func (p *pattern) period(ns int64) int64 {
 	return template.Period(ns)
 }
 
-// name returns the index for records of s at ns. Elasticsearch takes lower case only, and not every character.
+// name returns the index for records of s at ns. Elasticsearch allows only lower case, and not every character.
 func (p *pattern) name(s *record.Source, ns int64) string {
 	var b strings.Builder
 	for _, part := range p.parts {
@@ -105,8 +105,8 @@ func (p *pattern) name(s *record.Source, ns int64) string {
 	return clean(b.String())
 }
 
-// clean makes a name that Elasticsearch takes of one that a container declared: lower case, none of \/*?"<>| ,#:, no
-// -, _ or + in front, at most 255 bytes.
+// clean turns a name that a container declared into one that Elasticsearch accepts: lower case, without \/*?"<>| ,#: and
+// control characters, without a leading -, _, + or dot, and of at most 255 bytes.
 func clean(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r < 0x20 || strings.ContainsRune(`\/*?"<>| ,#:`, r) {

@@ -22,7 +22,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// answerFilter asks for no more of the answer than verdict reads.
+// answerFilter limits the answer to what verdict reads.
 const answerFilter = "filter_path=errors,items.*.status,items.*.error"
 
 var now = time.Now
@@ -33,24 +33,24 @@ type Output struct {
 	pattern pattern
 	nodes   *web.Nodes
 	client  *web.Client
-	// isolation is by log and not by index alone: containers share an index.
+	// isolation is by log and not only by index, because containers share an index.
 	isolation web.Isolation
-	// server is nil until it was asked what it is, before the first request.
+	// server is nil until about has asked for it, before the first request.
 	server atomic.Pointer[server]
-	// conflicts is how many records were stored with a field as text.
+	// conflicts counts the records that were stored with a field as text.
 	conflicts atomic.Int64
 	types     types
 }
 
-// server is what has to be known of the cluster to write to it.
+// server holds what must be known about the cluster to write to it.
 type server struct {
-	typed bool // wants a type beside the index, as was done before version 7
-	// underscored: types may begin with _, as since 6.2
+	typed bool // requires a type besides the index, as before version 7
+	// underscored means that a type may begin with _, as since 6.2.
 	underscored bool
-	named       bool // takes an index that all records share in the URL; imitators know /_bulk alone
+	named       bool // accepts an index in the URL; imitators know only /_bulk
 }
 
-// Open makes the output. It asks nothing of the hosts.
+// Open returns the output. It sends nothing to the hosts.
 func Open(c Config) (*Output, error) {
 	zone, err := time.LoadLocation(c.IndexZone)
 	if err != nil {
@@ -73,7 +73,7 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Workers returns what ELASTICSEARCH_WORKER asks for.
+// Workers returns ELASTICSEARCH_WORKER.
 func (o *Output) Workers() int { return o.config.Worker }
 
 // Write sends b.
@@ -81,7 +81,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	return o.isolation.Write(ctx, b, o.send)
 }
 
-// send sends b, and once more as text what ELASTICSEARCH_ON_CONFLICT asks that for.
+// send sends b, and sends conflicting records again as text if ELASTICSEARCH_ON_CONFLICT says so.
 func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	err := o.writeAll(ctx, b)
 	if err != nil && o.config.OnConflict == conflictText {
@@ -90,7 +90,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	return err
 }
 
-// writeAll sends b in requests of ELASTICSEARCH_BULK_MAX_SIZE records.
+// writeAll sends b in requests of at most ELASTICSEARCH_BULK_MAX_SIZE records.
 func (o *Output) writeAll(ctx context.Context, b *record.Batch) error {
 	size := len(b.Records)
 	if o.config.BulkMaxSize > 0 {
@@ -109,7 +109,7 @@ func (o *Output) writeAll(ctx context.Context, b *record.Batch) error {
 			merge(&all, partial, at)
 		case err != nil && at == 0:
 			return err
-		case err != nil: // what went before was taken
+		case err != nil: // the requests before were answered
 			rest := &output.Partial{Cause: err}
 			for i := range b.Records[at:] {
 				rest.Retry = append(rest.Retry, i)
@@ -124,7 +124,7 @@ func (o *Output) writeAll(ctx context.Context, b *record.Batch) error {
 	return &all
 }
 
-// merge adds the verdict on the records from at on.
+// merge adds the verdict on the records from at on to all.
 func merge(all, part *output.Partial, at int) {
 	for _, i := range part.Retry {
 		all.Retry = append(all.Retry, at+i)
@@ -142,8 +142,8 @@ func merge(all, part *output.Partial, at int) {
 	all.After = max(all.After, part.After)
 }
 
-// write sends b to one of the hosts. Where one can't be connected to, the next is tried at once, for it can't have taken
-// anything.
+// write sends b to one of the hosts. If it can't connect to one, the host can't have taken anything, and write tries the next
+// at once.
 func (o *Output) write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -185,7 +185,7 @@ func (o *Output) writeTo(ctx context.Context, node *web.Node, b *record.Batch) e
 	err = verdict(answer, len(b.Records), o.config.Dedup, func(i int) string {
 		return string(appendDestination(nil, x.index(&b.Records[i]), &b.Records[i]))
 	})
-	if err != nil { // somebody else may have made an index meanwhile, with another type
+	if err != nil { // another writer may have created an index meanwhile, with another type
 		o.types.forget(types)
 	}
 	return err
@@ -204,11 +204,11 @@ func appendDestination(dst []byte, index string, r *record.Record) []byte {
 	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
-// shardTimeout is how long Elasticsearch is asked to wait for an index whose primary shard is not active: its own minute
+// shardTimeout bounds how long Elasticsearch waits for an index whose primary shard is not active. Its default of a minute
 // would hold up the records of all other indices.
 const shardTimeout = "5s"
 
-// bulk returns the URL of the bulk API for index and its type, if there is one, or for all of them.
+// bulk returns the URL of the bulk API, for index and its type if they are not empty.
 func bulk(node *web.Node, index, kind string, about *server) *url.URL {
 	u := *node.URL
 	if index != "" {
@@ -229,15 +229,15 @@ func bulk(node *web.Node, index, kind string, about *server) *url.URL {
 	return &u
 }
 
-// failed lets node rest, unless it was we who gave up.
+// failed rests node, unless ctx has ended.
 func (o *Output) failed(ctx context.Context, node *web.Node) {
 	if ctx.Err() == nil {
 		o.nodes.Failed(node, now())
 	}
 }
 
-// reject returns the verdict on the whole request for b. Only Elasticsearch's own 400 means that it does not like what is in it; a
-// proxy's says nothing of the records. What is wrong with the index in the URL concerns its records alone.
+// reject returns the verdict on the whole request for b. Only Elasticsearch's own 400 means that it objects to the content; a
+// proxy's says nothing about the records. An error about the index in the URL concerns only its records.
 func (o *Output) reject(node *web.Node, r *web.Response, index string, b *record.Batch) error {
 	if r.Status >= 500 || r.Status == http.StatusTooManyRequests {
 		o.nodes.Failed(node, now())
@@ -250,7 +250,7 @@ func (o *Output) reject(node *web.Node, r *web.Response, index string, b *record
 	if r.Status != http.StatusBadRequest {
 		return r.Verdict()
 	}
-	o.server.Store(nil) // it may have been upgraded to a version that takes no types
+	o.server.Store(nil) // it may have been upgraded to a version without types
 	head := r.Peek(4096)
 	if bytes.Contains(head, []byte(`"error"`)) && bytes.Contains(head, []byte(`"type"`)) {
 		return r.Verdict(http.StatusBadRequest)
@@ -258,8 +258,8 @@ func (o *Output) reject(node *web.Node, r *web.Response, index string, b *record
 	return r.Verdict()
 }
 
-// blockedAsWhole returns a verdict if the request was answered with an error about the one index that it is for. index is
-// empty where it is for several.
+// blockedAsWhole returns a verdict if the answer is an error about index, the only one of the request. It returns nil if index
+// is empty.
 func blockedAsWhole(r *web.Response, index string, b *record.Batch) error {
 	if index == "" || r.Status < 400 || r.Status == http.StatusUnauthorized || r.Status == http.StatusTooManyRequests {
 		return nil
@@ -280,7 +280,7 @@ func blockedAsWhole(r *web.Response, index string, b *record.Batch) error {
 	return err
 }
 
-// about asks the server what it is, once. One that does not say, or not to us, is taken for a recent one.
+// about asks the server for its version, once. A server that does not tell is taken for a recent one.
 func (o *Output) about(ctx context.Context, node *web.Node) (*server, error) {
 	if known := o.server.Load(); known != nil {
 		return known, nil
@@ -317,10 +317,10 @@ func (o *Output) about(ctx context.Context, node *web.Node) (*server, error) {
 	return found, nil
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (o *Output) Close() error { return o.client.Close() }
 
-// Check asks each host what it is.
+// Check asks each host for its version.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	var seen []string
 	var wrong []error
@@ -346,7 +346,7 @@ func (o *Output) checkNode(ctx context.Context, node *web.Node) (how string, err
 	}
 	head := answer.Peek(64 << 10)
 	if answer.Status == http.StatusForbidden && bytes.Contains(head, []byte("cluster:monitor/main")) {
-		answer.Discard() // who we are is known, and may write all the same
+		answer.Discard() // the credentials are valid, and may have the right to write
 		return " lets us in, and may not tell its version", nil
 	}
 	if answer.Status != http.StatusOK {

@@ -14,16 +14,16 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Before version 7 a record has a type beside its index, and from version 6 on an index has one type alone. Another agent
-// may have made the index with a type of its own, so that it is asked for.
+// Before version 7 a record has a type besides its index, and since version 6 an index has only one. Another agent may have
+// created the index with a type of its own, so the output asks for it.
 
-// typeName is what a type may be called.
+// typeName matches the names of types.
 var typeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
-// maxTypes is how many indices' types are remembered, maxMapping how much of a mapping is read, in bytes.
+// maxTypes bounds the indices whose types are remembered, and maxMapping how much of a mapping is read, in bytes.
 const maxTypes, maxMapping = 4096, 16 << 20
 
-// types remembers the types of indices. The zero value is ready.
+// types caches the types of indices. The zero value is ready to use.
 type types struct {
 	mu    sync.Mutex
 	known map[string]string // by index
@@ -45,7 +45,7 @@ func (t *types) set(index, kind string) {
 	t.known[index] = kind
 }
 
-// forget makes the types of indices be asked for again.
+// forget drops the types of indices, so that they are asked for again.
 func (t *types) forget(indices map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,7 +54,7 @@ func (t *types) forget(indices map[string]string) {
 	}
 }
 
-// typesOf returns the type of each index that b's records go to; nil where the server knows no types.
+// typesOf returns the type of each index of b's records; nil if the server has no types.
 func (o *Output) typesOf(ctx context.Context, node *web.Node, about *server, b *record.Batch) (map[string]string, error) {
 	if !about.typed {
 		return nil, nil
@@ -74,7 +74,7 @@ func (o *Output) typesOf(ctx context.Context, node *web.Node, about *server, b *
 	return all, nil
 }
 
-// typeOf returns the type of index: what ELASTICSEARCH_TYPE says, or the index's own, or that of a new one.
+// typeOf returns the type of index: ELASTICSEARCH_TYPE, or the index's own, or that of a new index.
 func (o *Output) typeOf(ctx context.Context, node *web.Node, about *server, index string) (string, error) {
 	if o.config.Type != "" {
 		return o.config.Type, nil
@@ -103,15 +103,15 @@ func (o *Output) typeOf(ctx context.Context, node *web.Node, about *server, inde
 		kind = mappedType(io.LimitReader(answer.Body, maxMapping), fresh)
 	}
 	answer.Discard()
-	if kind == "" { // there is no such index yet, or we may not see it
+	if kind == "" { // the index does not exist, or we may not see it
 		kind = fresh
 	}
 	o.types.set(index, kind)
 	return kind, nil
 }
 
-// mappedType returns a type of the first index in an answer about mappings: wanted, if the index has it, else its first;
-// empty where it has none.
+// mappedType returns a type of the first index in an answer about mappings: wanted if the index has it, or else its first;
+// empty if it has none.
 func mappedType(answer io.Reader, wanted string) (kind string) {
 	d := json.NewDecoder(answer)
 	for _, want := range []any{json.Delim('{'), nil, json.Delim('{')} { // the index, by name

@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/web"
 )
 
-// maxAnswer bounds what is read of an answer: some 30,000 items, each with a long reason.
+// maxAnswer bounds how much of an answer is read, in bytes: some 30,000 items, each with a long reason.
 const maxAnswer = 128 << 20
 
 // item is the verdict on one record: the value of "create".
@@ -23,7 +23,7 @@ type item struct {
 	Error  json.RawMessage `json:"error"`
 }
 
-// reason is an item's error. Before version 2 it was a string; proxies and imitators still do so.
+// reason is an item's error. Before version 2 it was a string, as it still is from proxies and imitators.
 type reason struct {
 	Type   string `json:"type"`
 	Reason string `json:"reason"`
@@ -32,8 +32,8 @@ type reason struct {
 	} `json:"caused_by"`
 }
 
-// verdict reads the answer to a bulk request of n records. It usually says near its beginning that there were no
-// errors, and then the items need not be read.
+// verdict returns the verdict on a bulk request of n records from its answer. Usually the answer says near its beginning that
+// there were no errors, and then its items are not decoded.
 func verdict(r *web.Response, n int, dedup bool, destination func(i int) string) error {
 	defer r.Discard()
 	body := io.LimitReader(r.Body, maxAnswer)
@@ -44,7 +44,7 @@ func verdict(r *web.Response, n int, dedup bool, destination func(i int) string)
 	}
 	head = head[:k]
 	if errorless(head) {
-		// The rest has to be read, lest a proxy that died within its answer be taken for success.
+		// Read the rest: a proxy that died in the middle of the answer must not be taken for success.
 		if _, err := io.Copy(io.Discard, body); err != nil {
 			return r.Errorf("reading the answer: %w", err)
 		}
@@ -53,7 +53,7 @@ func verdict(r *web.Response, n int, dedup bool, destination func(i int) string)
 	return judge(r, io.MultiReader(bytes.NewReader(head), body), n, &judgement{n: n, dedup: dedup, destination: destination})
 }
 
-// errorless reports whether an answer that begins with head says that there were no errors, before its items.
+// errorless reports whether an answer that begins with head says, before its items, that there were no errors.
 func errorless(head []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(head))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -77,14 +77,14 @@ func errorless(head []byte) bool {
 	}
 }
 
-// judge reads the items one by one, so that an answer of many megabytes takes no memory.
+// judge decodes the items one by one, so that an answer of many megabytes takes no memory.
 func judge(r *web.Response, body io.Reader, n int, j *judgement) error {
 	d := json.NewDecoder(body)
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return &web.Suspect{Cause: r.Errorf("the answer is not one of the bulk API")} // some firewalls refuse with 200
 	}
 	var (
-		errs  = true // until it says otherwise
+		errs  = true // unless the answer says otherwise
 		items = -1
 	)
 	for d.More() {
@@ -152,7 +152,7 @@ func (j *judgement) items(d *json.Decoder) (n int, err error) {
 // add adds the verdict on record i.
 func (j *judgement) add(i int, it *item) {
 	if it.Status >= 200 && it.Status < 300 && len(it.Error) == 0 || it.Status == http.StatusConflict && j.dedup {
-		return // a conflict means that the record is there since it was sent before
+		return // a conflict means that an earlier attempt has stored the record
 	}
 	var why reason
 	if json.Unmarshal(it.Error, &why) != nil && json.Unmarshal(it.Error, &why.Reason) != nil {
@@ -169,7 +169,7 @@ func (j *judgement) add(i int, it *item) {
 		j.partial.Blocked = append(j.partial.Blocked, output.Blockage{Index: i, Destination: j.destination(i), Reason: text})
 	default:
 		if len(j.partial.Retry) == 0 {
-			j.partial.Cause = errors.New(text) // those that are sent again are told by it
+			j.partial.Cause = errors.New(text) // prefer the reason of a record to be sent again
 		}
 		j.partial.Retry = append(j.partial.Retry, i)
 	}

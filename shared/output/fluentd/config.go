@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fluentd is the output that speaks Fluentd's forward protocol, version 1: to Fluentd, Fluent Bit, and the
-// OpenTelemetry Collector.
+// Package fluentd is the output for Fluentd's forward protocol, version 1: to Fluentd, Fluent Bit, and the OpenTelemetry
+// Collector.
 //
-// Delivered means: in the server's buffer, which is in memory unless it is set otherwise. Without FLUENTD_ACK it means no
-// more than that the server's kernel has it.
+// A record counts as delivered when it is in the server's buffer, which is in memory unless configured otherwise. Without
+// FLUENTD_ACK it only means that the server's kernel has it.
 package fluentd
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set.
+// Config holds the output's settings.
 type Config struct {
 	Addresses       []string        `env:"FLUENTD_ADDRESS" doc:"Servers: host:port, tcp://host:port, tls://host:port or unix:///path; several, separated by commas, take turns. The default port is 24224"`
 	Tag             string          `env:"FLUENTD_TAG" envDefault:"{target}" doc:"Tag of the records; {target}, {declaration} and {TAG} stand for the record's values"`
@@ -38,7 +38,7 @@ type Config struct {
 
 const defaultPort = "24224"
 
-// Check reports values that can't be worked with.
+// Check reports invalid values, and completes c.
 func (c *Config) Check() error {
 	switch {
 	case len(c.Addresses) == 0:
@@ -69,7 +69,7 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// parse makes host:port, or unix: and a path, of an address as Docker's driver has it.
+// parse returns an address in the form of Docker's driver as host:port, or as unix: and a path.
 func (c *Config) parse(text string) (string, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {

@@ -12,14 +12,14 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxSources is how many sources' members are kept; containers come and go.
+// maxSources bounds the sources whose members are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder writes messages of the mode PackedForward (Forward Protocol Specification v1):
+// encoder encodes messages of the mode PackedForward (Forward Protocol Specification v1):
 //
 //	[tag, entries, {"size": n, "chunk": id, "compressed": "gzip"}]
 //
-// where entries are arrays of time and map, one behind the other. It is used by one goroutine at a time.
+// where entries is a sequence of arrays of time and map. It is used by one goroutine at a time.
 type encoder struct {
 	subSecond, ack, gzip bool
 
@@ -33,7 +33,7 @@ type encoder struct {
 	zip     *gzip.Writer
 }
 
-// sink appends what is written.
+// sink is a writer that appends to a slice.
 type sink []byte
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -41,7 +41,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// shared is what the records of a source have in common: members of their maps, and how many.
+// shared holds what the records of a source have in common: members of their maps, and their number.
 type shared struct {
 	members []byte
 	count   int
@@ -51,7 +51,7 @@ func newEncoder(c *Config) *encoder {
 	return &encoder{subSecond: c.SubSecond, ack: c.Ack, gzip: c.Compression == "gzip", sources: make(map[*record.Source]*shared)}
 }
 
-// appendEntry appends r as an entry: the members of its JSON except the time, which precedes them.
+// appendEntry appends r as an entry: its time, and the members of its JSON except the time.
 func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 	dst = append(dst, 0x92)
 	seconds, nanos := r.Time/1e9, r.Time%1e9
@@ -116,7 +116,7 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record) []byte {
 	return dst
 }
 
-// source returns what the records of s share, made when it is first seen.
+// source returns what the records of s share, computed when s is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known
@@ -136,7 +136,7 @@ func (e *encoder) source(s *record.Source) *shared {
 	return made
 }
 
-// message returns e.entries, which are n, as a message, and the id that the server acknowledges it by. Both are valid until
+// message returns e.entries, n in number, as a message, and the id by which the server acknowledges it. Both are valid until
 // the next call.
 func (e *encoder) message(tag string, n int) (message []byte, chunk string, err error) {
 	entries := e.entries
@@ -177,7 +177,7 @@ func (e *encoder) message(tag string, n int) (message []byte, chunk string, err 
 	return dst, chunk, nil
 }
 
-// newChunk makes an id that no other message under way has.
+// newChunk returns a random id for a message.
 func newChunk() string {
 	var raw [16]byte
 	binary.NativeEndian.PutUint64(raw[:], rand.Uint64())

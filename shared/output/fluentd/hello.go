@@ -14,8 +14,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/wire"
 )
 
-// hello proves to the server that we know the shared key, and has it prove the same (Forward Protocol Specification v1,
-// "Handshake Messages").
+// hello proves to the server that the client knows the shared key, and requires the same of the server (Forward Protocol
+// Specification v1, "Handshake Messages").
 func (c *Config) hello(conn *wire.Conn) error {
 	nonce, auth, err := readHELO(conn)
 	if err != nil {
@@ -63,7 +63,7 @@ func readHELO(conn *wire.Conn) (nonce, auth string, err error) {
 	return nonce, auth, nil
 }
 
-// readWords reads an array of n that begins with name.
+// readWords reads an array of at least n elements that begins with name.
 func readWords(conn *wire.Conn, name string, n int) ([]any, error) {
 	v, err := readValue(conn.In, 3)
 	if err != nil {
@@ -76,7 +76,7 @@ func readWords(conn *wire.Conn, name string, n int) ([]any, error) {
 	return words, nil
 }
 
-// digest is SHA-512 of parts, in hexadecimal digits.
+// digest returns the SHA-512 of parts in hexadecimal.
 func digest(parts ...string) string {
 	h := sha512.New()
 	for _, p := range parts {

@@ -32,7 +32,7 @@ func appendString[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(dst, s...)
 }
 
-// appendText is appendString of what may not be UTF-8, of which readers make anything: such bytes become U+FFFD.
+// appendText is appendString for text that may not be valid UTF-8: invalid bytes become U+FFFD.
 func appendText(dst, s []byte) []byte {
 	if utf8.Valid(s) {
 		return appendString(dst, s)
@@ -62,16 +62,16 @@ func appendBool(dst []byte, b bool) []byte {
 	return append(dst, 0xc2)
 }
 
-// beginMap begins a map, or an array, whose length is not known yet: end writes it.
+// beginMap begins a map whose length is not known yet; end writes it. beginArray does the same for an array.
 func beginMap(dst []byte) ([]byte, int)   { return append(dst, 0xdf, 0, 0, 0, 0), len(dst) + 1 }
 func beginArray(dst []byte) ([]byte, int) { return append(dst, 0xdd, 0, 0, 0, 0), len(dst) + 1 }
 
 func end(dst []byte, at, n int) { binary.BigEndian.PutUint32(dst[at:], uint32(n)) }
 
-// maxDepth is how deep objects and lists are taken over. What lies deeper is written as text.
+// maxDepth bounds the nesting of objects and lists. Deeper values are written as text.
 const maxDepth = 16
 
-// appendJSON appends a JSON value, as valid as a record's fields are. scratch is memory for strings, which is returned.
+// appendJSON appends a JSON value of a record's fields. scratch is memory for strings, which is returned.
 func appendJSON(dst, value, scratch []byte, depth int) (_, _ []byte) {
 	if len(value) == 0 {
 		return append(dst, 0xc0), scratch
@@ -92,7 +92,7 @@ func appendJSON(dst, value, scratch []byte, depth int) (_, _ []byte) {
 	return appendText(dst, value), scratch
 }
 
-// appendNumber appends a number; one that neither an integer nor a float of 64 bits holds becomes text.
+// appendNumber appends a number, as text if neither a 64-bit integer nor a float holds it.
 func appendNumber(dst, value []byte) []byte {
 	for _, c := range value {
 		if c != '-' && (c < '0' || c > '9') {
@@ -150,7 +150,7 @@ const (
 
 var errAnswer = errors.New("the answer is not one of the forward protocol")
 
-// readValue reads what a server says: strings, booleans, whole numbers, nil, arrays, and maps with strings as keys.
+// readValue reads a value from a server: a string, boolean, integer, nil, array, or map with strings as keys.
 func readValue(in *bufio.Reader, depth int) (any, error) {
 	c, err := in.ReadByte()
 	if err != nil {

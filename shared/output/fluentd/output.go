@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// maxEntries is about how long a message is before compression. Fluent Bit closes the connection at 6 MB by default.
+	// maxEntries is the approximate size of a message before compression. Fluent Bit closes the connection at 6 MB by default.
 	maxEntries = 2 << 20
-	// inFlight is how many messages may be without an acknowledgement.
+	// inFlight bounds the messages without an acknowledgement.
 	inFlight = 8
 )
 
@@ -37,7 +37,7 @@ type Output struct {
 	works     sync.Pool // of *work
 }
 
-// Open makes the output. It asks nothing of the servers.
+// Open returns the output. It sends nothing to the servers.
 func Open(c Config) (*Output, error) {
 	tag, err := template.Parse(c.Tag)
 	if err != nil {
@@ -62,13 +62,13 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// tagged is the records of a batch that have one tag.
+// tagged holds the records of a batch that have one tag.
 type tagged struct {
 	tag   string
 	index []int
 }
 
-// work is what one Write needs.
+// work is the reusable memory of a Write.
 type work struct {
 	*encoder
 	tags    map[string]*tagged
@@ -78,7 +78,7 @@ type work struct {
 	pending []pending
 }
 
-// pending is a message that is not acknowledged: records of a tag.
+// pending is a message without an acknowledgement, which holds records of one tag.
 type pending struct {
 	chunk string
 	index []int
@@ -105,7 +105,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 		o.pool.Put(c)
 		return nil
 	}
-	o.pool.Drop(c) // a late acknowledgement would be taken for that of the next message
+	o.pool.Drop(c) // a late acknowledgement could arrive during the next exchange
 	err = c.Fail(err)
 	if len(left) == len(b.Records) {
 		if wrote && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
@@ -117,7 +117,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	return &output.Partial{Retry: left, Cause: err}
 }
 
-// divide sorts b's records by tag.
+// divide groups b's records by tag.
 func (o *Output) divide(w *work, b *record.Batch) {
 	clear(w.tags)
 	clear(w.sources)
@@ -181,7 +181,7 @@ func (o *Output) forward(ctx context.Context, c *wire.Conn, w *work, b *record.B
 	return left, wrote, err
 }
 
-// fill encodes records of t from number at on, as many as go into a message, and returns the number of the next one.
+// fill encodes as many records of t, from number at on, as go into a message, and returns the number of the next one.
 func (o *Output) fill(w *work, b *record.Batch, t *tagged, at int) int {
 	w.entries = w.entries[:0]
 	for ; at < len(t.index) && len(w.entries) < maxEntries; at++ {
@@ -226,7 +226,7 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 // Close closes the connections.
 func (o *Output) Close() error { return o.pool.Close() }
 
-// Check connects to each server, and proves the shared key where there is one.
+// Check connects to each server, and proves the shared key if there is one.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	saw, err = o.pool.Check(ctx)
 	var network net.Error

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package graylog is the output that sends GELF 1.1 to Graylog, and to what reads it: over UDP, TCP, TLS or HTTP.
+// Package graylog is the output that sends GELF 1.1, to Graylog and other servers, over UDP, TCP, TLS or HTTP.
 //
-// Delivered means: over HTTP, that the message is in the input's buffer or journal; over TCP and TLS, that the server's
-// kernel has it; over UDP, that our kernel has sent it. Graylog says of no message whether it could make sense of it.
+// A record counts as delivered, over HTTP, when it is in the input's buffer or journal; over TCP and TLS, when the server's
+// kernel has it; over UDP, when the local kernel has sent it. Graylog does not report whether it could decode a message.
 package graylog
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/web"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Host            string        `env:"GRAYLOG_HOST" doc:"Name or address of the server"`
 	Port            int           `env:"GRAYLOG_PORT" envDefault:"12201" doc:"Port of the input"`
@@ -43,7 +43,7 @@ const (
 	maxSize     = 16 << 20
 )
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	switch {
 	case c.Host == "":
@@ -72,7 +72,7 @@ func (c *Config) address() string {
 	return net.JoinHostPort(strings.Trim(c.Host, "[]"), strconv.Itoa(c.Port))
 }
 
-// client returns what requests are sent with, and to where.
+// client returns the client that sends requests, and the input's URL.
 func (c *Config) client() (*web.Client, *url.URL, error) {
 	var source *secure.Source
 	if c.Protocol == "https" {

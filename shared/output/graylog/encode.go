@@ -12,10 +12,10 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxSources is how many sources' fields are kept; containers come and go.
+// maxSources bounds the sources whose fields are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder writes GELF messages (Graylog's documentation, "GELF Payload Specification" 1.1). It is used by one goroutine at a
+// encoder encodes GELF messages (Graylog's documentation, "GELF Payload Specification" 1.1). It is used by one goroutine at a
 // time.
 type encoder struct {
 	max     int // bytes of a message
@@ -25,7 +25,7 @@ type encoder struct {
 	buffer  []byte // of a transport
 }
 
-// shared is what the messages of a source have in common.
+// shared holds what the messages of a source have in common.
 type shared struct {
 	host   []byte // the beginning of a message, with the host
 	fields []byte // members, each with a comma in front
@@ -35,8 +35,8 @@ func newEncoder(most int) *encoder {
 	return &encoder{max: most, sources: make(map[*record.Source]*shared)}
 }
 
-// append appends r as a message of at most e.max bytes: what does not fit of the line is cut off. It asks for room for the
-// fields first; a field that would leave the line less than half of the message is left out.
+// append appends r as a message of at most e.max bytes. It appends the fields first, without any that would leave the line
+// less than half of the message, and then as much of the line as fits.
 func (e *encoder) append(dst []byte, r *record.Record) []byte {
 	from := len(dst)
 	s := e.source(r.Source)
@@ -65,10 +65,10 @@ func (e *encoder) append(dst []byte, r *record.Record) []byte {
 	return e.appendLine(dst, r, from+e.max)
 }
 
-// apart reports whether fields are the whole of a record whose line was taken apart, and too long to be sent as fields.
+// apart reports whether fields, of a record whose line was parsed, are too long to be sent as fields.
 func (e *encoder) apart(fields []byte) bool { return len(fields) > e.max/2 }
 
-// appendFields appends fields as additional ones, as far as limit.
+// appendFields appends fields as additional fields, except those that would exceed limit.
 func (e *encoder) appendFields(dst, fields []byte, limit int) []byte {
 	for {
 		key, value, rest, ok := record.NextField(fields)
@@ -84,8 +84,8 @@ func (e *encoder) appendFields(dst, fields []byte, limit int) []byte {
 	}
 }
 
-// appendLine appends the message itself and ends the object before end. A line that is nothing is a dash: Graylog refuses
-// blank ones.
+// appendLine appends the message itself and closes the object before end. A blank line becomes a dash, because Graylog refuses
+// blank messages.
 func (e *encoder) appendLine(dst []byte, r *record.Record, end int) []byte {
 	line := r.Line
 	if line == nil {
@@ -107,7 +107,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, end int) []byte {
 		if over <= 0 || len(line) == 0 {
 			break
 		}
-		// As much is kept as would fit if all of it took the same room, which comes true soon.
+		// Keep the share that would fit if all bytes took the same room. A few turns suffice.
 		line = shorten(line, min(len(line)-1, len(line)*max(room, 0)/(over+room)))
 		cut = true
 	}
@@ -117,7 +117,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, end int) []byte {
 	return append(dst, '}')
 }
 
-// shorten cuts line to n bytes, or up to three less, at the end of a character.
+// shorten cuts line to n bytes, or to up to three fewer so as to end with a whole character.
 func shorten(line []byte, n int) []byte {
 	for k := 0; k < utf8.UTFMax && n > 0 && !utf8.RuneStart(line[n]); k++ {
 		n--
@@ -129,13 +129,13 @@ func shorten(line []byte, n int) []byte {
 func appendTime(dst []byte, ns int64) []byte {
 	ns = max(ns, 0)
 	dst = strconv.AppendInt(dst, ns/1e9, 10)
-	frac := strconv.AppendInt(dst, 1e9+ns%1e9, 10) // the 1 keeps the zeros
+	frac := strconv.AppendInt(dst, 1e9+ns%1e9, 10) // the 1 keeps leading zeros
 	frac[len(dst)] = '.'
 	return frac
 }
 
-// appendField appends an additional field. Graylog knows strings and numbers: it drops true and false, and makes of objects
-// and lists a text of its own. Null is left out.
+// appendField appends an additional field. Graylog accepts strings and numbers: it drops true and false, and turns objects and
+// lists into a text of its own. Those are sent as text, and null is left out.
 func appendField(dst, key, value []byte) []byte {
 	if len(value) == 0 || value[0] == 'n' {
 		return dst
@@ -151,13 +151,13 @@ func appendField(dst, key, value []byte) []byte {
 	}
 }
 
-// own are fields that Graylog has itself: one of that name would be dropped silently, or refused (id).
+// own holds Graylog's own fields: a field of that name would be dropped silently, or refused (id).
 var own = map[string]bool{
 	"id": true, "source": true, "message": true, "timestamp": true, "level": true, "full_message": true, "short_message": true,
 	"host": true, "version": true, "facility": true, "line": true, "file": true, "streams": true, "ttl": true,
 }
 
-// appendName appends the name of a field: letters, digits, underscores, dots and dashes.
+// appendName appends the name of a field, which may have letters, digits, underscores, dots and dashes.
 func appendName(dst, key []byte) []byte {
 	if own[string(key)] || bytes.HasPrefix(key, []byte("gl2_")) || len(key) == 0 {
 		dst = append(dst, "log_"...)
@@ -171,7 +171,7 @@ func appendName(dst, key []byte) []byte {
 	return dst
 }
 
-// source returns what the messages of s share, made when it is first seen.
+// source returns what the messages of s share, computed when s is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

@@ -30,7 +30,7 @@ type transport interface {
 	Close() error
 }
 
-// Open makes the output. It asks nothing of the server.
+// Open returns the output. It sends nothing to the server.
 func Open(c Config) (*Output, error) {
 	o := &Output{isolation: web.Isolation{Destination: web.AppendSource}}
 	most := c.MaxSize
@@ -59,7 +59,7 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Write sends b and returns when the server has it, as far as the protocol can tell.
+// Write sends b and returns when the server has it, as far as the protocol shows.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -79,7 +79,7 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 // Close closes the connections.
 func (o *Output) Close() error { return o.transport.Close() }
 
-// rest returns the verdict after the first n of records were taken.
+// rest returns the verdict if only the first n of records were taken.
 func rest(n int, records []record.Record, cause error) error {
 	if n == 0 {
 		return cause
@@ -94,7 +94,7 @@ func rest(n int, records []record.Record, cause error) error {
 // stream sends messages over TCP, each ended by a NUL.
 type stream struct{ oneway *wire.Oneway }
 
-// buffered is about how many bytes are sent at a time.
+// buffered is the approximate number of bytes sent at a time.
 const buffered = 256 << 10
 
 func (s *stream) send(ctx context.Context, e *encoder, records []record.Record) error {
@@ -122,7 +122,7 @@ type post struct {
 	bulk   bool
 }
 
-// bulkSize is about how long a request of many messages is.
+// bulkSize is the approximate size of a bulk request.
 const bulkSize = 1 << 20
 
 func (p *post) send(ctx context.Context, e *encoder, records []record.Record) error {
@@ -136,7 +136,7 @@ func (p *post) send(ctx context.Context, e *encoder, records []record.Record) er
 	return nil
 }
 
-// request sends records from at on, and returns the next one.
+// request sends records from at on, and returns the index of the next one.
 func (p *post) request(ctx context.Context, e *encoder, records []record.Record, at int) (int, error) {
 	buffer := p.client.Buffer()
 	defer p.client.Release(buffer)
@@ -163,7 +163,7 @@ func (p *post) request(ctx context.Context, e *encoder, records []record.Record,
 
 func (p *post) Close() error { return p.client.Close() }
 
-// Check connects; over HTTP it asks for the input by GET, which stores nothing.
+// Check connects. Over HTTP it sends a GET request to the input, which stores nothing.
 func (o *Output) Check(ctx context.Context) (saw string, err error) { return o.transport.check(ctx) }
 
 func (s *stream) check(ctx context.Context) (saw string, err error) { return s.oneway.Check(ctx) }

@@ -14,21 +14,21 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// udp sends each message as a datagram, or as chunks of one: a magic number, a random id, the chunk's number and how many
-// there are, in front of each (GELF, "Chunking").
+// udp sends each message as one datagram, or in chunks, each after a magic number, a random id, the chunk's number and the
+// number of chunks (GELF, "Chunking").
 type udp struct {
 	*wire.Datagrams
 	chunk int // bytes of a message in a datagram
 	gzip  bool
 
-	// Datagrams calls for one message after the other: these belong to the one at hand.
+	// Datagrams calls for one message after the other. These fields belong to the current one.
 	message  []byte
 	packed   sink
 	zip      *gzip.Writer
 	datagram []byte
 }
 
-// sink appends what is written.
+// sink is a writer that appends to a slice.
 type sink []byte
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -69,7 +69,7 @@ func (u *udp) write(to io.Writer, message []byte) error {
 		_, err := to.Write(message)
 		return err
 	}
-	id := rand.Uint64() // of this try: chunks of two tries must not be mixed
+	id := rand.Uint64() // of this attempt: chunks of two attempts must not be mixed
 	total := (len(message) + u.chunk - 1) / u.chunk
 	for n := range total {
 		u.datagram = append(u.datagram[:0], 0x1e, 0x0f)

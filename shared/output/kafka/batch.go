@@ -7,21 +7,21 @@ import (
 	"math/bits"
 )
 
-// A record batch, version 2 (kafka.apache.org/documentation/#recordbatch): a header of fixed size and the records behind
-// it, compressed together or not. A record says how far its offset is from the first one's, so that it has to be numbered
-// again when it goes into another batch; the rest of it stays as it is.
+// A record batch, version 2 (kafka.apache.org/documentation/#recordbatch), is a header of fixed size and the records after it,
+// compressed together or not. A record holds the difference between its offset and the first one's, so it must be renumbered
+// when it moves to another batch; the rest of it is unchanged.
 //
 //	record: length, attributes (1 byte), time to the batch's, offset to the batch's, key, value, headers
 //
-// Numbers in a record are zigzag varints, and key, value, names and headers have their length or count in front.
+// Numbers in a record are zigzag varints. key, value, names and headers are preceded by their length or count.
 const (
 	headerBytes = 61 // of a record batch
 
 	atLength    = 8  // bytes that follow
-	atEpoch     = 12 // the partition leader's; -1 where not known
+	atEpoch     = 12 // the partition leader's; -1 if not known
 	atMagic     = 16
 	atChecksum  = 17 // CRC-32C of what follows
-	atCodec     = 21 // attributes, of which the lowest bits are the codec
+	atCodec     = 21 // attributes; the lowest bits are the codec
 	atLast      = 23 // the last record's offset to the first one's
 	atBaseTime  = 27
 	atMaxTime   = 35
@@ -31,19 +31,19 @@ const (
 	atCount     = 57
 )
 
-// stamp is what a record batch says about the records in it.
+// stamp holds what a record batch's header says about its records.
 type stamp struct {
 	codec      int8
 	count      int
-	base, last int64 // milliseconds since 1970: what the records' times are relative to, and the latest of them
+	base, last int64 // milliseconds since 1970: the base of the records' times, and the latest time
 	producer
 	sequence int32 // of the first record
 }
 
-// seal writes the header into the room for it at the beginning of p, which is all of the batch.
+// seal writes the header into the room for it at the beginning of p, which is the whole batch.
 func seal(p []byte, s stamp, left *folded) {
 	be := binary.BigEndian
-	be.PutUint64(p, 0) // the broker gives the offset
+	be.PutUint64(p, 0) // the broker assigns the offset
 	be.PutUint32(p[atLength:], uint32(len(p)-atEpoch))
 	be.PutUint32(p[atEpoch:], 0xffffffff)
 	p[atMagic] = 2
@@ -58,14 +58,14 @@ func seal(p []byte, s stamp, left *folded) {
 	be.PutUint32(p[atChecksum:], checksum(p[atCodec:], left))
 }
 
-// varintLen returns how many bytes binary.AppendVarint writes for n, which is not negative.
+// varintLen returns the number of bytes that binary.AppendVarint writes for n, which must not be negative.
 func varintLen(n int) int { return (bits.Len64(uint64(n)<<1|1) + 6) / 7 }
 
 // noLength is room for a length.
 var noLength [binary.MaxVarintLen32]byte
 
-// putLength writes how many bytes follow the room of wide bytes at p[at:] into that room. Where the number takes another
-// width, what follows is moved. It returns p and the width.
+// putLength writes the number of bytes after the room of wide bytes at p[at:] into that room. If the number has another width,
+// it moves those bytes. It returns p and the width.
 func putLength(p []byte, at, wide int) ([]byte, int) {
 	from := at + wide
 	n := len(p) - from
@@ -98,7 +98,7 @@ func recordBody(p []byte) []byte {
 	return p[size : size+int(length)]
 }
 
-// recordTime returns the time of the record at the beginning of p, relative to its batch's.
+// recordTime returns the time of the record at the beginning of p, relative to its batch's base.
 func recordTime(p []byte) int64 {
 	delta, _ := binary.Varint(recordBody(p)[1:])
 	return delta
@@ -119,7 +119,7 @@ func recordIdentity(p []byte) []byte {
 	return id
 }
 
-// cutBytes reads bytes with their length in front off p.
+// cutBytes splits off bytes that are preceded by their length.
 func cutBytes(p []byte) (b, rest []byte) {
 	n, size := binary.Varint(p)
 	return p[size : size+int(n)], p[size+int(n):]

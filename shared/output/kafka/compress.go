@@ -15,7 +15,7 @@ var codecs = map[string]kgo.CompressionCodec{
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-// newCompressor returns the codec of that name, at its default level; nil for none.
+// newCompressor returns the compressor of that codec, at its default level; nil for none.
 func newCompressor(codec string) (kgo.Compressor, error) {
 	if codec == "lz4" {
 		return newBlocks(), nil
@@ -23,8 +23,8 @@ func newCompressor(codec string) (kgo.Compressor, error) {
 	return kgo.DefaultCompressor(codecs[codec])
 }
 
-// blocks is lz4 in blocks of 64 KiB, as Kafka's own Java client writes them. The library's would be of 4 MiB, for which
-// it holds twice as much memory with each batch under way, however small.
+// blocks compresses with lz4 in blocks of 64 KiB, as Kafka's own Java client does. The library's blocks are of 4 MiB, for
+// which it holds twice as much memory with each batch in flight, however small.
 type blocks struct{ writers sync.Pool }
 
 func newBlocks() *blocks {
@@ -37,7 +37,7 @@ func newBlocks() *blocks {
 	}}}
 }
 
-// Compress is as kgo.Compressor has it.
+// Compress implements kgo.Compressor.
 func (b *blocks) Compress(dst *bytes.Buffer, src []byte, _ ...kgo.CompressFlag) ([]byte, kgo.CompressionCodecType) {
 	w := b.writers.Get().(*lz4.Writer)
 	defer b.writers.Put(w)
@@ -51,7 +51,7 @@ func (b *blocks) Compress(dst *bytes.Buffer, src []byte, _ ...kgo.CompressFlag) 
 	return dst.Bytes(), kgo.CodecLz4
 }
 
-// pack returns batch, with room for its header, as it is sent, and what the codec is called in the header.
+// pack returns the batch, with room for its header, as it is sent, and the codec's number in the header.
 func (q *queue) pack(batch []byte, c kgo.Compressor) ([]byte, int8) {
 	if c == nil {
 		return batch, 0
@@ -60,12 +60,12 @@ func (q *queue) pack(batch []byte, c kgo.Compressor) ([]byte, int8) {
 	defer buffers.Put(b)
 	b.Reset()
 	p, codec := c.Compress(b, batch[headerBytes:])
-	if codec <= 0 { // it failed, which it doesn't say more of; what is not compressed is as good
+	if codec <= 0 { // compression failed; send the batch uncompressed
 		return batch, 0
 	}
 	q.packed = append(append(q.packed[:0], make([]byte, headerBytes)...), p...)
 	return q.packed, int8(codec)
 }
 
-// buffers are what is compressed into.
+// buffers are the buffers to compress into.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}

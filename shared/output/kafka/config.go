@@ -2,11 +2,10 @@
 
 // Package kafka is the output that produces records to Kafka topics.
 //
-// Batches exist already when they come here, so Kafka's record batches are written straight from them (encode.go,
-// batch.go) and handed to franz-go as they are: its client dials, authenticates, agrees on versions and says requests.
-// Its producer, which collects records one by one, is not used. What a producer does beside that is done here: sequence
-// numbers, so that a batch whose answer was lost is stored once (sequence.go), and routing to leaders (topics.go,
-// send.go).
+// The pipeline already makes batches. Kafka's record batches are encoded straight from them (encode.go, batch.go), and
+// franz-go's client sends them: it dials, authenticates, negotiates versions and exchanges requests. Its producer, which
+// collects records one by one, is not used. The rest of a producer's work is done here: sequence numbers, so that a batch
+// whose answer was lost is stored once (sequence.go), and routing to leaders (topics.go, send.go).
 package kafka
 
 import (
@@ -32,7 +31,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Brokers         []string        `env:"KAFKA_BROKERS" doc:"Initial brokers as host:port, separated by commas"`
 	Version         string          `env:"KAFKA_VERSION" envDefault:"2.8.0" doc:"Highest protocol version to use. Older brokers, from 0.11 on, are spoken to in theirs"`
@@ -57,7 +56,7 @@ type Config struct {
 	Timeout         time.Duration `env:"KAFKA_TIMEOUT" envDefault:"30s" doc:"Timeout of a request to a broker"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	options, err := c.options()
 	if err != nil {
@@ -75,7 +74,7 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// acks are the numbers of the protocol, and the library's names for them.
+// acks maps the values of KAFKA_REQUIRE_ACKS to the protocol's numbers and the library's options.
 var acks = map[string]struct {
 	number int16
 	option kgo.Acks
@@ -83,8 +82,8 @@ var acks = map[string]struct {
 	"-1": {-1, kgo.AllISRAcks()}, "all": {-1, kgo.AllISRAcks()}, "1": {1, kgo.LeaderAck()}, "0": {0, kgo.NoAck()},
 }
 
-// options translates c for the library. Of its producer nothing is used but the acks, which say whether a connection has
-// answers to produce requests.
+// options translates c for the library. Of its producer only the acks are used, which say whether produce requests on a
+// connection are answered.
 func (c *Config) options() ([]kgo.Opt, error) {
 	if len(c.Brokers) == 0 {
 		return nil, fmt.Errorf("KAFKA_BROKERS is not set; the output kafka needs host:port of at least one broker")
@@ -123,33 +122,33 @@ func (c *Config) options() ([]kgo.Opt, error) {
 	return append([]kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID),
 		kgo.MaxVersions(atMost), kgo.MinVersions(atLeast),
-		kgo.RequiredAcks(required.option), kgo.DisableIdempotentWrite(), // which is of the library's own producer
+		kgo.RequiredAcks(required.option), kgo.DisableIdempotentWrite(), // of the library's own producer
 		kgo.RequestTimeoutOverhead(min(max(c.Timeout, 100*time.Millisecond), 15*time.Minute)), // the library's bounds
-		// What is asked of any broker (topics, producer ids) is asked of the next one when one fails. Produce requests are
-		// never sent again by the library.
+		// A request that any broker answers (topics, producer ids) goes to the next one if one fails. The library never sends
+		// a produce request again.
 		kgo.RequestRetries(3), kgo.RetryTimeout(c.Timeout), kgo.RetryBackoffFn(func(int) time.Duration { return pause }),
 		kgo.BrokerMaxReadBytes(maxAnswer), kgo.FetchMaxBytes(maxAnswer),
-		// A little less than a broker's connections.max.idle.ms; the library's 30 s would have a slow log dial for each line.
+		// A little less than a broker's connections.max.idle.ms. With the library's 30 s a slow log would dial for each line.
 		kgo.ConnIdleTimeout(9 * time.Minute),
-		// The library's own knowledge of topics is not used; it is asked for as rarely as it lets us say.
+		// The library's own metadata is not used; refresh it as rarely as the library allows.
 		kgo.MetadataMaxAge(time.Hour), kgo.MetadataMinAge(time.Hour), kgo.DisableClientMetrics(),
 	}, security...), nil
 }
 
-// maxAnswer is how long an answer may be. Each of its bytes may claim to be an element of an array, for which the library
-// reserves up to 96 bytes before it finds that there is none: bytes that are no broker's must not cost more than 100 MiB.
+// maxAnswer bounds an answer. Each byte may claim to be an element of an array, for which the library reserves up to 96 bytes
+// before it finds that there is none. A server that is not a broker must not cost more than 100 MiB.
 const maxAnswer = 1 << 20
 
-// pause is how long the library waits before it asks the next broker, and we before we ask again for a topic that the
-// broker makes when it is first asked for: it has no leader at once.
+// pause is the delay before the library asks the next broker, and before we ask again for a topic that the broker creates on
+// the first request, and that has no leader at once.
 const pause = 100 * time.Millisecond
 
 // produceKey is the key of produce requests (kafka.apache.org/protocol).
 const produceKey = 0
 
-// newest are the latest versions of requests that are spoken, by their keys. The next ones have tags in their answers, and
-// the library believes how many there are: a few bytes that are no broker's would keep it busy for minutes. Nothing that
-// came with later versions is needed: 8 of produce brought errors of single records, and from 13 on topics go by ids.
+// newest holds the highest versions of requests that are used, by key. Later versions have tags in their answers, and the
+// library trusts their count: a few bytes from a server that is not a broker would keep it busy for minutes. Nothing from
+// later versions is needed: 8 of produce brought errors of single records, and from 13 on topics are named by ids.
 var newest = map[int16]int16{
 	produceKey: 8,
 	3:          8, // metadata
@@ -157,7 +156,7 @@ var newest = map[int16]int16{
 	22:         1, // producer ids
 }
 
-// versions returns those of all requests in the release that KAFKA_VERSION names, or the last one before it.
+// versions returns the versions of all requests in the release that KAFKA_VERSION names, or the last one before it.
 func (c *Config) versions() (*kversion.Versions, error) {
 	wanted, ok := parseVersion(c.Version)
 	if !ok {
@@ -184,14 +183,14 @@ func (c *Config) versions() (*kversion.Versions, error) {
 	return versions, nil
 }
 
-// release is a release of Kafka, without the number of its patch.
+// release is a release of Kafka without its patch number.
 type release struct{ major, minor int }
 
 func (r release) before(other release) bool {
 	return r.major < other.major || r.major == other.major && r.minor < other.minor
 }
 
-// parseVersion reads 2.8, 2.8.1, 0.11, 0.11.0.2 and the like, with or without a v in front.
+// parseVersion parses 2.8, 2.8.1, 0.11, 0.11.0.2 and the like, with or without a leading v.
 func parseVersion(text string) (r release, ok bool) {
 	parts := strings.Split(strings.TrimPrefix(text, "v"), ".")
 	if len(parts) < 2 || len(parts) > 4 || len(parts) == 4 && parts[0] != "0" {
@@ -231,8 +230,8 @@ func (c *Config) security() (options []kgo.Opt, err error) {
 	return append(options, kgo.SASL(mechanism)), nil
 }
 
-// mechanism returns how brokers know us; nil where they need not. Passwords and tokens are asked for at each connection, because
-// they may have changed.
+// mechanism returns the SASL mechanism; nil if none is set. Passwords and tokens are read for each connection, because they
+// may have changed.
 func (c *Config) mechanism(source *secure.Source) (sasl.Mechanism, error) {
 	tokens, err := c.OAuth2.Open("KAFKA_", source, c.Timeout)
 	if err != nil {
@@ -287,7 +286,7 @@ func (c *Config) mechanism(source *secure.Source) (sasl.Mechanism, error) {
 	return mechanism, nil
 }
 
-// dialTLS connects with the certificates that source has at the time.
+// dialTLS returns a dialer that uses source's current certificates.
 func (c *Config) dialTLS(source *secure.Source) func(ctx context.Context, network, address string) (net.Conn, error) {
 	timeout := c.dialTimeout()
 	return func(ctx context.Context, network, address string) (net.Conn, error) {

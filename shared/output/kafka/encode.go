@@ -11,15 +11,15 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// identityHeader is the header that carries a record's identity: the same each time the record is sent. It is the first.
+// identityHeader is the first header of a record. It holds the identity, which is the same each time the record is sent.
 const identityHeader = "remora_id"
 
-// workspace is the memory that one batch is turned into record batches in, used again for the next one. Each record is
-// written once, to where it is sent from; it costs no allocation and no lock.
+// workspace is reusable memory in which one batch becomes record batches. Each record is written once, to the place from which
+// it is sent; it costs no allocation and no lock.
 type workspace struct {
 	enc     record.Encoder
 	limit   int      // bytes of a record batch, at most
-	queues  []*queue // of this batch; sorted by their partitions' order once all are there
+	queues  []*queue // of this batch; fill sorts them by their partitions' order
 	queueOf map[*partition]*queue
 	spare   []*queue // of earlier batches
 	routes  map[*record.Source]*route
@@ -28,45 +28,45 @@ type workspace struct {
 	used    int    // bytes in queues
 	text    []byte // for a key, and for a record that moves
 	key     []byte // with its length in front
-	// How wide the lengths of the last record and of its value were written. The next one's are likely to be as wide, and
-	// are guessed so: they precede what they measure.
+	// recordWide and valueWide are the widths of the last lengths written of a record and its value. They precede what they
+	// measure, so the next ones are guessed to be as wide.
 	recordWide, valueWide int
 }
 
-// route is what the records of a source share on their way to Kafka. It is kept from batch to batch.
+// route holds what the records of a source share on their way to Kafka. It is kept from batch to batch.
 type route struct {
 	topic     *topic
-	partition *partition // that the key leads to; nil where the key is a field of each record
-	key       []byte     // as it is written, with its length in front; unless it is a field
+	partition *partition // of the key; nil if the key is a field of each record
+	key       []byte     // with its length in front; nil if it is a field
 	queue     *queue     // to partition, in the batch that used it last
-	batch     uint64     // which that was
-	// identity is the number of headers, the identity's name, room for its length at idAt, and what all identities of the
-	// source begin with; headers are the rest of them, the origin's.
+	batch     uint64     // the number of that batch
+	// identity is the number of headers, the name of the identity's, room for its length at idAt, and the beginning of all
+	// identities of the source. headers are the other headers, the origin's.
 	identity []byte
 	idAt     int
 	headers  []byte
 }
 
-// maxRoutes is how many routes are kept; containers come and go.
+// maxRoutes bounds the routes kept, because containers come and go.
 const maxRoutes = 10_000
 
-// queue is the records of the batch that go to one partition, in order, as they are sent.
+// queue holds the records of the batch that go to one partition, in order and encoded.
 type queue struct {
 	p       *partition
-	bytes   []byte   // record batches, one behind the other
+	bytes   []byte   // record batches, one after the other
 	batches []layout // of bytes
 	starts  []int32  // where each record begins in bytes
-	index   []int32  // of each in the pipeline's batch
-	sent    int      // how many are done with
-	most    int      // how many a record batch may hold; 0 where only bytes count
+	index   []int32  // index of each record in the pipeline's batch
+	sent    int      // how many are decided
+	most    int      // how many a record batch may hold; 0 if only bytes count
 	err     error    // why the rest is not sent
-	blocked bool     // err is something that somebody has to mend
+	blocked bool     // err is something that an operator has to mend
 	aside   []byte   // a record batch that is not among batches
 	packed  []byte   // a record batch, compressed
 	folded  folded
 }
 
-// layout is where a record batch begins: with room for its header, and the records behind it.
+// layout is the place of a record batch: room for its header, and the records after it.
 type layout struct {
 	at    int
 	first int   // record
@@ -80,7 +80,7 @@ func newWorkspace(limit int) *workspace {
 	}
 }
 
-// reset readies w for records of about the given time.
+// reset prepares w for records of about the given time.
 func (w *workspace) reset(ns int64) {
 	w.base, w.used = millis(ns), 0
 	w.spare, w.queues = append(w.spare, w.queues...), w.queues[:0]
@@ -92,21 +92,21 @@ func (w *workspace) reset(ns int64) {
 	w.batch++
 }
 
-// maxHeld is how many bytes of queues are kept for the next batch. The few queues that take turns at having most of a
-// request have to find room in it, or their memory would be allocated again all the time.
+// maxHeld bounds the bytes of queues kept for the next batch. It leaves room for the few queues that take turns at holding
+// most of a request, or their memory would be allocated again all the time.
 const maxHeld = 8 * requestBytes
 
-// trim lets go of the memory of queues that were not used for long: each may have grown to a whole request.
+// trim frees the memory of queues that were not used for long, each of which may have grown to a whole request.
 func (w *workspace) trim() {
 	held := 0
 	for _, q := range slices.Backward(w.spare) {
 		if held += cap(q.bytes) + cap(q.aside) + cap(q.packed); held > maxHeld {
-			*q = queue{} // it may be the last one that a route used, so that it must hold nothing itself
+			*q = queue{} // a route may still refer to the queue, so the queue itself must hold nothing
 		}
 	}
 }
 
-// queue returns the queue to p, made where this batch has none yet.
+// queue returns the queue to p. It makes one if this batch has none yet.
 func (w *workspace) queue(p *partition) *queue {
 	q := w.queueOf[p]
 	if q == nil {
@@ -132,7 +132,7 @@ func (q *queue) begin() {
 	q.bytes = append(q.bytes, make([]byte, headerBytes)...)
 }
 
-// add writes r, record i of its batch, as a Kafka record.
+// add encodes r, record i of its batch, as a Kafka record.
 func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	q, key := rt.queue, rt.key
 	switch {
@@ -178,7 +178,7 @@ func (w *workspace) add(o *Output, rt *route, r *record.Record, i int) {
 	q.index = append(q.index, int32(i))
 }
 
-// move makes the last record, which begins at start, the first of another record batch, and returns where it then begins.
+// move makes the last record, which begins at start, the first of another record batch, and returns where it begins then.
 func (w *workspace) move(q *queue, start int) int {
 	w.text = append(w.text[:0], q.bytes[start:]...)
 	q.bytes = q.bytes[:start]
@@ -193,7 +193,7 @@ func appendBytes[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(binary.AppendVarint(dst, int64(len(s))), s...)
 }
 
-// appendFieldKey appends the value of the field that chooses the partition, or the stream where r has no such field.
+// appendFieldKey appends the value of the field that chooses the partition, or the stream's ID if r has no such field.
 func appendFieldKey(dst []byte, field string, r *record.Record) []byte {
 	rest := r.Fields
 	for {
@@ -208,10 +208,11 @@ func appendFieldKey(dst []byte, field string, r *record.Record) []byte {
 	}
 }
 
-// left returns how many records are not done with.
+// left returns how many records are not decided.
 func (q *queue) left() int { return len(q.starts) - q.sent }
 
-// next returns how many records the queue's next record batch is to have: what is left of the one that they lie in.
+// next returns how many records the queue's next record batch is to have: the rest of the one in which they lie, at most
+// q.most.
 func (q *queue) next() int {
 	n := q.left()
 	for _, b := range slices.Backward(q.batches) {
@@ -226,8 +227,8 @@ func (q *queue) next() int {
 	return n
 }
 
-// take returns the next n records as one record batch, without its header, and the latest of their times, relative to
-// the base. Usually that is a record batch as it is in bytes; otherwise one is put together aside.
+// take returns the next n records as one record batch with room for its header, and their latest time, relative to the base.
+// Usually that is a record batch in bytes; otherwise take assembles one in aside.
 func (q *queue) take(n int) (batch []byte, last int64) {
 	for i, b := range q.batches {
 		end, after := len(q.bytes), len(q.starts)
@@ -247,7 +248,7 @@ func (q *queue) take(n int) (batch []byte, last int64) {
 	return q.aside, last
 }
 
-// fingerprint is of the next n records' identities, in order.
+// fingerprint returns a hash of the next n records' identities, in order.
 func (q *queue) fingerprint(n int) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
@@ -258,10 +259,10 @@ func (q *queue) fingerprint(n int) uint64 {
 	return h.Sum64()
 }
 
-// millis cuts ns since 1970 to the milliseconds that Kafka knows. It knows no time before 1970.
+// millis truncates ns since 1970 to Kafka's milliseconds. Times before 1970 become 0.
 func millis(ns int64) int64 { return max(ns, 0) / 1e6 }
 
-// sortByOrder brings queues into the order in which partitions are locked.
+// sortByOrder sorts queues in the order in which partitions are locked.
 func sortByOrder(queues []*queue) {
 	slices.SortFunc(queues, func(a, b *queue) int { return a.p.order - b.p.order })
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// partitionKey is KAFKA_PARTITION_KEY taken apart. Where it is neither a name nor a text, the key is the stream.
+// partitionKey is KAFKA_PARTITION_KEY parsed. If it holds neither a name nor a text, the key is the stream.
 type partitionKey struct {
 	name string            // of a tag or field
-	text template.Template // of tags, where there is more than a name
+	text template.Template // of tags, if there is more than a name
 }
 
-// filebeatField is a field as Filebeat's format strings write it: %{[name]}, %{[fields][name]}, and with a default
+// filebeatField matches a field in the form of Filebeat's format strings: %{[name]}, %{[fields][name]}, and with a default
 // %{[name]:default}.
 var filebeatField = regexp.MustCompile(`%\{\[(?:fields(?:\.|\]\[))?([A-Za-z0-9_@.-]+)\](?::[^{}]*)?\}`)
 
-// parseKey reads KAFKA_PARTITION_KEY. A text without %{ is a name, whatever is in it.
+// parseKey parses KAFKA_PARTITION_KEY. A text without %{ is a name, whatever it holds.
 func parseKey(s string) (partitionKey, error) {
 	if !strings.Contains(s, "%{") {
 		return partitionKey{name: s}, nil
@@ -40,7 +40,7 @@ func parseKey(s string) (partitionKey, error) {
 	return partitionKey{text: text}, nil
 }
 
-// of returns the key that all records of s have; ok is false where each record has its own.
+// of returns the key of all records of s; ok is false if each record has its own.
 func (k *partitionKey) of(s *record.Source) (key []byte, ok bool) {
 	switch {
 	case len(k.text.Keys()) > 0:

@@ -4,11 +4,11 @@ package kafka
 
 import "encoding/binary"
 
-// partitionOf chooses one of count partitions as Kafka's own Java client does (BuiltInPartitioner.partitionForKey), so
-// that other producers' records of the same key land beside ours.
+// partitionOf chooses one of count partitions as Kafka's own Java client does (BuiltInPartitioner.partitionForKey), so that
+// other producers' records of the same key go to the same partition.
 func partitionOf(key []byte, count int32) int32 { return int32(murmur2(key)&0x7fffffff) % count }
 
-// murmur2 is Austin Appleby's hash in 32 bits, with the seed that Kafka uses (Utils.murmur2).
+// murmur2 is Austin Appleby's 32-bit hash with the seed that Kafka uses (Utils.murmur2).
 func murmur2(key []byte) uint32 {
 	const seed, m = 0x9747b28c, 0x5bd1e995
 	h := seed ^ uint32(len(key))

@@ -24,13 +24,13 @@ type Output struct {
 	client     *kgo.Client
 	acks       int16
 	idempotent bool
-	compressor kgo.Compressor // nil where nothing is compressed
+	compressor kgo.Compressor // nil for no compression
 	topics     topics
 	producers  producers
 	spaces     sync.Pool
 }
 
-// Open makes the output. It asks nothing of the brokers.
+// Open returns the output. It sends nothing to the brokers.
 func Open(c Config) (*Output, error) {
 	options, err := c.options()
 	if err != nil {
@@ -58,8 +58,8 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Write produces b and returns when the replicas that KAFKA_REQUIRE_ACKS asks for have it. What is on its way when ctx
-// ends stays so, from memory of the output's own.
+// Write produces b and returns when the replicas that KAFKA_REQUIRE_ACKS demands have it. Requests in flight when ctx ends
+// continue, from memory of the output's own.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -85,7 +85,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	return v.result(len(b.Records))
 }
 
-// deliver sends what w holds and gives w back.
+// deliver sends what w holds, and then returns w for reuse.
 func (o *Output) deliver(ctx context.Context, w *workspace, v *verdict) error {
 	done := make(chan struct{})
 	go func() {
@@ -99,19 +99,19 @@ func (o *Output) deliver(ctx context.Context, w *workspace, v *verdict) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-done: // just in time: what was taken need not be sent again
+	case <-done: // just in time: records that were taken are not sent again
 		return nil
 	default:
 		return ctx.Err()
 	}
 }
 
-// requestBytes is how much of a batch is turned into Kafka's records and sent at a time. Larger requests leave the near caches
-// before they are sent and cost memory (here and in the library, which copies them once); smaller ones wake more threads.
+// requestBytes is how much of a batch is encoded and sent at a time. Larger requests leave the near caches before they are
+// sent, and cost memory (here and in the library, which copies them once); smaller ones wake more threads.
 const requestBytes = 512 << 10
 
-// fill turns b's records from at on into Kafka's and queues them by partition, as many as go into a request. It returns
-// where it ended.
+// fill encodes b's records from at on, as many as go into a request, and queues them by partition. It returns the index of the
+// next record.
 func (o *Output) fill(w *workspace, b *record.Batch, at int, topics map[string]*topic, v *verdict) int {
 	w.reset(b.Records[at].Time)
 	var (
@@ -182,10 +182,10 @@ func (o *Output) Close() error {
 	return nil
 }
 
-// Check logs in to a broker and asks which brokers there are.
+// Check authenticates at a broker and asks for the list of brokers.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	r := kmsg.NewPtrMetadataRequest()
-	r.Topics = []kmsg.MetadataRequestTopic{} // none, where nil would be all
+	r.Topics = []kmsg.MetadataRequestTopic{} // no topics; nil would mean all
 	answer, err := r.RequestWith(ctx, o.client)
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism):

@@ -15,15 +15,15 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// chunk is the next records of a queue, sent as one record batch.
+// chunk is the next records of a queue, to be sent as one record batch.
 type chunk struct {
 	q       *queue
 	records int
 }
 
-// send sends what w holds, a record batch of each partition at a time, until all queues are empty or have failed. It is
-// done by a goroutine of its own, which waits for the answer or the time-out even when nobody waits for it any more, so
-// that no batch stays unconfirmed without need.
+// send sends what w holds, one record batch of each partition at a time, until all queues are empty or have failed. It runs in
+// its own goroutine, which waits for the answer or the timeout even if Write has returned, so that no batch stays unconfirmed
+// without need.
 func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 	for _, q := range w.queues {
 		<-q.p.turn
@@ -55,21 +55,21 @@ func (o *Output) send(ctx context.Context, w *workspace, v *verdict) {
 	}
 }
 
-// produceAll sends chunks, to each broker at the same time.
+// produceAll sends chunks, to all brokers concurrently.
 func (o *Output) produceAll(w *workspace, chunks map[int32][]chunk, v *verdict) {
 	var others sync.WaitGroup
 	defer others.Wait()
 	left := len(chunks)
 	for leader, of := range chunks {
 		if left--; left == 0 {
-			o.produce(w, leader, of, v) // without a goroutine more, as usually there is but one leader
+			o.produce(w, leader, of, v) // usually there is one leader, which needs no other goroutine
 			return
 		}
 		others.Go(func() { o.produce(w, leader, of, v) })
 	}
 }
 
-// round takes the next record batch off each queue that has not failed, by the broker that it goes to.
+// round takes the next record batch of each queue that has not failed, and groups them by broker.
 func (o *Output) round(w *workspace) map[int32][]chunk {
 	chunks := make(map[int32][]chunk)
 	for _, q := range w.queues {
@@ -93,14 +93,14 @@ func (o *Output) round(w *workspace) map[int32][]chunk {
 	return chunks
 }
 
-// produceRequest is the library's, but for the time that a broker has to answer: the library would add what the broker
-// may spend waiting for replicas to the time-out, of which it is a part.
+// produceRequest changes the broker's time to answer: the library would add the time that the broker may wait for replicas to
+// the timeout, which includes it.
 type produceRequest struct{ *kmsg.ProduceRequest }
 
-// Timeout is asked for by the library only.
+// Timeout returns 0 to the library, which is its only caller.
 func (produceRequest) Timeout() int32 { return 0 }
 
-// AppendTo makes room at once, where the library would grow its memory partition by partition.
+// AppendTo allocates all memory at once. The library would grow it partition by partition.
 func (r produceRequest) AppendTo(dst []byte) []byte {
 	size := 64
 	for i := range r.Topics {
@@ -112,7 +112,7 @@ func (r produceRequest) AppendTo(dst []byte) []byte {
 	return r.ProduceRequest.AppendTo(slices.Grow(dst, size))
 }
 
-// produce sends chunks to the broker in one request and notes what became of each.
+// produce sends chunks to the broker in one request, and notes the outcome of each.
 func (o *Output) produce(w *workspace, broker int32, chunks []chunk, v *verdict) {
 	address := o.topics.address(broker)
 	response, err := o.exchange(broker, o.request(w, chunks))
@@ -137,7 +137,7 @@ func (o *Output) produce(w *workspace, broker int32, chunks []chunk, v *verdict)
 	}
 }
 
-// request is chunks as they are sent.
+// request returns the request for chunks.
 func (o *Output) request(w *workspace, chunks []chunk) *kmsg.ProduceRequest {
 	request := kmsg.NewPtrProduceRequest()
 	request.Acks = o.acks
@@ -164,9 +164,9 @@ func (o *Output) request(w *workspace, chunks []chunk) *kmsg.ProduceRequest {
 	return request
 }
 
-// exchange sends request and waits for the answer; several may be on their way on one connection. It is never sent
-// twice: where the connection breaks after a byte of it was written, that is the error. It is not given up before the
-// time-out either, because until then the library reads the records from our memory.
+// exchange sends request and waits for the answer. Several may be in flight on one connection. A request is never sent twice:
+// if the connection breaks after a byte of it was written, exchange fails. It does not stop before the timeout, because until
+// then the library reads the records from our memory.
 func (o *Output) exchange(broker int32, request *kmsg.ProduceRequest) (*kmsg.ProduceResponse, error) {
 	var r kmsg.Request = produceRequest{request}
 	if o.acks == 0 {
@@ -183,7 +183,7 @@ func (o *Output) exchange(broker int32, request *kmsg.ProduceRequest) (*kmsg.Pro
 	return produced, nil
 }
 
-// find returns the verdict on p's record batch; nil where there is none.
+// find returns the verdict on p's record batch; nil if there is none.
 func find(response *kmsg.ProduceResponse, p *partition) *kmsg.ProduceResponseTopicPartition {
 	for i := range response.Topics {
 		t := &response.Topics[i]
@@ -217,12 +217,12 @@ func (o *Output) judge(c chunk, said *kmsg.ProduceResponseTopicPartition, addres
 		q.split(c.records, said, err, v)
 	case kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID,
 		kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping:
-		// The broker no longer knows our sequence, as after it lost its state. There is no going on with it.
+		// The broker no longer knows our sequence, for instance after it lost its state. A new one is needed.
 		q.p.resetProducer()
 		q.err = err
 	case kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.InvalidConfig, kerr.UnsupportedForMessageFormat,
 		kerr.UnsupportedCompressionType:
-		// Somebody has to mend the topic, or our rights to it. Nothing of it was taken.
+		// An operator has to mend the topic, or our rights to it. None of the batch was taken.
 		q.p.unconfirmed = nil
 		q.err, q.blocked = err, true
 		o.topics.expire(q.p.topic)
@@ -235,21 +235,21 @@ func (o *Output) judge(c chunk, said *kmsg.ProduceResponseTopicPartition, addres
 	}
 }
 
-// advance notes that the next n records are with the broker.
+// advance notes that the broker has the next n records.
 func (q *queue) advance(n int) {
 	q.p.taken(n)
 	q.sent += n
 	q.most = 0
 }
 
-// fail notes that the next n records may be with the broker or not.
+// fail notes that the broker may or may not have the next n records.
 func (q *queue) fail(n int, err error) {
 	q.p.unsure(q, n)
 	q.err = err
 }
 
-// split finds those of the next n records for which the broker refused their record batch: named by it, or by sending
-// fewer at a time until one remains.
+// split finds the records, among the next n, for which the broker refused the record batch: the broker names them, or fewer
+// are sent at a time until one remains.
 func (q *queue) split(n int, said *kmsg.ProduceResponseTopicPartition, err error, v *verdict) {
 	index := q.index[q.sent : q.sent+n]
 	switch {
@@ -257,7 +257,7 @@ func (q *queue) split(n int, said *kmsg.ProduceResponseTopicPartition, err error
 		v.refuse(int(index[0]), err)
 		q.sent++
 	case len(said.ErrorRecords) > 0:
-		// Taking records out of the midst is the pipeline's business: it sends the rest again.
+		// The pipeline removes the refused records: it sends the rest again.
 		bad := make(map[int]bool)
 		for _, e := range said.ErrorRecords {
 			if i := int(e.RelativeOffset); i >= 0 && i < n && !bad[i] {

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// partition is where records of one topic are appended, and what the broker was told about their order.
+// partition is a partition of a topic, with what the broker was told about the order of its records.
 //
 // The broker stores a batch once, however often it is sent, if it comes with the same producer id, epoch and sequence
 // numbers. So a batch whose fate is not known is sent again under the numbers it had; and where other records are sent
@@ -23,16 +23,16 @@ import (
 type partition struct {
 	topic  string
 	id     int32
-	order  int          // in which partitions are locked, so that two batches can't wait for each other
-	leader atomic.Int32 // number of the broker that takes records; negative where there is none
+	order  int          // the order of locking, so that two batches can't wait for each other
+	leader atomic.Int32 // number of the leading broker; negative if there is none
 
-	turn chan struct{} // holds one token: who has it may send, and owns what is below
+	turn chan struct{} // holds one token, which send takes to send and to use the fields below
 	producer
 	next        int32        // the sequence number of the next record; after 2³¹-1 comes 0
-	unconfirmed *unconfirmed // the batch that was sent last, if it is not known what became of it
+	unconfirmed *unconfirmed // the batch that was sent last, if its outcome is not known
 }
 
-// producer is what InitProducerID gives; epoch -1 is none.
+// producer is the result of InitProducerID; epoch -1 means none.
 type producer struct {
 	id    int64
 	epoch int16
@@ -40,7 +40,7 @@ type producer struct {
 
 var none = producer{id: -1, epoch: -1}
 
-// unconfirmed is a record batch, recognised by its length and the identities in it.
+// unconfirmed identifies a record batch by its length and its records' identities.
 type unconfirmed struct {
 	records int
 	sum     uint64
@@ -48,8 +48,8 @@ type unconfirmed struct {
 
 var seed = maphash.MakeSeed()
 
-// settle returns how many of q's records are to be sent under p.next: those of the unconfirmed batch if q begins
-// with them, else n, under a new producer id if another batch is unconfirmed.
+// settle returns how many of q's records to send from the sequence number p.next on: those of the unconfirmed batch if q
+// begins with them, or else n. If another batch is unconfirmed, it takes a new producer id.
 func (p *partition) settle(q *queue, n int, producers *producers) (int, error) {
 	if p.unconfirmed != nil {
 		if n := p.unconfirmed.records; n <= q.left() && q.fingerprint(n) == p.unconfirmed.sum {
@@ -74,12 +74,12 @@ func (p *partition) taken(n int) {
 	p.unconfirmed = nil
 }
 
-// unsure notes that the broker may have q's next n records, or not.
+// unsure notes that the broker may or may not have q's next n records.
 func (p *partition) unsure(q *queue, n int) {
 	p.unconfirmed = &unconfirmed{records: n, sum: q.fingerprint(n)}
 }
 
-// resetProducer has the next batch sent under a producer id that is new to the partition.
+// resetProducer makes the next batch use a producer id that is new to the partition.
 func (p *partition) resetProducer() { p.producer, p.unconfirmed = none, nil }
 
 // producers hands out producer ids. Partitions share one until one of them needs another.
@@ -88,7 +88,7 @@ type producers struct {
 
 	mu      sync.Mutex
 	current producer
-	users   map[*partition]struct{} // who has used current
+	users   map[*partition]struct{} // that have used current
 }
 
 // unused returns a producer id that p has not used.

@@ -17,44 +17,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topic is a topic's partitions as they were when a batch was started.
+// topic holds a topic's partitions as they were when a batch was started.
 type topic struct {
 	partitions []*partition
-	err        error // why they are not known
+	err        error // why the partitions are not known
 	refused    bool  // it can't be a topic's name
-	blocked    bool  // the broker knows no such topic, or not for us
+	blocked    bool  // the broker knows no such topic, or we may not use it
 }
 
 func (t *topic) count() int32                  { return int32(len(t.partitions)) }
 func (t *topic) partition(id int32) *partition { return t.partitions[id] }
 
-// topics is what is known of the cluster: the partitions of topics, of which there may become more while we run, who
-// leads them, and where brokers are.
+// topics holds what is known of the cluster: the partitions of topics, whose number may grow, their leaders, and the brokers'
+// addresses.
 type topics struct {
 	client *kgo.Client
 
 	mu      sync.Mutex
 	known   map[string]*knowledge
 	brokers map[int32]string // addresses
-	order   int              // how many partitions there are
+	order   int              // how many partitions were made
 }
 
 // knowledge is a topic as a broker described it.
 type knowledge struct {
 	topic *topic
-	until time.Time // when it is to be asked for again, for partitions that were added
-	stale bool      // a broker gave reason to ask for it again
+	until time.Time // when to ask again, for partitions that were added
+	stale bool      // a broker's answer was a reason to ask again
 }
 
-// maxAge is for how long a description of a topic is believed: metadata.max.age.ms of Kafka's own clients.
+// maxAge is how long a description of a topic is used: metadata.max.age.ms of Kafka's own clients.
 const maxAge = 5 * time.Minute
 
-// perRequest is how many topics are asked for at once, so that the answer stays well below maxAnswer: a partition takes up
-// less than 50 bytes in it.
+// perRequest is how many topics are asked for at once, so that the answer stays well below maxAnswer: a partition takes less
+// than 50 bytes in it.
 const perRequest = 16
 
-// find fills in the topics that all names stand for. Only what is new, old or stale is asked of a broker; a topic that
-// can't be found has an error, and an old description does where there is no newer one.
+// find fills in the topics for all names. It asks a broker only about topics that are new, old or stale. A topic that can't be
+// found has an error, except that an old description is used if there is no newer one.
 func (c *topics) find(ctx context.Context, all map[string]*topic) error {
 	missing := c.recall(all)
 	if len(missing) == 0 {
@@ -78,7 +78,7 @@ func (c *topics) find(ctx context.Context, all map[string]*topic) error {
 	}
 }
 
-// recall fills in what is known, and returns those to ask for.
+// recall fills in what is known, and returns the topics to ask for.
 func (c *topics) recall(all map[string]*topic) map[string]*topic {
 	var missing map[string]*topic
 	now := time.Now()
@@ -104,7 +104,7 @@ func (c *topics) recall(all map[string]*topic) map[string]*topic {
 	return missing
 }
 
-// learn asks a broker about topics, and a few times again about those that it has only just made.
+// learn asks a broker about topics, and a few times again about those that it is just creating.
 func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
 	names := make([]string, 0, len(missing))
 	for name := range missing {
@@ -143,7 +143,7 @@ func (c *topics) learn(ctx context.Context, missing map[string]*topic) {
 	}
 }
 
-// fallback returns the topic called name after it could not be described: what was known, if that is only old, else unknown.
+// fallback returns the topic called name if it can't be described: the known one if it is only old, or else unknown.
 func (c *topics) fallback(name string, unknown *topic) *topic {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *topics) fallback(name string, unknown *topic) *topic {
 	return unknown
 }
 
-// describe asks a broker about topics and notes what it says.
+// describe asks a broker about topics and stores its answer.
 func (c *topics) describe(ctx context.Context, names []string) (map[string]*topic, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.AllowAutoTopicCreation = true
@@ -169,7 +169,7 @@ func (c *topics) describe(ctx context.Context, names []string) (map[string]*topi
 	return c.noteAll(names, response), nil
 }
 
-// noteAll takes over what a broker says about the topics that it was asked for; a topic that it is silent about is nil.
+// noteAll stores what a broker says about topics; the result holds nil for a topic that it does not mention.
 func (c *topics) noteAll(names []string, response *kmsg.MetadataResponse) map[string]*topic {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,8 +192,8 @@ func (c *topics) noteAll(names []string, response *kmsg.MetadataResponse) map[st
 	return found
 }
 
-// note takes over a broker's description of a topic. Batches on their way hold the partitions as they were; new ones are
-// added to these. There are fewer where somebody deleted the topic and made it again.
+// note stores a broker's description of a topic. Batches in flight hold the partitions as they were; new partitions are added
+// to these. There are fewer if the topic was deleted and created again.
 func (c *topics) note(name string, t *kmsg.MetadataResponseTopic) *topic {
 	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
 		return &topic{err: err}
@@ -234,7 +234,7 @@ func (c *topics) partition(name string, id int32) *partition {
 	return p
 }
 
-// expire has the topic asked for before it is written to again.
+// expire makes find ask for the topic before it is written to again.
 func (c *topics) expire(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,7 +243,7 @@ func (c *topics) expire(name string) {
 	}
 }
 
-// address returns where the broker of that number is, for errors.
+// address returns the broker's address, for errors.
 func (c *topics) address(broker int32) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,7 +253,7 @@ func (c *topics) address(broker int32) string {
 	return "broker " + strconv.Itoa(int(broker))
 }
 
-// ask sends a request that any broker answers, and returns who answered or failed to last.
+// ask sends a request that any broker answers, and returns the broker that answered or was the last to fail.
 func ask[R kmsg.Response](ctx context.Context, client *kgo.Client, request kmsg.Request) (response R, from string, err error) {
 	shard := client.RequestSharded(ctx, request)[0]
 	from = "kafka"
@@ -270,10 +270,10 @@ func ask[R kmsg.Response](ctx context.Context, client *kgo.Client, request kmsg.
 	return response, from, nil
 }
 
-// maxTopic is how long the name of a topic may be.
+// maxTopic bounds the name of a topic, in bytes.
 const maxTopic = 249
 
-// validTopic follows Kafka's rule for names.
+// validTopic reports whether name is allowed by Kafka's rule.
 func validTopic(name string) bool {
 	if name == "" || name == "." || name == ".." || len(name) > maxTopic {
 		return false

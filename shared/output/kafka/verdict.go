@@ -12,16 +12,16 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// verdict gathers what became of a batch's records, from the goroutines that send them.
+// verdict collects the outcome of a batch's records from the goroutines that send them.
 type verdict struct {
 	mu      sync.Mutex
 	partial output.Partial
-	// stuck are partitions that something could not be sent to. What comes later in the batch must not go there either.
-	// It belongs to who sends, one request after the other.
+	// stuck holds the partitions to which something could not be sent, so that later records of the batch don't go there
+	// either. It is used only by send, one request after the other.
 	stuck map[*partition]stuck
 }
 
-// stuck is why nothing more can be sent to a partition, and whether somebody has to mend that.
+// stuck is the reason why nothing more can be sent to a partition, and whether an operator has to mend it.
 type stuck struct {
 	err     error
 	blocked bool
@@ -49,7 +49,7 @@ func (v *verdict) refuse(index int, cause error) {
 	}
 }
 
-// block notes records of a topic that somebody has to mend.
+// block notes records that an operator must mend the topic for.
 func (v *verdict) block(topic string, cause error, index ...int32) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -63,10 +63,10 @@ func (v *verdict) block(topic string, cause error, index ...int32) {
 	}
 }
 
-// destination returns the name of a topic, which is at most 249 bytes long, as a destination.
+// destination returns the destination for a topic, whose name has at most 249 bytes.
 func destination(topic string) string { return "topic " + topic }
 
-// result returns the verdict as Write returns it, on a batch of n records.
+// result returns the verdict on a batch of n records, as Write does.
 func (v *verdict) result(n int) error {
 	p := &v.partial
 	switch {
@@ -75,7 +75,7 @@ func (v *verdict) result(n int) error {
 	case len(p.Retry) == n && !errors.As(p.Cause, new(*kerr.Error)):
 		return p.Cause
 	}
-	// What a broker says of a partition (too few replicas, no leader) concerns that alone, though the batch has no other.
+	// A broker's error about a partition (too few replicas, no leader) concerns only that one, even if the batch has no other.
 	slices.Sort(p.Retry)
 	slices.SortFunc(p.Refused, func(a, b output.Refusal) int { return a.Index - b.Index })
 	return p

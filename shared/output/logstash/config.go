@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package logstash is the output that speaks lumberjack, version 2, as Beats do: to Logstash's input beats, or to what
-// imitates it.
+// Package logstash is the output for lumberjack, version 2, the protocol of Beats: to Logstash's input beats and its
+// imitators.
 //
-// Delivered means: in Logstash's queue, which is in memory unless it is set to be persisted.
+// A record counts as delivered when it is in Logstash's queue, which is in memory unless it is configured to be persisted.
 package logstash
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/secure"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Host            string        `env:"LOGSTASH_HOST" doc:"Name or address of the server"`
 	Port            int           `env:"LOGSTASH_PORT" envDefault:"5044" doc:"Port of LOGSTASH_HOST"`
@@ -34,10 +34,10 @@ type Config struct {
 	Timeout         time.Duration `env:"LOGSTASH_TIMEOUT" envDefault:"30s" doc:"Longest silence of the server. While its queue is full it reports every few seconds"`
 }
 
-// maxWindow is what servers take by default.
+// maxWindow is the largest window that servers accept by default.
 const maxWindow = 2048
 
-// Check reports values that can't be worked with.
+// Check reports invalid values, and completes c.
 func (c *Config) Check() error {
 	switch {
 	case c.Host == "" && len(c.Hosts) == 0:

@@ -10,27 +10,27 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Frames of lumberjack, version 2 (github.com/elastic/go-lumber, doc/PROTOCOL.md): a version, a type, and numbers of four
-// bytes, the highest first.
+// Frames of lumberjack, version 2 (github.com/elastic/go-lumber, doc/PROTOCOL.md): a version, a type, and big-endian numbers
+// of four bytes.
 const (
 	version    = '2'
 	windowSize = 'W' // how many events follow
 	compressed = 'C' // length, and other frames compressed by zlib
 	jsonEvent  = 'J' // sequence number, length, and an object
-	ack        = 'A' // the number up to which events were taken; 0 says that the server lives
+	ack        = 'A' // the number up to which events were taken; 0 is a keep-alive
 )
 
-// encoder writes windows. It is used by one goroutine at a time.
+// encoder encodes windows. It is used by one goroutine at a time.
 type encoder struct {
 	enc    record.Encoder
-	meta   []byte // @metadata as all events have it, up to the identity
+	meta   []byte // the @metadata of all events, up to the identity
 	level  int
 	events []byte
 	out    sink
 	zip    *zlib.Writer
 }
 
-// sink appends what is written.
+// sink is a writer that appends to a slice.
 type sink []byte
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -44,7 +44,7 @@ func newEncoder(index string, level int) *encoder {
 	return &encoder{meta: append(meta, `,"type":"_doc","version":"8.0.0","_id":"`...), level: level}
 }
 
-// window returns records as a window. It is valid until the next call.
+// window encodes records as a window. The result is valid until the next call.
 func (e *encoder) window(records []record.Record) ([]byte, error) {
 	e.out = append(e.out[:0], version, windowSize)
 	e.out = binary.BigEndian.AppendUint32(e.out, uint32(len(records)))
@@ -81,8 +81,8 @@ func (e *encoder) window(records []record.Record) ([]byte, error) {
 	return e.out, nil
 }
 
-// appendEvent appends r as event number seq of its window. It has its identity twice: as a field, and where Beats have it,
-// for a pipeline that gives it to Elasticsearch as document_id.
+// appendEvent appends r as event number seq of its window. The event has its identity twice: as a field, and where Beats have
+// it, for a pipeline that passes it to Elasticsearch as document_id.
 func (e *encoder) appendEvent(dst []byte, r *record.Record, seq int) []byte {
 	dst = append(dst, version, jsonEvent)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(seq))

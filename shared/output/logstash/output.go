@@ -20,7 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// inFlight is how many windows are under way on a connection.
+// inFlight bounds the windows without an acknowledgement on a connection.
 const inFlight = 2
 
 // Output sends to Logstash.
@@ -31,7 +31,7 @@ type Output struct {
 	encoders  sync.Pool // of *encoder
 }
 
-// Open makes the output. It asks nothing of the servers.
+// Open returns the output. It sends nothing to the servers.
 func Open(c Config) (*Output, error) {
 	var source *secure.Source
 	if c.TLS {
@@ -50,11 +50,11 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Workers returns what LOGSTASH_WORKER asks for.
+// Workers returns LOGSTASH_WORKER.
 func (o *Output) Workers() int { return o.config.Worker }
 
-// Write sends b in windows and returns when the server has acknowledged all of them. The protocol has no word for an event
-// that a server can't take: it closes the connection. The source of such an event is found by sending sources apart.
+// Write sends b in windows and returns when the server has acknowledged all of them. The protocol can't refuse an event: a
+// server that can't take one closes the connection. The source of such an event is found by sending sources apart.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -74,7 +74,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	wrote := x.write(e, b.Records)
 	o.encoders.Put(e)
 	if wrote != nil {
-		_ = c.Close() // or readAcks would wait for what never comes
+		_ = c.Close() // or readAcks would wait for ever
 	}
 	err = <-read
 	if err == nil {
@@ -82,25 +82,25 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 		return nil
 	}
 	o.pool.Drop(c)
-	if wrote != nil && errors.Is(err, net.ErrClosed) { // by us, because of it
+	if wrote != nil && errors.Is(err, net.ErrClosed) { // closed above, because of wrote
 		err = wrote
 	}
 	return x.verdict(c.Fail(err))
 }
 
-// exchange is a batch under way: one goroutine writes its windows, another one reads the acknowledgements, which a server
-// may send while it does not read.
+// exchange is a batch in flight. One goroutine writes its windows; another reads the acknowledgements, which a server may send
+// while it does not read.
 type exchange struct {
 	conn  *wire.Conn
 	size  int // of a window
 	total int
 	sent  atomic.Int64 // records whose window is written, or is being written
-	acked int          // records, from the first on; readAcks' until it has returned
+	acked int          // records, from the first on; owned by readAcks until it returns
 	slots chan struct{}
 	ended atomic.Bool // readAcks has failed
 }
 
-// errEnded is why nothing more is written after the acknowledgements have come to an end.
+// errEnded is the error of a write after readAcks has failed.
 var errEnded = errors.New("the server closed the connection")
 
 func (x *exchange) write(e *encoder, records []record.Record) error {
@@ -123,13 +123,13 @@ func (x *exchange) write(e *encoder, records []record.Record) error {
 	return nil
 }
 
-// readAcks reads acknowledgements until all records are taken. Each one, also one that says no more than that the server
-// lives, gives it another LOGSTASH_TIMEOUT.
+// readAcks reads acknowledgements until all records are taken. Each one, even a mere keep-alive, gives the server another
+// LOGSTASH_TIMEOUT.
 func (x *exchange) readAcks() (err error) {
 	defer func() {
 		if err != nil {
 			x.ended.Store(true)
-			_ = x.conn.Close() // the writer may wait in it
+			_ = x.conn.Close() // the writer may be blocked in it
 			for range inFlight {
 				select {
 				case <-x.slots:
@@ -158,7 +158,8 @@ func (x *exchange) readAcks() (err error) {
 	return nil
 }
 
-// verdict returns what a failed exchange means: what was acknowledged is taken. If nothing was, it may be for what is in it.
+// verdict returns the verdict of a failed exchange: acknowledged records are taken. If there are none, the content may be the
+// cause.
 func (x *exchange) verdict(cause error) error {
 	if x.acked == 0 {
 		if x.sent.Load() > 0 && (errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET)) {
@@ -181,5 +182,5 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 // Close closes the connections.
 func (o *Output) Close() error { return o.pool.Close() }
 
-// Check connects to each server. The protocol has no greeting, so that more can not be known.
+// Check connects to each server. The protocol has no greeting, so no more can be checked.
 func (o *Output) Check(ctx context.Context) (saw string, err error) { return o.pool.Check(ctx) }

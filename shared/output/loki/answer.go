@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What Loki says of entries that it does not take (pkg/validation/validate.go, pkg/ingester/stream.go). A push that is
-// answered with 400 or with a stream's 429 was taken but for these entries.
+// Loki's messages about entries that it does not take (pkg/validation/validate.go, pkg/ingester/stream.go). A push that is
+// answered with 400, or with a stream's 429, was taken except for these entries.
 var (
 	ignoredOf   = regexp.MustCompile(`total ignored: (\d+) out of (\d+) for stream: (\{.*\})`)
 	ofStream    = regexp.MustCompile(`(?:for|create) stream:? '?(\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\})`)
@@ -18,14 +18,14 @@ var (
 	tooOld      = regexp.MustCompile(`has timestamp too old`)
 )
 
-// complaint is what an answer says of the entries that were not taken, as far as it does.
+// complaint holds what an answer says about the entries that were not taken.
 type complaint struct {
-	stream  string // the label set that it is about; empty where it names none
-	ignored int    // how many entries of that stream; 0 where it does not say
+	stream  string // the label set that it is about; empty if it names none
+	ignored int    // how many entries of that stream; 0 if not known
 	outOf   int
-	size    int       // the longest line that is taken; 0 where it does not say
-	oldest  time.Time // the oldest entry that is taken; zero where it does not say
-	byAge   bool      // oldest is that of all streams, and moves with the clock
+	size    int       // the longest line that is taken; 0 if not known
+	oldest  time.Time // the oldest entry that is taken; zero if not known
+	byAge   bool      // oldest applies to all streams, and moves with the clock
 }
 
 func readComplaint(said string) (c complaint) {

@@ -22,10 +22,10 @@ const (
 	timeSeconds, timeNanos      = 1, 2
 )
 
-// maxSources is how many sources' labels are kept; containers come and go.
+// maxSources bounds the sources whose labels are cached, because containers come and go.
 const maxSources = 10_000
 
-// labels are the tags that are labels in Loki, and so divide records into its streams.
+// labels are the tags that become labels in Loki, and so divide records into its streams.
 type labels struct {
 	names []string
 	byStd bool // stream is one of them
@@ -41,7 +41,7 @@ func newLabels(names []string) (l labels) {
 	return l
 }
 
-// encoder writes push requests. It is used by one goroutine at a time.
+// encoder encodes push requests. It is used by one goroutine at a time.
 type encoder struct {
 	labels
 	metadata bool
@@ -50,7 +50,7 @@ type encoder struct {
 	id       []byte
 }
 
-// shared is what the records of a source have in common.
+// shared holds what the records of a source have in common.
 type shared struct {
 	labels   [3][]byte // by Std: the label set, as text
 	metadata []byte    // fields of EntryAdapter
@@ -61,8 +61,8 @@ func newEncoder(l labels, metadata bool) *encoder {
 	return &encoder{labels: l, metadata: metadata, sources: make(map[*record.Source]*shared)}
 }
 
-// appendRequest appends a PushRequest with those of records that index names, a stream for each run of records of one
-// label set, in order.
+// appendRequest appends a PushRequest with the records at index, in order. Each run of records with one label set becomes a
+// stream.
 func (e *encoder) appendRequest(dst []byte, records []record.Record, index []int) []byte {
 	var (
 		run  pb.Mark
@@ -93,19 +93,19 @@ func (e *encoder) appendRequest(dst []byte, records []record.Record, index []int
 // Primes below a second and a millisecond, in nanoseconds.
 const belowSecond, belowMilli = 999_999_937, 999_983
 
-// stamp returns the time that r is stored under. Loki takes two entries of a stream with the same time and the same line for
-// one that was sent twice, but a program may well write a line twice in a moment, and two replicas may write the same. So
-// what is below the precision of the record's time is made of its place, and the same each time it is sent: of the offset
-// where the time was parsed to a second or a millisecond, else of how many records directly before it have the same time.
-// The order within a source is kept, except once in 1 GB (1 MB for milliseconds) within the same second (millisecond);
-// primes keep lines of equal length apart.
+// stamp returns the time under which r is stored. Loki takes two entries of a stream with the same time and line for
+// duplicates. But a program may write a line twice in a moment, and two replicas may write the same line. So the digits below
+// the precision of the record's time are made from its place, and are the same each time it is sent: from the offset if the
+// time was parsed to a second or a millisecond, else from the number of records directly before it with the same time. This
+// keeps the order within a source, except once in 1 GB (1 MB for milliseconds) within the same second (millisecond). Primes
+// keep lines of equal length apart.
 func (s *shared) stamp(r *record.Record) int64 {
 	switch {
 	case r.Time%1e9 == 0:
 		return r.Time + (r.Offset+s.shift)%belowSecond
 	case r.Time%1e6 == 0:
 		return r.Time + (r.Offset+s.shift)%belowMilli
-	case r.Std == record.NoStd: // the time is when it was read, which files share that were read in one turn
+	case r.Std == record.NoStd: // the time of reading, which files read in one turn share
 		return r.Time + s.shift%belowMilli + int64(r.SameTime)
 	}
 	return r.Time + int64(r.SameTime)
@@ -118,12 +118,12 @@ func (e *encoder) appendEntry(dst []byte, r *record.Record, s *shared, time int6
 	if nanos < 0 {
 		seconds, nanos = seconds-1, nanos+1e9
 	}
-	dst = pb.Uint(dst, timeSeconds, uint64(seconds)) // of a negative number the ten bytes that protobuf wants
+	dst = pb.Uint(dst, timeSeconds, uint64(seconds)) // ten bytes if negative, as protobuf requires
 	dst = pb.Uint(dst, timeNanos, uint64(nanos))
 	dst = pb.End(dst, at)
 
 	line := r.Line
-	if line == nil { // the format took it apart; LogQL's json puts it together again
+	if line == nil { // a format parsed it; LogQL's json reads the fields
 		e.scratch = append(append(append(e.scratch[:0], '{'), r.Fields...), '}')
 		line = e.scratch
 	}
@@ -157,7 +157,7 @@ func (e *encoder) appendFields(dst, fields []byte) []byte {
 	}
 }
 
-// pair appends an entry's metadata.
+// pair appends a pair of an entry's metadata.
 func pair[S ~string | ~[]byte](dst []byte, name S, value []byte) []byte {
 	dst, m := pb.Begin(dst, entryMetadata, len(name)+len(value)+4)
 	dst = pb.Bytes(dst, pairName, []byte(name))
@@ -165,7 +165,7 @@ func pair[S ~string | ~[]byte](dst []byte, name S, value []byte) []byte {
 	return pb.End(dst, m)
 }
 
-// source returns what the records of s share, worked out when it is first seen.
+// source returns what the records of s share, computed when s is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known
@@ -181,8 +181,8 @@ func (e *encoder) source(s *record.Source) *shared {
 	return made
 }
 
-// appendSet appends the label set of records of s and std, in the form of Prometheus: {name="value", …}. Loki wants at
-// least one label.
+// appendSet appends the label set of records of s and std, in Prometheus's form: {name="value", …}. Loki requires at least one
+// label.
 func (l *labels) appendSet(dst []byte, s *record.Source, std record.Std) []byte {
 	from := len(dst)
 	set := append(dst, '{')
@@ -204,7 +204,7 @@ func (l *labels) appendSet(dst []byte, s *record.Source, std record.Std) []byte 
 	return append(set, '}')
 }
 
-// rest returns the metadata made of what is no label.
+// rest returns the metadata of what is not a label.
 func (e *encoder) rest(s *record.Source) []byte {
 	var dst []byte
 	if !slices.Contains(e.names, "source") && !s.Members().Without.Source {
@@ -237,8 +237,8 @@ func value(s *record.Source, std record.Std, label string) string {
 	return ""
 }
 
-// name turns what the name of a label can't have into underscores, in place: letters, digits after the first
-// character, and underscores can.
+// name replaces in place the characters that the name of a label can't have by underscores. It can have letters, underscores
+// and, except at the beginning, digits.
 func name(p []byte) []byte {
 	for i, c := range p {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= '0' && c <= '9' && i > 0) {
@@ -251,7 +251,7 @@ func name(p []byte) []byte {
 	return p
 }
 
-// quote appends a value as Loki's parser reads it: in quotes, with backslash, quote and newline escaped.
+// quote appends a value in the form of Loki's parser: in quotes, with backslash, quote and newline escaped.
 func quote(dst []byte, value string) []byte {
 	dst = append(dst, '"')
 	for _, r := range strings.ToValidUTF8(value, "\ufffd") {

@@ -9,16 +9,16 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// limits are what Loki has said that it takes. Records beyond them are pushed apart from the others, so that a batch with
+// limits holds the limits that Loki has reported. Records beyond them are pushed apart from the others, so that a batch with
 // some of them needs no search.
 type limits struct {
 	mu      sync.Mutex
-	size    int           // of a line; 0 where none was heard of
-	age     time.Duration // of an entry; 0 where none was heard of
+	size    int           // of a line; 0 if not known
+	age     time.Duration // of an entry; 0 if not known
 	learned time.Time
 }
 
-// believe is how long a limit is believed without being heard of again.
+// believe is how long a limit is assumed to hold without being reported again.
 const believe = 10 * time.Minute
 
 func (l *limits) learn(c complaint, now time.Time) {
@@ -42,7 +42,7 @@ func (l *limits) forget() {
 	l.size, l.age = 0, 0
 }
 
-// divide sorts index by whether a record is within the limits.
+// divide divides index into records within the limits and records beyond them.
 func (l *limits) divide(records []record.Record, index []int, now time.Time) (good, bad []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,7 @@ func (l *limits) divide(records []record.Record, index []int, now time.Time) (go
 	return good, bad
 }
 
-// lineSize returns how long the entry's line is.
+// lineSize returns the length of the entry's line.
 func lineSize(r *record.Record) int {
 	if r.Line == nil {
 		return len(r.Fields) + 2
@@ -71,7 +71,7 @@ func lineSize(r *record.Record) int {
 	return len(r.Line)
 }
 
-// divide sorts index by whether the complaint is of the record. Loki cuts the time that it tells to seconds.
+// divide divides index by whether the complaint is about the record. Loki truncates the time that it reports to seconds.
 func (c *complaint) divide(records []record.Record, index []int, stamp func(r *record.Record) int64) (bad, good []int) {
 	for _, i := range index {
 		r := &records[i]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loki is the output that speaks Loki's push API: protobuf in snappy.
+// Package loki is the output for Loki's push API: protobuf compressed with snappy.
 package loki
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Config is what can be set.
+// Config holds the output's settings.
 type Config struct {
 	URL          string   `env:"LOKI_URL" doc:"Address of Loki; /loki/api/v1/push is added if it has no path"`
 	Tenant       string   `env:"LOKI_TENANT" doc:"Tenant, sent as X-Scope-OrgID"`
@@ -28,7 +28,7 @@ type Config struct {
 	Timeout      time.Duration `env:"LOKI_TIMEOUT" envDefault:"60s" doc:"Timeout of a request"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	switch {
 	case c.URL == "":
@@ -52,7 +52,7 @@ type Output struct {
 	encoders  sync.Pool // of *encoder
 }
 
-// Open makes the output. It asks nothing of the server.
+// Open returns the output. It sends nothing to the server.
 func Open(c Config) (*Output, error) {
 	u, err := web.ParseURL(c.URL, "http")
 	if err != nil {
@@ -75,7 +75,7 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Write pushes b, in one request where Loki takes all of it.
+// Write pushes b, in one request if Loki takes all of it.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -86,8 +86,8 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	})
 }
 
-// post pushes those of records that index names, and returns the answer's status, what it says, how large the request was,
-// and its verdict.
+// post pushes the records at index. It returns the answer's status and message, the size of the request before compression,
+// and the verdict.
 func (o *Output) post(ctx context.Context, records []record.Record, index []int) (status int, said string, size int, err error) {
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)
@@ -107,29 +107,29 @@ func (o *Output) post(ctx context.Context, records []record.Record, index []int)
 		answer.Discard()
 		return answer.Status, "", size, nil
 	}
-	// Other statuses of 2xx are no success: with 260 Loki answers a tenant whose pushes are blocked, and throws them away.
+	// Other statuses of 2xx are no success: Loki answers 260 if the tenant's pushes are blocked, and discards them.
 	said = string(answer.Peek(maxSaid))
 	return answer.Status, said, size, answer.Verdict(http.StatusBadRequest, http.StatusUnprocessableEntity)
 }
 
-// stamp returns the time that r is stored under.
+// stamp returns the time under which r is stored.
 func (o *Output) stamp(r *record.Record) int64 {
 	e := o.encoders.Get().(*encoder)
 	defer o.encoders.Put(e)
 	return e.source(r.Source).stamp(r)
 }
 
-// AppendDestination implements output.Addressed. Loki limits streams, which are label sets.
+// AppendDestination implements output.Addressed. Loki's limits are by stream, which is a label set.
 func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	from := len(dst)
 	dst = o.labels.appendSet(append(dst, "stream "...), r.Source, r.Std)
 	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (o *Output) Close() error { return o.client.Close() }
 
-// Check pushes nothing: some versions take that, and others say that there is nothing in it.
+// Check sends an empty push: some versions accept it, and others answer that it is empty.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	status, _, _, err := o.post(ctx, nil, nil)
 	return fmt.Sprintf("%s answers an empty push with %d", o.url.Host, status), web.LetIn(err)

@@ -15,25 +15,25 @@ import (
 )
 
 const (
-	// modest is a size that fits Loki's ingestion_burst_size_mb, 6 by default. A larger request may be over the limit all
-	// by itself, and be told 429 for ever.
+	// modest is a size that fits Loki's ingestion_burst_size_mb, 6 by default. A larger request may exceed the limit by
+	// itself, and would be answered with 429 for ever.
 	modest = 1 << 20
-	// largest is the size of a request that is sent at all, if it can be cut: servers of gRPC, which Loki's components are
-	// to each other, take 4 MiB by default.
+	// largest is the size of a request from which it is cut if possible: gRPC servers, through which Loki's components talk to
+	// each other, accept 4 MiB by default.
 	largest = 4 << 20
-	// maxPushes is how many requests one Write makes at most, in search of the entries that Loki does not take. What is
-	// still undecided then is sent again later; what was decided stays so.
+	// maxPushes bounds the requests that one Write makes in search of entries that Loki does not take. Records that are then
+	// undecided are sent again later; the rest of the verdict stands.
 	maxPushes = 64
-	// maxSaid is how much of an answer is read: ten entries with their reasons, and the count behind them.
+	// maxSaid bounds how much of an answer is read: ten entries with their reasons, and the count after them.
 	maxSaid = 64 << 10
 )
 
-// push is one Write: a batch, and what has become of its records so far. What Loki has taken is not noted: it is what
-// remains.
+// push is one Write: a batch, and the verdict on its records so far. Records that Loki has taken are not noted: they are those
+// that the verdict does not name.
 //
-// Loki takes the good entries of a push that it answers with 400. So sending good ones again costs nothing, because they
-// have the same times and are recognised; and a record that is refused here although Loki has it is one too many among the
-// dead letters, not one too few in Loki.
+// If Loki answers a push with 400, it has taken the good entries. Sending them again does no harm, because they have the same
+// times and are recognised. A record that is refused here although Loki has it is one too many among the dead letters, not one
+// too few in Loki.
 type push struct {
 	*Output
 	ctx     context.Context
@@ -70,7 +70,7 @@ func (p *push) run() error {
 	return v
 }
 
-// send pushes the records that index names, and decides on each.
+// send pushes the records at index, and decides about each.
 func (p *push) send(index []int) {
 	if len(index) == 0 {
 		return
@@ -91,7 +91,7 @@ func (p *push) send(index []int) {
 		p.refuse(index, err)
 	case errors.As(err, new(*output.TooLarge)):
 		if status == 0 {
-			p.left++ // it was not even sent
+			p.left++ // it was not sent
 		}
 		p.send(index[:len(index)/2])
 		p.send(index[len(index)/2:])
@@ -103,7 +103,7 @@ func (p *push) send(index []int) {
 
 func isRefused(err error) bool { return errors.As(err, new(*output.Refused)) }
 
-// sendSuspects pushes records of which Loki has said that it takes none such. If it still says so, it is believed of all.
+// sendSuspects pushes records that exceed a limit which Loki has reported. If it reports one again, all of them are refused.
 func (p *push) sendSuspects(index []int) {
 	if len(index) == 0 {
 		return
@@ -116,7 +116,7 @@ func (p *push) sendSuspects(index []int) {
 	_, said, _, err := p.post(p.ctx, p.records, index)
 	switch c := readComplaint(said); {
 	case err == nil:
-		p.limits.forget() // somebody has raised them
+		p.limits.forget() // they have been raised
 	case isRefused(err) && (c.size > 0 || c.byAge):
 		p.refuse(index, err)
 	case isRefused(err):
@@ -127,8 +127,8 @@ func (p *push) sendSuspects(index []int) {
 	}
 }
 
-// limited decides on a push that was answered with 429. A stream that is over its own limit, or may not be made, waits
-// alone; a limit of the tenant concerns all that we send.
+// limited decides about a push that was answered with 429. A stream that exceeds its own limit, or that may not be created,
+// waits alone; a limit of the tenant concerns all records.
 func (p *push) limited(index []int, c complaint, size int, cause error) {
 	if c.stream == "" {
 		if size > modest && len(index) > 1 {
@@ -139,7 +139,7 @@ func (p *push) limited(index []int, c complaint, size int, cause error) {
 		return
 	}
 	named, others := p.ofStream(index, c.stream)
-	if len(named) == 0 { // a label set in another form than ours
+	if len(named) == 0 { // the label set has another form than ours
 		p.divideStreams(index, cause)
 		return
 	}
@@ -147,7 +147,7 @@ func (p *push) limited(index []int, c complaint, size int, cause error) {
 	p.send(others)
 }
 
-// divideStreams sends the first stream of index alone, and the rest after it, until the one that is to blame is found.
+// divideStreams sends the first stream of index alone and then the rest, until the stream at fault is found.
 func (p *push) divideStreams(index []int, cause error) {
 	named, others := p.ofStream(index, p.streamOf(index[0]))
 	if len(others) == 0 {
@@ -158,8 +158,8 @@ func (p *push) divideStreams(index []int, cause error) {
 	p.send(others)
 }
 
-// search decides which of the records of a push that was answered with 400 Loki has not taken: by what it says, else by
-// sending halves, in some log2(n) requests for each of them.
+// search decides which records of a push that was answered with 400 Loki has not taken: from its message, or else by sending
+// halves, in about log2(n) requests for each of them.
 func (p *push) search(index []int, c complaint, cause error) {
 	p.limits.learn(c, time.Now())
 	if len(index) == 1 {
@@ -167,7 +167,7 @@ func (p *push) search(index []int, c complaint, cause error) {
 		return
 	}
 	if c.ignored > 0 {
-		// The count is of one stream, the last one that had such entries.
+		// The count is for one stream, the last one with such entries.
 		named, others := p.ofStream(index, c.stream)
 		if len(named) == 0 {
 			named, others = index, nil
@@ -180,7 +180,7 @@ func (p *push) search(index []int, c complaint, cause error) {
 	}
 	if bad, good := c.divide(p.records, index, p.stamp); len(bad) > 0 {
 		if len(good) > 0 {
-			p.send(good) // there may be others, of another kind
+			p.send(good) // there may be bad ones of another kind
 		}
 		p.refuse(bad, cause)
 		return
@@ -190,7 +190,7 @@ func (p *push) search(index []int, c complaint, cause error) {
 	p.send(index[half:])
 }
 
-// count decides on the records of one stream of which Loki has counted how many it did not take.
+// count decides about the records of one stream for which Loki has reported how many it did not take.
 func (p *push) count(index []int, c complaint, cause error) {
 	if c.ignored >= len(index) {
 		p.refuse(index, cause)
@@ -227,7 +227,7 @@ func (p *push) streamOf(i int) string {
 	return string(p.labels.appendSet(nil, r.Source, r.Std))
 }
 
-// normal returns a label set as Loki writes it, which sorts the labels.
+// normal returns a label set in Loki's form, in which the labels are sorted.
 func normal(set string) string {
 	pairs := strings.Split(strings.Trim(set, "{}"), ", ")
 	slices.Sort(pairs)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package otlp is the output that speaks the OpenTelemetry protocol: logs as protobuf, over HTTP or gRPC.
+// Package otlp is the output for the OpenTelemetry protocol: logs as protobuf, over HTTP or gRPC.
 package otlp
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set: the standard variables (OpenTelemetry's "Protocol exporter"), of which the one for logs goes
-// before the one for all signals.
+// Config holds the output's settings: the standard variables (OpenTelemetry's "Protocol exporter"). A variable for logs takes
+// precedence over the one for all signals.
 type Config struct {
 	Endpoint     string          `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"Address of the receiver; over HTTP, /v1/logs is added"`
 	LogsEndpoint string          `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" doc:"Address of the receiver for logs, used as it is"`
@@ -40,7 +40,7 @@ type Config struct {
 	signal signal // what is exported; the zero value stands for logs
 }
 
-// signal is where a kind of data goes: the path over HTTP, and the method Export over gRPC
+// signal is the destination of a kind of data: the path over HTTP, and the method Export over gRPC
 // (opentelemetry/proto/collector/*/v1/*_service.proto).
 type signal struct{ path, service string }
 
@@ -49,7 +49,7 @@ var (
 	metricsSignal = signal{"/v1/metrics", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"}
 )
 
-// Check reports values that can't be worked with, and lets what is set for logs stand for the rest.
+// Check reports invalid values, and replaces general settings by those for logs.
 func (c *Config) Check() error {
 	first := func(logs, all *string) {
 		if *logs != "" {
@@ -80,7 +80,7 @@ func (c *Config) Check() error {
 
 func (c *Config) grpc() bool { return c.Protocol == "grpc" }
 
-// url returns where requests go.
+// url returns the URL of requests.
 func (c *Config) url() (*url.URL, error) {
 	to := c.signal
 	if to == (signal{}) {
@@ -109,7 +109,7 @@ func (c *Config) url() (*url.URL, error) {
 	return u, nil
 }
 
-// login returns what all requests carry: headers, percent-encoded as OpenTelemetry has them.
+// login returns the credentials and headers of requests. The headers are percent-encoded, as OpenTelemetry specifies.
 func (c *Config) login(u *url.URL) (*web.Login, error) {
 	l := &web.Login{Headers: c.Headers, Decode: decode}
 	if u.User != nil {

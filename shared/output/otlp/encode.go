@@ -31,17 +31,17 @@ const (
 	anyDouble                        = 4
 )
 
-// maxSources is how many sources' attributes are kept; containers come and go.
+// maxSources bounds the sources whose attributes are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder writes export requests. It is used by one goroutine at a time.
+// encoder encodes export requests. It is used by one goroutine at a time.
 type encoder struct {
 	sources map[*record.Source]*shared
 	scratch []byte
 	id      []byte
 }
 
-// shared is what the records of a source have in common.
+// shared holds what the records of a source have in common.
 type shared struct {
 	head       []byte // of ResourceLogs: the resource
 	attributes []byte // of LogRecord
@@ -49,8 +49,8 @@ type shared struct {
 
 func newEncoder() *encoder { return &encoder{sources: make(map[*record.Source]*shared)} }
 
-// appendRequest appends an ExportLogsServiceRequest with b's records, a ResourceLogs for each run of records of one
-// source, in order. observed is the time at which they were, in nanoseconds since 1970.
+// appendRequest appends an ExportLogsServiceRequest with b's records, in order. Each run of records of one source becomes a
+// ResourceLogs. observed is the observed time of all records, in nanoseconds since 1970.
 func (e *encoder) appendRequest(dst []byte, b *record.Batch, observed int64) []byte {
 	var (
 		last              *record.Source
@@ -106,8 +106,8 @@ func body(dst, text []byte) []byte {
 	return pb.End(pb.Text(dst, anyString, text), m)
 }
 
-// appendFields appends the record's fields as attributes, and what OpenTelemetry has a place of its own for: the level,
-// the trace and the span. Where the line was taken apart, a field called message or msg is the body, else all of them.
+// appendFields appends the record's fields: the level, the trace and the span as OpenTelemetry's own fields, and the rest as
+// attributes. If a format parsed the line, a field called message or msg is the body, or else an object of all fields.
 func (e *encoder) appendFields(dst []byte, r *record.Record) []byte {
 	if r.Line != nil && len(r.Fields) == 0 {
 		return dst
@@ -155,7 +155,7 @@ func (e *encoder) appendFields(dst []byte, r *record.Record) []byte {
 	return dst
 }
 
-// appendField appends a field with the type that its JSON has; objects and lists as their text. null is left out.
+// appendField appends a field with the type of its JSON. Objects and lists are appended as text, and null is left out.
 func appendField(dst, name, value, text []byte) []byte {
 	if len(value) == 0 || value[0] == 'n' {
 		return dst
@@ -187,7 +187,7 @@ func boolean(b bool) int {
 	return 0
 }
 
-// attribute appends a KeyValue of text as field.
+// attribute appends, as field, a KeyValue with a string.
 func attribute(dst []byte, field int, key string, value []byte) []byte {
 	dst, m := pb.Begin(dst, field, len(key)+len(value)+8)
 	dst = pb.String(dst, pairKey, key)
@@ -195,7 +195,7 @@ func attribute(dst []byte, field int, key string, value []byte) []byte {
 	return pb.End(pb.End(pb.Text(dst, anyString, value), v), m)
 }
 
-// identifier appends hexadecimal text as bytes, if it is of n bytes.
+// identifier appends hexadecimal text as bytes if it has n of them.
 func identifier(dst []byte, field int, text []byte, n int) ([]byte, bool) {
 	var raw [16]byte
 	if len(text) != 2*n {
@@ -207,7 +207,7 @@ func identifier(dst []byte, field int, text []byte, n int) ([]byte, bool) {
 	return pb.Bytes(dst, field, raw[:n]), true
 }
 
-// severities are the numbers for what programs call their levels (OpenTelemetry's log data model, SeverityNumber).
+// severities holds the numbers of the names that programs give their levels (OpenTelemetry's log data model, SeverityNumber).
 var severities = map[string]int{
 	"trace": 1, "debug": 5, "info": 9, "information": 9, "notice": 10, "warn": 13, "warning": 13,
 	"error": 17, "err": 17, "critical": 21, "crit": 21, "alert": 21, "emerg": 21, "fatal": 21, "panic": 21,
@@ -227,7 +227,7 @@ func severity(text []byte) int {
 	return severities[string(bytes.TrimSpace(lower[:n]))]
 }
 
-// conventions are OpenTelemetry's names (semantic conventions, resource) for the tags that say who wrote a record.
+// conventions holds OpenTelemetry's names (semantic conventions, resource) for the tags that describe the writer of a record.
 var conventions = map[string]string{
 	"docker_app": "service.namespace", "docker_service": "service.name", "docker_container": "container.name",
 	"container_id": "container.id", "image": "container.image.name", "host": "host.name",
@@ -237,7 +237,7 @@ var conventions = map[string]string{
 	"swarm_node_id": "docker.swarm.node.id",
 }
 
-// source returns what the records of s share, worked out when it is first seen.
+// source returns what the records of s share, computed when s is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

@@ -17,7 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/web"
 )
 
-// Codes of gRPC (google.golang.org/grpc/codes) that may tell of the records and not of the moment.
+// Codes of gRPC (google.golang.org/grpc/codes) that may be about the records rather than the moment.
 const (
 	unknown            = 2
 	invalidArgument    = 3
@@ -33,13 +33,13 @@ const (
 	unauthenticated    = 16
 )
 
-// suspect are codes that one log's records may have brought about, or the state of the server.
+// suspect holds the codes that may be due to one log's records, or to the state of the server.
 var suspect = map[int]bool{
 	unknown: true, notFound: true, alreadyExists: true, permissionDenied: true, failedPrecondition: true, outOfRange: true,
 	unimplemented: true, internal: true, dataLoss: true,
 }
 
-// status returns what the trailers of a call say: a unary call is an HTTP/2 request, so it needs no library of its own.
+// status returns the verdict in the trailers of a call. A unary call is an HTTP/2 request, so it needs no gRPC library.
 func (o *Output) status(r *web.Response) error {
 	code, message := r.Trailer("Grpc-Status"), r.Trailer("Grpc-Message")
 	n, err := strconv.Atoi(code)
@@ -57,7 +57,7 @@ func (o *Output) status(r *web.Response) error {
 		err = &probe.Denied{Cause: err}
 	}
 	switch {
-	case n != 0 && web.TooLarge(message): // under ResourceExhausted, OutOfRange or Unknown, by who wrote the server
+	case n != 0 && web.TooLarge(message): // as ResourceExhausted, OutOfRange or Unknown, depending on the server
 		return &output.TooLarge{Cause: err}
 	case n == invalidArgument:
 		return &output.Refused{Cause: err}
@@ -69,10 +69,10 @@ func (o *Output) status(r *web.Response) error {
 	return err
 }
 
-// maxMessage bounds an answer, before and after decompression.
+// maxMessage bounds the size of an answer, before and after decompression.
 const maxMessage = 1 << 20
 
-// unframe takes gRPC's prefix off an answer's message: whether it is compressed, and its length.
+// unframe returns the message of an answer without gRPC's prefix, which says whether it is compressed and how long it is.
 func unframe(r *web.Response, framed []byte) ([]byte, error) {
 	if len(framed) == 0 {
 		return nil, nil

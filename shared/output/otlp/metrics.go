@@ -17,7 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// MetricsConfig is what can be set of the export of Remora's own metrics: OpenTelemetry's standard variables. Those for all
+// MetricsConfig holds the settings for the export of Remora's own metrics: OpenTelemetry's standard variables. Those for all
 // signals are in Config.
 type MetricsConfig struct {
 	Exporter   []string `env:"OTEL_METRICS_EXPORTER" envDefault:"none" doc:"Export Remora's own metrics: none, or otlp. The variables OTEL_EXPORTER_OTLP_… say where to"`
@@ -35,7 +35,7 @@ type MetricsConfig struct {
 	Key      string          `env:"OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY" doc:"File with its key, PEM"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *MetricsConfig) Check() error {
 	var wrong []error
 	for _, name := range c.Exporter {
@@ -49,8 +49,8 @@ func (c *MetricsConfig) Check() error {
 	return errors.Join(wrong...)
 }
 
-// exporters are OpenTelemetry's words. Remora does nothing for those beside otlp: the variable may be meant for all containers of a
-// Pod, and prometheus is served in any case.
+// exporters are the exporters that OpenTelemetry names. Remora ignores all but otlp: the variable may be meant for all
+// containers of a Pod, and Prometheus metrics are served in any case.
 var exporters = []string{"otlp", "prometheus", "console", "logging", "none"}
 
 // Metrics exports metrics by OTLP.
@@ -68,7 +68,7 @@ const (
 	forLogs    = "OTEL_EXPORTER_OTLP_LOGS_"
 )
 
-// OpenMetrics makes the exporter that the variables in environ ask for; nil for none. It asks nothing of the server.
+// OpenMetrics returns the exporter that the variables in environ configure; nil for none. It sends nothing to the server.
 func OpenMetrics(environ map[string]string) (*Metrics, error) {
 	var c MetricsConfig
 	if err := settings.Load(environ, &c); err != nil || !slices.Contains(c.Exporter, "otlp") {
@@ -91,8 +91,8 @@ func OpenMetrics(environ map[string]string) (*Metrics, error) {
 	return m, nil
 }
 
-// asLogs returns environ with what is set for metrics in the place of what is set for logs: Config knows these. Without an
-// endpoint it is the one that OpenTelemetry has by default.
+// asLogs returns environ with the variables for metrics in place of those for logs, which Config reads. If no endpoint is set,
+// it is OpenTelemetry's default.
 func asLogs(environ map[string]string) map[string]string {
 	all := maps.Clone(environ)
 	maps.DeleteFunc(all, func(name, _ string) bool { return strings.HasPrefix(name, forLogs) })

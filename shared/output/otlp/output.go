@@ -18,7 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Output exports by OTLP.
+// Output exports logs by OTLP.
 type Output struct {
 	url    *url.URL
 	client *web.Client
@@ -28,7 +28,7 @@ type Output struct {
 	encoders  sync.Pool // of *encoder
 }
 
-// Open makes the output. It asks nothing of the server.
+// Open returns the output. It sends nothing to the server.
 func Open(c Config) (*Output, error) {
 	u, err := c.url()
 	if err != nil {
@@ -52,8 +52,8 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	return o.isolation.Write(ctx, b, o.export)
 }
 
-// largest is the size of a request that is sent at all, if it can be cut: what a server of gRPC takes by default, before
-// compression. Fields become longer than they were as JSON, so that no estimate of a batch is exact for this protocol.
+// largest bounds a request, before compression, that can be cut: gRPC servers accept this much by default. Fields are longer
+// than in JSON, so the size of a batch is no exact estimate for this protocol.
 const largest = 4 << 20
 
 func (o *Output) contentType() string {
@@ -97,9 +97,9 @@ func (o *Output) export(ctx context.Context, b *record.Batch) error {
 	return partial(answer, message, len(b.Records))
 }
 
-// partial returns the verdict that a success of OTLP may still hold: how many records were rejected, but not which. They must
-// not be sent again (OTLP specification, "Partial Success"), so as many as were rejected are named, with a reason that
-// says so.
+// partial returns the verdict in a success of OTLP, which may say how many records were rejected, but not which. They must not
+// be sent again (OTLP specification, "Partial Success"). So the verdict names as many records as were rejected, with a reason
+// that says so.
 func partial(r *web.Response, message []byte, n int) error {
 	rejected, why, err := readPartial(message)
 	if err != nil {
@@ -119,7 +119,7 @@ func partial(r *web.Response, message []byte, n int) error {
 
 var errWire = errors.New("malformed protobuf")
 
-// readPartial reads an ExportLogsServiceResponse: field 1, partial_success, with 1, rejected_log_records, and 2,
+// readPartial decodes an ExportLogsServiceResponse: field 1, partial_success, with fields 1, rejected_log_records, and 2,
 // error_message.
 func readPartial(p []byte) (rejected int, why string, err error) {
 	err = each(p, func(field int, _ uint64, body []byte) error {
@@ -139,7 +139,7 @@ func readPartial(p []byte) (rejected int, why string, err error) {
 	return rejected, why, err
 }
 
-// each calls f for each field of a message: with its number, or, where it has a length, its bytes, which are not nil.
+// each calls f for each field of a message, with its number or, for a field with a length, its bytes, which are then not nil.
 func each(p []byte, f func(field int, number uint64, body []byte) error) error {
 	for len(p) > 0 {
 		tag, n := binary.Uvarint(p)
@@ -184,10 +184,10 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	return web.AppendSource(dst, r)
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (o *Output) Close() error { return o.client.Close() }
 
-// Check exports nothing, which the protocol allows.
+// Check sends an empty export, which the protocol allows.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	return o.url.Host + " takes an empty export", web.LetIn(o.export(ctx, new(record.Batch)))
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package redis is the output that pushes records to Redis: to lists, streams or channels of one node, a master that
-// Sentinels know, or a cluster.
+// Package redis is the output for Redis: lists, streams or channels of one node, of a master known to Sentinels, or of a
+// cluster.
 //
-// Delivered means: in the memory of the node, and of as many replicas as REDIS_WAIT_REPLICAS asks for. A channel keeps
-// nothing: who does not listen at the time never gets a record.
+// A record counts as delivered when it is in the memory of the node, and of REDIS_WAIT_REPLICAS replicas. A channel stores
+// nothing: a client that is not subscribed at the time never gets a record.
 package redis
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Host             string          `env:"REDIS_HOST" doc:"Name or address of the server"`
 	Port             int             `env:"REDIS_PORT" envDefault:"6379" doc:"Port of REDIS_HOST"`
@@ -45,7 +45,7 @@ type Config struct {
 	Timeout          time.Duration   `env:"REDIS_TIMEOUT" envDefault:"5s" doc:"Timeout of a request, per MiB"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	switch {
 	case c.Host == "" && len(c.Hosts) == 0:
@@ -92,7 +92,7 @@ func (c *Config) addresses() []string {
 	return []string{net.JoinHostPort(strings.Trim(c.Host, "[]"), strconv.Itoa(c.Port))}
 }
 
-// tls returns the source of TLS configurations; nil where it is not spoken.
+// tls returns the source of TLS configurations; nil if TLS is off.
 func (c *Config) tls() (*secure.Source, error) {
 	if !c.TLS {
 		return nil, nil

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// maxMoved is how many keys' nodes are remembered. One that is forgotten costs a redirect.
+	// maxMoved bounds the keys whose nodes are remembered. A forgotten one costs a redirect.
 	maxMoved = 10_000
-	// maxNodes is how many nodes of a cluster are known.
+	// maxNodes bounds the known nodes of a cluster.
 	maxNodes = 1000
 )
 
-// nodes are the servers: those that were set or that Sentinels name, and, in a cluster, those that these redirect to.
+// nodes are the servers: those configured or named by Sentinels and, in a cluster, those to which these redirect.
 type nodes struct {
 	config    Config
 	options   wire.Options
 	set       *wire.Pool
-	sentinels *wire.Pool // nil where there are none
+	sentinels *wire.Pool // nil if there are none
 
 	mu    sync.Mutex
 	pools map[string]*wire.Pool // of a cluster's nodes, by address
@@ -51,7 +51,7 @@ func newNodes(c Config) (*nodes, error) {
 	return n, nil
 }
 
-// master asks a Sentinel where the master is.
+// master asks a Sentinel for the address of the master.
 func (n *nodes) master(ctx context.Context) ([]string, error) {
 	c, err := n.sentinels.Get(ctx)
 	if err != nil {
@@ -69,7 +69,7 @@ func (n *nodes) master(ctx context.Context) ([]string, error) {
 	return []string{net.JoinHostPort(found[0], found[1])}, nil
 }
 
-// of returns the pool for key, and its address; empty for those that were set.
+// of returns the pool for key and its address, which is empty for the configured servers.
 func (n *nodes) of(key string) (pool *wire.Pool, address string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -79,11 +79,11 @@ func (n *nodes) of(key string) (pool *wire.Pool, address string) {
 	return n.at(address), address
 }
 
-// at returns the pool of a cluster's node. The mutex must be held.
+// at returns the pool of a cluster's node. The caller must hold mu.
 func (n *nodes) at(address string) *wire.Pool {
 	p := n.pools[address]
 	if p == nil {
-		if len(n.pools) >= maxNodes { // of a cluster that changes all the time
+		if len(n.pools) >= maxNodes { // the cluster changes all the time
 			for _, old := range n.pools {
 				_ = old.Close()
 			}
@@ -97,8 +97,8 @@ func (n *nodes) at(address string) *wire.Pool {
 	return p
 }
 
-// move notes where a node says that key is, in an error of MOVED or ASK: its slot and an address. An address without a host
-// is at the host of who says so.
+// move notes the node of key from an error of MOVED or ASK, which holds its slot and an address. An address without a host
+// means the host that sent the error.
 func (n *nodes) move(key, from string, f *failure) (address string, err error) {
 	words := strings.Fields(f.text)
 	if len(words) != 3 {
@@ -125,7 +125,7 @@ func (n *nodes) move(key, from string, f *failure) (address string, err error) {
 	return address, nil
 }
 
-// forget has the keys of a node that can't be reached looked for again, where its cluster has them moved.
+// forget drops the keys of a node that can't be reached, so that the configured servers are asked for them again.
 func (n *nodes) forget(address string) {
 	if address == "" {
 		return

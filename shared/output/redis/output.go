@@ -24,7 +24,7 @@ type Output struct {
 	works  sync.Pool // of *work
 }
 
-// Open makes the output. It asks nothing of the servers.
+// Open returns the output. It sends nothing to the servers.
 func Open(c Config) (*Output, error) {
 	key, err := template.Parse(c.Key)
 	if err != nil {
@@ -41,13 +41,13 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// keyed is the records of a batch that go to one key.
+// keyed holds the records of a batch that go to one key.
 type keyed struct {
 	key   string
 	index []int
 }
 
-// work is what one Write needs.
+// work is the reusable memory of a Write.
 type work struct {
 	enc     record.Encoder
 	keys    map[string]*keyed
@@ -60,24 +60,24 @@ type work struct {
 	request request
 }
 
-// request is commands for one node, said at once.
+// request holds commands for one node that are sent at once.
 type request struct {
 	bytes    []byte
 	commands []command
-	address  string // of the node; empty for those that were set
+	address  string // of the node; empty for the configured servers
 }
 
-// command is a part of a request, with the records that it is for.
+// command is a part of a request, with its records.
 type command struct {
 	of       *keyed
 	from, to int // in of.index
 	at, end  int // in the request's bytes
 }
 
-// chunk is about how long a request is, and a command that pushes several records at most.
+// chunk is the approximate size of a request, and of a command that pushes several records.
 const chunk = 1 << 20
 
-// Write pushes b and returns when the nodes have it. What one key's error is about holds back that key alone.
+// Write pushes b and returns when the nodes have it. An error about one key holds back only that key's records.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -104,7 +104,7 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	return v.result(len(b.Records))
 }
 
-// divide sorts b's records by key.
+// divide groups b's records by key.
 func (o *Output) divide(w *work, b *record.Batch) {
 	w.spare, w.order = append(w.spare, w.order...), w.order[:0]
 	clear(w.keys)
@@ -138,7 +138,7 @@ func (o *Output) keyOf(w *work, s *record.Source) *keyed {
 	return k
 }
 
-// append adds a command for records of k, from number at on, and returns the number of the record after them.
+// append adds a command for records of k, from number at on, and returns the number of the next record.
 func (o *Output) append(w *work, b *record.Batch, k *keyed, at int) int {
 	r := &w.request
 	c := command{of: k, from: at, at: len(r.bytes)}
@@ -154,8 +154,8 @@ func (o *Output) append(w *work, b *record.Batch, k *keyed, at int) int {
 	return at
 }
 
-// appendPush adds RPUSH. How many values it has is not known until they are written, so that its head, which says it, is
-// put into room before them.
+// appendPush adds an RPUSH. The number of its values is known only when they are written, so its head, which holds the number,
+// is put into room before them.
 func (o *Output) appendPush(w *work, b *record.Batch, k *keyed, at int) int {
 	r := &w.request
 	start := len(r.bytes)
@@ -212,7 +212,7 @@ func appendDestination(dst []byte, key string) []byte {
 // Close closes the connections.
 func (o *Output) Close() error { return o.nodes.Close() }
 
-// Check logs in to each server and says PING, which a user with the least rights may not.
+// Check logs in to each server and sends PING to one, for which a user with few rights may have no permission.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	if saw, err = o.nodes.set.Check(ctx); err == nil {
 		err = o.ping(ctx)

@@ -14,7 +14,7 @@ import (
 )
 
 // Redis' protocol, version 2 (redis.io/docs/latest/develop/reference/protocol-spec): a command is an array of strings, each
-// with its length in front.
+// preceded by its length.
 
 // appendArray appends the head of an array of n strings.
 func appendArray(dst []byte, n int) []byte {
@@ -36,12 +36,12 @@ func appendCommand(dst []byte, words ...string) []byte {
 	return dst
 }
 
-// failure is an error that the server answered a command with: a word in capitals and a text.
+// failure is a server's error in answer to a command: a word in capitals and a text.
 type failure struct{ text string }
 
 func (e *failure) Error() string { return e.text }
 
-// kind returns the word that the error begins with.
+// kind returns the word at the beginning of the error.
 func (e *failure) kind() string {
 	word, _, _ := strings.Cut(e.text, " ")
 	return word
@@ -54,8 +54,8 @@ const (
 
 var errReply = errors.New("the answer is not one of Redis")
 
-// reply reads the answer to a command: a number, a string, or strings. An error that the server tells is a *failure; after
-// any other one nothing more can be read.
+// reply reads the answer to a command: a number, a string, or strings. A server's error is a *failure; after any other error
+// nothing more can be read.
 func reply(c *wire.Conn) (n int64, texts []string, err error) {
 	line, err := c.In.ReadSlice('\n')
 	if err != nil {
@@ -100,7 +100,7 @@ func replyString(c *wire.Conn, size string) (string, error) {
 	if err != nil || n > maxReply {
 		return "", errReply
 	}
-	if n < 0 { // there is none
+	if n < 0 { // null
 		return "", nil
 	}
 	text := make([]byte, n+2)
@@ -110,7 +110,7 @@ func replyString(c *wire.Conn, size string) (string, error) {
 	return string(text[:n]), nil
 }
 
-// do says a command and returns its answer.
+// do sends a command and returns its answer.
 func do(c *wire.Conn, words ...string) (n int64, texts []string, err error) {
 	if _, err := c.Write(appendCommand(nil, words...)); err != nil {
 		return 0, nil, err
@@ -118,7 +118,7 @@ func do(c *wire.Conn, words ...string) (n int64, texts []string, err error) {
 	return reply(c)
 }
 
-// login says who we are and which database is meant.
+// login authenticates and selects the database.
 func (c *Config) login(conn *wire.Conn) error {
 	if err := auth(conn, c.Username, c.Password.Reveal()); err != nil {
 		return err

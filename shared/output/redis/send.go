@@ -14,10 +14,10 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/wire"
 )
 
-// verdict gathers what became of a batch's records.
+// verdict collects the outcome of a batch's records.
 type verdict struct {
 	output.Partial
-	// down are the nodes that could not be spoken to; the rest of the batch need not wait for them again.
+	// down holds the nodes that could not be reached; the rest of the batch does not wait for them again.
 	down map[*wire.Pool]error
 }
 
@@ -59,7 +59,7 @@ func (v *verdict) result(n int) error {
 	return &v.Partial
 }
 
-// flush says what was gathered, and empties it.
+// flush sends the commands gathered, and empties the request.
 func (o *Output) flush(ctx context.Context, w *work, v *verdict) {
 	r := &w.request
 	if len(r.commands) > 0 {
@@ -72,14 +72,14 @@ func (o *Output) flush(ctx context.Context, w *work, v *verdict) {
 	r.bytes, r.commands, r.address = r.bytes[:0], r.commands[:0], ""
 }
 
-// redirect is a command that another node has to be told.
+// redirect is a command that must be sent to another node.
 type redirect struct {
 	command *command
 	address string
-	ask     bool // this once only
+	ask     bool // only this time
 }
 
-// say says commands to a node of pool, and decides on each by its answer, but for those that the node sends elsewhere.
+// say sends commands to a node of pool, and decides about each by its answer. It returns those that the node redirects.
 func (o *Output) say(ctx context.Context, pool *wire.Pool, r *request, commands []command, v *verdict) (elsewhere []redirect) {
 	if err := v.down[pool]; err != nil {
 		for i := range commands {
@@ -104,7 +104,7 @@ func (o *Output) say(ctx context.Context, pool *wire.Pool, r *request, commands 
 		return nil
 	}
 	var taken []*command
-	fit := true // for further use
+	fit := true // the connection can be used again
 	for i := range commands {
 		_, _, err := reply(c)
 		var f *failure
@@ -114,7 +114,7 @@ func (o *Output) say(ctx context.Context, pool *wire.Pool, r *request, commands 
 		case !errors.As(err, &f):
 			pool.Drop(c)
 			v.fail(pool, c.Fail(err))
-			for k := i; k < len(commands); k++ { // nobody knows what became of them
+			for k := i; k < len(commands); k++ { // their outcome is not known
 				v.retry(&commands[k], c.Fail(err))
 			}
 			return elsewhere
@@ -138,28 +138,28 @@ func (o *Output) say(ctx context.Context, pool *wire.Pool, r *request, commands 
 	return elsewhere
 }
 
-// judge decides on a command that was answered with an error. It reports whether the connection is of no further use.
+// judge decides about a command that was answered with an error. It reports whether the connection is useless.
 func (o *Output) judge(cmd *command, f *failure, c *wire.Conn, v *verdict) (useless bool) {
 	err := fmt.Errorf("%s: key %s: %w", c.Address, cmd.of.key, f)
 	switch f.kind() {
-	case "NOPERM", "WRONGTYPE": // of this key: somebody has to mend it
+	case "NOPERM", "WRONGTYPE": // of this key: an operator has to mend it
 		v.block(cmd, err)
-	case "ERR": // of this command, unless it is the answer to a connection that is one too many
+	case "ERR": // of this command, unless the server has too many connections
 		if strings.HasPrefix(f.text, "ERR max number of clients") {
 			v.retry(cmd, err)
 			return true
 		}
 		v.block(cmd, err)
-	case "READONLY", "NOAUTH", "MASTERDOWN": // it is no master any more, or knows us no more
+	case "READONLY", "NOAUTH", "MASTERDOWN": // no longer a master, or we are no longer logged in
 		v.retry(cmd, err)
 		return true
-	default: // OOM, LOADING, BUSY, MISCONF, NOREPLICAS, CLUSTERDOWN, TRYAGAIN and what else passes
+	default: // OOM, LOADING, BUSY, MISCONF, NOREPLICAS, CLUSTERDOWN, TRYAGAIN and others that pass
 		v.retry(cmd, err)
 	}
 	return false
 }
 
-// wait asks for the replicas' acknowledgement of what a node has taken, where that is wanted.
+// wait waits until REDIS_WAIT_REPLICAS replicas have what a node has taken.
 func (o *Output) wait(c *wire.Conn, taken []*command, v *verdict) {
 	if o.config.WaitReplicas == 0 || len(taken) == 0 {
 		return
@@ -177,7 +177,7 @@ func (o *Output) wait(c *wire.Conn, taken []*command, v *verdict) {
 	}
 }
 
-// follow says one command to the node that it was redirected to. One that is redirected again is said later.
+// follow sends one command to the node that it was redirected to. If it is redirected again, it is retried later.
 func (o *Output) follow(ctx context.Context, r *request, d redirect, v *verdict) {
 	o.nodes.mu.Lock()
 	pool := o.nodes.at(d.address)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sls is the output that writes to Alibaba Cloud's Simple Log Service.
+// Package sls is the output for Alibaba Cloud's Simple Log Service.
 //
-// Delivered means: stored.
+// A record counts as delivered when it is stored.
 package sls
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Project         string          `env:"ALIYUNSLS_PROJECT" doc:"Project. A record's target is its logstore"`
 	Projects        []string        `env:"ALIYUNSLS_PROJECTS" doc:"Other projects that logs may name (key project), separated by commas; a log that names one that is not listed goes to ALIYUNSLS_PROJECT"`
@@ -44,16 +44,16 @@ type Config struct {
 	onlySettings bool
 }
 
-// OnlySettings keeps keyFile out of an output that is one of several: it holds the key of one account.
+// OnlySettings keeps a named output from using keyFile, which holds the key of one account.
 func (c *Config) OnlySettings() { c.onlySettings = true }
 
-// keyFile is where log-pilot looks for id:secret, as a Swarm secret.
+// keyFile is the path at which log-pilot looks for id:secret, as a Swarm secret.
 var keyFile = "/run/secrets/aliyun_access_key"
 
-// ofRegion is an endpoint of the cloud's own, from which the region can be told.
+// ofRegion matches the cloud's own endpoints, which name the region.
 var ofRegion = regexp.MustCompile(`^([a-z]+-[a-z0-9-]+?)(?:-intranet|-vpc|-internal|-share)?\.log\.aliyuncs\.com$`)
 
-// Check reports values that can't be worked with.
+// Check reports invalid values, and completes c.
 func (c *Config) Check() error {
 	switch {
 	case c.Project == "":
@@ -89,7 +89,7 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// credentials finds the access key.
+// credentials returns the access key.
 func (c *Config) credentials() (*credentials, error) {
 	k := &credentials{id: c.KeyID, secret: c.KeySecret, token: c.Token}
 	file, err := live.Open(keyFile)
@@ -107,26 +107,26 @@ func (c *Config) credentials() (*credentials, error) {
 	return k, nil
 }
 
-// maxProjects bounds the projects of one output: each has connections of its own.
+// maxProjects bounds the projects of one output, because each has its own connections.
 const maxProjects = 64
 
-// project is where logstores are, and what requests are sent with.
+// project is a project, which holds logstores, and the client for it.
 type project struct {
 	name   string
 	client *web.Client
 	url    *url.URL
 }
 
-// open makes the project of that name. It asks nothing of the service.
+// open returns the project of that name. It sends nothing to the service.
 func (c *Config) open(name string) (*project, error) {
 	u, err := web.ParseURL(c.Endpoint, "https")
 	if err != nil {
 		return nil, fmt.Errorf("ALIYUNSLS_REGION_ENDPOINT: %w", err)
 	}
 	u.User, u.Path = nil, ""
-	u.Host = strings.TrimPrefix(u.Host, c.Project+".") // which may be written as a part of the endpoint
+	u.Host = strings.TrimPrefix(u.Host, c.Project+".") // the endpoint may include the project
 	host := name + "." + u.Host
-	if net.ParseIP(u.Hostname()) == nil { // for an address the project is in the header alone
+	if net.ParseIP(u.Hostname()) == nil { // with an IP address, only the header names the project
 		u.Host = host
 	}
 	key, err := c.credentials()

@@ -21,12 +21,12 @@ const (
 	pairKey, pairValue                 = 1, 2
 )
 
-// maxSources is how many sources' contents are kept; containers come and go.
+// maxSources bounds the sources whose contents are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder writes log groups. It is used by one goroutine at a time.
+// encoder encodes log groups. It is used by one goroutine at a time.
 type encoder struct {
-	sources map[*record.Source][]byte // contents that the records of a source have in common
+	sources map[*record.Source][]byte // contents that the records of a source share
 	key     []byte
 	text    []byte
 	times   record.Encoder
@@ -38,7 +38,7 @@ type encoder struct {
 
 func newEncoder() *encoder { return &encoder{sources: make(map[*record.Source][]byte)} }
 
-// appendLog appends r. The service knows but texts.
+// appendLog appends r. All values are text, the service's only type.
 func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 	dst, m := pb.Begin(dst, groupLogs, 200+len(r.Line))
 	ns := max(r.Time, 0)
@@ -84,7 +84,7 @@ func (e *encoder) appendLog(dst []byte, r *record.Record) []byte {
 	return pb.End(pb.Fixed32(dst, logTimeNanos, uint32(ns%1e9)), m)
 }
 
-// content appends a key and its value. The service keeps keys in underscores for itself.
+// content appends a key and its value. The service reserves keys that begin with two underscores.
 func content[S ~string | ~[]byte](dst []byte, key S, value []byte) []byte {
 	dst, m := pb.Begin(dst, logContents, len(key)+len(value)+4)
 	if len(key) > 1 && key[0] == '_' && key[1] == '_' {
@@ -95,7 +95,7 @@ func content[S ~string | ~[]byte](dst []byte, key S, value []byte) []byte {
 	return pb.End(pb.Text(dst, pairValue, value), m)
 }
 
-// source returns what the records of s have in common, made when it is first seen.
+// source returns the contents that the records of s share, computed when s is first seen.
 func (e *encoder) source(s *record.Source) []byte {
 	if known := e.sources[s]; known != nil {
 		return known
@@ -114,10 +114,10 @@ func (e *encoder) source(s *record.Source) []byte {
 	return made
 }
 
-// maxMeta is how long a topic and a source may be.
+// maxMeta bounds a topic and a source, in bytes.
 const maxMeta = 128
 
-// appendGroup appends what a group says of all its records, as Logtail does: the topic, the host, and the file.
+// appendGroup appends what applies to all records of a group, as Logtail does: the topic, the host, and the file.
 func appendGroup(dst []byte, g *group) []byte {
 	dst = pb.String(dst, groupTopic, g.topic[:min(len(g.topic), maxMeta)])
 	if host := template.Value(g.source, "host"); host != "" {
@@ -136,7 +136,7 @@ func appendTag(dst []byte, key, value string) []byte {
 	return pb.End(pb.String(dst, pairValue, value), m)
 }
 
-// compress returns body by codec, and what the codec is called; empty where it does not get smaller.
+// compress returns the compressed body and the codec's name, which is empty if the body is returned uncompressed.
 func (e *encoder) compress(body []byte, codec string) ([]byte, string, error) {
 	switch codec {
 	case "lz4": // a block, not a frame

@@ -23,16 +23,16 @@ import (
 type Output struct {
 	config Config
 	topic  template.Template
-	// project is where records go by default; others are those that logs may name, by their names.
+	// project is where records go by default; others holds, by name, those that logs may name.
 	project *project
 	others  map[string]*project
-	// isolation is by log and not by logstore alone: containers share a logstore.
+	// isolation is by log and not only by logstore, because containers share a logstore.
 	isolation web.Isolation
 	encoders  sync.Pool // of *encoder
 	missing   missing
 }
 
-// Open makes the output. It asks nothing of the service.
+// Open returns the output. It sends nothing to the service.
 func Open(c Config) (*Output, error) {
 	topic, err := template.Parse(c.Topic)
 	if err != nil {
@@ -55,19 +55,19 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// group is the records of a batch that go into one logstore under one topic.
+// group holds the records of a batch that go into one logstore with one topic.
 type group struct {
 	project         *project
 	logstore, topic string
-	path            string         // of the file that all were read from; empty for none, or for several
+	path            string         // of the file from which all were read; empty for none, or for several
 	source          *record.Source // the first one
 	index           []int
 }
 
-// maxByPath is how many groups a batch is divided into so that each can have the tag __path__. Each group is a request.
+// maxByPath bounds the groups of a batch that is divided by file for the tag __path__. Each group is a request.
 const maxByPath = 32
 
-// projectOf returns where the records of a source go: a project that is not listed counts for none.
+// projectOf returns the project for the records of s: the one that s names if it is configured, or else the default.
 func (o *Output) projectOf(s *record.Source) *project {
 	if p := o.others[s.Store.Project]; p != nil {
 		return p
@@ -75,7 +75,7 @@ func (o *Output) projectOf(s *record.Source) *project {
 	return o.project
 }
 
-// Write puts b, in requests of one logstore each. The service takes a request whole, or nothing of it.
+// Write puts b, in requests of one logstore each. The service takes all of a request or nothing.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -97,7 +97,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	return d.result()
 }
 
-// divide divides a batch into groups, by the files that records were read from too if byPath is set.
+// divide divides a batch into groups, also by the records' files if byPath is set.
 func (o *Output) divide(b *record.Batch, byPath bool) []*group {
 	var all []*group
 	type name struct {
@@ -136,7 +136,7 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (o *Output) Close() error {
 	err := o.project.client.Close()
 	for _, p := range o.others {
@@ -145,7 +145,7 @@ func (o *Output) Close() error {
 	return err
 }
 
-// Check asks each project for a logstore that there is not: the service checks key, signature and project before it says so.
+// Check asks each project for a logstore that does not exist: the service first checks the key, the signature and the project.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	saw, err = o.project.check(ctx)
 	for _, name := range slices.Sorted(maps.Keys(o.others)) {
@@ -176,7 +176,7 @@ func (p *project) check(ctx context.Context) (saw string, err error) {
 		return u.Host + " knows the key and the project", nil
 	case a.Code == "ProjectNotExist":
 		return "", r.Verdict()
-	case a.Code == "Unauthorized": // no right to ask for logstores, which is another one than that to write
+	case a.Code == "Unauthorized": // no right to look up logstores, which differs from that to write
 		r.Discard()
 		return u.Host + " knows the key, which may not ask for logstores", nil
 	}

@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// maxLogs and maxBytes bound a request, before compression, below all limits that the service has had.
+	// maxLogs and maxBytes bound a request before compression, below all limits that the service has had.
 	maxLogs, maxBytes = 4096, 3 << 20
-	// maxRequests is how many requests one Write makes at most. Each record that is to blame costs some log2(n).
+	// maxRequests bounds the requests of one Write. Each faulty record costs about log2(n).
 	maxRequests = 128
 )
 
-// delivery is one Write: what has become of the records so far. What the service has taken is not noted.
+// delivery is one Write: the verdict on its records so far. Records that the service has taken are not noted.
 type delivery struct {
 	*Output
 	ctx     context.Context
@@ -53,7 +53,7 @@ func (d *delivery) result() error {
 
 var errNoTarget = errors.New("the record has no target, which is its logstore: declare one")
 
-// put sends records of g, as many requests as it takes, and decides on each record.
+// put sends records of g in as many requests as needed, and decides about each record.
 func (d *delivery) put(g *group, index []int) {
 	if g.logstore == "" {
 		d.block(index, errNoTarget, 0)
@@ -73,8 +73,8 @@ func (d *delivery) put(g *group, index []int) {
 	}
 }
 
-// request sends records of g, as many as go into a request. It returns how many these are, and what the service says if it
-// does not take them.
+// request sends as many records of g as go into a request. It returns their number and, if the service does not take them, its
+// answer.
 func (d *delivery) request(g *group, index []int) (n int, a answer, err error) {
 	e := d.encoder
 	e.body = e.body[:0]
@@ -95,14 +95,14 @@ func (d *delivery) request(g *group, index []int) (n int, a answer, err error) {
 	return n, a, err
 }
 
-// answer is what the service says of a request that it does not take.
+// answer is the service's answer to a request that it does not take.
 type answer struct {
 	Code    string `json:"errorCode"`
 	Message string `json:"errorMessage"`
 	tooBig  bool
 }
 
-// post posts body. An error goes with what the service has said, if it was the service.
+// post posts body. With an error it returns the service's answer, if the error is from the service.
 func (p *project) post(ctx context.Context, path, kind string, body []byte, header http.Header) (a answer, err error) {
 	buffer := p.client.Buffer()
 	defer p.client.Release(buffer)
@@ -121,7 +121,7 @@ func (p *project) post(ctx context.Context, path, kind string, body []byte, head
 		r.Discard()
 		return a, nil
 	}
-	_ = json.Unmarshal(r.Peek(16<<10), &a) // what it is not is told by Verdict
+	_ = json.Unmarshal(r.Peek(16<<10), &a) // if it is not JSON, Verdict quotes it
 	a.tooBig = r.Status == http.StatusRequestEntityTooLarge || a.Code == "PostBodyTooLarge"
 	err = r.Verdict()
 	if id := r.Header.Get("X-Log-Requestid"); id != "" {
@@ -130,13 +130,13 @@ func (p *project) post(ctx context.Context, path, kind string, body []byte, head
 	return a, err
 }
 
-// refusals are codes by which the service says that it does not like what is in a request.
+// refusals holds the codes by which the service objects to the content of a request.
 var refusals = []string{
 	"InvalidTimestamp", "InvalidEncoding", "InvalidKey", "PostBodyInvalid", "ParameterInvalid", "InvalidParameter",
 	"PostBodyUncompressError", "InvalidLogSize",
 }
 
-// judge decides on records of g, of which the service has taken none.
+// judge decides about records of g, none of which the service has taken.
 func (d *delivery) judge(g *group, index []int, a answer, cause error) {
 	switch {
 	case a.tooBig, slices.Contains(refusals, a.Code):
@@ -154,7 +154,7 @@ func (d *delivery) judge(g *group, index []int, a answer, cause error) {
 	case a.Code == "ShardWriteQuotaExceed":
 		d.block(index, cause, afterQuota)
 	case strings.HasPrefix(a.Code, "LogStore"), a.Code == "Unauthorized" && strings.Contains(a.Message, "denied"):
-		// Missing, without shards, of an impossible name, or not ours to write: somebody has to mend it.
+		// Missing, without shards, with an impossible name, or not ours to write to: an operator has to mend it.
 		d.block(index, cause, 0)
 	case a.Code == "WriteQuotaExceed", a.Code == "ExceedQuota", a.Code == "ServerBusy": // of the project
 		d.fail(index, &output.Throttled{After: afterQuota, Cause: cause})
@@ -164,23 +164,23 @@ func (d *delivery) judge(g *group, index []int, a answer, cause error) {
 }
 
 const (
-	// A logstore can be written to within a minute of its creation.
+	// A new logstore can be written to within a minute of its creation.
 	afterCreation = 10 * time.Second
-	// Quotas are counted by the second.
+	// Quotas are counted per second.
 	afterQuota = time.Second
 )
 
-// missing are the logstores that were created of late.
+// missing holds the logstores that were created in the last minute.
 type missing struct {
 	mu      sync.Mutex
 	created map[string]time.Time // by project/logstore
 }
 
-// maxCreated bounds how many logstores are created in a minute: their names are what containers declare.
+// maxCreated bounds the logstores created in a minute, because containers declare their names.
 const maxCreated = 100
 
-// create makes the logstore of g, once a minute at most. What its log says of it counts within what is allowed: any number of
-// shards that it may declare, and no more days than the output's.
+// create creates the logstore of g, at most once a minute. It applies the log's own settings: any number of shards that a log
+// may declare, and at most the output's number of days.
 func (o *Output) create(ctx context.Context, g *group) error {
 	logstore := g.project.name + "/" + g.logstore
 	m := &o.missing

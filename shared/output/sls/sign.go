@@ -21,12 +21,12 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// credentials are an access key, as it is at the time.
+// credentials is an access key, which may change.
 type credentials struct {
 	id     string
 	secret settings.Secret
 	token  settings.Secret
-	file   *live.File // with id:secret, which goes before both
+	file   *live.File // with id:secret, which takes precedence over id and secret
 }
 
 func (k *credentials) now() (id, secret string) {
@@ -38,7 +38,7 @@ func (k *credentials) now() (id, secret string) {
 	return id, secret
 }
 
-// signer signs each request when it is sent: the service refuses a date that is 15 minutes old.
+// signer signs each request when it is sent, because the service refuses a date older than 15 minutes.
 type signer struct {
 	key    *credentials
 	host   string // of the project
@@ -48,7 +48,7 @@ type signer struct {
 
 const apiVersion = "0.6.0"
 
-// sign adds the headers that all requests have, and the signature.
+// sign adds the headers of all requests, and the signature.
 func (s *signer) sign(r *http.Request, body []byte) error {
 	id, secret := s.key.now()
 	h := r.Header
@@ -82,7 +82,7 @@ func (s *signer) sign(r *http.Request, body []byte) error {
 	return nil
 }
 
-// signV1 returns the signature of Alibaba's "Request signatures", version 1.
+// signV1 returns the signature of version 1 (Alibaba's "Request signatures").
 func signV1(secret, method string, u *url.URL, h http.Header) string {
 	lines := []string{method, h.Get("Content-Md5"), h.Get("Content-Type"), h.Get("Date")}
 	var own []string
@@ -105,7 +105,7 @@ func signV1(secret, method string, u *url.URL, h http.Header) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// signV4 returns the signature of version 4; signed are headers with names in small letters.
+// signV4 returns the signature of version 4. signed holds headers with lower-case names.
 func signV4(secret, region, at, method string, u *url.URL, signed map[string]string) string {
 	names := slices.Sorted(maps.Keys(signed))
 	var canonical strings.Builder

@@ -12,8 +12,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/web"
 )
 
-// Codes of the collector (Splunk's "Troubleshoot HTTP Event Collector") that say something of the events. The others are
-// told by their status.
+// Codes of the collector (Splunk's "Troubleshoot HTTP Event Collector") that are about the events. For the others, the status
+// decides.
 const (
 	codeSuccess        = 0
 	codeNoData         = 5
@@ -24,20 +24,20 @@ const (
 	codeIndexedFields  = 15
 )
 
-// answer is what the collector says of a request.
+// answer is the collector's answer to a request.
 type answer struct {
 	Text  string `json:"text"`
 	Code  int    `json:"code"`
 	AckID *int64 `json:"ackId"`
-	// Invalid is the number of the event at which the collector stopped, from 0. Those before it are taken, and none behind
-	// it is.
+	// Invalid is the index of the event at which the collector stopped. It has taken the events before it, and none after it.
 	Invalid *int `json:"invalid-event-number"`
 }
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds how much of an answer is read, in bytes.
 const maxAnswer = 64 << 10
 
-// readAnswer reads what the collector says; an error means that it was not the collector who said it.
+// readAnswer decodes the collector's answer. An error means that the answer is not from the collector, or is a 200 with an
+// error code.
 func readAnswer(r *web.Response) (a answer, err error) {
 	head := r.Peek(maxAnswer)
 	a.Code = -1
@@ -50,7 +50,7 @@ func readAnswer(r *web.Response) (a answer, err error) {
 	return a, nil
 }
 
-// faulty reports whether an event is to blame, and not the server, its settings or the moment.
+// faulty reports whether an event is at fault, and not the server, its settings or the moment.
 func (a *answer) faulty() bool {
 	switch a.Code {
 	case codeInvalidFormat, codeEventMissing, codeEventBlank, codeIndexedFields:
@@ -59,7 +59,7 @@ func (a *answer) faulty() bool {
 	return false
 }
 
-// readAcks reads which of the acknowledgements that were asked for are there.
+// readAcks removes from waiting the requests that are acknowledged.
 func readAcks(r *web.Response, waiting map[int64]bool) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer*16))
 	if err != nil {

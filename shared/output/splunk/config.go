@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package splunk is the output that posts to Splunk's HTTP Event Collector.
+// Package splunk is the output for Splunk's HTTP Event Collector.
 //
-// Delivered means: in the collector's queue, which is in memory; with SPLUNK_ACK, indexed.
+// A record counts as delivered when it is in the collector's queue, which is in memory, or with SPLUNK_ACK when it is indexed.
 package splunk
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// Config is what can be set.
+// Config holds the output's settings.
 type Config struct {
 	URL             string          `env:"SPLUNK_URL" doc:"Address of the collector, such as https://splunk:8088; /services/collector/event is added"`
 	Token           settings.Secret `env:"SPLUNK_TOKEN" secret:"true" doc:"Token of the collector"`
@@ -33,7 +33,7 @@ type Config struct {
 	Timeout         time.Duration `env:"SPLUNK_TIMEOUT" envDefault:"60s" doc:"Timeout of a request"`
 }
 
-// Check reports values that can't be worked with.
+// Check reports invalid values.
 func (c *Config) Check() error {
 	switch {
 	case c.URL == "":
@@ -55,7 +55,7 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// client returns what requests are sent with, and to where.
+// client returns the client that sends requests, and the collector's URL.
 func (c *Config) client() (*web.Client, *url.URL, error) {
 	u, err := web.ParseURL(c.URL, "https")
 	if err != nil {

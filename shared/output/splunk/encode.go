@@ -12,11 +12,10 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxSources is how many sources' members are kept; containers come and go.
+// maxSources bounds the sources whose members are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder writes events: JSON objects one behind the other, with metadata beside the event. It is used by one goroutine at
-// a time.
+// encoder encodes events: a sequence of JSON objects with metadata besides the event. It is used by one goroutine at a time.
 type encoder struct {
 	index, source, sourceType template.Template
 	raw                       bool
@@ -25,10 +24,10 @@ type encoder struct {
 	sources map[*record.Source]*shared
 }
 
-// shared is what the events of a source have in common.
+// shared holds what the events of a source have in common.
 type shared struct {
 	meta   []byte // members, each with a comma in front
-	fields []byte // for raw, members of fields behind the identity
+	fields []byte // for raw, members of "fields" after the identity
 }
 
 func newEncoder(c *Config) (*encoder, error) {
@@ -40,7 +39,7 @@ func newEncoder(c *Config) (*encoder, error) {
 	return e, errors.Join(errs[:]...)
 }
 
-// appendEvent appends r.
+// appendEvent appends r as an event.
 func (e *encoder) appendEvent(dst []byte, r *record.Record) []byte {
 	s := e.of(r.Source)
 	dst = append(dst, `{"time":`...)
@@ -69,12 +68,12 @@ func appendTime(dst []byte, ns int64) []byte {
 		ns = 0
 	}
 	dst = strconv.AppendInt(dst, ns/1e9, 10)
-	frac := strconv.AppendInt(dst, 1e9+ns%1e9, 10) // the 1 keeps the zeros
+	frac := strconv.AppendInt(dst, 1e9+ns%1e9, 10) // the 1 keeps leading zeros
 	frac[len(dst)] = '.'
 	return frac
 }
 
-// of returns what the events of s share, made when it is first seen.
+// of returns what the events of s share, computed when s is first seen.
 func (e *encoder) of(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known

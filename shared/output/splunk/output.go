@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// maxRequest is about how long a request is before compression; Splunk Cloud takes 1 MB.
+	// maxRequest is the approximate size of a request before compression. Splunk Cloud accepts 1 MB.
 	maxRequest = 1 << 20
-	// maxRequests is how many requests one Write makes at most. Each faulty event costs one.
+	// maxRequests bounds the requests of one Write. Each faulty event costs one.
 	maxRequests = 64
 )
 
@@ -39,7 +39,7 @@ type Output struct {
 	firstPoll   time.Duration
 }
 
-// Open makes the output. It asks nothing of the server.
+// Open returns the output. It sends nothing to the server.
 func Open(c Config) (*Output, error) {
 	client, u, err := c.client()
 	if err != nil {
@@ -50,7 +50,7 @@ func Open(c Config) (*Output, error) {
 		return nil, err
 	}
 	o := &Output{config: c, index: e.index, client: client, events: below(u, "/services/collector/event"), firstPoll: firstPoll}
-	if c.Ack { // a channel is what acknowledgements are counted by; it is named in all requests
+	if c.Ack { // acknowledgements are counted per channel, which all requests name
 		channel := url.Values{"channel": {newChannel()}}.Encode()
 		o.events.RawQuery = channel
 		o.ack = below(u, "/services/collector/ack")
@@ -58,7 +58,7 @@ func Open(c Config) (*Output, error) {
 	}
 	o.isolation.Destination = o.AppendDestination
 	o.encoders.New = func() any {
-		e, _ := newEncoder(&c) // it was made before
+		e, _ := newEncoder(&c) // it can't fail: it has succeeded above
 		return e
 	}
 	return o, nil
@@ -70,7 +70,7 @@ func below(u *url.URL, path string) *url.URL {
 	return &to
 }
 
-// newChannel makes a UUID of version 4 (RFC 9562).
+// newChannel returns a random UUID (version 4, RFC 9562).
 func newChannel() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails
@@ -78,7 +78,7 @@ func newChannel() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Write posts b in requests of a mebibyte, and waits until it is indexed where that is wanted.
+// Write posts b in requests of about a mebibyte, and with SPLUNK_ACK waits until it is indexed.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -86,14 +86,14 @@ func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	return o.isolation.Write(ctx, b, o.send)
 }
 
-// delivery is one Write: what has become of the records so far. What the collector has taken is not noted.
+// delivery is one Write: the verdict on its records so far. Records that the collector has taken are not noted.
 type delivery struct {
 	*Output
 	ctx     context.Context
 	records []record.Record
 	left    int // requests that may still be made
 	verdict output.Partial
-	acks    map[int64]bool // that are waited for
+	acks    map[int64]bool // not acknowledged yet
 	failed  error          // nothing more can be sent now
 }
 
@@ -102,7 +102,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	d.post(0, len(b.Records), maxRequest)
 	if len(d.acks) > 0 {
 		if err := o.await(ctx, d.acks); err != nil {
-			return err // which of the requests it was makes no difference: all records may be sent again
+			return err // no matter which of the requests: all records may be sent again
 		}
 	}
 	v := &d.verdict
@@ -116,7 +116,7 @@ func (o *Output) send(ctx context.Context, b *record.Batch) error {
 	return v
 }
 
-// post sends the records from at to end, in requests of about so many bytes, and decides on each.
+// post sends the records from at to end in requests of about size bytes, and decides about each.
 func (d *delivery) post(at, end, size int) {
 	for at < end {
 		if d.failed != nil || d.left == 0 {
@@ -128,7 +128,7 @@ func (d *delivery) post(at, end, size int) {
 	}
 }
 
-// request sends records from at on, and returns the first that is not decided on.
+// request sends records from at on, and returns the first that is not decided.
 func (d *delivery) request(at, end, size int) int {
 	buffer := d.client.Buffer()
 	defer d.client.Release(buffer)
@@ -167,7 +167,7 @@ func (d *delivery) request(at, end, size int) int {
 	return d.judge(r, &a, at, to)
 }
 
-// judge decides on the records from at to to by the collector's answer.
+// judge decides about the records from at to to by the collector's answer.
 func (d *delivery) judge(r *web.Response, a *answer, at, to int) int {
 	if a.AckID != nil && d.config.Ack {
 		d.acks[*a.AckID] = true
@@ -193,7 +193,7 @@ func (d *delivery) judge(r *web.Response, a *answer, at, to int) int {
 	case a.Code == codeIncorrectIndex && bad >= 0 && !d.index.Fixed():
 		d.block(bad, cause)
 		return bad + 1
-	case a.faulty() || a.Code == codeIncorrectIndex && !d.index.Fixed(): // it does not say which
+	case a.faulty() || a.Code == codeIncorrectIndex && !d.index.Fixed(): // the answer does not say which
 		half := (at + to) / 2
 		d.post(at, half, maxRequest)
 		d.post(half, to, maxRequest)
@@ -204,7 +204,7 @@ func (d *delivery) judge(r *web.Response, a *answer, at, to int) int {
 	return d.fail(at, to, cause)
 }
 
-// fail notes that nothing more can be sent now, and that the records from at to to are to be sent again.
+// fail notes that nothing more can be sent now, so that the records from at to to are sent again.
 func (d *delivery) fail(at, to int, cause error) int {
 	d.failed = cause
 	d.retry(at, to, cause)
@@ -223,7 +223,7 @@ func (d *delivery) refuse(i int, cause error) {
 	d.because(cause)
 }
 
-// block notes a record whose index the token may not write to: so it is with all that go there.
+// block notes a record whose index the token may not write to, which holds for all records of that index.
 func (d *delivery) block(i int, cause error) {
 	d.verdict.Blocked = append(d.verdict.Blocked, output.Blockage{
 		Index: i, Destination: string(d.AppendDestination(nil, &d.records[i])), Reason: cause.Error(),
@@ -239,7 +239,7 @@ func (d *delivery) because(cause error) {
 
 const firstPoll, longestPoll = time.Second, 10 * time.Second
 
-// await asks for acknowledgements until all are there. The timeout may end a pause or a question; the error is the same.
+// await polls until all requests are acknowledged. The timeout may end a pause or a poll; the error is the same.
 func (o *Output) await(ctx context.Context, waiting map[int64]bool) error {
 	timed, cancel := context.WithTimeout(ctx, o.config.AckTimeout)
 	defer cancel()
@@ -263,7 +263,7 @@ func (o *Output) await(ctx context.Context, waiting map[int64]bool) error {
 	}
 }
 
-// poll asks once. An acknowledgement is told once, and then forgotten by the collector.
+// poll asks once. The collector reports an acknowledgement once, and then forgets it.
 func (o *Output) poll(ctx context.Context, waiting map[int64]bool) error {
 	ask, err := json.Marshal(map[string][]int64{"acks": slices.Sorted(maps.Keys(waiting))})
 	if err != nil {
@@ -284,7 +284,7 @@ func (o *Output) poll(ctx context.Context, waiting map[int64]bool) error {
 	return readAcks(r, waiting)
 }
 
-// AppendDestination implements output.Addressed: the index, where records have different ones.
+// AppendDestination implements output.Addressed. It is the index if records have different ones.
 func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	if o.index.Fixed() {
 		return web.AppendSource(dst, r)
@@ -294,10 +294,10 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 	return dst[:min(len(dst), from+output.MaxDestination)]
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (o *Output) Close() error { return o.client.Close() }
 
-// Check posts nothing: the collector looks at the token before it misses events.
+// Check posts no event: the collector checks the token before it objects that there is none.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	buffer := o.client.Buffer()
 	defer o.client.Release(buffer)

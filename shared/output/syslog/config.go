@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package syslog is the output that speaks syslog: RFC 5424 or RFC 3164, over UDP, TCP, TLS (RFC 5425, 5426, 6587) or RELP.
+// Package syslog is the output for syslog: RFC 5424 or RFC 3164, over UDP, TCP, TLS (RFC 5425, 5426, 6587) or RELP.
 //
-// Delivered means: over RELP, that the server has the record in its queue; over TCP and TLS, that the server's kernel has
-// it; over UDP, that our kernel has sent it.
+// A record counts as delivered, over RELP, when it is in the server's queue; over TCP and TLS, when the server's kernel has
+// it; over UDP, when the local kernel has sent it.
 package syslog
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/output/internal/template"
 )
 
-// Config is what can be set. The names are log-pilot's where it had them.
+// Config holds the output's settings. The names are log-pilot's where it had them.
 type Config struct {
 	Host            string        `env:"SYSLOG_HOST" doc:"Name or address of the server"`
 	Port            int           `env:"SYSLOG_PORT" envDefault:"0" doc:"Port of the server; 0 is 514, 6514 for tls, 20514 for relp"`
@@ -43,7 +43,7 @@ var (
 	severities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 )
 
-// Check reports values that can't be worked with.
+// Check reports invalid values, and completes c.
 func (c *Config) Check() error {
 	switch {
 	case c.Host == "":
@@ -73,7 +73,7 @@ func (c *Config) Check() error {
 
 const (
 	defaultSize, defaultUDP = 64 << 10, 8 << 10
-	// maxUDP is the longest payload of a datagram, and maxRELP what librelp takes by default; it ends a session with more.
+	// maxUDP is the longest payload of a datagram. maxRELP is librelp's default limit; it ends a session that exceeds it.
 	minSize, maxUDP, maxRELP, maxTCP = 480, 65507, 128 << 10, 16 << 20
 )
 
@@ -96,7 +96,7 @@ func (c *Config) checkSize() error {
 	return nil
 }
 
-// address returns where the server is.
+// address returns the server's address.
 func (c *Config) address() string {
 	port := c.Port
 	if port == 0 {

@@ -14,34 +14,34 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Lengths that RFC 5424, section 6, allows.
+// Lengths allowed by RFC 5424, section 6.
 const (
 	maxHost, maxApp, maxMsgID, maxParam = 255, 48, 32, 32
-	// enterprise is the number that RFC 5612 gives to examples. There is no registered one for Remora.
+	// enterprise has the number that RFC 5612 reserves for examples. Remora has no registered one.
 	enterprise = "remora@32473"
 )
 
-// maxSources is how many sources' headers are kept; containers come and go.
+// maxSources bounds the sources whose headers are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder writes messages. It is used by one goroutine at a time.
+// encoder encodes messages. It is used by one goroutine at a time.
 type encoder struct {
 	facility int
-	severity int // negative for that of the record
+	severity int // negative means the record's
 	tag      template.Template
 	max      int
 	rfc3164  bool
-	lines    bool // no newline may be in a message
+	lines    bool // a message must not hold a newline
 
 	enc     record.Encoder
 	sources map[*record.Source]*shared
 	message []byte
 	text    []byte
-	second  int64 // that stamp shows
+	second  int64 // of stamp
 	stamp   []byte
 }
 
-// shared is what the messages of a source have in common.
+// shared holds what the messages of a source have in common.
 type shared struct {
 	header []byte // of RFC 5424: from the host to the structured data's name; of RFC 3164: host and tag
 	data   []byte // parameters of structured data
@@ -57,7 +57,7 @@ func newEncoder(c *Config) (*encoder, error) {
 	}, err
 }
 
-// encode returns r as a message without framing, of at most room bytes. It is valid until the next call.
+// encode returns r as a message without framing, of at most room bytes. The result is valid until the next call.
 func (e *encoder) encode(r *record.Record, room int) []byte {
 	s := e.source(r.Source)
 	severity := e.severity
@@ -73,14 +73,14 @@ func (e *encoder) encode(r *record.Record, room int) []byte {
 	} else {
 		dst = append(dst, "1 "...)
 		dst = e.enc.AppendTime(dst, r.Time)
-		dst = append(dst[:len(dst)-len("000Z")], 'Z', ' ') // rsyslog makes nonsense of more than six digits
+		dst = append(dst[:len(dst)-len("000Z")], 'Z', ' ') // rsyslog misreads more than six digits
 		dst = e.appendData(append(dst, s.header...), r, s, room)
 	}
 	e.message = e.appendLine(dst, r, room)
 	return e.message
 }
 
-// appendBSD appends the time of RFC 3164: local, without a year.
+// appendBSD appends the time in the form of RFC 3164: local, without a year.
 func (e *encoder) appendBSD(dst []byte, ns int64) []byte {
 	if second := ns / 1e9; second != e.second || e.stamp == nil {
 		e.second, e.stamp = second, time.Unix(second, 0).AppendFormat(e.stamp[:0], "Jan _2 15:04:05 ")
@@ -88,8 +88,8 @@ func (e *encoder) appendBSD(dst []byte, ns int64) []byte {
 	return append(dst, e.stamp...)
 }
 
-// appendData appends the parameters of structured data. Those for which there is no room (half of it is the line's) are
-// left out.
+// appendData appends the parameters of structured data. It leaves out those that would take more than half of the room, which
+// is the line's.
 func (e *encoder) appendData(dst []byte, r *record.Record, s *shared, room int) []byte {
 	limit := room/2 - len(`] `) - len(` truncated="true"`)
 	dst = append(dst, ` id="`...)
@@ -127,7 +127,7 @@ func (e *encoder) appendData(dst []byte, r *record.Record, s *shared, room int) 
 	return append(dst, "] "...)
 }
 
-// appendLine appends the record's line, as much of it as there is room for.
+// appendLine appends as much of the record's line as there is room for.
 func (e *encoder) appendLine(dst []byte, r *record.Record, room int) []byte {
 	from := len(dst)
 	if r.Line != nil {
@@ -148,7 +148,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, room int) []byte {
 	}
 	if len(dst) > room {
 		dst = dst[:max(room, 0)]
-		for i := range min(utf8.UTFMax-1, len(dst)) { // not within a character
+		for i := range min(utf8.UTFMax-1, len(dst)) { // cut between characters
 			if at := len(dst) - 1 - i; utf8.RuneStart(dst[at]) {
 				if !utf8.FullRune(dst[at:]) {
 					dst = dst[:at]
@@ -160,7 +160,7 @@ func (e *encoder) appendLine(dst []byte, r *record.Record, room int) []byte {
 	return dst
 }
 
-// source returns what the messages of s share, made when it is first seen.
+// source returns what the messages of s share, computed when s is first seen.
 func (e *encoder) source(s *record.Source) *shared {
 	if known := e.sources[s]; known != nil {
 		return known
@@ -189,7 +189,7 @@ func (e *encoder) source(s *record.Source) *shared {
 	return made
 }
 
-// word makes of text a field of a header: printable ASCII without spaces, "-" for nothing.
+// word turns text into a field of a header: printable ASCII without spaces, or "-" if it is empty.
 func word(text string, most int) string {
 	if text == "" {
 		return "-"
@@ -203,8 +203,8 @@ func word(text string, most int) string {
 	return string(out)
 }
 
-// appendParam appends a parameter of structured data (RFC 5424, 6.3). What is not UTF-8 becomes U+FFFD; a newline would end
-// a message for servers that don't count bytes, and becomes a space.
+// appendParam appends a parameter of structured data (RFC 5424, 6.3). Invalid UTF-8 becomes U+FFFD. A newline becomes a space,
+// because it would end the message for servers that don't count bytes.
 func appendParam(dst, name, value []byte) []byte {
 	dst = append(dst, ' ')
 	for _, c := range name[:min(len(name), maxParam)] {

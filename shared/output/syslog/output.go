@@ -25,27 +25,27 @@ type Output struct {
 
 var errPlain = errors.New("SYSLOG_CA, SYSLOG_CERT, SYSLOG_KEY or SYSLOG_SSL_VERIFY is set, but SYSLOG_PROTOCOL is neither tls nor relp+tls")
 
-// transport sends records as messages. It returns how many it has delivered, counted from the first, and why not all.
+// transport sends records as messages. send returns how many it has delivered, from the first on, and an error if not all.
 type transport interface {
 	send(ctx context.Context, w *work, records []record.Record) (delivered int, err error)
 	check(ctx context.Context) (saw string, err error)
 	Close() error
 }
 
-// work is what one Write needs.
+// work is the reusable memory of a Write.
 type work struct {
 	*encoder
 	buffer []byte
 }
 
-// Open makes the output. It asks nothing of the server.
+// Open returns the output. It sends nothing to the server.
 func Open(c Config) (*Output, error) {
 	o := &Output{isolation: web.Isolation{Destination: web.AppendSource}}
 	if _, err := newEncoder(&c); err != nil {
 		return nil, err
 	}
 	o.works.New = func() any {
-		e, _ := newEncoder(&c) // it was made before
+		e, _ := newEncoder(&c) // it can't fail: it has succeeded above
 		return &work{encoder: e}
 	}
 	options := wire.Options{Addresses: []string{c.address()}, Timeout: c.Timeout}
@@ -68,7 +68,7 @@ func Open(c Config) (*Output, error) {
 	return o, nil
 }
 
-// Write sends b and returns when the server has it, as far as the protocol can tell.
+// Write sends b and returns when the server has it, as far as the protocol shows.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	if len(b.Records) == 0 {
 		return ctx.Err()
@@ -137,7 +137,7 @@ func (s *stream) append(dst []byte, e *encoder, r *record.Record) []byte {
 
 func (s *stream) Close() error { return s.oneway.Close() }
 
-// Check connects, and opens a session where the protocol has one.
+// Check connects, and opens a session if the protocol has one.
 func (o *Output) Check(ctx context.Context) (saw string, err error) { return o.transport.check(ctx) }
 
 func (s *stream) check(ctx context.Context) (saw string, err error) { return s.oneway.Check(ctx) }

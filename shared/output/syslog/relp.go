@@ -16,11 +16,11 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// RELP (github.com/rsyslog/librelp, doc/relp.html): frames of "TXNR COMMAND LENGTH[ DATA]\n". Each of ours has a number of
-// its own and is answered by "rsp" with the same number, in order.
+// RELP (github.com/rsyslog/librelp, doc/relp.html) has frames of "TXNR COMMAND LENGTH[ DATA]\n". Each of ours has its own
+// number, and is answered by "rsp" with the same number, in order.
 const (
-	lastTxnr = 999_999_999 // after which comes 1
-	// window is how many frames may be without an answer, as librelp's own client has it.
+	lastTxnr = 999_999_999 // followed by 1
+	// window bounds the frames without an answer, as in librelp's own client.
 	window = 128
 	// maxResponse bounds an answer.
 	maxResponse = 64 << 10
@@ -65,7 +65,7 @@ func hello(c *wire.Conn) error {
 	return nil
 }
 
-// errRefused is a message that the server answered with another code than 200.
+// errRefused is a message that the server answered with a code other than 200.
 type errRefused struct{ said string }
 
 func (e *errRefused) Error() string { return "the server did not take a message: " + e.said }
@@ -119,7 +119,7 @@ func readFrame(c *wire.Conn) (number int, command, data string, err error) {
 	return number, word, string(body), err
 }
 
-// readWord reads up to the next space, which it takes too.
+// readWord reads a word and the space after it.
 func readWord(c *wire.Conn) (string, error) {
 	var word [32]byte
 	for i := range word {
@@ -137,7 +137,7 @@ func readWord(c *wire.Conn) (string, error) {
 	return "", errFrame
 }
 
-// readNumber reads a number and the space behind it. Before a newline, which follows a length of 0, it stops.
+// readNumber reads a number and the space after it. It leaves a newline, which follows a length of 0, unread.
 func readNumber(c *wire.Conn) (int, error) {
 	n := 0
 	for i := range 10 {
@@ -164,7 +164,7 @@ func (r *relp) send(ctx context.Context, w *work, records []record.Record) (deli
 		return 0, err
 	}
 	s := c.State.(*session)
-	first := s.txnr // of the answer that came last
+	first := s.txnr // number of the last answer
 	sent := 0
 	w.buffer = w.buffer[:0]
 	for delivered < len(records) {
@@ -196,7 +196,7 @@ func (r *relp) send(ctx context.Context, w *work, records []record.Record) (deli
 	if delivered < len(records) {
 		r.pool.Drop(c)
 		refused := errors.As(err, new(*errRefused)) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
-		if err = c.Fail(err); refused && delivered == 0 { // it may be for what is in the first message
+		if err = c.Fail(err); refused && delivered == 0 { // the content of the first message may be the cause
 			err = &web.Suspect{Cause: err}
 		}
 		return delivered, err
