@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package notice is the table of all that Remora tells its operator: a code that stays, what happened, why, and what to
-// do. docs/messages.md is written from it.
+// Package notice is the table of all messages to Remora's operator: a stable code, what happened, why, and what to do.
+// docs/messages.md is generated from it.
 package notice
 
 import (
@@ -12,11 +12,11 @@ import (
 	"slices"
 )
 
-// Message is one of the table's.
+// Message is an entry of the table.
 type Message struct {
 	Code  string // REM and four digits
 	Level slog.Level
-	What  string // happened; where it happened is in the attributes that go with it
+	What  string // what happened; the attributes say where
 	Cause string // one sentence or two
 	Do    string // one sentence or two
 }
@@ -41,12 +41,12 @@ func All() []*Message {
 	return all
 }
 
-// LogAt is Log at another level, for who has another view of how bad it is.
+// LogAt is Log at another level, for a caller to which the message is more or less serious.
 func (m *Message) LogAt(level slog.Level, log *slog.Logger, args ...any) {
 	log.Log(context.Background(), level, m.What, append([]any{"code", m.Code}, args...)...)
 }
 
-// Log writes the message with its code and the attributes args, as slog.Logger.Warn takes them.
+// Log logs the message with its code and the attributes args, which are those of slog.Logger.Warn.
 func (m *Message) Log(log *slog.Logger, args ...any) {
 	m.LogAt(m.Level, log, args...)
 }

@@ -15,9 +15,9 @@ type Definition struct {
 	Kind   Kind
 	Help   string   // a sentence
 	Labels []string // in the order in which they are written
-	// From are the ways in that export it; empty for all that deliver.
+	// From names the ways in that export it; empty for all processes that deliver.
 	From string
-	// Was is its name in the previous release, which is exported too until the next one; empty where it has not changed.
+	// Was is its name in the previous release, which is exported too until the next one; empty if it has not changed.
 	Was string
 }
 
@@ -39,7 +39,7 @@ type count struct {
 
 var logLabels = []string{"container", "declaration", "output"}
 
-// both returns the definitions of a count. what is what is counted of it; was are the names in the previous release.
+// both returns the definitions of a count. was is its name in the previous release, without the prefix.
 func both(name, was string, kind Kind, help string, value func(*pipeline.Counts) int64) count {
 	return count{
 		log: Definition{Name: prefix + "log_" + name, Kind: kind, Help: help + ", by log.", Labels: logLabels, Was: prefix + was},
@@ -62,7 +62,7 @@ var counts = []count{
 	both("parked_bytes", "bytes_parked", Gauge, "Bytes of records on disk that wait for their destination to accept them", func(c *pipeline.Counts) int64 { return c.ParkedBytes }),
 }
 
-// Metrics that every process exports which delivers.
+// Metrics of every process that delivers.
 var (
 	logLagBytes = Definition{Name: prefix + "log_lag_bytes", Kind: Gauge, Labels: logLabels, Was: prefix + "lag_bytes",
 		Help: "Bytes of the log that the output has not acknowledged."}
@@ -93,14 +93,14 @@ var (
 		Help: "Errors and warnings about what containers declare. Use remora_declaration_problems: this metric goes in the next release."}
 	faults = Definition{Name: prefix + "faults", Kind: Gauge, Labels: []string{"component"},
 		Help: "Things wrong with Remora itself, which its operator has to mend."}
-	// ParkedDisk and ParkedLimit are the disk budget of parked records.
+	// ParkedDisk and ParkedLimit are the disk usage and the disk limit of parked records.
 	ParkedDisk  = Definition{Name: prefix + "parked_disk_bytes", Kind: Gauge, Help: "Bytes on disk of parked records."}
 	ParkedLimit = Definition{Name: prefix + "parked_disk_max_bytes", Kind: Gauge, Help: "Disk limit of parked records in bytes."}
 	buildInfo   = Definition{Name: prefix + "build_info", Kind: Gauge, Labels: []string{"version"}, Was: prefix + "info",
 		Help: "Version of this Remora; the value is 1."}
 )
 
-// Metrics of ways in.
+// Metrics of the ways in.
 var (
 	SpoolBytes    = Definition{Name: prefix + "spool_bytes", Kind: Gauge, From: "driver, node", Help: "Bytes of the spool on disk."}
 	SpoolMaxBytes = Definition{Name: prefix + "spool_max_bytes", Kind: Gauge, From: "driver, node", Help: "Disk limit of the spool in bytes."}
@@ -126,7 +126,7 @@ var (
 	ContainersCollected = Definition{Name: prefix + "containers_collected", Kind: Gauge, From: "node", Help: "Containers of which something is collected."}
 )
 
-// Metrics of the process itself, by the names that Prometheus' own clients use.
+// Metrics of the process itself, with the names of Prometheus' own clients.
 var (
 	processCPU     = Definition{Name: "process_cpu_seconds_total", Kind: Counter, Help: "CPU time of the process in seconds."}
 	processMemory  = Definition{Name: "process_resident_memory_bytes", Kind: Gauge, Help: "Resident memory of the process in bytes."}
@@ -140,7 +140,7 @@ var (
 	goInfo         = Definition{Name: "go_info", Kind: Gauge, Labels: []string{"version"}, Help: "Version of Go; the value is 1."}
 )
 
-// Catalogue returns every metric that a Remora exports, in the order in which it is written; old names are not among them.
+// Catalogue returns every metric that Remora exports, in the order of the export; old names are not included.
 func Catalogue() (all []*Definition) {
 	for i := range counts {
 		all = append(all, &counts[i].log, &counts[i].all)

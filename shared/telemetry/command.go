@@ -51,7 +51,7 @@ func (c *Command) Run(ctx context.Context, w io.Writer, addresses ...Address) er
 	return s.Print(w)
 }
 
-// askTime is how long a running process may take to answer.
+// askTime bounds how long a running process may take to answer.
 const askTime = 10 * time.Second
 
 // Ask returns the status of the first address that answers.
@@ -69,7 +69,7 @@ func Ask(ctx context.Context, addresses ...Address) (*Snapshot, error) {
 	return s, nil
 }
 
-// maxAnswer is the maximum size of an answer: five thousand logs need a few MiB.
+// maxAnswer bounds an answer. Five thousand logs need a few MiB.
 const maxAnswer = 64 << 20
 
 // Fetch returns the answer at path of the first address that answers. If none does, the error gives the reason for each.
@@ -94,7 +94,7 @@ func (a Address) fetch(ctx context.Context, path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(body, maxAnswer))
 }
 
-// Open returns the answer at path of the first address that answers, as it comes.
+// Open returns the answer at path of the first address that answers, as a stream. The caller must close it.
 func Open(ctx context.Context, path string, addresses ...Address) (io.ReadCloser, error) {
 	failed := []error{notice.NobodyAnswers.Error(errors.New("no running Remora answers"))}
 	for _, a := range addresses {

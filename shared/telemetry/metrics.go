@@ -22,23 +22,23 @@ func (s *Snapshot) WriteMetrics(w io.Writer) { new(Exposition).Write(w, s) }
 func (e *Exposition) Write(w io.Writer, s *Snapshot) {
 	t := text{bufio.NewWriterSize(w, 32<<10)}
 	e.walk(s, walk{t, true})
-	_ = t.w.Flush() // who asked has gone away
+	_ = t.w.Flush() // the client has gone away
 }
 
-// encoder writes metrics in one of their forms. After header come the samples of that metric.
+// encoder encodes metrics in one format. header begins a metric; its samples follow.
 type encoder interface {
 	header(name string, d *Definition)
 	sample(name string, d *Definition, value float64, labels ...string)
 	histogram(d *Definition, of *pipeline.Delays, label string)
 }
 
-// walk gives all metrics to an encoder, by their old names too if old is true.
+// walk passes all metrics to an encoder, also by their old names if old is true.
 type walk struct {
 	encoder
 	old bool
 }
 
-// walk gives t all metrics of s.
+// walk passes all metrics of s to t.
 func (e *Exposition) walk(s *Snapshot, t walk) {
 	all := e.series(s)
 	for i := range counts {
@@ -96,7 +96,7 @@ func (t walk) outputs(s *Snapshot) {
 	}
 }
 
-// histogram writes the buckets, which add up, the sum and the number.
+// histogram writes the cumulative buckets, the sum and the count.
 func (t text) histogram(d *Definition, of *pipeline.Delays, label string) {
 	var sum int64
 	bucket := Definition{Labels: append(slices.Clone(d.Labels), "le")}
@@ -112,7 +112,7 @@ func (t text) histogram(d *Definition, of *pipeline.Delays, label string) {
 	t.sample(d.Name+"_count", d, float64(sum), label)
 }
 
-// state writes what is wrong, and the disk budget that every process has which delivers.
+// state writes the logs, the problems and the faults.
 func (t walk) state(s *Snapshot) {
 	t.write(&logs, float64(len(s.Logs)))
 	warnings := 0
@@ -146,7 +146,7 @@ func (t walk) way(m *Metric) {
 	t.write(&d, m.Value)
 }
 
-// series writes a metric of each log, by its old name too.
+// series writes a metric of each log, also by its old name.
 func (t walk) series(d *Definition, all []series, value func(*series) float64) {
 	for _, name := range t.names(d) {
 		t.header(name, d)
@@ -156,7 +156,7 @@ func (t walk) series(d *Definition, all []series, value func(*series) float64) {
 	}
 }
 
-// write writes a metric with one value, by its old name too.
+// write writes a metric with one value, also by its old name.
 func (t walk) write(d *Definition, value float64, labels ...string) {
 	for _, name := range t.names(d) {
 		t.header(name, d)
@@ -180,7 +180,7 @@ func (t text) header(name string, d *Definition) {
 	fmt.Fprintf(t.w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, d.Kind)
 }
 
-// escapes are those of label values.
+// escapes escapes label values.
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // sample writes a value with the values of d's labels. It replaces invalid UTF-8, which would invalidate the whole scrape.
@@ -201,7 +201,7 @@ func (t text) sample(name string, d *Definition, value float64, labels ...string
 	t.w.WriteByte('\n')
 }
 
-// appendValue appends whole numbers without an exponent.
+// appendValue appends a number, without an exponent if it is whole.
 func appendValue(p []byte, value float64) []byte {
 	if value == float64(int64(value)) {
 		return strconv.AppendInt(p, int64(value), 10)

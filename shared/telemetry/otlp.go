@@ -32,11 +32,11 @@ const (
 	cumulative = 2 // AggregationTemporality
 )
 
-// Attribute is a key of OpenTelemetry's and its value.
+// Attribute is an attribute of OpenTelemetry.
 type Attribute struct{ Key, Value string }
 
-// AppendOTLP appends s as an ExportMetricsServiceRequest of a resource. Names are those of Prometheus with dots, without _total, by
-// their new names alone: what a Collector turns into Prometheus' names are ours again.
+// AppendOTLP appends s as an ExportMetricsServiceRequest of a resource. It uses only the new names, with dots and without
+// _total: a Collector turns them into our Prometheus names again.
 func (e *Exposition) AppendOTLP(dst []byte, s *Snapshot, resource []Attribute) []byte {
 	o := &otlp{start: uint64(s.Started.UnixNano()), now: uint64(s.Now.UnixNano())}
 	if s.Started.IsZero() || s.Now.IsZero() {
@@ -53,7 +53,7 @@ func (e *Exposition) AppendOTLP(dst []byte, s *Snapshot, resource []Attribute) [
 // otlp encodes metrics as protobuf.
 type otlp struct {
 	start, now uint64 // in nanoseconds since 1970
-	metrics    []byte // the finished ones, as fields of ScopeMetrics
+	metrics    []byte // finished, as fields of ScopeMetrics
 	of         *Definition
 	points     []byte // of the metric, as fields of its data
 }
@@ -63,7 +63,7 @@ func (o *otlp) header(_ string, d *Definition) {
 	o.of = d
 }
 
-// flush finishes the metric. One without a data point is left out.
+// flush finishes the metric. It leaves out a metric without data points.
 func (o *otlp) flush() {
 	if o.of == nil || len(o.points) == 0 {
 		return
@@ -110,7 +110,7 @@ func (o *otlp) histogram(d *Definition, of *pipeline.Delays, label string) {
 	o.points = appendMessage(o.points, dataPoints, appendAttributes(p, bucketsAttributes, pairs(d.Labels, []string{label})))
 }
 
-// otelName returns the metric's name and unit by OpenTelemetry's conventions.
+// otelName returns the metric's name and unit under OpenTelemetry's conventions.
 func otelName(d *Definition) (name, unit string) {
 	name = strings.ReplaceAll(strings.TrimSuffix(d.Name, total), "_", ".")
 	switch {
@@ -144,7 +144,7 @@ func appendMessage(p []byte, field protowire.Number, message []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(p, field, protowire.BytesType), message)
 }
 
-// appendString appends text without invalid UTF-8, which would make the whole request invalid.
+// appendString appends text. It replaces invalid UTF-8, which would invalidate the whole request.
 func appendString(p []byte, field protowire.Number, text string) []byte {
 	return protowire.AppendString(protowire.AppendTag(p, field, protowire.BytesType), strings.ToValidUTF8(text, "\ufffd"))
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// Print writes the snapshot for people. Everything that comes from outside is escaped.
+// Print writes the snapshot for people. It escapes everything that comes from outside.
 func (s *Snapshot) Print(w io.Writer) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), s.namesContainers()}
 	t.row("remora " + s.Version + ", up " + s.Now.Sub(s.Started).Round(time.Second).String())
@@ -58,7 +58,7 @@ func (s *Snapshot) Print(w io.Writer) error {
 	return t.Flush()
 }
 
-// namesContainers reports whether anything is about a container by its name: a process may serve a single one.
+// namesContainers reports whether anything names a container; a process may serve a single one.
 func (s *Snapshot) namesContainers() bool {
 	return slices.ContainsFunc(s.Logs, func(l Log) bool { return cmp.Or(l.Writer, l.Container) != "" }) ||
 		slices.ContainsFunc(s.Rows, func(r Row) bool { return r.Container != "" }) ||
@@ -98,7 +98,7 @@ func (l *Log) print(t table, now time.Time) {
 		fmt.Sprintf("%.1fs", l.LagSeconds), l.lastError(now)+inBrackets(l.Code))
 }
 
-// print writes a row of which no stream is read now.
+// print writes a row none of whose streams are being read.
 func (r *Row) print(t table) {
 	c := &r.Counts
 	t.of(r.Container, r.Declaration, strings.Join(r.Sources, ", "), r.Output, string(r.State), number(c.ReadRecords), number(c.SentRecords),
@@ -106,7 +106,7 @@ func (r *Row) print(t table) {
 		fmt.Sprintf("%.1fs", r.LagSeconds), r.Reason)
 }
 
-// name returns the declaration, and what multiline.preset=auto groups its lines by.
+// name returns the declaration, with what multiline.preset=auto groups its lines by.
 func (l *Log) name() string {
 	if word, _, _ := strings.Cut(l.Multiline, " "); word != "" {
 		return l.Declaration + "[auto:" + word + "]"
@@ -117,7 +117,7 @@ func (l *Log) name() string {
 // table writes rows. Its cells are escaped, so that none can forge another row.
 type table struct {
 	*tabwriter.Writer
-	containers bool // there is a column of them
+	containers bool // there is a column for containers
 }
 
 // of writes a row about a container.
@@ -145,7 +145,7 @@ func withLifetime(now, ever int64) string {
 	return fmt.Sprintf("%d (ever %d)", now, ever)
 }
 
-// lastError returns what is wrong with the log now, else what went wrong last.
+// lastError returns what is wrong with the log now, or else its last error.
 func (l *Log) lastError(now time.Time) string {
 	if w := l.Waiting; w != nil {
 		return fmt.Sprintf("waiting for %v: %s", now.Sub(w.Since).Round(time.Second), w)
@@ -163,7 +163,7 @@ func (l *Log) lastError(now time.Time) string {
 	return fmt.Sprintf("%s (%v ago)", l.Error, now.Sub(*l.ErrorSince).Round(time.Second))
 }
 
-// inBrackets formats a message's code as what follows the message.
+// inBrackets formats a message's code to follow the message.
 func inBrackets(code string) string {
 	if code == "" {
 		return ""

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process writes the metrics of the process. What the system does not tell is left out.
+// process writes the metrics of the process. It leaves out those that the system does not provide.
 func (t walk) process() {
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
@@ -48,9 +48,9 @@ func (t walk) runtime() {
 	t.write(&goInfo, 1, runtime.Version())
 }
 
-// startTime is when the process started, in seconds since 1970; 0 if that is not known.
+// startTime returns when the process started, in seconds since 1970; 0 if that is not known.
 var startTime = sync.OnceValue(func() float64 {
-	const perSecond, starttime = 100, 21 // proc(5): USER_HZ, and the field after the name that is in brackets
+	const perSecond, starttime = 100, 21 // proc(5): USER_HZ, and the index of the field
 	ticks, ok := field("/proc/self/stat", starttime)
 	var now, boot unix.Timespec
 	if !ok || unix.ClockGettime(unix.CLOCK_REALTIME, &now) != nil || unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
@@ -59,7 +59,7 @@ var startTime = sync.OnceValue(func() float64 {
 	return float64(now.Nano()-boot.Nano())/1e9 + float64(ticks)/perSecond
 })
 
-// field returns a field of a file of /proc, counted from 0. A name in brackets is one field.
+// field returns a field of a file in /proc, counted from 0. A name in parentheses is one field.
 func field(path string, at int) (uint64, bool) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -12,22 +12,23 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// Declaration is a log that is to be collected, as a way in knows it.
+// Declaration is a log to be collected, as a way in knows it.
 type Declaration struct {
-	// Container is as Row.Container. Name, Sources, Target and Format are declared; Outputs are those that it goes to.
+	// Container is that of Row. Name, Sources, Target and Format are as declared. Outputs are those that receive the log.
 	Container string   `json:"container,omitempty"`
 	Name      string   `json:"name"`
 	Sources   []string `json:"sources"`
 	Target    string   `json:"target"`
 	Format    string   `json:"format"`
 	Outputs   []string `json:"outputs"`
-	// Where tells where the sources lie on this machine; empty where that is not known.
+	// Where says where the sources are on this machine; empty if that is not known.
 	Where string `json:"where,omitempty"`
-	// Files is how many files match; negative where there are none to match, as for a pipe, or that is not known now.
+	// Files is how many files match. It is negative if there are none to match, as for a pipe, or if their number is not
+	// known.
 	Files int `json:"files"`
-	// LeftOut is why nothing of the container is collected.
+	// LeftOut is the reason why nothing of the container is collected.
 	LeftOut string `json:"left_out,omitempty"`
-	// Found are the files that match, as far as they are known.
+	// Found are the matching files, as far as they are known.
 	Found []File `json:"-"`
 }
 
@@ -35,15 +36,15 @@ type Declaration struct {
 type File struct {
 	Declaration string `json:"declaration"`
 	Path        string `json:"path"`
-	// Size is how many bytes are known to be there, Offset how many of them all outputs have acknowledged.
+	// Size is the known number of bytes of the file, and Offset the number that all outputs have acknowledged.
 	Size   int64 `json:"size"`
 	Offset int64 `json:"offset"`
 	// State is a word: reading, read (to its end), rotated, removed, searching; open for a stream.
 	State string `json:"state"`
 }
 
-// Streams returns the streams of a container that are read and not among the files: what is captured from a pipe. Of one
-// that goes to several outputs, the one that is behind counts.
+// Streams returns the streams of a container that are being read and are not among files, such as pipes that are captured. If
+// a stream goes to several outputs, the one furthest behind counts.
 func (s *Snapshot) Streams(container string, files []File) (all []File) {
 	known := make(map[[2]string]bool, len(files))
 	for _, f := range files {
@@ -67,7 +68,7 @@ func (s *Snapshot) Streams(container string, files []File) (all []File) {
 	return all
 }
 
-// ReadRecords returns how many records of each row were read since the process started.
+// ReadRecords returns the number of records of each row that were read since the process started.
 func ReadRecords(p *pipeline.Pipeline, now time.Time) map[RowKey]int64 {
 	feeds, _, _ := p.Status(now)
 	counts := make(map[RowKey]int64, len(feeds))
@@ -84,7 +85,7 @@ func ReadRecords(p *pipeline.Pipeline, now time.Time) map[RowKey]int64 {
 // State is what a row does, in one word.
 type State string
 
-// The states of a row, the worst first.
+// The states of a row. severity orders them.
 const (
 	StateRefused    State = "refused"    // the declaration is not followed; Reason says why
 	StateFailing    State = "failing"    // the output fails, and records wait for it
@@ -94,16 +95,16 @@ const (
 	StateSlowed     State = "slowed"     // formats and filters take more CPU time than the container's share
 	StateNoMatch    State = "no_match"   // no file matches
 	StateBehind     State = "behind"     // records are read that the output has not acknowledged for a while
-	StateSending    State = "sending"    // something is on its way
-	StateDone       State = "done"       // all that there is was delivered
-	StateEnded      State = "ended"      // delivered, and who wrote it is gone
-	StateLeftOut    State = "left_out"   // the container asks for it, or it is Remora's own
+	StateSending    State = "sending"    // records are in flight
+	StateDone       State = "done"       // everything there is was delivered
+	StateEnded      State = "ended"      // delivered, and the container is gone
+	StateLeftOut    State = "left_out"   // the container asks not to be collected, or is Remora's own
 )
 
-// behindAfter is from which lag on a row is behind.
+// behindAfter is the lag from which a row counts as behind.
 const behindAfter = 30 * time.Second
 
-// advice is what to do about a row in that state; nothing where there is nothing to do.
+// advice holds what to do about a row in a state, if there is anything to do.
 var advice = map[State]string{
 	StateRefused:    "Correct the label, variable, annotation or rule that the reason names; explain shows what is understood.",
 	StateFailing:    "Check that the backend is up and reachable, and its address, credentials and certificates. Nothing is lost meanwhile.",
@@ -117,41 +118,41 @@ var advice = map[State]string{
 
 // Row is a declaration of a container on its way to an output.
 type Row struct {
-	// Container is the container by the name that no other on the machine has: NAMESPACE/POD/CONTAINER in Kubernetes. Empty
-	// where the process serves one alone, and for files of the machine itself.
+	// Container is the container's name that is unique on the machine: NAMESPACE/POD/CONTAINER in Kubernetes. It is empty if
+	// the process serves a single one, and for files of the machine itself.
 	Container   string   `json:"container,omitempty"`
 	Declaration string   `json:"declaration"`
 	Output      string   `json:"output,omitempty"`
 	Target      string   `json:"target,omitempty"`
 	Sources     []string `json:"sources,omitempty"`
 	State       State    `json:"state"`
-	// Reason is why, Since since when, Advice what to do about it.
-	// Code is the message's on the page docs/messages.md.
+	// Reason is the reason for the state, Since its beginning, and Advice what to do about it. Code is that of the message in
+	// docs/messages.md.
 	Reason string     `json:"reason,omitempty"`
 	Code   string     `json:"code,omitempty"`
 	Since  *time.Time `json:"since,omitempty"`
 	Advice string     `json:"advice,omitempty"`
-	// Files is how many files match, Streams how many streams are read.
+	// Files is the number of files that match, and Streams the number of streams being read.
 	Files   int `json:"files"`
 	Streams int `json:"streams"`
-	// Counts are since the process started, those of streams that have ended included.
+	// Counts are since the process started, and include streams that have ended.
 	Counts pipeline.Counts `json:"counts"`
-	// LagBytes is what the output has not acknowledged, LagSeconds how long ago it had all of it.
+	// LagBytes is what the output has not acknowledged, and LagSeconds how long ago it had acknowledged everything.
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
-	// Error is what went wrong last, ErrorSince when.
+	// Error is the last error, and ErrorSince its time.
 	Error      string     `json:"error,omitempty"`
 	ErrorSince *time.Time `json:"error_since,omitempty"`
 }
 
-// RowKey tells rows apart.
+// RowKey identifies a row.
 type RowKey struct{ Container, Declaration, Output string }
 
-// Key tells the row apart.
+// Key returns the row's key.
 func (r *Row) Key() RowKey { return RowKey{r.Container, r.Declaration, r.Output} }
 
-// MakeRows sets s.Rows from what is declared, what is read and what was read. Problems that are errors make a row too, where
-// nothing of that name is collected.
+// MakeRows sets s.Rows from what is declared, what is being read and what was read. A problem that is an error also makes a
+// row if nothing of that name is collected.
 func (s *Snapshot) MakeRows(declared []Declaration) {
 	m := rowMaker{rows: map[RowKey]*Row{}, now: s.Now, outputs: map[string]*Output{}}
 	for i := range s.Outputs {
@@ -199,7 +200,7 @@ func (m *rowMaker) declare(d *Declaration) {
 	}
 	for _, output := range outputs {
 		r := m.row(RowKey{d.Container, d.Name, output})
-		for _, source := range d.Sources { // one declaration may be in several places: a container's output, and its files
+		for _, source := range d.Sources { // one declaration may cover a container's output and its files
 			if !slices.Contains(r.Sources, source) {
 				r.Sources = append(r.Sources, source)
 			}
@@ -220,7 +221,7 @@ func (m *rowMaker) declare(d *Declaration) {
 	}
 }
 
-// add adds a stream that is read.
+// add adds a stream that is being read.
 func (m *rowMaker) add(l *Log) {
 	r := m.row(RowKey{cmp.Or(l.Writer, l.Container), l.Declaration, l.Output})
 	r.Target = cmp.Or(r.Target, l.Target)
@@ -244,13 +245,14 @@ func (m *rowMaker) add(l *Log) {
 	}
 }
 
-// severity orders states; the order of their declaration.
+// severity says which of two states a row takes. no_match and left_out are low, because any stream that is read outweighs
+// them.
 var severity = map[State]int{StateRefused: 12, StateFailing: 11, StateWaiting: 10, StateUnreadable: 9, StateParked: 8, StateSlowed: 7,
 	StateBehind: 6, StateSending: 5, StateDone: 4, StateEnded: 3, StateNoMatch: 2, StateLeftOut: 1}
 
 func worse(a, b State) bool { return severity[a] > severity[b] }
 
-// unreadableFor is how long an error of a stream makes its row unreadable after it happened last.
+// unreadableFor is how long after a stream's last error its row is unreadable.
 const unreadableFor = time.Minute
 
 func (l *Log) state(now time.Time) (state State, reason string, since *time.Time) {
@@ -271,7 +273,7 @@ func (l *Log) state(now time.Time) (state State, reason string, since *time.Time
 	return StateDone, "", nil
 }
 
-// addEnded adds what streams have counted that have ended. Where nothing is declared any more, who wrote them is gone.
+// addEnded adds the counts of streams that have ended. If nothing is declared any more, their container is gone.
 func (m *rowMaker) addEnded(p *pipeline.Ended) {
 	r := m.row(RowKey{p.Writer, p.Declaration, p.Output})
 	r.Counts.Add(p.Counts)
@@ -281,7 +283,7 @@ func (m *rowMaker) addEnded(p *pipeline.Ended) {
 	}
 }
 
-// addProblems tells of each error in the rows of its declaration, or in a row of its own. One about a path tells why a
+// addProblems adds each error to the rows of its declaration, or to a row of its own. An error about a path explains why a
 // pattern there matches nothing.
 func (m *rowMaker) addProblems(all []Problem) {
 	keys := slices.SortedFunc(maps.Keys(m.rows), compareKeys)
@@ -289,7 +291,7 @@ func (m *rowMaker) addProblems(all []Problem) {
 	for _, key := range keys {
 		of := [2]string{key.Container, key.Declaration}
 		named[of] = append(named[of], m.rows[key])
-		if key.Container != "" { // a process that serves one Pod alone names no container
+		if key.Container != "" { // a process that serves a single Pod names no container
 			anywhere := [2]string{"", key.Declaration}
 			named[anywhere] = append(named[anywhere], m.rows[key])
 		}
@@ -317,7 +319,7 @@ func (m *rowMaker) addProblems(all []Problem) {
 	}
 }
 
-// concerned returns the rows that a problem is about.
+// concerned returns the rows that a problem concerns.
 func (m *rowMaker) concerned(p *Problem, keys []RowKey, named map[[2]string][]*Row) (rows []*Row) {
 	if !strings.HasPrefix(p.Key, "/") {
 		for name := declaredName(p.Key); name != ""; {
@@ -345,7 +347,7 @@ func compareKeys(a, b RowKey) int {
 	return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.Declaration, b.Declaration), cmp.Compare(a.Output, b.Output))
 }
 
-// maxReason bounds the reasons of one row in bytes: a container may declare a thousand wrong keys of one log.
+// maxReason bounds the reasons of one row, in bytes: a container may declare a thousand wrong keys for one log.
 const maxReason = 1000
 
 func join(a, b string) string {
@@ -355,8 +357,8 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// declaredName returns the name of the log that a key describes: access of aliyun.logs.access.format. A variable's name can't be
-// told from what follows it.
+// declaredName returns the name of the log that a key describes: access for aliyun.logs.access.format. In a variable, the name
+// can't be told from what follows it.
 func declaredName(key string) string {
 	if _, rest, ok := strings.Cut(key, ".logs."); ok {
 		name, _, _ := strings.Cut(rest, ".")
@@ -368,7 +370,7 @@ func declaredName(key string) string {
 	return key
 }
 
-// judge completes a row.
+// judge completes a row: its state, if its output fails, and the advice.
 func (m *rowMaker) judge(r *Row) {
 	if o := m.outputs[r.Output]; o != nil && o.Error != "" && r.Counts.QueuedRecords+r.LagBytes > 0 && worse(StateFailing, r.State) {
 		r.State, r.Reason, r.Since, r.Code = StateFailing, o.Error, o.Since, o.Code
@@ -379,5 +381,5 @@ func (m *rowMaker) judge(r *Row) {
 // States returns all states of a row.
 func States() []State { return slices.Sorted(maps.Keys(severity)) }
 
-// Advice returns what to do about a row in a state; empty where there is nothing to do.
+// Advice returns what to do about a row in a state; empty if there is nothing to do.
 func Advice(s State) string { return advice[s] }

@@ -11,13 +11,13 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// maxSeries bounds the number of logs that have series of their own. The others are summed up under
-// container="(others)", so that a node with thousands of short-lived containers does not flood its Prometheus.
+// maxSeries bounds the number of logs with series of their own. The others are summed under container="(others)", so that a
+// node with thousands of short-lived containers does not flood its Prometheus.
 const maxSeries = 500
 
 const others = "(others)"
 
-// labels are what tells the series of logs apart.
+// labels identify a series of logs.
 type labels struct{ container, declaration, output string }
 
 // series is the sum of all logs with the same labels.
@@ -39,12 +39,12 @@ func (s *series) add(c *pipeline.Counts, lagBytes int64, lagSeconds float64) {
 type Exposition struct {
 	mu     sync.Mutex
 	own    map[labels]struct{}
-	among  map[labels]pipeline.Counts // those summed up: their counts as of the last time
-	others map[string]pipeline.Counts // by output: what these have counted since they are among them
+	among  map[labels]pipeline.Counts // logs among the others: their counts as of the last time
+	others map[string]pipeline.Counts // by output: what these have counted since they joined the others
 }
 
-// series sums up logs that have the same labels. The first maxSeries have series of their own for as long as there is such
-// a log, at first sight those that were read most of. The others are summed up by output.
+// series sums the logs that have the same labels. The first maxSeries, on the first call those with the most bytes read, have
+// series of their own as long as there is such a log. The others are summed by output.
 func (e *Exposition) series(s *Snapshot) []series {
 	all := sum(s)
 	e.mu.Lock()
@@ -95,7 +95,7 @@ func (e *Exposition) count(output string, now, before pipeline.Counts) {
 	e.others[output] = of
 }
 
-// sum returns the series of all logs, those first that were read most of.
+// sum returns the series of all logs, those with the most bytes read first.
 func sum(s *Snapshot) []series {
 	index := make(map[labels]int, len(s.Logs))
 	var all []series
@@ -111,7 +111,7 @@ func sum(s *Snapshot) []series {
 		all[at].counts.Add(l.before)
 		all[at].add(&l.Counts, l.LagBytes, l.LagSeconds)
 	}
-	for i := range s.ended { // of Pods that are gone, while another one with the same labels lives: a sum must not fall
+	for i := range s.ended { // a sum must not fall while a log with the same labels lives
 		p := &s.ended[i]
 		if at, ok := index[labels{p.Container, p.Declaration, p.Output}]; ok {
 			all[at].counts.Add(p.Counts)

@@ -25,11 +25,11 @@ type Server struct {
 	listener net.Listener
 }
 
-// Addr returns where it listens.
+// Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Listen lets server serve, by TLS where it has a configuration for that and the network is not unix. On a Unix socket, which only the process's user and the administrator may use, it replaces the file
-// that a dead process left behind.
+// Listen starts server, with TLS if it has a TLS configuration and the network is not unix. Only the process's user and the
+// administrator may use a Unix socket; Listen replaces the file that a dead process left there.
 func Listen(network, address string, server *http.Server) (*Server, error) {
 	if network == "unix" {
 		path, done := short(address)
@@ -37,7 +37,7 @@ func Listen(network, address string, server *http.Server) (*Server, error) {
 		if conn, err := net.DialTimeout(network, path, time.Second); err == nil {
 			_ = conn.Close()
 		} else {
-			_ = os.Remove(address) // nobody answers there
+			_ = os.Remove(address) // no process answers there
 		}
 		address = path
 	}
@@ -51,7 +51,7 @@ func Listen(network, address string, server *http.Server) (*Server, error) {
 	s := &Server{listener: l, http: server}
 	go func() {
 		if server.TLSConfig != nil && network != "unix" {
-			_ = server.ServeTLS(l, "", "") // it ends with Close
+			_ = server.ServeTLS(l, "", "") // until Close
 			return
 		}
 		_ = server.Serve(l)
@@ -66,8 +66,8 @@ func (s *Server) Close() error {
 	return errors.Join(s.http.Shutdown(ctx), s.http.Close())
 }
 
-// OwnerOnly gives a socket the mode 0600 before it has a name (unix(7): the mode of the file is that of the socket). Of
-// another network it changes nothing.
+// OwnerOnly gives a Unix socket the mode 0600 before it has a name (unix(7): the mode of the file is that of the socket). It
+// does nothing for other networks.
 func OwnerOnly(network, _ string, conn syscall.RawConn) error {
 	if network != "unix" {
 		return nil
@@ -76,7 +76,8 @@ func OwnerOnly(network, _ string, conn syscall.RawConn) error {
 	return errors.Join(conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }), err)
 }
 
-// Handler answers /metrics, /healthz, /readyz and /status. take returns the present snapshot, full the same with its rows.
+// Handler returns a handler of /metrics, /healthz, /readyz and /status. take returns the current snapshot, and full the same
+// with its rows.
 //
 // /healthz is 200 unless the snapshot reports a stalled loop. /readyz is 503 until everything that existed at the start is
 // being collected, and while there is a Fault. An output that is down is not a Fault: taking a Pod out of service would not
@@ -138,11 +139,11 @@ func (s *Snapshot) writeReady(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, body.String()) // the client went away
 }
 
-// maxSocketPath is the longest path of a socket (unix(7), sun_path).
+// maxSocketPath is the maximum length of a socket's path (unix(7), sun_path).
 const maxSocketPath = 107
 
-// short returns a path that reaches a socket whose own path is too long, as it is below an engine's data root: through a
-// descriptor of its directory, which done closes.
+// short returns a path to a socket whose own path is too long, as below an engine's data root. It leads through a descriptor
+// of the socket's directory, which done closes.
 func short(address string) (path string, done func()) {
 	if len(address) <= maxSocketPath {
 		return address, func() {}

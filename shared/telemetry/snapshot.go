@@ -12,66 +12,67 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// Snapshot is everything that is served, as of one moment. Its counts agree with one another.
+// Snapshot is everything that is served, at one moment. Its counts agree with one another.
 type Snapshot struct {
-	// Schema is the version of this form. Members may be added to one; a member that changes its meaning, or goes, makes
-	// another one.
+	// Schema is the version of this form. Members may be added within a version; a member that changes its meaning, or is
+	// removed, makes a new one.
 	Schema  int       `json:"schema"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"`
-	// Ready is true once everything that was there at the start is being collected.
+	// Ready is true once everything that existed at the start is being collected.
 	Ready bool `json:"ready"`
 	// Stalled names the loop of the process that is stalled; empty if none is. While one is, /healthz answers 503.
 	Stalled string `json:"stalled,omitempty"`
-	// Faults are what is wrong with Remora itself. While there is one, /readyz answers 503.
+	// Faults are faults of Remora itself. While there is one, /readyz answers 503.
 	Faults  []Fault         `json:"faults"`
 	Total   pipeline.Counts `json:"total"`
 	Outputs []Output        `json:"outputs"`
 	Logs    []Log           `json:"logs"`
-	// Rows are what flows where: each declaration on its way to each output, those too that match nothing or were refused.
-	// Only /status and the page have them.
+	// Rows are the declarations, each with each of its outputs, including those that match nothing or were refused. Only
+	// /status and the page have them.
 	Rows []Row `json:"rows"`
 	// Problems are errors in declarations and options of containers.
 	Problems []Problem `json:"problems"`
-	// Metrics are what the way in counts.
+	// Metrics are the counts of the way in.
 	Metrics []Metric `json:"metrics"`
 
 	ended []pipeline.Ended
 }
 
-// Schema is the present version of a Snapshot's form.
+// Schema is the current version of Snapshot's form.
 const Schema = 1
 
-// Fault is something wrong with Remora itself, which its operator has to mend: a setting, the disk with its state.
+// Fault is something wrong with Remora itself, such as a setting or the disk that holds its state. Its operator has to mend
+// it.
 type Fault struct {
 	// Component is one word: settings, checkpoints, state.
 	Component string `json:"component"`
-	// Code is the message's on the page docs/messages.md, here and below.
+	// Code is that of the message in docs/messages.md, here and below.
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	// Since is when it began; nil where that is the start of the process.
+	// Since is when the fault began; nil if it has existed since the process started.
 	Since *time.Time `json:"since,omitempty"`
 }
 
 // Output is a backend.
 type Output struct {
 	Name string `json:"name"`
-	// Error of the last attempt, empty where it worked; Since is when that began.
+	// Error is that of the last attempt, empty if it succeeded. Since is when the failures began.
 	Error string     `json:"error,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
 	Code  string     `json:"code,omitempty"`
-	// Conflicts is how many records were stored with a field as text, because its type did not fit; see
+	// Conflicts is the number of records that were stored with a field as text, because its type did not fit; see
 	// ELASTICSEARCH_ON_CONFLICT.
 	Conflicts int64 `json:"conflicts,omitempty"`
-	// Delays is how long records took from their writer to the backend.
+	// Delays says how long records took from their writer to the backend.
 	Delays pipeline.Delays `json:"delays"`
 }
 
 // Log is a stream under one declaration on its way to one output.
 type Log struct {
 	Container string `json:"container,omitempty"`
-	// Writer is the container by the name that no other on the machine has, where that is another one: see Row.
+	// Writer is the container's name that is unique on the machine, if it differs from Container: see Row.
 	Writer      string          `json:"writer,omitempty"`
 	Stream      string          `json:"stream"`
 	Source      string          `json:"source"`
@@ -79,32 +80,34 @@ type Log struct {
 	Target      string          `json:"target"`
 	Output      string          `json:"output"`
 	Counts      pipeline.Counts `json:"counts"`
-	// LagBytes is what the backend has not acknowledged of the stream, LagSeconds how long ago it had all of it.
+	// LagBytes is what the backend has not acknowledged of the stream, and LagSeconds how long ago it had acknowledged all of
+	// it.
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
-	// Waiting is set while the stream waits because its destination blocks its records, Parked while records of it are
+	// Waiting is set while the stream waits because its destination blocks its records, and Parked while records of it are
 	// parked on disk for that reason.
 	Waiting *Blocked `json:"waiting,omitempty"`
 	Parked  *Blocked `json:"parked,omitempty"`
-	// Multiline is what multiline.preset=auto has learned of the stream: that records begin with times, or stack traces alone.
+	// Multiline is what multiline.preset=auto has learned about the stream: records begin with times, or only with stack
+	// traces.
 	Multiline string `json:"multiline,omitempty"`
-	// CPUSeconds is what formats and filters have taken. CPUWaitSince is set while the log waits for its share of CPU time,
-	// because they take more than those of others.
+	// CPUSeconds is the CPU time of formats and filters. CPUWaitSince is set while the log waits for its share of CPU time,
+	// because it uses more than others.
 	CPUSeconds   float64    `json:"cpu_seconds"`
 	CPUWaitSince *time.Time `json:"cpu_wait_since,omitempty"`
-	// Error is why the stream could not be read or a record was refused the last time, ErrorSince when that was.
+	// Error is the last reason why the stream could not be read or a record was refused, and ErrorSince its time.
 	Error      string     `json:"error,omitempty"`
 	ErrorSince *time.Time `json:"error_since,omitempty"`
-	// Code is that of what Waiting, Parked or Error tells, the first of these that is set.
+	// Code is that of Waiting, Parked or Error, of the first that is set.
 	Code string `json:"code,omitempty"`
-	// Lifetime is what could not be delivered since the stream began. Counts are since the process started.
+	// Lifetime counts what could not be delivered since the stream began. Counts are since the process started.
 	Lifetime Lifetime `json:"ever"`
 
 	before pipeline.Counts // of logs with the same labels that have ended
-	acked  int64           // up to where the backend has the stream
+	acked  int64           // the offset up to which the backend has acknowledged the stream
 }
 
-// Blocked is why a destination does not accept records, and since when: the backend's reason, about this destination alone.
+// Blocked is the backend's reason why a destination does not accept records, and since when it does not.
 type Blocked struct {
 	Destination string    `json:"destination"`
 	Reason      string    `json:"reason"`
@@ -125,7 +128,7 @@ func blocked(w *pipeline.Waiting) *Blocked {
 	return &Blocked{w.Destination, w.Reason, w.Since}
 }
 
-// Lifetime is what a log has lost since it began, over all restarts of Remora.
+// Lifetime counts what a log has lost since it began, across restarts of Remora.
 type Lifetime struct {
 	Gaps           int64 `json:"gaps"`
 	DroppedRecords int64 `json:"dropped_records"`
@@ -152,7 +155,7 @@ const (
 	Histogram Kind = "histogram"
 )
 
-// Metric is a number that the way in counts.
+// Metric is a count of the way in.
 type Metric struct {
 	// Name is without the prefix remora_ and without the suffix _total, which a counter gets.
 	Name  string  `json:"name"`
@@ -161,7 +164,7 @@ type Metric struct {
 	Value float64 `json:"value"`
 }
 
-// otherThan returns name, or nothing where that is the same as known.
+// otherThan returns name, or "" if it equals known.
 func otherThan(known, name string) string {
 	if name == known {
 		return ""
@@ -211,7 +214,7 @@ func Take(p *pipeline.Pipeline, now time.Time) Snapshot {
 	return s
 }
 
-// code is that of what is wrong with the log now, else of what went wrong last.
+// code returns the code of what is wrong with the log now, or else of its last error.
 func (l *Log) code() string {
 	switch {
 	case l.Waiting != nil:
@@ -226,7 +229,7 @@ func (l *Log) code() string {
 	return ""
 }
 
-// Complete gives the problems that have no code that of declarations.
+// Complete sets the code of problems that have none to that of their declaration's part.
 func (s *Snapshot) Complete() {
 	for i := range s.Problems {
 		if p := &s.Problems[i]; p.Code == "" {
@@ -235,7 +238,7 @@ func (s *Snapshot) Complete() {
 	}
 }
 
-// DeclarationNotice returns the message that says what to do about a problem of a declaration under this key.
+// DeclarationNotice returns the message for a problem with a declaration's key.
 func DeclarationNotice(key string, warning bool) *notice.Message {
 	if warning {
 		return notice.DeclarationWarning

@@ -18,10 +18,10 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// watchEvery is how often a watched status is asked for again.
+// watchEvery is how often a watched status is refreshed.
 const watchEvery = 2 * time.Second
 
-// orders are what the rows of a watched status can be sorted by; the key s takes the next one.
+// orders are the sort orders of a watched status; the key s selects the next one.
 var orders = []struct {
 	name string
 	less func(a, b *watchedRow) int
@@ -34,17 +34,17 @@ var orders = []struct {
 
 type watchedRow struct {
 	*Row
-	rate float64 // records a second that were read, since the snapshot before
+	rate float64 // records read per second since the previous snapshot
 }
 
-// watch is a status that is shown again and again.
+// watch is a status that is shown repeatedly.
 type watch struct {
 	now, before *Snapshot
-	failed      error // why there is no newer one
-	order, top  int   // of orders; the first row that is shown
+	failed      error // the last refresh's error
+	order, top  int   // index in orders; index of the first row shown
 }
 
-// watchStatus shows the status until ctx ends, or q is pressed where w is a terminal.
+// watchStatus shows the status until ctx ends or, if w is a terminal, q is pressed.
 func watchStatus(ctx context.Context, w io.Writer, addresses []Address) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -105,7 +105,7 @@ func (s *watch) ask(ctx context.Context, addresses []Address) error {
 	return nil
 }
 
-// rows returns the rows in their order, with how fast they are.
+// rows returns the rows in their order, with their rates.
 func (s *watch) rows() []watchedRow {
 	before := map[RowKey]int64{}
 	var seconds float64
@@ -126,7 +126,7 @@ func (s *watch) rows() []watchedRow {
 	return all
 }
 
-// lines returns what fills a screen of that size; a height of 0 is one without end.
+// lines returns the lines of a screen of that size; a height of 0 means no limit.
 func (s *watch) lines(width, height int) []string {
 	rows := s.rows()
 	states := map[State]int{}
@@ -165,7 +165,7 @@ func (s *watch) lines(width, height int) []string {
 	return lines
 }
 
-// columns makes a table.
+// columns formats rows as a table.
 func columns(rows []watchedRow) []string {
 	cells := [][]string{{"CONTAINER", "LOG", "OUTPUT", "STATE", "READ/s", "READ", "SENT", "QUEUED", "DROPPED", "REFUSED", "LAG", "REASON"}}
 	for i := range rows {
@@ -201,10 +201,10 @@ func columns(rows []watchedRow) []string {
 	return lines
 }
 
-// maxCell bounds a cell, so that one long name does not push everybody's columns off the screen.
+// maxCell bounds a cell, so that one long name does not push other columns off the screen.
 const maxCell = 48
 
-// fit cuts s to a width in characters; 0 is no bound.
+// fit cuts s to a width in characters; 0 means no limit.
 func fit(s string, width int) string {
 	if width <= 0 || utf8.RuneCountInString(s) <= width {
 		return s
@@ -212,13 +212,13 @@ func fit(s string, width int) string {
 	return string([]rune(s)[:max(0, width-1)]) + "…"
 }
 
-// terminal is the screen of a watched status; file is nil where it is shown on none.
+// terminal is the screen of a watched status; file is nil if there is no terminal.
 type terminal struct {
 	file  *os.File
-	input *unix.Termios // as it was
+	input *unix.Termios // the settings before
 }
 
-// openTerminal takes the screen, and the keys, of the terminal that w is.
+// openTerminal takes over the screen and the keys if w is a terminal.
 func openTerminal(w io.Writer) *terminal {
 	file, ok := w.(*os.File)
 	if !ok {
@@ -233,7 +233,7 @@ func openTerminal(w io.Writer) *terminal {
 		t.input = was
 		raw := *was
 		raw.Lflag &^= unix.ICANON | unix.ECHO
-		_ = unix.IoctlSetTermios(int(os.Stdin.Fd()), unix.TCSETS, &raw) // keys need Enter then
+		_ = unix.IoctlSetTermios(int(os.Stdin.Fd()), unix.TCSETS, &raw) // if this fails, keys need Enter
 	}
 	return t
 }
@@ -248,7 +248,7 @@ func (t *terminal) close() {
 	fmt.Fprint(t.file, "\x1b[?25h\x1b[?1049l")
 }
 
-// keys returns the keys that are pressed; nil without a terminal.
+// keys returns the keys pressed; nil without a terminal.
 func (t *terminal) keys(ctx context.Context) <-chan byte {
 	if t.input == nil {
 		return nil
@@ -270,7 +270,7 @@ func (t *terminal) keys(ctx context.Context) <-chan byte {
 	return keys
 }
 
-// draw shows the status: on a terminal in place of what was there, else below it.
+// draw shows the status: on a terminal in place of the previous one, otherwise below it.
 func (t *terminal) draw(w io.Writer, s *watch) error {
 	if t.file == nil {
 		_, err := fmt.Fprintln(w, strings.Join(s.lines(0, 0), "\n")+"\n")

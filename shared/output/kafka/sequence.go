@@ -16,10 +16,10 @@ import (
 
 // partition is a partition of a topic, with what the broker was told about the order of its records.
 //
-// The broker stores a batch once, however often it is sent, if it comes with the same producer id, epoch and sequence
-// numbers. So a batch whose fate is not known is sent again under the numbers it had; and where other records are sent
-// instead, because the pipeline put together other batches, they are sent under a producer id that the partition has
-// not seen: under the old one the broker would take them for the others, and drop them.
+// The broker stores a batch once, however often it is sent, if it comes with the same producer id, epoch and sequence numbers.
+// So a batch whose outcome is not known is sent again with its numbers. If other records are sent instead, because the
+// pipeline has made other batches, they are sent with a producer id that is new to the partition: with the old one the broker
+// would take them for duplicates and drop them.
 type partition struct {
 	topic  string
 	id     int32
