@@ -34,8 +34,8 @@ func (s *series) add(c *pipeline.Counts, lagBytes int64, lagSeconds float64) {
 	s.lagSeconds = max(s.lagSeconds, lagSeconds)
 }
 
-// Exposition writes the metrics of one process, again and again. It knows which logs have series of their own: if they
-// changed places with others, the counters of both would fall, which reads as a restart, or leap.
+// Exposition writes the metrics of one process, any number of times. It remembers which logs have series of their own: if logs
+// moved between these and the others, the counters of both would jump, or fall, which reads as a restart.
 type Exposition struct {
 	mu     sync.Mutex
 	own    map[labels]struct{}
