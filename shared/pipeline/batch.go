@@ -8,31 +8,31 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// inflightBatch is a batch, what its acknowledgement means to the streams it was read from, and what the backend said
-// of its records. It is filled, sent and used again.
+// inflightBatch is a batch, what its acknowledgement means for the streams that it was read from, and the backend's
+// verdicts on its records. It is filled, sent and reused.
 type inflightBatch struct {
 	batch *record.Batch
-	// Of a batch that several outputs are sent, lease is who has its memory, and common what they may make of it once for
-	// all. shared are the records of one that another shard has filled, and offers what other shards may not have answered.
+	// If several outputs send the batch, lease owns its memory, and common holds what one output has encoded for all.
+	// shared holds the records if another shard filled the batch, and offers are those that other shards may not have answered.
 	lease  *lease
 	common *record.Common
 	shared record.Batch
 	offers []*offer
 	// ranges cover batch.Records in order: each is followed by the next.
 	ranges []ackRange
-	size   int       // of what it holds, about as sent
+	size   int       // estimate of the size as sent, in bytes
 	begun  time.Time // when the first range was added
 	full   bool
 
-	patience time.Duration // what is left in this round of the time that streams are waited for
+	patience time.Duration // how much longer this round may wait for streams
 
-	// verdicts[i] is about batch.Records[i]: 0 if it was taken, else the number of a reason. It is empty while everything
-	// was taken.
+	// verdicts[i] is 0 if batch.Records[i] was accepted, else the index of the reason plus 1. It is nil while every record
+	// was accepted.
 	verdicts []int32
 	reasons  []verdict
 }
 
-// verdict is why a record was not taken.
+// verdict is why a record was not accepted.
 type verdict struct {
 	kind        verdictKind
 	destination string
@@ -43,12 +43,12 @@ type verdict struct {
 type verdictKind uint8
 
 const (
-	refused verdictKind = iota + 1 // it never will be
-	blocked                        // its destination does not take it now
+	refused verdictKind = iota + 1 // it never will be accepted
+	blocked                        // its destination does not accept it now
 	busy                           // the backend was too busy, for longer than a batch may wait
 )
 
-// tally counts records and bytes of a stream, and what a chain and a cutter did while they were read.
+// tally counts records and bytes of a stream, and what the chain and the cutter counted while reading them.
 type tally struct{ records, bytes, filtered, parseErrors, skipped int64 }
 
 func (t *tally) add(o tally) {
@@ -63,7 +63,7 @@ func (t *tally) subtract(o tally) {
 	t.add(tally{-o.records, -o.bytes, -o.filtered, -o.parseErrors, -o.skipped})
 }
 
-// least returns the smaller of the two in each part.
+// least returns the minimum of t and o in each field.
 func (t tally) least(o tally) tally {
 	return tally{min(t.records, o.records), min(t.bytes, o.bytes), min(t.filtered, o.filtered),
 		min(t.parseErrors, o.parseErrors), min(t.skipped, o.skipped)}
@@ -72,34 +72,33 @@ func (t tally) least(o tally) tally {
 // ackRange is what one turn of one feed added to a batch.
 type ackRange struct {
 	feed *Feed
-	// epoch is the feed's at the time of the turn. The range is void if the feed has returned to its checkpoint since.
+	// epoch is the feed's epoch at the time of the turn. The range is void if the feed has returned to its checkpoint since.
 	epoch uint32
 	from  place // where the turn began
-	// to is where it ended: its position is where the feed's checkpoint may be once the batch, and all before it, is
-	// acknowledged.
+	// to is where it ended. The feed's checkpoint may move to its position once this batch and all before it are acknowledged.
 	to      place
 	common  bool  // other feeds of the stream and declaration would have read the same
-	cost    int64 // of what it added to the batch, as sent
+	cost    int64 // estimate of what it added to the batch's size as sent
 	limited int64 // see checkpoint.Losses; 0 for nothing new
 	records int   // in the batch
-	givenUp int   // of these
-	read    tally // those that were settled before and are not in the batch are counted here too
+	givenUp int   // how many of these were given up
+	read    tally // includes records that were settled before and are not in the batch
 	newest  int64 // time of the last record, 0 without records
 	written int64 // when the oldest of its records was written, in ns since 1970; see Delays
 	refused, refusedBytes,
 	parked, parkedBytes,
 	booked, bookedBytes int64 // counted as refused or parked before the feed returned to its checkpoint
-	// What a gap at its end, of which there is one at most, has cost.
+	// What was lost in the gap at its end, if there is one.
 	gaps, droppedRecords, droppedBytes int64
 	end                                bool // nothing follows
 }
 
-// void reports whether the range will be read again, so that it must be neither sent nor acknowledged.
+// void reports whether the range will be read again. A void range must be neither sent nor acknowledged.
 func (r *ackRange) void() bool { return r.epoch != r.feed.epoch.Load() }
 
 func newInflightBatch(size int) *inflightBatch { return &inflightBatch{batch: record.NewBatch(size)} }
 
-// reset makes the batch an empty one. While it is offered to others its records stay: see settleOffers.
+// reset empties the batch. If it is still offered to other shards, it keeps its records until settleOffers.
 func (f *inflightBatch) reset() {
 	for i := range f.ranges {
 		f.ranges[i].feed.inFlight.Add(-1)
@@ -113,7 +112,7 @@ func (f *inflightBatch) reset() {
 	}
 }
 
-// regain gives the batch memory of its own again, or for itself alone.
+// regain ends the sharing of the batch's memory and empties the memory that the batch has then.
 func (f *inflightBatch) regain() {
 	if f.lease != nil {
 		f.shared.Reset()
@@ -138,7 +137,7 @@ func (f *inflightBatch) add(r ackRange, size int, now time.Time) {
 	f.size += size
 }
 
-// removeVoid takes out ranges that are void, and their records.
+// removeVoid removes the ranges that are void, and their records.
 func (f *inflightBatch) removeVoid() {
 	void := false
 	for i := range f.ranges {
@@ -163,7 +162,7 @@ func (f *inflightBatch) removeVoid() {
 	f.ranges, f.batch.Records = ranges, records
 }
 
-// reject notes why the record at place was not taken.
+// reject notes why the record at place was not accepted.
 func (f *inflightBatch) reject(place int, v verdict) {
 	if f.verdicts == nil {
 		f.verdicts = make([]int32, len(f.batch.Records))
@@ -187,7 +186,7 @@ func (f *inflightBatch) lastOf(feed *Feed) *record.Record {
 	return nil
 }
 
-// acknowledge moves the feeds on: the backend has taken everything.
+// acknowledge acknowledges all ranges: the backend has accepted every record.
 func (f *inflightBatch) acknowledge() {
 	for i := range f.ranges {
 		f.ranges[i].feed.acknowledge(&f.ranges[i])

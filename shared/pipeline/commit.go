@@ -56,7 +56,7 @@ func (p *Pipeline) commitLoop(ctx context.Context) {
 }
 
 // Late returns the time since the last turn of the commit loop, which turns at least once a second; 0 if it is not running.
-// Neither an output nor a stream that does not answer makes it late.
+// An output or a stream that does not answer does not make it late.
 func (p *Pipeline) Late(now time.Time) time.Duration { return p.commits.Late(now) }
 
 // markOf returns the mark of a feed's stream at off. Making it may read the stream, so the commit loop counts as waiting

@@ -11,30 +11,30 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Counts is what became of a feed's records since the process started, and of the bytes of the stream that they were
-// made of. At any moment Read = Sent + Queued + Dropped + Refused + Parked, in records and in bytes.
+// Counts holds what became of a feed's records since the process started, and of the bytes of the stream that they were made
+// of. At any moment Read = Sent + Queued + Dropped + Refused + Parked, in records and in bytes.
 type Counts struct {
-	// Read counts the records to be delivered. Records that a filter dropped are not among them; records that were lost
-	// before they were read are, if their number is known. Remora's own markers count as records.
+	// Read counts the records to be delivered. It does not include records that a filter dropped, but does include records
+	// that were lost before they were read, if their number is known. Remora's own markers count as records.
 	ReadRecords int64 `json:"read_records"`
 	ReadBytes   int64 `json:"read_bytes"`
 	// Sent records were acknowledged by the backend.
 	SentRecords int64 `json:"sent_records"`
 	SentBytes   int64 `json:"sent_bytes"`
-	// Queued records were read and are not acknowledged: they wait, or are in flight.
+	// Queued records were read and have no verdict yet: they wait, or are in flight.
 	QueuedRecords int64 `json:"queued_records"`
 	QueuedBytes   int64 `json:"queued_bytes"`
 	// Dropped records were lost before they were read, because the spool was full or the file was truncated.
 	DroppedRecords int64 `json:"dropped_records"`
 	DroppedBytes   int64 `json:"dropped_bytes"`
-	// Refused records will never be taken by the backend.
+	// Refused records will never be accepted by the backend, or were given up.
 	RefusedRecords int64 `json:"refused_records"`
 	RefusedBytes   int64 `json:"refused_bytes"`
-	// Parked records are on disk until their destination takes them. Those that an earlier process parked count as read.
+	// Parked records are on disk until their destination accepts them. Those that an earlier process parked count as read.
 	ParkedRecords int64 `json:"parked_records"`
 	ParkedBytes   int64 `json:"parked_bytes"`
-	// Gaps counts the places where records were dropped. Filtered records were dropped by a declared filter, and
-	// ParseErrors did not fit their format; SkippedBytes are those that no record could be made of.
+	// Gaps counts the places where records were dropped. Filtered counts records that a declared filter dropped, ParseErrors
+	// those that did not fit their format, and SkippedBytes the bytes that no record could be made of.
 	Gaps         int64 `json:"gaps"`
 	Filtered     int64 `json:"filtered"`
 	ParseErrors  int64 `json:"parse_errors"`
@@ -49,7 +49,7 @@ func (c *Counts) read(t tally) {
 	c.SkippedBytes += t.skipped
 }
 
-// park counts records that are parked; negative ones are parked no more.
+// park counts records that are parked; negative numbers count records that are no longer parked.
 func (c *Counts) park(records, bytes int64) {
 	c.ParkedRecords += records
 	c.ParkedBytes = max(0, c.ParkedBytes+bytes)
@@ -67,7 +67,7 @@ func (c *Counts) settle() {
 	c.QueuedBytes = c.ReadBytes - c.SentBytes - c.DroppedBytes - c.RefusedBytes - c.ParkedBytes
 }
 
-// ParkedDisk returns how many bytes of the disk parked records of all outputs occupy, and how many they may.
+// ParkedDisk returns how many bytes on disk the parked records of all outputs occupy, and how many they may.
 func (p *Pipeline) ParkedDisk() (used, limit int64) {
 	if p.parked == nil {
 		return 0, 0
@@ -75,7 +75,7 @@ func (p *Pipeline) ParkedDisk() (used, limit int64) {
 	return p.parked.Size(), p.parked.Limit()
 }
 
-// Add adds what o counts.
+// Add adds o to c.
 func (c *Counts) Add(o Counts) {
 	c.ReadRecords += o.ReadRecords
 	c.ReadBytes += o.ReadBytes
@@ -94,41 +94,40 @@ func (c *Counts) Add(o Counts) {
 	c.settle()
 }
 
-// Status is a feed as it is now.
+// Status is the status of a feed.
 type Status struct {
 	checkpoint.Key
 	// Source is what its records share.
 	Source *record.Source
 	Counts
-	// Prior is what feeds of the same container, declaration and output counted that are done: a container that is
-	// started again, a file that was rotated. It is given to one that lives, so that what is counted for them all never
-	// falls.
+	// Prior is what feeds of the same container, declaration and output counted that are done, such as those of a container's
+	// earlier starts or of rotated files. A live feed carries it, so that the sum for all of them never decreases.
 	Prior Counts
-	// Acked is the position that the backend has acknowledged, Backlog how many bytes of the stream lie behind it.
+	// Acked is the position up to which the backend has acknowledged the stream, and Backlog the number of bytes beyond it.
 	Acked   checkpoint.Position
 	Backlog int64
-	// Lag is how long ago the feed was up to date, or how old the newest acknowledged record is if that is less, while
-	// there is a backlog; else 0. What is no whole record yet does not make a lag.
+	// Lag is 0 without a backlog. Otherwise it is the time since the feed was up to date, or the age of the newest
+	// acknowledged record if that is less. An incomplete record is not a lag.
 	Lag time.Duration
-	// Losses is what went wrong since the stream began, earlier processes included, with why it could not be read or a
-	// record was refused the last time.
+	// Losses is what went wrong since the stream began, earlier processes included, with the last reason why it could not be
+	// read or a record was refused.
 	Losses checkpoint.Losses
-	// Waiting is set while the stream waits at its checkpoint because its destination blocks its records, Parking while
-	// records of it are parked.
+	// Waiting is set while the stream waits at its checkpoint because its destination does not accept its records, and
+	// Parking while records of it are parked.
 	Waiting, Parking *Waiting
-	// CPU is the time that formats and filters have taken; Deferred since when the stream waits for its share of it,
-	// because they take more than others', zero if it does not.
+	// CPU is the time that formats and filters have taken. Deferred is since when the stream has been served after others,
+	// because its formats and filters take more time than theirs; zero if it is not.
 	CPU      time.Duration
 	Deferred time.Time
 }
 
-// givesUp is a stream that knows what was given up at or above off, before its reader comes there: a backend that is
-// down keeps readers away for as long as records are lost.
+// givesUp is a stream that knows what was given up at or above off before its reader gets there: while a backend is down,
+// records may be lost that no reader gets to.
 type givesUp interface {
 	GivenUp(off int64) (gaps, records, bytes int64)
 }
 
-// Status returns the feed as it is now.
+// Status returns the status of the feed.
 func (f *Feed) Status(now time.Time) Status {
 	end := f.route.Stream.End()
 	l := &f.ledger
@@ -159,23 +158,23 @@ func (f *Feed) Status(now time.Time) Status {
 	return s
 }
 
-// SinkStatus is an output as it is now.
+// SinkStatus is the status of an output.
 type SinkStatus struct {
 	Output string
-	// Err is why the last attempt failed, empty where it did not; Since is when that began.
+	// Err is why the output fails, empty if it does not. Since is when it began to fail.
 	Err   string
 	Since time.Time
 	Code  string // of the message that says what to do about Err
-	// Conflicts is how many records were stored in another form than they had, because a field's type did not fit.
+	// Conflicts is how many records were stored in another form because a field's type did not fit.
 	Conflicts int64
 	Delays    Delays
 }
 
-// adapting is an output that changes a record's form where the backend refuses it as it is.
+// adapting is an output that changes a record's form if the backend refuses it as it is.
 type adapting interface{ Conflicts() int64 }
 
-// Status returns all feeds, in the order of their keys, all outputs, in that of their names, and the totals since the
-// process started, which hold those of feeds that are done.
+// Status returns the status of all feeds, ordered by their keys, of all outputs, ordered by their names, and the totals since
+// the process started, which include feeds that are done.
 func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, total Counts) {
 	p.mu.Lock()
 	live := make([]*Feed, 0, len(p.feeds))
@@ -207,8 +206,8 @@ func (p *Pipeline) Status(now time.Time) (feeds []Status, sinks []SinkStatus, to
 	return feeds, sinks, total
 }
 
-// Since returns what was counted since before, an earlier state of c. Gauges, which go up and down, are 0 in it. If c is
-// lower, it counts from 0.
+// Since returns what was counted since before, an earlier state of c. Gauges, which go up and down, are 0 in the result. If c
+// is lower than before, Since counts from 0.
 func (c Counts) Since(before Counts) Counts {
 	if c.ReadRecords < before.ReadRecords || c.ReadBytes < before.ReadBytes {
 		before = Counts{}

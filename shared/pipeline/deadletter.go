@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// deadLetters is a file of records that a backend refused for good: one JSON object a line, with output, reason,
-// identity and record. At its limit it is renamed to NAME.1, so that both take at most twice the limit.
+// deadLetters is a file of records that will not be delivered: one JSON object per line, with output, reason, identity and
+// record. At its limit it is renamed to NAME.1, so that both files take at most twice the limit.
 type deadLetters struct {
 	path  string
 	limit int64
@@ -25,8 +25,7 @@ type deadLetters struct {
 	err  error // of the last put
 }
 
-// put appends the record. Without a path it does nothing. It returns an error for the first record that can't be
-// written, and then none until one could be.
+// put appends the record. Without a path it does nothing. Of successive failures it returns only the first.
 func (d *deadLetters) put(output string, r *record.Record, reason string) error {
 	if d.path == "" {
 		return nil
@@ -52,7 +51,7 @@ func (d *deadLetters) write(output string, r *record.Record, reason string) erro
 		return err
 	}
 	n, err := d.file.Write(d.line)
-	if err != nil && n > 0 { // a full disk takes a part, which the next line must not be appended to
+	if err != nil && n > 0 { // a full disk takes a part of a line, to which the next one must not be appended
 		if d.file.Truncate(d.size) == nil {
 			n = 0
 		}

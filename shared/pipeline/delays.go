@@ -10,22 +10,22 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// DelayBounds are the upper bounds, in seconds and inclusive, of the buckets of Delays. One more bucket holds what is longer.
+// DelayBounds are the inclusive upper bounds of the buckets of Delays, in seconds. One more bucket holds longer delays.
 var DelayBounds = [...]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400}
 
-// longestDelay is what a longer one counts as: one record with a time of 1970 must not make the sum worthless.
+// longestDelay bounds a delay, so that a record with a time of 1970 does not make the sum worthless.
 const longestDelay = 30 * 24 * time.Hour
 
-// Delays is how long records took from their writer to the backend's acknowledgement, since the process started. A
-// record's time is the one that the runtime gave it, and when it was read where there is none, as in a file: never the one
-// that a format parsed from it. All records of a turn count as much as the oldest of them, so a delay is rather too long
-// than too short. Records that were parked are not counted.
+// Delays is a histogram of how long records took from their writer to the backend's acknowledgement, since the process
+// started. A record was written at the time that the runtime gave it or, if there is none, as in a file, when it was read;
+// a time that a format parsed from it does not count. All records of a turn count like the oldest of them, so a delay is
+// too long rather than too short. Records that were parked are not counted.
 type Delays struct {
 	Buckets [len(DelayBounds) + 1]int64 `json:"buckets"` // each counts its own records alone
 	Seconds float64                     `json:"seconds"` // the sum of all delays
 }
 
-// delays counts Delays of an output without a lock: a few additions for each turn of each stream.
+// delays counts the Delays of an output without a lock, with a few additions for each turn of each stream.
 type delays struct {
 	buckets [len(DelayBounds) + 1]atomic.Int64
 	seconds atomic.Uint64 // the sum, as the bits of a float64
@@ -37,7 +37,7 @@ func (d *delays) observe(r *ackRange, now time.Time) {
 	if sent <= 0 || r.written == 0 {
 		return
 	}
-	// A clock may go back, and a time in a file that somebody has written may be any.
+	// A clock may go back, and a time in a file may be arbitrary.
 	delay := min(max(0, now.Sub(time.Unix(0, r.written))), longestDelay)
 	at := 0
 	for at < len(DelayBounds) && delay.Seconds() > DelayBounds[at] {
@@ -47,7 +47,7 @@ func (d *delays) observe(r *ackRange, now time.Time) {
 	d.add(delay.Seconds() * float64(sent))
 }
 
-// add adds to the sum. The shards of an output, a handful, meet here once a turn.
+// add adds to the sum. The few shards of an output contend for it once a turn.
 func (d *delays) add(seconds float64) {
 	for {
 		old := d.seconds.Load()
@@ -65,7 +65,7 @@ func (d *delays) get() (all Delays) {
 	return all
 }
 
-// noteWritten notes when the records were written that the cutter has just made: the chain may give them times of their own.
+// noteWritten notes when records that the cutter has just made were written, before the chain may change their times.
 func (r *reader) noteWritten(records []record.Record) {
 	if len(records) == 0 {
 		return
@@ -76,7 +76,7 @@ func (r *reader) noteWritten(records []record.Record) {
 	r.lastWritten = records[len(records)-1].Time
 }
 
-// takeWritten returns when the oldest of the records was written that are booked now. What a chain keeps back was written last.
+// takeWritten returns when the oldest record that is booked now was written. A record that the chain keeps back is the newest.
 func (r *reader) takeWritten() int64 {
 	written := r.written
 	r.written = 0

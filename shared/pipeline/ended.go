@@ -4,17 +4,17 @@ package pipeline
 
 import "slices"
 
-// Ended is what feeds of one container, declaration and output counted that are done, where no such feed is left: a file
-// that was read to its end, a container that has ended.
+// Ended is what feeds of one container, declaration and output counted, once none of them is left: the container has ended,
+// for instance, or its file was read to its end.
 type Ended struct {
 	Writer, Container, Declaration, Target, Output string
 	Counts                                         Counts
 }
 
-// maxEnded bounds how many are remembered; the oldest are forgotten first. One takes about 400 bytes.
+// maxEnded bounds how many Ended are kept; the oldest are dropped first. One takes about 400 bytes.
 const maxEnded = 1000
 
-// endedFeeds remembers them, the oldest first. Pipeline.mu guards it.
+// endedFeeds holds the counts of ended feeds, the oldest first. Pipeline.mu guards it.
 type endedFeeds struct{ all []Ended }
 
 func (e *endedFeeds) find(writer, declaration, output string) int {
@@ -23,7 +23,7 @@ func (e *endedFeeds) find(writer, declaration, output string) int {
 	})
 }
 
-// keep remembers counts, those of earlier feeds included.
+// keep adds counts to those of earlier feeds.
 func (e *endedFeeds) keep(of Ended) {
 	of.Counts.Add(e.take(of.Writer, of.Declaration, of.Output))
 	if of.Counts == (Counts{}) {
@@ -35,7 +35,7 @@ func (e *endedFeeds) keep(of Ended) {
 	e.all = append(e.all, of)
 }
 
-// take returns what is remembered, for a feed that continues to count, and forgets it.
+// take removes and returns counts, for a feed that continues them.
 func (e *endedFeeds) take(writer, declaration, output string) Counts {
 	at := e.find(writer, declaration, output)
 	if at < 0 {
@@ -46,7 +46,7 @@ func (e *endedFeeds) take(writer, declaration, output string) Counts {
 	return counts
 }
 
-// Ended returns what is remembered of feeds that are done, the oldest first.
+// Ended returns the counts of feeds that are done, the oldest first.
 func (p *Pipeline) Ended() []Ended {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,10 +11,10 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// failureOf says what kind of failure an output's error is, as far as that tells what to do about it.
+// failureOf returns the message for the kind of failure that an output's error is, which says what to do about it.
 func failureOf(err error) *notice.Message {
 	var (
-		denied      interface{ Denied() } // of a backend that was reached and does not let us in
+		denied      interface{ Denied() } // the backend was reached and denies access
 		certificate *tls.CertificateVerificationError
 		authority   x509.UnknownAuthorityError
 		name        x509.HostnameError

@@ -18,12 +18,12 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// perRecord is about what a record costs on the wire beside its line, fields and tags: names, time, offset, identity.
+// perRecord is an estimate of what a record costs on the wire besides its line, fields and tags: names, time, offset, identity.
 const perRecord = 160
 
-// A turn reads firstRead bytes at first, less where each record has much metadata, and leastRead at least. What a
-// turn's bytes become, as sent, is kept to about costPerTurn, so that empty lines, a thousand times larger when they
-// are records with many tags, make no batch much larger than another.
+// A feed's first turn reads firstRead bytes, or fewer if each record has much metadata, but at least leastRead. Later reads
+// are sized so that a turn adds about costPerTurn bytes to the request: an empty line can grow a thousandfold when it
+// becomes a record with many tags, and batches should still be about equally large.
 const firstRead, leastRead, costPerTurn = 16 << 10, 1 << 10, 4 * quantum
 
 // readAgain is the pause after a stream could not be read.
@@ -32,17 +32,17 @@ const readAgain = time.Second
 // complainEvery bounds how often one feed logs that bytes of its stream were skipped.
 const complainEvery = 10 * time.Second
 
-// forever is a hold that the feed's next verdict ends.
+// forever is a hold that lasts until the feed's next verdict.
 const forever = math.MaxInt64
 
-// Feed is a route under delivery. One shard reads it (reader) and acknowledges what it gave (ledger).
+// Feed is a route that is being delivered. One shard reads its stream (reader) and acknowledges its records (ledger).
 type Feed struct {
 	pipeline  *Pipeline
 	key       checkpoint.Key
 	route     Route
-	overhead  int // bytes a record beside line and fields
+	overhead  int // bytes that each record costs besides its line and fields
 	firstRead int
-	// maxInFlight is how many bytes of the stream may be read and not acknowledged; 0 for as many as fit into batches.
+	// maxInFlight bounds the bytes of the stream that are read and not acknowledged; 0 for no bound but the batches' size.
 	maxInFlight int64
 
 	shard     *shard
@@ -51,25 +51,25 @@ type Feed struct {
 	following following            // of the shard's fill loop
 	reader    reader
 	ledger    ledger
-	// verdicts are the chains', of the shard's fill loop.
+	// verdicts are those of the feed's chains. They belong to the shard's fill loop.
 	verdicts format.Verdicts
 
-	// epoch counts the returns to the checkpoint that the send loop has ordered; the reader follows.
+	// epoch counts the returns to the checkpoint that the send loop has ordered. The reader follows it.
 	epoch atomic.Uint32
-	// hold is until when the feed is not read, in ns since 1970: 0 for no hold, or forever.
+	// hold is the time until which the feed is not read, in ns since 1970; 0 for none, or forever.
 	hold atomic.Int64
-	// early is from when bytes of the stream above earlyEnd end the hold, in ns since 1970; 0 if they don't.
+	// early is the time from which bytes of the stream at or above earlyEnd end the hold, in ns since 1970; 0 for never.
 	early, earlyEnd atomic.Int64
-	// share is the CPU time of the feed's container; deferred since when the feed is served behind lighter ones and has
-	// not come to the end of its stream, in ns since 1970, or 0.
+	// share is the CPU time of the feed's container. deferred is since when the feed has been served after lighter ones
+	// without reaching the end of its stream, in ns since 1970, or 0.
 	share    *share
 	deferred atomic.Int64
 	cpu      atomic.Int64 // of the chains, in ns
-	inFlight atomic.Int32 // ranges in batches
-	slow     bool         // a record took slowRecord; of the shard's fill loop
+	inFlight atomic.Int32 // number of its ranges in batches
+	slow     bool         // a turn took slowRecord; of the shard's fill loop
 	detached atomic.Bool
 
-	markFailed bool // of commit: it is logged that no mark can be made
+	markFailed bool // commit has logged that no mark can be made
 }
 
 func newFeed(p *Pipeline, key checkpoint.Key, r Route, e checkpoint.Entry) (*Feed, error) {
@@ -119,14 +119,14 @@ func (f *Feed) held(now time.Time) bool {
 	return hold != 0 && now.UnixNano() < hold && !f.detached.Load() && !f.endsEarly(now)
 }
 
-// endsEarly reports whether there are new bytes for which a hold is given up.
+// endsEarly reports whether new bytes of the stream end the hold.
 func (f *Feed) endsEarly(now time.Time) bool {
 	early := f.early.Load()
 	return early != 0 && now.UnixNano() >= early && f.route.Stream.End() > f.earlyEnd.Load()
 }
 
-// read takes the feed's turn: it adds to the batch what the stream has, up to a quantum, and returns how many bytes of
-// the stream that consumed.
+// read performs the feed's turn: it reads once from the stream, adds the records to the batch, and returns the number of
+// bytes of the stream that they consumed.
 func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 	r := &f.reader
 	r.full = false
@@ -152,7 +152,7 @@ func (f *Feed) read(fl *inflightBatch, now time.Time) (consumed int64) {
 		fl.full = true
 		return 0
 	}
-	behind := false // acknowledgements, that is: there is more to be read, but not now
+	behind := false // acknowledgements are behind: what follows must not be read yet
 	if f.maxInFlight > 0 {
 		var room int
 		if room, behind = f.room(); room == 0 {
@@ -197,17 +197,17 @@ func (f *Feed) readAt(fl *inflightBatch, p []byte) (int, error) {
 	return f.route.Stream.ReadAt(p, f.reader.cursor)
 }
 
-// patient is a stream whose ReadAt may wait for somebody else, such as a file system on another machine. ReadAtWithin waits no
-// longer than is left of patience, of which it takes what it needed.
+// patient is a stream whose ReadAt may have to wait, such as for a remote file system. ReadAtWithin waits for at most
+// *patience and subtracts from it the time that it waited.
 type patient interface {
 	ReadAtWithin(p []byte, off int64, patience *time.Duration) (int, error)
 }
 
-// roundPatience is how long all streams of a shard together are waited for in a round, so that the
-// others have more than twenty turns a second.
+// roundPatience bounds how long a shard waits for all its patient streams together in a round, so that the others have more
+// than twenty turns a second.
 const roundPatience = 15 * time.Millisecond
 
-// leave ends a detached feed behind what it has read.
+// leave ends a detached feed after what it has read.
 func (f *Feed) leave(fl *inflightBatch, now time.Time) {
 	f.reader.finished = true
 	from := f.reader.at
@@ -234,8 +234,8 @@ func (f *Feed) restart(epoch uint32, now time.Time) bool {
 	return true
 }
 
-// room returns how much may be read if that is bounded, and whether something is in flight. A record that is larger is
-// read when nothing is.
+// room returns how many bytes a bounded stream may read now, and whether something is in flight. A record that exceeds the
+// bound is read when nothing is in flight.
 func (f *Feed) room() (n int, inFlight bool) {
 	f.ledger.mu.Lock()
 	defer f.ledger.mu.Unlock()
@@ -249,20 +249,20 @@ func (f *Feed) room() (n int, inFlight bool) {
 	return n, true
 }
 
-// bounded is a stream that may only be read so far ahead of its checkpoint.
+// bounded is a stream that limits how far it may be read ahead of its checkpoint.
 type bounded interface{ MaxInFlight() int64 }
 
-// rewinder is a stream that can use the bytes again that its reader has returned from: those at or above off are not in
-// flight any more.
+// rewinder is a stream that is told when its reader returns to off: the bytes at or above off are no longer in flight.
 type rewinder interface{ Rewind(off int64) }
 
-// cut makes records of data, which was read at the cursor into the batch's free memory.
+// cut makes records of data, which was read at the cursor into the batch's free memory, and returns the number of bytes
+// that they consumed.
 func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int64 {
 	r := &f.reader
 	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
 	ns := now.UnixNano()
 	if len(data) > 0 && r.cursor+int64(len(data)) <= r.resumed {
-		last = false // what is unfinished at the resumed position has to become a record after it
+		last = false // a record that is unfinished at the resumed position must be completed after it
 	}
 	b.Keep(len(data))
 	n := r.cutter.Cut(b, data, r.cursor, ns, last)
@@ -280,7 +280,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		failed = r.cutter.Err() != nil
 	}
 	if failed {
-		r.full, last = false, false // the same bytes hold more, after a pause
+		r.full, last = false, false // the same bytes are cut again after a pause
 	}
 	r.noteWritten(b.Records[from:])
 	if c := r.chain; c != nil {
@@ -295,7 +295,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		}
 		r.ending, last = last && c.Pending(), last && !c.Pending()
 	}
-	if replay { // Nothing was kept, for a batch that holds nothing else would never be sent.
+	if replay { // these records are not kept
 		r.size, r.written = quantum, 0
 		r.count()
 		b.Rollback(mark)
@@ -311,7 +311,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 	return int64(n)
 }
 
-// drain lets the chain continue with what is pending. Nothing is read meanwhile.
+// drain lets the chain continue with its pending records. It reads nothing.
 func (f *Feed) drain(fl *inflightBatch, now time.Time) {
 	r := &f.reader
 	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
@@ -323,7 +323,7 @@ func (f *Feed) drain(fl *inflightBatch, now time.Time) {
 	r.full, r.finished = !last, last
 }
 
-// publish copies to the ledger how far the stream was read.
+// publish copies to the ledger how far the stream has been read.
 func (f *Feed) publish() {
 	l := &f.ledger
 	l.mu.Lock()
@@ -331,8 +331,8 @@ func (f *Feed) publish() {
 	l.mu.Unlock()
 }
 
-// updateLag notes when the feed is up to date. It is called once a second, so that a stream that was quiet for an hour
-// has no lag of an hour when the next line comes.
+// updateLag notes that the feed is up to date, if it is. It is called once a second, so that a stream that was quiet for an
+// hour does not lag by an hour when the next line comes.
 func (f *Feed) updateLag(now time.Time) {
 	end := f.route.Stream.End()
 	l := &f.ledger
@@ -343,14 +343,14 @@ func (f *Feed) updateLag(now time.Time) {
 	}
 }
 
-// grow makes the next read larger, because a record did not fit into one of got bytes. What is left of the batch may be
-// too small for that: the next batch has all its memory. If that is too little as well, the batch grows, up to the
-// bound that the cutter has for a record.
+// grow makes the next read larger, because a record did not fit into one of got bytes. If the rest of the batch is too small
+// for it, the next batch has all its memory free. If even an empty batch is too small, the batch grows; the cutter's bound
+// for a record bounds that.
 func (f *Feed) grow(fl *inflightBatch, got int64) {
 	r := &f.reader
 	if r.cursor+got == r.resumed {
-		// The cutter finds other records than in its earlier life, under other settings for instance. Better to send
-		// something again than to wait for the end of what will not end there.
+		// The cutter finds other records than in an earlier process, because of other settings for instance. Sending something
+		// again is better than waiting for the end of a record that does not end there.
 		r.resumed, r.common = r.cursor, false
 		return
 	}
@@ -364,7 +364,7 @@ func (f *Feed) grow(fl *inflightBatch, got int64) {
 	r.size, r.least = 2*r.size, 2*got
 }
 
-// book adds to the batch what was read: records from index from, made of n bytes of the stream and of held bytes of the
+// book adds a range to the batch: the records from index from on, made of n bytes of the stream and held bytes of the
 // batch's other memory.
 func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, now time.Time) {
 	r, l := &f.reader, &f.ledger
@@ -401,18 +401,18 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 		l.counts.read(fresh)
 		if l.waiting != nil && s.records > 0 {
 			f.early.Store(0)
-			f.hold.Store(forever) // one turn finds out whether the destination takes records again
+			f.hold.Store(forever) // one turn finds out whether the destination accepts records again
 		}
 	}
 	l.mu.Unlock()
 	cost := n + int64(held)
-	if r.chain != nil { // else lines are all that there is, and n counts them
+	if r.chain != nil { // else records have only lines, which n counts
 		cost = max(cost, sizeAsSent(fl.batch.Records[from:]))
 	}
 	cost += int64(s.records * f.overhead)
 	r.least = 0
 	if n > 0 {
-		// What a long record needed, the next one usually needs as well.
+		// The record after a long one is usually long as well.
 		r.size = int(min(max(costPerTurn*n/cost, leastRead), int64(max(r.size/2, quantum))))
 	}
 	s.cost = cost
@@ -421,11 +421,11 @@ func (f *Feed) book(fl *inflightBatch, from int, n int64, held int, last bool, n
 	fl.add(s, int(cost), now)
 }
 
-// perMember is what a field costs beside its JSON text in the least dense of the protocols, OTLP's.
+// perMember is what a field costs besides its JSON text in the most verbose of the protocols, OTLP.
 const perMember = 8
 
-// sizeAsSent is about how many bytes the records' lines and fields are in a request. Members are counted in one record
-// of eight, and taken to be as many in the others: counting costs a hundredth of what parsing does.
+// sizeAsSent estimates the bytes that the records' lines and fields take in a request. It counts members in one record of
+// eight and assumes as many in the others: counting costs a hundredth of what parsing does.
 func sizeAsSent(records []record.Record) (size int64) {
 	const sample = 8
 	for i := range records {
@@ -440,7 +440,7 @@ func sizeAsSent(records []record.Record) (size int64) {
 
 var comma = []byte{','}
 
-// asGap returns the gap that err is, or nil. It allocates only if there is an error.
+// asGap returns the gap that err holds, or nil. It allocates only if there is an error.
 func asGap(err error) *stream.Gap {
 	if err == nil {
 		return nil
@@ -462,7 +462,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 		return
 	}
 	r.retryAt = now.Add(readAgain)
-	f.tee.reached.Store(nowhere) // others need not wait for it
+	f.tee.reached.Store(nowhere) // other feeds must not wait for it
 	if !r.failing {
 		r.failing = true
 		notice.StreamUnreadable.Log(f.log(), "offset", r.cursor, "error", err)
@@ -472,7 +472,7 @@ func (f *Feed) noteError(err error, now time.Time) {
 	f.ledger.mu.Unlock()
 }
 
-// noteSkipped logs now and then that bytes were skipped.
+// noteSkipped logs that bytes were skipped, at most once per complainEvery.
 func (f *Feed) noteSkipped(now time.Time) {
 	r := &f.reader
 	bytes, places := r.cutter.Skipped()
@@ -489,5 +489,5 @@ func (f *Feed) log() *slog.Logger {
 	return f.pipeline.log.With("stream", f.key.Stream, "declaration", f.key.Declaration, "output", f.key.Output)
 }
 
-// Detach stops reading. The route's Done is called once all that was read is acknowledged; its checkpoint is kept.
+// Detach stops reading. The route's Done is called once everything that was read is acknowledged. The checkpoint is kept.
 func (f *Feed) Detach() { f.detached.Store(true) }

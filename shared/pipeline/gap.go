@@ -11,7 +11,7 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// skip puts a marker where the stream's bytes are gone, ends what was unfinished before them, and continues behind.
+// skip ends what is unfinished before a gap, adds a marker in place of the lost bytes, and continues behind the gap.
 func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 	r := &f.reader
 	b, from, mark := fl.batch, len(fl.batch.Records), fl.batch.Savepoint()
@@ -29,7 +29,7 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 	if r.chain != nil {
 		f.apply(b, from, now.UnixNano(), failed == nil)
 	}
-	if failed != nil || r.pending() { // the gap is met again behind what is pending
+	if failed != nil || r.pending() { // the gap is met again after the pending records
 		r.cursor += int64(n)
 		f.publish()
 		f.book(fl, from, int64(n), b.Added(mark), false, now)
@@ -44,11 +44,11 @@ func (f *Feed) skip(fl *inflightBatch, g *stream.Gap, now time.Time) int64 {
 	f.book(fl, from, int64(len(rest)), b.Added(mark), false, now)
 	s := &fl.ranges[len(fl.ranges)-1]
 	s.gaps, s.droppedRecords, s.droppedBytes = 1, max(0, g.Records), g.Bytes
-	s.common = false // others may have read what this one could not
+	s.common = false // other feeds may have read what this one could not
 	return 0
 }
 
-// drop counts a gap, once: a feed that has returned to its checkpoint meets it again.
+// drop counts a gap only once: a feed that has returned to its checkpoint meets it again.
 func (f *Feed) drop(g *stream.Gap) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -65,8 +65,8 @@ func (f *Feed) drop(g *stream.Gap) {
 	}
 }
 
-// before reads into p what lies between the cursor and the gap: usually nothing. It is not ok if p is too small, or if
-// the stream does not give it now.
+// before reads into p the bytes between the cursor and the gap, usually none. It is not ok if p is too small, or if they
+// can't be read now.
 func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
 	size := g.From - f.reader.cursor
 	if size <= 0 {
@@ -79,7 +79,7 @@ func (f *Feed) before(g *stream.Gap, p []byte) (rest []byte, ok bool) {
 	return p[:n], err == nil && int64(n) == size
 }
 
-// gapBehind returns the gap that starts where the last read ended, nil if there is none.
+// gapBehind returns the gap that starts where the last read ended; nil if there is none.
 func (f *Feed) gapBehind() *stream.Gap {
 	_, err := f.route.Stream.ReadAt(make([]byte, 1), f.reader.scannedTo)
 	return asGap(err)

@@ -14,7 +14,7 @@ import (
 type lease struct {
 	mu      sync.Mutex
 	holders int
-	batch   *record.Batch   // what they share
+	batch   *record.Batch   // the shared batch
 	spare   []*record.Batch // one for each holder but one
 	common  *record.Common  // what outputs make of it
 }

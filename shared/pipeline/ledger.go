@@ -13,47 +13,47 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// ledger is what became of a feed's records. The fill loop and the send loop of its shard write it, others read it.
+// ledger records what became of a feed's records. The fill loop and the send loop of its shard write it, others read it.
 type ledger struct {
 	mu      sync.Mutex
 	acked   checkpoint.Position
 	judged  format.Judged    // of the chain at acked; not stored
 	slot    *checkpoint.Slot // where acked is written at once
-	final   bool             // the range behind which nothing follows was acknowledged
+	final   bool             // the last range of the stream was acknowledged
 	counts  Counts
 	carried Counts // see Status.Prior
 	losses  checkpoint.Losses
 	logged  bool  // a refused record was logged
 	newest  int64 // time of the newest record that was acknowledged
 
-	cursor     int64 // the reader's, as of the last turn; it does not fall, and is the checkpoint at first
+	cursor     int64 // the reader's after the last turn, at first the checkpoint; it never decreases
 	scannedTo  int64
-	caughtUpAt int64 // when last nothing but an unfinished record was behind the acknowledged position
-	dropsTo    int64 // gaps that end at or below it are counted
+	caughtUpAt int64 // when at most an unfinished record was last unacknowledged, in ns since 1970
+	dropsTo    int64 // gaps that end at or below it have been counted
 
 	inflight tally // of ranges that are not acknowledged
-	reread   tally // what is counted already and will be read again
+	reread   tally // what has been counted and will be read again
 
 	waiting *waiting // nil while the feed does not wait
-	parking *Waiting // why a record was parked last
+	parking *Waiting // why the last record was parked; nil if none is
 	settled settledRecords
 	aside   map[int64]struct{} // marks of the records that were set aside: see setAside
 }
 
-// waiting is a feed's stay at its checkpoint until its destination takes records again.
+// waiting is a feed's wait at its checkpoint until its destination accepts records again.
 type waiting struct {
 	Waiting
 	attempts int
-	// tried are since when records below an offset have been waiting: a record's age, within a
-	// factor of two, without a time for each. Its own time is no measure: it may be any, or when it was read again.
+	// tried holds since when records below an offset have been waiting. It tells how long a record has waited, to within a
+	// factor of two, without storing a time for each. A record's own time can't tell: it may be arbitrary, or when it was reread.
 	tried [2]struct {
 		below int64
 		since time.Time
 	}
 }
 
-// note begins to measure how long what the stream holds below end has been waiting. Once d has passed of that, it begins
-// for what has come since.
+// note starts measuring how long records below end have been waiting. Once the latest measurement has run for d, it starts
+// another one for the records that have come since.
 func (w *waiting) note(end int64, d time.Duration, now time.Time) {
 	for i := range w.tried {
 		if t := &w.tried[i]; t.since.IsZero() {
@@ -67,7 +67,7 @@ func (w *waiting) note(end int64, d time.Duration, now time.Time) {
 	}
 }
 
-// longerThan reports whether the record at off has been waiting for d at least.
+// longerThan reports whether the record at off has been waiting for at least d.
 func (w *waiting) longerThan(d time.Duration, off int64, now time.Time) bool {
 	for _, t := range w.tried {
 		if !t.since.IsZero() && off < t.below && now.Sub(t.since) >= d {
@@ -77,17 +77,17 @@ func (w *waiting) longerThan(d time.Duration, off int64, now time.Time) bool {
 	return false
 }
 
-// Waiting is why a stream waits at its checkpoint, or why records of it are parked. The reason is the backend's and is
-// about this stream's destination alone.
+// Waiting is why a stream waits at its checkpoint, or why records of it are parked. The reason comes from the backend and
+// concerns this stream's destination alone.
 type Waiting struct {
 	Destination string
 	Reason      string
 	Since       time.Time
 }
 
-// settledRecords are records behind a waiting feed's checkpoint that were taken, or refused, before it began to wait.
-// They are not sent again when they are read again. What is left of the ordinary case, a destination that blocks every
-// record, is none; a bound keeps the other cases small, and what is beyond it is sent again with the same identity.
+// settledRecords are records beyond a waiting feed's checkpoint that were accepted, refused or parked before it began to
+// wait. They are not sent again when they are read again. There are usually none, because a destination that blocks one
+// record blocks all. Their number is bounded; records over the bound are sent again, with the same identity.
 type settledRecords map[settledKey]settledRecord
 
 type settledKey struct {
@@ -97,13 +97,13 @@ type settledKey struct {
 
 type settledRecord struct {
 	content uint64 // a hash: a group of lines may end elsewhere when it is read again
-	counted bool   // as refused or parked; else it counts as sent when the feed is past it
+	counted bool   // as refused or parked; else it counts as sent once the feed is past it
 }
 
-// maxSettled bounds the settled records of all feeds together: some 20 MiB. No feed may have more than a quarter of it.
+// maxSettled bounds the settled records of all feeds together, which take some 20 MiB, and maxSettledOfFeed those of one.
 const maxSettled, maxSettledOfFeed = 1 << 18, 1 << 16
 
-// settledTotal counts them.
+// settledTotal is the number of settled records of all feeds.
 var settledTotal atomic.Int64
 
 var contentSeed = maphash.MakeSeed()
@@ -112,7 +112,7 @@ func contentOf(r *record.Record) uint64 {
 	return maphash.Bytes(contentSeed, r.Line)*31 + maphash.Bytes(contentSeed, r.Fields)
 }
 
-// remember notes that r was settled. It returns false if there is no room for that.
+// remember notes that r was settled. It returns false if there is no room.
 func (s *settledRecords) remember(r *record.Record, counted bool) bool {
 	if *s == nil {
 		*s = settledRecords{}
@@ -132,7 +132,7 @@ func (s *settledRecords) remember(r *record.Record, counted bool) bool {
 	return true
 }
 
-// remove takes out of records those that were settled, books them to r, and returns what is left.
+// remove removes from records those that were settled, books them to of, and returns the others.
 func (s settledRecords) remove(records []record.Record, of *ackRange) (left []record.Record) {
 	left = records[:0]
 	for i := range records {
@@ -151,7 +151,7 @@ func (s settledRecords) remove(records []record.Record, of *ackRange) (left []re
 	return left
 }
 
-// prune forgets what lies below the checkpoint, once all of it does.
+// prune forgets all settled records once all of them lie below the checkpoint.
 func (s *settledRecords) prune(low int64) {
 	for key := range *s {
 		if key.offset >= low {
@@ -166,7 +166,7 @@ func (s *settledRecords) drop() {
 	*s = nil
 }
 
-// fresh returns what of read is not counted yet. Under mu.
+// fresh returns the part of read that has not been counted yet. The caller holds l.mu.
 func (l *ledger) fresh(read tally) tally {
 	known := l.reread.least(read)
 	l.reread.subtract(known)

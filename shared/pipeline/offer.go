@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// offer is a batch that one shard has filled and another, of another output, may send as well. It takes of it what its own
-// feeds would read next. Until it has answered, or the offer is withdrawn, the batch's records stay as they are.
+// offer is a batch that one shard has filled and that a shard of another output may send as well. That shard takes the turns
+// that its own feeds would read next. Until it has answered, or the offer is withdrawn, the batch's records do not change.
 type offer struct {
 	by, to *shard
 	lease  *lease
@@ -28,7 +28,7 @@ type turn struct {
 	records []record.Record
 }
 
-// withdraw settles the offer, if it is not yet.
+// withdraw settles the offer if it is not settled yet.
 func (o *offer) withdraw() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -44,20 +44,20 @@ func (o *offer) isSettled() bool {
 	return o.settled
 }
 
-// offers are those that a shard has not answered.
+// offers holds the offers that a shard has not answered.
 type offers struct {
 	mu    sync.Mutex
 	all   []*offer
-	come  chan struct{} // has an element when there is another
-	reply chan struct{} // has an element when another shard has answered one of this shard's
+	come  chan struct{} // has an element when an offer was added
+	reply chan struct{} // has an element when another shard has answered an offer of this shard
 }
 
 func newOffers() offers {
 	return offers{come: make(chan struct{}, 1), reply: make(chan struct{}, 1)}
 }
 
-// put adds an offer. Those that were withdrawn are dropped: a shard whose output is down answers none, and may be offered the
-// first bytes of each new stream.
+// put adds an offer and drops those that were withdrawn: a shard whose output is down answers none, but may still be offered
+// the first bytes of each new stream.
 func (s *offers) put(o *offer) {
 	s.mu.Lock()
 	s.all = append(slices.DeleteFunc(s.all, (*offer).isSettled), o)
@@ -65,14 +65,14 @@ func (s *offers) put(o *offer) {
 	wake(s.come)
 }
 
-// any reports whether there is an offer to be answered.
+// any reports whether there is an unanswered offer.
 func (s *offers) any() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.all) > 0
 }
 
-// holds reports whether there is an offer of a turn of lead's that begins at off.
+// holds reports whether there is an offer with a turn of lead that begins at off.
 func (s *offers) holds(lead *Feed, off int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *offers) holds(lead *Feed, off int64) bool {
 	return false
 }
 
-// next takes the oldest offer out; nil if there is none.
+// next removes and returns the oldest offer; nil if there is none.
 func (s *offers) next() *offer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,8 @@ func wake(c chan struct{}) {
 	}
 }
 
-// offer offers a batch that is full to the shards whose feeds are where it begins. The batch is sent whatever they answer.
+// offer offers a filled batch to the shards of the followers that are where its turns begin. The batch is sent whatever they
+// answer.
 func (s *shard) offer(f *inflightBatch) {
 	for i := range f.ranges {
 		r := &f.ranges[i]
@@ -123,14 +124,14 @@ func (s *shard) offer(f *inflightBatch) {
 			o.to.offers.put(o)
 		}
 	}
-	for i := range f.ranges { // behind put: who sees where the next batch begins sees the offer too
+	for i := range f.ranges { // after put, so that a feed that sees where the next batch begins also sees the offer
 		if feed := f.ranges[i].feed; len(feed.tee.all()) > 0 {
 			feed.tee.begins.Store(f.ranges[i].to.pos.Done)
 		}
 	}
 }
 
-// offerTo returns the batch's offer to a shard.
+// offerTo returns the batch's offer from by to to, which it makes if there is none yet.
 func (f *inflightBatch) offerTo(to, by *shard) *offer {
 	for _, o := range f.offers {
 		if o.to == to {
@@ -157,8 +158,8 @@ func turnsOf(f *inflightBatch) []turn {
 	return turns
 }
 
-// settleOffers ends what is left of a batch that was sent. A shard that has not answered is waited for as long as this
-// shard has patience; then it reads by itself.
+// settleOffers ends the offers of a batch that was sent. It waits for shards that have not answered as long as this shard has
+// patience; then it withdraws their offers, and they read by themselves.
 func (s *shard) settleOffers(ctx context.Context, f *inflightBatch) {
 	for _, o := range f.offers {
 		for !o.isSettled() && s.patience.left(time.Now()) > 0 && ctx.Err() == nil {
@@ -185,7 +186,8 @@ func (f *inflightBatch) withdrawOffers() {
 	f.offers = f.offers[:0]
 }
 
-// keepForItself ends all sharing of a batch whose records change: others that have a part of it have copied them.
+// keepForItself ends the sharing of a batch whose records are about to change. Shards that took a part of it have copied
+// their records.
 func (f *inflightBatch) keepForItself() {
 	for _, o := range f.offers {
 		o.withdraw()
@@ -200,8 +202,8 @@ func (f *inflightBatch) leaveCommon() {
 	}
 }
 
-// accept answers the offers that the shard has, up to the first of which it takes something into f, which is empty. It
-// reports whether there was one.
+// accept answers the shard's offers until it has taken turns from one of them into f, which is empty. It reports whether it
+// has taken any.
 func (s *shard) accept(f *inflightBatch, now time.Time) bool {
 	for o := s.offers.next(); o != nil; o = s.offers.next() {
 		taken := s.take(f, o, now)
@@ -214,7 +216,7 @@ func (s *shard) accept(f *inflightBatch, now time.Time) bool {
 	return false
 }
 
-// take adds to f the turns of an offer that the shard's own feeds would take next.
+// take adds to f the turns of an offer that the shard's own feeds would read next.
 func (s *shard) take(f *inflightBatch, o *offer, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// storedParked counts what an earlier process has parked of one route.
+// storedParked counts the records of one route that an earlier process has parked.
 type storedParked struct {
 	records, bytes int64
 	why            Waiting
@@ -67,7 +67,7 @@ func keyOf(s *record.Source, output string) checkpoint.Key {
 
 func sizeOf(r *record.Record) int64 { return int64(len(r.Line) + len(r.Fields)) }
 
-// claimParked moves to a feed the counts of what an earlier process has parked of it. Under mu.
+// claimParked moves the counts of a feed's records that an earlier process has parked to the feed. The caller holds p.mu.
 func (p *Pipeline) claimParked(f *Feed) {
 	s := p.stored[f.key]
 	if s == nil {
@@ -86,9 +86,9 @@ func (p *Pipeline) claimParked(f *Feed) {
 	l.parking = &s.why
 }
 
-// syncParked makes parked records durable, so that checkpoints may move past them. If it fails, held are the feeds that
-// have parked records since it succeeded last; others' checkpoints may move. It is called after the positions to be
-// committed were read, and recent are the feeds that had parked before that.
+// syncParked makes parked records durable, so that checkpoints may move past them. If it fails, held are the feeds that have
+// parked records since it last succeeded; the checkpoints of others may move. It is called after the positions to be
+// committed were read. recent are the feeds that had parked records before that.
 func (p *Pipeline) syncParked(recent map[*Feed]struct{}) (held map[*Feed]struct{}, err error) {
 	if p.parked == nil {
 		return nil, nil
@@ -125,7 +125,7 @@ func (p *Pipeline) bury(output string, r *record.Record, reason string) {
 	}
 }
 
-// evicted decides on parked records that have to make room for others.
+// evicted gives up parked records that must make room for others.
 func (p *Pipeline) evicted(output string, all []park.Entry) {
 	notice.ParkedOverLimit.Log(p.log,
 		"output", output, "records", len(all))
@@ -143,8 +143,7 @@ func (p *Pipeline) giveUpParked(output string, e *park.Entry, reason string) {
 	})
 }
 
-// countUnparked books a record that is not parked any more: to its feed, or where that is done to what ended feeds have
-// counted.
+// countUnparked books a record that is no longer parked to its feed, or to the counts of ended feeds if its feed is done.
 func (p *Pipeline) countUnparked(output string, e *park.Entry, book func(*Counts)) {
 	key, size := keyOf(e.Record.Source, output), sizeOf(&e.Record)
 	move := func(c *Counts) {
@@ -194,7 +193,7 @@ func (f *Feed) moveParked(move func(*Counts)) bool {
 	return true
 }
 
-// wakeRetry makes the retry loop look when the next parked record is due.
+// wakeRetry makes the retry loop check when the next parked record is due.
 func (l *sink) wakeRetry() {
 	select {
 	case l.parked <- struct{}{}:
@@ -202,7 +201,7 @@ func (l *sink) wakeRetry() {
 	}
 }
 
-// retryLoop tries parked records again, a segment at a time, until ctx ends. It is one more batch in flight at most.
+// retryLoop retries parked records, one segment at a time, until ctx ends. It adds at most one batch in flight.
 func (l *sink) retryLoop(ctx context.Context) {
 	if l.pipeline.parked == nil {
 		return
@@ -227,7 +226,7 @@ func (l *sink) retryLoop(ctx context.Context) {
 	}
 }
 
-// retryDue retries all segments that are due, and returns how long it is until the next one is; 0 if there is none.
+// retryDue retries all segments that are due, and returns the time until the next one is; 0 if there is none.
 func (l *sink) retryDue(ctx context.Context) (wait time.Duration, err error) {
 	for ctx.Err() == nil {
 		segment, entries, wait, failed := l.pipeline.parked.Due(l.name, time.Now())
@@ -241,8 +240,8 @@ func (l *sink) retryDue(ctx context.Context) (wait time.Duration, err error) {
 	return 0, err
 }
 
-// retry sends parked records and returns those that remain parked. A record of each destination goes first: only if that
-// is accepted do the others follow.
+// retry sends parked records and returns those that remain parked. One record for each destination goes first, and the others
+// follow only if it is accepted.
 func (l *sink) retry(ctx context.Context, entries []park.Entry) (left []park.Entry) {
 	var first, rest []park.Entry
 	seen := map[string]bool{}
@@ -278,14 +277,14 @@ func (l *sink) retry(ctx context.Context, entries []park.Entry) (left []park.Ent
 	return append(left, l.resend(ctx, open)...)
 }
 
-// probe is the back-off of a destination that did not accept a parked record: the segments that hold records for it share
-// it. It begins shorter than theirs and stays at a quarter, so that none of them waits for two of its pauses.
+// probe is the back-off of a destination that did not accept a parked record. All segments that hold records for the
+// destination share it. It is shorter than a segment's own back-off, so that none of them waits for two of its pauses.
 type probe struct {
 	next  time.Time
 	pause time.Duration
 }
 
-// maxProbes bounds the destinations of which this is known. Names come from outside.
+// maxProbes bounds the number of probes: destinations' names come from outside.
 const maxProbes = 4096
 
 func (l *sink) noteClosed(destination string, now time.Time) {
@@ -296,7 +295,7 @@ func (l *sink) noteClosed(destination string, now time.Time) {
 	l.probes[destination] = probe{now.Add(pause), pause}
 }
 
-// resend sends parked records once, books what became of them, and returns those that are to stay parked.
+// resend sends parked records once, books what became of them, and returns those that remain parked.
 func (l *sink) resend(ctx context.Context, entries []park.Entry) (left []park.Entry) {
 	if len(entries) == 0 {
 		return nil

@@ -52,25 +52,25 @@ func (c *Config) Check() error {
 }
 
 const (
-	// quantum is how many bytes of a stream one turn reads: small enough that hundreds of busy streams have a turn within
-	// a batch or two, large enough that the cost of a read does not matter.
+	// quantum is the number of bytes that one turn reads from a stream: small enough that hundreds of busy streams have a
+	// turn within a batch or two, large enough that the cost of a read does not matter.
 	quantum = 128 << 10
-	// Streams are polled every pollInterval, by an atomic load each, and every idlePollInterval when nothing came for a
-	// second. What comes then is sent after idleLinger, because it is likely to stay alone: so idle polling adds no
-	// latency.
+	// A shard polls its streams every pollInterval, with an atomic load each, or every idlePollInterval if it has read nothing
+	// for a second. The first bytes after such a pause are unlikely to be followed by more soon and are sent after idleLinger,
+	// so that idle polling adds little latency.
 	pollInterval, idlePollInterval, idleLinger = 25 * time.Millisecond, 250 * time.Millisecond, 50 * time.Millisecond
 	// releaseMemoryAfter is how long a shard must be idle before it returns its batches' memory to the system.
 	releaseMemoryAfter = 10 * time.Second
-	// minProgress is how many bytes a round must read for the next one to follow at once. Less is left to gather.
+	// minProgress is the number of bytes that a round must read for the next one to follow at once.
 	minProgress = 64 << 10
 	// commitEvery is the shortest interval between two commits of acknowledged positions.
 	commitEvery = time.Second
-	// lastWrite is how long a batch that is in flight when the pipeline stops may take to be acknowledged.
+	// lastWrite is how long the pipeline waits for acknowledgements of batches in flight when it stops.
 	lastWrite = 2 * time.Second
 )
 
-// Sink is an output and the number of batches that may be in flight to it. Records of one stream are never in two of
-// them, so that their order is kept.
+// Sink is an output and its number of workers. Each worker sends one batch at a time, and a stream belongs to one worker,
+// so the order of its records is kept.
 type Sink struct {
 	Output  output.Output
 	Workers int
@@ -83,12 +83,12 @@ type Pipeline struct {
 	store *checkpoint.Store
 	dead  *deadLetters
 	aside *deadLetters // of records that killed the process
-	// watch marks the records that are parsed and filtered; nil if that is not possible. If isolating is set, chains run
-	// with alone held for reading, and a suspect with alone held for writing.
+	// watch marks the records that are being parsed and filtered; nil if they can't be marked. If isolating is set, chains
+	// run with alone held for reading, and a suspect record is processed with alone held for writing.
 	watch     *poison.Watch
 	isolating bool
 	alone     sync.RWMutex
-	// parked is nil if the store of parked records can't be used: then streams wait instead.
+	// parked is nil if the store of parked records can't be used. Streams then wait instead.
 	parked  *park.Store
 	commits loop.Watch
 
@@ -96,20 +96,20 @@ type Pipeline struct {
 	feeds      map[checkpoint.Key]*Feed
 	changed    chan struct{} // closed and replaced when a feed is done
 	dirty      map[*Feed]struct{}
-	unsynced   map[*Feed]struct{} // have parked records that may not be synced
+	unsynced   map[*Feed]struct{} // feeds with parked records that may not be synced yet
 	moved      chan struct{}      // has an element when there is something to commit
 	forget     []checkpoint.Key
-	ended      Counts // of feeds that are done, so that totals never fall
+	ended      Counts // of feeds that are done, so that totals never decrease
 	endedFeeds endedFeeds
 	commitErr  error
 
 	commitErrSince time.Time
-	stored         map[checkpoint.Key]*storedParked // parked by an earlier process, of routes that are not attached yet
+	stored         map[checkpoint.Key]*storedParked // parked by an earlier process, for routes that are not attached yet
 
 	tap atomic.Pointer[Tap]
 }
 
-// New makes a pipeline. It neither reads nor sends before Run.
+// New returns a pipeline. It neither reads nor sends before Run is called.
 func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.Logger) *Pipeline {
 	p := &Pipeline{
 		log: log, store: store, sinks: make(map[string]*sink, len(sinks)),
@@ -127,11 +127,11 @@ func New(cfg Config, sinks map[string]Sink, store *checkpoint.Store, log *slog.L
 	return p
 }
 
-// ErrAttached is the error of Attach for a route that is attached already.
+// ErrAttached is the error that Attach returns for a route that is already attached.
 var ErrAttached = errors.New("already attached")
 
-// Attach starts to deliver a route from its checkpoint, or from the beginning of the stream if there is none. It may be
-// called before Run and while it runs.
+// Attach starts delivering a route from its checkpoint, or from the beginning of the stream if there is none. It may be
+// called before Run and while Run is running.
 func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	key := checkpoint.Key{Stream: r.Stream.Key(), Declaration: r.Source.Declaration, Output: r.Output}
 	l, ok := p.sinks[r.Output]
@@ -163,8 +163,8 @@ func (p *Pipeline) Attach(r Route) (*Feed, error) {
 	return f, nil
 }
 
-// Run reads and sends until ctx ends. Then it waits up to lastWrite for batches in flight, commits, and returns. The
-// next process resends what was not acknowledged.
+// Run reads and sends until ctx ends. It then waits up to lastWrite for batches in flight, commits, and returns. The next
+// process resends what was not acknowledged.
 func (p *Pipeline) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for _, l := range p.sinks {
@@ -188,8 +188,8 @@ func (p *Pipeline) Run(ctx context.Context) {
 	p.closeWatch()
 }
 
-// Drain waits until all feeds are done, that is until their streams have ended and all of them is acknowledged, or
-// until ctx ends. It reports whether nothing was left.
+// Drain waits until all feeds are done, that is, until their streams have ended and everything is acknowledged, or until
+// ctx ends. It reports whether all feeds are done.
 func (p *Pipeline) Drain(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
@@ -227,8 +227,8 @@ func (p *Pipeline) done(f *Feed) {
 	}
 }
 
-// release gives back what a feed has of what all share: its slot, for its position is committed, and its settled records.
-// Under mu.
+// release returns a feed's slot, which is not needed once its position is committed, and its share of the settled records.
+// The caller holds p.mu.
 func (p *Pipeline) release(f *Feed) {
 	f.ledger.mu.Lock()
 	defer f.ledger.mu.Unlock()
@@ -237,7 +237,7 @@ func (p *Pipeline) release(f *Feed) {
 	f.ledger.settled.drop()
 }
 
-// carryCounts adds the counts of a feed that is done to the totals, and to its successor. Under mu.
+// carryCounts adds the counts of a feed that is done to the totals, and to its successor. The caller holds p.mu.
 func (p *Pipeline) carryCounts(f *Feed) {
 	s := f.Status(time.Now())
 	p.ended.Add(s.Counts)
@@ -252,8 +252,8 @@ func (p *Pipeline) carryCounts(f *Feed) {
 		Target: f.route.Source.Target, Output: f.key.Output, Counts: s.Prior})
 }
 
-// successor returns a feed of the same container, declaration and output, nil if there is none: the container's next
-// start, or the file that replaced a rotated one. Under mu.
+// successor returns a feed of the same container, declaration and output, such as the container's next start or the file
+// that replaced a rotated one; nil if there is none. The caller holds p.mu.
 func (p *Pipeline) successor(key checkpoint.Key, writer string) *Feed {
 	for _, f := range p.feeds {
 		if f.key.Output == key.Output && f.key.Declaration == key.Declaration && f.route.Source.Writer() == writer {

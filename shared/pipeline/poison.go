@@ -13,15 +13,15 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// setAsideBytes bounds the file of records that killed the process, where there is no file of dead letters; as these it
-// is renamed to FILE.1 then.
+// setAsideBytes is the size at which the file of records that killed the process is renamed to FILE.1. It is only used if
+// there is no file of dead letters.
 const setAsideBytes = 16 << 20
 
 // mapMarks is replaced by tests.
 var mapMarks poison.Map = mapped.Map
 
-// watchRecords begins to mark which records are parsed and filtered, one slot for each shard, and for the slow ones that
-// there may be.
+// watchRecords prepares marking the records that are being parsed and filtered, with a slot for each shard and one for each
+// output's possible slow shard.
 func (p *Pipeline) watchRecords(dir string, cfg Config) {
 	p.aside = p.dead
 	if cfg.DeadLetter == "" {
@@ -57,16 +57,16 @@ func (p *Pipeline) closeWatch() {
 	}
 }
 
-// suspects is what a reader knows of records that may kill the process.
+// suspects is what a reader knows about records that may kill the process.
 type suspects struct {
 	deaths  map[int64]int // by mark
-	alone   int64         // mark of the record that is worked on with all other chains standing still, or -1
-	turn    int64         // mark of a turn whose records are suspected, which ended at turnEnd; 0 for none
+	alone   int64         // mark of the record that is processed while all other chains are stopped, or -1
+	turn    int64         // mark of a turn whose records are suspect, which ended at turnEnd; 0 for none
 	turnEnd int64
 	aside   tally // records that were set aside in this turn
 }
 
-// watch makes the reader's chain mark its records. It is called when the reader has a new chain.
+// watch makes the reader's chain mark its records. It is called after the reader got a new chain.
 func (f *Feed) watch() {
 	w := f.pipeline.watch
 	if w == nil || f.reader.chain == nil {
@@ -82,14 +82,14 @@ func (f *Feed) watch() {
 	f.reader.chain.Watch(f.shard.slot.At(), suspect)
 }
 
-// apply gives the batch's records from index from to the chain. Only meanwhile is one of them marked.
+// apply applies the chain to the batch's records from index from on. Records are marked only during this call.
 func (f *Feed) apply(b *record.Batch, from int, now int64, last bool) {
 	f.enterChain()
 	f.reader.chain.Apply(b, from, now, last)
 	f.leaveChain()
 }
 
-// expire ends the chain's old groups of lines.
+// expire ends the chain's groups of lines that have waited too long.
 func (f *Feed) expire(b *record.Batch, now int64) {
 	f.enterChain()
 	f.reader.chain.Expire(b, now)
@@ -120,10 +120,10 @@ func (f *Feed) leaveChain() {
 	}
 }
 
-// turnRest is how far behind a turn its last records may be worked on: lines that are joined, with what comes behind them.
+// turnRest is how many bytes after a turn its last records may still be processed: lines that are joined with later ones.
 const turnRest = 1 << 20
 
-// turnSurvived forgets a turn that a process died in, once the reader is well behind it.
+// turnSurvived forgets a turn that a process died in, once the reader is turnRest bytes past it.
 func (f *Feed) turnSurvived() {
 	s := f.reader.suspects
 	if s == nil || s.turn == 0 || f.reader.cursor < s.turnEnd+turnRest {
@@ -136,7 +136,7 @@ func (f *Feed) turnSurvived() {
 	}
 }
 
-// suspect is asked by the chain before it works on a record. It returns false for one that is set aside.
+// suspect is called by the chain before it processes a record. It returns false if the record is set aside.
 func (f *Feed) suspect(r *record.Record, mark int64) bool {
 	*f.shard.slot.At() = 0 // the record before it is done
 	f.survived()
@@ -155,7 +155,7 @@ func (f *Feed) suspect(r *record.Record, mark int64) bool {
 	return true
 }
 
-// survived ends the time that a record has for itself.
+// survived clears a suspect record that was processed alone, and lets other chains run again.
 func (f *Feed) survived() {
 	s, p := f.reader.suspects, f.pipeline
 	if s == nil || s.alone < 0 {
@@ -168,8 +168,8 @@ func (f *Feed) survived() {
 	p.alone.RLock()
 }
 
-// setAside keeps a record that has killed the process too often. It is never sent, because it could not be filtered. If
-// its stream waits at the checkpoint, it is met again at each attempt, but kept once.
+// setAside stores a record that has killed the process too often. The record is never sent, because it could not be filtered.
+// If its stream waits at the checkpoint, it is met again at each attempt, but stored only once.
 func (f *Feed) setAside(r *record.Record, mark int64, deaths int) {
 	f.reader.suspects.aside.add(tally{records: 1, bytes: sizeOf(r)})
 	reason := fmt.Sprintf("the process died %d times while this record was parsed or filtered", deaths)
@@ -183,7 +183,7 @@ func (f *Feed) setAside(r *record.Record, mark int64, deaths int) {
 		"path", f.pipeline.aside.path)
 }
 
-// noteAside notes that the record with mark is set aside, and reports whether it was not before.
+// noteAside notes that the record with mark is set aside. It reports whether this is new.
 func (f *Feed) noteAside(mark int64, reason string) bool {
 	l := &f.ledger
 	l.mu.Lock()

@@ -8,9 +8,10 @@ import (
 	"github.com/remora-logs/remora/shared/output"
 )
 
-// sendProbing sends a batch in which streams wait for their destinations. Of each of these the first record for each destination
-// goes alone, behind all others' records, and the rest follows only if it was taken. A destination that accepts records again while a batch is on
-// its way would take the later ones of a stream before the earlier ones; and what it does not accept is sent in vain.
+// sendProbing sends a batch with records of streams that wait for their destinations. The first record of each such stream for
+// each destination goes after all records of other streams, and the rest follows only if it was accepted. Otherwise a
+// destination that begins to accept records halfway would get later records of a stream before earlier ones, and records that
+// it does not accept would be sent in vain.
 func (s *shard) sendProbing(ctx context.Context, f *inflightBatch) error {
 	f.leaveCommon()
 	all := portion{records: f.batch.Records}
@@ -36,11 +37,11 @@ func (s *shard) sendProbing(ctx context.Context, f *inflightBatch) error {
 	return s.deliver(ctx, f, all.pick(places))
 }
 
-// behind is a record, by its place in the batch, that is sent only after the first one of its stream and destination.
+// behind is the place in the batch of a record that is sent only after the first one of its stream and destination.
 type behind struct{ place, first int }
 
-// split divides the batch's records by their places: those of feeds that do not wait; of each feed that does, the first one for
-// each destination; and those behind it.
+// split returns the places of the batch's records in three groups: those of feeds that do not wait; of each feed that does,
+// the first one for each destination; and the rest.
 func (s *shard) split(f *inflightBatch) (others, firsts []int, rest []behind) {
 	type key struct {
 		feed        *Feed
@@ -77,7 +78,7 @@ func (s *shard) split(f *inflightBatch) (others, firsts []int, rest []behind) {
 	return others, firsts, rest
 }
 
-// verdictOn returns why the record at place was not taken; nil if it was.
+// verdictOn returns why the record at place was not accepted; nil if it was.
 func (f *inflightBatch) verdictOn(place int) *verdict {
 	if f.verdicts == nil || f.verdicts[place] == 0 {
 		return nil

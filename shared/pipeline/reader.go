@@ -11,46 +11,46 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// reader is where a feed is in its stream, and how it reads on. It belongs to the fill loop of one shard.
+// reader holds a feed's place in its stream, and what is needed to read on. It belongs to the fill loop of one shard.
 type reader struct {
 	cutter cut.Cutter
-	chain  *format.Chain // nil for nothing
-	epoch  uint32        // the feed's, when the reader was last at the checkpoint
+	chain  *format.Chain // nil for none
+	epoch  uint32        // the feed's epoch when the reader was last at the checkpoint
 
 	cursor int64         // where to read next
-	passed int64         // the cursor when the chain had last nothing pending
+	passed int64         // the cursor when the chain last had nothing pending
 	judged format.Judged // how far the chain had come then
 	at     place         // where the last turn that was booked ended
-	// follows means that the last records came from another feed's turn: cutter and chain are nil, and at is all that there is.
+	// follows means that the last records came from another feed's turn: cutter and chain are nil, and only at is valid.
 	follows    bool
 	comparable bool  // what it reads depends on the stream alone
-	common     bool  // and so does how it stands at at
-	missed     int64 // where another feed is, and no turn can end
-	ending     bool  // nothing follows what the chain has pending
-	resumed    int64 // records complete at or before it were acknowledged in an earlier life
-	scannedTo  int64 // a read up to here brought nothing whole: another is of no use before the stream's end is beyond
+	common     bool  // and so does its state at place at
+	missed     int64 // another feed's place, at which no turn can end
+	ending     bool  // the stream ends after the chain's pending records
+	resumed    int64 // records complete at or before it were acknowledged before the reader began
+	scannedTo  int64 // reading up to here again is of no use before the stream's end is beyond it
 	size       int   // bytes to read at once
-	least      int64 // bytes without which the next record is not whole, as far as that is known
-	full       bool  // the last read brought as many: there is more
-	tailTorn   bool  // what follows scannedTo did not come, so that nothing whole can: it may be gone
-	finished   bool  // nothing more is to be read
+	least      int64 // bytes that the next record has at least, as far as that is known
+	full       bool  // the last read returned as many bytes as it asked for: there is more
+	tailTorn   bool  // a read ended before the stream's end without a whole record: what follows scannedTo may be gone
+	finished   bool  // nothing is left to be read
 
-	suspects *suspects // nil where no record of the stream is one
+	suspects *suspects // nil if no record of the stream is suspect
 
 	retryAt time.Time // after an error
 	failing bool
 
 	lastTime int64  // of the last record
-	sameTime uint32 // how many before it had the same
+	sameTime uint32 // how many records immediately before it had the same time
 
-	written, lastWritten int64 // when the oldest record was written that is not booked, and the newest; 0 for none
+	written, lastWritten int64 // when the oldest record that is not booked was written, and the newest one; 0 for none
 
 	counted     tally // what chain and cutter had counted after the last turn
 	skipLogged  int64
 	lastSkipLog time.Time
 }
 
-// learned is what the chain has learned from the stream.
+// learned returns what the chain has learned from the stream.
 func (r *reader) learned() string {
 	switch {
 	case r.follows:
@@ -61,14 +61,14 @@ func (r *reader) learned() string {
 	return r.chain.Learned()
 }
 
-// place is where a feed is in its stream: position, and what a chain has to know there.
+// place is a feed's place in its stream: the position, and the chain's state there.
 type place struct {
 	pos     checkpoint.Position
 	learned string        // by the chain; empty for nothing
 	judged  format.Judged // how far the chain has come
 }
 
-// place ends a turn and returns where.
+// place notes and returns the place where a turn has ended.
 func (r *reader) place() place {
 	if !r.follows {
 		pos := r.position()
@@ -77,14 +77,15 @@ func (r *reader) place() place {
 	return r.at
 }
 
-// discard gives back what the chain holds.
+// discard discards the chain.
 func (r *reader) discard() {
 	if r.chain != nil {
 		r.chain.Discard()
 	}
 }
 
-// begin makes the reader read from pos with a new cutter and chain. learned is what an earlier chain had learned up to pos, and judged how far it had come.
+// begin makes the reader read from pos with a new cutter and chain. learned is what an earlier chain had learned up to pos,
+// and judged how far it had come.
 func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, judged format.Judged, epoch uint32) error {
 	cutter, chain, err := f.route.Open()
 	if err != nil {
@@ -102,7 +103,7 @@ func (r *reader) begin(f *Feed, pos checkpoint.Position, learned string, judged 
 	return nil
 }
 
-// open is the offset of the oldest unfinished record, or -1.
+// open returns the offset of the oldest unfinished record, or -1 if there is none.
 func (r *reader) open() int64 {
 	if r.follows {
 		if r.at.pos.Low < r.at.pos.Done {
@@ -119,12 +120,11 @@ func (r *reader) open() int64 {
 	return at
 }
 
-// pending reports whether the chain has records of an earlier read for which there was no room or no time.
+// pending reports whether the chain has records of an earlier read that it had no room or no time for.
 func (r *reader) pending() bool { return r.chain != nil && r.chain.Pending() }
 
-// position is where the checkpoint may be once everything that has left the chain is acknowledged. While records are
-// pending, those that left it since the last read may be sent again after a restart: which records of a read are
-// complete is known for all of them only.
+// position returns where the checkpoint may be once everything that has left the chain is acknowledged. While records of a
+// read are pending, those that have left the chain may be sent again after a restart: only a whole read can be acknowledged.
 func (r *reader) position() checkpoint.Position {
 	if !r.pending() {
 		r.passed = r.cursor
@@ -140,7 +140,7 @@ func (r *reader) position() checkpoint.Position {
 	return pos
 }
 
-// count returns what chain and cutter have counted since it was asked last.
+// count returns what the chain and the cutter have counted since the last call.
 func (r *reader) count() tally {
 	var now tally
 	if r.chain != nil {
@@ -154,7 +154,7 @@ func (r *reader) count() tally {
 	return since
 }
 
-// numberSameTimes sets SameTime of records, which follow those that it was called with before.
+// numberSameTimes sets SameTime of records, which follow those of the last call.
 func (r *reader) numberSameTimes(records []record.Record) {
 	for i := range records {
 		if of := &records[i]; of.Time == r.lastTime {

@@ -12,20 +12,20 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// busyInPlace is how long records that the backend was too busy to take are retried in place while it answers for each
-// record. Then their streams wait by themselves: a batch holds up everything behind it.
+// busyInPlace is how long records that the backend was too busy to accept are retried within their batch. Then their streams
+// wait by themselves, because a batch holds up all later ones.
 const busyInPlace = time.Second
 
-// sendLoop sends the batches in the order in which they were filled. It ends once the fill loop has ended and what is
-// in flight is settled or has had its grace period.
+// sendLoop sends the batches in the order in which they were filled. It ends once the fill loop has ended and the batches in
+// flight are settled or have had their grace period.
 func (s *shard) sendLoop(ctx context.Context) {
 	ctx, cancel := withGracePeriod(ctx, lastWrite)
 	defer cancel()
 	for f := range s.ready {
 		f.removeVoid()
 		if s.send(ctx, f) != nil {
-			// Stopping. Neither this batch nor one behind it is acknowledged: the next run reads them again. There is
-			// room in ready for all batches, so the fill loop does not wait for us.
+			// The pipeline is stopping. Neither this batch nor a later one is acknowledged, and the next process reads them
+			// again. The channel ready has room for all batches, so the fill loop does not block.
 			return
 		}
 		s.settle(f, time.Now())
@@ -35,7 +35,7 @@ func (s *shard) sendLoop(ctx context.Context) {
 	}
 }
 
-// withGracePeriod returns a context that ends some time after parent.
+// withGracePeriod returns a context that ends by after parent.
 func withGracePeriod(parent context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() { time.AfterFunc(by, cancel) })
@@ -45,7 +45,7 @@ func withGracePeriod(parent context.Context, by time.Duration) (context.Context,
 // portion is a part of a batch's records on its way to the backend.
 type portion struct {
 	records []record.Record
-	places  []int // of the records in the batch, ascending; nil where they follow one another from first
+	places  []int // of the records in the batch, ascending; nil if they are consecutive from first
 	first   int
 }
 
@@ -56,7 +56,7 @@ func (p *portion) place(i int) int {
 	return p.first + i
 }
 
-// cut returns the records before and from i.
+// cut returns the records before i, and those from i on.
 func (p *portion) cut(i int) (before, from portion) {
 	before, from = portion{records: p.records[:i], first: p.first}, portion{records: p.records[i:], first: p.first + i}
 	if p.places != nil {
@@ -65,10 +65,10 @@ func (p *portion) cut(i int) (before, from portion) {
 	return before, from
 }
 
-// only returns the record at i.
+// only returns the record at i as a portion.
 func (p *portion) only(i int) portion { return portion{records: p.records[i : i+1], first: p.place(i)} }
 
-// pick returns the records at indices.
+// pick returns the records at indices as a portion.
 func (p *portion) pick(indices []int) portion {
 	of := portion{records: make([]record.Record, len(indices)), places: make([]int, len(indices))}
 	for n, i := range indices {
@@ -77,8 +77,8 @@ func (p *portion) pick(indices []int) portion {
 	return of
 }
 
-// send delivers the batch and returns once the backend has given a verdict on each record, however long that takes.
-// What was not taken is in f.verdicts. Its only error is that ctx ended.
+// send delivers the batch and returns once the backend has given a verdict on each record, however long that takes. Verdicts
+// on records that were not accepted are in f.verdicts. The only error is that ctx ended.
 func (s *shard) send(ctx context.Context, f *inflightBatch) error {
 	if f.waits() {
 		return s.sendProbing(ctx, f)
@@ -92,7 +92,7 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 	var busySince time.Time
 	for len(p.records) > 0 {
 		err := s.sink.output.Write(ctx, &record.Batch{Records: p.records, Common: f.common})
-		f.leaveCommon() // what is sent again may be less
+		f.leaveCommon() // what is sent again may be only a part
 		var partial *output.Partial
 		var all *output.Blocked
 		var tooLarge *output.TooLarge
@@ -123,7 +123,7 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 				s.sink.state.answered(s, time.Now())
 				return nil
 			}
-			// Halves are smaller, and lead to the record that is to blame in as many steps as its place has bits.
+			// Halves are smaller, and halving finds the record that is to blame in a logarithmic number of steps.
 			half, rest := p.cut(len(p.records) / 2)
 			if err := s.deliver(ctx, f, half); err != nil {
 				return err
@@ -144,8 +144,8 @@ func (s *shard) deliver(ctx context.Context, f *inflightBatch, p portion) error 
 	return nil
 }
 
-// partly acts on verdicts by record, and returns the records to be sent again and how long they may be held back for that.
-// Records that the backend has been too busy for since busySince are left to wait with their streams once that is too long.
+// partly acts on verdicts by record, and returns the records to be sent again and the longest pause before that. Once the
+// backend has been too busy for them for busyInPlace, counted from busySince, they are left to wait with their streams.
 func (s *shard) partly(f *inflightBatch, p portion, partial *output.Partial, busySince time.Time) (left portion, longest time.Duration) {
 	now := time.Now()
 	left = s.sort(f, p, partial)
@@ -177,10 +177,10 @@ func (s *shard) sort(f *inflightBatch, p portion, partial *output.Partial) porti
 	return p.pick(s.leaveWaiting(f, p, partial))
 }
 
-// leaveWaiting takes out of partial.Retry the records of feeds that wait already, and lets these wait on: a try is one
-// attempt. It returns what is left.
+// leaveWaiting lets feeds that wait already continue to wait if their records are in partial.Retry: each try is only one
+// attempt. It returns the indices of the other records.
 func (s *shard) leaveWaiting(f *inflightBatch, p portion, partial *output.Partial) (left []int) {
-	at, end := 0, 0 // the range that the record is in, and where that ends
+	at, end := 0, 0 // the range after the one that the record is in, and the place where it begins
 	for _, i := range partial.Retry {
 		place := p.place(i)
 		for ; end <= place; at++ {
@@ -213,8 +213,8 @@ func (s *shard) leaveBusy(f *inflightBatch, p portion, partial *output.Partial) 
 	}
 }
 
-// wait pauses before the next attempt: as long as the backend asked for, and as long as the back-off requires if
-// longest allows it.
+// wait pauses before the next attempt: as long as the back-off requires, but not longer than longest, and at least as long as
+// the backend asked for.
 func (s *shard) wait(ctx context.Context, err error, longest time.Duration) error {
 	pause := min(s.pause.NextBackOff(), longest)
 	var throttled *output.Throttled
@@ -232,8 +232,8 @@ func (s *shard) wait(ctx context.Context, err error, longest time.Duration) erro
 // of its return. A backend that answers but is not ready says so, and that is subject to the back-off of wait.
 const probeEvery = 2 * time.Second
 
-// waitForConnection pauses before the next attempt while no connection can be opened. One shard of the output tries again and
-// again, the others wait until it was answered: a backend that returns is not asked by all at once.
+// waitForConnection pauses before the next attempt while no connection can be opened. One shard of the output keeps trying,
+// and the others wait until it gets an answer, so that they do not all connect at once to a backend that returns.
 func (s *shard) waitForConnection(ctx context.Context) error {
 	pause := max(s.cfg.RetryMax, firstDial)
 	probes, reached := s.sink.state.connecting(s)
@@ -245,10 +245,10 @@ func (s *shard) waitForConnection(ctx context.Context) error {
 	return sleep(ctx, pause*3/4+rand.N(pause/2+1), reached)
 }
 
-// firstDial is the first pause between two attempts to connect. Each further one is twice as long.
+// firstDial is the first pause between two attempts to connect. Each later pause is twice as long.
 const firstDial = 100 * time.Millisecond
 
-// sleep returns after pause, or when early is closed. Its only error is that ctx ended.
+// sleep returns after pause, or when early is closed. The only error is that ctx ended.
 func sleep(ctx context.Context, pause time.Duration, early <-chan struct{}) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// seriesKey is what streams have in common that are read one after the other.
+// seriesKey identifies streams that are read one after the other.
 type seriesKey struct{ declaration, series string }
 
 func (f *Feed) seriesKey() seriesKey { return seriesKey{f.route.Source.Declaration, f.route.Series} }
 
-// ordered is a stream that knows which of a series it is: those of a lower order were written before.
+// ordered is a stream that knows its place in its series: streams of lower order were written before it.
 type ordered interface{ Order() int64 }
 
 // precedes reports whether f was written before g.
@@ -22,7 +22,7 @@ func (f *Feed) precedes(g *Feed) bool {
 	return ok && too && a.Order() < b.Order()
 }
 
-// join gives f its place in its series. Under mu.
+// join inserts f into its series. The caller holds s.mu.
 func (s *shard) join(f *Feed) {
 	if f.route.Series == "" {
 		return
@@ -41,7 +41,7 @@ func (s *shard) join(f *Feed) {
 	s.series[f.seriesKey()] = slices.Insert(all, i, f)
 }
 
-// part takes f out of its series. Under mu.
+// part removes f from its series. The caller holds s.mu.
 func (s *shard) part(f *Feed) {
 	key := f.seriesKey()
 	others := s.series[key]
@@ -65,20 +65,20 @@ func (s *shard) hasSeries(f *Feed) bool {
 	return f.route.Series != "" && len(s.series[f.seriesKey()]) > 0
 }
 
-// followFor bounds how long a feed waits for the one before it to make progress: of a compressed file that still grows, and
-// of a file system that does not answer, nothing may come for long.
+// followFor bounds how long a feed waits for the one before it to make progress: a compressed file that still grows, or a
+// file system that does not answer, may yield nothing for long.
 const followFor = 2 * time.Second
 
-// following is how far the one before was when f waited for it last, and since when; waits is whether f waits.
+// following holds where the feed before f was when it last made progress, and when that was. waits is whether f waits for it.
 type following struct {
 	cursor int64
 	since  time.Time
 	waits  bool
 }
 
-// follows reports whether f has to wait until the one before it in its series is read to its end, as far as that is known.
-// One that can't be read now, or must not be, holds up nobody: f may be sent before what is left of it. One that waits
-// itself makes no progress, and is waited for all the same.
+// follows reports whether f must wait until the feed before it in its series is read to its end, as far as that is known. f
+// does not wait for one that can't be read, or must not be, now: f may be sent before the rest of it. f does wait for one
+// that waits itself, although that makes no progress.
 func (f *Feed) follows(now time.Time) bool {
 	f.following.waits = f.mustFollow(f.older.Load(), now)
 	return f.following.waits

@@ -19,13 +19,13 @@ import (
 const (
 	firstPause   = 500 * time.Millisecond
 	longestAsked = 10 * time.Minute
-	// newestPause is the shortest pause of a stream whose newest record is late, when something follows it.
+	// newestPause is the shortest pause of a stream whose newest record is late, if new bytes follow it.
 	newestPause = 2 * time.Second
 )
 
-// settle acts on the verdicts on a batch, one range after the other. Of each range either all is acknowledged, after
-// what was refused went to the dead letters and what is blocked was parked; or the feed waits at its checkpoint, and
-// this range and those behind it are read again.
+// settle acts on the verdicts on a batch, one range after the other. A range is either acknowledged as a whole, after its
+// refused records went to the dead letters and its blocked ones were parked, or its feed waits at its checkpoint, and this
+// range and the feed's later ones are read again.
 func (s *shard) settle(f *inflightBatch, now time.Time) {
 	if f.verdicts == nil {
 		f.acknowledge()
@@ -56,7 +56,7 @@ func (s *shard) settle(f *inflightBatch, now time.Time) {
 	}
 }
 
-// noteRejected tells the output's state if nothing of the batch was accepted.
+// noteRejected tells the output's state that no record of the batch was accepted, if that is so.
 func (s *shard) noteRejected(f *inflightBatch, now time.Time) {
 	for _, v := range f.verdicts {
 		if v == 0 {
@@ -66,10 +66,10 @@ func (s *shard) noteRejected(f *inflightBatch, now time.Time) {
 	s.sink.state.rejected(f.reasons[len(f.reasons)-1].reason, now)
 }
 
-// settleRange decides on the records of a range. If the feed has to wait for one of them, it returns the verdict on that.
+// settleRange decides on the records of a range. If the feed must wait for one of them, it returns the verdict on that one.
 func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) (waits *verdict) {
 	waits = s.waitsFor(f, r, records, verdicts, now)
-	settled := make([]verdictKind, len(records)) // what became of the records: refused, blocked if parked, or 0
+	settled := make([]verdictKind, len(records)) // what became of each record: refused, blocked if it was parked, or 0
 	for i := range records {
 		if verdicts[i] == 0 {
 			continue
@@ -77,7 +77,7 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 		v := &f.reasons[verdicts[i]-1]
 		switch givesUp := v.kind != refused && r.feed.givesUp(&records[i], s.cfg.RetryGiveUp, now); {
 		case givesUp && waits != nil:
-			// It is settled, and not tried again with those that the feed waits for.
+			// It is settled now, and not tried again with the records that the feed waits for.
 			s.refuse(r, &records[i], v.reason)
 			r.feed.rememberRefused(&records[i])
 		case givesUp:
@@ -85,7 +85,7 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 			s.refuse(r, &records[i], v.reason)
 			settled[i] = refused
 		case waits != nil:
-			// The feed waits: the record is read, and judged, again.
+			// The feed waits. The record is read and judged again.
 		case v.kind == refused:
 			s.refuse(r, &records[i], v.reason)
 			settled[i] = refused
@@ -96,7 +96,7 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 				continue
 			}
 			waits = &verdict{v.kind, v.destination, fmt.Sprintf("%s (and it can't be parked: %v)", v.reason, err), v.after}
-			for n := range i { // what is in the dead letters or parked stays so
+			for n := range i { // dead letters and parked records remain so
 				switch settled[n] {
 				case refused:
 					r.feed.rememberRefused(&records[n])
@@ -109,7 +109,7 @@ func (s *shard) settleRange(f *inflightBatch, r *ackRange, records []record.Reco
 	return waits
 }
 
-// waitsFor returns the verdict on a record of the range for which the feed has to wait; nil if it can continue.
+// waitsFor returns the verdict on a record of the range that the feed must wait for; nil if it can continue.
 func (s *shard) waitsFor(f *inflightBatch, r *ackRange, records []record.Record, verdicts []int32, now time.Time) *verdict {
 	for i := range records {
 		if verdicts[i] == 0 {
@@ -126,9 +126,9 @@ func (s *shard) waitsFor(f *inflightBatch, r *ackRange, records []record.Record,
 	return nil
 }
 
-// newestGoesTo reports whether the newest records of the feed's stream go to the destination: then it waits, because
-// nothing of what follows could be sent either. The newest one that is known is the last of the batch; of a stream that
-// has more it is what its writer would write now.
+// newestGoesTo reports whether the newest record of the feed's stream goes to the destination. If so the feed waits, because
+// what follows could not be sent either. The newest record is the last one in the batch or, if the stream has more, one that
+// is written now.
 func (s *shard) newestGoesTo(f *inflightBatch, feed *Feed, destination string, now time.Time) bool {
 	a, ok := s.sink.output.(output.Addressed)
 	last := f.lastOf(feed)
@@ -142,8 +142,8 @@ func (s *shard) newestGoesTo(f *inflightBatch, feed *Feed, destination string, n
 	return string(a.AppendDestination(nil, &newest)) == destination
 }
 
-// nextGoesElsewhere reports whether what the feed's writer writes now would have another destination. The newest record is
-// late then, and what follows it may be accepted.
+// nextGoesElsewhere reports whether a record that the feed's writer writes now has another destination. The newest record is
+// late then, and later ones may be accepted.
 func (s *shard) nextGoesElsewhere(f *inflightBatch, feed *Feed, destination string, now time.Time) bool {
 	a, ok := s.sink.output.(output.Addressed)
 	last := f.lastOf(feed)
@@ -163,7 +163,7 @@ func (f *Feed) wakeForNew(now time.Time) {
 	f.early.Store(now.Add(newestPause).UnixNano())
 }
 
-// hasMore reports whether the stream has bytes that were not read.
+// hasMore reports whether the stream has bytes that have not been read.
 func (f *Feed) hasMore() bool {
 	end := f.route.Stream.End()
 	f.ledger.mu.Lock()
@@ -171,7 +171,7 @@ func (f *Feed) hasMore() bool {
 	return end > max(f.ledger.cursor, f.ledger.scannedTo)
 }
 
-// refuse books a record that the backend will never take, or that is given up, and writes it to the dead letters.
+// refuse books a record that the backend will never accept, or that is given up, and writes it to the dead letters.
 func (s *shard) refuse(r *ackRange, of *record.Record, reason string) {
 	r.refused++
 	r.refusedBytes = min(r.read.bytes, r.refusedBytes+int64(len(of.Line)+len(of.Fields)))
@@ -179,8 +179,8 @@ func (s *shard) refuse(r *ackRange, of *record.Record, reason string) {
 	r.feed.noteRefused(reason)
 }
 
-// park puts a blocked record on disk. It is booked first: once it is in the store it may be delivered, or make room for
-// another, at any time.
+// park stores a blocked record on disk. It books the record first: once in the store, it may be delivered, or evicted, at any
+// time.
 func (s *shard) park(r *ackRange, of *record.Record, v *verdict, now time.Time) error {
 	e := park.Entry{Record: *of, Destination: v.destination, Reason: v.reason, Since: now}
 	bytes := min(r.read.bytes-r.refusedBytes-r.parkedBytes, sizeOf(of))
@@ -203,7 +203,7 @@ func (f *Feed) countParked(records, bytes int64) {
 	f.ledger.counts.park(records, bytes)
 }
 
-// acknowledge moves the feed's position, in the order of its ranges.
+// acknowledge moves the feed's position to the end of a range. The caller acknowledges a feed's ranges in order.
 func (f *Feed) acknowledge(s *ackRange) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -247,7 +247,7 @@ func (f *Feed) acknowledge(s *ackRange) {
 	f.pipeline.touch(f)
 }
 
-// wait orders the feed back to its checkpoint, where it stays until its back-off has passed.
+// wait sends the feed back to its checkpoint, where it stays until its back-off has passed.
 func (f *Feed) wait(v *verdict, cfg *Config, now time.Time) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -264,7 +264,7 @@ func (f *Feed) wait(v *verdict, cfg *Config, now time.Time) {
 	l.inflight = tally{}
 	f.early.Store(0)
 	f.hold.Store(now.Add(pause + rand.N(pause/4+1)).UnixNano())
-	f.epoch.Add(1) // last: the reader, which may be in its turn, returns to the checkpoint when it sees it
+	f.epoch.Add(1) // last: the reader, which may be in its turn, returns to the checkpoint when it sees the change
 	l.mu.Unlock()
 	if first {
 		notice.DestinationBlocked.Log(f.log(), "destination", v.destination,
@@ -278,9 +278,9 @@ func (f *Feed) isWaiting() bool {
 	return f.ledger.waiting != nil
 }
 
-// rememberAccepted notes which records of a feed need not be sent again when it returns to its checkpoint: those of the
-// range at first, whose records begin at from, and of its ranges behind it. It comes before the return, because the
-// reader may be quick.
+// rememberAccepted notes which records of a feed need not be sent again after it has returned to its checkpoint: the accepted
+// ones of the range at index first, whose records begin at index from, and of the feed's later ranges. The caller calls it
+// before the feed returns, because the reader may read them at once.
 func (f *inflightBatch) rememberAccepted(first, from int) {
 	feed := f.ranges[first].feed
 	feed.ledger.mu.Lock()
@@ -296,8 +296,8 @@ func (f *inflightBatch) rememberAccepted(first, from int) {
 	}
 }
 
-// rememberRefused counts a refused record of a range that will be read again. If it can't be remembered it is judged, and
-// counted, then.
+// rememberRefused notes and counts a refused record of a range that will be read again. If there is no room to remember it,
+// it is judged again, and counted then.
 func (f *Feed) rememberRefused(r *record.Record) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -309,8 +309,8 @@ func (f *Feed) rememberRefused(r *record.Record) {
 	}
 }
 
-// rememberParked notes a parked record, which is counted, of a range that will be read again. If it can't be remembered it
-// is parked twice, and counts as read twice.
+// rememberParked notes a parked record, which has been counted, of a range that will be read again. If there is no room to
+// remember it, it is parked twice and counts as read twice.
 func (f *Feed) rememberParked(r *record.Record) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -321,7 +321,7 @@ func (f *Feed) rememberParked(r *record.Record) {
 	}
 }
 
-// givesUp reports whether a blocked record was tried for long enough.
+// givesUp reports whether a record that was not accepted has been tried for long enough.
 func (f *Feed) givesUp(r *record.Record, after time.Duration, now time.Time) bool {
 	if after <= 0 {
 		return false
@@ -331,7 +331,7 @@ func (f *Feed) givesUp(r *record.Record, after time.Duration, now time.Time) boo
 	return f.ledger.waiting != nil && f.ledger.waiting.longerThan(after, r.Offset, now)
 }
 
-// noteRefused remembers why the backend refused a record, and logs the first.
+// noteRefused notes why the backend refused a record, and logs the first refusal.
 func (f *Feed) noteRefused(reason string) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -343,7 +343,7 @@ func (f *Feed) noteRefused(reason string) {
 	}
 }
 
-// noteParked remembers why a record was parked, and logs the first.
+// noteParked notes why a record was parked, and logs the first.
 func (f *Feed) noteParked(v *verdict, now time.Time) {
 	l := &f.ledger
 	l.mu.Lock()
@@ -359,7 +359,7 @@ func (f *Feed) noteParked(v *verdict, now time.Time) {
 	}
 }
 
-// entry is what is to be stored of a feed at some moment, without the mark; final means that nothing follows.
+// entry returns the feed's checkpoint entry, without the mark. final means that the stream ends there.
 func (l *ledger) entry() (e checkpoint.Entry, final bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,11 +14,11 @@ import (
 	"github.com/remora-logs/remora/shared/poison"
 )
 
-// batchesPerShard is how many batches a shard has: one is filled while the other is sent. It bounds the memory of a
-// shard whatever the backend does, and what is resent after a kill.
+// batchesPerShard is the number of batches of a shard: one is filled while the other is sent. It bounds the memory of a
+// shard, whatever the backend does, and what is resent after the process was killed.
 const batchesPerShard = 2
 
-// shard reads its feeds in turn and sends what they give, in that order.
+// shard reads its feeds in turn and sends their records in that order.
 type shard struct {
 	pipeline *Pipeline
 	sink     *sink
@@ -26,12 +26,12 @@ type shard struct {
 	idle     chan *inflightBatch
 	ready    chan *inflightBatch
 	pause    *backoff.ExponentialBackOff
-	dials    int         // attempts to connect that failed, since the batch's first
-	number   int         // among its sink's
+	dials    int         // failed attempts to connect for the present batch
+	number   int         // index in its sink's shards
 	slow     bool        // it is its sink's slow shard
-	slot     poison.Slot // where it marks the record that is parsed and filtered
+	slot     poison.Slot // where it marks the record that is being parsed and filtered
 
-	added chan struct{} // has an element when a feed was added: a shard without feeds waits for it
+	added chan struct{} // has an element when a feed was added; a shard without feeds waits for it
 
 	mu     sync.Mutex
 	feeds  []*Feed
@@ -39,19 +39,19 @@ type shard struct {
 	shares map[string]*share     // by ownerOf
 	next   int                   // whose turn it is
 
-	turn      []*Feed // feeds, as of the present round
-	heavy     []*Feed // those of them whose containers are heavy, and that have something
-	nextHeavy int     // which of these is served first
-	// heavyFirst means that the last batch was full before they had their turn.
+	turn      []*Feed // copy of feeds, made at the start of the round
+	heavy     []*Feed // those that are ready and whose containers are heavy
+	nextHeavy int     // index of the one that is served first
+	// heavyFirst means that the last batch was full before heavy feeds had their turn.
 	heavyFirst bool
 	last       time.Time // when bytes were read last
 
-	memoryReleased bool // the memory of the batches was returned to the system
+	memoryReleased bool // the batches' memory was returned to the system
 
 	offers   offers
 	patience patience
 	blocked  atomic.Int64 // since when both batches are in flight, in ns since 1970; 0 if they are not
-	// ownTurn means that the last batch was another shard's, so that feeds that read by themselves have their turn.
+	// ownTurn means that the last batch was taken from another shard: the next one is for feeds that read by themselves.
 	ownTurn bool
 }
 
@@ -107,7 +107,7 @@ func (s *shard) count() int {
 	return len(s.feeds)
 }
 
-// fillLoop fills one batch after the other. While both are in flight it waits, and nothing is read.
+// fillLoop fills one batch after the other. While both are in flight it waits and reads nothing.
 func (s *shard) fillLoop(ctx context.Context) {
 	defer close(s.ready)
 	for {
@@ -131,7 +131,7 @@ func (s *shard) fillLoop(ctx context.Context) {
 	}
 }
 
-// fill reads until the batch is worth sending, or ctx ends, when it returns false.
+// fill reads until the batch is worth sending. It returns false if ctx ends before that.
 func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -164,7 +164,7 @@ func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 		}
 		if s.offers.any() {
 			if len(f.ranges) > 0 {
-				return true // it goes before what is offered
+				return true // it is sent before the offered batch
 			}
 			continue
 		}
@@ -190,14 +190,13 @@ func (s *shard) fill(ctx context.Context, f *inflightBatch) bool {
 	}
 }
 
-// untilNext returns the time until the clock shows a multiple of every. All who wait for it wake at the same tick, the
-// tailer among them, because a wake-up costs more than what is done in it.
+// untilNext returns the time until the clock shows a multiple of every. All shards, and the tailer, wake at the same ticks,
+// because a wake-up costs more than the work that is done in it.
 func untilNext(every time.Duration, now time.Time) time.Duration {
 	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
-// releaseMemory returns the memory of f, which is empty, and of a batch that waits to be filled. One that is in flight
-// keeps its memory.
+// releaseMemory returns to the system the memory of f, which is empty, and that of the other batch, unless it is in flight.
 func (s *shard) releaseMemory(f *inflightBatch) {
 	s.memoryReleased = true
 	f.releaseMemory()
@@ -208,13 +207,13 @@ func (s *shard) releaseMemory(f *inflightBatch) {
 		other.releaseMemory()
 		s.idle <- other
 	default:
-		s.memoryReleased = false // again, when it is back
+		s.memoryReleased = false // try again, once it is back
 	}
 }
 
-// round gives each feed its turn, starting where the last round ended, until the batch is full: first the feeds of
-// light containers, then those of heavy ones as far as their share goes. It returns the number of bytes consumed, and
-// whether a stream has more.
+// round gives each feed its turn, starting where the last round ended, until the batch is full: first the feeds of light
+// containers, then those of heavy ones within their share of CPU time. It returns the number of bytes consumed, and whether
+// a stream has more.
 func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	s.mu.Lock()
 	s.turn, s.heavy = append(s.turn[:0], s.feeds...), s.heavy[:0]
@@ -250,7 +249,7 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 			return got, more
 		}
 	}
-	s.next = 0 // all had their turn: start with the oldest, a rotated file before its successor
+	s.next = 0 // all had their turn: start again with the oldest, such as a rotated file before its successor
 	if len(s.heavy) > 0 {
 		read, rest := s.serveHeavy(f, now)
 		got, more = got+read, more || rest
@@ -258,8 +257,8 @@ func (s *shard) round(f *inflightBatch) (got int64, more bool) {
 	return got, more
 }
 
-// checkFull notes whether the batch is worth sending. The last quarter of its memory is left for a long line that ends
-// in it and would otherwise need memory of its own.
+// checkFull notes whether the batch is full. A quarter of its memory is kept free for a long line, which would otherwise
+// need memory of its own.
 func (s *shard) checkFull(f *inflightBatch) {
 	f.full = f.full || f.size >= s.cfg.BatchBytes || len(f.batch.Records) >= s.cfg.BatchRecords ||
 		len(f.batch.Free()) < s.cfg.BatchBytes/4

@@ -9,23 +9,23 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// A container whose formats and filters take much CPU time is served behind the others: all of these have their turn,
-// and then such containers have theirs until together they have taken heavyTurn. So whoever is light waits for one such
-// turn at most, and who is alone has all the time that there is.
+// A container whose formats and filters take much CPU time is heavy. In a round all feeds of light containers have their turn
+// first, and then those of heavy ones until together they have taken heavyTurn. So a light container waits for heavyTurn at
+// most, and a container that is alone in its shard is not limited.
 const (
 	// heavyTurn is the CPU time of heavy chains in a round.
 	heavyTurn = 10 * time.Millisecond
-	// A container is heavy when its chains took heavyOnce in one turn, or heavyUsage lately (what was taken counts half
-	// after a second). It is light again when that has fallen to lightUsage.
+	// A container becomes heavy when its chains take heavyOnce in one turn, or when their recent usage, which decays by half
+	// each second, reaches heavyUsage. It becomes light again when the usage has fallen to lightUsage.
 	heavyOnce, heavyUsage, lightUsage = 5 * time.Millisecond, 100 * time.Millisecond, 5 * time.Millisecond
 )
 
-// slowRecord is the CPU time of one turn from which on a feed is slow. A turn ends behind the record with which heavyTurn
-// is used up, so it is a single record that took that long.
+// slowRecord is the CPU time of one turn that makes a feed slow. A turn ends after the record that uses up heavyTurn, so
+// most of that time went into a single record.
 const slowRecord = 50 * time.Millisecond
 
-// isolates moves a slow feed out of the shard as soon as nothing of it is in flight, and reports whether the feed has no
-// turn here any more. Nothing else of a feed may be looked at before it is known to belong to the shard still.
+// isolates moves a slow feed to the slow shard as soon as it has nothing in flight, and reports whether the feed has no more
+// turns in this one. It must be called before anything else of the feed is used, which may belong to the slow shard already.
 func (s *shard) isolates(feed *Feed, now time.Time) bool {
 	if feed.shard != s {
 		return true
@@ -45,16 +45,16 @@ func (s *shard) isolates(feed *Feed, now time.Time) bool {
 
 // share is the CPU time that the chains of one container take in one shard. It belongs to the shard's fill loop.
 type share struct {
-	feeds int // that have it
-	usage float64
-	as    time.Time // when usage was that
+	feeds int       // number of feeds that have it; guarded by the shard's mu
+	usage float64   // decayed, in ns
+	as    time.Time // the time that usage is as of
 	heavy bool
-	// waits says that a feed was left without its turn, because it is heavy. By waiting nobody becomes light: on a busy
-	// machine all who wait would at the same time, and then have their turns together, before the others.
+	// waits means that a feed did not get its turn because the share is heavy. A share does not become light by waiting: on a
+	// busy machine all that wait would become light at the same time, and have their turns together, before the others.
 	waits bool
 }
 
-// spend adds what a turn has taken.
+// spend adds the CPU time of a turn.
 func (s *share) spend(d time.Duration, now time.Time) {
 	s.waits = false
 	s.decay(now)
@@ -77,7 +77,8 @@ func (s *share) decay(now time.Time) {
 	}
 }
 
-// ownerOf names whose share a source counts to: its container, or its declaration where the container is not known.
+// ownerOf returns the name of the share that a source counts to: its container's, or its declaration's if the container is
+// not known.
 func ownerOf(s *record.Source) string {
 	if name := s.Container(); name != "" {
 		return "container " + name
@@ -85,8 +86,7 @@ func ownerOf(s *record.Source) string {
 	return "declaration " + s.Declaration
 }
 
-// serve gives a feed its turn and returns how many bytes of the stream that consumed and how much CPU time its chain
-// took.
+// serve gives a feed its turn. It returns how many bytes of the stream the turn consumed and how much CPU time its chain took.
 func (s *shard) serve(f *inflightBatch, feed *Feed, now time.Time) (got int64, spent time.Duration) {
 	chain := feed.reader.chain
 	if chain == nil {
@@ -103,7 +103,8 @@ func (s *shard) serve(f *inflightBatch, feed *Feed, now time.Time) (got int64, s
 	return got, spent
 }
 
-// serveHeavy gives feeds of heavy containers their turns, beginning behind the one that was served last.
+// serveHeavy gives feeds of heavy containers their turns, starting after the one that was served last. It returns the number
+// of bytes consumed, and whether a stream has more.
 func (s *shard) serveHeavy(f *inflightBatch, now time.Time) (got int64, more bool) {
 	if len(s.heavy) == 0 {
 		for _, feed := range s.turn {

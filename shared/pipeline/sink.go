@@ -14,8 +14,8 @@ import (
 	"github.com/remora-logs/remora/shared/poison"
 )
 
-// sink delivers to one output. Its shards work side by side. A feed belongs to one of them for good, unless a record of it
-// took so much CPU time that it would hold up others: then it moves to the slow shard (see isolate).
+// sink delivers to one output. Its shards work concurrently. A feed stays in one shard, unless one of its records took so
+// much CPU time that it would hold up others: then it moves to the slow shard (see isolate).
 type sink struct {
 	name   string
 	output output.Output
@@ -29,9 +29,9 @@ type sink struct {
 	run      func(*shard) // starts a shard's loops; nil before start
 	cfg      Config
 
-	// parked has an element when a record was parked: it wakes the retry loop.
+	// parked has an element when a record was parked. It wakes the retry loop.
 	parked   chan struct{}
-	probes   map[string]probe // of parked records, by destination; of the retry loop
+	probes   map[string]probe // of parked records, by destination; owned by the retry loop
 	pipeline *Pipeline
 	giveUp   time.Duration // see Config.RetryGiveUp
 }
@@ -50,9 +50,9 @@ func newSink(p *Pipeline, name string, l Sink, cfg Config) *sink {
 	return out
 }
 
-// add gives the feed to the shard that has one of the same series, or to the one that corresponds to its lead's, or to the
-// one with the fewest feeds. What feeds of one shard read is sent by one shard of another output too, as long as none of
-// these has feeds of its own: else the other output has smaller batches.
+// add adds the feed to the shard that has a feed of the same series, else to the one with the same number as its lead's
+// shard, else to the one with the fewest feeds. So the batches of one shard are shared with one shard of another output
+// rather than split among several.
 func (l *sink) add(f, lead *Feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +82,7 @@ func (l *sink) remove(f *Feed) {
 	}
 }
 
-// all returns the shards, the slow one too if there is one.
+// all returns the shards, including the slow one if there is one.
 func (l *sink) all() []*shard {
 	if l.slow == nil {
 		return l.shards
@@ -90,9 +90,9 @@ func (l *sink) all() []*shard {
 	return append(slices.Clone(l.shards), l.slow)
 }
 
-// isolate moves a feed, of which nothing is in flight, to the slow shard. A record can't be interrupted while it is parsed
-// and filtered, so a shard stands still for as long as that takes; in the slow shard only other slow feeds wait. Its
-// batches are small, because what fills it is slow.
+// isolate moves a feed that has nothing in flight to the slow shard. Parsing and filtering a record can't be interrupted, so
+// a shard stands still for as long as that takes. In the slow shard only other slow feeds wait. Its batches are small,
+// because they fill slowly.
 func (l *sink) isolate(f *Feed, from *shard) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,37 +126,37 @@ func (l *sink) start(ctx context.Context, workers *sync.WaitGroup) {
 	workers.Go(func() { l.retryLoop(ctx) })
 }
 
-// state is whether an output accepts what it is sent. Each change is logged once, however many batches it concerns.
+// state holds whether an output works. Each change is logged once, however many batches it concerns.
 type state struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	failing map[*shard]struct{} // those whose last attempt failed; the output has recovered when there are none
+	failing map[*shard]struct{} // shards whose last attempt failed; the output has recovered when there are none
 	err     error
 	since   time.Time
 
-	// prober is the shard that tries to connect while that cannot be done; nil otherwise. The others wait for reached, which is
-	// closed and replaced once there was an answer.
+	// prober is the shard that tries to connect while no connection can be opened; nil otherwise. The others wait for reached,
+	// which is closed and replaced once the backend has answered.
 	prober  *shard
 	reached chan struct{}
 
 	lastAccepted time.Time
-	rejection    string    // why a record was not taken, since the last that was
-	rejectedAt   time.Time // the first of these
+	rejection    string    // why the last batch was rejected; empty if a record has been accepted since
+	rejectedAt   time.Time // when the first of these batches was rejected
 	lastRejected time.Time
-	forget       time.Duration // after the last of these: see newState
+	forget       time.Duration // how long after lastRejected a rejection is forgotten: see newState
 }
 
-// newState returns the state of an output. What is blocked is tried again after at most 1.25 × retryMax; an output that
-// rejected nothing for longer than that is not failing any more: what it rejected is parked, given up or gone.
+// newState returns the state of an output. Blocked records are tried again after at most 1.25 × retryMax, so an output that
+// has rejected nothing for longer than that is no longer failing: what it rejected was parked or given up, or is gone.
 func newState(log *slog.Logger, retryMax time.Duration) state {
 	return state{log: log, failing: map[*shard]struct{}{}, reached: make(chan struct{}), forget: max(2*retryMax, 2*onlyRejects)}
 }
 
-// onlyRejects is after how long an output is failing that answers, and accepts nothing that it is sent.
+// onlyRejects is how long an output that answers must have accepted nothing to count as failing.
 const onlyRejects = 5 * time.Second
 
-// failed notes an attempt of which nothing is known.
+// failed notes an attempt that failed as a whole, so that its records must be sent again.
 func (s *state) failed(by *shard, err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (s *state) failed(by *shard, err error, now time.Time) {
 	}
 }
 
-// connected ends the waiting for a connection. The caller holds s.mu.
+// connected lets the shards that wait for a connection continue. The caller holds s.mu.
 func (s *state) connected() {
 	if s.prober != nil {
 		s.prober = nil
@@ -182,12 +182,12 @@ func (s *state) connected() {
 	}
 }
 
-// connecting reports, of a shard that could not connect, whether it is the one that tries again, or how long it waits for that
-// one: until the channel is closed.
+// connecting reports whether a shard that could not connect is the one that tries again. If not, it waits until reached is
+// closed.
 func (s *state) connecting(by *shard) (probes bool, reached <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.prober == nil { // another one has connected meanwhile
+	if s.prober == nil { // another shard has connected meanwhile
 		now := make(chan struct{})
 		close(now)
 		return false, now
@@ -195,7 +195,7 @@ func (s *state) connecting(by *shard) (probes bool, reached <-chan struct{}) {
 	return s.prober == by, s.reached
 }
 
-// accepted notes that the backend has taken a record at least.
+// accepted notes that the backend has accepted at least one record.
 func (s *state) accepted(by *shard, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,7 +222,7 @@ func (s *state) worked(by *shard, now time.Time) {
 	}
 }
 
-// rejected notes a batch of which nothing was accepted, and one of the reasons.
+// rejected notes a batch of which no record was accepted, and one of the reasons.
 func (s *state) rejected(reason string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,8 +232,8 @@ func (s *state) rejected(reason string, now time.Time) {
 	s.rejection, s.lastRejected = reason, now
 }
 
-// get returns why the output fails, nil if it does not, and since when: the error of the last attempt, or that nothing
-// of late was accepted.
+// get returns why the output fails and since when: the error of the last attempt, or that it has accepted nothing of late.
+// err is nil if the output does not fail.
 func (s *state) get(now time.Time) (since time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

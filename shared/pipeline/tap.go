@@ -4,12 +4,12 @@ package pipeline
 
 import "github.com/remora-logs/remora/shared/record"
 
-// Tap is shown each batch that an output has answered for: taken says of a record, by its index, whether the backend has
-// it. It is called by the goroutines that send, several at a time, so it must be quick and wait for nobody. It must keep no
-// part of the records.
+// Tap is called with each batch that an output has answered for. taken reports whether the backend has accepted the record at
+// an index. Goroutines that send call it, several at a time, so it must be quick and must not block. It must not retain the
+// records or parts of them.
 type Tap func(output string, records []record.Record, taken func(i int) bool)
 
-// SetTap shows batches to t from now on, to nobody if it is nil. While there is no tap it costs one load a batch.
+// SetTap makes the pipeline call t with each batch from now on. A nil t removes the tap; without one a batch costs one load.
 func (p *Pipeline) SetTap(t Tap) {
 	if t == nil {
 		p.tap.Store(nil)

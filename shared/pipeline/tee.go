@@ -10,45 +10,46 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 )
 
-// tee is what a feed has to do with those of the same stream and declaration to other outputs. One of them leads: as long
-// as the others are where it is, they take their records out of the batches that its shard has filled, and read nothing.
-// Who is elsewhere (its output was down or is slower, its records wait) reads by itself, and stops where another is, so
-// that they meet again.
+// tee ties a feed to those of the same stream and declaration to other outputs. One of them leads: while the others are at
+// the same place, they take their records from the batches that its shard has filled, and read nothing. A feed at another
+// place, because its output was down or is slower or its records wait, reads by itself. It ends a turn at the place of
+// another feed, so that they meet again.
 type tee struct {
-	lead      atomic.Pointer[Feed]    // whom it follows; nil for nobody
-	followers atomic.Pointer[[]*Feed] // who follows it
-	home      *shard                  // where it was attached; it is isolated elsewhere only after it was untied
+	lead      atomic.Pointer[Feed]    // the feed that it follows; nil for none
+	followers atomic.Pointer[[]*Feed] // the feeds that follow it
+	home      *shard                  // the shard that it was added to; it is untied before it is isolated
 
-	// reached is where its last turn ended; begins, of a lead, where the first turn begins that was not offered to others.
-	// What is known for certain, a follower compares when it takes a turn.
+	// reached is where its last turn ended, or nowhere. begins is where a lead's first turn begins that has not been offered
+	// yet. Both are hints: a follower compares the exact places when it takes a turn.
 	reached, begins atomic.Int64
-	// Of the lead's fill loop: the last offer to this follower, and where its last turn ends.
+	// offered is the last offer to this follower, and promised where its last turn ends. The lead's fill loop owns both.
 	offered  *offer
 	promised int64
 
-	// Of the follower's fill loop: since when it waits for bytes that are there, and until when it waits no more.
+	// since is when the feed began to wait for bytes that the stream has, and alone is until when it does not wait. The
+	// feed's own fill loop owns both.
 	since, alone time.Time
 }
 
-// nowhere is the place of a feed that nobody can follow now.
+// nowhere is the place of a feed that no other can meet now.
 const nowhere = -1
 
 const (
-	// awaitsFor bounds how long a feed waits for its lead's turn: a shard with many busy streams comes to each in that time.
+	// awaitsFor bounds how long a feed waits for its lead's turn. A shard with many busy streams gets to each in that time.
 	awaitsFor = time.Second
 	// aloneFor is how long it reads by itself after it waited in vain.
 	aloneFor = 10 * time.Second
-	// meetWithin is how many bytes lie between two feeds at most of which one waits for the other.
+	// meetWithin is the largest distance, in bytes of the stream, over which one feed waits for another.
 	meetWithin = 8 << 20
 )
 
-// followable is a stream of which a reader may leave out bytes that another reader of the same stream has read. Follow
-// reports whether it may: all is as if ReadAt had returned these bytes then.
+// followable is a stream whose reader may skip bytes that another reader of the same stream has read. Follow reports whether
+// it may skip those from from up to to. If so, the stream is in the same state as if ReadAt had returned them.
 type followable interface {
 	Follow(from, to int64) bool
 }
 
-// all are the feeds that follow.
+// all returns the feeds that follow.
 func (t *tee) all() []*Feed {
 	if all := t.followers.Load(); all != nil {
 		return *all
@@ -56,7 +57,7 @@ func (t *tee) all() []*Feed {
 	return nil
 }
 
-// in returns the follower that s has; nil if there is none.
+// in returns the follower in shard s; nil if there is none.
 func (t *tee) in(s *shard) *Feed {
 	for _, f := range t.all() {
 		if f.tee.home == s {
@@ -66,7 +67,7 @@ func (t *tee) in(s *shard) *Feed {
 	return nil
 }
 
-// leadFor returns the feed that one of this route can follow, nil if there is none. Under mu.
+// leadFor returns the feed that a feed of this route can follow; nil if there is none. The caller holds p.mu.
 func (p *Pipeline) leadFor(r *Route) *Feed {
 	if _, ok := r.Stream.(followable); !ok || r.Rules == "" {
 		return nil
@@ -84,7 +85,7 @@ func (p *Pipeline) leadFor(r *Route) *Feed {
 	return nil
 }
 
-// tie makes f follow lead. Under mu.
+// tie makes f follow lead. The caller holds p.mu.
 func (p *Pipeline) tie(f, lead *Feed) {
 	all := append(slices.Clone(lead.tee.all()), f)
 	lead.tee.followers.Store(&all)
@@ -110,7 +111,7 @@ func (p *Pipeline) untieLocked(f *Feed) {
 	}
 }
 
-// expects reports whether the follower is where a turn of its lead begins, or will be if it takes what it was offered.
+// expects reports whether the follower is where a turn of its lead begins, or will be there if it takes what it was offered.
 func (t *tee) expects(r *ackRange) bool {
 	at := r.from.pos.Done
 	if !r.common {
@@ -119,7 +120,7 @@ func (t *tee) expects(r *ackRange) bool {
 	return t.promised == at && t.offered != nil && !t.offered.isSettled() || t.reached.Load() == at
 }
 
-// showPlace tells others where f is.
+// showPlace shows f's place to other feeds.
 func (f *Feed) showPlace() {
 	if f.reader.common {
 		f.tee.reached.Store(f.reader.at.pos.Done)
@@ -128,7 +129,7 @@ func (f *Feed) showPlace() {
 	}
 }
 
-// meeting returns where a turn that begins at from has to end: at to, or before it where another feed is.
+// meeting returns where a turn that begins at from must end: at the place of another feed if that is before to, else at to.
 func (f *Feed) meeting(from, to int64) int64 {
 	stop := func(g *Feed) {
 		if at := g.tee.reached.Load(); at > from && at < to && at != f.reader.missed {
@@ -144,13 +145,13 @@ func (f *Feed) meeting(from, to int64) int64 {
 	return to
 }
 
-// awaits reports whether f leaves its turn out: its lead reads what comes next, or they are about to meet.
+// awaits reports whether f skips its turn, because its lead reads what comes next or because two feeds are about to meet.
 func (f *Feed) awaits(now time.Time) bool {
 	if lead := f.tee.lead.Load(); lead != nil {
 		return f.awaitsLead(lead, now)
 	}
 	for _, g := range f.tee.all() {
-		// Who has an offer, or will have the next one, is not behind.
+		// A follower that has an offer, or will have the next one, is not behind.
 		if g.tee.reached.Load() < f.tee.begins.Load() && (g.tee.offered == nil || g.tee.offered.isSettled()) && f.meets(g, now) {
 			return true
 		}
@@ -175,7 +176,7 @@ func (f *Feed) awaitsLead(lead *Feed, now time.Time) bool {
 		return false
 	}
 	if f.route.Stream.End() <= f.reader.cursor {
-		f.tee.since = time.Time{} // only time can end what is open
+		f.tee.since = time.Time{} // there is nothing to read; only time can end an unfinished record
 		return true
 	}
 	if f.tee.since.IsZero() {
@@ -191,7 +192,7 @@ func (f *Feed) awaitsLead(lead *Feed, now time.Time) bool {
 	return false
 }
 
-// meets reports whether f waits for g, which is behind it and comes nearer, for as long as its shard has patience.
+// meets reports whether f waits for g, which is behind it and is catching up. It waits as long as its shard has patience.
 func (f *Feed) meets(g *Feed, now time.Time) bool {
 	reached := g.tee.reached.Load()
 	behind := f.reader.at.pos.Done - reached
@@ -207,12 +208,12 @@ func (f *Feed) meets(g *Feed, now time.Time) bool {
 	return f.shard.patience.spend(f.tee.since, now) > 0
 }
 
-// turns reports whether f has turns in its shard.
+// turns reports whether f gets turns in its shard now.
 func (f *Feed) turns(now time.Time) bool {
 	return !f.held(now) && !f.detached.Load() && f.deferred.Load() == 0
 }
 
-// accepts reports whether f, of another output, would have read the turn next, and as its lead has read it.
+// accepts reports whether f would read the turn next itself, and exactly as its lead has read it.
 func (f *Feed) accepts(t *turn, now time.Time) bool {
 	r := &f.reader
 	if !t.common || !r.common || r.suspects != nil || f.shard != f.tee.home || f.epoch.Load() != r.epoch || r.finished || f.detached.Load() || f.held(now) ||
@@ -222,12 +223,12 @@ func (f *Feed) accepts(t *turn, now time.Time) bool {
 	return f.route.Stream.(followable).Follow(t.from.pos.Done, t.to.pos.Done)
 }
 
-// same reports whether what follows either place is read alike.
+// same reports whether readers at the two places read on alike.
 func (p *place) same(o *place) bool {
 	return p.pos == o.pos && p.learned == o.learned && p.judged.Sampled == o.judged.Sampled
 }
 
-// hasRoom reports whether f may be that far ahead of its checkpoint, and needs no record of the turn to be looked at.
+// hasRoom reports whether f may be read up to to, and has no settled records to look for in what it reads.
 func (f *Feed) hasRoom(to int64) bool {
 	l := &f.ledger
 	l.mu.Lock()
@@ -235,8 +236,8 @@ func (f *Feed) hasRoom(to int64) bool {
 	return l.waiting == nil && l.settled == nil && (f.maxInFlight == 0 || to-l.acked.Done <= f.maxInFlight)
 }
 
-// follow adds a turn of another feed to the batch as if f had read it. The batch's records are f's own; their contents are
-// in the memory that the lease keeps.
+// follow adds a turn of another feed to the batch as if f had read it. The batch has its own records; their contents are in
+// memory that the lease keeps.
 func (f *Feed) follow(fl *inflightBatch, t *turn, now time.Time) {
 	r, l, b := &f.reader, &f.ledger, fl.batch
 	from := len(b.Records)
@@ -262,7 +263,7 @@ func (f *Feed) follow(fl *inflightBatch, t *turn, now time.Time) {
 	fl.add(s, int(s.cost), now)
 }
 
-// readAlone makes a feed that has followed read by itself: from its place, as after a restart.
+// readAlone makes a feed that has followed read by itself from its place, as after a restart.
 func (f *Feed) readAlone(now time.Time) bool {
 	r := &f.reader
 	at, lastTime, sameTime := r.at, r.lastTime, r.sameTime
@@ -275,18 +276,18 @@ func (f *Feed) readAlone(now time.Time) bool {
 	return true
 }
 
-// patience is how long a shard waits for others: a tenth of the time, and no more than mostPatience at once. When it is used
-// up, half of that has to be saved first.
+// patience is a budget of time in which a shard waits for others: a tenth of the time that passes, saved up to mostPatience.
+// Once it is used up, half of mostPatience must be saved before the shard waits again.
 type patience struct {
 	saved time.Duration
 	as    time.Time // when saved was that
 	spent time.Time // up to when waiting was paid for
-	out   bool
+	out   bool      // it is used up
 }
 
 const mostPatience = 200 * time.Millisecond
 
-// left returns for how long the shard may wait now.
+// left returns how long the shard may wait now.
 func (p *patience) left(now time.Time) time.Duration {
 	if p.as.IsZero() {
 		p.saved = mostPatience
@@ -300,7 +301,7 @@ func (p *patience) left(now time.Time) time.Duration {
 	return p.saved
 }
 
-// spend pays for the time from begun to now, once however many wait, and returns what is left.
+// spend subtracts the time from begun to now, only once if several feeds wait at the same time, and returns what is left.
 func (p *patience) spend(begun, now time.Time) time.Duration {
 	p.left(now)
 	if begun.Before(p.spent) {
@@ -316,5 +317,5 @@ func (p *patience) spend(begun, now time.Time) time.Duration {
 	return p.saved
 }
 
-// leastPatience is what is not worth waiting for.
+// leastPatience is the shortest time worth waiting.
 const leastPatience = time.Millisecond
