@@ -10,50 +10,50 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// access takes lines of access logs apart, as nginx and Apache write them. Both write the same, and what one of them adds
-// to it the other may be told to add:
+// access parses lines of access logs as nginx and Apache write them. Both use the same formats, and either can be configured
+// to add what the other adds:
 //
 //	common     addr ident user [time] "request" status bytes
 //	combined   … "referer" "agent"
-//	before     a virtual host, or a list of forwarders, before either of them: see head
-//	appended   behind combined: see tail
+//	before     a virtual host or a list of forwarders precedes either of them: see head
+//	appended   follows combined: see tail
 //	ssl        [time] addr protocol cipher "request" bytes (Apache's ssl_request_log)
 //
-// Fields have the names of nginx's variables. What is written as - is absent.
+// Fields have the names of nginx's variables. A value logged as - is absent.
 //
 //	field                  what                                        JSON
-//	vhost                  the server, with a port where logged        string
+//	vhost                  the server, with its port if logged         string
 //	remote_addr            the peer                                    string
 //	remote_ident           by RFC 1413                                 string
 //	remote_user            by basic authentication                     string
 //	method, path, protocol the request; the path with its query        string
-//	request                the request, if it can't be taken apart     string
+//	request                the request, if it can't be parsed          string
 //	status                                                             number
 //	body_bytes_sent                                                    number
 //	http_referer                                                       string
 //	http_user_agent                                                    string
 //	ssl_protocol, ssl_cipher  of ssl_request_log                       string
-//	extra                  what can't be told, unchanged               string
+//	extra                  unidentified columns, unchanged             string
 //
-// The time becomes the record's. A column is a field only where there is no doubt which it is: everything else is in
-// extra, because a wrong value is worse than none. Bytes stay as the server escaped them, but for \" and \\.
+// The time becomes the record's. A column becomes a field only if there is no doubt which it is: everything else goes to
+// extra, because a wrong value is worse than none. Bytes stay as the server escaped them, except \" and \\.
 type access struct {
 	time    commonTime
 	iso     *timefmt.Parser
 	names   accessNames
-	bare    bool // of a protocol only the version is wanted
+	bare    bool // only the protocol's version is wanted
 	scratch []byte
 
-	// Of the line at hand: the columns that can't be told, and the size of the body.
+	// Of the current line: the unidentified columns, and the size of the body.
 	extra []byte
-	size  []byte // in digits; empty where it is a dash
+	size  []byte // in digits; empty if it is a dash
 	marks marks
-	clean bool // nothing in it has to be escaped
+	clean bool // nothing in the line has to be escaped
 }
 
 type accessNames struct {
 	vhost, addr, ident, user, method, path, protocol, request, status, size, referer, agent, sslProtocol, sslCipher, extra member
-	// The ports of server and client, where the schema has members for them; empty where they stay with the names.
+	// The ports of server and client, if the schema has members for them; if empty, the ports stay with the names.
 	vhostPort, addrPort member
 	tail                tailNames
 }
@@ -131,7 +131,7 @@ func (f *access) parseAny(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// rest appends what could not be told, and ends the line.
+// rest appends the unidentified columns and ends the line.
 func (f *access) rest(a []byte) []byte {
 	if len(f.extra) > 0 {
 		a = f.names.extra.appendText(a, f.extra)
@@ -140,7 +140,7 @@ func (f *access) rest(a []byte) []byte {
 	return a
 }
 
-// unknown notes columns that can't be told.
+// unknown adds columns to extra.
 func (f *access) unknown(p []byte) {
 	if p = bytes.Trim(p, " "); len(p) == 0 {
 		return
@@ -151,12 +151,12 @@ func (f *access) unknown(p []byte) {
 	f.extra = append(f.extra, p...)
 }
 
-// maxTime is how long a time in brackets can be, at most. It bounds the search for the second bracket, so that a line of
-// nothing but first ones costs no more than others.
+// maxTime bounds a time in brackets, in bytes. It bounds the search for the closing bracket, so that a line of opening ones
+// costs no more than others.
 const maxTime = 64
 
-// findTime finds the brackets around the time. A user's name may hold a bracket, so that only one with the request
-// behind it counts.
+// findTime finds the brackets around the time. A user's name may hold a bracket, so only brackets that the request follows
+// count.
 func (f *access) findTime(p []byte) (open, end int) {
 	for open = 0; ; open++ {
 		n := bytes.IndexByte(p[open:], '[')
@@ -185,7 +185,7 @@ func (f *access) parseTime(text []byte, ref int64) (int64, bool) {
 	return f.time.Parse(text, ref)
 }
 
-// parseSSL takes a line of Apache's ssl_request_log apart.
+// parseSSL parses a line of Apache's ssl_request_log.
 func (f *access) parseSSL(b *record.Batch, r *record.Record) problem {
 	text, rest, ok := bracketed(r.Line)
 	if !ok {
@@ -232,17 +232,17 @@ func (f *access) parseSSL(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// isTLS reports whether p is what servers call a version of TLS, or a dash for a connection without.
+// isTLS reports whether p is a server's name for a version of TLS, or the dash of a connection without.
 func isTLS(p []byte) bool { return starts(p, "TLSv", "SSLv", "DTLSv") || string(p) == "-" }
 
-// numbers reads status and bytes, each with a blank before it. ok says that these are there, and not something else: then
-// i is behind them.
+// numbers parses status and bytes, each after a blank. If ok is not set, they are not there and end is i; otherwise end is
+// behind them.
 func (f *access) numbers(a, p []byte, i int) (_ []byte, end int, ok bool) {
 	start, before := i, a
 	f.size = nil
 	for _, name := range [...]member{f.names.status, f.names.size} {
 		if i == len(p) {
-			break // the bytes need not be logged
+			break // bytes are optional
 		}
 		if i+1 >= len(p) || p[i] != ' ' {
 			return before, start, false
@@ -252,7 +252,7 @@ func (f *access) numbers(a, p []byte, i int) (_ []byte, end int, ok bool) {
 		switch {
 		case end > i:
 			a = name.appendNumber(a, p[i:end])
-			f.size = p[i:end] // of the second, in the end
+			f.size = p[i:end] // in the end, that of the second
 		case p[i] == '-':
 			end++
 			f.size = nil
@@ -267,7 +267,7 @@ func (f *access) numbers(a, p []byte, i int) (_ []byte, end int, ok bool) {
 	return a, i, true
 }
 
-// refererAndAgent reads these, if both are there: in quotes, or as dashes without. A single one may be either.
+// refererAndAgent parses both if they are there, in quotes or as bare dashes. A single one could be either.
 func (f *access) refererAndAgent(a, p []byte, i int) (_ []byte, end int) {
 	if i == len(p) {
 		return a, i
@@ -287,7 +287,7 @@ func (f *access) refererAndAgent(a, p []byte, i int) (_ []byte, end int) {
 	return f.text(a, f.names.agent, agent, plainAgent), end
 }
 
-// column reads a blank and behind it a string in quotes or a dash, from i; end is -1 if there is no such thing.
+// column parses a blank and then a string in quotes or a dash, from i on; end is -1 if they are not there.
 func column(p []byte, i int) (inside []byte, end int, plain bool) {
 	if i+1 < len(p) && p[i] == ' ' && p[i+1] == '-' && (i+2 == len(p) || p[i+2] == ' ') {
 		return p[i+1 : i+2], i + 2, true
@@ -298,8 +298,8 @@ func column(p []byte, i int) (inside []byte, end int, plain bool) {
 	return quotes(p, i+1)
 }
 
-// request takes the request apart. What is no request line stays whole: servers log whatever was sent to them. Any token
-// is a method (RFC 9110); without a protocol only one in capitals, because HTTP/0.9 had no others.
+// request parses the request. Anything but a request line stays whole, because servers log whatever was sent to them. Any
+// token is a method (RFC 9110); without a protocol only one in capitals is, because HTTP/0.9 had no others.
 func (f *access) request(a, inside []byte, plain bool) []byte {
 	n, capitals := 0, true
 	for n < len(inside) && isToken[inside[n]] {
@@ -327,7 +327,7 @@ func (f *access) request(a, inside []byte, plain bool) []byte {
 	return a
 }
 
-// isToken has the characters of a token (RFC 9110, 5.6.2).
+// isToken holds the characters of a token (RFC 9110, 5.6.2).
 var isToken = func() (set [256]bool) {
 	for c := range set {
 		set[c] = isAlnum(byte(c))
@@ -338,7 +338,7 @@ var isToken = func() (set [256]bool) {
 	return set
 }()
 
-// text appends what was in quotes; nothing if that is - or nothing.
+// text appends a value that was in quotes, unless it is empty or a dash.
 func (f *access) text(a []byte, name member, inside []byte, plain bool) []byte {
 	if len(inside) == 0 || string(inside) == "-" {
 		return a
@@ -350,7 +350,7 @@ func (f *access) text(a []byte, name member, inside []byte, plain bool) []byte {
 	return f.append(a, name, inside)
 }
 
-// append appends the member with text for its value.
+// append appends the member with text as its value.
 func (f *access) append(a []byte, name member, text []byte) []byte {
 	if f.clean {
 		return name.appendClean(a, text)
@@ -358,8 +358,8 @@ func (f *access) append(a []byte, name member, text []byte) []byte {
 	return name.appendText(a, text)
 }
 
-// appendUnquoted appends what was in quotes, without the backslashes that servers put before quotes and backslashes. All
-// else stays as it was escaped: \x16 may be a byte that is no text, and C:\path is no escape at all.
+// appendUnquoted appends a text from quotes without the backslashes that servers put before quotes and backslashes. Other
+// escapes stay: \x16 may be a byte that is not text, and C:\path is not an escape at all.
 func appendUnquoted(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\') {
@@ -370,8 +370,8 @@ func appendUnquoted(dst, s []byte) []byte {
 	return dst
 }
 
-// quotes finds the string in quotes that begins at i: its inside, and the index behind it, which is the end of p or a
-// blank; -1 if there is none. plain says that there is no backslash in it.
+// quotes finds the string in quotes that begins at i: its inside, and the index behind it, which is the end of p or a blank;
+// -1 if there is none. plain reports that it holds no backslash.
 func quotes(p []byte, i int) (inside []byte, end int, plain bool) {
 	if i >= len(p) || p[i] != '"' {
 		return nil, -1, false
@@ -391,7 +391,7 @@ func quotes(p []byte, i int) (inside []byte, end int, plain bool) {
 	return p[start:end], end + 1, plain
 }
 
-// closing returns the index of the first quote at or behind i that no backslash escapes; -1 if there is none.
+// closing returns the index of the first unescaped quote at or after i; -1 if there is none.
 func closing(p []byte, i int) int {
 	for ; i < len(p); i++ {
 		switch p[i] {

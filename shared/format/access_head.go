@@ -6,9 +6,8 @@ import "bytes"
 
 var blank = []byte(" ")
 
-// head takes apart what precedes the time: addr ident user, where the user may hold blanks. Before the address there
-// may be other columns: the virtual host, forwarders (a list, or in quotes), a dash for none. ok is false where there are
-// fewer than three columns.
+// head parses what precedes the time: addr ident user, where user may hold blanks. Other columns may precede the address: the
+// virtual host, forwarders (a list, or in quotes), a dash for none. ok is false if there are fewer than three columns.
 func (f *access) head(a, p []byte) (_ []byte, ok bool) {
 	addr, rest, ok := cutColumn(p)
 	ident, user, ok2 := bytes.Cut(rest, blank)
@@ -21,7 +20,7 @@ func (f *access) head(a, p []byte) (_ []byte, ok bool) {
 	return f.peer(a, addr, ident, user), true
 }
 
-// peer appends the three columns that every line has.
+// peer appends the three columns of every line.
 func (f *access) peer(a, addr, ident, user []byte) []byte {
 	if string(addr) != "-" {
 		a = f.address(a, addr)
@@ -29,13 +28,13 @@ func (f *access) peer(a, addr, ident, user []byte) []byte {
 	if string(ident) != "-" && len(ident) > 0 {
 		a = f.append(a, f.names.ident, ident)
 	}
-	if string(user) != "-" && string(user) != `""` && len(user) > 0 { // Apache writes "" for an empty one
+	if string(user) != "-" && string(user) != `""` && len(user) > 0 { // Apache writes "" for an empty user
 		a = f.append(a, f.names.user, user)
 	}
 	return a
 }
 
-// address appends the peer's address, and its port where there is a member for that.
+// address appends the peer's address, and its port if there is a member for it.
 func (f *access) address(a, addr []byte) []byte {
 	if f.clean && f.names.addrPort == "" {
 		return f.names.addr.appendClean(a, addr)
@@ -43,15 +42,15 @@ func (f *access) address(a, addr []byte) []byte {
 	return f.names.addr.appendAddress(a, addr, f.names.addrPort)
 }
 
-// shifted reports whether what should be a user is the identity and the user, behind one column more than there should be.
+// shifted reports whether user holds the identity and the user, because there is one column too many before them.
 func shifted(user []byte) bool { return len(user) > 1 && user[0] == '-' && user[1] == ' ' }
 
 func hasBlank(p []byte) bool { return bytes.IndexByte(p, ' ') >= 0 || p[0] == '"' }
 
-// columns reads a head with more or other columns than addr ident user. The address is the last column that is one and is
-// followed by a dash for the identity, else by any; without an address, the first column that a dash follows.
+// columns parses a head with more or other columns than addr ident user. The address is the last address that a dash for the
+// identity follows, or else the last one; without an address, it is the first host name that a dash follows.
 func (f *access) columns(a, p []byte) []byte {
-	address, dashed, name := -1, -1, -1 // where these columns begin
+	address, dashed, name := -1, -1, -1 // where these columns begin; -1 for none
 	for i := 0; i < len(p); {
 		column, rest, ok := cutColumn(p[i:])
 		next := i + len(column) + 1
@@ -80,7 +79,7 @@ func (f *access) columns(a, p []byte) []byte {
 		at = name
 	}
 	if at < 0 {
-		// One column that is a list, as where the address was taken from X-Forwarded-For.
+		// The first column is a list, for instance if the address was taken from X-Forwarded-For.
 		if addr, rest, _ := cutColumn(p); isForwarded(addr) {
 			ident, user, _ := bytes.Cut(rest, blank)
 			return f.peer(a, addr, ident, user)
@@ -124,7 +123,7 @@ func (f *access) before(a, p []byte) []byte {
 	return a
 }
 
-// cutColumn cuts p behind its first column: what is in quotes, or up to a blank that does not follow a comma.
+// cutColumn cuts p after its first column: a text in quotes, or up to a blank that does not follow a comma.
 func cutColumn(p []byte) (column, rest []byte, ok bool) {
 	if len(p) > 0 && p[0] == '"' {
 		if _, end, _ := quotes(p, 0); end > 0 {
@@ -142,7 +141,7 @@ func cutColumn(p []byte) (column, rest []byte, ok bool) {
 	return p, nil, false
 }
 
-// isVhost reports whether word is host:port, which no address without a port is.
+// isVhost reports whether word is host:port, the form of no address without a port.
 func isVhost(word []byte) bool {
 	i := bytes.LastIndexByte(word, ':')
 	return i > 0 && i+1 < len(word) && digits(word, i+1) == len(word) && (ipv4Length(word) == i || word[i-1] == ']' || bytes.IndexByte(word[:i], ':') < 0)

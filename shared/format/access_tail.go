@@ -4,16 +4,16 @@ package format
 
 import "bytes"
 
-// tailNames are the fields that servers are told to append to the combined format.
+// tailNames are the fields that servers are commonly configured to append to the combined format.
 //
 //	field                                            JSON
 //	http_x_forwarded_for                             string
 //	request_time, upstream_response_time,
-//	upstream_connect_time, upstream_header_time      number of seconds; a list where several upstreams were asked
+//	upstream_connect_time, upstream_header_time      number of seconds; a list if there were several upstreams
 //	request_length, bytes_received, bytes_sent       number
-//	proxy_upstream_name, upstream_addr, req_id, …    what ingress-nginx appends
+//	proxy_upstream_name, upstream_addr, req_id, …    appended by ingress-nginx
 //
-// In a list, null stands for an upstream that has no number, so that it goes with the list of addresses.
+// In a list, null stands for an upstream without a number, so that the list corresponds to the list of addresses.
 type tailNames struct {
 	forwarded, received, sent member
 	times                     [4]member // by timeNames
@@ -26,7 +26,7 @@ const (
 	responseTime
 )
 
-// timeNames are the fields of times, and the short names that nginx's own guides give them in rt=0.004 urt="0.004".
+// timeNames are the fields of times, and their short names in nginx's own guides, as in rt=0.004 urt="0.004".
 var timeNames = [4][2]string{
 	{"request_time", "rt"}, {"upstream_response_time", "urt"}, {"upstream_connect_time", "uct"}, {"upstream_header_time", "uht"},
 }
@@ -54,20 +54,20 @@ func newTailNames(name func(key string) member) tailNames {
 
 // token is a word of the tail: bare, "in quotes" or [in brackets]. A list (0.001, 0.002 : 0.003) is one bare token.
 type token struct {
-	kind  byte // ' ', '"' or '[', and ? for what is none of these
+	kind  byte // ' ', '"' or '['; '?' for none of these; '=' for a named time
 	text  []byte
 	plain bool
 	start int
 }
 
-// tail reads what follows the combined format in p from i on. Tokens are recognised by their form, where it leaves no
-// doubt, and by what came before: forwarders are the first, then a time of the request, then one of the upstream. With
-// the first token that can't be told, the rest of the line is unknown.
+// tail parses what follows the combined format in p from i on. It recognises tokens by an unmistakable form and by their
+// order: forwarders come first, then a time of the request, then one of the upstream. From the first token that is not
+// recognised, the rest of the line is unknown.
 func (f *access) tail(a, p []byte, i, request int) []byte {
 	names := &f.names.tail
 	seen := [len(timeNames)]bool{}
-	var took []byte         // the time of the request, if it was told by its form
-	before, at := len(a), i // what there was of a before it, and its position
+	var took []byte         // the time of the request, if recognised by its form
+	before, at := len(a), i // the length of a before it, and its position in p
 	for first := true; ; first = false {
 		t, end := nextToken(p, i)
 		if end < 0 {
@@ -84,7 +84,7 @@ func (f *access) tail(a, p []byte, i, request int) []byte {
 		case first && t.kind == '"' && isForwarded(t.text):
 			a = names.forwarded.appendText(a, t.text)
 		case known && which == responseTime && took != nil && !within(value, took):
-			// An upstream can't take longer than the request: these two are something else, and the first is taken back.
+			// An upstream can't take longer than the request: these two are something else, so undo the first.
 			f.unknown(p[at:])
 			return a[:before]
 		case known:
@@ -101,7 +101,7 @@ func (f *access) tail(a, p []byte, i, request int) []byte {
 	}
 }
 
-// wholeTail reads those tails that have a form as a whole: Apache's combinedio and what ingress-nginx appends.
+// wholeTail parses tails that are recognised as a whole: Apache's combinedio and ingress-nginx's.
 func (f *access) wholeTail(a, p []byte, from, request int) ([]byte, bool) {
 	var space [9]token
 	tokens := space[:0]
@@ -129,9 +129,9 @@ func (f *access) wholeTail(a, p []byte, from, request int) ([]byte, bool) {
 	return a, false
 }
 
-// isInOut reports whether two numbers are %I %O: a request has at least its line, two ends of line and the protocol, and
-// what was sent has at least the body. %T %D of a slow request, 1 1051234, is not taken for it: there the second number's
-// whole millions are the first.
+// isInOut reports whether two numbers are %I %O: a request has at least its line, two line ends and the protocol, and a
+// response at least the body. %T %D of a slow request, 1 1051234, is excluded: there the first number is the second's whole
+// millions.
 func (f *access) isInOut(in, out *token, request int) bool {
 	if !isInteger(in) || !isInteger(out) {
 		return false
@@ -142,7 +142,7 @@ func (f *access) isInOut(in, out *token, request int) bool {
 	return ok1 && ok2 && received >= int64(request)+4 && sent >= body && sent/1e6 != received
 }
 
-// integer returns the value of digits; not ok beyond 10^18.
+// integer returns the value of digits; ok is false beyond 10^18.
 func integer(p []byte) (v int64, ok bool) {
 	if len(p) > 18 {
 		return 0, false
@@ -153,7 +153,7 @@ func integer(p []byte) (v int64, ok bool) {
 	return v, true
 }
 
-// nextToken reads the token behind i; end is where it ends, -1 if there is none. What can't be read as one is one to the
+// nextToken returns the token after i and its end, which is -1 if there is none. A token that can't be parsed extends to the
 // end of p.
 func nextToken(p []byte, i int) (t token, end int) {
 	for i < len(p) && p[i] == ' ' {
@@ -178,7 +178,8 @@ func nextToken(p []byte, i int) (t token, end int) {
 	return token{' ', p[i:end], true, i}, end
 }
 
-// bareEnd returns the end of the bare token that begins at i: a blank that is not part of a list, and not in a value's quotes.
+// bareEnd returns the end of the bare token that begins at i: a blank that is neither part of a list nor within a value's
+// quotes.
 func bareEnd(p []byte, i int) int {
 	for start := i; i < len(p); i++ {
 		switch {
@@ -193,8 +194,8 @@ func bareEnd(p []byte, i int) int {
 	return i
 }
 
-// isIngress reports whether tokens are those of ingress-nginx: length, time, [upstream], [alternative], address, length,
-// time, status, id.
+// isIngress reports whether tokens are those of ingress-nginx: length, time, [upstream], [alternative], address, length, time,
+// status, id.
 func isIngress(tokens []token) bool {
 	n := len(tokens)
 	if n != 9 && n != 8 {
@@ -223,9 +224,9 @@ func (f *access) ingress(a []byte, tokens []token) []byte {
 	return a
 }
 
-// timeToken tells which time t is, one that was not seen yet: rt=0.004 and urt="0.004" say so themselves; of mere numbers,
-// which nginx writes with their milliseconds, the first is the time of the request and the second that of the upstream.
-// value is a number, a list or a dash. A t that says so itself gets the kind =.
+// timeToken reports which time t is, if it was not seen yet. rt=0.004 and urt="0.004" are named; of bare numbers, which nginx
+// writes with milliseconds, the first is the time of the request and the second that of the upstream. value is a number, a
+// list or a dash. A named t gets the kind =.
 func timeToken(t *token, seen *[len(timeNames)]bool) (which int, value []byte, ok bool) {
 	if t.kind != ' ' && t.kind != '"' {
 		return 0, nil, false
@@ -252,14 +253,14 @@ func timeToken(t *token, seen *[len(timeNames)]bool) (which int, value []byte, o
 	return 0, nil, false
 }
 
-// isSeconds reports whether p is a time as nginx prints it: with exactly three decimals, and below 10^6, for the time of
-// day has ten digits before the point.
+// isSeconds reports whether p is a time as nginx prints it: with exactly three decimals, and below 10^6, because a Unix time
+// has ten digits before the point.
 func isSeconds(p []byte) bool {
 	n := len(p)
 	return n >= 5 && n <= 10 && p[n-4] == '.' && digits(p, 0) == n-4 && digits(p, n-3) == n
 }
 
-// isSecondsList reports whether p is a list of such times, which may have dashes, or a dash alone.
+// isSecondsList reports whether p is a list of such times, which may hold dashes, or a single dash.
 func isSecondsList(p []byte) bool {
 	for len(p) > 0 {
 		number, rest, ok := nextNumber(p)
@@ -274,7 +275,7 @@ func isSecondsList(p []byte) bool {
 	return false
 }
 
-// within reports whether none of the times in list is longer than took, which is rounded as they are.
+// within reports whether no time in list is longer than took, allowing for rounding.
 func within(list, took []byte) bool {
 	limit := millis(took) + 1
 	for len(list) > 0 {
@@ -287,7 +288,7 @@ func within(list, took []byte) bool {
 	return true
 }
 
-// millis returns a time with three decimals in ms.
+// millis returns a time with three decimals in milliseconds.
 func millis(p []byte) (v int64) {
 	for _, c := range p {
 		if c != '.' {
@@ -301,8 +302,8 @@ func isInteger(t *token) bool {
 	return t.kind == ' ' && len(t.text) > 0 && digits(t.text, 0) == len(t.text)
 }
 
-// nextNumber takes the first element off a list of numbers as nginx writes the times of its upstreams: between servers
-// is a comma, between groups of servers a colon, and for one that was not asked a dash.
+// nextNumber splits the first element off a list of numbers in the form of nginx's upstream times: a comma separates servers,
+// a colon groups of servers, and a dash stands for one that was not asked.
 func nextNumber(p []byte) (number, rest []byte, ok bool) {
 	end := digits(p, 0)
 	switch {
@@ -340,7 +341,7 @@ func isNumbers(p []byte) bool {
 	return false
 }
 
-// appendNumbers appends the member with a number, or a list of numbers.
+// appendNumbers appends the member with a number or a list of numbers.
 func appendNumbers(a []byte, name member, p []byte) []byte {
 	number, rest, _ := nextNumber(p)
 	if len(rest) == 0 {

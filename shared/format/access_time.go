@@ -4,8 +4,8 @@ package format
 
 import "github.com/remora-logs/remora/shared/timefmt"
 
-// commonTime reads the time of the common log format, 21/Nov/2026:08:00:00 +0000. It remembers the day and the offset that it
-// read last, because neighbours share them, and reads only the rest.
+// commonTime parses the time of the common log format, 21/Nov/2026:08:00:00 +0000. It caches the last day and offset, which
+// neighbours share, and then parses only the rest.
 type commonTime struct {
 	parser   *timefmt.Parser
 	day      [len("21/Nov/2026:")]byte
@@ -18,7 +18,7 @@ func newCommonTime() (commonTime, error) {
 	return commonTime{parser: parser}, err
 }
 
-// Parse returns what its parser makes of text.
+// Parse parses text as its parser does.
 func (c *commonTime) Parse(text []byte, ref int64) (ns int64, ok bool) {
 	const clock = len("21/Nov/2026:")
 	const offset = clock + len("08:00:00")
@@ -26,7 +26,7 @@ func (c *commonTime) Parse(text []byte, ref int64) (ns int64, ok bool) {
 		return c.parser.Parse(text, ref)
 	}
 	since, valid := clockTime(text[clock:offset])
-	valid = valid && text[offset] == ' ' // as nothing that is remembered yet begins
+	valid = valid && text[offset] == ' ' // unlike the zero value of offset
 	if valid && string(text[:clock]) == string(c.day[:]) && string(text[offset:]) == string(c.offset[:]) {
 		return c.midnight + since, true
 	}
@@ -39,7 +39,7 @@ func (c *commonTime) Parse(text []byte, ref int64) (ns int64, ok bool) {
 	return ns, ok
 }
 
-// clockTime reads 08:00:00 as nanoseconds since midnight.
+// clockTime parses 08:00:00 as nanoseconds since midnight.
 func clockTime(p []byte) (ns int64, ok bool) {
 	_ = p[7]
 	hour, minute, second := twoDigits(p[0], p[1]), twoDigits(p[3], p[4]), twoDigits(p[6], p[7])
@@ -49,7 +49,7 @@ func clockTime(p []byte) (ns int64, ok bool) {
 	return int64(hour*3600+minute*60+second) * 1e9, true
 }
 
-// twoDigits returns the number that two digits spell, and more than 99 where they are none.
+// twoDigits returns the value of two digits; more than 99 if they are not digits.
 func twoDigits(tens, ones byte) uint {
 	t, o := uint(tens-'0'), uint(ones-'0')
 	if t > 9 || o > 9 {

@@ -4,8 +4,7 @@ package format
 
 import "bytes"
 
-// isAddress reports whether p is an IP address: with a port behind it or not, an IPv6 one in brackets or not, and with a
-// zone or not.
+// isAddress reports whether p is an IP address, with or without a port; IPv6 with or without brackets and zone.
 func isAddress(p []byte) bool {
 	if len(p) < 2 || len(p) > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%")+32 {
 		return false
@@ -25,7 +24,7 @@ func isPort(p []byte) bool {
 	return len(p) > 1 && len(p) < 7 && p[0] == ':' && digits(p, 1) == len(p)
 }
 
-// ipv4Length returns the length of the four numbers with points between that p begins with; 0 if it does not.
+// ipv4Length returns the length of the IPv4 address at the beginning of p; 0 if there is none.
 func ipv4Length(p []byte) int {
 	i := 0
 	for part := 1; ; part++ {
@@ -49,13 +48,13 @@ func ipv4Length(p []byte) int {
 	}
 }
 
-// isIPv6 reports whether p is an address of IPv6 without brackets and port.
+// isIPv6 reports whether p is an IPv6 address without brackets and port.
 func isIPv6(p []byte) bool {
 	groups, ok := ipv6Groups(p)
 	return ok && (groups == 8 || groups < 8 && bytes.Contains(p, []byte("::")))
 }
 
-// ipv6Groups counts the groups of p, which may be shortened by one ::; ok is false where p can't be an address.
+// ipv6Groups counts the groups of p, which one :: may shorten; ok is false if p can't be an address.
 func ipv6Groups(p []byte) (groups int, ok bool) {
 	if zone := bytes.IndexByte(p, '%'); zone > 0 && zone+1 < len(p) {
 		p = p[:zone]
@@ -89,15 +88,15 @@ func ipv6Groups(p []byte) (groups int, ok bool) {
 	return groups, groups > 0 || short
 }
 
-// splitPort takes the port off the end of an address, as servers write it: [::1]:80, 127.0.0.1:80, and ::1:80, in which
-// the last group is taken for a port only if it has five digits, or if what precedes it is a whole address. What is
-// no address may be a name: it keeps its colon unless a number follows.
+// splitPort splits the port off an address in the forms that servers write: [::1]:80, 127.0.0.1:80, and ::1:80, whose last
+// group is taken for a port only if it has five digits or follows a whole address. Anything but an address may be a name: it
+// keeps its colon unless a number follows.
 func splitPort(p []byte) (host, port []byte) {
 	host = p
 	if i := bytes.LastIndexByte(p, ':'); i > 0 && i+1 < len(p) && len(p)-i < 7 && digits(p, i+1) == len(p) {
 		full, _ := ipv6Groups(p[:i])
 		switch short := bytes.Contains(p[:i], []byte("::")); {
-		case p[i-1] == ']', bytes.IndexByte(p[:i], ':') < 0, // which no IPv6 address is without
+		case p[i-1] == ']', bytes.IndexByte(p[:i], ':') < 0, // an IPv6 address has a colon
 			full == 8 && !short, len(p)-i == 6 && isIPv6(p[:i]):
 			host, port = p[:i], p[i+1:]
 		}
@@ -108,7 +107,7 @@ func splitPort(p []byte) (host, port []byte) {
 	return host, port
 }
 
-// isForwarded reports whether p is a list as X-Forwarded-For has it: addresses, and what stands for hidden ones (RFC 7239).
+// isForwarded reports whether p is a list like X-Forwarded-For: of addresses and of names for hidden ones (RFC 7239).
 func isForwarded(p []byte) bool {
 	for {
 		element, rest, more := bytes.Cut(p, []byte(","))
@@ -134,7 +133,7 @@ func isObfuscated(p []byte) bool {
 	return true
 }
 
-// isHost reports whether p can be the name of a server, with a port or without: what no address is, and no number.
+// isHost reports whether p can be the name of a server, with or without a port, and is neither an address nor a number.
 func isHost(p []byte) bool {
 	if i := bytes.LastIndexByte(p, ':'); i > 0 && isPort(p[i:]) {
 		p = p[:i]

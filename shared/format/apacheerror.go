@@ -10,12 +10,12 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// apacheError takes lines of Apache's error log apart, of 2.2 and of 2.4:
+// apacheError parses lines of Apache's error log, of 2.2 and 2.4:
 //
 //	[Wed Oct 11 14:32:52 2000] [error] [client 127.0.0.1] text
 //	[Fri Sep 09 10:42:29.902022 2011] [core:error] [pid 35708:tid 4328636416] (13)Permission denied: [client [::1]:52341] AH00035: text, referer: http://…
 //
-// Before the client there may be the place in Apache's source, mod_ssl.c(820):, from the level debug on.
+// From the level debug on, the place in Apache's source, mod_ssl.c(820):, may precede the client.
 //
 //	field               what                                         JSON
 //	module              2.4                                          string
@@ -27,7 +27,7 @@ import (
 //	http_referer                                                     string
 //	message             the text, with the system's error before it  string
 //
-// The time becomes the record's. It has no zone of its own: that is what time_zone is for.
+// The time becomes the record's. It has no zone of its own, so time_zone gives it.
 type apacheError struct {
 	time, iso                                                                 *timefmt.Parser
 	module, level, pid, tid, client, port, code, file, line, referer, message member
@@ -79,7 +79,7 @@ func (f *apacheError) parse(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// bracketed takes [text] and a blank off the beginning of p. Brackets within the text count in pairs: [client [::1]:80].
+// bracketed splits [text] and a blank off the beginning of p. Brackets within the text are paired: [client [::1]:80].
 func bracketed(p []byte) (text, rest []byte, ok bool) {
 	depth := 0
 	for i, c := range p {
@@ -103,7 +103,7 @@ func bracketed(p []byte) (text, rest []byte, ok bool) {
 	return nil, p, false
 }
 
-// prefixed is bracketed for a text with a certain word before it, which it takes off.
+// prefixed is bracketed for a text that begins with word, which it removes.
 func prefixed(p []byte, word string) (text, rest []byte, ok bool) {
 	if len(p) < len(word)+1 || p[0] != '[' || string(p[1:len(word)+1]) != word {
 		return nil, p, false
@@ -127,8 +127,8 @@ func (f *apacheError) process(a, p []byte) []byte {
 	return a
 }
 
-// text appends what follows the brackets that each line has: the system's error, the client, a code, the message
-// and the referer, all of which may be missing but the message.
+// text appends what follows the brackets of every line: the system's error, the client, a code, the message and the referer,
+// all but the message optional.
 func (f *apacheError) text(a, p []byte, ports bool) []byte {
 	if file, line, rest := sourceLine(p); file != nil {
 		a = f.file.appendText(a, file)
@@ -152,7 +152,7 @@ func (f *apacheError) text(a, p []byte, ports bool) []byte {
 	if len(system) == 0 {
 		return f.message.appendText(a, p)
 	}
-	// Two strings become one: the second is written over the quote that ends the first, and loses its own first one.
+	// Two strings become one: the second overwrites the closing quote of the first, and a blank its own opening one.
 	a = f.message.appendText(a, system)
 	end := len(a) - 1
 	a = record.AppendBytes(a[:end], p)
@@ -160,7 +160,7 @@ func (f *apacheError) text(a, p []byte, ports bool) []byte {
 	return a
 }
 
-// systemError takes (13)Permission denied: off the beginning of p.
+// systemError splits (13)Permission denied: off the beginning of p.
 func systemError(p []byte) (system, rest []byte) {
 	if len(p) == 0 || p[0] != '(' {
 		return nil, p
@@ -176,7 +176,7 @@ func systemError(p []byte) (system, rest []byte) {
 	return p[:end+n+1], p[end+n+2:]
 }
 
-// sourceLine takes mod_ssl.c(820): off the beginning of p.
+// sourceLine splits mod_ssl.c(820): off the beginning of p.
 func sourceLine(p []byte) (file, line, rest []byte) {
 	open := bytes.IndexByte(p[:min(len(p), 100)], '(')
 	if open < 3 || p[open-2] != '.' || p[open-1] != 'c' && p[open-1] != 'h' {

@@ -7,30 +7,29 @@ import (
 	"fmt"
 )
 
-// auto groups lines without being told how. A record that begins with a time ends before the next line that does. One
-// that does not ends where the stack trace of a language ends.
+// auto groups lines without configuration. A record that begins with a time ends before the next line that does. Any other
+// record ends where the stack trace of a language ends.
 //
-// Whether lines begin with times is learned from the first 64 KiB: where more than half of them begin with neither a time
-// nor white space, nor continue a stack trace, times are not used from the next record on. Each stream has an auto of its
-// own.
+// Whether lines begin with times is learned from the first 64 KiB: if more than half of them begin with neither a time nor
+// white space, nor continue a stack trace, times are ignored from the next record on. Each stream has its own auto.
 type auto struct {
-	off  bool  // times are not used
+	off  bool  // times are ignored
 	sure tally // of complete records
-	open tally // of the record at hand, which is read again after a restart
+	open tally // of the current record, which is read again after a restart
 	text string
 }
 
-// tally is what lines looked like.
+// tally counts lines by their form.
 type tally struct {
 	bytes, lines int
 	other        int // lines that begin with none of these
 }
 
-// learnFrom is how many bytes decide.
+// learnFrom is how many bytes decide whether times are used.
 const learnFrom = 64 << 10
 
-// autoTimed is the state of a record that began with a time, autoTrace of one that may become any trace; the states of a
-// language are its own, from its place in autoRules on.
+// autoTimed is the state of a record that began with a time, and autoTrace that of one that may become any trace. The states
+// of language i are autoFirst + i*statesOfEach and up.
 const (
 	autoTimed state = iota + 1
 	autoTrace
@@ -38,7 +37,7 @@ const (
 	statesOfEach = 16
 )
 
-// autoRules are the languages. Those that know the beginning of a trace come first.
+// autoRules are the rules of the languages. The first three recognise the beginning of a trace.
 var autoRules = [...]rule{python{}, golang{}, rust{}, js{}, dotnet{}, dart{}, ruby{}, java{}, php{}}
 
 // begin implements rule.
@@ -50,14 +49,14 @@ func (a *auto) begin(line []byte) state {
 		return autoTimed
 	}
 	for i, r := range autoRules {
-		if s := r.begin(line); s > open || s == open && i < 3 { // it knows what this is
+		if s := r.begin(line); s > open || s == open && i < 3 { // the rule recognises the line
 			return autoState(i, s)
 		}
 	}
 	return autoTrace
 }
 
-// autoError is the state behind Error: text, with which traces of Rust begin, and of JavaScript.
+// autoError is the state after Error: text, which begins traces of both Rust and JavaScript.
 var autoError = autoState(2, rustError)
 
 func autoState(i int, s state) state { return autoFirst + state(i)*statesOfEach + s }
@@ -81,7 +80,7 @@ func (a *auto) next(s state, line []byte) (state, bool) {
 	return next, ok
 }
 
-// followers has the bytes that lines may begin with which continue a stack trace, beside blanks.
+// followers holds the first bytes of lines that continue a stack trace.
 var followers = func() (set [256]bool) {
 	for _, c := range []byte(" \t#[<}CSWnAEOD-NP\"'=") {
 		set[c] = true
@@ -89,12 +88,12 @@ var followers = func() (set [256]bool) {
 	return set
 }()
 
-// mayFollow returns false of a line that continues no stack trace.
+// mayFollow reports whether line may continue a stack trace.
 func mayFollow(line []byte) bool {
 	return len(line) == 0 || followers[line[0]] || line[len(line)-1] == '\''
 }
 
-// trace continues a stack trace: of the language that it was so far, or of any.
+// trace continues a stack trace: that of the language so far, or of any.
 func (a *auto) trace(s state, line []byte) (state, bool) {
 	if s >= autoFirst {
 		i := int((s - autoFirst) / statesOfEach)
@@ -132,7 +131,7 @@ func known(line []byte) bool {
 	return false
 }
 
-// learn counts a line of the record at hand.
+// learn counts a line of the current record.
 func (a *auto) learn(line []byte, expected bool) {
 	a.open.bytes += len(line) + 1
 	if a.open.lines++; !expected {
@@ -140,7 +139,7 @@ func (a *auto) learn(line []byte, expected bool) {
 	}
 }
 
-// complete counts the record at hand, and decides once there were enough.
+// complete adds the current record to the tally, and decides once there is enough.
 func (a *auto) complete() {
 	if a.sure.bytes < learnFrom {
 		a.sure.bytes += a.open.bytes
@@ -152,7 +151,7 @@ func (a *auto) complete() {
 	a.open = tally{}
 }
 
-// learned returns what was learned, in words that status can show: "times" or "traces", and what that is concluded from.
+// learned returns what was learned in words that status shows: "times" or "traces", and the tally.
 func (a *auto) learned() string {
 	if a.text == "" && a.sure.lines > 0 {
 		word := "times"
@@ -174,8 +173,8 @@ func (a *auto) restore(text string) {
 	}
 }
 
-// startsWithTime reports whether line begins with a time: in brackets or not, behind a level or not, as the first of
-// logfmt's pairs or the second behind a level, and behind the process and its role as Redis writes these.
+// startsWithTime reports whether line begins with a time: in brackets or not, after a level or not, as the first of logfmt's
+// pairs or the second after a level, or after the process and its role in Redis's form.
 func startsWithTime(line []byte) bool {
 	if len(line) < 8 {
 		return false
@@ -205,8 +204,7 @@ func startsWithTime(line []byte) bool {
 	return false
 }
 
-// behindRole returns what follows 1:M and a blank: Redis's master, replica, child or sentinel. It is empty where there are
-// none.
+// behindRole returns what follows 1:M and a blank, for Redis's master, replica, child or sentinel; nil if they are not there.
 func behindRole(line []byte) []byte {
 	n := digits(line[:min(len(line), 8)], 0)
 	if len(line) < n+4 || line[n] != ':' || line[n+2] != ' ' || bytes.IndexByte([]byte("MSCX"), line[n+1]) < 0 {
@@ -215,8 +213,8 @@ func behindRole(line []byte) []byte {
 	return line[n+3:]
 }
 
-// pairedTime returns what follows time=, ts= or timestamp=, in quotes or not, with a level=word before it or without. It
-// is empty where there are none.
+// pairedTime returns what follows time=, ts= or timestamp=, in quotes or not, with or without a level=word before it; nil if
+// there is none.
 func pairedTime(line []byte) []byte {
 	if rest, ok := bytes.CutPrefix(line, []byte("level=")); ok {
 		n := bytes.IndexByte(rest[:min(len(rest), 16)], ' ')
@@ -230,11 +228,11 @@ func pairedTime(line []byte) []byte {
 	return nil
 }
 
-// opens has what may precede a time or a level, and between the two.
+// opens holds the bytes that may precede a time or a level, or separate them.
 var opens = [256]bool{'[': true, '(': true, '<': true, ']': true, ')': true, '>': true, ' ': true, '\t': true, ':': true, '|': true, '-': true, ',': true, '"': true, '\'': true}
 
-// levelLength returns the length of the word for a level that p begins with, of the number that syslog has for it, or of one
-// of its letters; 0 where there is none.
+// levelLength returns the length of the level at the beginning of p: a word, a letter, or the number of syslog; 0 if there is
+// none.
 func levelLength(p []byte) int {
 	n := 0
 	for n < len(p) && n < 12 && (p[n]|0x20 >= 'a' && p[n]|0x20 <= 'z') {
@@ -259,7 +257,7 @@ func levelLength(p []byte) int {
 	return 0
 }
 
-// levelWords are words for levels, by their first three letters in lower case: WARN, warning and Warn are one.
+// levelWords holds words for levels, by their first three letters in lower case: WARN, warning and Warn are one.
 var levelWords = func() map[[3]byte]bool {
 	m := make(map[[3]byte]bool)
 	for _, word := range []string{"trace", "debug", "info", "notice", "warning", "error", "fatal", "critical", "panic", "severe", "fine", "config", "verbose", "alert", "emerg", "log"} {

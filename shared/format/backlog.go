@@ -12,34 +12,34 @@ import (
 )
 
 const (
-	// maxGrowth is how many bytes one call of Apply adds to a batch, give or take the last record: a filter makes a record
-	// of a MiB out of each of thousands of empty lines in one read.
+	// maxGrowth bounds the bytes that one call of Apply adds to a batch, apart from the last record: a filter may make a
+	// record of a MiB out of each of thousands of empty lines in one read.
 	maxGrowth = 1 << 20
-	// maxTurn is how much CPU time one call takes where declared expressions run, give or take the last record.
+	// maxTurn bounds the CPU time of one call if declared expressions run, apart from the last record.
 	maxTurn = 10 * time.Millisecond
-	// watchFrom is how much time a call has to take for the next one to be measured by the thread's clock. Reading that is
-	// a system call, which costs more than a record does in most chains.
+	// watchFrom is the time of a call from which the next one is measured by the thread's clock. Reading that clock is a
+	// system call, which costs more than a record does in most chains.
 	watchFrom = time.Millisecond
-	// manyRecords make it worth looking at the clock at all.
+	// manyRecords is the number of records from which the time is measured at all.
 	manyRecords = 64
-	// perRecord and perByte are about what few records cost where no expressions run.
+	// perRecord and perByte approximate the cost of a few records if no expressions run.
 	perRecord, perByte = 500 * time.Nanosecond, 2 * time.Nanosecond
-	// bookFrom is how much of that is booked at once.
+	// bookFrom is how much of that cost is booked at once.
 	bookFrom = 20 * time.Microsecond
 )
 
-// turn is what the call of Apply at hand may use up. Each field is set at its beginning.
+// turn bounds the current call of Apply. beginTurn sets its fields.
 type turn struct {
-	size    int // of the batch, at which it ends
+	size    int // of the batch at which the turn ends
 	begin   time.Time
 	timed   bool // begin is set
 	watched bool // watch is set
 	watch   cputime.Watch
-	check   time.Time     // when, at the earliest, maxTurn is used up; where expressions run
-	guessed time.Duration // what is not booked yet
+	check   time.Time     // the earliest time at which maxTurn is used up
+	guessed time.Duration // time that is not booked yet
 }
 
-// beginTurn begins a turn on the records of b from index from on.
+// beginTurn begins a turn for the records of b from index from on.
 func (c *Chain) beginTurn(b *record.Batch, from int) {
 	c.turn.size = b.Size() + maxGrowth
 	n := len(b.Records) - from
@@ -59,7 +59,8 @@ func (c *Chain) watchTurn() {
 	t.check = t.begin.Add(maxTurn)
 }
 
-// over is asked for each record, so that it looks at the wall clock first, which costs less than that of the thread.
+// over reports whether the turn is over. It is called for each record, so it first reads the wall clock, which is cheaper than
+// the thread's.
 func (c *Chain) over(b *record.Batch) bool {
 	t := &c.turn
 	if b.Size() > t.size {
@@ -80,8 +81,8 @@ func (c *Chain) over(b *record.Batch) bool {
 	return left <= 0
 }
 
-// endTurn books what a turn took. Of a call that was not measured, more wall time than a turn has is not believed: others
-// may have had the CPU. If it was this chain, the next call will tell.
+// endTurn books the time of a turn. If the call was not measured, wall time beyond maxTurn is ignored: others may have had the
+// CPU. If it was this chain, the next call will show it.
 func (c *Chain) endTurn() {
 	if t := &c.turn; t.timed || t.guessed > bookFrom {
 		c.bookTurn()
@@ -107,16 +108,16 @@ func (c *Chain) bookTurn() {
 	c.spent.Add(int64(spent))
 }
 
-// backlog is records that a call of Apply had no room or no time for. Nothing more is read while there are any, so that
-// it holds what one read brought.
+// backlog holds records for which a call of Apply had no room or no time. Nothing more is read meanwhile, so it holds what one
+// read brought.
 type backlog struct {
 	records []record.Record // in memory of their own
-	at      int             // of the first that is left
-	lows    []int64         // the least offset of each record and those behind it
+	at      int             // index of the first that is left
+	lows    []int64         // the least offset of each record and those after it
 	last    bool            // nothing follows
 }
 
-// Pending reports whether there are records for which Apply had no room or no time.
+// Pending reports whether records are left for which Apply had no room or no time.
 func (c *Chain) Pending() bool { return c.backlog.at < len(c.backlog.records) }
 
 // postpone moves the records of b from index from on to the backlog.
@@ -144,7 +145,7 @@ func (c *Chain) postpone(b *record.Batch, from int) {
 	c.backlog.measure()
 }
 
-// catchUp takes records of the backlog until the turn is over, at least one.
+// catchUp processes records of the backlog until the turn is over, but at least one.
 func (c *Chain) catchUp(b *record.Batch, now int64) {
 	q := &c.backlog
 	for first := q.at; q.at < len(q.records) && (q.at == first || !c.over(b)); q.at++ {
@@ -163,11 +164,11 @@ func (c *Chain) catchUp(b *record.Batch, now int64) {
 	}
 }
 
-// low returns the least offset of the records that are left; there have to be some.
+// low returns the least offset of the records that are left, of which there must be at least one.
 func (q *backlog) low() int64 { return q.lows[q.at] }
 
-// measure finds the least offsets: pieces of long messages make records complete in another order than they begin in. It
-// is done when records come, not when they go, because a backlog goes in many turns.
+// measure computes the least offsets, because pieces of long messages make records complete in another order than they begin.
+// It runs when records come, not when they go, because a backlog takes many turns.
 func (q *backlog) measure() {
 	q.lows = slices.Grow(q.lows[:0], len(q.records))[:len(q.records)]
 	low := int64(math.MaxInt64)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package format takes lines apart: it groups lines that belong together, parses them into fields, and filters them.
+// Package format processes lines: it groups lines that belong together, parses them into fields, and filters them.
 package format
 
 import (
@@ -16,35 +16,34 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Chain is what a declaration asks to be done with the records of one stream, in this order: multiline, keep and drop on
-// the line, format, keep and drop on fields, mask, add, remove, rename, sample, rate_limit. It holds state (open groups
-// of lines), belongs to one stream, and is used by one goroutine at a time.
+// Chain processes the records of one stream as a declaration asks, in this order: multiline, keep and drop on the line,
+// format, keep and drop on fields, mask, add, remove, rename, sample, rate_limit. It holds state (open groups of lines),
+// belongs to one stream, and is used by one goroutine at a time.
 //
-// Records that Remora wrote itself (record.Record.Marker) pass through untouched. What comes out depends on what went in
-// alone, not on how it was split into batches; time, and how much all chains hold, take part only in Expire and in
-// rate_limit.
+// Records that Remora wrote itself (record.Record.Marker) pass through unchanged. The output depends only on the input, not on
+// how it was split into batches; time, and the memory that all chains hold, matter only in Expire and in rate_limit.
 //
-// A chain is bounded in what it makes. A record does not grow beyond the limit for records by its filters: it is cut there,
-// and marked as truncated. A call of Apply ends when it has added maxGrowth bytes to the batch, or has taken maxTurn; the
-// records that are left wait in the backlog for the next call.
+// A chain's output is bounded. Filters don't make a record larger than the limit for records: it is cut there and marked as
+// truncated. A call of Apply ends when it has added maxGrowth bytes to the batch or has taken maxTurn; the records that are
+// left wait in the backlog for the next call.
 type Chain struct {
-	groups    *groups  // nil where each line is a record
-	csv       bool     // which it is here too, unless a quoted column goes over several
-	skipEmpty bool     // an empty line is no record
+	groups    *groups  // nil if each line is a record
+	csv       bool     // groups are csvRule's: a line is a record unless it ends within quotes
+	skipEmpty bool     // empty lines are dropped
 	lines     []filter // keep and drop on the line
-	parser    parser   // nil where the format is none
-	keepLine  bool     // the line stays beside its fields
+	parser    parser   // nil if the format is none
+	keepLine  bool     // the line stays besides its fields
 	fields    []filter // keep and drop on fields
 	masks     *masker
 	edits     *editor
 	names     names
-	shape     *shaper // nil where fields stay as the format makes them
-	into      member  // below which the fields go; empty for the record itself
+	shape     *shaper // nil if fields stay as the format makes them
+	into      member  // the member that holds the fields; empty for the record itself
 	sample    *sampler
 	limit     *limiter
 	max       int  // bytes of a record
-	slow      bool // there are declared expressions, which may take any time
-	costly    bool // the last call took long enough for the next to be measured
+	slow      bool // there are declared expressions, which may take long
+	costly    bool // the last call took so long that the next is measured
 	backlog   backlog
 	turn      turn
 
@@ -56,27 +55,27 @@ type Chain struct {
 	suspect func(*record.Record, int64) bool
 
 	spent                 atomic.Int64 // CPU time in ns
-	out                   int          // where the next record goes in the batch, while Apply or Expire run
+	out                   int          // index of the next output record, while Apply or Expire run
 	filtered, parseErrors atomic.Int64
 }
 
-// Options are what a chain needs to know beside its declaration.
+// Options holds what a chain needs besides its declaration.
 type Options struct {
-	// Log is told when an expression had to be switched off because it takes too much time.
+	// Log receives a message when an expression is switched off because it takes too much time.
 	Log *slog.Logger
-	// MaxRecordBytes is REMORA_MAX_RECORD_BYTES: what filters make of a record ends there. 0 means DefaultMaxRecordBytes.
+	// MaxRecordBytes is REMORA_MAX_RECORD_BYTES, which bounds what filters make of a record. 0 means DefaultMaxRecordBytes.
 	MaxRecordBytes int
-	// Rates, where it is not nil, holds what all streams of one declaration may send together; Owner names the container
-	// and the output that the declaration is of. Without it each chain has its own rate_limit.
+	// Rates, if not nil, holds the rates that all streams of one declaration share; Owner names the container and the output
+	// of the declaration. Without Rates each chain has its own rate_limit.
 	Rates *Rates
 	Owner string
 }
 
-// DefaultMaxRecordBytes is the limit of a record where none is given.
+// DefaultMaxRecordBytes is the default limit of a record.
 const DefaultMaxRecordBytes = 1 << 20
 
-// New makes the chain of d for the records of src; nil, without an error, where there is nothing to do. An error names
-// the key as declared below the log's name.
+// New returns the chain of d for the records of src; nil, without an error, if there is nothing to do. An error names the key
+// as it is declared below the log's name.
 func New(d declare.Declaration, src *record.Source, o Options) (*Chain, error) {
 	c := &Chain{max: cmp.Or(o.MaxRecordBytes, DefaultMaxRecordBytes)}
 	log := o.Log.With("log", d.Name, "stream", src.Stream)
@@ -161,12 +160,12 @@ func (c *Chain) addFilters(f declare.Filters, src *record.Source, log *slog.Logg
 	return nil
 }
 
-// Apply works on b.Records[from:] in place; records may become fewer (grouped, dropped by a filter) or more (a group
-// that ends, a notice of suppressed lines). now is in ns since 1970. last says that nothing follows for now: open groups
-// end. What has to outlive the batch is copied; what the batch needs beyond its bytes is put into its arena.
+// Apply processes b.Records[from:] in place. There may be fewer records afterwards (grouped, dropped by a filter) or more (a
+// group that ends, a notice of suppressed lines). now is in ns since 1970. last means that nothing follows for now, so open
+// groups end. Apply copies what has to outlive the batch, and puts what the batch needs beyond its bytes into its arena.
 //
-// If Pending is true afterwards, not all of the records fitted. Call Apply again, without new records and with a
-// batch that has room, before anything else is read.
+// If Pending is true afterwards, not all of the records fitted. Apply must then be called again, without new records and with
+// a batch that has room, before anything else is read.
 func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
 	c.beginTurn(b, from)
 	if c.Pending() {
@@ -189,7 +188,7 @@ func (c *Chain) Apply(b *record.Batch, from int, now int64, last bool) {
 	c.endTurn()
 }
 
-// end ends what a call leaves open.
+// end ends the groups and sends the notice that a call leaves open.
 func (c *Chain) end(b *record.Batch, now int64, last bool) {
 	if last && c.groups != nil {
 		c.groups.end(c, b, now)
@@ -199,10 +198,10 @@ func (c *Chain) end(b *record.Batch, now int64, last bool) {
 	}
 }
 
-// all takes the records of b from index from on, until the turn is over: what is left then is postponed.
+// all processes the records of b from index from on until the turn is over, and postpones the rest.
 func (c *Chain) all(b *record.Batch, from int, now int64) {
-	// What the chain holds back may come out before the first of the new records, so make room for it: then no record is
-	// overwritten before it was looked at.
+	// What the chain holds back may come out before the first of the new records. Make room for it, so that no record is
+	// overwritten before it was processed.
 	in := from
 	if held := c.held(); held > 0 {
 		var room [record.Stderr + 2]record.Record // a group of each standard stream, and a notice
@@ -223,20 +222,20 @@ func (c *Chain) all(b *record.Batch, from int, now int64) {
 	}
 }
 
-// Watch makes the chain write to *at which record it works on: one more than its Mark. The caller sets *at to 0 after each
-// call. suspect, where it is not nil, is called before each record; it returns false for one that is to be left out.
+// Watch makes the chain write one more than the mark of the record that it works on to *at. The caller sets *at to 0 after
+// each call. suspect, if not nil, is called before each record; it returns false for one to be left out.
 func (c *Chain) Watch(at *int64, suspect func(r *record.Record, mark int64) bool) {
 	c.at, c.suspect = at, suspect
 }
 
-// A mark names a record by its offset, and what is done with it: a line that is joined to others, and what they have become,
-// begin at the same offset.
+// markOf returns the mark of r, which holds its offset and what is done with it: a line that is joined to others and the
+// resulting record begin at the same offset.
 func markOf(r *record.Record, joining int64) int64 { return r.Offset<<1 | joining }
 
-// OffsetOf returns the offset of the record that a mark names.
+// OffsetOf returns the offset of the record with that mark.
 func OffsetOf(mark int64) int64 { return mark >> 1 }
 
-// begin marks r, and reports whether it is to be worked on.
+// begin marks r, and reports whether to process it.
 func (c *Chain) begin(r *record.Record, joining int64) bool {
 	if c.at == nil {
 		return true
@@ -249,7 +248,7 @@ func (c *Chain) begin(r *record.Record, joining int64) bool {
 	return true
 }
 
-// take passes one record on to what comes first in the chain.
+// take passes one record to the first stage of the chain.
 func (c *Chain) take(b *record.Batch, r *record.Record, now int64) {
 	switch {
 	case r.Marker:
@@ -263,11 +262,11 @@ func (c *Chain) take(b *record.Batch, r *record.Record, now int64) {
 	}
 }
 
-// CPU returns how much CPU time the chain has taken since it was made: measured where it is much, else guessed. It may be called
-// from any goroutine.
+// CPU returns the CPU time that the chain has taken since it was made: measured if it is much, else estimated. Any goroutine
+// may call it.
 func (c *Chain) CPU() time.Duration { return time.Duration(c.spent.Load()) }
 
-// held returns an upper bound of how many records come out that did not go in with this batch.
+// held returns an upper bound of the records that come out but did not go in with this batch.
 func (c *Chain) held() int {
 	n := 0
 	if c.groups != nil {
@@ -279,13 +278,13 @@ func (c *Chain) held() int {
 	return n
 }
 
-// truncate ends the batch at the last record that came out.
+// truncate cuts the batch after the last record that came out.
 func (c *Chain) truncate(b *record.Batch) {
 	clear(b.Records[c.out:])
 	b.Records = b.Records[:c.out]
 }
 
-// emit is the chain behind multiline. r may lie in the batch, at or behind where it is delivered to.
+// emit passes r through the chain after multiline. r may lie in the batch, at or after the place it is delivered to.
 func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 	if c.skipEmpty && len(r.Line) == 0 {
 		return
@@ -327,7 +326,7 @@ func (c *Chain) emit(b *record.Batch, r *record.Record, now int64) {
 // judge reports whether sample and rate_limit let r pass.
 func (c *Chain) judge(b *record.Batch, r *record.Record, now int64) bool {
 	if c.replay && r.Offset < c.from {
-		return true // it is acknowledged, and goes nowhere
+		return true // it is acknowledged, and not sent again
 	}
 	before := c.judged
 	if c.sample != nil {
@@ -343,7 +342,7 @@ func (c *Chain) judge(b *record.Batch, r *record.Record, now int64) bool {
 	return true
 }
 
-// change masks and edits r. Nothing of that makes it larger than records may be, or than it was.
+// change masks and edits r. Neither makes it larger than the limit, or than it was.
 func (c *Chain) change(b *record.Batch, r *record.Record) {
 	limit := max(c.max, len(r.Line)+len(r.Fields))
 	if c.masks != nil {
@@ -354,7 +353,7 @@ func (c *Chain) change(b *record.Batch, r *record.Record) {
 	}
 }
 
-// parse takes the line apart. A line that is not what it was declared to be is kept, with the reason beside it.
+// parse parses the line. A line that does not have the declared format is kept, with the reason besides it.
 func (c *Chain) parse(b *record.Batch, r *record.Record) {
 	p := c.parser.parse(b, r)
 	if p.what != "" {
@@ -368,7 +367,7 @@ func (c *Chain) parse(b *record.Batch, r *record.Record) {
 	}
 }
 
-// deliver puts r behind the records that came out so far.
+// deliver puts r after the records that have come out.
 func (c *Chain) deliver(b *record.Batch, r *record.Record) {
 	if c.out == len(b.Records) {
 		b.Records = append(b.Records, *r)
@@ -393,12 +392,12 @@ func (c *Chain) Open() int64 {
 	return at
 }
 
-// Expire ends the groups that are older than their timeout at now, and some of the others while all chains together hold
-// too much, and appends them to b, filtered and parsed. It is not to be called while records are read that were acknowledged
-// before a restart: those groups have to end where they did then.
+// Expire ends the groups whose timeout has passed at now, and some others while all chains together hold too much, and appends
+// them to b, filtered and parsed. It must not be called while records are read that were acknowledged before a restart: those
+// groups must end where they did then.
 func (c *Chain) Expire(b *record.Batch, now int64) {
 	if c.Pending() {
-		return // an open group is followed by records that are still to come
+		return // records that follow an open group are in the backlog
 	}
 	c.beginTurn(b, len(b.Records))
 	c.out = len(b.Records)
@@ -411,11 +410,11 @@ func (c *Chain) Expire(b *record.Batch, now int64) {
 	c.endTurn()
 }
 
-// Limited reports whether what passes depends on more than what goes in: on who else has sent, and when.
+// Limited reports whether the output depends on more than the input: on other streams, and on time.
 func (c *Chain) Limited() bool { return c.limit != nil }
 
-// Learned returns what multiline.preset=auto has learned from the records that are complete; empty where it learns nothing. It
-// is to be stored with the position up to which these were acknowledged, for Restore.
+// Learned returns what multiline.preset=auto has learned from complete records; empty if it learns nothing. The caller stores
+// it, for Restore, with the position up to which these were acknowledged.
 func (c *Chain) Learned() string {
 	if c.groups != nil {
 		if a, ok := c.groups.rule.(*auto); ok {
@@ -425,7 +424,8 @@ func (c *Chain) Learned() string {
 	return ""
 }
 
-// Restore makes a new chain continue what another had learned, so that it cuts the same records of what is read again.
+// Restore makes a new chain continue with what another one had learned, so that it groups what is read again into the same
+// records.
 func (c *Chain) Restore(learned string) {
 	if c.groups != nil && learned != "" {
 		if a, ok := c.groups.rule.(*auto); ok {
@@ -434,7 +434,7 @@ func (c *Chain) Restore(learned string) {
 	}
 }
 
-// Discard gives back what the chain holds. It is for a chain that is given up before its stream has ended, and is not used
+// Discard releases what the chain holds. It is for a chain that is dropped before its stream has ended, and that is not used
 // afterwards.
 func (c *Chain) Discard() {
 	if c.groups != nil {
@@ -443,10 +443,10 @@ func (c *Chain) Discard() {
 	c.backlog = backlog{}
 }
 
-// Counts is what the chain has done so far. Filtered records were dropped because a filter asked for it.
+// Counts holds what the chain has done so far. Filtered records were dropped by a filter.
 type Counts struct{ Filtered, ParseErrors int64 }
 
-// Counts may be called from any goroutine.
+// Counts returns the chain's counts. Any goroutine may call it.
 func (c *Chain) Counts() Counts {
 	return Counts{Filtered: c.filtered.Load(), ParseErrors: c.parseErrors.Load()}
 }

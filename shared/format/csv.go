@@ -14,20 +14,20 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// csvParser takes records of RFC 4180 apart: columns between commas, or another delimiter, in quotes where they hold one, a
-// quote, which is then doubled, or a line break. All values are strings, because CSV knows no others. A column whose name is
-// empty is skipped.
+// csvParser parses records of RFC 4180: columns between commas, or another delimiter. A column is in quotes if it holds one, a
+// line break, or a quote, which is then doubled. All values are strings, because CSV has no other types. A column whose name
+// is empty is skipped.
 //
-// With lazy quotes, a quote stands for itself where it can't begin or end a column.
+// With lazy quotes, a quote stands for itself if it can't begin or end a column.
 //
-// A row with too few or too many columns says so in parse_error. It keeps its line as message, beside those columns that
-// have a name. Where it is not known where a column ends, there are no columns, and parse_error and message alone.
+// A row with too few or too many columns gets a parse_error. It keeps its line as message, besides the columns that have a
+// name. If the end of a column can't be found, there are only parse_error and message.
 type csvParser struct {
-	columns    []member // those without a name are empty
+	columns    []member // empty for those without a name
 	delimiter  byte
 	lazy       bool
 	timeColumn int  // -1 if there is none
-	timed      bool // it is declared
+	timed      bool // the time is declared
 	time       *timefmt.Parser
 	scratch    []byte
 }
@@ -109,7 +109,7 @@ func (p *csvParser) parse(b *record.Batch, r *record.Record) problem {
 	return found
 }
 
-// column reads the column that begins at i; next is where the next one begins, -1 if there is none.
+// column parses the column that begins at i; next is where the next one begins, -1 if there is none.
 func (p *csvParser) column(line []byte, i int) (value []byte, next int, what string) {
 	if i < len(line) && line[i] == '"' {
 		return p.quoted(line, i+1)
@@ -126,7 +126,7 @@ func (p *csvParser) column(line []byte, i int) (value []byte, next int, what str
 
 const openQuote = "a quote is not closed"
 
-// quoted reads a column whose inside begins at i.
+// quoted parses a column whose inside begins at i.
 func (p *csvParser) quoted(line []byte, i int) (value []byte, next int, what string) {
 	p.scratch = p.scratch[:0]
 	for start := i; ; {
@@ -159,7 +159,7 @@ func (p *csvParser) quoted(line []byte, i int) (value []byte, next int, what str
 	}
 }
 
-// csvRule keeps the lines together that a quoted column goes over: a record has an even number of quotes.
+// csvRule joins the lines of a quoted column: a record has an even number of quotes.
 type csvRule struct{ *csvParser }
 
 func (c csvRule) begin(line []byte) state {
@@ -180,7 +180,7 @@ func (c csvRule) next(_ state, line []byte) (state, bool) {
 func isEven(line []byte) bool { return bytes.Count(line, []byte{'"'})&1 == 0 }
 
 // endsInQuotes reports whether a record that begins with line continues in the next one: its last column begins with a quote
-// and has no end. An odd quote within a column is none.
+// and is not closed. An odd quote within a column does not count.
 func (c csvRule) endsInQuotes(line []byte) bool {
 	for i := 0; ; {
 		if i < len(line) && line[i] == '"' {

@@ -11,41 +11,42 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// editor adds, removes and renames fields, in this order. message is one of them: where the line stands for it, it is the
-// line that is replaced, removed or made a field of another name. Its time is linear in the fields and in what is declared.
+// editor adds, removes and renames fields, in this order. message is one of them: if it stands for the line, the line is
+// replaced, removed or made a field of another name. The editor's time is linear in the fields and in the declared edits.
 type editor struct {
 	added   []field
 	isAdded nameSet
 	removed nameSet
 	renamed []renaming
 	names   []*renamedName          // of all from and to
-	byName  map[string]*renamedName // the same
+	byName  map[string]*renamedName // names, by name
 	owners  *names
 	scratch []byte
 }
 
-// field is a member with its name and its value, and as JSON with a comma before it.
+// field is a member: its name, its value, and its JSON after a comma.
 type field struct {
 	name, value string
 	json        []byte
 }
 
-// renaming is one of rename.
+// renaming is an entry of rename.
 type renaming struct {
 	from, to *renamedName
 	member   member // of to
 }
 
-// renamedName is a name that occurs in rename, and what it is in the record at hand.
+// renamedName is a name in rename, with its role in the current record.
 type renamedName struct {
 	name    string
-	sources int // how many renamings begin here
+	sources int // how many renamings have it as from
 	there   bool
 	source  *renaming // the one that applies to a field of this name
-	target  bool      // one that applies leads here
+	target  bool      // one that applies has it as to
 }
 
-// newEditor leaves out what would put a field in the place of one of the record's own, and tells log.
+// newEditor returns an editor; nil if there is nothing to edit. It leaves out, and logs, what would replace one of the
+// record's own members.
 func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
 	e := &editor{owners: n, byName: make(map[string]*renamedName)}
 	for _, p := range f.Add {
@@ -73,7 +74,7 @@ func newEditor(f declare.Filters, n *names, log *slog.Logger) *editor {
 	return e
 }
 
-// name returns the entry of s, which is made where there is none.
+// name returns the entry of s, which it makes if there is none.
 func (e *editor) name(s string) *renamedName {
 	n := e.byName[s]
 	if n == nil {
@@ -84,7 +85,7 @@ func (e *editor) name(s string) *renamedName {
 	return n
 }
 
-// fewNames are compared one by one, which takes less time than a map.
+// fewNames is up to how many names are compared one by one, which is faster than a map.
 const fewNames = 8
 
 // find returns the entry of name, nil if there is none.
@@ -103,7 +104,7 @@ func (e *editor) find(name []byte) *renamedName {
 // nameSet is a set of names.
 type nameSet struct {
 	list []string
-	set  map[string]struct{} // the same, where they are many
+	set  map[string]struct{} // the same, if there are more than fewNames
 }
 
 func (s *nameSet) add(name string) {
@@ -131,8 +132,8 @@ func (s *nameSet) has(name []byte) bool {
 	return false
 }
 
-// apply changes r. Its line and fields together do not become longer than limit: what is beyond is left out, and r is
-// marked as truncated.
+// apply edits r. It keeps the line and the fields together within limit: it leaves out what is beyond, and marks r as
+// truncated.
 func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 	if len(e.added) > 0 {
 		e.add(b, r, limit)
@@ -145,7 +146,7 @@ func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 	}
 }
 
-// add puts the fields behind those that are there. Those of the application that have the same names get others.
+// add appends the declared fields to those of r. The application's fields of the same names are renamed.
 func (e *editor) add(b *record.Batch, r *record.Record, limit int) {
 	e.owners.prefix(b, r, e.isAdded.has)
 	at := len(b.Arena)
@@ -188,7 +189,7 @@ func (e *editor) remove(b *record.Batch, r *record.Record) {
 	finish(b, r, e.copy(b.Arena, r.Fields, &e.removed), at)
 }
 
-// copy appends those members whose names are not in without.
+// copy appends the members whose names are not in without.
 func (e *editor) copy(a, fields []byte, without *nameSet) []byte {
 	for rest := fields; ; {
 		key, value, next, ok := record.NextField(rest)
@@ -210,7 +211,7 @@ func appendMember(a, key, value []byte) []byte {
 	return append(append(a, `":`...), value...)
 }
 
-// plain returns what key says. It is valid until the next call.
+// plain returns the decoded key. The result is valid until the next call.
 func (e *editor) plain(key []byte) []byte {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return key
@@ -219,8 +220,8 @@ func (e *editor) plain(key []byte) []byte {
 	return e.scratch
 }
 
-// rename gives fields that are there their new names. A field that had such a name makes room; of two that would get the same
-// one, the later keeps its own name. Nothing gets the name message while the line has it.
+// rename renames the fields of r. A field that had such a name is dropped; if two would get the same name, the later keeps its
+// own. No field gets the name message while the line has it.
 func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
 	if !e.activate(r) {
 		return
@@ -252,7 +253,7 @@ func (e *editor) rename(b *record.Batch, r *record.Record, limit int) {
 	finish(b, r, a, at)
 }
 
-// activate decides which renamings apply to r.
+// activate decides which renamings apply to r, and reports whether any does.
 func (e *editor) activate(r *record.Record) (any bool) {
 	for _, n := range e.names {
 		n.there, n.source, n.target = false, nil, false
@@ -261,7 +262,7 @@ func (e *editor) activate(r *record.Record) (any bool) {
 	if line != nil {
 		line.there = r.Line != nil
 	}
-	left := len(e.renamed) // how many of the names may still be found
+	left := len(e.renamed) // how many renamings may still find their field
 	for rest := r.Fields; left > 0; {
 		key, _, next, ok := record.NextField(rest)
 		if !ok {

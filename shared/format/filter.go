@@ -10,8 +10,8 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// filter is one keep or drop, of the line or of a field. A match that takes too long never loses a record: keep then
-// keeps it, and drop does not drop it.
+// filter is one keep or drop, of the line or of a field. A match that takes too long never loses a record: keep then keeps it,
+// and drop does not drop it.
 type filter struct {
 	pattern *guarded
 	field   []byte // nil for the line
@@ -47,16 +47,16 @@ func (f *filter) passes(b *record.Batch, r *record.Record) bool {
 		text, ok = fieldText(b, r, f.field)
 		b.Arena = b.Arena[:at]
 	}
-	if !ok { // a field that is not there matches nothing
+	if !ok { // a missing field matches nothing
 		return f.drop
 	}
 	match, err := f.pattern.match(text)
 	return err != nil || match != f.drop
 }
 
-// fieldText returns the text of a record's field, which may be one of the record's own: message, stream or source, where the
-// application has none of that name. A name with dots that is none is a path into nested objects. The text is valid until
-// the arena of b is used again.
+// fieldText returns the text of a record's field. It may be one of the record's own (message, stream or source) if the
+// application has none of that name. A name with dots that is not a field's is a path into nested objects. The text is valid
+// until the arena of b is used again.
 func fieldText(b *record.Batch, r *record.Record, name []byte) (text []byte, ok bool) {
 	if string(name) == "message" && r.Line != nil {
 		return r.Line, true
@@ -76,7 +76,7 @@ func fieldText(b *record.Batch, r *record.Record, name []byte) (text []byte, ok 
 	return b.Arena[at:], true
 }
 
-// lookUp finds the member of that name, or, where name is a.b, the member b of the object a.
+// lookUp finds the member called name or, if name is a.b, the member b of the object a.
 func lookUp(b *record.Batch, fields, name []byte) (value []byte, ok bool) {
 	for rest := fields; ; {
 		key, v, next, more := record.NextField(rest)
@@ -94,7 +94,7 @@ func lookUp(b *record.Batch, fields, name []byte) (value []byte, ok bool) {
 	}
 }
 
-// sameKey reports whether key, as JSON encodes it, is name.
+// sameKey reports whether key, in its JSON form, is name.
 func sameKey(b *record.Batch, key, name []byte) bool {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return bytes.Equal(key, name)

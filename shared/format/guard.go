@@ -12,8 +12,8 @@ import (
 	"github.com/remora-logs/remora/shared/pattern"
 )
 
-// guarded is a pattern that is switched off if it keeps taking too much CPU time: one line may take it pattern.Limit, but
-// not every line. It is used by one goroutine at a time.
+// guarded is a pattern that is switched off if it keeps taking too much CPU time: one line may take pattern.Limit, but not
+// every line. It is used by one goroutine at a time.
 type guarded struct {
 	*pattern.Pattern
 	key     string
@@ -23,8 +23,8 @@ type guarded struct {
 	loc     []int
 }
 
-// A strike is a match that takes pattern.Slow. maxStrikes of them switch a pattern off; matchesPerStrike is how many other matches
-// make up for one.
+// A strike is a match that takes pattern.Slow. More than maxStrikes switch a pattern off; matchesPerStrike other matches make
+// up for one.
 const maxStrikes, matchesPerStrike = 8, 1000
 
 // errOff is the error of a pattern that is switched off.
@@ -71,7 +71,7 @@ func (g *guarded) replace(dst, line []byte, template string, limit int) (_ []byt
 	return dst, cut, err
 }
 
-// judge counts strikes. A pattern that is stopped while others have the CPU is not slow.
+// judge counts strikes by CPU time, so a pattern is not slow because others have the CPU.
 func (g *guarded) judge(took time.Duration) {
 	if took < pattern.Slow {
 		g.strikes = max(0, g.strikes-1)

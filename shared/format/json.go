@@ -10,27 +10,27 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// jsonParser puts the members of a line's object at the root of the record. Where all of them may stay and are written as a
-// record may carry them, the fields are a piece of the line itself: nothing is decoded, and nothing copied.
+// jsonParser makes the members of a line's object the fields of the record. If all of them may stay, and are written as a
+// record may carry them, the fields are a slice of the line itself: nothing is decoded or copied.
 //
-// What may not stay: all but the last of those members that have one name, and the one that gave the record its time.
-// Without time_key that is @timestamp.
+// Of members with the same name only the last may stay. The one that gave the record its time may not, which without time_key
+// is @timestamp.
 type jsonParser struct {
 	time    *timefmt.Parser
 	timed   bool   // the time is declared
-	path    []byte // of a time within nested objects; nil where it is none
+	path    []byte // of a time within nested objects; nil if it is not nested
 	keys    keys
 	scratch []byte
 
-	// Of the line at hand: its members, how many of them may not stay, and its time.
+	// Of the current line: its members, how many of them may not stay, and its time.
 	members []jsonMember
 	gone    int
 	ns      int64
 	badTime bool
-	found   bool // a member of the time's name is there
+	found   bool // there is a member with the time's name
 }
 
-// jsonMember is where a member is in the line.
+// jsonMember is the place of a member in the line.
 type jsonMember struct {
 	start, end int
 	gone       bool
@@ -82,7 +82,7 @@ func (p *jsonParser) parse(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// object reads the members of the line's object, the first of which begins at i.
+// object parses the members of the line's object, the first of which begins at i.
 func (p *jsonParser) object(s *scanner, i int, ref int64) int {
 	for {
 		start := i
@@ -107,7 +107,7 @@ func (p *jsonParser) object(s *scanner, i int, ref int64) int {
 	}
 }
 
-// add notes a member, and whether it or one before it has to go.
+// add records a member, and whether it or an earlier one has to go.
 func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
 	if k.line == p.keys.line {
 		if before := &p.members[k.member]; !before.gone {
@@ -132,7 +132,7 @@ func (p *jsonParser) add(k *key, m jsonMember, value []byte, ref int64) {
 	p.members = append(p.members, m)
 }
 
-// nestedTime reads a time from within an object, where it stays.
+// nestedTime parses a time within an object, where it stays.
 func (p *jsonParser) nestedTime(b *record.Batch, r *record.Record, ref int64) {
 	value, ok := lookUp(b, r.Fields, p.path)
 	if !ok {
@@ -154,8 +154,7 @@ func (p *jsonParser) parseTime(value []byte, ref int64) (ns int64, ok bool) {
 	return p.time.Parse(value, ref)
 }
 
-// collect makes the members that stay the fields of r: as a piece of the line, if they are adjacent and need no
-// cleaning.
+// collect makes the members that stay the fields of r: as a slice of the line if they are adjacent and need no cleaning.
 func (p *jsonParser) collect(b *record.Batch, r *record.Record, clean bool) {
 	all := p.members
 	for len(all) > 0 && all[0].gone {

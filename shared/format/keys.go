@@ -5,33 +5,33 @@ package format
 import "github.com/remora-logs/remora/shared/record"
 
 const (
-	// maxKeys and maxKeyBytes bound the keys that are remembered between lines: it is a service that has a few dozens
-	// which is to be fast, and one that makes up new ones all the time which is not to take memory.
+	// maxKeys and maxKeyBytes bound the keys that are cached between lines. A service with a few dozen keys is to be fast, and
+	// one that makes up new keys all the time is not to take memory.
 	maxKeys     = 256
 	maxKeyBytes = 8 << 10
 )
 
-// keys knows the names of the members of a stream's lines. Lines of one stream usually have the same members in the same
-// order, so that each key points to the one that followed it last time: while that is right, one comparison with the
-// line reads a key, and tells whether it is taken and whether it occurred before.
+// keys caches the names of the members of a stream's lines. Lines of a stream usually have the same members in the same order,
+// so each key points to the one that followed it last time. If that is right, one comparison with the line reads a key, and
+// shows whether it is taken and whether it occurred before.
 type keys struct {
 	names   *names
 	timeKey string
 	known   map[string]*key
 	bytes   int
-	first   key  // precedes the first one
-	last    *key // the one that was read last
+	first   key  // a sentinel before the first one
+	last    *key // the last one read
 	line    uint64
 	scratch []byte
 }
 
 // key is the name of a member.
 type key struct {
-	text  string // as lines have it: in quotes, with a colon
+	text  string // its usual JSON form: in quotes, with a colon
 	next  *key
 	taken bool // the name is reserved
 	time  bool // the member is the record's time
-	// line is the number of the line in which it occurred last, and member the index that it had there.
+	// line is the number of the last line in which it occurred, and member its index there.
 	line   uint64
 	member int
 }
@@ -52,7 +52,8 @@ func (k *keys) end() {
 	}
 }
 
-// read reads the key that begins at i, with its colon, and returns the index behind that; -1 if there is none.
+// read parses the key that begins at i, with its colon, and returns it and the index after the colon; nil and -1 if there is
+// none.
 func (k *keys) read(s *scanner, i int) (*key, int) {
 	if n := k.last.next; n != nil && len(s.p)-i >= len(n.text) && string(s.p[i:i+len(n.text)]) == n.text {
 		k.last = n
@@ -61,7 +62,7 @@ func (k *keys) read(s *scanner, i int) (*key, int) {
 	return k.search(s, i)
 }
 
-// search is read for a key that was not expected.
+// search is read for a key other than the expected one.
 func (k *keys) search(s *scanner, i int) (*key, int) {
 	if i >= len(s.p) || s.p[i] != '"' {
 		return nil, s.fail("a member was expected", i)

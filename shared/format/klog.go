@@ -9,19 +9,19 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// klog takes lines of Kubernetes' and glog's loggers apart:
+// klog parses lines of Kubernetes' and glog's loggers:
 //
 //	I1121 07:41:07.123456       1 server.go:123] text
 //	E1121 07:41:07.123456       1 server.go:123] "text" pod="kube-system/x" err="y"
 //
 //	field          what                                 JSON
 //	level          info, warning, error, fatal          string
-//	pid            of the thread, where it is known     number
+//	pid            of the thread, if known              number
 //	file, line                                          string, number
-//	message        the text; of the second form, in its quotes, and what is no pair behind it
+//	message        the text; in the second form that in quotes, and words that are not pairs
 //	…              the pairs of the second form         string
 //
-// The time becomes the record's: its year is told by when it is read.
+// The time becomes the record's. Its year follows from when it is read.
 type klog struct {
 	time                            *timefmt.Parser
 	level, pid, file, line, message member
@@ -81,7 +81,7 @@ func (f *klog) parse(b *record.Batch, r *record.Record) problem {
 	return f.text(b, r, a, at, min(end+2, len(p)), ns) // an empty message may have lost the blank before it
 }
 
-// text appends the message, and the pairs behind it.
+// text appends the message, and the pairs after it.
 func (f *klog) text(b *record.Batch, r *record.Record, a []byte, at, i int, ns int64) problem {
 	k, text := f.pairs, r.Line[i:]
 	k.words, k.keys, k.ns, k.badTime = k.words[:0], k.keys[:0], ns, false
@@ -89,7 +89,7 @@ func (f *klog) text(b *record.Batch, r *record.Record, a []byte, at, i int, ns i
 	if len(text) > 0 && text[0] == '"' {
 		if message, next, ok = k.quoted(text, 1); ok {
 			k.words = append(k.words, message...)
-			k.keys = append(k.keys, klogFields...) // a pair of such a name is another
+			k.keys = append(k.keys, klogFields...) // so a pair of such a name is a duplicate
 			a = k.pairs(a, text[next:], r.Time)
 			text = k.words
 		}

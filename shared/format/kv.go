@@ -11,17 +11,17 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// kvParser makes fields of pairs, a=1 b="two words". All values are strings. Words that are no pairs stay in the message.
-// The format logfmt is this with a blank between pairs, an equals sign within them, and quotes with backslashes in them;
-// kv lets these be chosen.
+// kvParser parses pairs into fields, a=1 b="two words". All values are strings. Words that are not pairs stay in the message.
+// The format logfmt has a blank between pairs, an equals sign within them, and quotes with backslash escapes; kv lets these be
+// chosen.
 type kvParser struct {
 	pair, separator, quote byte
 	time                   *timefmt.Parser
 	timeKey                string
-	timed                  bool // that is declared
+	timed                  bool // timeKey is declared
 	names                  *names
 
-	// Of the line at hand.
+	// Of the current line.
 	words   []byte
 	keys    [][]byte
 	scratch []byte
@@ -64,7 +64,7 @@ func (p *kvParser) parse(b *record.Batch, r *record.Record) problem {
 	return p.end(b, r)
 }
 
-// end sets the time, and leaves the words behind as the line.
+// end sets the time, and makes the words that are left the line.
 func (p *kvParser) end(b *record.Batch, r *record.Record) problem {
 	r.Time = p.ns
 	found := problem{}
@@ -81,7 +81,7 @@ func (p *kvParser) end(b *record.Batch, r *record.Record) problem {
 	return found
 }
 
-// pairs appends the members of line, and notes its words.
+// pairs appends the members of line, and collects its words.
 func (p *kvParser) pairs(a, line []byte, ref int64) []byte {
 	for i := 0; i < len(line); {
 		if c := line[i]; c == p.pair || c == ' ' || c == '\t' || c == '\n' || c == '\r' {
@@ -105,7 +105,7 @@ func (p *kvParser) pairs(a, line []byte, ref int64) []byte {
 	return a
 }
 
-// keyEnd returns where the key that begins at i ends, before its separator; -1 if there is none.
+// keyEnd returns the end of the key that begins at i, before its separator; -1 if there is none.
 func (p *kvParser) keyEnd(line []byte, i int) int {
 	start := i
 	for i < len(line) && isKeyByte[line[i]] && line[i] != p.separator && line[i] != p.pair {
@@ -117,7 +117,7 @@ func (p *kvParser) keyEnd(line []byte, i int) int {
 	return i
 }
 
-// isKeyByte has what keys are made of. A URL with a query is none.
+// isKeyByte holds the bytes of keys. A URL with a query is not a key.
 var isKeyByte = func() (set [256]bool) {
 	for c := range set {
 		set[c] = isAlnum(byte(c)) || c >= 0x80
@@ -128,7 +128,7 @@ var isKeyByte = func() (set [256]bool) {
 	return set
 }()
 
-// value reads the value that begins at i: in quotes, or up to the end of the pair. ok is false where a quote is not closed.
+// value parses the value that begins at i: in quotes, or up to the end of the pair. ok is false if a quote is not closed.
 func (p *kvParser) value(line []byte, i int) (value []byte, next int, ok bool) {
 	if i < len(line) && line[i] == p.quote {
 		return p.quoted(line, i+1)
@@ -140,7 +140,7 @@ func (p *kvParser) value(line []byte, i int) (value []byte, next int, ok bool) {
 	return bytes.TrimRight(line[i:end], " \t\r"), end, true
 }
 
-// quoted reads a value whose inside begins at i. Behind its closing quote the pair has to end.
+// quoted parses a value whose inside begins at i. The pair must end after its closing quote.
 func (p *kvParser) quoted(line []byte, i int) (value []byte, next int, ok bool) {
 	for n := i; n < len(line); n++ {
 		switch line[n] {
@@ -161,7 +161,7 @@ func (p *kvParser) quoted(line []byte, i int) (value []byte, next int, ok bool) 
 	return nil, 0, false
 }
 
-// word notes the word that begins at i, and returns where it ends.
+// word collects the word that begins at i, and returns its end.
 func (p *kvParser) word(line []byte, i int) (end int) {
 	end = i + 1
 	for end < len(line) && line[end] != p.pair && line[end] != ' ' {

@@ -21,11 +21,11 @@ func newSampler(n int) *sampler {
 	return &sampler{n: int64(n)}
 }
 
-// pass reports whether the record before which so many were judged is kept.
+// pass reports whether to keep a record before which judged others were judged.
 func (s *sampler) pass(judged int64) bool { return judged%s.n == 0 }
 
-// Rates holds what rate_limit lets pass, by declaration of a container and output: all streams of one declaration share
-// it, however many files it finds. It is safe for concurrent use.
+// Rates holds the buckets of rate_limit, by declaration of a container and output: all streams of one declaration share one,
+// however many files it matches. It is safe for concurrent use.
 type Rates struct {
 	mu      sync.Mutex
 	buckets map[rateKey]weak.Pointer[bucket]
@@ -36,7 +36,7 @@ type rateKey struct {
 	rate               float64
 }
 
-// bucket returns the one of key. It lives as long as a chain uses it.
+// bucket returns the bucket of key. It lives as long as a chain uses it.
 func (r *Rates) bucket(key rateKey) *bucket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +52,7 @@ func (r *Rates) bucket(key rateKey) *bucket {
 	return b
 }
 
-// forget removes the entry of a bucket that nobody uses any more, unless there is a new one.
+// forget removes the entry of a bucket that is no longer used, unless there is a new one.
 func (r *Rates) forget(key rateKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,11 +61,11 @@ func (r *Rates) forget(key rateKey) {
 	}
 }
 
-// bucket fills with rate tokens a second and holds those of a second, at least one. It is safe for concurrent use.
+// bucket fills with rate tokens a second, and holds those of one second, but at least one. It is safe for concurrent use.
 type bucket struct {
 	mu           sync.Mutex
 	rate, tokens float64
-	last         int64 // when it was filled, in ns since 1970
+	last         int64 // when it was last filled, in ns since 1970
 }
 
 func newBucket(rate float64) *bucket { return &bucket{rate: rate, tokens: max(1, rate)} }
@@ -87,17 +87,17 @@ func (b *bucket) take(now int64) bool {
 	return true
 }
 
-// limiter suppresses the records of a chain for which its bucket has no token. How many these were, is told in a record of
-// Remora's own, once a second at most.
+// limiter suppresses the records of a chain for which its bucket has no token. A record of Remora's own reports their number,
+// at most once a second.
 type limiter struct {
 	bucket   *bucket
-	verdicts *Verdicts // nil where nothing is read again
+	verdicts *Verdicts // nil if nothing is read again
 
 	suppressed int64 // since the last notice
-	since      int64 // when the first of them was
-	offset     int64 // of the first of them, which the notice takes over
+	since      int64 // time of the first of them
+	offset     int64 // of the first of them, and so of the notice
 	source     *record.Source
-	untold     Judged // before the first of them
+	untold     Judged // the chain's judged before the first of them
 }
 
 const second = int64(1e9)
@@ -112,7 +112,7 @@ func (o *Options) newLimiter(declaration string, rate float64) *limiter {
 	return &limiter{bucket: o.Rates.bucket(rateKey{o.Owner, declaration, rate})}
 }
 
-// pass reports whether r may pass, before which the records in judged were. A notice that is due goes before it.
+// pass reports whether r may pass, before which the records in judged were judged. A notice that is due goes before r.
 func (l *limiter) pass(c *Chain, b *record.Batch, r *record.Record, judged Judged, now int64) bool {
 	l.notice(c, b, now, false)
 	if l.judge(judged.Limited, now) {
@@ -127,7 +127,7 @@ func (l *limiter) pass(c *Chain, b *record.Batch, r *record.Record, judged Judge
 	return false
 }
 
-// judge decides on record number n, as before where it was decided on before.
+// judge decides about record number n. It repeats an earlier decision.
 func (l *limiter) judge(n, now int64) bool {
 	v := l.verdicts
 	if v == nil {
@@ -147,8 +147,7 @@ func (l *limiter) judge(n, now int64) bool {
 	return passed
 }
 
-// notice delivers how many records were suppressed, if that is due: a second after the first of them, or if nothing
-// follows.
+// notice delivers the number of suppressed records if it is due: a second after the first of them, or if nothing follows.
 func (l *limiter) notice(c *Chain, b *record.Batch, now int64, last bool) {
 	if l.suppressed == 0 || !last && now-l.since < second {
 		return

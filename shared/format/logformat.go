@@ -12,13 +12,13 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// logFormat takes lines of access logs apart by what the server's configuration says the columns are: format.log_format is
-// nginx's log_format or Apache's LogFormat, as written there. Nothing is guessed: each column is what it is declared to
-// be, and a line that does not fit is kept whole.
+// logFormat parses lines of access logs by the server's own configuration: format.log_format is nginx's log_format or Apache's
+// LogFormat, as written there. It guesses nothing: each column is what it is declared to be, and a line that does not fit is
+// kept whole.
 type logFormat struct {
 	begin   string
 	columns []logColumn
-	access  *access // request lines and escapes
+	access  *access // parses request lines and escapes
 }
 
 type logColumn struct {
@@ -105,7 +105,7 @@ func (f *logFormat) parse(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// end returns where the value that begins at i ends, before the column's literal; -1 if that does not follow.
+// end returns the end of the value that begins at i, before the column's literal; -1 if the literal does not follow.
 func (c *logColumn) end(p []byte, i int) int {
 	switch {
 	case c.Quoted:

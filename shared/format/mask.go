@@ -15,32 +15,32 @@ import (
 )
 
 // masker replaces secrets in the line and in every string and number of the fields, at any depth. A preset also searches the
-// names of members, because some objects have addresses for keys. An expression that has a quote in it was
-// written with the JSON of a line in mind, and is also tried on the fields as they are there.
+// names of members, because some objects have addresses as keys. An expression that holds a quote was written for the JSON of
+// a line, and is also applied to the fields as a whole.
 //
-// What a mask could not look through in time is replaced as a whole: it may hold what must not come out. What masks make
-// longer than a record may be is cut, and the record marked as truncated.
+// A text that a mask could not search in time is replaced as a whole, because it may hold what must not come out. A record
+// that masks make too long is cut and marked as truncated.
 type masker struct {
 	presets, exprs []mask
-	whole          []mask // those of exprs that are tried on all of the fields
+	whole          []mask // those of exprs that are applied to the fields as a whole
 	names          *names
-	again          *jsonParser // of fields that were changed as a whole
-	plain          []byte      // what the string at hand says
-	text, spare    []byte      // what masks make of it
-	renamed        int         // members of the record at hand that got another name
+	again          *jsonParser // parses fields that were changed as a whole
+	plain          []byte      // the current string, decoded
+	text, spare    []byte      // the result of masks, and its next
+	renamed        int         // members of the current record that were renamed
 }
 
-// mask replaces what it finds: it appends text with the replacements to dst, or nothing if it finds nothing. It stops
-// after limit bytes, and then reports that the result is cut: nothing behind that was searched.
+// mask replaces what it finds: it appends text with the replacements to dst, or nothing if it finds nothing. It stops after
+// limit bytes, and then reports that the result is cut: the text after that was not searched.
 type mask interface {
 	apply(dst, text []byte, limit int) (_ []byte, found, cut bool)
 }
 
-// margin is how many bytes are taken off the end of a text that was cut: a mask may have been given the beginning of a
-// secret there, which it could not know for one.
+// margin is how many bytes are removed from the end of a text that was cut: they may hold the beginning of a secret that the
+// mask could not recognise.
 const margin = 4 << 10
 
-// unsearched stands for what could not be looked through.
+// unsearched replaces a text that could not be searched.
 const unsearched = "[masked as a whole: it could not be searched in time]"
 
 // exprMask is a mask that a declaration writes itself.
@@ -69,7 +69,7 @@ func newMasker(masks []declare.Mask, n *names, log *slog.Logger) (*masker, error
 	if err != nil {
 		return nil, err
 	}
-	m := &masker{names: n, again: &jsonParser{time: guess, keys: keys{names: n, timeKey: "\xff"}}} // no key is that: keys are text
+	m := &masker{names: n, again: &jsonParser{time: guess, keys: keys{names: n, timeKey: "\xff"}}} // no key is that, because keys are UTF-8
 	for _, d := range masks {
 		if d.Preset != "" {
 			p, err := newPreset(d.Preset, d.Replacement)
@@ -92,7 +92,7 @@ func newMasker(masks []declare.Mask, n *names, log *slog.Logger) (*masker, error
 	return m, nil
 }
 
-// apply masks r, whose line and fields together do not become longer than limit.
+// apply masks r, and keeps its line and fields together within limit.
 func (m *masker) apply(b *record.Batch, r *record.Record, limit int) {
 	if r.Line != nil {
 		if text, changed, cut := m.search(r.Line, true, limit); changed {
@@ -107,8 +107,7 @@ func (m *masker) apply(b *record.Batch, r *record.Record, limit int) {
 	m.plain, m.text, m.spare = trimmed(m.plain), trimmed(m.text), trimmed(m.spare)
 }
 
-// search runs the masks over text, one after the other. What they make of it is at most limit bytes long. The result is
-// valid until the next call.
+// search applies the masks to text, one after the other. The result has at most limit bytes, and is valid until the next call.
 func (m *masker) search(text []byte, exprs bool, limit int) (_ []byte, changed, cut bool) {
 	run := func(masks []mask) {
 		for _, one := range masks {
@@ -129,7 +128,7 @@ func (m *masker) search(text []byte, exprs bool, limit int) (_ []byte, changed, 
 	return text, changed, cut
 }
 
-// cutText returns the first n bytes of text, less what would be a part of a character.
+// cutText returns the first n bytes of text, without a part of a character at the end.
 func cutText(text []byte, n int) []byte {
 	for back := range min(n, utf8.UTFMax) {
 		if n == len(text) || utf8.RuneStart(text[n-back]) {
@@ -139,8 +138,8 @@ func cutText(text []byte, n int) []byte {
 	return text[:n]
 }
 
-// fields masks the strings and numbers of r's fields, and copies them only if there is something to mask. Members beyond
-// limit are left out.
+// fields masks the strings and numbers of r's fields, which it copies only if there is something to mask. It leaves out
+// members beyond limit.
 func (m *masker) fields(b *record.Batch, r *record.Record, limit int) {
 	m.renamed = 0
 	c := memberCopy{p: r.Fields, a: b.Arena, at: len(b.Arena), limit: limit}
@@ -174,20 +173,20 @@ func (m *masker) fields(b *record.Batch, r *record.Record, limit int) {
 	r.Truncated = r.Truncated || c.cut
 }
 
-// memberCopy copies members of fields of which some are changed, whole ones up to a limit.
+// memberCopy copies fields some members of which are changed, whole members up to a limit.
 type memberCopy struct {
 	p, a    []byte
-	at      int // where in a the copy begins
+	at      int // the copy begins at a[at]
 	limit   int
 	done    int // p[:done] is copied
-	begin   int // of the member at hand in p, with the comma before it
-	keep    int // what of a precedes it, if the member at hand was changed
+	begin   int // of the current member in p, with the comma before it
+	keep    int // the length of a before the current member, if that was changed
 	dirty   bool
 	changed bool
-	cut     bool // the limit was reached: nothing is to be added
+	cut     bool // the limit was reached, so nothing is added
 }
 
-// replace puts text, as JSON, in the place of p[i:end]; cut says that it is not whole.
+// replace replaces p[i:end] by text as JSON; cut means that text is not whole.
 func (c *memberCopy) replace(i, end int, text []byte, cut bool) {
 	if !c.changed {
 		c.changed, c.keep = true, c.at
@@ -202,7 +201,7 @@ func (c *memberCopy) replace(i, end int, text []byte, cut bool) {
 	}
 }
 
-// next ends the member at hand before p[i].
+// next ends the current member before p[i].
 func (c *memberCopy) next(i int) {
 	if c.cut {
 		return
@@ -218,7 +217,7 @@ func (c *memberCopy) next(i int) {
 	c.begin, c.dirty = i, false
 }
 
-// drop leaves out the member at hand and all behind it.
+// drop leaves out the current member and all after it.
 func (c *memberCopy) drop() {
 	if c.cut = true; c.dirty {
 		c.a = c.a[:c.keep]
@@ -249,7 +248,7 @@ func tokenLength(p []byte) int {
 	return 1
 }
 
-// isKey reports whether what follows a string makes a key of it.
+// isKey reports whether p, which follows a string, makes that string a key.
 func isKey(p []byte) bool {
 	for _, c := range p {
 		if c != ' ' && c != '\t' {
@@ -259,7 +258,7 @@ func isKey(p []byte) bool {
 	return false
 }
 
-// value returns what stands for a string or a number if a mask hits it. It is valid until the next search.
+// value returns the masked text of a string or a number, if a mask hits it. The result is valid until the next search.
 func (m *masker) value(word []byte, key bool, depth, limit int) (text []byte, hit, cut bool) {
 	if text = word; word[0] == '"' {
 		text = word[1 : len(word)-1]
@@ -274,8 +273,8 @@ func (m *masker) value(word []byte, key bool, depth, limit int) (text []byte, hi
 	return text, hit, cut
 }
 
-// name gives a masked key a number, so that two keys of an object do not become one. For the record's own fields, names
-// resolves the conflicts that remain.
+// name adds a number to a masked key, so that two keys of an object do not become one. For the record's own fields, names
+// resolves remaining conflicts.
 func (m *masker) name(text []byte, depth int) []byte {
 	if m.renamed++; m.renamed > 1 {
 		text = strconv.AppendInt(append(text, ' '), int64(m.renamed), 10)
@@ -286,8 +285,8 @@ func (m *masker) name(text []byte, depth int) []byte {
 	return text
 }
 
-// wholeFields tries on all of the fields those expressions that were written for JSON. If they leave no JSON behind, what
-// they leave becomes the message, on which all masks are tried again.
+// wholeFields applies the expressions written for JSON to the fields as a whole. If the result is not JSON, it becomes the
+// message, to which all masks are applied again.
 func (m *masker) wholeFields(b *record.Batch, r *record.Record, limit int) {
 	for _, one := range m.whole {
 		room := max(0, limit-len(r.Line))

@@ -12,32 +12,32 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// groups makes one record of the lines that belong together, stdout and stderr apart. The record has the offset, the time
-// and the standard stream of its first line.
+// groups joins lines that belong together into one record, separately for stdout and stderr. The record has the offset, the
+// time and the standard stream of its first line.
 //
-// The lines of a group are in the batch that they came in, while it is one line and that batch is at hand; otherwise the
-// group holds a copy of them.
+// A group of a single line refers to it in the batch that it came in. Once it has more lines, or the call of Apply ends, the
+// group holds a copy.
 type groups struct {
 	rule               rule
 	strip              *stripper // nil for none
 	maxLines, maxBytes int
 	timeout            int64 // in ns, since the last line
 	byStd              [record.Stderr + 1]group
-	counted            int64 // of holding, what is this one's
+	counted            int64 // this one's share of holding
 }
 
 // holding is the memory of the open groups of all chains, in bytes.
 var holding atomic.Int64
 
-// heldAtMost bounds it: beyond, groups are ended before their time, as they are at max_bytes, because hundreds of
-// containers halfway through a large one must not cost the process its memory. Large groups have to go first.
+// heldAtMost bounds it: beyond, groups are ended early, as at max_bytes, because hundreds of containers halfway through a
+// large group must not exhaust the process's memory. Large groups end first.
 const (
 	heldAtMost  = 8 << 20
 	largeGroup  = heldAtMost / 64
 	heldByLarge = heldAtMost / 2
 )
 
-// count publishes how much memory the groups use.
+// count updates holding by the memory that the groups use.
 func (g *groups) count() {
 	var all int64
 	for i := range g.byStd {
@@ -51,30 +51,30 @@ func (g *groups) count() {
 	}
 }
 
-// rule says which lines belong together, one after the other.
+// rule decides which successive lines belong together.
 type rule interface {
-	// begin is the state of a group that has line for its first one; complete if nothing can follow.
+	// begin returns the state of a group whose first line is line; complete if nothing can follow.
 	begin(line []byte) state
-	// next is the state of a group in state s once line was added to it. ok is false if line does not belong to it.
+	// next returns the state of a group in state s after line is added. ok is false if line does not belong to it.
 	next(s state, line []byte) (next state, ok bool)
 }
 
-// state is what a rule remembers of a group.
+// state is what a rule remembers about a group.
 type state uint8
 
 // complete is the state of a group that has all its lines.
 const complete state = 0
 
-// group is one that is open; without lines it is not.
+// group is a group of lines; it is open if it has any.
 type group struct {
 	first record.Record // its Line is valid while copied is false
 	lines int
 	text  []byte // all lines, if copied
-	// copied says that the lines are in text.
+	// copied means that the lines are in text.
 	copied  bool
 	touched int64
 	state   state
-	// writer is who wrote the first line, where prefixes that say so are taken off.
+	// writer is the writer of the first line, if prefixes that name it are stripped.
 	writer []byte
 }
 
@@ -92,7 +92,7 @@ func newGroups(options map[string]string, log *slog.Logger) (*groups, error) {
 	return g, err
 }
 
-// groupsOf makes the groups of a format that has records of several lines itself. Only bounds are declared for them.
+// groupsOf returns the groups of a format that itself has records of several lines. Only bounds are declared for them.
 func groupsOf(r rule, options map[string]string) (*groups, error) {
 	ml, err := declare.ParseMultiline(options)
 	if err != nil {
@@ -107,12 +107,12 @@ func (g *groups) slow() bool {
 	return ok
 }
 
-// add takes the next line, and emits what is complete then.
+// add adds the next line, and emits the groups that it completes.
 func (g *groups) add(c *Chain, b *record.Batch, r record.Record, now int64) {
 	open := &g.byStd[r.Std]
 	if g.strip != nil {
 		if writer := g.strip.apply(&r); open.lines > 0 && len(writer) > 0 && !bytes.Equal(writer, open.writer) {
-			open.emit(c, b, now) // another's line continues nothing
+			open.emit(c, b, now) // a line of another writer continues nothing
 			open.writer = append(open.writer[:0], writer...)
 		} else if open.lines == 0 {
 			open.writer = append(open.writer[:0], writer...)
@@ -164,7 +164,7 @@ func (o *group) detach() {
 	}
 }
 
-// emit passes the group on, as one record, and ends it.
+// emit passes the group on as one record, and closes it.
 func (o *group) emit(c *Chain, b *record.Batch, now int64) {
 	r := &o.first
 	if o.copied {
@@ -194,7 +194,7 @@ func (g *groups) held() int {
 	return n
 }
 
-// oldest returns the open group that began first, nil if none is open.
+// oldest returns the open group that began first; nil if none is open.
 func (g *groups) oldest() *group {
 	var first *group
 	for i := range g.byStd {
@@ -205,7 +205,7 @@ func (g *groups) oldest() *group {
 	return first
 }
 
-// open returns where the oldest group begins, -1 if none is open.
+// open returns the offset of the oldest group; -1 if none is open.
 func (g *groups) open() int64 {
 	if o := g.oldest(); o != nil {
 		return o.first.Offset
@@ -220,7 +220,7 @@ func (g *groups) end(c *Chain, b *record.Batch, now int64) {
 	}
 }
 
-// expire ends the groups to which no line was added within the timeout, and those that there is no memory for.
+// expire ends the groups that got no line within the timeout, and those for which there is no memory.
 func (g *groups) expire(c *Chain, b *record.Batch, now int64) {
 	for i := range g.byStd {
 		o := &g.byStd[i]
@@ -236,7 +236,7 @@ func (g *groups) expire(c *Chain, b *record.Batch, now int64) {
 	}
 }
 
-// discard forgets all groups.
+// discard drops all groups.
 func (g *groups) discard() {
 	g.byStd = [record.Stderr + 1]group{}
 	g.count()

@@ -9,37 +9,38 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// foreign is put before the name of an application's field that is reserved for Remora, or taken by a tag.
+// foreign is the prefix for an application's field whose name is reserved for Remora, or taken by a tag.
 const foreign = "app_"
 
-// names sees to it that nothing an application writes vanishes, or passes for what Remora says. An application's fields
-// keep their names through all of the chain, so that filters know them by these; at its end, those with a name that is not
-// theirs get another: app_NAME, and app_app_NAME where that is taken, too.
+// names ensures that nothing an application writes vanishes, or passes for Remora's own. An application's fields keep their
+// names throughout the chain, so that filters know them by these. At its end, fields with a name that is not theirs are
+// renamed: to app_NAME, and to app_app_NAME if that is taken too.
 type names struct {
 	src      *record.Source
 	schema   *schema
-	server   string // for fields that the schema has no name for
+	server   string // precedes fields that the schema has no name for
 	keepLine bool   // keep_message: the line has the name message
-	always   bool   // the format makes a field of such a name of each record
+	always   bool   // the format gives each record a field with such a name
 
-	// Of the record at hand.
-	found bool // there may be such a field
+	// Of the current record.
+	found bool // there may be a field with such a name
 	ours  bool // parse_error is Remora's
 	twice bool // a name may occur twice
 	text  []byte
 	used  usedNames
 }
 
-// usedNames are the names that the members of one object have so far. The zero value knows none, and remembers none.
+// usedNames holds the names of an object's members so far. The zero value holds none, and records none.
 type usedNames struct {
 	names map[string]struct{}
-	next  map[string]int // the number behind the last one that was given, by what precedes it
+	next  map[string]int // the next number to try, by the name before it
 }
 
-// maxPrefixes is how many app_ a name gets. Then it gets a number, so that many equal names cost no more than as many others.
+// maxPrefixes is how many app_ a name gets. Then it gets a number, so that many equal names cost no more than as many
+// different ones.
 const maxPrefixes = 3
 
-// second reports whether name was there before.
+// second reports whether name was used before, and records it.
 func (u *usedNames) second(name []byte) bool {
 	if _, ok := u.names[string(name)]; ok {
 		return true
@@ -48,8 +49,8 @@ func (u *usedNames) second(name []byte) bool {
 	return false
 }
 
-// free changes name, with app_ before it and if need be a number behind it, so that nobody has it, and notes it. src is nil where
-// names are not reserved.
+// free makes name unique with app_ before it and, if needed, a number after it, and records it. If src is nil, no names are
+// reserved.
 func (u *usedNames) free(name []byte, src *record.Source) []byte {
 	for range maxPrefixes {
 		name = append(name, foreign...)
@@ -92,16 +93,16 @@ func (n *names) taken(name []byte) bool {
 	return n.src.Owns(name) || n.keepLine && string(name) == "message"
 }
 
-// field returns the member that a built-in format makes of each line: by nginx's name for it, under that of the schema.
+// field returns the member of a built-in format's field, given nginx's name for it, under its name in the schema.
 func (n *names) field(name string) member { return n.member(n.schema.field(n.server, name)) }
 
-// member returns the member that a format makes of each line under this name.
+// member returns the member that a format gives each line under this name.
 func (n *names) member(name string) member {
 	n.always = n.always || n.taken([]byte(name))
 	return newMember(name)
 }
 
-// settle gives the fields of r that have a name that is not theirs another one.
+// settle renames the fields of r whose names are not theirs.
 func (n *names) settle(b *record.Batch, r *record.Record) {
 	if !n.found {
 		return
@@ -117,7 +118,7 @@ func (n *names) settle(b *record.Batch, r *record.Record) {
 	})
 }
 
-// prefix puts app_ before the names of those fields of r that are not to keep them, and before the second of two equal ones.
+// prefix puts app_ before the names of r's fields that are taken, and before the second of two equal ones.
 func (n *names) prefix(b *record.Batch, r *record.Record, taken func(name []byte) bool) {
 	any, clash := n.twice, n.twice
 	for rest := r.Fields; ; {
@@ -155,7 +156,7 @@ func (n *names) prefix(b *record.Batch, r *record.Record, taken func(name []byte
 	finish(b, r, a, at)
 }
 
-// all returns the names of fields. Where none can occur twice, those suffice that may be in the way of another.
+// all returns the names of fields. If none can occur twice, those with the prefix app_ suffice.
 func (n *names) all(fields []byte) map[string]struct{} {
 	all := make(map[string]struct{})
 	for rest := fields; !n.twice; {
@@ -171,18 +172,18 @@ func (n *names) all(fields []byte) map[string]struct{} {
 	return all
 }
 
-// second reports whether name was there before. It is asked once for each field, where names may occur twice.
+// second reports whether name was used before. It is called once for each field if names may occur twice.
 func (n *names) second(name []byte) bool {
 	return n.twice && n.used.second(name)
 }
 
-// free is name with an addition that makes it one that nobody has. It is valid until the next call.
+// free returns name changed so that it is unique. The result is valid until the next call.
 func (n *names) free(name []byte) []byte {
-	n.text = n.used.free(append(n.text[:0], name...), n.src) // which may be the same memory
+	n.text = n.used.free(append(n.text[:0], name...), n.src) // name may be n.text itself
 	return n.text
 }
 
-// plain returns what key says. It is valid until the next call.
+// plain returns the decoded key. The result is valid until the next call.
 func (n *names) plain(key []byte) []byte {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return key

@@ -10,27 +10,27 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// nginxError takes lines of nginx's error log apart (ngx_log.c and ngx_http_request.c):
+// nginxError parses lines of nginx's error log (ngx_log.c and ngx_http_request.c):
 //
 //	2026/10/10 13:55:36 [error] 29#31: *1 open() "/x" failed (2: …), client: 192.0.2.7, server: localhost, request: "GET /x HTTP/1.1", upstream: "…", host: "shop.example", referrer: "…"
 //
 //	field                              what                                  JSON
 //	level                                                                    string
-//	pid, tid, connection               the last where it is about one        number
+//	pid, tid, connection               connection if it is about one         number
 //	message                            what precedes the client              string
 //	client, server, request,           whose request it was about, in which  string
 //	subrequest, upstream               server
 //	http_host, http_referer            host and referrer                     string
 //	extra                              what else follows the client          string
 //
-// The time becomes the record's. It has no zone of its own: that is what time_zone is for.
+// The time becomes the record's. It has no zone of its own, so time_zone gives it.
 type nginxError struct {
 	time                                        *timefmt.Parser
 	level, pid, tid, connection, message, extra member
 	context                                     [7]member // by nginxContext
 }
 
-// nginxContext are the words before what nginx says of a request, in its order, and the fields they become.
+// nginxContext holds the words before nginx's details of a request, in its order, and the fields that they become.
 var nginxContext = [7]struct{ word, field string }{
 	{", client: ", "client"}, {", server: ", "server"}, {", request: ", "request"}, {", subrequest: ", "subrequest"},
 	{", upstream: ", "upstream"}, {", host: ", "http_host"}, {", referrer: ", "http_referer"},
@@ -75,7 +75,7 @@ func (f *nginxError) parse(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// process takes 29#31: *1 off the beginning of p.
+// process splits 29#31: *1 off the beginning of p.
 func (f *nginxError) process(a, p []byte) (_, rest []byte) {
 	pid := digits(p, 0)
 	if pid == 0 || pid == len(p) || p[pid] != '#' {
@@ -95,8 +95,8 @@ func (f *nginxError) process(a, p []byte) (_, rest []byte) {
 	return a, rest
 }
 
-// splitContext cuts p before the client. What is in quotes, a path say, was written by the client and does not count,
-// unless there is nothing else.
+// splitContext splits p before the client. It ignores text in quotes, such as a path, which the client wrote, unless there is
+// no other.
 func splitContext(p []byte) (message, context []byte) {
 	client := []byte(nginxContext[0].word)
 	first := -1
@@ -120,7 +120,7 @@ func splitContext(p []byte) (message, context []byte) {
 	return p[:first], p[first:]
 }
 
-// request appends what is said of the request.
+// request appends the details of the request.
 func (f *nginxError) request(a, p []byte) []byte {
 	for i := range nginxContext {
 		word := nginxContext[i].word
@@ -139,8 +139,8 @@ func (f *nginxError) request(a, p []byte) []byte {
 	return a
 }
 
-// contextValue takes a value off the beginning of p. In quotes it ends with the first quote that the end, or one of the
-// words from next on, follows: nginx does not escape those that a client sent.
+// contextValue splits a value off the beginning of p. In quotes it ends at the first quote that is followed by the end or by
+// one of the words from next on, because nginx does not escape quotes that a client sent.
 func contextValue(p []byte, next int) (value, rest []byte) {
 	if len(p) == 0 || p[0] != '"' {
 		if end := bytes.Index(p, []byte(", ")); end >= 0 {

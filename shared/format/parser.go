@@ -14,14 +14,13 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// parser takes lines of one format apart. It is used by one goroutine at a time.
+// parser parses lines of one format. It is used by one goroutine at a time.
 type parser interface {
-	// parse sets r.Fields to what r.Line says, in memory of b, and r.Time where the line has a time. It leaves r.Line as
-	// it is.
+	// parse sets r.Fields from r.Line, in memory of b, and r.Time if the line has a time. It does not change r.Line.
 	parse(b *record.Batch, r *record.Record) problem
 }
 
-// newParser makes the parser of d's format; nil for none.
+// newParser returns the parser of d's format; nil for none.
 func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error) {
 	switch d.Format {
 	case "", "none":
@@ -51,8 +50,8 @@ func newParser(d declare.Declaration, n *names, log *slog.Logger) (parser, error
 	return nil, fmt.Errorf("format: %q is unknown", d.Format)
 }
 
-// timeKey returns the field that has the time, empty where none is declared. A time_format alone means time, as log-pilot's
-// fluentd has it.
+// timeKey returns the field that holds the time; empty if none is declared. A time_format without a time_key means "time", as
+// with log-pilot's fluentd.
 func timeKey(options map[string]string) string {
 	if key := options["time_key"]; key != "" || options["time_format"] == "" {
 		return key
@@ -60,7 +59,7 @@ func timeKey(options map[string]string) string {
 	return "time"
 }
 
-// timeField returns the index of timeKey in fields, -1 if there is none. It is an error if a declared one is not there.
+// timeField returns the index of timeKey in fields; -1 if there is none. It is an error if a declared one is missing.
 func timeField(options map[string]string, fields []string) (int, error) {
 	key := timeKey(options)
 	if key == "" {
@@ -73,7 +72,7 @@ func timeField(options map[string]string, fields []string) (int, error) {
 	return i, nil
 }
 
-// newTime makes the parser of times that the options declare.
+// newTime returns the parser of times that the options declare.
 func newTime(options map[string]string) (*timefmt.Parser, error) {
 	layout, zone := options["time_format"], options["time_zone"]
 	if _, err := timefmt.New("", zone); err != nil {
@@ -86,22 +85,22 @@ func newTime(options map[string]string) (*timefmt.Parser, error) {
 	return p, nil
 }
 
-// problem is why a line could not be parsed, in a constant that holds nothing of the line: what a mask would hide must
-// not come out here. The zero value means that there is none.
+// problem is the reason why a line could not be parsed. Its text is constant and holds nothing of the line, because what a
+// mask would hide must not come out here. The zero value means none.
 type problem struct {
 	what string
-	at   int // the byte of the line, 0 where the place says nothing
-	// keepsLine says that not all of the line is in the fields, so that the line stays beside them.
+	at   int // the index in the line; 0 if the place does not matter
+	// keepsLine means that not all of the line is in the fields, so that the line stays besides them.
 	keepsLine bool
 }
 
 // unparsed returns the problem of a line that is kept whole.
 func unparsed(what string, at int) problem { return problem{what: what, at: at, keepsLine: true} }
 
-// badTime is the problem of a record whose time could not be read. What should have been one stays among the fields.
+// badTime is the problem of a record whose time could not be parsed. The value stays among the fields.
 var badTime = problem{what: "the value of time_key is not a time of time_format"}
 
-// addTo appends the member parse_error to r's fields. One that the application wrote gets another name.
+// addTo appends the member parse_error to r's fields. One that the application wrote is renamed.
 func (p *problem) addTo(b *record.Batch, r *record.Record, n *names) {
 	if n.found {
 		n.prefix(b, r, func(name []byte) bool { return string(name) == "parse_error" })
@@ -121,12 +120,12 @@ func (p *problem) addTo(b *record.Batch, r *record.Record, n *names) {
 	r.Fields, b.Arena = a[at:len(a):len(a)], a
 }
 
-// member is the beginning of a member with a comma before it, `,"key":`. An empty one stands for what is not wanted.
+// member is the beginning of a member after a comma, `,"key":`. An empty one stands for a field that is not wanted.
 type member string
 
 func newMember(key string) member { return member("," + string(record.AppendString(nil, key)) + ":") }
 
-// appendText appends the member with text for its value.
+// appendText appends the member with text as its value.
 func (m member) appendText(dst, text []byte) []byte {
 	if m == "" {
 		return dst
@@ -134,7 +133,7 @@ func (m member) appendText(dst, text []byte) []byte {
 	return record.AppendBytes(append(dst, m...), text)
 }
 
-// appendClean is appendText for a text in which nothing has to be escaped.
+// appendClean is appendText for text in which nothing has to be escaped.
 func (m member) appendClean(dst, text []byte) []byte {
 	if m == "" {
 		return dst
@@ -142,8 +141,8 @@ func (m member) appendClean(dst, text []byte) []byte {
 	return append(append(append(append(dst, m...), '"'), text...), '"')
 }
 
-// appendAddress appends the member with an address or the name of a server for its value, and its port as the member port,
-// unless that is empty.
+// appendAddress appends the member with an address or a server's name as its value and, if port is not empty, its port as that
+// member.
 func (m member) appendAddress(dst, text []byte, port member) []byte {
 	if port == "" {
 		return m.appendText(dst, text)
@@ -156,13 +155,13 @@ func (m member) appendAddress(dst, text []byte, port member) []byte {
 	return dst
 }
 
-// appendWord appends the member with a word for its value that needs no escapes.
+// appendWord appends the member with a word as its value, in which nothing has to be escaped.
 func (m member) appendWord(dst []byte, word string) []byte {
 	return append(append(append(append(dst, m...), '"'), word...), '"')
 }
 
-// appendNumber appends the member with digits for its value, which may hold a point. As a text, where there are more than
-// backends take for a number.
+// appendNumber appends the member with digits, which may hold a point, as its value. If there are more digits than backends
+// accept in a number, it appends them as text.
 func (m member) appendNumber(dst, digits []byte) []byte {
 	if m == "" {
 		return dst
@@ -173,7 +172,7 @@ func (m member) appendNumber(dst, digits []byte) []byte {
 	return appendJSONNumber(append(dst, m...), digits)
 }
 
-// appendJSONNumber appends digits, which may hold a point, without the leading zeros that JSON does not know.
+// appendJSONNumber appends digits, which may hold a point, without leading zeros, which JSON does not allow.
 func appendJSONNumber(dst, digits []byte) []byte {
 	for len(digits) > 1 && digits[0] == '0' && digits[1] != '.' {
 		digits = digits[1:]
@@ -181,11 +180,11 @@ func appendJSONNumber(dst, digits []byte) []byte {
 	return append(dst, digits...)
 }
 
-// keepMemory is how much memory of its own, in bytes, a part of a chain keeps from one record to the next: there are
-// thousands of chains, and lines may be as large as a MiB.
+// keepMemory bounds the memory, in bytes, that a part of a chain keeps from one record to the next: there are thousands of
+// chains, and lines may be as large as a MiB.
 const keepMemory = 8 << 10
 
-// trimmed is p's memory for the next record, nil if it has become too large.
+// trimmed returns p as memory for the next record; nil if it has become too large.
 func trimmed(p []byte) []byte {
 	if cap(p) > keepMemory {
 		return nil
@@ -193,7 +192,7 @@ func trimmed(p []byte) []byte {
 	return p
 }
 
-// finish makes the members written to a since at, the first of them with a comma before it, the fields of r.
+// finish makes the members written to a since at the fields of r. The first of them has a comma before it, which finish drops.
 func finish(b *record.Batch, r *record.Record, a []byte, at int) {
 	b.Arena = a
 	if r.Fields = nil; len(a) > at {

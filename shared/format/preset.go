@@ -4,8 +4,8 @@ package format
 
 import "bytes"
 
-// presets are the rules of stack traces by language, and that of indented text. They are written by hand, because each
-// line of a log is asked.
+// presets are the rules for stack traces by language, and for indented text. They are written by hand because they run for
+// each line.
 var presets = map[string]rule{
 	"java":   java{},
 	"dotnet": dotnet{},
@@ -19,7 +19,7 @@ var presets = map[string]rule{
 	"rust":   rust{},
 }
 
-// follows is a rule for traces whose first line may be anything, but whose others can be told from what they look like.
+// follows is a rule for traces whose first line may be anything, but whose other lines have a recognisable form.
 type follows func(line []byte) bool
 
 func (f follows) begin([]byte) state { return open }
@@ -28,7 +28,7 @@ func (f follows) next(_ state, line []byte) (state, bool) { return open, f(line)
 
 func indented(line []byte) bool { return len(line) > 0 && (line[0] == ' ' || line[0] == '\t') }
 
-// inner is line without the blanks before it.
+// inner returns line without leading blanks.
 func inner(line []byte) []byte { return bytes.TrimLeft(line, " \t") }
 
 func starts(line []byte, prefixes ...string) bool {
@@ -40,7 +40,7 @@ func starts(line []byte, prefixes ...string) bool {
 	return false
 }
 
-// numbered takes a number off the beginning of line.
+// numbered splits a number off the beginning of line.
 func numbered(line []byte) (rest []byte, ok bool) {
 	n := digits(line, 0)
 	return line[n:], n > 0

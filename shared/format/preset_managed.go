@@ -4,7 +4,7 @@ package format
 
 import "bytes"
 
-// java: what javaFollows knows, and behind "nested exception is:", as JavaMail writes it, the exception.
+// java is the rule for lines that javaFollows accepts and, after JavaMail's "nested exception is:", for the exception.
 type java struct{}
 
 const javaNested = open + 1
@@ -18,8 +18,9 @@ func (java) next(s state, line []byte) (state, bool) {
 	return open, javaFollows(line) || s == javaNested && indented(line)
 }
 
-// javaFollows: frames, causes, suppressed exceptions (whose lines are indented once more), omitted frames, and the cycles
-// that Throwable.printStackTrace and logback write; and Reactor's assembly traces.
+// javaFollows reports whether line is a frame, a cause, a suppressed exception (whose lines are indented once more), a line
+// about omitted frames or about a cycle, as Throwable.printStackTrace and logback write it, or part of Reactor's assembly
+// traces.
 func javaFollows(line []byte) bool {
 	in := inner(line)
 	switch {
@@ -35,14 +36,14 @@ func javaFollows(line []byte) bool {
 	return starts(in, "at ", "eval at ", "- locked ", "- waiting ", "- parking ", "|_ ", "*_") || isJavaSite(in)
 }
 
-// isJavaSite: reactor.core.publisher.Mono.map(Mono.java:3054)
+// isJavaSite reports whether line is of the form reactor.core.publisher.Mono.map(Mono.java:3054).
 func isJavaSite(line []byte) bool {
 	open := bytes.LastIndexByte(line, '(')
 	return open > 0 && line[len(line)-1] == ')' && bytes.IndexByte(line[:open], ' ') < 0 && bytes.Contains(line[open:], []byte(".java:"))
 }
 
-// dotnet: frames, inner exceptions, the lines between them, and those of the console logger, which writes a level with a
-// category and a number on one line, and the message behind six blanks on the next.
+// dotnet is the rule for frames, inner exceptions, the lines between them, and records of the console logger, which writes a
+// level with a category and a number on one line, and the message after six blanks on the next.
 type dotnet struct{}
 
 const dotnetConsole = open + 1

@@ -4,13 +4,13 @@ package format
 
 import "bytes"
 
-// golang: a panic or a fatal error, and the goroutines behind it. What does not begin like one stands alone, and is not
-// held back.
+// golang is the rule for a panic or a fatal error and the goroutines after it. A line that does not begin like one stands
+// alone, and is not held back.
 type golang struct{}
 
 const (
-	goPanic      state = iota + 1 // the message: until the first goroutine
-	goBlank                       // the blank line behind the message
+	goPanic      state = iota + 1 // the message, up to the first goroutine
+	goBlank                       // the blank line after the message
 	goGoroutine                   // within a goroutine
 	goGoroutines                  // the blank line between two of them
 	goRaceLine                    // ==================
@@ -34,7 +34,7 @@ func (golang) begin(line []byte) state {
 	return complete
 }
 
-// goSignals are how the dumps begin of the signals that the runtime does not leave to the process.
+// goSignals are the beginnings of the dumps for signals that the runtime does not leave to the process.
 var goSignals = []string{"SIGQUIT: ", "SIGABRT: ", "SIGSEGV: ", "SIGBUS: ", "SIGILL: ", "SIGFPE: ", "SIGTRAP: ", "SIGSYS: "}
 
 func isGoroutine(line []byte) bool {
@@ -74,19 +74,21 @@ func (golang) next(s state, line []byte) (state, bool) {
 	return complete, false
 }
 
-// isCall: main.(*server).serve(0xc000010000, {0x1, 0x2}), the name of a function with its package and arguments.
+// isCall reports whether line is the name of a function with its package and arguments: main.(*server).serve(0xc000010000,
+// {0x1, 0x2}).
 func isCall(line []byte) bool {
 	open := bytes.IndexByte(line, '(')
 	return open > 0 && line[len(line)-1] == ')' && bytes.IndexByte(line[:open], '.') > 0 && bytes.IndexByte(line[:open], ' ') < 0
 }
 
-// goRegister: rax    0x0
+// goRegister reports whether line is of the form "rax    0x0".
 func goRegister(line []byte) bool {
 	n := bytes.IndexByte(line, ' ')
 	return n > 1 && n < 7 && starts(inner(line[n:]), "0x") && !bytes.ContainsAny(line[:n], "=:[")
 }
 
-// dart: frames (#0 main (file:///x.dart:3:3)), pauses between them, and the exception behind "Unhandled exception:".
+// dart is the rule for frames (#0 main (file:///x.dart:3:3)), pauses between them, and the exception after "Unhandled
+// exception:".
 type dart struct{}
 
 const dartUnhandled = open + 1
@@ -106,14 +108,14 @@ func (dart) next(s state, line []byte) (state, bool) {
 	return open, s == dartUnhandled || starts(line, "<asynchronous suspension>", "<asynchronous gap>")
 }
 
-// rust: a panic with its message, the chain of an error that main returned, and backtraces behind either.
+// rust is the rule for a panic with its message, the chain of an error that main returned, and backtraces after either.
 type rust struct{}
 
 const (
-	rustMessage state = iota + 2 // of a panic: the message is to come
+	rustMessage state = iota + 2 // a panic whose message follows
 	rustPanic                    // notes and backtraces may follow
 	rustError                    // Error: text, causes and backtraces may follow
-	rustChain                    // these are there
+	rustChain                    // causes or backtraces have followed
 )
 
 func (rust) begin(line []byte) state {
@@ -138,7 +140,7 @@ func (rust) next(s state, line []byte) (state, bool) {
 			s = rustChain
 		}
 		return s, true
-	case s == rustError && starts(inner(line), "at "): // JavaScript writes Error: text, too, and its frames behind it
+	case s == rustError && starts(inner(line), "at "): // JavaScript also writes Error: text, followed by its frames
 		return complete, false
 	}
 	return s, indented(line) || s >= rustError && len(line) == 0

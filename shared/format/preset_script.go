@@ -4,12 +4,12 @@ package format
 
 import "bytes"
 
-// ruby: frames from the innermost (from file:line:in), or to it (2: from file:line:in) with the error behind them, and the
-// bare ones that Rails logs, those of gems among them, behind an error with a blank line and the lines of a view.
+// ruby is the rule for frames from the innermost (from file:line:in) or to it (2: from file:line:in) with the error after
+// them, and for the bare frames, also of gems, that Rails logs after an error, a blank line and the lines of a view.
 type ruby struct{}
 
 const (
-	rubyOutermost = open + 1 + iota // the frames have numbers: the error is still to come
+	rubyOutermost = open + 1 + iota // the frames have numbers, so the error follows them
 	rubyRails                       // Const::Error (message):
 )
 
@@ -45,7 +45,8 @@ func gemFrame(line []byte) []byte {
 	return line[end+2:]
 }
 
-// isRubyFrame: file:line:in `method', or 'method' since Ruby 3.4. The line of the error has its message behind that.
+// isRubyFrame reports whether line is file:line:in `method', or 'method' since Ruby 3.4. In the line of an error the message
+// follows.
 func isRubyFrame(line []byte) bool {
 	n := bytes.Index(line, []byte(":in "))
 	if n <= 0 || len(line) < n+7 || line[len(line)-1] != '\'' || bytes.IndexByte(line[:n], ' ') >= 0 {
@@ -55,12 +56,12 @@ func isRubyFrame(line []byte) bool {
 	return (method[0] == '`' || method[0] == '\'') && bytes.IndexByte(method[1:], '\'') < 0
 }
 
-// php: what phpFollows knows, and behind frames the exception that comes next.
+// php is the rule for lines that phpFollows accepts and, after frames, for the next exception.
 type php struct{}
 
 const (
 	phpFrames = open + 1 + iota
-	phpBlank  // the blank line behind them, which only the next exception follows
+	phpBlank  // the blank line after them, which only the next exception follows
 )
 
 func (php) begin([]byte) state { return open }
@@ -83,7 +84,7 @@ func (php) next(s state, line []byte) (state, bool) {
 	return s, true
 }
 
-// isNextException: Next RuntimeException: text in /srv/index.php:3
+// isNextException reports whether line is of the form "Next RuntimeException: text in /srv/index.php:3".
 func isNextException(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("Next "))
 	n := 0
@@ -93,7 +94,8 @@ func isNextException(line []byte) bool {
 	return n > 0 && starts(rest[n:], ": ", " in ")
 }
 
-// phpFollows: frames (#0 file(line): call), those that Xdebug and the error log write, and what surrounds them.
+// phpFollows reports whether line is a frame (#0 file(line): call), also of Xdebug or the error log, or one of the lines
+// around frames.
 func phpFollows(line []byte) bool {
 	if starts(line, "[") { // [21-Nov-2026 07:41:07 UTC] before each line of the error log
 		if n := bytes.Index(line, []byte("] ")); n > 0 {
@@ -107,23 +109,23 @@ func phpFollows(line []byte) bool {
 	return starts(line, "Stack trace:", "[stacktrace]", "PHP Stack trace:", "Call Stack:", "  thrown in ", `"} `) || phpNumbered(line)
 }
 
-// phpNumbered: PHP   1. {main}() /srv/index.php:0
+// phpNumbered reports whether line is of the form "PHP   1. {main}() /srv/index.php:0".
 func phpNumbered(line []byte) bool {
 	rest, ok := numbered(inner(bytes.TrimPrefix(line, []byte("PHP "))))
 	return ok && starts(line, "PHP  ", " ") && starts(rest, ". ")
 }
 
-// python: a traceback, its indented frames, the line of the exception, and the tracebacks that it is chained to. What does
+// python is the rule for a traceback, its indented frames, the line of the exception, and chained tracebacks. A line that does
 // not begin like one stands alone, and is not held back.
 type python struct{}
 
 const (
-	pyFrames    state = iota + 1 // within the frames: the exception is still to come
+	pyFrames    state = iota + 1 // within the frames, which the exception follows
 	pyGroup                      // within an exception group, all of whose lines are indented
-	pyException                  // the exception was there
-	pyBlank                      // the blank line behind it, which only a chained traceback follows
-	pyChain                      // what it is chained by
-	pyChained                    // the blank line behind that
+	pyException                  // the line of the exception
+	pyBlank                      // the blank line after it, which only a chained traceback follows
+	pyChain                      // the sentence that announces a chained traceback
+	pyChained                    // the blank line after that
 )
 
 func (python) begin(line []byte) state {
@@ -162,16 +164,16 @@ func (p python) next(s state, line []byte) (state, bool) {
 	return complete, false
 }
 
-// js: frames, what Node prints before an exception that nobody catches (where it was thrown, and the line of the source),
-// the properties of an error behind it, in braces, and Node's version.
+// js is the rule for frames, for what Node prints before an uncaught exception (where it was thrown, and the source line), for
+// the properties of an error, in braces after it, and for Node's version.
 type js struct{}
 
 const (
-	jsSource  state = open + 1 + iota // file:line, the source is to come
-	jsCaret                           // the source, the caret is to come
-	jsThrown                          // the frames of an error that nobody caught
+	jsSource  state = open + 1 + iota // file:line, followed by the source
+	jsCaret                           // the source, followed by the caret
+	jsThrown                          // the frames of an uncaught error
 	jsBlock                           // within braces
-	jsLast                            // within the braces of an error that nobody caught
+	jsLast                            // within the braces of an uncaught error
 	jsVersion                         // the blank line before Node's version
 )
 
@@ -212,7 +214,7 @@ func (js) next(s state, line []byte) (state, bool) {
 	switch s {
 	case jsSource:
 		return jsCaret, true
-	case jsCaret: // and the blank line behind it
+	case jsCaret: // and the blank line after it
 		if len(bytes.Trim(line, " \t^~")) == 0 {
 			return s, true
 		}

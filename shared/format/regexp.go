@@ -13,14 +13,14 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// regexpParser makes a string field of each named group that took part in the match. A pattern without named groups takes
-// nothing apart: the line stays.
+// regexpParser makes a string field of each named group that took part in the match. A pattern without named groups parses
+// nothing: the line stays.
 type regexpParser struct {
 	pattern *guarded
 	groups  []member
 	time    *timefmt.Parser
-	timeAt  int  // which group has the time, -1 if none
-	timed   bool // that is declared, so that it has to be one
+	timeAt  int  // index of the group with the time; -1 for none
+	timed   bool // timeAt is declared, so it has to be a time
 }
 
 func newRegexp(options map[string]string, n *names, severalLines bool, log *slog.Logger) (*regexpParser, error) {
@@ -43,7 +43,7 @@ func newRegexp(options map[string]string, n *names, severalLines bool, log *slog
 		p.time, err = newTime(options)
 		return p, err
 	}
-	// As log-pilot has it, a group of this name holds the time, if it holds one.
+	// As in log-pilot, a group called time holds the time if its value is one.
 	p.timeAt = slices.Index(compiled.Groups(), "time")
 	p.time, err = timefmt.NewDate(options["time_zone"])
 	return p, err

@@ -9,7 +9,7 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 )
 
-// newRule makes the rule of ml; nil if nothing is to be grouped.
+// newRule returns the rule of ml; nil if nothing is to be grouped.
 func newRule(ml *declare.Multiline, log *slog.Logger) (rule, error) {
 	if ml.Preset == "auto" {
 		return &auto{}, nil
@@ -42,14 +42,14 @@ func newRule(ml *declare.Multiline, log *slog.Logger) (rule, error) {
 	return r, nil
 }
 
-// expressions is the rule that a declaration writes itself; those that it does not write are nil.
+// expressions is the rule that a declaration writes itself; the fields that it does not set are nil.
 //
-//	start     a line that matches begins a group. Where there are others as well, a line that neither begins a group nor
+//	start     a line that matches begins a group. If others are set as well, a line that neither begins a group nor
 //	          follows one stands alone
 //	end       a line that matches is the last of its group
 //	continue  a line that does not match does not belong to the group before it
 //
-// A match that takes too long counts as none.
+// A match that takes too long counts as no match.
 type expressions struct{ start, end, more *guarded }
 
 const open state = 1

@@ -12,18 +12,18 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxDepth is how deep arrays and objects may be nested below a line's object.
+// maxDepth bounds the nesting of arrays and objects below a line's object.
 const maxDepth = 128
 
-// scanner validates JSON (RFC 8259) in one pass. Its methods take the index at which something begins and return the one
-// just past it, or -1: then what and at say what is wrong, and where.
+// scanner validates JSON (RFC 8259) in one pass. Its methods take the index at which something begins and return the index
+// after it, or -1: then what and at say what is wrong, and where.
 type scanner struct {
 	p    []byte
 	what string
 	at   int
-	// unclean says that a string held bytes that are not UTF-8 or half a surrogate pair, or that a number is larger than
-	// backends take, breaks that there was a line break between tokens. All of that has to go before the text can be part of
-	// a record.
+	// unclean means that a string held invalid UTF-8 or half a surrogate pair, or that a number is larger than backends
+	// accept. breaks means that there was a line break between tokens. Both must be cleaned before the text can be part of a
+	// record.
 	unclean, breaks bool
 }
 
@@ -119,11 +119,11 @@ func (s *scanner) number(i int) int {
 	return i
 }
 
-// maxDigits is how many digits fit into a long for certain.
+// maxDigits is the number of digits that always fit into an int64.
 const maxDigits = 18
 
-// isWide reports whether a number, in JSON, is one that Elasticsearch refuses, and the record with it: an integer beyond a
-// long, or a value beyond a double.
+// isWide reports whether Elasticsearch would refuse a JSON number, and the record with it: an integer beyond an int64, or a
+// value beyond a float64.
 func isWide(number []byte) bool {
 	text := string(number)
 	if !strings.ContainsAny(text, ".eE") {
@@ -165,7 +165,7 @@ func (s *scanner) text(i int) int {
 			}
 		case c < 0x20:
 			return s.fail("a string has a control character", i)
-		case c < utf8.RuneSelf: // one of the last bytes, of which there are not eight
+		case c < utf8.RuneSelf: // one of the last bytes, which are fewer than eight
 			i++
 		default:
 			i = s.runes(i)
@@ -193,7 +193,7 @@ func (s *scanner) escape(i int) int {
 	return s.fail("a backslash escapes nothing", i)
 }
 
-// surrogate scans an escape of half a pair, and the other half behind it.
+// surrogate scans an escape of half a pair, and the other half if it follows.
 func (s *scanner) surrogate(i int) int {
 	if pairLength(s.p[i:]) == 12 {
 		return i + 12
@@ -202,8 +202,8 @@ func (s *scanner) surrogate(i int) int {
 	return i + 6
 }
 
-// pairLength returns the length of the escape at the beginning of p, \uHHHH, with the other half of the pair that it may begin:
-// 6 or 12, and 0 where it is half a pair.
+// pairLength returns the length of the escape at the beginning of p, \uHHHH, with the second half of its pair if it begins
+// one: 6 or 12, or 0 if it is only half a pair.
 func pairLength(p []byte) int {
 	switch high := p[3] | 0x20; {
 	case p[2]|0x20 != 'd' || p[3] < '8':
@@ -219,7 +219,7 @@ func pairLength(p []byte) int {
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// runes skips characters beyond ASCII.
+// runes skips characters outside ASCII.
 func (s *scanner) runes(i int) int {
 	for i < len(s.p) && s.p[i] >= utf8.RuneSelf {
 		r, size := utf8.DecodeRune(s.p[i:])
@@ -231,7 +231,7 @@ func (s *scanner) runes(i int) int {
 	return i
 }
 
-// object scans an object below the line's own; i is just past its brace.
+// object scans an object below the line's own; i is just after its brace.
 func (s *scanner) object(i, depth int) int {
 	if depth > maxDepth {
 		return s.fail("values are nested too deep", i)
@@ -264,7 +264,7 @@ func (s *scanner) object(i, depth int) int {
 	}
 }
 
-// array scans an array; i is just past its bracket.
+// array scans an array; i is just after its bracket.
 func (s *scanner) array(i, depth int) int {
 	if depth > maxDepth {
 		return s.fail("values are nested too deep", i)
@@ -288,8 +288,8 @@ func (s *scanner) array(i, depth int) int {
 	}
 }
 
-// appendClean appends valid JSON without white space between its tokens, with U+FFFD for each byte of its strings that is
-// not part of valid UTF-8 and for each half of a surrogate pair, and with wide numbers as strings.
+// appendClean appends valid JSON without white space between its tokens. Each byte of its strings that is not valid UTF-8, and
+// each half of a surrogate pair, becomes U+FFFD, and wide numbers become strings.
 func appendClean(dst, p []byte) []byte {
 	inside := false
 	for i := 0; i < len(p); {

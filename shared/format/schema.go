@@ -9,13 +9,13 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// schema gives the fields of access and error logs, and a record's own members, the names that dashboards exist for. Names
-// are flat, with dots in them; none is another's beginning up to a dot, for Elasticsearch would take it for an object.
+// schema maps the fields of access and error logs, and a record's own members, to the names that existing dashboards use.
+// Names are flat, with dots. None is a prefix of another up to a dot, because Elasticsearch would take it for an object.
 type schema struct {
 	fields map[string]string // of formats
 	own    map[string]string // of the record
-	rest   bool              // fields without a name of the schema get the server's before theirs
-	bare   bool              // protocols are versions: 1.1
+	rest   bool              // the server's name precedes fields that the schema has no name for
+	bare   bool              // protocols are only versions: 1.1
 }
 
 // schemas are the values of format.schema; remora, the default, changes nothing.
@@ -58,7 +58,7 @@ var schemas = map[string]*schema{
 	}},
 }
 
-// schemaOf returns the schema of d's format, which may change nothing, but is not nil.
+// schemaOf returns the schema of d's format, which is never nil.
 func schemaOf(d declare.Declaration) *schema {
 	if s := schemas[d.FormatOptions["schema"]]; s != nil {
 		return s
@@ -66,7 +66,8 @@ func schemaOf(d declare.Declaration) *schema {
 	return &schema{}
 }
 
-// field returns the schema's name of a field of a format, by nginx's name for it. server precedes those that it has none for.
+// field returns the schema's name of a format's field, given nginx's name for it. server precedes fields for which it has no
+// name.
 func (s *schema) field(server, name string) string {
 	if other, ok := s.fields[name]; ok {
 		return other
@@ -85,13 +86,13 @@ func (s *schema) member(name string) string {
 	return name
 }
 
-// servers are what precedes fields without a name of a schema, by format.
+// servers holds, by format, the name that precedes fields for which a schema has no name.
 var servers = map[string]string{"nginx": "nginx", "nginx_error": "nginx", "apache2": "apache", "apache_error": "apache"}
 
 // HasSchemas reports whether a format has the option schema.
 func HasSchemas(format string) bool { return servers[format] != "" }
 
-// storeOf returns what d says of its store. Values are valid: declare has checked them.
+// storeOf returns d's settings of its store. They are valid, because declare has checked them.
 func storeOf(d declare.Declaration) record.Store {
 	s := record.Store{Project: d.Store["project"]}
 	s.Shards, _ = strconv.Atoi(d.Store["shard"])
@@ -99,7 +100,7 @@ func storeOf(d declare.Declaration) record.Store {
 	return s
 }
 
-// NewSource makes the Source of the records that d makes of the stream key, which is at path.
+// NewSource returns the Source for the records of d in the stream key, which is at path.
 func NewSource(d declare.Declaration, key, path string, tags, origin []record.Tag) *record.Source {
 	s := record.NewSource(key, d.Name, path, d.Target, tags, origin)
 	s.Store = storeOf(d)

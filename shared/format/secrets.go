@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// finder finds the first secret of its kind that begins at or behind i; ok is false if there is none. It looks at what
-// precedes i, too, so that a secret begins where it does in the whole text.
+// finder finds the first secret of its kind that begins at or after i; ok is false if there is none. It also looks at what
+// precedes i, so that a secret begins where it does in the whole text.
 type finder func(text []byte, i int) (start, end int, ok bool)
 
 // presetMask replaces what its finder finds.
@@ -56,12 +56,12 @@ func isAlnum(c byte) bool {
 	return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
-// isWordAt reports whether the byte at i continues a word: nothing next to it is a secret of its own.
+// isWordAt reports whether the byte at i belongs to a word. What touches a word is not a secret of its own.
 func isWordAt(text []byte, i int) bool {
 	return i >= 0 && i < len(text) && (isAlnum(text[i]) || text[i] == '_')
 }
 
-// findEmail finds local@host.tld, also with the @ as URLs have it, %40.
+// findEmail finds local@host.tld, also with the @ escaped as in URLs, %40.
 func findEmail(text []byte, i int) (start, end int, ok bool) {
 	for at := i; at < len(text); at++ {
 		width := 1
@@ -83,11 +83,11 @@ func findEmail(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// maxLocal bounds what precedes the @: four times what RFC 5321 allows. A line of nothing but %40 is all local part.
+// maxLocal bounds what precedes the @ to four times the limit of RFC 5321. In a line of nothing but %40 all of it could.
 const maxLocal = 256
 
-// isLocal has the bytes that may precede the @: what RFC 5321 allows there without quotes and people use, and
-// what is not ASCII.
+// isLocal holds the bytes that may precede the @: those in use that RFC 5321 allows there without quotes, and all outside
+// ASCII.
 var isLocal = func() (set [256]bool) {
 	for c := range set {
 		set[c] = c >= 0x80 || isAlnum(byte(c))
@@ -98,7 +98,7 @@ var isLocal = func() (set [256]bool) {
 	return set
 }()
 
-// domainEnd returns the end of the domain that begins at i; 0 if there is none of two labels.
+// domainEnd returns the end of the domain that begins at i; 0 if it has fewer than two labels.
 func domainEnd(text []byte, i int) int {
 	end, label, dots := 0, 0, 0
 	for ; i < len(text); i++ {
@@ -118,7 +118,7 @@ func domainEnd(text []byte, i int) int {
 	return end
 }
 
-// findIPv4 finds four numbers up to 255 with points between, which are not part of something longer.
+// findIPv4 finds four numbers up to 255, separated by points, that are not part of something longer.
 func findIPv4(text []byte, i int) (start, end int, ok bool) {
 	for ; i < len(text); i++ {
 		if !isDigit(text[i]) || isWordAt(text, i-1) || i > 1 && text[i-1] == '.' && isWordAt(text, i-2) {
@@ -154,8 +154,8 @@ func ipv4End(text []byte, i int) int {
 	}
 }
 
-// findCard finds the number of a payment card: 13 to 19 digits, a blank or a dash between groups of them, that begin like
-// one of an issuer of cards and satisfy Luhn's check (ISO/IEC 7812).
+// findCard finds the number of a payment card: 13 to 19 digits, with a blank or a dash between groups of them, that begin like
+// an issuer's and satisfy Luhn's check (ISO/IEC 7812).
 func findCard(text []byte, i int) (start, end int, ok bool) {
 	for ; i < len(text); i++ {
 		if c := text[i]; c < '2' || c > '6' || isWordAt(text, i-1) {
@@ -168,7 +168,7 @@ func findCard(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// cardEnd returns the end of the longest number of a card that begins at i; 0 if there is none.
+// cardEnd returns the end of the longest card number that begins at i; 0 if there is none.
 func cardEnd(text []byte, i int) (end int) {
 	var number [19]byte
 	n := 0
@@ -189,8 +189,8 @@ func cardEnd(text []byte, i int) (end int) {
 	return end
 }
 
-// isIssued knows the lengths and beginnings of the cards in use: a timestamp of 13 digits begins with 1, and an order's
-// number that happens to satisfy Luhn's check is usually recognised by this.
+// isIssued reports whether n has the length and beginning of a card in use. It excludes timestamps of 13 digits, which begin
+// with 1, and most order numbers that happen to satisfy Luhn's check.
 func isIssued(n []byte) bool {
 	switch first := n[0]*10 + n[1]; {
 	case n[0] == 4: // Visa
@@ -221,9 +221,9 @@ func luhn(number []byte) bool {
 	return sum%10 == 0
 }
 
-// findBearer finds the token behind the word Bearer (RFC 6750), and JSON Web Tokens wherever they are.
+// findBearer finds the token after the word Bearer (RFC 6750), and JSON Web Tokens anywhere.
 func findBearer(text []byte, i int) (start, end int, ok bool) {
-	none := i // no JSON Web Token begins below
+	none := i // no JSON Web Token begins before it
 	for ; i < len(text); i++ {
 		switch {
 		case isWordAt(text, i-1):
@@ -243,7 +243,7 @@ func findBearer(text []byte, i int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// isSeparator reports whether the byte at i can be between Bearer and the token: a blank, also as URLs have it.
+// isSeparator reports whether the byte at i can separate Bearer and the token: a blank, also one escaped as in URLs.
 func isSeparator(text []byte, i int) bool {
 	switch text[i] {
 	case ' ', '\t', '+':

@@ -12,22 +12,22 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// shaper makes fields that a store takes of those that an application writes:
+// shaper changes an application's fields into a form that a store accepts:
 //
-//	decode   strings of these names that hold JSON become it
-//	depth    what is nested deeper becomes its JSON as text. A list without objects or lists in it counts as a value
+//	decode   strings of these names that hold JSON are replaced by it
+//	depth    deeper values become their JSON as text. A list without objects or lists in it counts as a plain value
 //	numbers  text: numbers become strings
-//	dots     what stands for a dot in a name
+//	dots     the replacement of a dot in a name
 type shaper struct {
 	decode  [][]byte
-	depth   int // 0 for any
+	depth   int // 0 for no limit
 	texts   bool
-	dots    string // "" for a dot
+	dots    string // "" keeps dots
 	names   *names
 	scratch []byte
 }
 
-// newShaper makes the shaper of options; nil where they ask for nothing.
+// newShaper returns the shaper of options; nil if they change nothing.
 func newShaper(options map[string]string, n *names) (*shaper, error) {
 	s := &shaper{texts: options["numbers"] == "text", dots: options["dots"], names: n}
 	for _, name := range declare.SplitList(options["decode"]) {
@@ -66,7 +66,7 @@ func (s *shaper) apply(b *record.Batch, r *record.Record) {
 	finish(b, r, a, at)
 }
 
-// decoded returns the JSON that a string of the right name holds, nil if it holds none.
+// decoded returns the JSON in a string whose name is in decode; nil if it holds none.
 func (s *shaper) decoded(key, value []byte) []byte {
 	if len(s.decode) == 0 || value[0] != '"' {
 		return nil
@@ -90,12 +90,12 @@ func (s *shaper) decoded(key, value []byte) []byte {
 	return nil
 }
 
-// key appends a name in its quotes.
+// key appends a name in quotes.
 func (s *shaper) key(a, key []byte) []byte {
 	if s.dots == "" || bytes.IndexByte(key, '.') < 0 {
 		return append(append(append(a, '"'), key...), '"')
 	}
-	s.names.found, s.names.twice = true, true // another may have the name that comes out
+	s.names.found, s.names.twice = true, true // another field may have the resulting name
 	name := bytes.ReplaceAll(s.names.plain(key), []byte("."), []byte(s.dots))
 	return record.AppendBytes(a, name)
 }
@@ -140,7 +140,7 @@ func (s *shaper) object(a, value []byte, depth int) []byte {
 	}
 }
 
-// mayClash reports whether names in an object may come out as equal ones, because one of them holds a dot.
+// mayClash reports whether names in an object may become equal, because one of them holds a dot.
 func (s *shaper) mayClash(object []byte) bool {
 	if s.dots == "" || bytes.IndexByte(object, '.') < 0 {
 		return false
@@ -156,8 +156,8 @@ func (s *shaper) mayClash(object []byte) bool {
 	}
 }
 
-// keyIn is key in an object in which names are used, if any can come twice. The second of two equal ones gets app_ before it, as
-// at the record's root.
+// keyIn is key in an object whose names are in used, if any can occur twice. The second of two equal ones gets app_ before it,
+// as at the record's root.
 func (s *shaper) keyIn(a, key []byte, used *usedNames) []byte {
 	if used.names == nil {
 		return append(append(append(a, '"'), key...), '"')
@@ -174,7 +174,7 @@ func (s *shaper) list(a, value []byte, depth int) []byte {
 	scan := scanner{p: value}
 	for i := scan.skip(1); i < len(value) && value[i] != ']'; {
 		end := scan.value(i, 0)
-		if end < 0 { // not reached: it is valid
+		if end < 0 { // unreachable: value is valid
 			break
 		}
 		a = s.value(a, value[i:end], depth+1)
@@ -186,7 +186,7 @@ func (s *shaper) list(a, value []byte, depth int) []byte {
 	return append(a, ']')
 }
 
-// wrap puts the fields of r below one member, but for those that were added and Remora's parse_error.
+// wrap puts the fields of r below one member, except those that were added and Remora's parse_error.
 func (c *Chain) wrap(b *record.Batch, r *record.Record) {
 	at, a := len(b.Arena), b.Arena
 	inside := 0

@@ -9,11 +9,11 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// stripper takes off the prefix that somebody put before each line, so that a stack trace looks as it was written:
+// stripper removes the prefix that another program put before each line, so that a stack trace has its original form:
 //
 //	compose  web-1  | text
 //	syslog   <34>Oct 11 22:14:15 mymachine su[12]: text
-//	time     2026-10-10T13:55:36.123Z text, and 2026-10-10T13:55:36.123Z stdout F text as runtimes write it (CRI)
+//	time     2026-10-10T13:55:36.123Z text, or 2026-10-10T13:55:36.123Z stdout F text as runtimes write it (CRI)
 //
 // A time in the prefix becomes the record's. A line without the prefix stays as it is.
 type stripper struct {
@@ -29,8 +29,8 @@ func newStripper(kind string) (*stripper, error) {
 	return &stripper{kind, time}, err
 }
 
-// apply strips r's line. It returns who wrote it, as the prefix says: the service, or host and program; empty where it says
-// nothing. That is valid as long as the line is.
+// apply strips r's line. It returns the writer that the prefix names: the service, or host and program; empty if it names
+// none. The writer is valid as long as the line is.
 func (s *stripper) apply(r *record.Record) (writer []byte) {
 	var time, rest []byte
 	ok := false
@@ -76,7 +76,7 @@ func composeText(p []byte) (service, rest []byte, ok bool) {
 	return name, bytes.TrimPrefix(rest, []byte("\x1b[0m")), len(name) > 0
 }
 
-// syslogText returns what follows the header that RFC 3164 describes, its time, and who it names: host and program.
+// syslogText returns what follows the header of RFC 3164, its time, and the writer that it names: host and program.
 func syslogText(p []byte) (time, writer, rest []byte, ok bool) {
 	if len(p) > 2 && p[0] == '<' {
 		if end := digits(p, 1); end > 1 && end < len(p) && p[end] == '>' {
@@ -98,7 +98,7 @@ func syslogText(p []byte) (time, writer, rest []byte, ok bool) {
 	return time, p[:colon], p[colon+2:], true
 }
 
-// timedText returns what follows a time of ISO 8601.
+// timedText returns an ISO 8601 time at the beginning of p, and what follows it.
 func timedText(p []byte) (time, rest []byte, ok bool) {
 	if !digitShapes[0].fits(p) && !digitShapes[1].fits(p) {
 		return nil, nil, false
@@ -114,14 +114,14 @@ func timedText(p []byte) (time, rest []byte, ok bool) {
 	return time, criText(rest), true
 }
 
-// criText returns what follows the standard stream and the tag of a line that a container runtime wrote: stdout F. It is p
-// where these are not there.
+// criText returns what follows the standard stream and the tags of a line that a container runtime wrote: stdout F. It returns
+// p if they are not there.
 func criText(p []byte) []byte {
 	stream := len("stdout ")
 	if !starts(p, "stdout ") && !starts(p, "stderr ") || len(p) < stream+1 || p[stream] != 'F' && p[stream] != 'P' {
 		return p
 	}
-	tag := bytes.IndexByte(p[stream:min(len(p), stream+64)], ' ') // tags follow each other behind colons
+	tag := bytes.IndexByte(p[stream:min(len(p), stream+64)], ' ') // colons separate tags
 	switch {
 	case tag == 1 || tag > 1 && p[stream+1] == ':':
 		return p[stream+tag+1:]

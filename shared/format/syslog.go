@@ -10,8 +10,8 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// syslog takes messages of RFC 3164 and of RFC 5424 apart, as they are sent and as rsyslog and syslog-ng write them to
-// files, without a priority:
+// syslog parses messages of RFC 3164 and RFC 5424, as they are sent and, without a priority, as rsyslog and syslog-ng write
+// them to files:
 //
 //	<34>Oct 11 22:14:15 mymachine su[230]: text
 //	2026-10-11T22:14:15.003Z mymachine su[230]: text
@@ -25,14 +25,14 @@ import (
 //	structured_data    RFC 5424: by id and name                 object
 //	message                                                     string
 //
-// The time becomes the record's; time_zone is that of times without one.
+// The time becomes the record's. time_zone is the zone of times without one.
 type syslog struct {
 	short, iso                                                    *timefmt.Parser
 	level, facility, hostname, program, pid, msgid, data, message member
 	scratch                                                       []byte
 }
 
-// syslogLevels and syslogFacilities are the words for numbers (RFC 5424, 6.2.1).
+// syslogLevels and syslogFacilities are the names of numbers (RFC 5424, 6.2.1).
 var (
 	syslogLevels     = [8]string{"emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"}
 	syslogFacilities = [24]string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
@@ -82,7 +82,7 @@ func (f *syslog) parse(b *record.Batch, r *record.Record) problem {
 	return problem{}
 }
 
-// plain reads what RFC 3164 has behind the priority.
+// plain parses what follows the priority in RFC 3164.
 func (f *syslog) plain(a, p []byte, ref int64) (_ []byte, ns int64, ok bool) {
 	const width = len("Oct 11 22:14:15")
 	switch {
@@ -125,7 +125,7 @@ func (f *syslog) plain(a, p []byte, ref int64) (_ []byte, ns int64, ok bool) {
 	return f.message.appendText(a, p), ns, true
 }
 
-// structured reads what RFC 5424 has behind the version.
+// structured parses what follows the version in RFC 5424.
 func (f *syslog) structured(a, p []byte, ref int64) (_ []byte, ns int64, ok bool) {
 	time, p, ok := bytes.Cut(p, blank)
 	if !ok {
@@ -154,7 +154,7 @@ func (f *syslog) structured(a, p []byte, ref int64) (_ []byte, ns int64, ok bool
 	return f.message.appendText(a, p), ns, true
 }
 
-// structuredData appends [id name="value" …][…] as an object of objects. Of equal ids and names both stay, as in JSON.
+// structuredData appends [id name="value" …][…] as an object of objects. Equal ids and names all stay, as JSON allows.
 func (f *syslog) structuredData(a, p []byte) (_, rest []byte, ok bool) {
 	a = append(append(a, f.data...), '{')
 	for first := true; len(p) > 0 && p[0] == '['; first = false {

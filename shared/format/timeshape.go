@@ -2,11 +2,11 @@
 
 package format
 
-// shape is what a time looks like: 0 stands for a digit, A for the first three letters of a month, D for those of a day,
-// and _ for a blank or a digit. All else stands for itself.
+// shape is the form of a time: 0 stands for a digit, A for the first three letters of a month, D for those of a day, and _
+// after a blank for a blank or a digit. Any other byte stands for itself.
 type shape string
 
-// timeShapes are the times that records begin with, by their first character: those with digits, and those with letters.
+// digitShapes and letterShapes are the times that records begin with, by their first character.
 var (
 	digitShapes = []shape{
 		"0000-00-00T00:00", "0000-00-00 00:00", "0000-00-00_00:00", "0000/00/00 00:00", "0000/00/00-00:00", "0000.00.00 00:00", "0000-00-00, 00:00",
@@ -25,7 +25,7 @@ var (
 	}
 )
 
-// digitsFirst are digitShapes by how many digits they begin with, and by what follows these.
+// digitsFirst holds digitShapes by the number of digits at their beginning, and by the byte after these.
 var digitsFirst = func() (by [15][0x80][]shape) {
 	for _, s := range digitShapes {
 		n := 0
@@ -109,7 +109,7 @@ func isWeekday(p []byte) bool {
 	return len(p) > 3 && oneOf(p, "sunmontuewedthufrisat") && (p[3] < 'a' || p[3] > 'z')
 }
 
-// oneOf reports whether p begins with one of the words of three letters that all hold.
+// oneOf reports whether p begins with one of the words in all, which are of three letters each.
 func oneOf(p []byte, all string) bool {
 	a, b, c := p[0]|0x20, p[1]|0x20, p[2]|0x20
 	for i := 0; i < len(all); i += 3 {

@@ -10,19 +10,19 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// maxMarked is how long a line may be for marks.
+// maxMarked is the length of the longest line that marks cover.
 const maxMarked = 512
 
-// notThere is the number of zeros behind the lowest bit of an empty word.
+// notThere is the number of trailing zeros of an empty word.
 const notThere = 64
 
-// marks are the places of quotes and blanks in a line: bit i of a set stands for byte i. Words behind the line's last one have
+// marks holds the places of quotes and blanks in a line: bit i stands for byte i. Words after the last one of the line are
 // those of an earlier line.
 type marks struct {
 	quotes, blanks [maxMarked / 64]uint64
 }
 
-// find stores the places of the first quotes of a line of n bytes in at, and reports whether there are as many as at holds.
+// find stores the places of the first quotes of a line of n bytes in at, and reports whether there are enough to fill it.
 func (m *marks) find(at *[6]int, n int) bool {
 	k := 0
 	for w := range m.quotes {
@@ -48,12 +48,12 @@ func (m *marks) head() (first, second, third int) {
 	return first, second, bits.TrailingZeros64(word & (word - 1))
 }
 
-// usual is parse for lines as most are:
+// usual is parse for lines of the most frequent form:
 //
 //	addr ident user [21/Nov/2026:08:00:00 +0000] "request" status bytes "referer" "agent" …
 //
-// It finds all quotes and blanks at once, and makes members without looking for what has to be escaped. ok is false for any
-// line that may be another one. Nothing of that is kept: parseAny decides what it is.
+// It finds all quotes and blanks at once, and does not look for what has to be escaped. ok is false for a line that may have
+// another form; then b and r are unchanged, and parseAny decides.
 func (f *access) usual(b *record.Batch, r *record.Record) (ok bool) {
 	p := r.Line
 	if len(p) > maxMarked || len(p) == 0 || !markWide(&f.marks, p) {
@@ -66,11 +66,11 @@ func (f *access) usual(b *record.Batch, r *record.Record) (ok bool) {
 	const bracketed = len("[21/Nov/2026:08:00:00 +0000]")
 	open := quotes[0] - 1 - bracketed
 	addr, ident, user := f.marks.head()
-	// Three columns before the time, none with a bracket that might begin it, and the first no list.
+	// There must be three columns before the time, none with a bracket that might begin it, and the first must not be a list.
 	if user == notThere || user != open-1 || addr == 0 || p[addr-1] == ',' || bytes.IndexByte(p[:open], '[') >= 0 {
 		return false
 	}
-	// The time in brackets, the request behind it, room for two numbers, and two strings.
+	// There must be the time in brackets, the request, room for two numbers, and two strings.
 	end := quotes[5] + 1
 	if p[open] != '[' || p[quotes[0]-2] != ']' || p[quotes[0]-1] != ' ' || p[quotes[2]-1] != ' ' ||
 		string(p[quotes[3]:quotes[4]]) != `" ` || end < len(p) && p[end] != ' ' {
@@ -101,7 +101,7 @@ func (f *access) usual(b *record.Batch, r *record.Record) (ok bool) {
 	return ok
 }
 
-// usualNumbers is numbers for status and bytes from i to the end of p, behind which the line has a blank.
+// usualNumbers is numbers for status and bytes from i to the end of p, after which the line has a blank.
 func (f *access) usualNumbers(a, p []byte, i int) (_ []byte, ok bool) {
 	const size = len(" 200 ")
 	if n := p[i:]; len(n) > size && n[0] == ' ' && isDigit(n[1]) && isDigit(n[2]) && isDigit(n[3]) && n[4] == ' ' && digits(n, size) == len(n) {
