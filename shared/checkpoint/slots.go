@@ -17,41 +17,41 @@ import (
 	"github.com/remora-logs/remora/shared/mapped"
 )
 
-// Positions are committed once a second at most. What was acknowledged since then would be delivered again after a
-// kill, so each acknowledgement is also written to a slot in a mapped file: the kernel keeps it when the process dies.
-// That costs a few stores to memory and no sync. After the death of the machine the slots mean nothing, because parked
-// records may not be on disk that they have passed; they bear the boot that they are of.
+// Positions are committed at most once a second. What was acknowledged since the last commit would be delivered again after
+// the process was killed, so each acknowledgement is also written to a slot in a mapped file, which the kernel keeps. That
+// costs a few stores to memory and no sync. After a crash of the machine the slots are invalid, because parked records that
+// they are past may not be on disk. The file therefore names the boot in which it was written.
 //
-// The file is an array of slots; the first one holds the boot. A slot is the hash of its key and two positions that are
-// written in turn, each with a checksum, so that a kill between two stores leaves the other one.
+// The file is an array of slots, the first of which holds the boot. A slot is the hash of its key and two positions that are
+// written alternately, each with a checksum, so that a kill during a write leaves the other one.
 const (
 	slotSize      = 64
 	hashSize      = 16
 	positionSize  = 24 // Low, Done, checksum
 	slotsPerChunk = 64 * 1024 / slotSize
-	maxChunks     = 64 // 64 Ki feeds; those beyond have the commits alone
+	maxChunks     = 64 // 64 Ki feeds; more have no slot and rely on commits
 
-	// slotsVersion follows the boot in the first slot; 0 stands for 1. Slots of another version are not read: what was
+	// slotsVersion follows the boot in the first slot; 0 stands for 1. Slots of a newer version are not read: what was
 	// acknowledged after the last commit is then delivered again.
 	slotsVersion = 1
 )
 
-// slots is the file.
+// slots is the file of slots.
 type slots struct {
 	mu     sync.Mutex
 	file   *os.File
 	chunks [][]byte
 	free   []*Slot
-	// unmapped is file where it can't be mapped, else nil.
+	// unmapped is the file if it can't be mapped; nil otherwise.
 	unmapped *os.File
 }
 
-// Slot is where a feed's position is written at each acknowledgement. A nil Slot writes nothing. It is used by one
-// goroutine at a time.
+// Slot holds a feed's position, which is written at each acknowledgement. A nil Slot writes nothing. A Slot is not safe for
+// concurrent use.
 type Slot struct {
 	mem  []byte
 	odd  bool     // which of the two positions is written next
-	file *os.File // where mem is to be written, at at; nil where it is mapped
+	file *os.File // the file that mem is written to, at offset at; nil if mem is mapped
 	at   int64
 }
 
@@ -65,21 +65,22 @@ func (s *Slot) Set(p Position) {
 		at = at[positionSize:]
 	}
 	s.odd = !s.odd
-	binary.NativeEndian.PutUint64(at[16:], 0) // from here on it is not valid, until the checksum is back
+	binary.NativeEndian.PutUint64(at[16:], 0) // makes the position invalid until its new checksum is written
 	binary.NativeEndian.PutUint64(at, uint64(p.Low))
 	binary.NativeEndian.PutUint64(at[8:], uint64(p.Done))
 	binary.NativeEndian.PutUint64(at[16:], checksum(s.mem[:hashSize], p))
 	s.write()
 }
 
-// write stores a slot that is not mapped. What can't be stored is as if it had not been acknowledged: the file keeps what it had.
+// write writes a slot that is not mapped to the file. If that fails, the file keeps the earlier position, as if the last
+// acknowledgement had not come.
 func (s *Slot) write() {
 	if s.file != nil {
 		_, _ = s.file.WriteAt(s.mem, s.at)
 	}
 }
 
-// checksum is never 0.
+// checksum returns the checksum of a position. It is never 0.
 func checksum(hash []byte, p Position) uint64 {
 	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	sum := binary.NativeEndian.Uint64(hash)
@@ -95,7 +96,8 @@ func (k Key) hash() [hashSize]byte {
 	return [hashSize]byte(sum[:hashSize])
 }
 
-// readSlots returns the positions in the file at path, by the hash of their keys; none where it is of another boot.
+// readSlots returns the positions in the file at path, by the hash of their keys. It returns none if the file was written in
+// another boot or by a newer version.
 func readSlots(path string, boot [hashSize]byte) (map[[hashSize]byte]Position, error) {
 	p, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -121,10 +123,10 @@ func readSlots(path string, boot [hashSize]byte) (map[[hashSize]byte]Position, e
 	return found, nil
 }
 
-// after reports whether p is the later one of two positions of a feed.
+// after reports whether p is later than o, another position of the same feed.
 func (p Position) after(o Position) bool { return p.Done > o.Done || p.Done == o.Done && p.Low > o.Low }
 
-// openSlots makes an empty file at path.
+// openSlots creates an empty file of slots at path.
 func openSlots(path string, boot [hashSize]byte) (*slots, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
@@ -134,7 +136,7 @@ func openSlots(path string, boot [hashSize]byte) (*slots, error) {
 	if err := s.grow(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
-	first := s.free[len(s.free)-1] // which is the last in the list
+	first := s.free[len(s.free)-1] // free slots are in descending order
 	s.free = s.free[:len(s.free)-1]
 	copy(first.mem, boot[:])
 	first.mem[hashSize] = slotsVersion
@@ -142,8 +144,8 @@ func openSlots(path string, boot [hashSize]byte) (*slots, error) {
 	return s, nil
 }
 
-// grow maps another chunk. On a file system where that can't be, slots are written to the file instead: a system call for
-// each acknowledgement.
+// grow maps another chunk. If the file system does not support that, slots are written to the file with a system call for
+// each acknowledgement instead.
 func (s *slots) grow() error {
 	const size = slotsPerChunk * slotSize
 	if len(s.chunks) >= maxChunks {
@@ -170,7 +172,7 @@ func (s *slots) grow() error {
 // mapFile is replaced by tests.
 var mapFile = mapped.Map
 
-// take returns a free slot for key, nil where there is none.
+// take returns a free slot for key; nil if there is none.
 func (s *slots) take(key Key) *Slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,17 +204,17 @@ func (s *slots) close() error {
 	return errors.Join(append(all, s.file.Close())...)
 }
 
-// bootID is what this boot of the machine is known by.
+// bootID returns what identifies this boot of the machine.
 var bootID = sync.OnceValue(func() [hashSize]byte {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		text = []byte(fmt.Sprint(os.Getpid())) // a boot of its own: the slots are not used then
+		text = []byte(fmt.Sprint(os.Getpid())) // differs from earlier processes', so that their slots are not used
 	}
 	sum := sha256.Sum256(text)
 	return [hashSize]byte(sum[:hashSize])
 })
 
-// recoverSlots moves to the store what the slots of a process that was killed hold beyond it, and opens them anew.
+// recoverSlots moves to the store those positions of a killed process that are later in the slots, and creates new slots.
 func (s *Store) recoverSlots() error {
 	path := s.path + ".slots"
 	found, err := readSlots(path, bootID())
@@ -241,8 +243,8 @@ func (s *Store) recoverSlots() error {
 	return err
 }
 
-// Slot returns where the position at key is to be written at each acknowledgement, between the commits; nil where that
-// can't be. It goes back with Release.
+// Slot returns the slot to which the position at key is written at each acknowledgement between commits; nil if there is
+// none. The caller returns it with Release.
 func (s *Store) Slot(key Key) *Slot {
 	if s.slots == nil {
 		return nil
@@ -250,14 +252,14 @@ func (s *Store) Slot(key Key) *Slot {
 	return s.slots.take(key)
 }
 
-// Release gives a slot back whose position is committed, or not needed any more.
+// Release returns a slot whose position is committed, or no longer needed.
 func (s *Store) Release(slot *Slot) {
 	if slot != nil {
 		s.slots.release(slot)
 	}
 }
 
-// earlier returns what a slot said of a key that was never committed.
+// earlier returns the position from a killed process's slot for a key that was never committed.
 func (s *Store) earlier(key Key) (Position, bool) {
 	s.earlyMu.Lock()
 	defer s.earlyMu.Unlock()
@@ -268,7 +270,7 @@ func (s *Store) earlier(key Key) (Position, bool) {
 	return pos, ok
 }
 
-// settleEarly drops what slots said of keys that are committed, or forgotten, now.
+// settleEarly drops the early positions of keys that are now committed or forgotten.
 func (s *Store) settleEarly(put map[Key]Entry, forget []Key) {
 	s.earlyMu.Lock()
 	defer s.earlyMu.Unlock()

@@ -19,14 +19,14 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// lockWait is how long Open waits for another process to release the file: long enough for a predecessor that is about
-// to exit, short enough not to delay the start.
+// lockWait is how long Open waits for another process to release the file: long enough for a predecessor that is about to
+// exit, short enough not to delay the start.
 const lockWait = 2 * time.Second
 
-// version is the first byte of each value. A store with another one was written by a newer Remora.
+// version is the first byte of each value. A store with another version was written by a newer Remora.
 const version = 1
 
-// Losses are in a bucket of their own, under the same keys, and only if there are any: a Remora that does not know the
+// Losses are in a separate bucket, under the same keys, and only if there are any, so that a Remora that does not know the
 // bucket can read the rest.
 var bucket, lossesBucket = []byte("checkpoints"), []byte("troubles")
 
@@ -34,30 +34,31 @@ var bucket, lossesBucket = []byte("checkpoints"), []byte("troubles")
 type Store struct {
 	db   *bbolt.DB
 	path string
-	// Moved is where Open put a file that can't be used, and Why what was wrong with it; empty and nil where there was
+	// Moved is the path to which Open moved an unusable file, and Why what was wrong with it; empty and nil if there was
 	// none.
 	Moved string
 	Why   error
-	// Unslotted is why acknowledgements between two commits can't be recorded: a kill then delivers up to a second again.
+	// Unslotted is why acknowledgements between two commits can't be recorded; nil if they can. Without slots, up to a second
+	// of records is delivered again after a kill.
 	Unslotted error
 
 	slots *slots
 
 	earlyMu sync.Mutex
-	early   map[[hashSize]byte]Position // of slots whose keys were never committed
+	early   map[[hashSize]byte]Position // of a killed process's slots whose keys were never committed
 }
 
-// Open opens the store at path and makes it where there is none. A file that can't be read as a store (damaged,
-// emptied, or written by a newer Remora) is renamed to NAME.bad, and a new one is made: every stream is then delivered
-// again from its oldest byte. An error means that there is no store: the directory is missing or can't be written, or
-// another process uses the file.
+// Open opens the store at path, and creates it if there is none. A file that can't be read as a store, because it is damaged,
+// empty, or was written by a newer Remora, is renamed to NAME.bad, and a new one is created: every stream is then delivered
+// again from its oldest byte. An error means that there is no store: the directory is missing or can't be written, or another
+// process uses the file.
 func Open(path string) (*Store, error) {
 	s, err := openOrReplace(path)
 	if err != nil {
 		return nil, err
 	}
 	if s.Moved != "" {
-		_ = os.Remove(path + ".slots") // it belongs to what was put aside
+		_ = os.Remove(path + ".slots") // they belong to the file that was moved
 	}
 	s.Unslotted = s.recoverSlots()
 	return s, nil
@@ -86,8 +87,8 @@ func openOrReplace(path string) (*Store, error) {
 	return &Store{db: db, path: path, Moved: bad, Why: why}, nil
 }
 
-// create makes an empty store at path under another name first, so that a file at path is whole from its first moment:
-// an empty one is damage.
+// create creates an empty store under another name and renames it to path, so that the file at path is complete from the
+// start: an empty file is damage.
 func create(path string) error {
 	db, err := bbolt.Open(path+".new", 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
@@ -103,8 +104,8 @@ func create(path string) error {
 	return os.Rename(path+".new", path)
 }
 
-// open opens the file and reads all of it once. bbolt trusts the pages of a file whose first two are sound. If they are
-// not, it panics or reads memory beyond the end of the file; that is found here, where it can still be handled.
+// open opens the file and reads all of it once. bbolt trusts the other pages of a file whose first two are valid. If they are
+// not, it panics or reads memory beyond the end of the file; open detects that while it can still be handled.
 func open(path string) (db *bbolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -142,7 +143,7 @@ func open(path string) (db *bbolt.DB, err error) {
 			}
 		}
 		var damage error
-		for err := range tx.Check() { // to its end, for it reads the file in another goroutine
+		for err := range tx.Check() { // to its end, because it reads the file in another goroutine
 			if damage == nil {
 				damage = fmt.Errorf("damaged: %w", err)
 			}
@@ -158,11 +159,11 @@ func open(path string) (db *bbolt.DB, err error) {
 	return db, err
 }
 
-// walk looks every key up and reads its value to the end. bbolt's own check runs in another goroutine, where a wrong
-// length that leads out of the file ends the process, and does not read values at all.
+// walk looks up every key and reads its value to the end. bbolt's own check does not read values, and it runs in another
+// goroutine, where a wrong length that leads beyond the end of the file ends the process.
 func walk(b *bbolt.Bucket, check func(value []byte) error) error {
 	return b.ForEach(func(k, v []byte) error {
-		if _, ok := parseKey(k); !ok || len(v) == 0 || !bytes.Equal(b.Get(k), bytes.Clone(v)) { // the clone is what reads
+		if _, ok := parseKey(k); !ok || len(v) == 0 || !bytes.Equal(b.Get(k), bytes.Clone(v)) { // Clone reads the value
 			return errors.New("damaged: a value is no checkpoint")
 		}
 		return check(v)
@@ -177,8 +178,8 @@ func known(v []byte) error {
 	return nil
 }
 
-// closeDamaged closes the file and its lock. bbolt waits for transactions that a panic left open, so it may not return;
-// the handle then stays open until the process ends.
+// closeDamaged closes the file and releases its lock. bbolt waits for transactions that a panic left open, so its Close may
+// not return; the handle then stays open until the process ends.
 func closeDamaged(db *bbolt.DB) error {
 	done := make(chan error, 1)
 	go func() { done <- db.Close() }()
@@ -225,13 +226,13 @@ func (s *Store) Each(f func(Key, Entry)) error {
 	return nil
 }
 
-// Commit stores entries and then deletes keys, all or nothing, and returns when that is on disk. An entry without
-// losses leaves the stored losses of its key.
+// Commit stores entries and then deletes keys in one transaction, and returns when it is on disk. An entry without losses
+// leaves the stored losses of its key unchanged.
 func (s *Store) Commit(put map[Key]Entry, forget []Key) (err error) {
 	if len(put) == 0 && len(forget) == 0 {
 		return nil
 	}
-	defer func() { // bbolt rolls back, and panics where its list of free pages is damaged
+	defer func() { // bbolt rolls back, and panics if its list of free pages is damaged
 		if r := recover(); r != nil {
 			err = fmt.Errorf("checkpoint %s: damaged: %v", s.path, r)
 		}
@@ -273,7 +274,7 @@ func (e *Entry) write(b, bad *bbolt.Bucket, key []byte) error {
 	return bad.Put(key, text)
 }
 
-// read makes an entry of the value at key. Losses that can't be understood is none.
+// read decodes the entry at key. Losses that can't be decoded are ignored.
 func read(tx *bbolt.Tx, key, value []byte) (Entry, bool) {
 	e, ok := decode(value)
 	if bad := tx.Bucket(lossesBucket); bad != nil && ok {
@@ -284,7 +285,7 @@ func read(tx *bbolt.Tx, key, value []byte) (Entry, bool) {
 	return e, ok
 }
 
-// Close waits for what is being committed and gives the file back.
+// Close waits for a commit under way and closes the files.
 func (s *Store) Close() error {
 	if s.slots != nil {
 		return errors.Join(s.slots.close(), s.db.Close())
@@ -292,7 +293,7 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
-// String is for messages.
+// String returns the key as it is shown in messages.
 func (k Key) String() string { return k.Stream + "/" + k.Declaration + "/" + k.Output }
 
 func (k Key) bytes() []byte {
@@ -315,7 +316,7 @@ func (e Entry) bytes() []byte {
 	return append(b, e.Mark...)
 }
 
-// decode copies what it keeps: v is only valid during the transaction.
+// decode decodes an entry. It copies what it keeps, because v is valid only during the transaction.
 func decode(v []byte) (Entry, bool) {
 	if len(v) == 0 || v[0] != version {
 		return Entry{}, false

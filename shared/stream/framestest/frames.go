@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package framestest writes and reads frames as the engine does, for tests: it is the engine's side of a FIFO.
+// Package framestest writes and reads frames for tests, as the engine does at its end of a FIFO.
 package framestest
 
 import (
@@ -14,14 +14,14 @@ type Entry struct {
 	TimeNano int64
 	Line     []byte
 	Partial  bool
-	// ID, Ordinal and Last are the metadata of a piece of a longer message; ID is empty where there are none.
+	// ID, Ordinal and Last are the metadata of a piece of a longer message; ID is empty if there are none.
 	ID      string
 	Ordinal int
 	Last    bool
 }
 
-// Append appends e as a frame: a big-endian length and the entry in protobuf's wire format, fields in ascending order
-// and zero values left out, as the engine's encoder does.
+// Append appends e as a frame to dst: a big-endian length and the entry in protobuf's wire format, with fields in ascending
+// order and zero values omitted, as the engine's encoder does.
 func Append(dst []byte, e Entry) []byte {
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
@@ -39,7 +39,7 @@ func Append(dst []byte, e Entry) []byte {
 	return dst
 }
 
-// Line is a frame of a whole line on stdout.
+// Line returns a frame of a whole line on stdout.
 func Line(format string, args ...any) []byte {
 	return Append(nil, Entry{Source: "stdout", TimeNano: 1_700_000_000_000_000_000, Line: fmt.Appendf(nil, format, args...)})
 }
@@ -66,8 +66,7 @@ func appendBytes(dst []byte, field int, p []byte) []byte {
 	return append(dst, p...)
 }
 
-// Next splits the first frame off p: its entry in wire format, and what follows it. ok is false where p has no whole
-// frame.
+// Next splits the first frame off p and returns its entry in wire format, and the rest. ok is false if p has no whole frame.
 func Next(p []byte) (entry, rest []byte, ok bool) {
 	if len(p) < 4 {
 		return nil, p, false
