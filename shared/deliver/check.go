@@ -16,9 +16,9 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// OutputChecker returns what explain --check-outputs does in a process whose outputs part names, an empty struct of its
-// settings: it tries the backend of every output, those of the file that LOGGING_OUTPUT does not name too, and writes what
-// it saw to w. Its error says how many failed.
+// OutputChecker returns the function of explain --check-outputs for a process whose outputs are named by part, an empty struct
+// of its settings. The function tries the backend of every output, also of those in the file that LOGGING_OUTPUT does not name,
+// and writes the results to w. Its error says how many failed.
 func OutputChecker(part interface{ OutputNames() []string }) func(ctx context.Context, w io.Writer, asJSON bool) error {
 	return func(ctx context.Context, w io.Writer, asJSON bool) error {
 		environ := config.Environ()
@@ -27,7 +27,7 @@ func OutputChecker(part interface{ OutputNames() []string }) func(ctx context.Co
 }
 
 func checkBackends(ctx context.Context, w io.Writer, asJSON bool, environ map[string]string, part interface{ OutputNames() []string }) error {
-	wrong := config.LoadValid(environ, part) // what else is wrong is no reason not to try outputs
+	wrong := config.LoadValid(environ, part) // other wrong settings do not prevent trying the outputs
 	outputs, err := catalog(environ)
 	if err != nil {
 		return err

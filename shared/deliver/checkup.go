@@ -27,8 +27,8 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// CheckCommand is the subcommand that tries what a process with the same settings needs, before it is started: settings,
-// files, rights, disk, sockets and outputs. It changes nothing, and sends nothing that stays.
+// CheckCommand is the subcommand that checks what a process with the same settings needs before it is started: settings,
+// files, rights, disk, sockets and outputs. It changes nothing, and sends nothing that a backend keeps.
 type CheckCommand struct {
 	JSON bool `help:"Print JSON."`
 
@@ -37,12 +37,12 @@ type CheckCommand struct {
 	Parts []any `kong:"-"`
 	// Disk returns the state directory and how many bytes below it the settings allow.
 	Disk func() (dir string, limit int64) `kong:"-"`
-	// More checks what only this way in needs.
+	// More, if not nil, checks what only this way in needs.
 	More func(ctx context.Context, environ map[string]string) []checkup.Item `kong:"-"`
 }
 
-// Run is called by kong. It exits with command.ExitUsage if settings are wrong, and else with command.ExitFailure if anything
-// else is.
+// Run is called by kong. Its error exits with command.ExitUsage if settings are wrong, and with command.ExitFailure if only
+// other checks failed.
 func (c *CheckCommand) Run(k *kong.Context) error {
 	ctx, stop := command.Signals()
 	defer stop()
@@ -59,7 +59,7 @@ func (c *CheckCommand) Run(k *kong.Context) error {
 	return nil
 }
 
-// items does the checks. wrong says that settings are.
+// items performs the checks. wrong reports whether settings are wrong.
 func (c *CheckCommand) items(ctx context.Context, environ map[string]string) (items []checkup.Item, wrong bool) {
 	var common config.Common
 	var batching pipeline.Config
@@ -147,7 +147,7 @@ func listenItem(ctx context.Context, at *config.Status) checkup.Item {
 func outputItems(ctx context.Context, environ map[string]string, part any) (items []checkup.Item) {
 	outputs, err := catalog(environ)
 	if err != nil {
-		return nil // it is among the settings
+		return nil // the check of the settings has reported it
 	}
 	names := part.(interface{ OutputNames() []string }).OutputNames()
 	known := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(outputs.Names(), name) })
@@ -169,7 +169,7 @@ func outputItem(c registry.Checked) checkup.Item {
 		"Correct what the message names, or make the backend reachable from here.")
 }
 
-// DeclarationItems says of a file's or Pod's declarations what is wrong with them. named is how many are right.
+// DeclarationItems returns the results for the declarations of a file or Pod. named is the number of valid ones.
 func DeclarationItems(about string, named int, wrong, odd []declare.Problem) []checkup.Item {
 	items := []checkup.Item{checkup.Good(about, fmt.Sprintf("%d are valid", named))}
 	for _, p := range wrong {
@@ -181,12 +181,12 @@ func DeclarationItems(about string, named int, wrong, odd []declare.Problem) []c
 	return items
 }
 
-// dialectOf is the dialect of a process with these settings.
+// dialectOf returns the dialect of a process with these settings.
 func dialectOf(environ map[string]string, common *config.Common) *declare.Dialect {
 	return declare.New(common.Prefix, OutputNames(environ)...).WithVariables(Protected(), common.TagsFrom)
 }
 
-// ReadDeclarations returns what sources declare in a process with these variables.
+// ReadDeclarations returns what the sources declare for a process with these variables.
 func ReadDeclarations(environ map[string]string, sources declare.Sources) (set declare.Set) {
 	var common config.Common
 	_ = config.LoadValid(environ, &common) // what is wrong is among the settings
@@ -195,7 +195,7 @@ func ReadDeclarations(environ map[string]string, sources declare.Sources) (set d
 	return set
 }
 
-// ReadRules returns how many rules the file at path has, and what is wrong with them.
+// ReadRules returns how many rules the file at path has, and the problems with them.
 func ReadRules(environ map[string]string, path string) (rules int, wrong []declare.Problem) {
 	var common config.Common
 	_ = config.LoadValid(environ, &common) // what is wrong is among the settings

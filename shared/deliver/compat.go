@@ -10,11 +10,11 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// filebeatVersion is that of the Filebeat in log-pilot's last image.
+// filebeatVersion is the version of Filebeat in log-pilot's last image.
 const filebeatVersion = "6.1.1"
 
-// compatShape returns the shape of log-pilot's records in one of its modes: Filebeat's members about itself, or fluentd's
-// line of Docker's log file and its time.
+// compatShape returns the shape of log-pilot's records in one of its modes: with Filebeat's members about itself, or with
+// fluentd's line of Docker's log file and its time.
 func compatShape(mode, host string) record.Shape {
 	if mode == "fluentd" {
 		return record.Shape{StdLine: "log", Time: true}
@@ -26,7 +26,7 @@ func compatShape(mode, host string) record.Shape {
 	}}
 }
 
-// compatSchema gives access and error logs fluentd's names where records have log-pilot's shape for fluentd.
+// compatSchema gives the fields of access and error logs fluentd's names if records have log-pilot's shape for fluentd.
 func (d *Delivery) compatSchema(of declare.Declaration) declare.Declaration {
 	if _, declared := of.FormatOptions["schema"]; declared || d.options.Common.LogPilot() != "fluentd" || !format.HasSchemas(of.Format) {
 		return of
@@ -39,7 +39,7 @@ func (d *Delivery) compatSchema(of declare.Declaration) declare.Declaration {
 	return of
 }
 
-// compatTags lists a declaration's tags, with index and topic where REMORA_COMPAT asks for them: log-pilot gave both to each
+// compatTags returns a declaration's tags, with index and topic if REMORA_COMPAT asks for them: log-pilot gave both to each
 // record, and pipelines behind it route by them.
 func (d *Delivery) compatTags(of declare.Declaration) []record.Tag {
 	tags := Tags(of.Tags)

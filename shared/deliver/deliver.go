@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package deliver is the half that all processes that deliver have in common: outputs, checkpoints, pipeline, status
-// page, and what a declaration makes of a stream. A way in finds streams and declarations and hands them to Attach.
+// Package deliver is the half that all delivering processes share: outputs, checkpoints, pipeline, status page, and the
+// processing of a stream by its declaration. A way in finds streams and declarations and passes them to Attach.
 package deliver
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/remora-logs/remora/shared/web"
 )
 
-// Options are what a Delivery is made of. All are needed, except for Wrong and Sockets.
+// Options are the options of a Delivery. All are required except Wrong, Sockets and SharedLoopback.
 type Options struct {
 	Version  string
 	Common   config.Common
@@ -38,29 +38,29 @@ type Options struct {
 	Environ  map[string]string // of the process: outputs read their settings from it
 	StateDir string
 	Log      *slog.Logger
-	// Wrong is what LoadValid found; only OpenAnyway takes it.
+	// Wrong is the error of LoadValid. Only OpenAnyway uses it.
 	Wrong error
 	// Sockets are further Unix sockets to serve the status on.
 	Sockets []string
-	// SharedLoopback says that strangers reach the machine's loopback address, as Pods of a node's network do.
+	// SharedLoopback means that others can reach the machine's loopback address, as Pods in the node's network can.
 	SharedLoopback bool
 }
 
 // Delivery delivers streams to the outputs of one process.
 //
-// A process stops in this order: no new streams (the way in), Stop, the way in's own state, Close.
+// A process stops in this order: the way in attaches no more streams, Stop, the way in closes its own state, Close.
 type Delivery struct {
 	Pipeline *pipeline.Pipeline
 	Store    *checkpoint.Store
-	// StateDir is where the way in keeps its own state too. It differs from Options.StateDir where OpenAnyway had to use
-	// a temporary one.
+	// StateDir is the directory for state, also for the way in's own. It differs from Options.StateDir if OpenAnyway had to
+	// use a temporary one.
 	StateDir string
 
 	options Options
 	named   *namedOutputs
 	files   []fileWriter // outputs that write files
 	rates   format.Rates
-	// lastHour is what the status page shows of it.
+	// lastHour holds the rates of the last hour, for the status page.
 	lastHour *web.Rates
 	faults   []telemetry.Fault // since the start
 	idle     bool              // settings are wrong: nothing is delivered
@@ -74,7 +74,7 @@ type Delivery struct {
 	lock     *statedir.Lock
 }
 
-// Open opens the outputs, the checkpoints below the state directory, and a pipeline between them. It waits for no
+// Open opens the outputs, the checkpoints in the state directory, and a pipeline between them. It does not wait for any
 // backend. An error in an output's settings exits with command.ExitUsage.
 func Open(o Options) (*Delivery, error) {
 	outputs, sinks, err := openOutputs(o)
@@ -92,13 +92,13 @@ func openOutputs(o Options) (*registry.Catalog, map[string]pipeline.Sink, error)
 	if unused := outputs.Unused(o.Outputs); len(unused) > 0 {
 		notice.OutputsUnused.Log(o.Log, "outputs", unused)
 	}
-	// Before an output makes a directory of files below it, which others may list. What is wrong with it, Acquire tells.
+	// This comes before an output creates a directory below it with laxer rights. Acquire reports errors.
 	_ = os.MkdirAll(o.StateDir, 0o700)
 	sinks, err := outputs.OpenAll(o.Outputs, o.Common.Workers)
 	return outputs, sinks, command.WithCode(err, command.ExitUsage)
 }
 
-// open opens the checkpoints. sinks is nil where settings are wrong.
+// open opens the checkpoints and makes the pipeline. sinks is nil if settings are wrong.
 func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) (*Delivery, error) {
 	lock, err := statedir.Acquire(o.StateDir)
 	if err != nil {
@@ -127,10 +127,10 @@ func open(o Options, outputs *registry.Catalog, sinks map[string]pipeline.Sink) 
 	}, nil
 }
 
-// OpenAnyway opens like Open for a process that must stay up: a log driver that fails to start stops containers from
-// starting. Where settings are wrong it delivers nothing, so that the way in keeps what it collects until they are
-// mended. Where the state directory can't be used it uses a temporary one: containers run and are collected, but an
-// upgrade or a crash of the machine loses what was not delivered. Either is a fault in the status.
+// OpenAnyway is Open for a process that must stay up: if a log driver does not start, containers do not start. If settings are
+// wrong, it delivers nothing, so that the way in keeps what it collects until they are corrected. If the state directory can't
+// be used, it uses a temporary one: containers run and are collected, but an upgrade or a crash of the machine loses what was
+// not delivered. The status shows either as a fault.
 func OpenAnyway(o Options) (*Delivery, error) {
 	var faults []telemetry.Fault
 	fault := func(component string, what *notice.Message, err error) {
@@ -163,8 +163,8 @@ func OpenAnyway(o Options) (*Delivery, error) {
 func (d *Delivery) Idle() bool { return d.idle }
 
 // Serve serves metrics and status until Close: on status.sock in the state directory, on Options.Sockets, and on
-// REMORA_LISTEN. more adds what the way in knows to each snapshot, declared lists what it collects, for the status and its page.
-// Where an address can't be listened on, logs are collected all the same.
+// REMORA_LISTEN. more adds what the way in knows to each snapshot, and declared lists what it collects. An address that can't
+// be listened on is only logged.
 func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telemetry.Declaration) {
 	take := func() telemetry.Snapshot {
 		s := telemetry.Take(d.Pipeline, time.Now())
@@ -195,7 +195,7 @@ func (d *Delivery) Serve(more func(*telemetry.Snapshot), declared func() []telem
 	}
 }
 
-// Start begins to deliver. Streams may be attached before and after.
+// Start starts delivery. Streams may be attached before and after.
 func (d *Delivery) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -210,16 +210,16 @@ func (d *Delivery) Start() {
 	})
 }
 
-// Ready makes /readyz answer that everything that existed at the start is being collected.
+// Ready makes /readyz report that everything that existed at the start is being collected.
 func (d *Delivery) Ready() { d.ready.Store(true) }
 
-// Stop ends delivery: batches in flight get a moment to be acknowledged, and checkpoints are stored.
+// Stop ends delivery. Batches in flight get a moment to be acknowledged, and checkpoints are stored.
 func (d *Delivery) Stop() {
 	d.stop()
 	d.running.Wait()
 }
 
-// Close closes the status page and the checkpoints. Delivery was stopped before.
+// Close closes the status page and the checkpoints. Delivery must have been stopped.
 func (d *Delivery) Close() error {
 	var failed []error
 	for _, s := range d.status {

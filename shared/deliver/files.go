@@ -7,7 +7,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// FileMetrics are the metrics of a way in that follows files. maxDeleted bounds the bytes of deleted files.
+// FileMetrics returns the metrics of a way in that follows files. maxDeleted is its limit for the bytes of deleted files.
 func FileMetrics(c tail.Counts, maxDeleted int64) []telemetry.Metric {
 	return []telemetry.Metric{
 		telemetry.Files.Metric(float64(c.Files)), telemetry.FilesOpen.Metric(float64(c.Open)),

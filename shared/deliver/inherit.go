@@ -10,11 +10,11 @@ import (
 	"github.com/remora-logs/remora/shared/checkpoint"
 )
 
-// inheritCheckpoints lets outputs that replace others resume where those had acknowledged: when LOGGING_OUTPUT is changed
-// from file to kafka, what file has acknowledged is not delivered again to kafka. A log that went to several outputs that
-// are gone resumes where the slowest was. Losses are not inherited: they were another output's.
+// inheritCheckpoints lets outputs that replace others resume where those had acknowledged. If LOGGING_OUTPUT changes from file
+// to kafka, what file has acknowledged is not delivered again to kafka. A log that went to several outputs that are gone
+// resumes at the position of the slowest. Losses are not inherited, because they were another output's.
 //
-// An output that is added beside one that stays starts with everything that is still there.
+// An output that is added beside one that remains starts with everything that still exists.
 func inheritCheckpoints(store *checkpoint.Store, outputs []string, log *slog.Logger) error {
 	type logKey struct{ stream, declaration string }
 	gone := map[logKey]checkpoint.Entry{}

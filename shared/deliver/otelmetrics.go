@@ -12,8 +12,8 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// metricsExport sends Remora's own metrics to where OTEL_METRICS_EXPORTER asks for. An export that fails is not repeated: the next
-// one tells more.
+// metricsExport sends Remora's own metrics as OTEL_METRICS_EXPORTER asks. An export that fails is not retried, because the next
+// one supersedes it.
 type metricsExport struct {
 	to       *otlp.Metrics
 	take     func() telemetry.Snapshot
@@ -44,7 +44,7 @@ func (x *metricsExport) set(key, value string) {
 	x.resource = append(x.resource, telemetry.Attribute{Key: key, Value: value})
 }
 
-// run exports until ctx ends, and once more then.
+// run exports periodically until ctx ends, and then once more.
 func (x *metricsExport) run(ctx context.Context) {
 	every := time.NewTicker(x.to.Every)
 	defer every.Stop()

@@ -26,9 +26,9 @@ func fileWritersOf(sinks map[string]pipeline.Sink) (all []fileWriter) {
 	return all
 }
 
-// Owns reports whether this process writes the file at path, a path of this host: an output does, it is part of the state,
-// or it is our own log, standard output and standard error being redirected to it. Such a file must not be collected, for
-// what is read of it would be written to it again.
+// Owns reports whether this process writes the file at path on this host: an output writes it, it is part of the state, or
+// standard output or standard error is redirected to it. Such a file must not be collected, because what is read from it would
+// be written to it again. path may be empty if only dev and ino are known.
 func (d *Delivery) Owns(path string, dev, ino uint64) bool {
 	if isOpenAs(1, dev, ino) || isOpenAs(2, dev, ino) {
 		return true
@@ -47,7 +47,7 @@ func (d *Delivery) Owns(path string, dev, ino uint64) bool {
 	return false
 }
 
-// isOpenAs reports whether the descriptor fd is of the file with that device and inode.
+// isOpenAs reports whether the descriptor fd refers to the file with that device and inode.
 func isOpenAs(fd int, dev, ino uint64) bool {
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) == nil && st.Dev == dev && st.Ino == ino && ino != 0

@@ -7,8 +7,8 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// Problems is what is wrong with a set of declarations, as the status shows it. container is empty where the process
-// serves one alone.
+// Problems returns the problems of a set of declarations as the status shows them. container is empty if the process serves
+// only one.
 func Problems(set declare.Set, container string) []telemetry.Problem {
 	var all []telemetry.Problem
 	for _, p := range set.Errors {

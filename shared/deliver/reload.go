@@ -18,7 +18,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// reloadEvery is how often the file REMORA_CONFIG is looked at.
+// reloadEvery is how often the file REMORA_CONFIG is checked for changes of its outputs.
 var reloadEvery = time.Second
 
 // namedOutputs are the outputs of the file REMORA_CONFIG that LOGGING_OUTPUT names.
@@ -27,16 +27,16 @@ type namedOutputs struct {
 	startedWith version // of the file
 	outputs     map[string]*replaceable
 
-	// first is the catalog of the start. It says the kinds: what was decided by them, such as which topics a container may write
-	// to, holds as long as the process.
+	// first is the catalog at the start. It determines the kinds of outputs: decisions that depend on a kind, such as which
+	// topics a container may write to, hold as long as the process.
 	first   *registry.Catalog
-	catalog *registry.Catalog // in effect; of the goroutine that watches
+	catalog *registry.Catalog // in effect; owned by the goroutine of watchOutputs
 
 	mu    sync.Mutex
-	wrong error // of the file as it is now
+	wrong error // what is wrong with the file now
 }
 
-// replaceNamed makes those of sinks that the file names replaceable. begin is called as in replaceable, with the output's name.
+// replaceNamed makes those sinks replaceable that the file names. begin is called as in replaceable, with the output's name.
 func replaceNamed(path string, outputs *registry.Catalog, sinks map[string]pipeline.Sink, begin func(string, output.Output)) *namedOutputs {
 	n := &namedOutputs{path: path, startedWith: versionOf(path), outputs: map[string]*replaceable{}, first: outputs, catalog: outputs}
 	for name, s := range sinks {
@@ -50,7 +50,7 @@ func replaceNamed(path string, outputs *registry.Catalog, sinks map[string]pipel
 	return n
 }
 
-// faults are what is wrong with the file.
+// faults returns what is wrong with the file.
 func (n *namedOutputs) faults() []telemetry.Fault {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -60,7 +60,7 @@ func (n *namedOutputs) faults() []telemetry.Fault {
 	return []telemetry.Fault{{Component: "settings", Code: notice.OutputsStay.Code, Message: n.wrong.Error() + ": the outputs of REMORA_CONFIG stay as they were until this is corrected"}}
 }
 
-// version is what differs when a file was written or replaced.
+// version identifies a state of a file. It changes when the file is written or replaced.
 type version struct {
 	dev, ino   uint64
 	size       int64
@@ -70,14 +70,14 @@ type version struct {
 
 func versionOf(path string) version {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG { // to open a FIFO would wait
+	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG { // opening a FIFO would block
 		return version{unreadable: true}
 	}
 	return version{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim}
 }
 
-// watchOutputs puts changes of the file into effect until ctx ends. A change counts when two looks found the same, so that a
-// half-written file does not.
+// watchOutputs applies changes of the file until ctx ends. It applies a change when two successive checks see the same version,
+// so that it does not read a half-written file.
 func (d *Delivery) watchOutputs(ctx context.Context) {
 	n := d.named
 	if len(n.outputs) == 0 {
@@ -101,7 +101,7 @@ func (d *Delivery) watchOutputs(ctx context.Context) {
 	}
 }
 
-// reloadOutputs replaces the outputs that the file describes otherwise than before. If anything in its section outputs is wrong,
+// reloadOutputs replaces the outputs whose settings in the file have changed. If anything in its section outputs is wrong,
 // nothing changes.
 func (d *Delivery) reloadOutputs(is version) {
 	n, log := d.named, d.options.Log
@@ -135,7 +135,7 @@ func (d *Delivery) reloadOutputs(is version) {
 	}
 }
 
-// read reads the file, and opens the outputs that it describes otherwise than before.
+// read reads the file, and opens the outputs whose settings have changed.
 func (n *namedOutputs) read(environ map[string]string, is version) (next *registry.Catalog, opened map[string]pipeline.Sink, err error) {
 	if is.unreadable {
 		return nil, nil, fmt.Errorf("REMORA_CONFIG: %s is not there, or is no regular file", n.path)

@@ -13,12 +13,12 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// replaceable is an output of the file REMORA_CONFIG, whose settings change while it is in use, or which the file does not name
-// any more. The pipeline sees one output: what the old one did not acknowledge is sent again to the new one, under the same
-// identities. While there is none, records wait where they are.
+// replaceable is an output of the file REMORA_CONFIG whose settings may change, or which the file may cease to name, while it is
+// in use. The pipeline sees one output: what the old one did not acknowledge is sent again to the new one, with the same
+// identities. While there is none, records wait.
 type replaceable struct {
 	name string
-	// begin is called with each output that replaces another, once that is closed and before anything is written. May be nil.
+	// begin, if not nil, is called with each output that replaces another, after that one is closed and before the first write.
 	begin func(output.Output)
 
 	replacing sync.Mutex // held by replace and Close
@@ -29,7 +29,7 @@ type replaceable struct {
 	closed  bool          // by the pipeline
 }
 
-// leased is an output with those who write to it.
+// leased is an output with its writes under way.
 type leased struct {
 	output.Output
 	writers sync.WaitGroup
@@ -47,7 +47,7 @@ func newReplaceable(name string, o output.Output) *replaceable {
 	return &replaceable{name: name, current: lease(o)}
 }
 
-// acquire returns the output to write to, once no replacement is under way. The caller calls writers.Done.
+// acquire returns the output to write to, once no replacement is under way. The caller must call writers.Done.
 func (r *replaceable) acquire(ctx context.Context) (*leased, error) {
 	for {
 		r.mu.Lock()
@@ -87,12 +87,12 @@ func (r *replaceable) Write(ctx context.Context, b *record.Batch) error {
 	return err
 }
 
-// finishWrites is how long writes under way may take when their output is replaced. What they have not sent by then is sent
-// again, to the new one.
+// finishWrites is how long writes under way may take when their output is replaced. What is not acknowledged by then is sent
+// again to the new one.
 const finishWrites = 5 * time.Second
 
-// replace puts next in the place of the output, nil for none. It returns when the old one is closed: two outputs must not write
-// one file.
+// replace replaces the output by next, nil for none. next is used only after the old one is closed, because two outputs must
+// not write the same file.
 func (r *replaceable) replace(next output.Output) error {
 	r.replacing.Lock()
 	defer r.replacing.Unlock()
@@ -125,11 +125,11 @@ func (r *replaceable) replace(next output.Output) error {
 	return err
 }
 
-// yielder is an output that can be closed while what it wrote is not acknowledged yet: what it noted of that is left for the
-// output that follows.
+// yielder is an output that can be closed while checkpoints do not cover all that it wrote. Yield closes it and leaves its notes
+// of that to the output that follows.
 type yielder interface{ Yield() error }
 
-// end closes an output that next replaces; nil for none. What it wrote may not be in the checkpoints yet.
+// end closes an output that is replaced by next, nil for none. Checkpoints may not cover all that it wrote yet.
 func (r *replaceable) end(old, next output.Output) error {
 	r.mu.Lock()
 	last := r.closed && next == nil
@@ -148,7 +148,7 @@ func (r *replaceable) Close() error {
 	return r.replace(nil)
 }
 
-// now is the output that there is at the time; nil if there is none.
+// now returns the current output; nil if there is none.
 func (r *replaceable) now() output.Output {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,7 +158,7 @@ func (r *replaceable) now() output.Output {
 	return r.current.Output
 }
 
-// AppendDestination implements output.Addressed. The name is empty where the output has one destination.
+// AppendDestination implements output.Addressed. The name is empty if the output has only one destination.
 func (r *replaceable) AppendDestination(dst []byte, of *record.Record) []byte {
 	if a, ok := r.now().(output.Addressed); ok {
 		return a.AppendDestination(dst, of)
@@ -166,7 +166,7 @@ func (r *replaceable) AppendDestination(dst []byte, of *record.Record) []byte {
 	return dst
 }
 
-// Workers implements output.Concurrent. The pipeline asks once.
+// Workers implements output.Concurrent. The pipeline calls it once.
 func (r *replaceable) Workers() int {
 	if c, ok := r.now().(output.Concurrent); ok {
 		return c.Workers()

@@ -19,15 +19,15 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// Kind is the form of the bytes in a stream: it chooses the cutter.
+// Kind is the form of the bytes in a stream. It determines the cutter.
 type Kind int
 
 const (
 	Lines    Kind = iota // text, in the encoding that the declaration names
 	Frames               // the engine's frames (moby api/types/plugins/logdriver)
-	CRI                  // lines of a container runtime for the kubelet
-	JSONFile             // of Docker's log driver json-file
-	Local                // of Docker's log driver local
+	CRI                  // lines of a container runtime's log file for the kubelet
+	JSONFile             // the file of Docker's log driver json-file
+	Local                // the file of Docker's log driver local
 	Chunks               // a container's bytes as they came; the stream is a stream.Chunked
 )
 
@@ -36,11 +36,11 @@ type Request struct {
 	Declaration declare.Declaration
 	Stream      stream.Stream
 	Kind        Kind
-	// PartialTimeout is how long a partial message waits for its end before it is delivered; not for Lines.
+	// PartialTimeout is how long a partial message waits for its end before it is delivered. Lines does not use it.
 	PartialTimeout time.Duration
 	// Path is the record's source: the path as its writer knows it, or declare.Stdout.
 	Path string
-	// Tags come after the declaration's own. Origin says who wrote the stream.
+	// Tags come after the declaration's own. Origin identifies the writer of the stream.
 	Tags, Origin []record.Tag
 	Output       string
 	// Series, Keep and Done are as in pipeline.Route.
@@ -49,8 +49,8 @@ type Request struct {
 	Done   func()
 }
 
-// Attach begins to deliver. It fails if the declaration can't be carried out, so that nothing is delivered that a filter
-// should have masked or dropped.
+// Attach starts delivering a stream. It fails if the declaration can't be carried out, so that nothing is delivered that a
+// filter should have masked or dropped.
 func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 	r.Declaration = d.compatSchema(r.Declaration)
 	tags := append(d.compatTags(r.Declaration), r.Tags...)
@@ -70,14 +70,14 @@ func (d *Delivery) Attach(r Request) (*pipeline.Feed, error) {
 	return d.Pipeline.Attach(pipeline.Route{Stream: r.Stream, Open: open, Source: src, Output: r.Output, Rules: rules(r), Series: r.Series, Keep: r.Keep, Done: r.Done})
 }
 
-// rules says all that the records depend on that are made of r's stream, beside settings of the process.
+// rules returns a hash of everything besides settings of the process that the records of r's stream depend on.
 func rules(r Request) string {
 	r.Stream, r.Output, r.Done, r.Series, r.Keep = nil, "", nil, "", false
-	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", r)) // maps are in the order of their keys
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", r)) // fmt prints maps in the order of their keys
 	return string(sum[:])
 }
 
-// owner names the container that declares r, and r's output: all of its streams share one rate_limit.
+// owner returns a key for the container that declares r, and r's output. All streams with the same key share one rate_limit.
 func owner(r Request) string {
 	var b strings.Builder
 	for _, t := range r.Origin {
@@ -110,8 +110,8 @@ func (d *Delivery) cutter(r Request, src *record.Source) (cut.Cutter, error) {
 	}
 }
 
-// Outputs returns the outputs that the declaration goes to: those that it names and that are configured. While settings are
-// wrong it returns all that it names, so that what is stored for them waits.
+// Outputs returns the outputs that the declaration goes to: those configured ones that it names, or all if it names none. While
+// settings are wrong it returns all that the declaration names, so that what is stored for them waits.
 func (d *Delivery) Outputs(of declare.Declaration) []string {
 	switch {
 	case len(of.Outputs) == 0:
@@ -128,19 +128,19 @@ func (d *Delivery) Outputs(of declare.Declaration) []string {
 	return all
 }
 
-// Kind returns the kind of the output of that name: kafka for one of several Kafka clusters.
+// Kind returns the kind of the named output, such as kafka for one of several Kafka clusters.
 func (d *Delivery) Kind(output string) string { return d.named.first.Kind(output) }
 
-// Dialect reads the declarations that this process can carry out.
+// Dialect returns the dialect of the declarations that this process can carry out.
 func (d *Delivery) Dialect() *declare.Dialect {
 	outputs := d.options.Outputs
 	if d.idle {
-		outputs = nil // which outputs there will be is not known
+		outputs = nil // it is not known which outputs there will be
 	}
 	return declare.New(d.options.Common.Prefix, outputs...).WithVariables(Protected(), d.options.Common.TagsFrom)
 }
 
-// source returns what all records of r share. REMORA_FIELDS chooses tags of its origin, and members; the status knows the
+// source returns what all records of r share. REMORA_FIELDS selects tags of the origin, and members. The status knows the
 // container in any case.
 func (d *Delivery) source(r Request, tags []record.Tag) *record.Source {
 	full := format.NewSource(r.Declaration, r.Stream.Key(), r.Path, tags, r.Origin)
@@ -165,7 +165,7 @@ func (d *Delivery) keepsField(name string) bool {
 	})
 }
 
-// Tags lists a declaration's tags, or a Set's metadata, in the order of their keys.
+// Tags returns a declaration's tags, or a Set's metadata, in the order of their keys.
 func Tags(of map[string]string) []record.Tag {
 	tags := make([]record.Tag, 0, len(of))
 	for _, key := range slices.Sorted(maps.Keys(of)) {

@@ -20,53 +20,54 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// OutputNames are the names that LOGGING_OUTPUT and a declaration's output may hold in a process with these variables:
+// OutputNames returns the names that LOGGING_OUTPUT and a declaration's output may have in a process with these variables: the
 // kinds of outputs, and the outputs of the file REMORA_CONFIG, as far as it can be read.
 func OutputNames(environ map[string]string) []string {
 	outputs, _ := catalog(environ)
 	return outputs.Names()
 }
 
-// FileOutputs are the outputs that the file at path names, if it is one for REMORA_CONFIG.
+// FileOutputs returns the outputs that the file at path names, if it is a file for REMORA_CONFIG.
 func FileOutputs(path string) ([]string, error) {
 	outputs, err := registry.ReadCatalog(nil, path)
 	return outputs.Unused(nil), err
 }
 
-// catalog reads the outputs that a process with these variables may have. It is of use in spite of an error.
+// catalog returns the outputs that a process with these variables may have. The catalog is usable even if there is an error.
 func catalog(environ map[string]string) (*registry.Catalog, error) {
 	outputs, err := registry.ReadCatalog(environ, environ["REMORA_CONFIG"])
 	return outputs, command.WithCode(err, command.ExitUsage)
 }
 
-// Load fills each of parts as command.Load does, and refuses outputs that don't exist.
+// Load fills each of parts as command.Load does, and also checks the names of outputs, the export of metrics and the settings in
+// the file REMORA_CONFIG.
 func Load(environ map[string]string, parts ...any) error {
 	return checked(environ, config.Load(environ, parts...), parts)
 }
 
-// LoadValid fills each of parts as config.LoadValid does, and returns the error of Load.
+// LoadValid fills each of parts as config.LoadValid does, and returns the error that Load would.
 func LoadValid(environ map[string]string, parts ...any) error {
 	return checked(environ, config.LoadValid(environ, parts...), parts)
 }
 
-// checked adds to err, about the values in parts, what is wrong with outputs and with the settings in the file.
+// checked adds to err, which is about the values in parts, what is wrong with outputs and with the settings in the file.
 func checked(environ map[string]string, err error, parts []any) error {
 	file := config.ReadFile(environ[config.FileVariable])
 	metrics, wrong := otlp.OpenMetrics(environ)
 	if metrics != nil {
-		_ = metrics.Close() // nothing was asked of the server
+		_ = metrics.Close() // nothing was sent
 	}
 	err = errors.Join(file.Explain(errors.Join(err, wrong), environ), file.Check(AllSections()), checkOutputs(environ, parts))
 	return command.WithCode(err, command.ExitUsage)
 }
 
-// AllSections is the table of all settings of all ways in: what the file REMORA_CONFIG may set, so that one file serves
-// several processes.
+// AllSections returns all settings of all ways in. The file REMORA_CONFIG may set any of them, so that one file serves several
+// processes.
 func AllSections() []settings.Section {
 	return Sections("Ways in", new(config.Node), new(config.Loggers), new(config.Driver), new(config.Sidecar), new(origin.Pod))
 }
 
-// checkOutputs checks the names in LOGGING_OUTPUT, where one of parts holds them, and the file that names outputs.
+// checkOutputs checks the names in LOGGING_OUTPUT, if one of parts holds them, and the file that names outputs.
 func checkOutputs(environ map[string]string, parts []any) error {
 	var wrong []error
 	for _, p := range parts {
@@ -91,8 +92,8 @@ func checkOutputs(environ map[string]string, parts []any) error {
 	return errors.Join(wrong...)
 }
 
-// Sections is the table of all settings of a process: parts, which are the way in's own, under its title; those that all
-// ways in share; those of the outputs.
+// Sections returns all settings of a process: those of parts, which are the way in's own, under its title, then those that all
+// ways in share, then those of the outputs.
 func Sections(title string, parts ...any) []settings.Section {
 	own := settings.Section{Title: title}
 	for _, p := range parts {
@@ -103,7 +104,7 @@ func Sections(title string, parts ...any) []settings.Section {
 	return append([]settings.Section{own, common}, registry.Sections()...)
 }
 
-// Protected are the variables that no declaration may use, because they are settings of Remora's or of an output.
+// Protected returns the variables that no declaration may use, because they are settings of Remora or of an output.
 func Protected() []string {
 	var names []string
 	for _, section := range Sections("", new(config.Driver), new(config.Sidecar)) {
@@ -114,7 +115,7 @@ func Protected() []string {
 	return names
 }
 
-// WarnOfUnknown logs a warning for each variable that looks like a setting and is none of sections.
+// WarnOfUnknown logs a warning for each variable that looks like a setting and is in none of sections.
 func WarnOfUnknown(log *slog.Logger, environ map[string]string, sections []settings.Section) {
 	for _, u := range config.Unknown(environ, sections) {
 		if u.Near == "" {
@@ -125,7 +126,7 @@ func WarnOfUnknown(log *slog.Logger, environ map[string]string, sections []setti
 	}
 }
 
-// addresses are those at which a process serves its status: the first that are surest to reach the right one.
+// addresses returns the addresses at which a process serves its status, the surest to reach the right process first.
 func addresses(at config.Status, sockets []string) []telemetry.Address {
 	all := []telemetry.Address{{Network: "unix", Address: at.Socket()}}
 	for _, s := range sockets {

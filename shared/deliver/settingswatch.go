@@ -21,18 +21,18 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// settingsPoll is how often the file REMORA_CONFIG is looked at for other settings.
+// settingsPoll is how often the file REMORA_CONFIG is checked for changes of its settings.
 const settingsPoll = 5 * time.Second
 
-// levelSetting is the one setting that takes effect while the process runs.
+// levelSetting is the only setting of the section that takes effect while the process runs.
 const levelSetting = "REMORA_LOG_LEVEL"
 
-// settingsWatch follows the section settings of the file REMORA_CONFIG. What can't take effect without a restart is named.
+// settingsWatch watches the section settings of the file REMORA_CONFIG and reports changes that take effect at the next start.
 type settingsWatch struct {
 	path      string
-	variables map[string]string // of the environment, which win
+	variables map[string]string // of the environment; they take precedence
 	log       *slog.Logger
-	began     *config.File // what the process has started with
+	began     *config.File // the file at the start of the process
 
 	seen, applied stamp
 
@@ -41,7 +41,7 @@ type settingsWatch struct {
 	wrong   error
 }
 
-// stamp is by what two states of a file are told apart.
+// stamp distinguishes two states of a file.
 type stamp struct {
 	modified time.Time
 	size     int64
@@ -76,7 +76,7 @@ func (w *settingsWatch) run(ctx context.Context) {
 	}
 }
 
-// poll takes over a change once the file was the same twice: a half-written one is not used.
+// poll applies a change once the file was the same twice, so that a half-written one is not used.
 func (w *settingsWatch) poll() {
 	now := stampOf(w.path)
 	if now != w.seen {
@@ -111,7 +111,7 @@ func (w *settingsWatch) apply(now *config.File) {
 	}
 }
 
-// problems are what the status tells of the file.
+// problems returns what the status reports about the file.
 func (w *settingsWatch) problems() (all []telemetry.Problem) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -17,20 +17,20 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// Spooled delivers the logs of a spool: a view of each for every declaration and output.
+// Spooled delivers the logs of a spool, each through a view for every declaration and output.
 type Spooled struct {
 	delivery       *Delivery
 	kind           Kind
 	partialTimeout time.Duration
 
-	checkpoints map[string]map[string]int64 // of an earlier process, by log and view
+	checkpoints map[string]map[string]int64 // offsets of an earlier process, by log and view
 
 	mu      sync.Mutex                           // guards the fields below
-	feeds   map[string]map[string]*pipeline.Feed // those that are not done, by log and view
+	feeds   map[string]map[string]*pipeline.Feed // of views that are not done, by log and view; nil until attached
 	writers map[string]Writer                    // of logs that are not done, by log
 }
 
-// Spooled returns what delivers the logs of one spool, whose bytes are of that kind.
+// Spooled returns a Spooled for the logs of one spool, whose bytes are of that kind.
 func (d *Delivery) Spooled(kind Kind, partialTimeout time.Duration) *Spooled {
 	return &Spooled{delivery: d, kind: kind, partialTimeout: partialTimeout, checkpoints: d.spoolCheckpoints(),
 		feeds: map[string]map[string]*pipeline.Feed{}, writers: map[string]Writer{}}
@@ -50,14 +50,14 @@ func (d *Delivery) spoolCheckpoints() map[string]map[string]int64 {
 	return all
 }
 
-// viewName is the name of a route's view of its log. Its first part is the group in which a new output takes over from
-// another one, see spool.Resume.
+// viewName returns the name of a route's view of its log. Its first part is the group in which a new output takes over from
+// another one; see spool.Resume.
 func viewName(declaration, output string) string { return declaration + "/" + output }
 
-// noOutput is the output of the views that keep what is captured while the settings name none.
+// noOutput is the output of views that keep what is captured while the settings name no output.
 const noOutput = ""
 
-// Views are the readers of the log of that key, and where each begins; former are those that it had once.
+// Views returns the views of the log with that key and where each begins. former are those that it had in an earlier process.
 func (s *Spooled) Views(key string, of []declare.Declaration) (views, former map[string]int64) {
 	views, former = map[string]int64{}, map[string]int64{}
 	for _, d := range of {
@@ -79,8 +79,8 @@ func (s *Spooled) Views(key string, of []declare.Declaration) (views, former map
 	return views, former
 }
 
-// StandInViews are Views for a log whose declarations are lost, and of is what stands in for them: what any of its readers
-// has acknowledged is not delivered again.
+// StandInViews is Views for a log whose declarations are lost and replaced by of. All views begin at the lowest offset that an
+// earlier view had acknowledged, so that what all had acknowledged is not delivered again.
 func (s *Spooled) StandInViews(key string, of []declare.Declaration) (views, former map[string]int64) {
 	views, former = s.Views(key, of)
 	if positions := slices.Collect(maps.Values(s.checkpoints[key])); len(positions) > 0 {
@@ -91,13 +91,13 @@ func (s *Spooled) StandInViews(key string, of []declare.Declaration) (views, for
 	return views, former
 }
 
-// Writer is what the records of one log have in common.
+// Writer holds what the records of one log have in common.
 type Writer struct {
 	Declarations []declare.Declaration
 	Tags, Origin []record.Tag
 }
 
-// Attach begins delivery of a log that was opened with Views. While settings are wrong it waits in the spool.
+// Attach starts delivering a log that was opened with Views. While settings are wrong, the log waits in the spool.
 func (s *Spooled) Attach(l *spool.Log, w Writer) {
 	s.mu.Lock()
 	s.writers[l.Key()] = w
@@ -107,7 +107,7 @@ func (s *Spooled) Attach(l *spool.Log, w Writer) {
 	}
 	for _, d := range w.Declarations {
 		for _, output := range s.delivery.Outputs(d) {
-			if v := l.View(viewName(d.Name, output)); v != nil { // else it is delivered, and kept as history
+			if v := l.View(viewName(d.Name, output)); v != nil { // nil if the log is only kept as history
 				s.attach(l, v, d, output, w)
 			}
 		}
@@ -118,7 +118,7 @@ func (s *Spooled) attach(l *spool.Log, v *spool.View, d declare.Declaration, out
 	log := s.delivery.options.Log.With("stream", l.Key(), "declaration", d.Name, "output", output)
 	name := viewName(d.Name, output)
 	_, known := s.checkpoints[l.Key()][name]
-	if at, ok := v.TookOver(); ok || !known && at > 0 { // or it stands in for readers that were there, see StandInViews
+	if at, ok := v.TookOver(); ok || !known && at > 0 { // or it stands in for earlier views, see StandInViews
 		key := checkpoint.Key{Stream: l.Key(), Declaration: d.Name, Output: output}
 		put := map[checkpoint.Key]checkpoint.Entry{key: {Position: checkpoint.Position{Low: at, Done: at}}}
 		if err := s.delivery.Store.Commit(put, nil); err != nil {
@@ -160,7 +160,7 @@ func (s *Spooled) done(l *spool.Log, view string) {
 	}
 }
 
-// Declared lists what the logs' writers declare.
+// Declared returns what the logs' writers declare.
 func (s *Spooled) Declared() (all []telemetry.Declaration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +176,7 @@ func (s *Spooled) Declared() (all []telemetry.Declaration) {
 	return all
 }
 
-// Detach ends the delivery of a log that the spool has removed.
+// Detach ends delivery of a log that the spool has removed.
 func (s *Spooled) Detach(l *spool.Log) {
 	s.mu.Lock()
 	feeds := slices.Collect(maps.Values(s.feeds[l.Key()]))

@@ -9,7 +9,7 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// onlyStream returns a cutter that leaves out the records of the other standard stream, where a declaration wants but one.
+// onlyStream returns a cutter that makes only the records of the given standard stream, or c if stream names neither.
 func onlyStream(c cut.Cutter, stream string) cut.Cutter {
 	switch stream {
 	case record.Stdout.String():

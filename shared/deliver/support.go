@@ -29,9 +29,9 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// SupportCommand is the subcommand that writes what belongs to a report of a problem into one file: the status of the
-// running process, its metrics, its settings, and what the state directory holds, by name and size. It holds no secret
-// and no line of a log.
+// SupportCommand is the subcommand that writes what a bug report needs to one file: the status of the running process, its
+// metrics, its settings, and the names and sizes of the files in the state directory. The file holds no secret and no line of a
+// log.
 type SupportCommand struct {
 	Output string `short:"o" default:"remora-support.tar.gz" help:"File to write; - for standard output."`
 
@@ -63,7 +63,7 @@ func (c *SupportCommand) Run(k *kong.Context) error {
 	return err
 }
 
-// bundle makes the file. What can't be had of it is replaced by the reason.
+// bundle returns the file's content. A part that can't be obtained is replaced by the reason.
 func (c *SupportCommand) bundle(ctx context.Context, environ map[string]string, at config.Status) ([]byte, error) {
 	var out bytes.Buffer
 	compressed := gzip.NewWriter(&out)
@@ -92,7 +92,7 @@ func (c *SupportCommand) bundle(ctx context.Context, environ map[string]string, 
 	return out.Bytes(), errors.Join(failed...)
 }
 
-// shownSettings lists the settings that are set in environ, secrets only by name.
+// shownSettings returns the settings that are set in environ, with secrets only by name.
 func shownSettings(environ map[string]string, sections []settings.Section) string {
 	var b strings.Builder
 	b.WriteString("# The environment of the command itself; that of a plugin is shown by docker plugin inspect.\n")
@@ -112,7 +112,7 @@ func shownSettings(environ map[string]string, sections []settings.Section) strin
 	return b.String()
 }
 
-// shownValue is a setting's value without what may be a secret: passwords, paths and queries of URLs.
+// shownValue returns a setting's value without what may be a secret: passwords, paths and queries of URLs.
 func shownValue(s settings.Setting, value string) string {
 	if s.Secret {
 		return "(set, not shown)"
@@ -156,10 +156,10 @@ func (c *SupportCommand) system(stateDir string) string {
 	return b.String()
 }
 
-// maxListed is how many files of the state directory are listed.
+// maxListed bounds the number of listed files of the state directory.
 const maxListed = 10_000
 
-// listState lists the names and sizes of what is in the state directory.
+// listState lists the names, sizes and times of the files in the state directory.
 func listState(dir string) string {
 	var lines []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -41,7 +41,7 @@ func (c *TailCommand) Run(k *kong.Context) error {
 	return c.follow(ctx, k.Stdout, k.Stderr, addresses(at, c.Sockets))
 }
 
-// follow prints records until ctx ends or the process does.
+// follow prints records until ctx or the running process ends.
 func (c *TailCommand) follow(ctx context.Context, w, notes io.Writer, at []telemetry.Address) error {
 	if err := c.check(ctx, at); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (c *TailCommand) follow(ctx context.Context, w, notes io.Writer, at []telem
 	return err
 }
 
-// check reports that nothing of that name is collected: the tail would stay silent.
+// check returns an error if no such log is collected, for which nothing would ever be printed.
 func (c *TailCommand) check(ctx context.Context, at []telemetry.Address) error {
 	s, err := telemetry.Ask(ctx, at...)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *TailCommand) check(ctx context.Context, at []telemetry.Address) error {
 // maxEvent bounds a line of the stream: a record of 32 KiB, each byte escaped.
 const maxEvent = 1 << 20
 
-// printEvents prints the records of a stream of events, one JSON object on a line, to w, and what was left out to notes.
+// printEvents prints the records of a stream of events to w, one JSON object per line, and what was left out to notes.
 func printEvents(events io.Reader, w, notes io.Writer) error {
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, maxEvent)

@@ -11,12 +11,12 @@ import (
 	"github.com/remora-logs/remora/shared/pipeline"
 )
 
-// rememberer is an output that can find out after a kill what it has written, if it may note it in a file.
+// rememberer is an output that can find out after a kill what it had written, if it may note it in a file.
 type rememberer interface {
 	Remember(path string) error
 }
 
-// rememberWritten gives each output that can use it a file in the state directory.
+// rememberWritten gives each rememberer a file in the state directory.
 func rememberWritten(sinks map[string]pipeline.Sink, stateDir string, log *slog.Logger) {
 	for name, s := range sinks {
 		rememberWrittenBy(name, s.Output, stateDir, log)
