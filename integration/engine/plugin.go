@@ -148,19 +148,31 @@ func (p *Plugin) PID(t testing.TB) int {
 	return pid
 }
 
-// pid finds the plugin's process: the one that runs the driver and has the plugin's own directory mounted.
+// pid finds the plugin's process: the one that runs the driver and has the plugin's own directory as its root.
 func (p *Plugin) pid() int {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, proc := range all {
 		if exe, err := os.Readlink(proc + "/exe"); err != nil || filepath.Base(exe) != "remora-driver" {
 			continue
 		}
-		if mounts, err := os.ReadFile(proc + "/mountinfo"); err == nil && strings.Contains(string(mounts), p.ID) {
+		if mounts, err := os.ReadFile(proc + "/mountinfo"); err == nil && p.isRoot(string(mounts)) {
 			pid, _ := strconv.Atoi(filepath.Base(proc))
 			return pid
 		}
 	}
 	return 0
+}
+
+// isRoot reports whether the plugin's directory is mounted at / in mountinfo (proc_pid_mountinfo(5)). On the machine, where others
+// may run the driver as well, it is mounted elsewhere.
+func (p *Plugin) isRoot(mountinfo string) bool {
+	const root, point = 3, 4
+	for line := range strings.Lines(mountinfo) {
+		if f := strings.Fields(line); len(f) > point && f[point] == "/" && strings.Contains(f[root], p.ID) {
+			return true
+		}
+	}
+	return false
 }
 
 // Said is what the plugin has logged since since.
