@@ -14,14 +14,14 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// Browser reads a log that other processes write and deliver, and changes nothing of it. Its reader may give up space
-// meanwhile: what is gone is passed over. One goroutine uses it at a time.
+// Browser reads a log that other processes write and deliver, and changes nothing in it. It skips what those give up
+// meanwhile. It is not safe for concurrent use.
 type Browser struct {
 	log   *Log
 	known knownChunks
 }
 
-// Browse opens the log of that key in the spool at dir.
+// Browse opens the log with that key in the spool at dir.
 func Browse(dir, key string) (*Browser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -34,17 +34,17 @@ func Browse(dir, key string) (*Browser, error) {
 	return b, nil
 }
 
-// Key is the log's name in the spool.
+// Key returns the log's name in the spool.
 func (b *Browser) Key() string { return b.log.key }
 
-// End is just past the last byte that was stored when Replay was called last.
+// End returns the offset just past the last byte that was stored at the last call of Replay.
 func (b *Browser) End() int64 { return b.log.End() }
 
-// Chunk tells of which stream the byte at off is, and when it was read.
+// Chunk returns the chunk that the byte at off lies in.
 func (b *Browser) Chunk(off int64) (stream.Chunk, error) { return b.known.chunk(b.log, off) }
 
-// Replay is as Log.Replay, but io.EOF comes with the last bytes: an unfinished line is the last one then. A log that was
-// removed has no more.
+// Replay is like Log.Replay, but io.EOF comes with the last bytes, so that an unfinished line is known to be the last one. It
+// returns io.EOF for a log that was removed.
 func (b *Browser) Replay(p []byte, off int64) (n int, at int64, err error) {
 	if err := b.log.Refresh(); missing(err) {
 		return 0, off, io.EOF
@@ -64,7 +64,7 @@ func (b *Browser) Replay(p []byte, off int64) (n int, at int64, err error) {
 		if err != nil && !missing(err) {
 			return 0, at, err
 		}
-		// A hole reads as zeros: what was read counts if it is still stored.
+		// A hole reads as zeros, so what was read counts only if it is still stored.
 		if from, to, err = b.stored(at, int64(n)); err == nil && n > 0 && from == at && to >= at+int64(n) {
 			if ended && at+int64(n) >= end {
 				err = io.EOF
@@ -78,8 +78,8 @@ func (b *Browser) Replay(p []byte, off int64) (n int, at int64, err error) {
 	return 0, at, err
 }
 
-// stored returns the first bytes at or after off that are stored one after the other, not many more than enough of them;
-// an empty range at the end where there are none.
+// stored returns the first contiguous range at or after off that is stored, not much longer than enough; an empty range at the
+// log's end if there is none.
 func (b *Browser) stored(off, enough int64) (from, to int64, err error) {
 	segs, end := *b.log.segments.Load(), b.log.End()
 	from, to = end, end
@@ -103,8 +103,8 @@ func (b *Browser) stored(off, enough int64) (from, to int64, err error) {
 	return from, to, nil
 }
 
-// data returns the first bytes at or after off, from the segment's beginning, that were not given back; an empty range
-// where there are none. It does not keep the file open.
+// data returns the first range at or after off that was not given back, relative to the segment's beginning; an empty range if
+// there is none. It does not keep the file open.
 func (g *segment) data(off int64) (from, to int64, err error) {
 	size := g.size.Load()
 	if off >= size {
@@ -127,5 +127,5 @@ func (g *segment) data(off int64) (from, to int64, err error) {
 	return min(from, size), min(to, size), nil
 }
 
-// Manifest is the manifest of the log in that directory.
+// Manifest returns the manifest of the log in that directory.
 func Manifest(dir string) ([]byte, error) { return readManifest(dir) }

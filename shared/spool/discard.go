@@ -16,21 +16,21 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// retryPause is how long a disk that took no more is left alone.
+// retryPause is the pause before a disk that took no more is tried again.
 const retryPause = time.Second
 
-// probeSize is how much space there must be before storing is tried again.
+// probeSize is how much space must be free before storing is resumed.
 const probeSize = 256 << 10
 
-// openGap is a gap that grows: what comes through the pipe is counted and discarded. The bytes keep their offsets, as if
-// they had been stored and then given up, so that readers get a Gap for them.
+// openGap is a gap that is growing: what comes through the pipe is counted and discarded. The bytes have offsets as if they had
+// been stored and then given up, so that readers get a Gap for them.
 type openGap struct {
 	gap
 	counter frameCounter
 	retry   time.Time
 }
 
-// startDiscarding ends the log at its last whole frame and begins to discard what follows. Under writeMu.
+// startDiscarding ends the log at its last whole frame and begins to discard what follows. The caller holds l.writeMu.
 func (l *Log) startDiscarding(cause error) {
 	end := l.end.Load()
 	at, ok := end, true
@@ -70,7 +70,7 @@ func discardReason(cause error) string {
 	return "disk error"
 }
 
-// knownBoundary is the highest offset, at most end, that is known to lie between two frames.
+// knownBoundary returns the highest offset, at most end, that is known to be a boundary between frames.
 func (l *Log) knownBoundary(end int64) int64 {
 	at := l.lastBoundary.Load()
 	for _, v := range l.views {
@@ -84,15 +84,14 @@ func (l *Log) knownBoundary(end int64) int64 {
 	return min(at, end)
 }
 
-// unfinished is the beginning of a frame whose end is still to come.
+// unfinished returns the stored beginning of a frame whose end is still to come.
 func (l *Log) unfinished(at, end int64) []byte {
 	p := make([]byte, end-at)
 	n, _ := l.pread(p, at, end)
 	return p[:n]
 }
 
-// truncateTo takes the bytes at and after end out of the last segments. Where even that fails they stay, and nobody reads
-// them.
+// truncateTo removes the bytes at or after end from the last segments. If truncating a file fails, its bytes stay there unread.
 func (l *Log) truncateTo(end int64) {
 	segs := *l.segments.Load()
 	for i := len(segs) - 1; i >= 0; i-- {
@@ -113,7 +112,7 @@ func (l *Log) truncateTo(end int64) {
 	}
 }
 
-// removeSegment takes a segment out of the log and off the disk.
+// removeSegment removes a segment from the log and from the disk.
 func (l *Log) removeSegment(g *segment) {
 	change(&l.segments, func(segs []*segment) []*segment {
 		return slices.DeleteFunc(segs, func(o *segment) bool { return o == g })
@@ -121,8 +120,8 @@ func (l *Log) removeSegment(g *segment) {
 	g.remove()
 }
 
-// discard takes a piece out of the pipe and discards it. Once it is time to try the disk again it takes no more than the
-// frame under way. Under writeMu.
+// discard takes a piece from the pipe and discards it. Once it is time to try the disk again, it takes only the rest of the
+// current frame. The caller holds l.writeMu.
 func (l *Log) discard(pipe int) (int, error) {
 	e := l.discarding
 	mem := scratch.Get().(*[]byte)
@@ -153,7 +152,7 @@ func (l *Log) discard(pipe int) (int, error) {
 	}
 }
 
-// publishGap tells maintenance how much is lost so far, which it persists once a second.
+// publishGap publishes how much is lost so far. Maintenance persists that once a second; a writer persists it at once.
 func (l *Log) publishGap() {
 	g := l.discarding.gap
 	if g.records = l.discarding.counter.frames; l.discarding.counter.lost {
@@ -163,16 +162,16 @@ func (l *Log) publishGap() {
 		return
 	}
 	l.published.Store(&g)
-	if l.spool.opt.Role == Writer { // which has no maintenance; what fails is written with the next piece
+	if l.spool.opt.Role == Writer { // if this fails, it is written with the next piece
 		_ = l.writeLosses()
 	}
 }
 
-// spareName is the file in which canStore looks for room.
+// spareName is the name under which canStore creates a segment until there is room for it.
 const spareName = "segment.new"
 
-// canStore makes the next segment if there is room for it. The file has its name only once there is: readers take the gap
-// before a segment for one that has ended, and the segment for one that stays.
+// canStore creates the next segment if there is room for it, and reports whether there is. The file gets its name only then,
+// because for readers a segment ends the gap before it, and is not removed again.
 func (l *Log) canStore() bool {
 	if soft, _ := l.overBudget(); soft > 0 {
 		l.spool.wake()
@@ -197,7 +196,7 @@ func (l *Log) canStore() bool {
 	return true
 }
 
-// stopDiscarding closes the gap, so that readers get it; appending continues behind it. Under writeMu.
+// stopDiscarding ends the gap, so that readers get it. Appending continues after it. The caller holds l.writeMu.
 func (l *Log) stopDiscarding() {
 	if l.discarding == nil {
 		return

@@ -11,27 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is what the spool asks of the file system where that can fail under way. Tests put faults in its place.
+// disk holds the file system's operations that can fail while a log is open. Tests replace them to inject faults.
 type disk struct {
-	// create makes a new file, open for reading and writing. It is not opened with O_APPEND, which splice(2) refuses.
+	// create creates a file, open for reading and writing. It is not opened with O_APPEND, which splice(2) refuses.
 	create func(name string) (*os.File, error)
-	// splice moves up to max bytes from a pipe into fd at off, without waiting for more.
+	// splice moves up to max bytes from a pipe to fd at off, without waiting for more.
 	splice func(pipe, fd int, off int64, max int) (int, error)
 	// write is pwrite(2).
 	write func(f *os.File, p []byte, off int64) (int, error)
 	// sync makes the content of f durable.
 	sync func(f *os.File) error
-	// syncDir makes durable which names a directory holds.
+	// syncDir makes the names in a directory durable.
 	syncDir func(dir string) error
-	// allocate makes sure of size bytes of space for fd, without changing its length.
+	// allocate reserves size bytes of space for fd, without changing its length.
 	allocate func(fd int, size int64) error
 	// punch gives n bytes at off back to the file system; they read as zeros afterwards.
 	punch func(f *os.File, off, n int64) error
-	// space is how much of the file system at dir is free, and how much it has.
+	// space returns how much of the file system at dir is free, and how much it has.
 	space func(dir string) (space, error)
 }
 
-// space is what a file system has. Its inodes are 0 where it has no fixed number of them.
+// space is the free and the total space of a file system. The inodes are 0 if it has no fixed number of them.
 type space struct{ bytes, totalBytes, inodes, totalInodes int64 }
 
 var realDisk = disk{
@@ -69,7 +69,7 @@ var realDisk = disk{
 	},
 }
 
-// control calls do with f's descriptor, which stays f's meanwhile even if another goroutine closes it.
+// control calls do with f's descriptor, which remains valid during the call even if another goroutine closes f.
 func control(f *os.File, do func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -81,7 +81,7 @@ func control(f *os.File, do func(fd int) error) error {
 	return err
 }
 
-// unsupported makes nil of the error of a file system that can't do it at all.
+// unsupported returns nil if err means that the file system does not support the operation, else err.
 func unsupported(err error) error {
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
@@ -89,7 +89,7 @@ func unsupported(err error) error {
 	return err
 }
 
-// writeDurably makes a file of p. It is not atomic: a crash may leave a part of it, which its reader has to notice.
+// writeDurably writes p to a new file. It is not atomic: a crash may leave a part of it, which the reader must detect.
 func (d *disk) writeDurably(name string, p []byte) error { return d.writeAndSync(name, p, d.sync) }
 
 // writeFile is writeDurably without the sync.

@@ -8,15 +8,15 @@ import (
 	"slices"
 )
 
-// dropped is what one view loses.
+// dropped is what one view loses. exact means that its beginning is a boundary between frames.
 type dropped struct {
 	view *View
 	gap
 	exact bool
 }
 
-// plan limits the reads of all views, and finds what each of them would lose if about need bytes went, from the position
-// of the slowest on. The limits of those that lose something stay until addGap. Under maintMu.
+// plan limits the reads of all views, and returns what each view loses if about need bytes are given up, from the position of
+// the slowest view on. The limits of views that lose something stay until addGap. The caller holds l.maintMu.
 func (l *Log) plan(need int64) []dropped {
 	end := l.end.Load()
 	plan := make([]dropped, 0, len(l.views))
@@ -55,8 +55,8 @@ func unlimitReads(plan []dropped) {
 	}
 }
 
-// segmentEnd is the end of the segment that off lies in, so that whole files go; off itself where capture still writes
-// that segment.
+// segmentEnd returns the end of the segment that off lies in, so that whole files are removed, or off itself if capture still
+// writes that segment.
 func (l *Log) segmentEnd(off int64) int64 {
 	segs := *l.segments.Load()
 	if i := segmentAt(segs, off); i >= 0 && i < len(segs)-1 && off < segs[i].end() {
@@ -65,11 +65,11 @@ func (l *Log) segmentEnd(off int64) int64 {
 	return off
 }
 
-// countFrames walks once over what goes and tells each view how many frames lie from its own position to the boundary
-// where the walk ends, which it returns. Where the bytes are no frames, nothing is counted and they go up to target.
+// countFrames walks once over what is given up, and sets for each view how many frames lie from its own position to the boundary
+// where the walk ends, which it returns. If the bytes are not frames, the number is -1 and the walk ends at target.
 func (l *Log) countFrames(plan []dropped, target, end int64) int64 {
 	at, exact := plan[0].from, true
-	upTo := make([]int64, len(plan)) // frames before each view's position
+	upTo := make([]int64, len(plan)) // number of frames before each view's position
 	var total int64
 	for i := range plan {
 		next, n, ok := l.skipFrames(at, plan[i].from, end)
@@ -91,11 +91,11 @@ func (l *Log) countFrames(plan []dropped, target, end int64) int64 {
 	return to
 }
 
-// span is the bytes from from up to to.
+// span is the range of bytes from from up to, but not including, to.
 type span struct{ from, to int64 }
 
-// needed is what must stay, ascending and apart: what a view has neither released nor lost, and history. Unless the log
-// has ended at end, that includes all that may have been appended since.
+// needed returns what must stay, in ascending and disjoint spans: what a view has neither released nor lost, and history. Unless
+// the log has ended at end, that includes everything that may have been appended since.
 func (l *Log) needed(ended bool, end int64) []span {
 	var all []span
 	for _, v := range l.views {
@@ -138,9 +138,8 @@ func overlaps(spans []span, from, to int64) bool {
 
 const blockSize = 4096
 
-// punch gives back the parts of a segment that nobody needs, where the segment itself has to stay: capture still writes
-// it, or some of it is in flight. It returns how many bytes that gave. A file system that can't do it keeps them until
-// the whole segment goes.
+// punch gives back the unneeded parts of a segment that must stay, because capture still writes it or other parts are needed. It
+// returns the number of bytes given back. On a file system that can't punch holes, they stay until the whole segment is removed.
 func (l *Log) punch(g *segment, needed []span) int64 {
 	size := g.size.Load()
 	holes, total := unneeded(needed, g.base, g.base+size)
@@ -161,8 +160,8 @@ func (l *Log) punch(g *segment, needed []span) int64 {
 	return gained
 }
 
-// unneeded is the whole blocks of the bytes from from up to to of which none is needed, and how many bytes they are.
-// The segment begins at from, so blocks are counted from there.
+// unneeded returns the whole blocks between from and to that contain no needed byte, and their total size in bytes. from is the
+// beginning of the segment, from which blocks are counted.
 func unneeded(needed []span, from, to int64) (holes []span, total int64) {
 	add := func(a, b int64) {
 		a, b = from+roundUp(a-from), from+(b-from)/blockSize*blockSize

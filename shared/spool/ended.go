@@ -16,19 +16,19 @@ import (
 const (
 	// maxHistoryAge is how long the history of a container's earlier start is kept for docker logs.
 	maxHistoryAge = 7 * 24 * time.Hour
-	// maxFreeInodes is how many inodes of the disk stay free, where that is less than a tenth of them.
+	// maxFreeInodes bounds how many inodes of the disk must stay free, which is otherwise a tenth of them.
 	maxFreeInodes = 16 << 10
-	// alwaysEnded is how many logs that have ended are kept though the disk has fewer inodes free than it must have: a
-	// disk whose inodes others have used up must not stop all collection.
+	// alwaysEnded is how many ended logs are kept even if too few inodes are free, so that a disk whose inodes others have used
+	// up does not stop all collection.
 	alwaysEnded = 32
-	// evictedPerPass bounds how long one pass keeps budgets waiting.
+	// evictedPerPass bounds the logs that one pass evicts, so that budgets do not wait long for the next pass.
 	evictedPerPass = 64
 )
 
 const reasonTooMany = "too many ended streams"
 
-// limitEnded removes logs that have ended where there are too many of them, or where the disk runs out of inodes, and
-// history that is too old. Each costs a directory, some inodes and some memory, however little it holds.
+// limitEnded removes ended logs if there are too many of them or if the disk runs out of inodes, and history that is too old.
+// Each log costs a directory, some inodes and some memory, however little it holds.
 func (s *Spool) limitEnded(logs []*Log) {
 	var ended []*Log
 	history := 0
@@ -49,11 +49,10 @@ func (s *Spool) limitEnded(logs []*Log) {
 	}
 }
 
-// inodesPerLog is how many inodes the smallest log has that holds anything: directory, manifest, gap file, a segment and
-// a marker.
+// inodesPerLog is how many inodes the smallest log that holds anything uses: directory, manifest, gap file, segment and marker.
 const inodesPerLog = 5
 
-// expireHistory removes a log that is kept for docker logs alone and has become too old for that.
+// expireHistory removes a log that is kept only for docker logs if it has become too old. It reports whether the log is removed.
 func (l *Log) expireHistory() bool {
 	l.maintMu.Lock()
 	defer l.maintMu.Unlock()
@@ -63,8 +62,8 @@ func (l *Log) expireHistory() bool {
 	return l.removed
 }
 
-// victims are the n logs that go first: those that are delivered, the oldest first; then, again and again, the oldest of
-// the container that has most of them, so that one which starts over and over costs itself and nobody else.
+// victims returns the n logs to remove first: the delivered ones, the oldest first; then, one by one, the oldest of the container
+// that has most logs, so that a container that restarts all the time only loses its own.
 func victims(ended []*Log, n int) []*Log {
 	if n <= 0 {
 		return nil
@@ -100,7 +99,7 @@ func (l *Log) isHistory() bool {
 	return l.historyOnly
 }
 
-// evict removes a log whether it was delivered or not, and reports what was lost with it.
+// evict removes a log, whether it was delivered or not, and counts what was lost with it.
 func (l *Log) evict() {
 	l.maintMu.Lock()
 	if l.removed {

@@ -13,18 +13,18 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// racyTime is how old the last change of a directory or file must be for its time of change to tell of later ones, given
-// that file systems take it from a clock that ticks.
+// racyTime is how old a directory's or file's modification time must be before an unchanged time proves that nothing has changed
+// since. File systems take it from a coarse clock.
 const racyTime = time.Second
 
-// followed is what a reader knows of a log that another process writes. Under maintMu.
+// followed is what a reader knows about a log that another process writes. Log.maintMu guards it.
 type followed struct {
 	on              bool
-	dirTime, lossed time.Time // when the directory and the losses had changed last, as of the last listing
+	dirTime, lossed time.Time // modification times of the directory and of losses when they were last read
 }
 
-// Follow opens a log that another process writes, to read it from the views' checkpoints on. Refresh finds what was
-// appended. Views, budgets, gaps and history are as in Resume.
+// Follow opens a log that another process writes, to read it from the views' checkpoints on. Refresh finds what is appended.
+// Views, budgets, gaps and history work as in Resume.
 func (s *Spool) Follow(key string, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (s *Spool) Follow(key string, o LogOptions) (*Log, error) {
 		l.views = nil
 	}
 	if err := l.Refresh(); err != nil {
-		l.addStored(-l.stored.Load()) // it is tried again, and must not count each time
+		l.addStored(-l.stored.Load()) // the caller tries again, and each attempt counts it
 		s.remove(l)
 		return nil, fmt.Errorf("stream %s: %w", key, err)
 	}
@@ -57,15 +57,15 @@ func (s *Spool) Follow(key string, o LogOptions) (*Log, error) {
 	return l, nil
 }
 
-// Refresh finds what the log's writer has appended since it was called last. It costs two calls of stat where that is
-// nothing. Any goroutine may call it, some times a second.
+// Refresh finds what the log's writer has appended since the last call. If that is nothing, it costs a few calls of stat. It may
+// be called from any goroutine, some times a second.
 func (l *Log) Refresh() error {
 	l.maintMu.Lock()
 	defer l.maintMu.Unlock()
 	if l.removed || l.ended.Load() {
 		return nil
 	}
-	ended := l.historyOnly || l.hasMarker(endedName) // first: the listing below then finds everything
+	ended := l.historyOnly || l.hasMarker(endedName) // first, so that the listing below then finds everything
 	dir, err := os.Stat(l.dir)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (l *Log) Refresh() error {
 	return nil
 }
 
-// list takes in segments that the writer has made. Under maintMu.
+// list adds the segments that the writer has created since the last listing. The caller holds l.maintMu.
 func (l *Log) list() error {
 	found, err := l.spool.findSegments(l.dir)
 	if err != nil {
@@ -119,9 +119,8 @@ func (l *Log) list() error {
 	return nil
 }
 
-// grow takes in what the writer has appended to segments from the one with that index on, which was the last one when they
-// were looked at last: those before it were full. One that has gone before anything was in it does not count: the writer had
-// no room for it. Under maintMu.
+// grow updates the sizes of the segments from index from on. That one was the last when the writer was followed last, so those
+// before it are full. It drops an empty segment whose file is gone: the writer had no room for it. The caller holds l.maintMu.
 func (l *Log) grow(from int) error {
 	for _, g := range (*l.segments.Load())[from:] {
 		st, err := os.Stat(g.name)
@@ -140,8 +139,8 @@ func (l *Log) grow(from int) error {
 	return nil
 }
 
-// refreshLosses reads what the writer could not store, where that has changed. A loss at the end of the log may still
-// grow: it is left out until the writer has gone on behind it, or has ended. Under maintMu.
+// refreshLosses reads the writer's losses if they have changed. A loss at the end of the log may still grow: it is left out until
+// the writer has stored something after it, or has ended. The caller holds l.maintMu.
 func (l *Log) refreshLosses() error {
 	st, err := os.Stat(filepath.Join(l.dir, lossesName))
 	if missing(err) {
@@ -156,7 +155,7 @@ func (l *Log) refreshLosses() error {
 	known := *l.sharedGaps.Load()
 	if err := l.readLosses(); err != nil {
 		if !errors.Is(err, errDamaged) || l.spool.Written(l.key) {
-			return err // it is being written
+			return err // the file is being written
 		}
 		l.warn(notice.SpoolGapsDamaged, err)
 		l.followed.lossed = st.ModTime()
@@ -167,7 +166,7 @@ func (l *Log) refreshLosses() error {
 	segs := *l.segments.Load()
 	if n := len(gaps); n > 0 && !l.hasMarker(endedName) && (len(segs) == 0 || segs[len(segs)-1].base < gaps[n-1].to) {
 		gaps = gaps[:n-1]
-		l.followed.lossed = time.Time{} // to be read again, though the file may not change
+		l.followed.lossed = time.Time{} // read the file again, even if it does not change
 	}
 	gaps = append(forgotten(known, gaps), gaps...)
 	l.sharedGaps.Store(&gaps)
@@ -175,8 +174,7 @@ func (l *Log) refreshLosses() error {
 	return nil
 }
 
-// forgotten are the gaps that are known and that the writer does not list any more, because they lie before all that it
-// lists.
+// forgotten returns the known gaps that the writer no longer lists, because they lie before all that it lists.
 func forgotten(known, listed []gap) []gap {
 	if len(listed) == 0 {
 		return slices.Clone(known)

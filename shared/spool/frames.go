@@ -9,23 +9,23 @@ import (
 	"github.com/remora-logs/remora/shared/frame"
 )
 
-// scratch is memory for the rare walks over frames, so that no log owns a buffer.
+// scratch holds buffers for rarely used paths, so that no log owns one.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// frameCounter counts the frames in bytes that it is given piece after piece, from a boundary between frames.
+// frameCounter counts the frames in bytes that are given to it piece by piece, starting at a boundary between frames.
 type frameCounter struct {
-	frames int64 // those that ended
-	left   int64 // what is missing of the frame's body
+	frames int64 // frames that have ended
+	left   int64 // bytes missing from the current frame's body
 	head   [frame.HeaderLen]byte
 	have   int  // bytes in head
-	lost   bool // a length made no sense; nothing is counted from then on
-	lines  bool // what is counted is the lines of a raw log
+	lost   bool // a length was invalid; nothing is counted from then on
+	lines  bool // it counts the lines of a raw log instead
 }
 
-// boundary reports whether what was counted ends with a frame, or may end anywhere.
+// boundary reports whether the bytes so far end with a frame, or may end anywhere.
 func (c *frameCounter) boundary() bool { return c.lines || c.lost || c.left == 0 && c.have == 0 }
 
-// rest is how many bytes may follow without passing the end of the frame, or of its header.
+// rest returns how many bytes may follow up to the end of the current frame or, within its header, of the header.
 func (c *frameCounter) rest() int64 {
 	if c.left > 0 {
 		return c.left
@@ -60,9 +60,9 @@ func (c *frameCounter) count(p []byte) {
 	}
 }
 
-// skipFrames walks from a boundary between frames to the first boundary at or after target, but not beyond end, and
-// counts the frames on the way; bytes that were discarded before they were stored count with what is known of them. ok is
-// false where the bytes are not frames, or can't be read: at is then where they ceased to be.
+// skipFrames walks from a boundary between frames to the first boundary at or after target, but not beyond end, and counts the
+// frames on the way, including those in shared gaps. ok is false if the bytes are not frames or can't be read, or if the number
+// of frames in a gap is unknown; at is then where the walk stopped.
 func (l *Log) skipFrames(from, target, end int64) (at, records int64, ok bool) {
 	if l.opt.Raw {
 		return l.skipLines(from, target, end)
@@ -104,8 +104,8 @@ func (l *Log) skipFrames(from, target, end int64) (at, records int64, ok bool) {
 
 var newline = []byte("\n")
 
-// skipLines is skipFrames for a raw log: it walks up to behind the first newline at or after target, or to target where
-// there is none, and counts newlines. A line of the other stream that is unfinished there is cut.
+// skipLines is skipFrames for a raw log: it walks to the first end of a line at or after target, or to target if there is none,
+// and counts newlines. An unfinished line of the other stream is cut there.
 func (l *Log) skipLines(from, target, end int64) (at, records int64, ok bool) {
 	mem := scratch.Get().(*[]byte)
 	defer scratch.Put(mem)

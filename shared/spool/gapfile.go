@@ -15,13 +15,14 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// gap is a part of a log that was given up. from and to are boundaries between frames, unless records is -1.
+// gap is a part of a log that was given up. from and to are boundaries between frames unless records, the number of frames, is
+// -1 for unknown.
 type gap struct {
 	from, to, records int64
 	reason            string
-	// unknown reports that nothing is known of what is missing, not even its size: the gap's bytes are a place holder.
+	// unknown means that not even the size of what is missing is known: the gap's bytes are a placeholder.
 	unknown bool
-	// reported is set once a reader may have been told of the gap, maybe by an earlier process: it must not grow any more.
+	// reported is set once the gap may have been returned to a reader, possibly by an earlier process. It must not grow then.
 	reported bool
 }
 
@@ -33,22 +34,22 @@ func (g *gap) error() *stream.Gap {
 	return e
 }
 
-// stored is the gap as the gap file has it.
+// stored returns the gap as it is stored in a file.
 func (g *gap) stored(view string) storedGap {
 	return storedGap{view, g.from, g.to, g.records, g.reason, g.unknown}
 }
 
-// What gaps are called.
+// Reasons of gaps.
 const (
 	reasonSpoolFull = "spool full"
 	reasonCrash     = "lost in a crash"
 	reasonRemoved   = "removed before this output was added"
 )
 
-// unknownLen is how many offsets a gap takes up of which nothing is known.
+// unknownLen is how many offsets an unknown gap takes up.
 const unknownLen = 1
 
-// findGap is the gap that holds off, or the next one after it.
+// findGap returns the gap that contains off, or nil, and where that gap or the next one after off begins.
 func findGap(gaps []gap, off int64) (g *gap, next int64) {
 	for i := range gaps {
 		if off < gaps[i].from {
@@ -61,14 +62,14 @@ func findGap(gaps []gap, off int64) (g *gap, next int64) {
 	return nil, maxOffset
 }
 
-// gapFileName is the file in which a log keeps its gaps. It is created with the log, with room for some thirty of them,
-// and then written in place, so that a full disk does not keep the gaps from being persisted that it causes.
+// gapFileName is the file in which a log stores its gaps. It is created with the log, with room for some thirty of them, and then
+// written in place, so that gaps that a full disk causes can be persisted.
 const (
 	gapFileName  = "gaps"
 	gapFileBlock = 4096
 )
 
-// storedGap is a gap as the gap file has it. A gap without a view concerns all of them.
+// storedGap is a gap as it is stored in a file. A gap without a view concerns all views.
 type storedGap struct {
 	View    string `json:"view,omitempty"`
 	From    int64  `json:"from"`
@@ -78,7 +79,7 @@ type storedGap struct {
 	Unknown bool   `json:"unknown,omitempty"`
 }
 
-// encodeGaps is a checksum, the entries as JSON, and spaces up to a whole number of blocks.
+// encodeGaps returns a checksum, the entries as JSON, and spaces up to a whole number of blocks.
 func encodeGaps(entries []storedGap) ([]byte, error) {
 	body, err := json.Marshal(entries)
 	if err != nil {
@@ -89,7 +90,8 @@ func encodeGaps(entries []storedGap) ([]byte, error) {
 	return append(b, bytes.Repeat([]byte{' '}, pad)...), nil
 }
 
-// errDamaged is the error for a file of gaps that was cut short: by a crash of the machine, or because there was no room for it.
+// errDamaged is the error for a file of gaps that is not complete: because of a crash of the machine, or because there was no
+// room for it.
 var errDamaged = errors.New("checksum does not match")
 
 func decodeGaps(b []byte) ([]storedGap, error) {
@@ -103,8 +105,8 @@ func decodeGaps(b []byte) ([]storedGap, error) {
 	return entries, err
 }
 
-// readGapFile gives each view the gaps that an earlier process persisted, and the log those that concern all. A file that
-// a crash of the machine tore is reported and taken as empty: fillHoles then finds the holes themselves.
+// readGapFile reads the gaps that an earlier process persisted: those of each view, and those that concern all. If the file is
+// damaged, it returns an error and reads none; fillHoles then finds the holes.
 func (l *Log) readGapFile() error {
 	b, err := os.ReadFile(filepath.Join(l.dir, gapFileName))
 	if missing(err) {
@@ -138,7 +140,7 @@ func (l *Log) readGapFile() error {
 	return nil
 }
 
-// maxOtherGaps bounds what is kept of readers that the log is not opened with.
+// maxOtherGaps bounds the gaps that are kept of readers that the log is not opened with.
 const maxOtherGaps = 64
 
 func (e *storedGap) gap() gap {
@@ -149,7 +151,7 @@ func sortGaps(gaps []gap) {
 	slices.SortFunc(gaps, func(a, b gap) int { return int(min(max(a.from-b.from, -1), 1)) })
 }
 
-// writeGapFile persists all gaps that a reader may still meet, and planned, which none knows of yet. Under maintMu.
+// writeGapFile persists all gaps that a reader may still meet, and planned, which no view has yet. The caller holds l.maintMu.
 func (l *Log) writeGapFile(planned []storedGap) error {
 	l.unwritten.Store(false)
 	entries := slices.Clip(planned)
@@ -158,10 +160,10 @@ func (l *Log) writeGapFile(planned []storedGap) error {
 			entries = append(entries, g.stored(v.name))
 		}
 	}
-	if l.followed.on { // what was never stored is in the writer's own file
+	if l.followed.on { // shared gaps are in the writer's file of losses
 		return l.writeViewGaps(entries)
 	}
-	open := l.published.Load() // first: it may become one of the others in between
+	open := l.published.Load() // first, because it may become a shared gap meanwhile
 	shared := *l.sharedGaps.Load()
 	if n := len(shared); open != nil && (n == 0 || shared[n-1].from < open.from) {
 		shared = append(slices.Clip(shared), *open)
@@ -182,12 +184,12 @@ func (l *Log) writeViewGaps(entries []storedGap) error {
 
 func (l *Log) writeEntries(entries []storedGap) error { return l.writeGaps(gapFileName, entries) }
 
-// writeGaps writes entries into the file of that name, in place, and makes them durable.
+// writeGaps writes entries to the named file, in place, and makes them durable.
 func (l *Log) writeGaps(file string, entries []storedGap) error {
 	return l.overwriteGaps(file, entries, l.spool.disk.sync)
 }
 
-// overwriteGaps is writeGaps with a sync of the caller's choice.
+// overwriteGaps is writeGaps with the given sync.
 func (l *Log) overwriteGaps(file string, entries []storedGap, sync func(*os.File) error) error {
 	name := filepath.Join(l.dir, file)
 	text, err := encodeGaps(entries)

@@ -17,32 +17,33 @@ import (
 	"github.com/remora-logs/remora/shared/stream"
 )
 
-// Std is which of a container's two streams bytes come from.
+// Std is the one of a container's two output streams that bytes come from.
 type Std = stream.Std
 
-// The streams.
+// The output streams.
 const (
 	Stdout = stream.Stdout
 	Stderr = stream.Stderr
 )
 
-// A raw log has an index beside each segment, SEGMENT.idx: an entry for each chunk,
+// A raw log has an index beside each segment, SEGMENT.idx, with an entry for each chunk:
 //
 //	offset   uint64  of the chunk's first byte in the log
 //	time     int64   when it was read, in ns since 1970
 //	std      uint8   and three zero bytes
 //	checksum uint32  CRC-32 of what precedes it
 //
-// in little-endian order. An entry is written before the bytes that it describes, and overwritten while none have come: so
-// bytes never lack one, whenever the process is killed. An entry whose checksum is wrong, which only a crash of the
-// machine leaves, counts for the chunk before it.
+// Numbers are little-endian. An entry is written before the bytes that it describes, and overwritten as long as none have come,
+// so that bytes always have one, whenever the process is killed. If a checksum is wrong, which only a crash of the machine
+// causes, the chunk before it extends over the damaged entry's.
 const (
 	indexSuffix  = ".idx"
 	indexEntry   = 24
 	checkedBytes = indexEntry - 4
-	// chunkTime is for how long bytes of one stream belong to one chunk: so exact is the time of a record.
+	// chunkTime is how long bytes of one stream belong to the same chunk, and so the precision of a record's time.
 	chunkTime = 10 * time.Millisecond
-	// maxChunks bounds the index of a segment: one byte of each stream in turn would else make an index of 96 MiB.
+	// maxChunks bounds the index of a segment: single bytes of both streams in turn would otherwise make an index of 96 MiB for
+	// a segment of 4 MiB.
 	maxChunks = 1 << 16
 )
 
@@ -50,17 +51,17 @@ const (
 type indexWriter struct {
 	file   *os.File
 	base   int64        // of the segment
-	chunks int64        // entries that describe bytes
+	chunks int64        // number of entries that describe bytes
 	last   stream.Chunk // the last of them; End is not set
-	next   stream.Chunk // the entry behind it, which describes no bytes yet
+	next   stream.Chunk // the entry after it, which describes no bytes yet
 }
 
 func indexName(segment string) string {
 	return strings.TrimSuffix(segment, segmentSuffix) + indexSuffix
 }
 
-// describe makes the index say of bytes at offset at that they come from std now. fresh reports whether that took an
-// entry, which count is called for once bytes have come.
+// describe makes the index describe bytes at offset at as coming from std at the time now. fresh reports whether that took a new
+// entry. If so, the caller calls count once bytes have come.
 func (w *indexWriter) describe(d *disk, g *segment, at int64, std Std, now int64) (fresh bool, err error) {
 	if w.file == nil || w.base != g.base {
 		if err := w.open(g); err != nil {
@@ -82,13 +83,13 @@ func (w *indexWriter) describe(d *disk, g *segment, at int64, std Std, now int64
 	return true, nil
 }
 
-// count keeps the entry that describe wrote: bytes have come.
+// count keeps the entry that describe wrote, because bytes have come.
 func (w *indexWriter) count() {
 	w.chunks++
 	w.last = w.next
 }
 
-// open opens the index of g. Entries that an earlier process wrote and whose bytes never came are overwritten.
+// open opens the index of g. Entries of an earlier process whose bytes never came will be overwritten.
 func (w *indexWriter) open(g *segment) error {
 	w.close()
 	f, err := os.OpenFile(indexName(g.name), os.O_RDWR|os.O_CREATE, 0o600)
@@ -108,7 +109,7 @@ func (w *indexWriter) open(g *segment) error {
 		}
 		w.chunks--
 	}
-	w.last = stream.Chunk{} // the next bytes are a chunk of their own
+	w.last = stream.Chunk{} // the next bytes begin a new chunk
 	return nil
 }
 
@@ -124,7 +125,7 @@ func (w *indexWriter) close() {
 	}
 }
 
-// readEntry reads entry i; not ok where it is damaged.
+// readEntry reads entry i. ok is false if it can't be read or is damaged.
 func readEntry(f *os.File, i int64) (off int64, c stream.Chunk, ok bool) {
 	var e [indexEntry]byte
 	if _, err := f.ReadAt(e[:], i*indexEntry); err != nil {
@@ -150,15 +151,15 @@ func (v *View) Chunk(off int64) (stream.Chunk, error) {
 	return c, err
 }
 
-// EndLine says that what lies before at, and has no newline, is not continued: the container that wrote it has ended. What
-// comes behind it all the same begins a line. It is known to this process alone.
+// EndLine ends an unfinished line at offset at, because the container that wrote it has ended. What comes after at begins a new
+// line. This is not stored.
 func (l *Log) EndLine(at int64) { l.lineEnd.Store(at) }
 
-// knownChunks are neighbours in an index that were read at once: where a container writes to both streams by turns, there
-// is one for every few bytes.
+// knownChunks caches consecutive chunks that were read from an index at once: if a container writes to both streams in turn, there
+// is one every few bytes.
 type knownChunks struct {
 	chunks []knownChunk // ascending
-	at     int          // which was found last
+	at     int          // index of the one that was found last
 }
 
 type knownChunk struct {
@@ -166,7 +167,7 @@ type knownChunk struct {
 	stream.Chunk
 }
 
-// chunk returns the chunk of l in which off lies.
+// chunk returns the chunk of l that off lies in.
 func (k *knownChunks) chunk(l *Log, off int64) (stream.Chunk, error) {
 	if c, ok := k.find(off); ok {
 		return c, nil
@@ -174,7 +175,7 @@ func (k *knownChunks) chunk(l *Log, off int64) (stream.Chunk, error) {
 	return l.chunk(off, k)
 }
 
-// find returns the chunk in which off lies, if the end of it is known.
+// find returns the chunk that off lies in, if it is cached and its end is known.
 func (k *knownChunks) find(off int64) (stream.Chunk, bool) {
 	for i := k.at; i < len(k.chunks) && k.chunks[i].from <= off; i++ {
 		if off < k.chunks[i].End && k.chunks[i].End != math.MaxInt64 {
@@ -185,7 +186,7 @@ func (k *knownChunks) find(off int64) (stream.Chunk, bool) {
 	return stream.Chunk{}, false
 }
 
-// read reads the entries from first to n, a few at most, and keeps those that are sound.
+// read caches the valid ones of the entries from first up to n, at most 64.
 func (k *knownChunks) read(f *os.File, first, n int64) {
 	const most = 64
 	var block [most * indexEntry]byte
@@ -235,8 +236,8 @@ func (l *Log) chunk(off int64, known *knownChunks) (stream.Chunk, error) {
 	return c, nil
 }
 
-// findChunk finds the chunk among n entries in which off lies, and which entry it is. Damaged entries count for the one
-// before them.
+// findChunk finds the chunk that off lies in among n entries, and the index of its entry. A chunk extends over damaged entries
+// after it.
 func findChunk(f *os.File, n, off int64) (entry int64, found stream.Chunk, ok bool) {
 	after := int64(sort.Search(int(n), func(i int) bool {
 		for at := int64(i); at >= 0; at-- {

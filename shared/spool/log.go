@@ -15,10 +15,10 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// Log is one stream of the spool: what came through one pipe, in segments on disk. Capture appends to it with Take, each
-// reader has a View of it, and the spool's maintenance goroutine gives back the space that no view needs any more.
+// Log is one stream of the spool: the bytes that came through one pipe, in segments on disk. Capture appends to it with Take,
+// each reader has a View of it, and the spool's maintenance goroutine gives back the space that no view needs any more.
 //
-// These are the states of a log, the fields that hold them, and what ends them:
+// A log has these states. The table shows the fields that hold each state, and what ends it:
 //
 //	state       is                                                  until
 //	storing     discarding == nil, !ended                           a budget is exceeded: waiting. Finish: ended
@@ -30,8 +30,8 @@ import (
 //	history     historyOnly; delivered, kept for docker logs        its space, its age or the number of ended logs: removed
 //	removed     removed; the directory is gone                      -
 //
-// Capture, the views and maintenance share what they share through atomics. No lock that a reader takes is ever taken by
-// Take.
+// Capture, the views and maintenance share state through atomics. Take never waits for a lock that a reader holds during a
+// read.
 type Log struct {
 	key, dir string
 	spool    *Spool
@@ -43,38 +43,38 @@ type Log struct {
 	lineEnd        atomic.Int64               // see EndLine; 0 for none
 	segments       atomic.Pointer[[]*segment] // ascending, never changed in place
 	sharedGaps     atomic.Pointer[[]gap]      // what never reached the disk, for all views; never changed in place
-	published      atomic.Pointer[gap]        // the gap that grows now, as far as it is known
+	published      atomic.Pointer[gap]        // the gap that is growing, up to what has been counted; nil for none
 	stored         atomic.Int64               // bytes of segments on disk, in whole blocks
-	freed          atomic.Int64               // all below may have been given back
+	freed          atomic.Int64               // bytes below may have been given back
 	lastBoundary   atomic.Int64               // a boundary between frames: where the last drop ended
-	dropAllowed    atomic.Bool                // maintenance may drop old data from it
+	dropAllowed    atomic.Bool                // maintenance may drop its oldest data
 	maintenanceDue atomic.Bool                // a view has released something
-	unwritten      atomic.Bool                // the gap file does not have all gaps
+	unwritten      atomic.Bool                // the gap file lacks some gaps
 	unsyncedFiles  atomic.Bool                // of a writer: manifest or losses are not durable
-	history        atomic.Int64               // how much of what is released stays for docker logs
-	heldUp         atomic.Int64               // since when (ns since 1970) Block leaves the pipe alone, 0 where it does not
+	history        atomic.Int64               // how many released bytes stay for docker logs
+	heldUp         atomic.Int64               // since when Block has left the pipe alone, in ns since 1970; 0 if it does not
 
-	// writeMu is held while capture appends, and by whoever closes the file that capture appends to. It guards the fields
-	// below, which belong to the one goroutine that captures.
+	// writeMu is held while capture appends, and while the file that capture appends to is closed. It guards the fields
+	// below, which belong to the goroutine that captures.
 	writeMu         sync.Mutex
 	discarding      *openGap
 	overBudgetSince time.Time
 	graceExpired    bool      // maintenance did not make room in time
-	diskFullSince   time.Time // or since when there has been no descriptor
-	unstored        []byte    // out of the pipe and not on disk
+	diskFullSince   time.Time // since when the disk has been full, or no descriptor was left
+	unstored        []byte    // bytes that were taken from the pipe and could not be stored
 	unstoredCause   error
 	index           indexWriter
 	lockFile        *os.File // of a writer in a process of its own
 	measuredAt      time.Time
-	noteEnd         bool  // of a writer: it ends, and says so in losses
-	endNoted        bool  // the writer before this one said so
-	blockSpent      bool  // Block has waited its time
-	blockSpentAt    int64 // what all views had released then
+	noteEnd         bool  // of a writer: it ends, and notes that in losses
+	endNoted        bool  // the previous writer noted that it had ended
+	blockSpent      bool  // Block has waited for BlockTimeout
+	blockSpentAt    int64 // the offset that all views had released then
 
 	// syncMu is held during Sync. It guards durableName.
 	syncMu      sync.Mutex
 	durableName int64        // base of the last segment whose name is durable, -1 at first
-	synced      atomic.Int64 // what lies below is durable
+	synced      atomic.Int64 // bytes below are durable
 
 	// maintMu is held while space is given back and the gap file is written. It guards the fields below and
 	// segment.freed.
@@ -83,36 +83,36 @@ type Log struct {
 	removed     bool
 	historyOnly bool
 	endedAt     time.Time
-	otherGaps   []storedGap // of readers that the log was opened without
+	otherGaps   []storedGap // of readers that the log was not opened with
 	followed    followed
 }
 
-// LogOptions is how one log is kept.
+// LogOptions are the options of one log.
 type LogOptions struct {
-	// Views are the log's readers and where each begins: its checkpoint, or NoCheckpoint. What no view needs is given
-	// back, so a log without a view keeps nothing. A name is GROUP/READER: a reader without a checkpoint takes over from
-	// those of its group, see Resume.
+	// Views maps the names of the log's readers to where each begins: its checkpoint, or NoCheckpoint. What no view needs is
+	// given back, so a log without a view keeps nothing. A name is GROUP/READER: a reader without a checkpoint takes over from
+	// others of its group; see Resume.
 	Views map[string]int64
-	// Former are the checkpoints of readers that the log is not opened with any more.
+	// Former holds the checkpoints of earlier readers that the log is no longer opened with.
 	Former map[string]int64
-	// Raw is set for a log of a container's bytes as they came, with an index of which stream they are of, and when they
-	// were read. Else the log holds frames of the engine.
+	// Raw is set for a log of a container's bytes as they came, with an index of which stream they came from and when they
+	// were read. Otherwise the log holds frames of the engine.
 	Raw bool
-	// MaxBytes is what the log may take up on disk.
+	// MaxBytes bounds the log's disk space.
 	MaxBytes int64
-	// WhenFull is what gives way where a budget is exceeded.
+	// WhenFull is the policy for when a budget is exceeded.
 	WhenFull Policy
-	// BlockTimeout bounds how long Block holds capture up. After it the oldest data are dropped, until the readers have
+	// BlockTimeout bounds how long Block holds up capture. After that the oldest data is dropped, until the readers have
 	// released something again.
 	BlockTimeout time.Duration
-	// History is how many bytes stay on disk though all views have released them.
+	// History is how many bytes stay on disk after all views have released them.
 	History int64
 }
 
-// NoCheckpoint is the position of a view that has never released anything.
+// NoCheckpoint is the checkpoint of a view that has never released anything.
 const NoCheckpoint = -1
 
-// Policy is what happens when a budget is exceeded.
+// Policy is what a log does when a budget is exceeded.
 type Policy int
 
 // The policies.
@@ -121,7 +121,7 @@ const (
 	Block
 )
 
-// ParsePolicy understands "drop-oldest" and "block".
+// ParsePolicy parses "drop-oldest" and "block".
 func ParsePolicy(s string) (Policy, error) {
 	switch s {
 	case "drop-oldest":
@@ -134,18 +134,18 @@ func ParsePolicy(s string) (Policy, error) {
 
 const (
 	manifestName = "manifest.json"
-	// oldManifestName is what manifestName was once.
+	// oldManifestName is the manifest's name in spools of earlier versions.
 	oldManifestName = "journal.json"
 	endedName       = "ended"
-	// deliveredName is an empty file in a log that has ended, was delivered, and stays for docker logs alone: its
-	// checkpoints are deleted, and it must not be taken for a log that was never read.
+	// deliveredName is an empty file in a log that has ended, was delivered, and stays only for docker logs. Its checkpoints
+	// are deleted, so without the file it would look like a log that was never read.
 	deliveredName = "delivered"
 )
 
 func (s *Spool) newLog(key string, o LogOptions) *Log {
 	l := &Log{key: key, dir: filepath.Join(s.opt.Dir, key), spool: s, opt: o, durableName: -1}
 	if o.WhenFull == DropOldest && s.opt.Role == Writer {
-		l.opt.BlockTimeout = 0 // only the reader can drop what is old
+		l.opt.BlockTimeout = 0 // only the reader can drop old data
 	}
 	l.segments.Store(&[]*segment{})
 	l.sharedGaps.Store(&[]gap{})
@@ -157,17 +157,17 @@ func (s *Spool) newLog(key string, o LogOptions) *Log {
 	return l
 }
 
-// Key is the log's name in the spool.
+// Key returns the log's name in the spool.
 func (l *Log) Key() string { return l.key }
 
-// End is the offset just past the last byte that can be read. It may step back by the beginning of a frame whose end
-// could not be stored.
+// End returns the offset just past the last byte that can be read. It may decrease by the beginning of a frame whose end could
+// not be stored.
 func (l *Log) End() int64 { return l.end.Load() }
 
 // Ended reports whether nothing will be appended any more.
 func (l *Log) Ended() bool { return l.ended.Load() }
 
-// View is the reader of that name, nil where the log was opened without it.
+// View returns the view of that name; nil if the log was opened without it.
 func (l *Log) View(name string) *View {
 	for _, v := range l.views {
 		if v.name == name {
@@ -177,10 +177,10 @@ func (l *Log) View(name string) *View {
 	return nil
 }
 
-// Stored is how many bytes of the disk the log's segments take up.
+// Stored returns the disk space of the log's segments, in bytes.
 func (l *Log) Stored() int64 { return l.stored.Load() }
 
-// HeldUpSince is since when the policy Block has left the container's pipe alone; zero where it does not.
+// HeldUpSince returns since when the policy Block has left the container's pipe alone; zero if it does not.
 func (l *Log) HeldUpSince() time.Time {
 	if ns := l.heldUp.Load(); ns != 0 {
 		return time.Unix(0, ns)
@@ -188,10 +188,10 @@ func (l *Log) HeldUpSince() time.Time {
 	return time.Time{}
 }
 
-// segmentLimit keeps segments small where the budget is.
+// segmentLimit returns the size at which a segment ends. It is smaller if the log's budget is small.
 func (l *Log) segmentLimit() int64 { return min(l.spool.segmentSize, max(l.opt.MaxBytes/8, 64<<10)) }
 
-// pread reads what is stored from off up to stop, across segments, without regard to gaps.
+// pread reads what is stored from off up to stop, across segments. It ignores gaps.
 func (l *Log) pread(p []byte, off, stop int64) (n int, err error) {
 	segs := *l.segments.Load()
 	p = p[:min(int64(len(p)), max(stop-off, 0))]
@@ -224,7 +224,7 @@ func (l *Log) sharedGapAt(off int64) (gap, bool) {
 	return gap{}, false
 }
 
-// change replaces the list that p points to by what f makes of a copy of it.
+// change replaces the list that p points to by the result of calling f with a copy of it.
 func change[T any](p *atomic.Pointer[[]T], f func([]T) []T) {
 	for {
 		old := p.Load()
@@ -239,13 +239,13 @@ func (l *Log) addSegment(g *segment) {
 	change(&l.segments, func(segs []*segment) []*segment { return append(segs, g) })
 }
 
-// addStored accounts for n bytes of the disk that were taken, or were given back where n is negative.
+// addStored adds n bytes, which may be negative, to the disk space of the log and the spool.
 func (l *Log) addStored(n int64) {
 	l.stored.Add(n)
 	l.spool.stored.Add(n)
 }
 
-// lowestReleased is the lowest offset that a view has yet to release; the end where there is no view.
+// lowestReleased returns the offset up to which all views have released the log; its end if there is no view.
 func (l *Log) lowestReleased() int64 {
 	low := l.end.Load()
 	for _, v := range l.views {
@@ -260,8 +260,8 @@ func (l *Log) wakeMaintenance() {
 	l.spool.wake()
 }
 
-// Finish ends the log: nothing will be appended any more. What is stored is made durable; a log that holds nothing, or
-// nothing that is still wanted, leaves nothing behind.
+// Finish ends the log: nothing will be appended any more. It makes durable what is stored, or removes the log if nothing in it
+// is needed.
 func (l *Log) Finish() {
 	if l.ended.Load() {
 		return
@@ -274,7 +274,7 @@ func (l *Log) Finish() {
 	l.maintMu.Lock()
 	l.endedAt = l.spool.now()
 	if l.free(); !l.removed {
-		l.createMarker(endedName) // may be missing after a crash of the machine; the FIFO is gone then, too
+		l.createMarker(endedName) // may be missing after a crash of the machine, but then so is the FIFO
 	}
 	l.maintMu.Unlock()
 	if err := l.Sync(); err != nil {
@@ -283,8 +283,8 @@ func (l *Log) Finish() {
 	l.wakeMaintenance()
 }
 
-// AddUnknownGap tells all readers that something may be missing at the log's end, of which nothing is known, not even
-// whether it was anything. Whoever captures calls it.
+// AddUnknownGap adds a gap at the log's end for all readers: something of unknown size, or nothing, is missing there. Only the
+// goroutine that captures may call it, if there is one.
 func (l *Log) AddUnknownGap(reason string) {
 	if l.ended.Load() {
 		return
@@ -304,8 +304,8 @@ func (l *Log) AddUnknownGap(reason string) {
 	}
 }
 
-// createMarker makes a file of that name beside the segments; where there is no inode left for it, another name of the
-// lock, which needs none. Nobody reads what is in it.
+// createMarker creates an empty file of that name beside the segments. If no inode is left for it, createMarker links the lock
+// file to the name instead. The content of a marker is never read.
 func (l *Log) createMarker(name string) {
 	marker := filepath.Join(l.dir, name)
 	f, err := l.spool.disk.create(marker)
@@ -324,7 +324,7 @@ func (l *Log) hasMarker(name string) bool {
 	return err == nil
 }
 
-// Sync makes durable what was appended, except what all views have released. It may be called from any goroutine.
+// Sync makes durable what was appended, unless all views have released it. It may be called from any goroutine.
 func (l *Log) Sync() error {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
@@ -351,7 +351,7 @@ func (l *Log) Sync() error {
 	return nil
 }
 
-// isGone reports whether a segment was given back in the meantime, maybe by a reader in another process.
+// isGone reports whether a segment was removed in the meantime, possibly by a reader in another process.
 func (l *Log) isGone(g *segment) bool {
 	if !slices.Contains(*l.segments.Load(), g) {
 		return true
@@ -360,7 +360,7 @@ func (l *Log) isGone(g *segment) bool {
 	return l.spool.opt.Role == Writer && missing(err)
 }
 
-// storeManifest writes the manifest and makes the log's directory durable. Under maintMu.
+// storeManifest writes the manifest and makes the log's directory durable. The caller holds l.maintMu.
 func (l *Log) storeManifest() error {
 	if l.manifest == nil {
 		return nil
@@ -374,7 +374,7 @@ func (l *Log) storeManifest() error {
 	if err := l.spool.disk.writeDurably(filepath.Join(l.dir, manifestName), l.manifest); err != nil {
 		return err
 	}
-	// With a journalling file system all of it went to disk with the first fsync, and these two find nothing to do.
+	// On a journalling file system the first fsync has written everything, and these two have nothing to do.
 	if err := l.spool.disk.syncDir(l.dir); err != nil {
 		return err
 	}

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// maintainInterval is how often the free space of the disk is measured, and how often what failed is tried again.
+	// maintainInterval is how often the disk's free space is measured and failed operations are retried.
 	maintainInterval = time.Second
-	// maintainPause follows each pass, so that many small releases are one pass.
+	// maintainPause follows each pass, so that one pass handles many small releases.
 	maintainPause = 10 * time.Millisecond
 )
 
-// wake makes the maintenance goroutine run a pass soon. It is usually no more than a load.
+// wake makes the maintenance goroutine run a pass soon. It usually costs only a load.
 func (s *Spool) wake() {
 	if s.wakePending.Load() || s.wakePending.Swap(true) {
 		return
@@ -33,7 +33,7 @@ func (s *Spool) wake() {
 	}
 }
 
-// maintenanceLoop is the one goroutine that gives back space, so that neither capture nor delivery has to.
+// maintenanceLoop is the goroutine that gives back space, so that neither capture nor delivery has to.
 func (s *Spool) maintenanceLoop(ctx context.Context) {
 	tick := time.NewTicker(maintainInterval)
 	defer tick.Stop()
@@ -54,8 +54,8 @@ func (s *Spool) maintenanceLoop(ctx context.Context) {
 	}
 }
 
-// maintain gives back what is no longer needed, and makes room where a budget is exceeded. A full pass also retries what
-// failed before and closes what is idle.
+// maintain gives back what is no longer needed, and makes room if a budget is exceeded. A full pass also retries what failed
+// before and closes idle segments.
 func (s *Spool) maintain(full bool) {
 	s.wakePending.Store(false) // first, so that what happens from here on wakes it again
 	logs := s.Logs()
@@ -75,22 +75,21 @@ func (s *Spool) maintain(full bool) {
 	s.limitEnded(logs)
 }
 
-// maintain gives back what is no longer needed, and persists what is not persisted yet.
+// maintain gives back what is no longer needed, and persists the manifest and the gaps if they are not persisted yet.
 func (l *Log) maintain(full bool) {
 	l.maintMu.Lock()
 	defer l.maintMu.Unlock()
 	if l.removed {
 		return
 	}
-	// A failure here was logged when it happened first, and is retried in a second.
+	// A failure here was logged when it first happened, and is retried within a second.
 	if err := l.storeManifest(); err == nil && (l.unwritten.Load() || full && l.published.Load() != nil) {
 		_ = l.writeGapFile(nil)
 	}
 	l.free()
 }
 
-// closeIdle closes the segments that were not used since it was called last; all that are not in use right now if now is
-// set.
+// closeIdle closes the segments that were not used since the last call or, if now is set, all that are not being used.
 func (s *Spool) closeIdle(now bool) {
 	for _, l := range s.Logs() {
 		for _, g := range *l.segments.Load() {
@@ -105,7 +104,7 @@ func (s *Spool) closeIdle(now bool) {
 	}
 }
 
-// measure finds out how much more than the disk has should be free, in bytes and in inodes.
+// measure measures how many bytes and inodes of the disk are free, and stores how many too few that is.
 func (s *Spool) measure() {
 	free, err := s.disk.space(s.opt.Dir)
 	if err != nil {
@@ -114,14 +113,14 @@ func (s *Spool) measure() {
 	minFree := min(s.opt.MinFree, free.totalBytes/10)
 	s.minFree.Store(minFree)
 	s.freeShortfall.Store(minFree - free.bytes)
-	if free.totalInodes > 0 { // some file systems make them when they are needed, and count none
+	if free.totalInodes > 0 { // some file systems create inodes as needed and report none
 		s.inodeShortfall.Store(min(free.totalInodes/10, maxFreeInodes) - free.inodes)
 	}
 }
 
-// enforceBudget drops the oldest data of those logs that may be dropped from: of each that exceeds its own budget, and
-// then of the largest, as long as the node's is exceeded. It drops a little more than it has to, or it would be needed
-// again for each piece that is appended.
+// enforceBudget drops history and then the oldest data, as far as policies allow: of each log that exceeds its own budget, and
+// then of the largest ones, as long as the spool's budget is exceeded. It drops a little more than necessary, so that it is not
+// needed again for each piece that is appended.
 func (s *Spool) enforceBudget(logs []*Log) {
 	for _, l := range logs {
 		if excess := l.stored.Load() - softLimit(l.opt.MaxBytes); excess > 0 {
@@ -152,7 +151,7 @@ func (s *Spool) enforceBudget(logs []*Log) {
 	}
 }
 
-// excess is how many bytes have to be given back: it is positive a little before the node's budget, or the free space of
+// excess returns how many bytes must be given back. It becomes positive a little before the spool's budget, or the free space of
 // the disk, is used up.
 func (s *Spool) excess() int64 {
 	all := s.stored.Load()
@@ -169,7 +168,7 @@ func largestBacklog(logs []*Log, not map[*Log]bool) (largest *Log) {
 	return largest
 }
 
-// dropHistory gives up what is kept for docker logs alone.
+// dropHistory gives up what is kept only for docker logs.
 func (l *Log) dropHistory() {
 	if l.history.Swap(0) > 0 {
 		l.maintMu.Lock()
@@ -178,8 +177,8 @@ func (l *Log) dropHistory() {
 	}
 }
 
-// allotHistory divides what a container may keep of its past among its streams, the newest first: each start of a
-// container is a stream of its own, and their keys ascend.
+// allotHistory divides a container's history among its logs, the newest first. Each start of a container has a log of its own,
+// with a greater key than the ones before.
 func allotHistory(logs []*Log) {
 	container, left := "", int64(0)
 	for i := len(logs) - 1; i >= 0; i-- {
@@ -197,11 +196,11 @@ func allotHistory(logs []*Log) {
 	}
 }
 
-// Container is the part of the key before its last dash.
+// Container returns the part of the key before its last dash, which identifies the container.
 func (l *Log) Container() string { return l.key[:max(strings.LastIndexByte(l.key, '-'), 0)] }
 
-// free gives back the space of what no view needs and no history wants, and removes a log that has ended once all views
-// have all of it. It returns how many bytes that were. Under maintMu.
+// free gives back the space that neither a view nor history needs, and removes a log that has ended once all views have released
+// all of it and it has no history. It returns the number of bytes given back. The caller holds l.maintMu.
 func (l *Log) free() int64 {
 	if l.removed || l.spool.opt.Role == Writer {
 		return 0
@@ -219,7 +218,7 @@ func (l *Log) free() int64 {
 	if len(needed) > 0 {
 		low = needed[0].from
 	}
-	l.freed.Store(max(l.freed.Load(), low)) // first, so that docker logs does not read there
+	l.freed.Store(max(l.freed.Load(), low)) // first, so that docker logs does not read below
 	var total int64
 	segs := *l.segments.Load()
 	for i, g := range segs {
@@ -237,17 +236,17 @@ func (l *Log) free() int64 {
 	return total
 }
 
-// keepHistoryOnly marks a log that was delivered and stays for docker logs. It needs neither gap file nor the other
-// marker any more. Under maintMu.
+// keepHistoryOnly marks a log that was delivered and stays for docker logs. It no longer needs the gap file and the other
+// marker. The caller holds l.maintMu.
 func (l *Log) keepHistoryOnly() {
 	l.createMarker(deliveredName)
 	l.historyOnly = true
 	for _, name := range []string{endedName, gapFileName} {
-		os.Remove(filepath.Join(l.dir, name)) // else it stays, and costs an inode
+		os.Remove(filepath.Join(l.dir, name)) // if this fails, the file costs an inode
 	}
 }
 
-// dropPassedGaps forgets the shared gaps that all views are past.
+// dropPassedGaps drops the shared gaps that all views have passed.
 func (l *Log) dropPassedGaps() {
 	lowest := l.lowestReleased()
 	if gaps := *l.sharedGaps.Load(); len(gaps) == 0 || gaps[0].to > lowest {
@@ -258,7 +257,7 @@ func (l *Log) dropPassedGaps() {
 	})
 }
 
-// remove takes the log off the disk and off the books. Under maintMu.
+// remove removes the log from the disk and from the spool. The caller holds l.maintMu.
 func (l *Log) remove() int64 {
 	segs := l.segments.Swap(&[]*segment{})
 	for _, g := range *segs {
@@ -275,8 +274,8 @@ func (l *Log) remove() int64 {
 	return total
 }
 
-// drop gives up the oldest data that no view has read yet, about need bytes of them, and returns how much space that
-// gave. What is given up is counted frame by frame and persisted before it goes.
+// drop gives up about need bytes of the oldest data that a view has not read yet, and returns how many bytes of the disk were
+// given back. Its gaps are counted in frames and persisted before the data is removed.
 func (l *Log) drop(need int64) int64 {
 	l.maintMu.Lock()
 	defer l.maintMu.Unlock()
@@ -287,7 +286,8 @@ func (l *Log) drop(need int64) int64 {
 	return l.free()
 }
 
-// dropUnread makes gaps of about need bytes that no view has read yet, and returns them. Under maintMu.
+// dropUnread adds to each view a gap for what it loses if about need bytes of the oldest unread data are given up, and returns
+// what each view loses. The caller holds l.maintMu.
 func (l *Log) dropUnread(need int64, reason string) []dropped {
 	plan := l.plan(need)
 	entries := make([]storedGap, len(plan))

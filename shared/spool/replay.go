@@ -4,9 +4,9 @@ package spool
 
 import "io"
 
-// Replay reads what is on disk at or after off, for docker logs: it needs no view and holds nothing back from being
-// given up. It returns the offset at which it read, which is later than off where bytes are gone; that may be in the
-// middle of a frame. 0 and nil mean "no more for now", io.EOF "no more ever". It may be called from any goroutine.
+// Replay reads what is on disk at or after off, for docker logs. It needs no view and does not keep anything from being given up.
+// It returns the offset at which it read, which is greater than off if bytes are gone, and may be in the middle of a frame. It
+// returns 0 and nil if there is nothing more for now, and io.EOF if there never will be. It may be called from any goroutine.
 func (l *Log) Replay(p []byte, off int64) (n int, at int64, err error) {
 	ended := l.ended.Load()
 	end := l.end.Load()

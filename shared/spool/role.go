@@ -16,18 +16,18 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// Role is a process's part in a spool. One process may have both parts, as the driver does; or many processes write a log
+// Role is a process's part in a spool. One process may have both parts, as the driver does. Or many processes write one log
 // each and another one reads them all, as containerd's loggers and the node agent do. Each file then has one owner:
 //
-//	segment, index       the writer appends; the reader punches holes, and removes what is not the last one
+//	segment, index       the writer appends; the reader punches holes, and removes all but the last one
 //	losses               the writer's: what never reached the disk
 //	gaps                 the reader's: what was given up before a view read it
 //	lock                 locked by the process that writes: there is exactly one
-//	ended                the writer's, the last thing that it makes
-//	limits (of a spool)  the reader's: what writers may take up
+//	ended                the writer's, the last file that it creates
+//	limits (of a spool)  the reader's: how much disk space writers may use
 //
-// A writer makes a segment before it makes the next one, and persists a loss before it makes the segment behind it, so a
-// reader that lists the directory first and reads losses then has no hole that it can't explain.
+// A writer creates segments in order, and persists a loss before it creates the segment after it. So a reader that first lists
+// the directory and then reads losses finds no hole that it can't explain.
 type Role int
 
 // The roles.
@@ -44,24 +44,24 @@ const (
 	LimitsName = "limits"
 )
 
-// Limits is what writers in other processes may take up, and what they do beyond it.
+// Limits is how much disk space writers in other processes may use, and what they do beyond it.
 type Limits struct {
-	// MaxBytes bounds all logs, MaxBytesEach one of them; MinFree is how much of the disk stays free.
+	// MaxBytes bounds all logs together, MaxBytesEach each log. MinFree is how much of the disk must stay free.
 	MaxBytes     int64 `json:"max_bytes"`
 	MaxBytesEach int64 `json:"max_bytes_each"`
 	MinFree      int64 `json:"min_free"`
-	// Stored is what all logs took up when this was written.
+	// Stored is the disk space of all logs when this was written.
 	Stored int64 `json:"stored"`
 	// WhenFull and BlockTimeout are as in LogOptions.
 	WhenFull     string        `json:"when_full,omitempty"`
 	BlockTimeout time.Duration `json:"block_timeout,omitempty"`
 }
 
-// DefaultLimits hold where no reader has published any.
+// DefaultLimits apply if no reader has published any.
 var DefaultLimits = Limits{MaxBytes: 1 << 30, MaxBytesEach: 256 << 20, MinFree: 1 << 30, WhenFull: "drop-oldest",
 	BlockTimeout: 8 * time.Second}
 
-// PublishLimits tells writers what they may take up. It replaces the file as a whole.
+// PublishLimits publishes limits to writers. It replaces the file atomically.
 func PublishLimits(dir string, l Limits) error {
 	b, err := json.Marshal(l)
 	if err != nil {
@@ -74,7 +74,7 @@ func PublishLimits(dir string, l Limits) error {
 	return os.Rename(name+".new", name)
 }
 
-// ReadLimits reads what PublishLimits wrote; DefaultLimits where there is nothing, or nothing that makes sense.
+// ReadLimits returns the limits that PublishLimits wrote; DefaultLimits if there are none, or none that are valid.
 func ReadLimits(dir string) Limits {
 	b, err := os.ReadFile(filepath.Join(dir, LimitsName))
 	l := DefaultLimits
@@ -87,7 +87,7 @@ func ReadLimits(dir string) Limits {
 	return l
 }
 
-// ErrLocked is the error of a writer for a log that another process writes.
+// ErrLocked is the error of Write for a log that another process writes.
 var ErrLocked = errors.New("another process writes this stream")
 
 // lock makes this process the log's writer, until it closes the log or ends.
@@ -107,7 +107,7 @@ func (l *Log) lock() error {
 	return nil
 }
 
-// Written reports whether some process writes the log of that key now.
+// Written reports whether a process is writing the log with that key.
 func (s *Spool) Written(key string) bool {
 	l := &Log{key: key, dir: filepath.Join(s.opt.Dir, key)}
 	if err := l.lock(); err != nil {
@@ -117,8 +117,8 @@ func (s *Spool) Written(key string) bool {
 	return false
 }
 
-// Write opens a log for a writer of its own process: one that exists to append at its end, else a new one. It fails with
-// ErrLocked where another process writes it. It waits for no disk: what it makes is durable after the first SyncAll.
+// Write opens a log for a process that only writes it, and creates it if it does not exist. Writing continues at its end. Write
+// fails with ErrLocked if another process writes the log. It does not sync: what it creates is durable after the first SyncAll.
 func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	}
 	segs, err := s.findSegments(l.dir)
 	if err == nil {
-		if err = l.readLosses(); errors.Is(err, errDamaged) { // readers find what it told of as holes
+		if err = l.readLosses(); errors.Is(err, errDamaged) { // readers find the losses in it as holes
 			l.warn(notice.SpoolGapsDamaged, err)
 			err = nil
 		}
@@ -144,7 +144,7 @@ func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 		}
 	}
 	if err == nil {
-		err = l.writeLosses() // now, while there is room: later it is written in place
+		err = l.writeLosses() // creates the file while there is room; later it is written in place
 	}
 	if err == nil {
 		err = s.add(l)
@@ -159,7 +159,7 @@ func (s *Spool) Write(key string, manifest []byte, o LogOptions) (*Log, error) {
 	return l, nil
 }
 
-// remeasure finds out what the log takes up, since the reader gives back space.
+// remeasure measures the log's disk space, which the reader gives back in another process.
 func (l *Log) remeasure() {
 	var total int64
 	segs := *l.segments.Load()
@@ -180,7 +180,7 @@ func (l *Log) remeasure() {
 	l.addStored(total - l.stored.Load())
 }
 
-// remeasureSoon measures again if that was not done just now: the reader may have made room.
+// remeasureSoon measures again if the last measurement is at least 10 ms old: the reader may have made room.
 func (l *Log) remeasureSoon() {
 	if now := l.spool.now(); now.Sub(l.measuredAt) >= 10*time.Millisecond {
 		l.measuredAt = now
@@ -189,7 +189,7 @@ func (l *Log) remeasureSoon() {
 	}
 }
 
-// applyLimits takes over what the reader has published. It is called by the goroutine that captures, once a second.
+// applyLimits applies the limits that the reader has published. The goroutine that captures calls it once a second.
 func (l *Log) applyLimits() {
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
@@ -201,14 +201,14 @@ func (l *Log) applyLimits() {
 	l.spool.measure()
 }
 
-// Tend does for a writer what maintenance does in a process that also reads: it takes over limits. It is called once a second
-// by the goroutine that captures.
+// Tend is the maintenance of a process that only writes: it applies the published limits. The goroutine that captures calls it
+// once a second.
 func (l *Log) Tend() { l.applyLimits() }
 
-// SyncAll makes durable all that a writer has made. It may be called from any goroutine, and takes as long as the disk does.
+// SyncAll makes durable everything that a writer has written. It may be called from any goroutine, and waits for the disk.
 func (l *Log) SyncAll() error { return errors.Join(l.syncOwnFiles(), l.Sync()) }
 
-// syncOwnFiles makes durable what a writer has made and changed beside segments.
+// syncOwnFiles makes durable the files that a writer has written besides segments.
 func (l *Log) syncOwnFiles() error {
 	if !l.unsyncedFiles.Swap(false) {
 		return nil
@@ -229,7 +229,7 @@ func (l *Log) syncOwnFiles() error {
 	return l.spool.disk.syncDir(l.dir)
 }
 
-// CloseWriter ends this process's part without ending the log: another one may write it.
+// CloseWriter closes the log without ending it: another process may continue to write it.
 func (l *Log) CloseWriter() error {
 	err := l.Sync()
 	l.writeMu.Lock()
@@ -241,9 +241,8 @@ func (l *Log) CloseWriter() error {
 	return errors.Join(err, l.lockFile.Close())
 }
 
-// EndWriter ends the log: nothing will be appended any more. That it has ended is first noted in losses, which needs no room: where
-// the disk has none for the marker, or takes so long to sync that this process is killed, the log is not taken for one that
-// lacks something.
+// EndWriter ends the log: nothing will be appended any more. It first notes the end in losses, which needs no room. If the disk
+// has no room for the marker, or is so slow to sync that this process is killed, the note shows that the log lacks nothing.
 func (l *Log) EndWriter() error {
 	l.writeMu.Lock()
 	l.stopDiscarding()
@@ -255,7 +254,7 @@ func (l *Log) EndWriter() error {
 	return errors.Join(err, l.CloseWriter())
 }
 
-// readLosses reads what the writer could not store.
+// readLosses reads the gaps of what the writer could not store.
 func (l *Log) readLosses() error {
 	b, err := os.ReadFile(filepath.Join(l.dir, lossesName))
 	if missing(err) {
@@ -281,18 +280,18 @@ func (l *Log) readLosses() error {
 	return nil
 }
 
-// noteOfEnd is the reason of an entry of losses that is no loss: the writer has stored everything and ended.
+// noteOfEnd is the reason of an entry in losses that is not a loss: the writer took everything from the pipes and ended.
 const noteOfEnd = "ended"
 
-// EndNoted reports whether the log's writer before this one had taken everything when it ended.
+// EndNoted reports whether the log's previous writer noted that it had taken everything and ended.
 func (l *Log) EndNoted() bool { return l.endNoted }
 
-// maxLosses bounds the writer's list. A reader that is not running for so many losses finds the oldest as holes of unknown
-// size.
+// maxLosses bounds the writer's list. A reader that does not run for more losses than that finds the oldest as holes with an
+// unknown number of records.
 const maxLosses = 1024
 
-// writeLosses writes down what the writer could not store, also what it is losing now; SyncAll makes it durable. Of what
-// lies before the first segment the reader has no need any more: it has removed what was behind it.
+// writeLosses writes the gaps of what the writer could not store, including the one that is growing. SyncAll makes them durable.
+// It drops gaps before the first segment, which the reader has passed: it has removed the segments after them.
 func (l *Log) writeLosses() error {
 	gaps := *l.sharedGaps.Load()
 	if segs := *l.segments.Load(); len(segs) > 0 {
@@ -318,8 +317,8 @@ func (l *Log) writeLosses() error {
 	return l.overwriteGaps(lossesName, entries, func(*os.File) error { return nil })
 }
 
-// AddLoss tells the readers of a writer's log of bytes that were taken from the pipes before there was a log to store them
-// in, and how many lines ended in them.
+// AddLoss adds a gap for bytes that a writer took from the pipes before it had a log to store them in. records is the number of
+// lines that ended in them. If bytes is 0, nothing is known about the loss.
 func (l *Log) AddLoss(bytes, records int64, reason string) error {
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
@@ -334,17 +333,17 @@ func (l *Log) AddLoss(bytes, records int64, reason string) error {
 	return l.writeLosses()
 }
 
-// abandoned reports whether the directory of a log is old, and no writer is about to fill it.
+// abandoned reports whether the directory of a log is older than a minute and no process writes the log.
 func (s *Spool) abandoned(key string) bool {
 	st, err := os.Stat(filepath.Join(s.opt.Dir, key))
 	return err == nil && time.Since(st.ModTime()) > time.Minute && !s.Written(key)
 }
 
-// Exists reports whether dir has a log of that key.
+// Exists reports whether dir has a log with that key.
 func Exists(dir, key string) bool { return exists(dir, key) }
 
-// Ended reports whether the log of that key in dir is known to have ended. Of one that does not exist that is not known: it
-// may have been delivered and removed, or there was no room to make it.
+// Ended reports whether the log with that key in dir is known to have ended. It reports false if the log does not exist: it may
+// have been delivered and removed, or there was no room to create it.
 func Ended(dir, key string) bool {
 	return exists(filepath.Join(dir, key), endedName) || exists(filepath.Join(dir, key), deliveredName)
 }

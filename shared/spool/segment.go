@@ -17,33 +17,33 @@ import (
 
 const segmentSuffix = ".seg"
 
-// segment is one file of a log: the bytes from base on, as they came through the pipe. Frames may begin in one segment
-// and end in the next.
+// segment is one file of a log: the bytes from base on, as they came through the pipe. A frame may begin in one segment and end
+// in the next.
 //
-// Its file is opened when it is needed and closed when it is idle, so that neither ended containers nor silent ones hold
-// descriptors. mu guards opening and closing; whoever writes a segment holds Log.writeMu, which keeps its file open.
+// The file is opened when it is needed and closed when it is idle, so that ended or silent containers hold no descriptors. mu
+// guards opening and closing. The goroutine that appends holds Log.writeMu, which keeps the file open.
 type segment struct {
 	base  int64
 	name  string
 	spool *Spool
-	size  atomic.Int64 // bytes in it; grows while it is the log's last
-	// freed is how many of its bytes were given back to the file system, in whole blocks. Under Log.maintMu.
+	size  atomic.Int64 // in bytes; grows while the segment is the log's last
+	// freed is how many of its bytes were given back to the file system, in whole blocks. Log.maintMu guards it.
 	freed int64
 
 	mu   sync.Mutex
 	file atomic.Pointer[os.File]
-	used atomic.Bool // since the maintenance goroutine looked last
-	gone atomic.Bool // removed: not to be opened again
+	used atomic.Bool // it was used since the last call of closeIdle
+	gone atomic.Bool // it was removed and must not be opened again
 	// indexed is set for a segment of a raw log, which has an index beside it.
 	indexed bool
 }
 
 func (g *segment) end() int64 { return g.base + g.size.Load() }
 
-// cost is how much of the disk the segment takes up. Under Log.maintMu.
+// cost returns the disk space of the segment, in bytes. The caller holds Log.maintMu.
 func (g *segment) cost() int64 { return roundUp(g.size.Load()) - g.freed }
 
-// open returns the segment's file, and opens it where it is closed.
+// open returns the segment's file, opening it if it is closed.
 func (g *segment) open() (*os.File, error) {
 	g.used.Store(true)
 	if f := g.file.Load(); f != nil {
@@ -74,7 +74,7 @@ func (g *segment) attach(f *os.File) {
 	}
 }
 
-// close closes the file until it is needed again. Whoever reads it at this moment opens it again.
+// close closes the file until it is needed again. A reader that is using it opens it again.
 func (g *segment) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -84,7 +84,7 @@ func (g *segment) close() {
 	}
 }
 
-// readAt reads from off bytes behind base.
+// readAt reads at off, relative to base.
 func (g *segment) readAt(p []byte, off int64) (int, error) {
 	for {
 		f, err := g.open()
@@ -93,13 +93,13 @@ func (g *segment) readAt(p []byte, off int64) (int, error) {
 		}
 		n, err := f.ReadAt(p, off)
 		if errors.Is(err, os.ErrClosed) && n == 0 {
-			continue // it was idle until now, and closed at this moment
+			continue // closeIdle closed it between open and ReadAt
 		}
 		return n, err
 	}
 }
 
-// with calls do with the open file, once more where it was closed as idle meanwhile.
+// with calls do with the open file, and again if do failed and the file was closed as idle meanwhile.
 func (g *segment) with(do func(f *os.File) error) error {
 	for {
 		f, err := g.open()
@@ -112,8 +112,8 @@ func (g *segment) with(do func(f *os.File) error) error {
 	}
 }
 
-// remove takes the file off the disk. A reader gets an error and asks again. Unlinking may fail on a disk that is
-// read-only; the file is then found and judged again when the log is opened next.
+// remove removes the file from the disk. A reader gets an error and tries again. Unlinking may fail on a read-only disk; the file
+// is then found again when the log is next opened.
 func (g *segment) remove() {
 	os.Remove(g.name)
 	if g.indexed {
@@ -127,7 +127,7 @@ func segmentName(dir string, base int64) string {
 	return filepath.Join(dir, fmt.Sprintf("%020d%s", base, segmentSuffix))
 }
 
-// findSegments lists the segments in dir, by ascending base, without opening them. Files with other names are ignored.
+// findSegments returns the segments in dir, in ascending order of base, without opening them. It ignores other files.
 func (s *Spool) findSegments(dir string) ([]*segment, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *Spool) findSegments(dir string) ([]*segment, error) {
 	return segs, nil
 }
 
-// segmentAt is the index of the segment that holds off or ends before it; -1 where all begin after it.
+// segmentAt returns the index of the last segment that begins at or before off; -1 if all begin after it.
 func segmentAt(segs []*segment, off int64) int {
 	lo, hi := 0, len(segs)
 	for lo < hi {

@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// syncEvery makes durable what was appended, once in every interval. It has a goroutine of its own, because fsync may
-// take seconds on a busy disk and neither capture nor maintenance can wait for that.
+// syncEvery makes durable what was appended, once per SyncInterval. It runs in its own goroutine, because fsync may take seconds
+// on a busy disk and neither capture nor maintenance can wait for that.
 func (s *Spool) syncEvery(ctx context.Context) {
 	tick := time.NewTicker(s.opt.SyncInterval)
 	defer tick.Stop()
@@ -31,7 +31,7 @@ func (s *Spool) syncEvery(ctx context.Context) {
 	}
 }
 
-// syncAll syncs all logs, a few at a time: the disk merges what it is asked for at once.
+// syncAll syncs all logs, a few at a time: the disk merges concurrent requests.
 func (s *Spool) syncAll() error {
 	const atOnce = 4
 	work := make(chan *Log)
@@ -59,7 +59,7 @@ func (s *Spool) syncAll() error {
 	return errors.Join(errs...)
 }
 
-// unsynced reports whether Sync would have something to do. A writer does not know what its readers have released; they
+// unsynced reports whether Sync has something to do. A writer does not know what readers in other processes have released. Those
 // leave syncing to it.
 func (l *Log) unsynced() bool {
 	switch {

@@ -13,39 +13,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What Take returns beside io.EOF.
+// The errors of Take besides io.EOF.
 var (
-	// ErrEmpty: there is nothing in the pipe now, and somebody still may write into it.
+	// ErrEmpty means that the pipe is empty now, and a process still has it open for writing.
 	ErrEmpty = errors.New("pipe is empty")
-	// ErrClosed: the spool was closed; what is in the pipe waits there for the next process.
+	// ErrClosed means that the spool is closed. What is in the pipe waits there for the next process.
 	ErrClosed = errors.New("spool is closed")
-	// ErrFull: nothing was taken because the disk is full, or no descriptor is left, and maintenance may yet make room.
-	// Take is to be called again after a millisecond or two.
+	// ErrFull means that nothing was taken because the disk is full, or no descriptor is left, and that maintenance may
+	// still make room. The caller calls Take again after a millisecond or two.
 	ErrFull = errors.New("disk is full")
 )
 
 const (
-	// maxWait bounds how long capture waits for maintenance to make room on the disk, waitPause is how long at a time.
+	// maxWait bounds how long capture waits for maintenance to make room on the disk. waitPause is how long it waits at a time.
 	maxWait   = 50 * time.Millisecond
 	waitPause = time.Millisecond
-	// maxDescriptorWait bounds how long it waits for a descriptor: less than the ten seconds that the engine waits for a
+	// maxDescriptorWait bounds how long capture waits for a descriptor: less than the ten seconds that the engine waits for a
 	// container's last lines (moby container/monitor.go, loggerCloseTimeout).
 	maxDescriptorWait = 8 * time.Second
-	// alwaysAllowed is what the spool may take up though the disk has less free than it must have: enough for what is on
-	// its way to a backend that works, so that a disk which others have filled does not stop all collection.
+	// alwaysAllowed is the disk space that the spool may use even if less than MinFree is free: enough for what is in flight to
+	// a backend that works, so that a disk that others have filled does not stop all collection.
 	alwaysAllowed = 16 << 20
 )
 
-// Take moves what is in the pipe to the end of the log, in one piece, and returns how many bytes left the pipe. It never
-// waits. ErrEmpty, io.EOF (nobody has the pipe open for writing) and ErrFull come with no bytes. Where the disk takes no
-// more, Take empties the pipe all the same, counts what it discards, and tries the disk again from time to time.
+// Take moves a piece of what is in the pipe to the end of the log, and returns how many bytes left the pipe. It never waits. If
+// it returns ErrEmpty, ErrFull, or io.EOF, which means that no process has the pipe open for writing, it has taken nothing. If the
+// disk takes no more, Take empties the pipe nevertheless, counts what it discards, and retries the disk from time to time.
 //
-// splice(2) leaves in the pipe what it did not write, so nothing is lost when the process is killed in between. One
-// goroutine calls Take at a time.
+// splice(2) leaves in the pipe what it did not write, so nothing is lost if the process is killed during the call. Take must not
+// be called concurrently.
 func (l *Log) Take(pipe int) (int, error) { return l.TakeFrom(pipe, Stdout) }
 
-// TakeFrom is Take for a raw log: the pipe is that of the container's stream std. It is called only where there is
-// something in the pipe.
+// TakeFrom is Take for a raw log. The pipe is that of the container's stream std and must not be empty.
 func (l *Log) TakeFrom(pipe int, std Std) (int, error) {
 	if l.spool.closed.Load() {
 		return 0, ErrClosed
@@ -69,8 +68,8 @@ func (l *Log) TakeFrom(pipe int, std Std) (int, error) {
 	return l.discard(pipe)
 }
 
-// mayWait reports whether the disk is full, or no descriptor is left, and maintenance has not yet had its time to mend
-// that.
+// mayWait reports whether err means that the disk is full, or that no descriptor is left, and maintenance still has time to make
+// room.
 func (l *Log) mayWait(err error) bool {
 	wait := maxWait
 	if outOfDescriptors(err) {
@@ -87,8 +86,8 @@ func (l *Log) mayWait(err error) bool {
 	return now.Sub(l.diskFullSince) < wait
 }
 
-// Backpressure is how long capture must leave the pipe alone because a budget is exceeded: usually 0. A caller that must
-// not wait, because the stream ends, may call Take all the same.
+// Backpressure returns how long capture must leave the pipe alone because a budget is exceeded, usually 0. A caller that must
+// not wait, because the stream ends, may call Take nevertheless.
 func (l *Log) Backpressure() time.Duration {
 	soft, hard := l.overBudget()
 	if soft > 0 {
@@ -122,7 +121,7 @@ func (l *Log) Backpressure() time.Duration {
 	return 0
 }
 
-// spendBlock ends the wait of the policy Block: from now on the oldest data are dropped.
+// spendBlock ends the wait of the policy Block: from now on the oldest data is dropped.
 func (l *Log) spendBlock() {
 	l.blockSpent, l.blockSpentAt = true, l.lowestReleased()
 	l.heldUp.Store(0)
@@ -130,8 +129,8 @@ func (l *Log) spendBlock() {
 	l.spool.wake()
 }
 
-// rearmBlock has Block wait again once the readers have released something and the budget is no longer exceeded. While
-// the backend takes nothing it has waited once, not once for each piece.
+// rearmBlock lets Block wait again once the readers have released something and the budget is no longer exceeded. So while the
+// backend accepts nothing, Block waits only once, not once for each piece.
 func (l *Log) rearmBlock(soft int64) {
 	if l.blockSpent && soft <= 0 && l.lowestReleased() > l.blockSpentAt {
 		l.blockSpent = false
@@ -139,8 +138,8 @@ func (l *Log) rearmBlock(soft int64) {
 	}
 }
 
-// overBudget is by how many bytes the tightest of the budgets is exceeded: soft where maintenance begins to make room,
-// hard where no more may be used.
+// overBudget returns by how many bytes the tightest budget is exceeded: soft counts from where maintenance begins to make room,
+// hard from where nothing more may be stored.
 func (l *Log) overBudget() (soft, hard int64) {
 	if s := l.spool; s.opt.Role == Writer && l.stored.Load() > softLimit(l.opt.MaxBytes) {
 		l.remeasureSoon()
@@ -151,12 +150,12 @@ func (l *Log) overBudget() (soft, hard int64) {
 	return soft, hard
 }
 
-// softLimit is where maintenance begins to make room in a budget.
+// softLimit returns the part of a budget from which maintenance begins to make room.
 func softLimit(budget int64) int64 { return budget - budget/16 }
 
 var errFull = errors.New("the spool's budget is used up, and what is in it is being delivered")
 
-// refusal is why nothing more may be stored now, usually nil.
+// refusal returns why nothing more may be stored now, usually nil.
 func (l *Log) refusal() error {
 	if l.unstored != nil {
 		return l.unstoredCause
@@ -167,7 +166,7 @@ func (l *Log) refusal() error {
 	return nil
 }
 
-// store moves a piece of what is in the pipe into the last segment.
+// store moves a piece of what is in the pipe to the last segment.
 func (l *Log) store(pipe int, std Std) (int, error) {
 	g, err := l.lastSegment()
 	if err != nil {
@@ -213,8 +212,8 @@ func (l *Log) move(pipe int, f *os.File, at int64, max int) (int, error) {
 	return l.copy(pipe, f, at, max)
 }
 
-// copy is what move does where the file system can't splice. What was read and could not be written has left the pipe:
-// it is kept to be counted, and begins a gap.
+// copy is move for a file system that does not support splice. Bytes that were read but could not be written have left the pipe:
+// they are kept in unstored to be counted, and begin a gap.
 func (l *Log) copy(pipe int, f *os.File, at int64, max int) (int, error) {
 	mem := scratch.Get().(*[]byte)
 	defer scratch.Put(mem)
@@ -232,7 +231,7 @@ func (l *Log) copy(pipe int, f *os.File, at int64, max int) (int, error) {
 	return m, nil
 }
 
-// lastSegment is the segment to append to, a new one where the last is full or does not reach up to the end.
+// lastSegment returns the segment to append to: a new one if the last is full or does not reach up to the log's end.
 func (l *Log) lastSegment() (*segment, error) {
 	end := l.end.Load()
 	if segs := *l.segments.Load(); len(segs) > 0 {
@@ -258,10 +257,10 @@ func (l *Log) newSegment(base int64) (*segment, error) {
 	return g, nil
 }
 
-// create makes a file of the log.
+// create creates a file of the log.
 func (l *Log) create(name string) (*os.File, error) {
 	f, err := l.spool.disk.create(name)
-	if missing(err) { // the directory itself could not be made when the log was
+	if missing(err) { // the directory could not be created with the log
 		if err = os.MkdirAll(filepath.Dir(name), 0o700); err == nil {
 			f, err = l.spool.disk.create(name)
 		}

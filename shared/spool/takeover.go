@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// group is the part of a view's name that readers of the same records share: all before its last slash.
+// group returns the part of a view's name before its last slash, which readers of the same records share.
 func group(view string) string { return view[:max(strings.LastIndexByte(view, '/'), 0)] }
 
-// takeOver gives each view without a checkpoint the position and the gaps of the reader of its group that is furthest
-// behind. Readers that have left gaps and no checkpoint have acknowledged nothing, so they are at the beginning. A view
-// that was given the checkpoint of a reader which has left gets the gaps of that one.
+// takeOver gives each view without a checkpoint the position and the gaps of the reader of its group that is furthest behind.
+// Readers with gaps and no checkpoint have acknowledged nothing, so they are at the beginning. A view that was opened at the
+// checkpoint of a former reader gets the gaps of that reader.
 func (l *Log) takeOver() {
 	for _, v := range l.views {
 		if len(v.gaps) > 0 {
@@ -35,7 +35,7 @@ func (l *Log) takeOver() {
 	}
 }
 
-// readersBeside are the readers of the view's group that have a checkpoint or gaps, and where they are.
+// readersBeside returns the other readers of the view's group that have a checkpoint or gaps, and their positions.
 func (l *Log) readersBeside(v *View) map[string]int64 {
 	found := map[string]int64{}
 	add := func(name string, at int64) {
@@ -57,7 +57,7 @@ func (l *Log) readersBeside(v *View) map[string]int64 {
 	return found
 }
 
-// gapsOf are the gaps of one reader, whether the log is opened with it or not.
+// gapsOf returns the gaps of a reader, whether the log is opened with it or not.
 func (l *Log) gapsOf(reader string) (gaps []gap) {
 	if v := l.View(reader); v != nil {
 		return slices.Clone(v.gaps)
