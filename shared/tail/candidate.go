@@ -14,33 +14,33 @@ import (
 	"github.com/remora-logs/remora/shared/tail/gunzip"
 )
 
-// candidate is a file that was found, and is not known to be one of the generations. Once it is open, classify tells what it is.
+// candidate is a file that was found and is not known to be one of the generations. Once it is open, classify decides what it is.
 type candidate struct {
 	find.Stat
 	tree       *find.Tree
 	rel        string
 	selections []*selection
-	// unselected says that no selection chooses the name, but that it must be what a followed file was rotated or copied to.
+	// unselected means that no selection chooses the name, but that a followed file was probably rotated or copied to it.
 	unselected bool
-	// byNumber says that it was found because a stored stream has its inode number, under a name that is nobody's.
+	// byNumber means that it was found by the inode number of a stored stream, under a name that no selection chooses.
 	byNumber bool
-	first    int // the scan that found it first
+	first    int // number of the scan that first found it
 
 	body     content
 	packed   bool
-	expanded int64     // its size, or what it expands to by its trailer
-	grew     time.Time // when it was seen to grow
+	expanded int64     // its size or, if it is compressed, the expanded size in its trailer
+	grew     time.Time // when it was last seen to grow
 }
 
-// path is the candidate's path as the writer knows it.
+// path returns the candidate's path as the writer knows it.
 func (c *candidate) path() string { return c.tree.Path(c.rel) }
 
-// age is how long ago the candidate was made or written.
+// age returns how long ago the candidate was created or written.
 func (c *candidate) age(now time.Time) time.Duration {
 	return now.Sub(time.Unix(0, max(c.ModTime, c.Birth)))
 }
 
-// probe finds out whether the file is compressed, and how much it holds.
+// probe determines whether the file is compressed, and how many bytes it holds.
 func (c *candidate) probe() {
 	c.expanded = c.Size
 	var f gunzip.File
@@ -63,8 +63,8 @@ func (c *candidate) probe() {
 	c.expanded = max(1, trailerSize(f, c.Size))
 }
 
-// trailerSize is what a compressed file expands to by its last four bytes (RFC 1952): modulo 4 GiB, of its last member
-// only, and any number where the file is not complete.
+// trailerSize returns the expanded size in the last four bytes of a compressed file (RFC 1952): modulo 4 GiB, of the last member
+// only, and arbitrary if the file is not complete.
 func trailerSize(f io.ReaderAt, size int64) int64 {
 	var b [4]byte
 	if _, err := f.ReadAt(b[:], size-4); err != nil {
@@ -73,7 +73,7 @@ func trailerSize(f io.ReaderAt, size int64) int64 {
 	return int64(binary.LittleEndian.Uint32(b[:]))
 }
 
-// declaredAs is the name that a rotated file must have had: without what the rotation put behind it.
+// declaredAs returns the path that a rotated file must have had: without the suffix that the rotation added.
 func (c *candidate) declaredAs() string {
 	name := c.path()
 	for i := len(name); i > 0; i-- {
@@ -86,9 +86,8 @@ func (c *candidate) declaredAs() string {
 	return name
 }
 
-// mayHold reports whether, by its name, the candidate may hold what the file at name held. Of a file that was not truncated,
-// but is gone, a copy that is not compressed must have the name of its rotation: it may be a log of its own that only
-// began alike.
+// mayHold reports whether, by its name, the candidate may hold what the file at name held. If that file is gone and was not
+// truncated, an uncompressed candidate must have the name of its rotation: otherwise it may be another log that begins alike.
 func (c *candidate) mayHold(name string, truncated bool) bool {
 	return name != c.path() && find.Related(name, c.rel) &&
 		(c.packed || truncated || find.RotatedName(path.Base(name), path.Base(c.rel)))

@@ -12,56 +12,55 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// verdict says what a candidate is.
+// verdict is what a candidate was found to be.
 type verdict struct {
 	kind   verdictKind
 	reason string
-	// generation is the one that the candidate is, or holds the bytes of; stored is the stored stream that it is, or holds
-	// the bytes of. Both are nil where there is none.
+	// generation is the one that the candidate is or holds the bytes of, and stored the stored stream that it is or holds the
+	// bytes of; nil if there is none.
 	generation *generation
 	stored     *storedStream
-	// replaced are stored streams that had the candidate's inode and are not what it holds now: what they held may be in a
-	// copy.
+	// replaced are stored streams that had the candidate's inode, which holds other bytes now: theirs may be in a copy.
 	replaced []*storedStream
-	err      error // why something could not be told; it is tried again
+	err      error // why the candidate could not be classified; it is tried again
 }
 
-// verdictKind is what is to be done with a candidate.
+// verdictKind determines what is done with a candidate.
 type verdictKind uint8
 
 const (
-	undecided    verdictKind = iota // not by the rules that were asked
+	undecided    verdictKind = iota // no rule has applied
 	isNew                           // a new generation begins
 	isStored                        // it is the file of a stored stream: resume
 	isStoredCopy                    // it holds what the file of a stored stream held: resume there
-	isMoved                         // it holds the bytes of a known generation: read on there
-	isDuplicate                     // it holds what a known generation holds: nothing of it is to be read
-	isUnwanted                      // nobody wants it
-	isUnclear                       // it can't be told yet: ask again
+	isMoved                         // it holds the bytes of a known generation: continue there
+	isDuplicate                     // it holds what a known generation holds: do not read it
+	isUnwanted                      // it is not to be followed
+	isUnclear                       // it can't be decided yet: try again
 )
 
 func (k verdictKind) String() string {
 	return [...]string{"undecided", "new", "stored", "stored copy", "moved", "duplicate", "unwanted", "unclear"}[k]
 }
 
-// circumstances are what a verdict depends on besides the registry and the candidate.
+// circumstances holds what a verdict depends on besides the registry and the candidate.
 type circumstances struct {
 	now time.Time
-	// hurried says that there will be no time to ask again: the process drains, or the origin has ended.
+	// hurried means that there is no time to try again: the process drains, or the origin has ended.
 	hurried bool
 	// started are the selections whose files are searched for the first time.
 	started []*selection
-	// scan is the number of the scan that found the candidate, or asks for it again.
+	// scan is the number of the scan that found the candidate, or tries it again.
 	scan int
 }
 
-// firstFor reports whether the candidate was there when a selection began.
+// firstFor reports whether the candidate existed when a selection began.
 func (w circumstances) firstFor(c *candidate) bool {
 	return slices.ContainsFunc(c.selections, func(s *selection) bool { return slices.Contains(w.started, s) })
 }
 
-// quiet is for how long the candidate is known not to have grown. For a file that was there when a selection began its
-// times tell; those of gzip tell nothing without the birth, for it keeps the time of what it compressed.
+// quiet returns how long the candidate is known not to have grown. If the file existed when a selection began, its times tell,
+// unless gzip made it and its birth is unknown: gzip sets the modification time to that of the file that it compressed.
 func (w circumstances) quiet(c *candidate) time.Duration {
 	q := w.now.Sub(c.grew)
 	if !w.firstFor(c) || c.Birth == 0 && strings.HasSuffix(c.rel, ".gz") {
@@ -71,17 +70,17 @@ func (w circumstances) quiet(c *candidate) time.Duration {
 }
 
 const (
-	// copyPause is after which time without growth something that was being copied or compressed is complete.
+	// copyPause is the time without growth after which a copy or a compressed file counts as complete.
 	copyPause = 2 * time.Second
-	// tornPause is for how long a compressed file that ends too early may still grow.
+	// tornPause is the time without growth for which a compressed file that ends too early may still grow.
 	tornPause = 30 * time.Second
-	// leastHead is how many bytes of a beginning may tell a copy. Of fewer, a line that was torn at its first bytes, it must
-	// be exactly as long as what it was made of.
+	// leastHead is how many bytes of its beginning identify a copy. If fewer are known, as of a line torn after its first bytes,
+	// a copy must also be exactly as long as the original.
 	leastHead = 4
 )
 
-// classify tells what an open candidate is. It changes nothing: the same registry and candidate give the same verdict.
-// Generations that may have been truncated must have been observed before.
+// classify returns what an open candidate is. It changes nothing: the same registry, candidate and circumstances yield the same
+// verdict. Generations that may have been truncated must have been observed before.
 func classify(r *registry, c *candidate, now circumstances) verdict {
 	for _, rule := range [...]func(*registry, *candidate, circumstances) verdict{
 		classifyStored, classifyRemounted, classifyLeft, classifyStoredCopy, classifyCompressed, classifyIncomplete,
@@ -96,8 +95,7 @@ func classify(r *registry, c *candidate, now circumstances) verdict {
 	return verdict{kind: isNew, reason: "nothing that is known has its bytes"}
 }
 
-// classifyStored finds the stored stream that the candidate's file had. Of two generations of one inode the younger is
-// tried first.
+// classifyStored finds the stored stream of the candidate's file. If an inode had several, the youngest is tried first.
 func classifyStored(r *registry, c *candidate, _ circumstances) verdict {
 	v := verdict{}
 	for _, m := range r.stored.withNumber(c.Ino) {
@@ -124,8 +122,8 @@ func classifyStored(r *registry, c *candidate, _ circumstances) verdict {
 	return v
 }
 
-// classifyRemounted finds the generation that the candidate is where its file system was mounted again, and has another
-// device number since.
+// classifyRemounted finds the generation that the candidate is if its file system was mounted again and has another device
+// number since.
 func classifyRemounted(r *registry, c *candidate, now circumstances) verdict {
 	for _, g := range r.withNumber(c.Ino) {
 		if g.Dev == c.Dev || g.seen == now.scan || g.Birth != c.Birth || g.packed != c.packed ||
@@ -139,7 +137,7 @@ func classifyRemounted(r *registry, c *candidate, now circumstances) verdict {
 	return verdict{}
 }
 
-// classifyLeft finds the generation whose bytes have left their inode for the candidate's.
+// classifyLeft finds the generation whose bytes have left their inode and are in the candidate.
 func classifyLeft(r *registry, c *candidate, now circumstances) verdict {
 	if c.packed && !complete(c, now) {
 		return verdict{}
@@ -152,11 +150,11 @@ func classifyLeft(r *registry, c *candidate, now circumstances) verdict {
 	return verdict{}
 }
 
-// mayBeCopy reports whether the candidate may be a copy of a generation that left its inode, apart from its content.
+// mayBeCopy reports whether the candidate, apart from its content, may be a copy of a generation that left its inode.
 //
-// Where something of the generation is owed, each file that begins with all that was read of it is its copy. Where nothing
-// is, a copy is only recognised so as not to be read again, and a new file that only begins alike must not be taken for
-// it: a copy was there before the bytes left, and bears the name of one or is no longer than what it was made of.
+// If something of the generation is owed, every file that begins with all that was read of it is its copy. If nothing is owed, a
+// copy is recognised only so that it is not read again, and a new file that merely begins alike must not be taken for it: a copy
+// existed before the bytes left, and has the name of a copy or is exactly as long as the original.
 func mayBeCopy(g *generation, c *candidate) bool {
 	if g.packed && (!c.packed || c.Size != g.Size) || !c.mayHold(g.name(), g.why == truncated) {
 		return false
@@ -170,8 +168,7 @@ func mayBeCopy(g *generation, c *candidate) bool {
 	return c.packed || c.expanded == g.end.Load() || find.CopyName(path.Base(g.name()), path.Base(c.rel))
 }
 
-// copied reports whether the candidate begins with all that was read of a generation. What nothing is known of has no
-// copy.
+// copied reports whether the candidate begins with all that was read of a generation. It reports false if nothing was read.
 func copied(g *generation, c *candidate) bool {
 	if g.head.N == 0 || g.head.N < leastHead && c.expanded != g.end.Load() {
 		return false
@@ -180,8 +177,8 @@ func copied(g *generation, c *candidate) bool {
 	return err == nil && same
 }
 
-// classifyStoredCopy finds the stored stream whose bytes are in the candidate. At the start a compressed file need not be
-// complete: what it was made of would have been found, and it may still grow.
+// classifyStoredCopy finds the stored stream whose bytes are in the candidate. When a selection begins, a compressed file need not
+// be complete: its original would have been found, and the file may still grow.
 func classifyStoredCopy(r *registry, c *candidate, now circumstances) verdict {
 	if c.packed && !complete(c, now) && !now.firstFor(c) {
 		return verdict{}
@@ -204,9 +201,9 @@ func classifyCompressed(r *registry, c *candidate, now circumstances) verdict {
 			continue
 		}
 		switch {
-		case g.body == nil && !hasName(g): // only this is left of it
+		case g.body == nil && !hasName(g): // only the candidate has its bytes
 			return verdict{kind: isMoved, generation: g, reason: "a file that is gone was compressed to it"}
-		case !g.owed().done(): // it will be needed if this process is killed before all of g is acknowledged
+		case !g.owed().done(): // the candidate is needed if this process is killed before all of g is acknowledged
 			return verdict{kind: isUnclear, generation: g, reason: "it holds what is not acknowledged yet"}
 		}
 		return verdict{kind: isDuplicate, generation: g, reason: "it was compressed from a file that is read"}
@@ -214,8 +211,7 @@ func classifyCompressed(r *registry, c *candidate, now circumstances) verdict {
 	return verdict{}
 }
 
-// classifyIncomplete tells whether the candidate must be left alone for now, because it may be a copy that somebody is
-// making of a file that is followed.
+// classifyIncomplete leaves the candidate alone for now if it may be an unfinished copy of a file that is followed.
 func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 	original := r.originalOf(c)
 	since := now.quiet(c)
@@ -245,8 +241,8 @@ func classifyIncomplete(r *registry, c *candidate, now circumstances) verdict {
 	return verdict{}
 }
 
-// within reports whether all that a candidate holds is read from a generation that is in place: from the file itself, or where
-// that is closed, as far as it was read.
+// within reports whether a generation that is in place holds all bytes of a candidate. If the generation's file is closed, its
+// fingerprint decides, provided that exactly as much was read of it.
 func within(g *generation, c *candidate) bool {
 	return g.inPlace() && (begins(g, c) || c.Size == g.read() && copied(g, c))
 }
@@ -256,7 +252,7 @@ func complete(c *candidate, now circumstances) bool {
 	return now.hurried || now.quiet(c) >= copyPause
 }
 
-// compressing reports whether a compressed candidate begins as a plain generation that is in place does, and is shorter.
+// compressing reports whether a compressed candidate begins like a plain generation that is in place, and expands to fewer bytes.
 func compressing(g *generation, c *candidate) bool {
 	if g.packed || !g.inPlace() || g.head.N == 0 || g.end.Load() == 0 {
 		return false
@@ -266,11 +262,11 @@ func compressing(g *generation, c *candidate) bool {
 		return false
 	}
 	last := make([]byte, 1)
-	n, _ := c.body.ReadAt(last, g.end.Load()-1) // a complete one has that byte
+	n, _ := c.body.ReadAt(last, g.end.Load()-1) // a complete copy has this byte
 	return n == 0
 }
 
-// hasName reports whether the name that the generation had last leads to it.
+// hasName reports whether the last known name of the generation leads to it.
 func hasName(g *generation) bool {
 	if g.rel == "" {
 		return false
@@ -279,7 +275,7 @@ func hasName(g *generation) bool {
 	return err == nil && s.Inode == g.Inode
 }
 
-// begins reports whether all of a candidate is the beginning of a generation.
+// begins reports whether a candidate's content is the beginning of a generation. It compares the first and the last 32 KiB.
 func begins(g *generation, c *candidate) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -289,7 +285,7 @@ func begins(g *generation, c *candidate) bool {
 	const part = 32 << 10
 	var p, q [part]byte
 	for _, at := range [...]int64{0, max(0, c.Size-part)} {
-		n, _ := c.body.ReadAt(p[:], at) // what can't be read is no copy
+		n, _ := c.body.ReadAt(p[:], at) // a file that can't be read is not a copy
 		m, _ := g.body.ReadAt(q[:n], at)
 		if n == 0 || !bytes.Equal(p[:n], q[:m]) {
 			return false

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// Put begins to follow an origin, or changes what is followed of it. Other origins are not touched. An unchanged selection
-// continues, also if the origin had ended or been withdrawn. An error is of one selection; the others are followed. It does
-// not wait for the file system: the next step of Run does what was put.
+// Put starts following an origin, or changes what is followed of it. Other origins are not affected. An unchanged selection
+// continues, even if the origin had ended or been withdrawn. Each error concerns one selection; the others are followed. Put does
+// not wait for the file system: it takes effect in the next step of Run.
 func (t *Tailer) Put(o Origin) []*SelectionError {
 	var errs []*SelectionError
 	declared := o
@@ -38,18 +38,18 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 	return errs
 }
 
-// End says that an origin's writer is gone: its files are searched once more and read to their ends, where a last line
-// without an end is a record. Then the origin is forgotten. The positions of files that are still there are kept for a
-// week, so that an origin that comes back resumes; those of files that are gone are not. What is copied, compressed or
-// truncated between End and the next Put is not followed.
+// End tells the tailer that an origin's writer is gone. Its files are searched once more and read to their ends, where a last line
+// without a newline becomes a record. Then the origin is forgotten. The positions of files that still exist are kept for a week, so
+// that an origin that returns resumes; those of files that are gone are not kept. What is copied, compressed or truncated between
+// End and the next Put is not followed.
 func (t *Tailer) End(id string) { t.request(request{id: id, phase: ending}) }
 
-// Stopped says whether an origin's writer is stopped for now: a last line without an end is a record then, once its file was
-// quiet for a few seconds. The origin is followed all the same, for the writer may be started again, and others may write
-// to its volumes. A new origin's writer runs; Put does not change that.
+// Stopped tells the tailer whether an origin's writer is stopped for now. If it is, a last line without a newline becomes a record
+// once its file has been quiet for a few seconds. The origin is still followed, because the writer may start again and others may
+// write to its volumes. A new origin's writer is taken to run; a later Put does not change what Stopped has set.
 func (t *Tailer) Stopped(id string, stopped bool) { t.request(request{id: id, stopped: &stopped}) }
 
-// Withdraw says that nobody wants an origin's files any more. Their positions are kept for a week.
+// Withdraw stops following an origin. The positions of its files are kept for a week.
 func (t *Tailer) Withdraw(id string) { t.request(request{id: id, phase: withdrawing}) }
 
 func (t *Tailer) request(r request) {
@@ -59,7 +59,7 @@ func (t *Tailer) request(r request) {
 	t.wake()
 }
 
-// takeRequests does what was asked for since the last step. Requests for an origin that is still in a step of its own wait.
+// takeRequests carries out the requests since the last step. Requests for an origin whose step has not returned wait.
 func (t *Tailer) takeRequests() {
 	t.mu.Lock()
 	requests, hinted := t.requests, t.hinted
@@ -91,7 +91,7 @@ func (t *Tailer) takeRequests() {
 	}
 }
 
-// take does what was asked for of an origin, which is nil if it is not followed.
+// take carries out a request for an origin, which is nil if it is not followed.
 func (t *Tailer) take(o *origin, r request) {
 	if r.stopped != nil {
 		if o != nil {
@@ -132,7 +132,7 @@ func (t *Tailer) put(o *origin, r request) {
 	o.setDeadlines()
 }
 
-// leaveOrigins lets go of origins that have ended, or were withdrawn, once nothing of them is read any more.
+// leaveOrigins leaves origins that have ended, or were withdrawn, once nothing of them is being read.
 func (t *Tailer) leaveOrigins() {
 	for _, o := range *t.list.Load() {
 		if !o.step.TryLock() {
@@ -168,7 +168,7 @@ func (t *Tailer) leave(o *origin) {
 	t.log.Debug("origin left", "origin", id, "stored", len(o.stored.streams))
 }
 
-// quiet reports whether nothing of an origin is read, and nothing is still to be found out.
+// quiet reports whether nothing of an origin is being read and, if it has ended, nothing is owed or searched for.
 func (o *origin) quiet() bool {
 	for g := range o.all() {
 		if len(g.readers) > 0 || o.phase == ending && (g.state == Searching || g.state != Remembered && !g.owed().done()) {
@@ -178,7 +178,7 @@ func (o *origin) quiet() bool {
 	return o.phase == withdrawing || len(o.left) == 0
 }
 
-// park makes a stored stream of a generation that nobody reads. Without a stored position it is as if it had not been met.
+// park turns a generation without readers into a stored stream. A generation without a stored position is forgotten.
 func (o *origin) park(g *generation) {
 	m := &storedStream{key: g.key}
 	for _, p := range g.positions {

@@ -10,21 +10,21 @@ import (
 	"github.com/remora-logs/remora/shared/tail/fingerprint"
 )
 
-// expire notes in the store since when nobody asks for a position, because its declaration is gone, or its output, or the
-// pattern selects the file no more; and deletes it when that is long enough ago. Time passes while this process is down.
+// expire notes in the store since when a position has been unused, because its declaration or output is gone or the pattern no
+// longer selects the file, and deletes it after keepUnused. The time while this process does not run counts as well.
 func (t *Tailer) expire(now time.Time) {
 	p := t.positions
 	if since := now.Sub(p.expired); !p.changed && since >= 0 && since < expireEvery {
 		return
 	}
-	origins := map[string]*origin{} // that are not in a step of their own
+	origins := map[string]*origin{} // those whose step is not running
 	for id, o := range t.origins {
 		if !o.step.TryLock() {
 			continue
 		}
 		defer o.step.Unlock()
 		if o.reselected {
-			return // which selections want which file is known when it was searched for
+			return // it is not known which selections want which file before it was searched for
 		}
 		origins[id] = o
 	}
@@ -54,18 +54,19 @@ func (t *Tailer) expire(now time.Time) {
 	}
 	t.problems.report(checkpoints, r.err)
 	if r.err != nil {
-		return // all of it is done again in the next step
+		return // all of it is tried again in the next step
 	}
 	p.changed, p.expired, p.useless = false, now, nil
 	for _, k := range r.forget {
-		if id, ok := originOf(k.Stream); ok && !r.known[declaration{id, k.Declaration}] { // it is as if it had never been there
+		if id, ok := originOf(k.Stream); ok && !r.known[declaration{id, k.Declaration}] { // it is new if it returns
 			delete(p.known, declaration{id, k.Declaration})
 		}
 	}
 	t.keepPositions(origins, generations, streams)
 }
 
-// keepPositions makes the positions of each generation and stored stream those that are kept, and drops what has none.
+// keepPositions sets the positions of each generation and stored stream to those that are kept, and drops those that are left
+// with none.
 func (t *Tailer) keepPositions(origins map[string]*origin, generations map[*generation][]position, streams map[*storedStream][]position) {
 	for _, o := range origins {
 		gone := map[*generation]bool{}
@@ -99,7 +100,7 @@ func (t *Tailer) keepPositions(origins map[string]*origin, generations map[*gene
 	}
 }
 
-// expects reports whether a stored stream, if its file were there, would be read for a reader.
+// expects reports whether a stored stream would be read for a reader if its file were found.
 func (t *Tailer) expects(origin string, m *storedStream, id readerID) bool {
 	o := t.origins[origin]
 	return o != nil && o.phase == following &&
@@ -112,11 +113,11 @@ type review struct {
 	now    time.Time
 	put    map[checkpoint.Key]checkpoint.Entry
 	forget []checkpoint.Key
-	known  map[declaration]bool // of which a position is kept
+	known  map[declaration]bool // declarations that a position is kept for
 	err    error
 }
 
-// positions returns those of a stream's positions that are kept, with the marks that they have from now on.
+// positions returns those of a stream's positions that are kept, with their new marks.
 func (r *review) positions(origin, stream string, all []position, wanted func(readerID) bool) []position {
 	kept := make([]position, 0, len(all))
 	for _, p := range all {
@@ -142,7 +143,7 @@ func (r *review) positions(origin, stream string, all []position, wanted func(re
 	return kept
 }
 
-// rewrite gives the entry at key another mark. Its position stays.
+// rewrite schedules a new mark for the entry at key, whose position stays the same, and returns the mark encoded.
 func (r *review) rewrite(key checkpoint.Key, m fingerprint.Mark) []byte {
 	e, ok, err := r.store.Load(key)
 	if err != nil {

@@ -7,21 +7,21 @@ import (
 	"slices"
 )
 
-// File is a file that is known, as of now.
+// File is a file that the tailer knows.
 type File struct {
-	// Origin and Declarations say who follows it: an origin's ID, and names of its selections.
+	// Origin is the ID of the file's origin, and Declarations are the names of the selections that choose it.
 	Origin       string
 	Declarations []string
-	// Path is the one that the writer knows.
+	// Path is the path as the writer knows it.
 	Path string
-	// Size is how many bytes are known to be there, Offset how many of them every reader has had acknowledged.
+	// Size is the number of bytes that are known to exist, and Offset how many of them are acknowledged for every reader.
 	Size, Offset int64
-	// State is a word: reading, read (to its end), rotated, removed, searching.
+	// State is one of the words reading, read (to its end), rotated, removed, searching.
 	State string
 }
 
-// Files returns the files of the origins that chosen chooses by their ID, in the order of origin and path, and the
-// origins that did not answer at once, because a step of theirs waits for a file system.
+// Files returns the files of the origins whose IDs chosen accepts, by origin and then in the order of their paths, and the origins
+// that can't be asked now, because a step of theirs is running.
 func (t *Tailer) Files(chosen func(origin string) bool) (files []File, busy []string) {
 	for _, o := range *t.list.Load() {
 		if !chosen(o.id()) {
@@ -43,7 +43,7 @@ func (t *Tailer) Files(chosen func(origin string) bool) (files []File, busy []st
 	return files, busy
 }
 
-// file describes the generation. Its origin's step lock is held.
+// file describes the generation. The caller holds its origin's step.
 func (g *generation) file(origin string) File {
 	owed := g.owed()
 	f := File{Origin: origin, Path: g.path, Size: g.end.Load(), State: g.word(owed)}
@@ -56,7 +56,7 @@ func (g *generation) file(origin string) File {
 	return f
 }
 
-// word is the generation's state as people see it.
+// word returns the generation's state as it is shown to users.
 func (g *generation) word(o owed) string {
 	switch g.state {
 	case Active:

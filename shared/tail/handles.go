@@ -12,7 +12,7 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// defaultMaxOpen leaves half of what the process may open to others: connections, directories, the store.
+// defaultMaxOpen returns at most half of what the process may open. The rest is for connections, directories and the store.
 func defaultMaxOpen() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -32,7 +32,7 @@ func (o *origin) countOpen() int {
 	return n
 }
 
-// countOpen returns how many files are open, from the step of an origin.
+// countOpen returns how many files of all origins are open. It is called from the step of origin o.
 func (t *Tailer) countOpen(o *origin) int {
 	n := o.countOpen()
 	for _, p := range *t.list.Load() {
@@ -43,11 +43,10 @@ func (t *Tailer) countOpen(o *origin) int {
 	return n
 }
 
-// closeIdle closes an eighth of the files, so that others can be opened: those first whose loss would cost nothing, because
-// they are read to their end, and then those that can be opened again by their name, the longest unchanged first. A file
-// that was removed is never among them: its handle is all there is of it. It is called from the step of an origin; files of
-// origins that are in a step of their own are left alone, and so are files that are read at the moment: a read may never
-// return.
+// closeIdle closes up to an eighth of MaxOpen files, so that others can be opened: first those that are read to their end, then
+// others that can be opened again by their name, each time the longest unchanged first. It never closes a file that was removed,
+// which can't be opened again. It is called from the step of origin o. It leaves alone the files of origins whose step is running,
+// and files that are being read, because a read may never return.
 func (t *Tailer) closeIdle(o *origin) {
 	type choice struct {
 		origin     *origin
@@ -96,12 +95,12 @@ func (t *Tailer) closeIdle(o *origin) {
 	}
 }
 
-// openWithin opens a file of an origin, having closed others if there are too many.
+// openWithin opens a file of an origin. It closes others first if too many are open.
 func (t *Tailer) openWithin(o *origin, tree *find.Tree, rel string) (*os.File, find.Stat, error) {
 	if t.opens.Add(1) >= int64(t.cfg.MaxOpen) {
 		n := t.countOpen(o)
 		if n >= t.cfg.MaxOpen {
-			t.record(o) // a file that is not recorded yet can't be closed
+			t.record(o) // a file whose position is not stored yet can't be closed
 			t.closeIdle(o)
 			n = t.countOpen(o)
 		}

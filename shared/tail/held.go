@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// heldShare is which part of a file system removed files may hold, and heldFloor which part of it must stay free for
-	// the application. What an application removes, it removes to have the space.
+	// Removed files may hold 1/heldShare of a file system, and 1/heldFloor of it must stay free for the application: an
+	// application removes files to have their space.
 	heldShare, heldFloor = 4, 8
-	// heldFloorMost bounds that part: of a large disk so much is enough to act in time.
+	// heldFloorMost bounds the part that must stay free, in bytes: on a large disk this is enough to act in time.
 	heldFloorMost = 1 << 30
-	// heldMemory bounds what removed files may hold of a tmpfs, in bytes: that is memory of the Pod, whose limit is not
-	// known here, and whose containers are killed over it.
+	// heldMemory bounds what removed files may hold of a tmpfs, in bytes. That is memory of the Pod, whose limit is not known
+	// here, and whose containers are killed if they exceed it.
 	heldMemory = 64 << 20
 	tmpfsMagic = 0x01021994 // statfs(2)
 )
 
-// space is what statfs(2) tells of a file system, in bytes.
+// space is what statfs(2) reports about a file system, in bytes.
 type space struct {
 	total, free int64
 	memory      bool // it is a tmpfs
 }
 
-// limit is how many bytes removed files may hold of a file system on which they hold held now.
+// limit returns how many bytes removed files may hold of a file system on which they hold held bytes now.
 func (s space) limit(held int64) int64 {
 	most := s.total / heldShare
 	if s.memory {
@@ -39,7 +39,7 @@ func (s space) limit(held int64) int64 {
 	return most
 }
 
-// spaceOf asks for the file system of an open file.
+// spaceOf returns the space of the file system of an open file.
 func spaceOf(c content) (space, error) {
 	fd, err := descriptor(c)
 	if err != nil {
@@ -53,25 +53,25 @@ func spaceOf(c content) (space, error) {
 	return space{int64(s.Blocks) * block, int64(s.Bavail) * block, s.Type == tmpfsMagic}, nil
 }
 
-// heldFile is a file that was removed and is still to be read.
+// heldFile is a file that was removed and has not been read to its end.
 type heldFile struct {
 	origin     *origin
 	generation *generation
 }
 
-// spaceAnswer is what a file system says, once answered is closed.
+// spaceAnswer is a file system's answer, which is valid once answered is closed.
 type spaceAnswer struct {
 	answered chan struct{}
 	space    space
 	err      error
 }
 
-// spaceFor asks the file system dev, which c is a file of. It may not answer: it is waited for once, and not asked again until
-// it has returned.
+// spaceFor returns the space of the file system dev, which c is a file of. If the file system does not answer in time, it is not
+// asked again before it has answered.
 func (t *Tailer) spaceFor(dev uint64, c content) (space, error) {
 	if asked := t.asked[dev]; asked != nil {
 		select {
-		case <-asked.answered: // what it says now is from another time
+		case <-asked.answered: // the answer is outdated
 		default:
 			return space{}, errNoAnswer
 		}
@@ -94,14 +94,14 @@ func (t *Tailer) spaceFor(dev uint64, c content) (space, error) {
 	}
 }
 
-// limitHeld gives up removed files that are not read yet, each time the oldest of the origin that holds most: of a file system
-// while they hold more of it than they may, and then while all together hold more than they may.
+// limitHeld gives up removed files that are not read yet, each time the oldest of the origin that holds most: first on each file
+// system while they hold more of it than they may, then while all together hold more than MaxDeleted.
 func (t *Tailer) limitHeld(now time.Time) {
 	byDevice := map[uint64][]heldFile{}
 	total := int64(0)
 	for _, o := range *t.list.Load() {
 		if !o.step.TryLock() {
-			continue // what it holds is not given up until its file system answers
+			continue // its files are not given up before its file system answers
 		}
 		holds := false
 		for g := range o.active {
@@ -112,7 +112,7 @@ func (t *Tailer) limitHeld(now time.Time) {
 			}
 		}
 		if holds {
-			defer o.step.Unlock() // those that hold nothing, nearly all, cost no more than the look
+			defer o.step.Unlock() // nearly all origins hold nothing and are unlocked at once
 		} else {
 			o.step.Unlock()
 		}

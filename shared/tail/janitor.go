@@ -15,11 +15,11 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// dropStep is how many bytes are given back from the page cache at once: a multiple of every page size, large enough
-// that the fdatasync it takes is rare.
+// dropStep is the unit, in bytes, in which the page cache is given back: a multiple of every page size, and large enough to keep
+// the fdatasync that precedes rare.
 const dropStep = 4 << 20
 
-// reclaim gives back what acknowledged bytes still take up: rotated files, and pages in memory. Both are opt-in.
+// reclaim gives back what acknowledged bytes still occupy: rotated files, and pages in memory. Both are opt-in.
 func (t *Tailer) reclaim(o *origin, now time.Time) {
 	if o.declared.DeleteAfter == 0 && !t.cfg.DropPageCache {
 		return
@@ -34,8 +34,8 @@ func (t *Tailer) reclaim(o *origin, now time.Time) {
 	}
 }
 
-// deletable reports whether g was rotated, is acknowledged to its end, and quiet. A file counts as rotated if it was
-// renamed, or bears the name of a rotation of one that is still written: never if it may be the log itself.
+// deletable reports whether g was rotated, is acknowledged to its end, and has been quiet for DeleteAfter. A file counts as
+// rotated if it was renamed to the name of a rotation, or has the name of a rotation of an active file.
 func (o *origin) deletable(g *generation, now time.Time) bool {
 	if g.Links == 0 || g.rel == "" || now.Sub(later(g.changed, g.since)) < o.declared.DeleteAfter {
 		return false
@@ -55,7 +55,7 @@ func (o *origin) deletable(g *generation, now time.Time) bool {
 	return false
 }
 
-// delete removes a file, if its name still leads to it.
+// delete removes a file if its name still leads to it and its size has not changed.
 func (t *Tailer) delete(o *origin, g *generation) {
 	s, err := g.tree.Lstat(g.rel)
 	if err != nil || s.Inode != g.Inode || s.Size != g.Size {
@@ -70,7 +70,7 @@ func (t *Tailer) delete(o *origin, g *generation) {
 	t.log.Info("removed rotated file, all of which is acknowledged", "file", g.name(), "bytes", g.Size)
 }
 
-// dropCache gives back the pages below what all readers have had acknowledged: nobody reads them again.
+// dropCache gives back the pages that are acknowledged for all readers, which are not read again.
 func (t *Tailer) dropCache(g *generation) {
 	owed := g.owed()
 	upTo := (g.end.Load() - owed.unacked) &^ (dropStep - 1)
@@ -80,23 +80,23 @@ func (t *Tailer) dropCache(g *generation) {
 	}
 	fd, err := unix.FcntlInt(h.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return // no handle to spare: the next time
+		return // no descriptor is left: try again the next time
 	}
 	select {
 	case t.cleaner.work <- pages{os.NewFile(uintptr(fd), h.Name()), g.dropped, upTo}:
 		g.dropped = upTo
-	default: // it is busy writing back: the next time
+	default: // the cleaner is busy: try again the next time
 		_ = unix.Close(fd)
 	}
 }
 
-// pages are a range of a file.
+// pages is a range of a file.
 type pages struct {
 	file     *os.File
 	from, to int64
 }
 
-// cleaner writes ranges back and drops them from the page cache, beside the tailer: fdatasync waits for the disk.
+// cleaner writes ranges back and drops them from the page cache. It runs beside the tailer, because fdatasync waits for the disk.
 type cleaner struct {
 	log  *slog.Logger
 	work chan pages
@@ -117,7 +117,7 @@ func (c *cleaner) run(ctx context.Context) {
 	}
 }
 
-// drop writes back first: POSIX_FADV_DONTNEED passes over dirty pages (posix_fadvise(2)).
+// drop writes the pages back and drops them: POSIX_FADV_DONTNEED skips dirty pages (posix_fadvise(2)).
 func (p pages) drop() error {
 	defer p.file.Close()
 	if err := unix.Fdatasync(int(p.file.Fd())); err != nil {

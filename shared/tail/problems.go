@@ -20,40 +20,40 @@ import (
 )
 
 const (
-	// maxProblems bounds the problems that are listed, maxNoted those of which it is only known that they were logged.
+	// maxProblems bounds the problems that are listed, and maxNoted those that are only noted as logged.
 	maxProblems, maxNoted = 1000, 16_384
-	// problemLasts is after which time a problem is forgotten that was not confirmed: its path is gone, or not asked for.
+	// problemLasts is how long a problem is kept without being confirmed: its path is gone, or is no longer looked up.
 	problemLasts = time.Minute
-	// missingFor is how long a path is missing before that is logged: the directories of a container that is removed go before
-	// anybody tells that it is.
+	// missingFor is how long a path must be missing before that is logged: a removed container's directories disappear before
+	// its removal is reported.
 	missingFor = 3 * time.Second
 )
 
-// problems logs once what is wrong with a path, and once that it is not any more.
+// problems logs each problem with a path once, and once that the path can be read again.
 type problems struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
 	now  time.Time
 	list map[subject]problem
-	// noted are problems that are not listed because there are too many, by a hash, and when each was confirmed last.
+	// noted holds problems that are not listed because there are too many, by a hash, and when each was last confirmed.
 	noted   map[uint64]time.Time
 	expired time.Time
-	full    bool // that there are more than can be noted was logged
+	full    bool // it was logged that there are more than can be noted
 	seed    maphash.Seed
 }
 
-// subject is what a problem is about: a path, a declaration or "checkpoints", of an origin.
+// subject is what a problem concerns: a path, a declaration or "checkpoints", of an origin.
 type subject struct{ origin, path string }
 
 type problem struct {
 	text   string
 	since  time.Time
-	last   time.Time // when it was confirmed last
+	last   time.Time // when it was last confirmed
 	logged bool
 }
 
-// report notes what is wrong with a subject; nothing if err is nil.
+// report notes that err is wrong with a subject, or that nothing is if err is nil, and logs changes.
 func (p *problems) report(about subject, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *problems) report(about subject, err error) {
 	notice.PathUnreadable.Log(p.logger(about), "path", about.path, "error", err)
 }
 
-// note reports whether a problem that can't be listed is to be logged: it is new, and it can be noted that it was.
+// note reports whether a problem that can't be listed must be logged: it is new, and there is room to note that it was logged.
 func (p *problems) note(about subject, text string) bool {
 	h := p.hash(about, text)
 	_, known := p.noted[h]
@@ -113,7 +113,7 @@ func (p *problems) note(about subject, text string) bool {
 	return !known
 }
 
-// takeNoted reports whether a problem that is listed now was logged before.
+// takeNoted reports whether a problem that is now listed was logged before, and removes it from noted.
 func (p *problems) takeNoted(about subject, text string) bool {
 	if len(p.noted) == 0 {
 		return false
@@ -146,7 +146,7 @@ func (p *problems) tick(now time.Time) {
 	p.full = p.full && len(p.noted) >= maxNoted
 }
 
-// logger names the origin, where there are several.
+// logger returns the logger for a subject, with its origin if it has one.
 func (p *problems) logger(about subject) *slog.Logger {
 	if about.origin == "" {
 		return p.log
@@ -154,7 +154,7 @@ func (p *problems) logger(about subject) *slog.Logger {
 	return p.log.With("origin", about.origin)
 }
 
-// forget drops what is wrong with an origin.
+// forget drops the problems of an origin.
 func (p *problems) forget(origin string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,7 +164,7 @@ func (p *problems) forget(origin string) {
 // checkpoints is the subject of problems with the store.
 var checkpoints = subject{"", "checkpoints"}
 
-// Problem is what is wrong with a path, or another subject, of an origin at present.
+// Problem is a present problem with a path, or another subject, of an origin.
 type Problem struct{ Origin, Path, Error string }
 
 func (p *problems) all() []Problem {

@@ -12,29 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A read of a file on another machine, or on one that a process of user space serves, may never return. A shard of the
-// pipeline that waited for it would hold up the streams of others. So a goroutine reads it, and the shard waits a moment.
+// A read of a file on another machine, or in a file system that a user-space process serves, may never return. A shard of the
+// pipeline that waited for it would hold up all its streams. So a goroutine reads the file, and the shard only waits a moment.
 
 const (
-	// remotePatience is how long ReadAt and Mark wait for such a read at most: what a server nearby needs, and what a shard can
-	// do without. A file system whose reads take longer is not waited for at all.
+	// remotePatience bounds how long ReadAt and Mark wait for such a read: enough for a server nearby, and little enough for a
+	// shard. They do not wait at all for a file system whose reads take longer.
 	remotePatience = 20 * time.Millisecond
-	// remoteReading bounds the reads of one file system that have not returned. Each may hold a thread. Who finds no place
-	// among them waits in a queue.
+	// remoteReading bounds the reads of one file system that have not returned. Each may hold a thread. Further readers wait in
+	// a queue.
 	remoteReading = 4
-	// remoteAbsent is after which time a stream that does not ask any more is no longer in the queue.
+	// remoteAbsent is how long a stream stays in the queue without asking again.
 	remoteAbsent = time.Second
-	// remoteMarks bounds the marks of one file system that are still to be made.
+	// remoteMarks bounds the marks of one file system that wait to be made.
 	remoteMarks = 4096
-	// remoteFailing is after which time a read that has not returned is an error, rather than slow.
+	// remoteFailing is the time after which a read that has not returned counts as an error, not as slow.
 	remoteFailing = 10 * time.Second
-	// remoteDevices is how many file systems are kept in mind before those are forgotten that answer.
+	// remoteDevices is the number of file systems from which on idle ones are dropped.
 	remoteDevices = 256
 )
 
 var errRemote = errors.New("its file system does not answer; check the server or the process behind the mount")
 
-// local are the file systems that need nobody else to be read, by what statfs(2) says (linux/magic.h).
+// local holds the types of file systems, as statfs(2) reports them (linux/magic.h), that only the local kernel serves.
 var local = map[int64]bool{
 	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true,
 	unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true, unix.SQUASHFS_MAGIC: true,
@@ -43,8 +43,8 @@ var local = map[int64]bool{
 	0xca451a4e: true, // bcachefs
 }
 
-// isRemote reports whether the file system of an open file may wait for another machine or a process. What is not known
-// is taken to.
+// isRemote reports whether the file system of an open file may wait for another machine or a process. A file system of unknown
+// type may.
 func isRemote(c content) bool {
 	fd, err := descriptor(c)
 	if err != nil {
@@ -60,21 +60,21 @@ func isRemote(c content) bool {
 // device is a file system that may not answer.
 type device struct {
 	mu      sync.Mutex
-	reading [remoteReading]time.Time // since when a place is taken; zero where it is free
-	took    time.Duration            // how long the last read took that returned
-	queue   []*turn                  // of those that found no place, in the order in which they are to have one
-	marks   []*markTask              // still to be made, one after the other
+	reading [remoteReading]time.Time // since when each place is taken; zero if it is free
+	took    time.Duration            // how long the last read that returned took
+	queue   []*turn                  // readers that wait for a place, in order
+	marks   []*markTask              // waiting to be made, one after the other
 	marking time.Time                // since when one is being made; zero if none is
 }
 
-// turn is a reader's place in the queue of a device, which guards it.
+// turn is a reader's place in the queue of a device, whose mu guards it.
 type turn struct {
 	queued bool
 	asked  time.Time // when it last asked for a place
 }
 
-// do calls f in a goroutine of its own if it is t's turn, and waits for its end no longer than patience, of which it takes what
-// it needed.
+// do calls f in a new goroutine if it is t's turn. It waits for its end for at most *patience, and subtracts from it the time that
+// it waited.
 func (d *device) do(t *turn, f func(), patience *time.Duration) (begun, ended bool) {
 	wait := min(*patience, d.patience(), remotePatience)
 	done, begun := d.begin(t, f)
@@ -87,7 +87,7 @@ func (d *device) do(t *turn, f func(), patience *time.Duration) (begun, ended bo
 	return true, ended
 }
 
-// await reports whether done was closed within a time.
+// await reports whether done is closed within the given time.
 func await(done <-chan struct{}, within time.Duration) bool {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -99,8 +99,8 @@ func await(done <-chan struct{}, within time.Duration) bool {
 	}
 }
 
-// patience is how long it is worth waiting for the file system: not at all where its last read took longer, or one that has
-// not returned has.
+// patience returns how long it is worth waiting for the file system: 0 if its last read, or one that has not returned, took longer
+// than remotePatience.
 func (d *device) patience() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -110,7 +110,7 @@ func (d *device) patience() time.Duration {
 	return remotePatience
 }
 
-// longest returns for how long the file system has not answered what it was asked. The caller holds d.mu.
+// longest returns how long the oldest unanswered request has been under way. The caller holds d.mu.
 func (d *device) longest(now time.Time) (longest time.Duration) {
 	if !d.marking.IsZero() {
 		longest = now.Sub(d.marking)
@@ -123,7 +123,7 @@ func (d *device) longest(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// begin calls f in a goroutine of its own if there is a place and it is t's turn.
+// begin calls f in a new goroutine if there is a free place and it is t's turn.
 func (d *device) begin(t *turn, f func()) (done <-chan struct{}, begun bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,14 +145,14 @@ func (d *device) begin(t *turn, f func()) (done <-chan struct{}, begun bool) {
 		defer d.mu.Unlock()
 		d.reading[place] = time.Time{}
 		if d.took = time.Since(now); d.took >= remoteFailing {
-			d.took = 0 // it did not answer, which says nothing about how long it takes now that it does
+			d.took = 0 // an outage says nothing about how long reads take afterwards
 		}
 	}()
 	return ended, true
 }
 
-// mayBegin reports whether one of the free places is t's: they are for the first in the queue, which ask in their turns. t
-// joins the queue if not. The caller holds d.mu.
+// mayBegin reports whether t may take one of the free places, which belong to the first in the queue. If not, t joins the queue.
+// The caller holds d.mu.
 func (d *device) mayBegin(t *turn, free int, now time.Time) bool {
 	t.asked = now
 	for i := 0; i < min(free, len(d.queue)); {
@@ -172,7 +172,7 @@ func (d *device) mayBegin(t *turn, free int, now time.Time) bool {
 	if len(d.queue) < free {
 		return true
 	}
-	if len(d.queue) == cap(d.queue) { // it grows: not by those that are gone
+	if len(d.queue) == cap(d.queue) { // before it grows, drop those that are gone
 		d.queue = slices.DeleteFunc(d.queue, func(other *turn) bool {
 			gone := now.Sub(other.asked) > remoteAbsent
 			other.queued = !gone
@@ -188,15 +188,16 @@ func (d *device) leave(i int) {
 	d.queue = slices.Delete(d.queue, i, i+1)
 }
 
-// markTask is a mark that is to be made of a reader's stream at off.
+// markTask is a request to make a mark of a reader's stream at off.
 type markTask struct {
 	reader *reader
 	off    int64
 	done   chan struct{}
-	err    error // once done is closed
+	err    error // valid once done is closed
 }
 
-// mark has r's mark made, after those that were asked for before. It returns nil where one is still to be made.
+// mark schedules making r's mark, after those that were requested before. It returns nil if one of r is scheduled already, or if
+// there are too many.
 func (d *device) mark(r *reader, off int64) *markTask {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -212,7 +213,7 @@ func (d *device) mark(r *reader, off int64) *markTask {
 	return task
 }
 
-// makeMarks makes the marks that are asked for until there are none.
+// makeMarks makes the scheduled marks until none is left.
 func (d *device) makeMarks() {
 	for {
 		d.mu.Lock()
@@ -235,7 +236,7 @@ func (d *device) makeMarks() {
 	}
 }
 
-// err is an error once reads have not returned for long; until then the file system is taken to be slow.
+// err returns an error if a request has been unanswered for remoteFailing; until then the file system counts as slow.
 func (d *device) err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -245,20 +246,20 @@ func (d *device) err() error {
 	return nil
 }
 
-// idle reports whether nothing was asked of the file system that it has not answered.
+// idle reports whether the file system has answered all requests.
 func (d *device) idle() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.reading == [remoteReading]time.Time{} && d.marking.IsZero()
 }
 
-// devices are the file systems that may not answer, by number.
+// devices holds the file systems that may not answer, by device number.
 type devices struct {
 	mu       sync.Mutex
 	byNumber map[uint64]*device
 }
 
-// of returns the file system of a generation whose file is open; nil if remote says that it is one of this machine.
+// of returns the file system of a generation; nil if its file is not open or remote reports false for it.
 func (d *devices) of(g *generation, remote func(content) bool) *device {
 	if g.body == nil || !remote(g.body) {
 		return nil
@@ -283,7 +284,7 @@ func (d *devices) of(g *generation, remote func(content) bool) *device {
 	return made
 }
 
-// remoteRead is a ReadAt that a goroutine makes. It has memory of its own, for who asked may be gone.
+// remoteRead is a ReadAt in a goroutine. It has its own memory, because the caller may be gone when it returns.
 type remoteRead struct {
 	off  int64
 	done atomic.Bool
@@ -292,7 +293,7 @@ type remoteRead struct {
 	err  error
 }
 
-// remoteData holds the memory of remoteReads that were taken.
+// remoteData holds the memory of remoteReads whose data was taken.
 var remoteData sync.Pool
 
 func newRemoteData(size int) *[]byte {
@@ -305,13 +306,13 @@ func newRemoteData(size int) *[]byte {
 	return data
 }
 
-// take copies what was read to p.
+// take copies the data to p and frees its memory.
 func (read *remoteRead) take(p []byte) (int, error) {
 	defer remoteData.Put(read.data)
 	return copy(p, (*read.data)[:read.n]), read.err
 }
 
-// ReadAtWithin is ReadAt, which waits for a file system no longer than patience, of which it takes what it needed.
+// ReadAtWithin is ReadAt, but waits for a remote file system for at most *patience and subtracts from it the time that it waited.
 func (r *reader) ReadAtWithin(p []byte, off int64, patience *time.Duration) (int, error) {
 	if r.device != nil {
 		return r.readRemote(p, off, patience)
@@ -319,15 +320,15 @@ func (r *reader) ReadAtWithin(p []byte, off int64, patience *time.Duration) (int
 	return r.readNow(p, off)
 }
 
-// readRemote is ReadAt for a file system that may not answer. Until it does there is no more for now, and after a time an
-// error.
+// readRemote is ReadAt for a file system that may not answer. Until it answers, readRemote returns no bytes, and an error once it
+// counts as failing.
 func (r *reader) readRemote(p []byte, off int64, patience *time.Duration) (int, error) {
 	if read := r.reading; read != nil {
 		if !read.done.Load() {
 			return 0, r.device.err()
 		}
 		r.reading = nil
-		if read.off == off && read.n <= len(p) { // else the stream was returned to its checkpoint
+		if read.off == off && read.n <= len(p) { // else the reader has returned to its checkpoint
 			return read.take(p)
 		}
 	}
@@ -346,7 +347,8 @@ func (r *reader) readRemote(p []byte, off int64, patience *time.Duration) (int, 
 	return 0, r.device.err()
 }
 
-// markRemote is Mark for a file system that may not answer. Until it does the mark before is returned.
+// markRemote is Mark for a file system that may not answer. Until it answers, markRemote returns the previous mark, or an error if
+// there is none.
 func (r *reader) markRemote(off int64) ([]byte, error) {
 	patience := r.device.patience()
 	task := r.device.mark(r, off)

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Counts is what the tailer has met since it started, and what it holds now.
+// Counts holds what the tailer has counted since it started, and what it holds now.
 type Counts struct {
-	// Generations counts streams that were started, Truncations those among them that a truncation started.
+	// Generations counts streams that were started, and Truncations those of them that a truncation started.
 	Generations, Truncations, Rotations int64
-	// Copies counts files that hold what another one held: the copies of copytruncate, and compressed ones.
+	// Copies counts files that hold what another file held: copies made by copytruncate, and compressed files.
 	Copies int64
-	// Lost counts bytes that were truncated or removed before anyone could read them.
+	// Lost counts bytes that were truncated or removed before they could be read.
 	Lost int64
-	// Closed counts handles that were given up to open others, Removed the files deleted by DeleteAfter.
+	// Closed counts handles that were closed to open others, and Removed files that DeleteAfter deleted.
 	Closed, Removed int64
-	// HeldBytes is the disk space of removed files that are still to be read. Files and Open are those that are known,
-	// and how many of them are open.
+	// HeldBytes is the disk space of removed files that are still to be read. Files is the number of known files, and Open
+	// how many of them are open.
 	HeldBytes   int64
 	Files, Open int
 }
 
-// add adds what was counted; what is held is not.
+// add adds the counters of o, but not what o holds now.
 func (c *Counts) add(o Counts) {
 	c.Generations += o.Generations
 	c.Truncations += o.Truncations
@@ -35,7 +35,7 @@ func (c *Counts) add(o Counts) {
 	c.Removed += o.Removed
 }
 
-// status is what a step leaves for the other methods.
+// status is what a step publishes for the other methods.
 type status struct {
 	counts    Counts
 	leftFiles int
@@ -43,21 +43,21 @@ type status struct {
 	unread    []Unread
 }
 
-// originStatus is what a step of an origin leaves for all others.
+// originStatus is what a step of an origin publishes for other goroutines.
 type originStatus struct {
 	counts    Counts
 	leftFiles int
 	leftBytes int64
 	unread    []Unread
-	changed   time.Time // when one of its files grew last
+	changed   time.Time // when one of its files last grew
 	scanning  bool      // its scan is not complete
 }
 
-// publishOrigin leaves what is known of an origin now.
+// publishOrigin publishes the status of an origin.
 func (t *Tailer) publishOrigin(o *origin, now time.Time) {
 	s := originStatus{counts: o.counts, scanning: o.scan != nil}
 	s.counts.Files, s.counts.Open = len(o.byInode), o.countOpen()
-	for g := range o.activeAndLeft() { // of the others all is acknowledged
+	for g := range o.activeAndLeft() { // the others are acknowledged to their ends
 		if left := o.unfinished(g); left > 0 && len(g.selections) > 0 {
 			s.leftFiles++
 			s.leftBytes += left
@@ -75,7 +75,7 @@ func (t *Tailer) publishOrigin(o *origin, now time.Time) {
 	t.mu.Unlock()
 }
 
-// unfinished is how many bytes of a generation are not acknowledged; in a drain, of what was there when it began.
+// unfinished returns how many bytes of a generation are not acknowledged. In a drain, only bytes that existed when it began count.
 func (o *origin) unfinished(g *generation) int64 {
 	unacked := g.owed().unacked
 	if o.drainEnds == nil {
@@ -88,7 +88,7 @@ func (o *origin) unfinished(g *generation) int64 {
 	return unacked - max(0, g.end.Load()-end)
 }
 
-// publish leaves what is known of all origins now.
+// publish publishes the status of all origins together.
 func (t *Tailer) publish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,7 +105,7 @@ func (t *Tailer) publish() {
 	t.status = s
 }
 
-// refresh publishes what has changed since the last step, unless one is being made.
+// refresh publishes what has changed since the last step, unless a step is running.
 func (t *Tailer) refresh() {
 	select {
 	case t.stepping <- struct{}{}:
@@ -123,10 +123,10 @@ func (t *Tailer) refresh() {
 	t.publish()
 }
 
-// MaxDeleted is Config.MaxDeleted, which holds for HeldBytes.
+// MaxDeleted returns Config.MaxDeleted, which bounds HeldBytes.
 func (t *Tailer) MaxDeleted() int64 { return t.cfg.MaxDeleted }
 
-// Counts returns what was counted, as of the last step.
+// Counts returns the counters and what the tailer holds, as of the last step or now.
 func (t *Tailer) Counts() Counts {
 	t.refresh()
 	t.mu.Lock()
@@ -134,13 +134,13 @@ func (t *Tailer) Counts() Counts {
 	return t.status.counts
 }
 
-// Problems returns what is wrong at present, by path.
+// Problems returns the present problems, ordered by origin and path.
 func (t *Tailer) Problems() []Problem { return t.problems.all() }
 
 // Drain searches once more for all files, and then lets every stream end where its file ends now: an unterminated last line
-// becomes a record. It returns when that is arranged, or with an error when ctx ends before that: a file system may not
-// answer. Run must not return until the pipeline has read and sent it, and the files stay open until Close. What is written
-// afterwards is left to the next start.
+// becomes a record. It returns when that is arranged, or with an error if ctx ends before, because a file system may not answer.
+// Run must not return before the pipeline has read and sent everything. The files stay open until Close. What is written after
+// Drain is left to the next start.
 func (t *Tailer) Drain(ctx context.Context) error {
 	drains, err := t.startDrain(ctx)
 	if err != nil {
@@ -163,7 +163,7 @@ func incomplete(ctx context.Context) error {
 	return fmt.Errorf("searching files was not complete: %w", ctx.Err())
 }
 
-// startDrain drains each origin, and returns what those report whose file systems do not answer at once.
+// startDrain drains each origin. Origins whose file systems do not answer at once report their results in drains.
 func (t *Tailer) startDrain(ctx context.Context) (drains []<-chan error, err error) {
 	select {
 	case t.stepping <- struct{}{}:
@@ -173,7 +173,7 @@ func (t *Tailer) startDrain(ctx context.Context) (drains []<-chan error, err err
 	defer func() { <-t.stepping }()
 	t.draining.Store(true)
 	now := t.cfg.Now()
-	t.problems.tick(now) // Run may not have made a step yet
+	t.problems.tick(now) // Run may not have run a step yet
 	t.takeRequests()
 	for _, o := range *t.list.Load() {
 		drained := make(chan error, 1)
@@ -222,14 +222,13 @@ func (t *Tailer) drainOrigin(ctx context.Context, o *origin, now time.Time) erro
 	return nil
 }
 
-// Resume follows the files again after Drain, as if it had not been called. What was taken to be the end of a line stays
-// one.
+// Resume follows the files again after Drain, as if Drain had not been called. A line that Drain has ended stays ended.
 func (t *Tailer) Resume() {
 	t.draining.Store(false)
 	t.wake()
 }
 
-// resume lets the streams of files that are still written continue.
+// resume lets the streams of active files continue.
 func (o *origin) resume() {
 	o.drainEnds = nil
 	for g := range o.all() {
@@ -242,10 +241,10 @@ func (o *origin) resume() {
 // maxUnread bounds the files that Unfinished names.
 const maxUnread = 5
 
-// Unread is a file of which something is not acknowledged.
+// Unread is a file that is not acknowledged to its end.
 type Unread struct {
 	Path  string // as its writer knows it
-	Bytes int64
+	Bytes int64  // not acknowledged
 }
 
 // Unfinished names some of the files that Left counts.
@@ -256,8 +255,8 @@ func (t *Tailer) Unfinished() []Unread {
 	return t.status.unread
 }
 
-// Left returns what a drain has left: files of which something is not acknowledged, and how many bytes that is. What was
-// written after Drain does not count, so that a drain ends while the files' writer runs on.
+// Left returns how many files are not acknowledged to their ends, and how many bytes of them are not. What was written after Drain
+// does not count, so that a drain ends even while the files' writer continues.
 func (t *Tailer) Left() (files int, bytes int64) {
 	t.refresh()
 	t.mu.Lock()

@@ -4,15 +4,15 @@ package tail
 
 import "time"
 
-// worker runs the steps of many origins, one after the other, in one goroutine; another one takes over where a step waits
-// for its file system. The zero value has no goroutine yet.
+// worker runs the steps of many origins, one after the other, in one goroutine. If a step waits for its file system, a new
+// goroutine takes over. The zero value has no goroutine yet.
 type worker struct {
 	jobs  chan func()
 	done  chan struct{}
 	timer *time.Timer
 }
 
-// do runs step, and reports whether it has returned within patience. One that has not continues alone.
+// do runs step, and reports whether it has returned within patience. A step that has not returned continues alone.
 func (w *worker) do(step func(), patience time.Duration) bool {
 	if w.jobs == nil {
 		w.jobs, w.done = make(chan func()), make(chan struct{}, 1)
@@ -34,7 +34,7 @@ func (w *worker) do(step func(), patience time.Duration) bool {
 	}
 }
 
-// end lets the goroutine go once the step is over that it has.
+// end lets the goroutine end after its present step.
 func (w *worker) end() {
 	if w.jobs != nil {
 		close(w.jobs)
