@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// maxWatches and maxWatchesEach bound the directories that are watched, in all and for one owner. In others files
-	// are found by searching only.
+	// maxWatches and maxWatchesEach bound the directories that are watched, in total and for one owner. In other directories
+	// files are found only by searching.
 	maxWatches, maxWatchesEach = 4096, 256
-	// watchShare is which part of the user's inotify watches may be taken: the limit is shared by all processes of the
-	// host that run as this user.
+	// Hints uses at most 1/watchShare of the user's inotify watches: all processes of the host that run as this user share
+	// them.
 	watchShare = 4
 )
 
-// Hints reports that something was created, renamed or removed in a directory, so that a file that lives shorter than the
-// time between two searches is seen. It is no more than a hint: whatever it misses is found by the next search.
+// Hints reports that something was created, renamed or removed in a directory, so that a file that exists for less than the time
+// between two searches is seen. It only gives hints: the next search finds what Hints misses.
 //
-// It uses inotify itself and not fsnotify, which always asks for writes too: that would cost a wake-up for each write to
+// It uses inotify directly instead of fsnotify, which always asks for writes as well: that would cost a wake-up for each write to
 // each log, here and in the application.
 type Hints struct {
 	notify func(owner string)
@@ -35,8 +35,8 @@ type Hints struct {
 	max    int
 
 	mu      sync.Mutex
-	file    *os.File // nil where there is no inotify, and after Close
-	failed  bool     // events are not read any more
+	file    *os.File // nil if inotify is not available, and after Close
+	failed  bool     // events are no longer read
 	byID    map[Inode]*watch
 	byWatch map[int32]*watch
 	owners  map[string]*ownerWatches
@@ -46,14 +46,14 @@ type Hints struct {
 type watch struct {
 	id     Inode
 	number int32
-	local  bool           // nobody but this kernel changes its file system
-	owners map[string]int // the round in which each asked for it last
+	local  bool           // only this kernel changes its file system
+	owners map[string]int // the round in which each owner last asked for it
 }
 
-// ownerWatches are the watches of one owner, and how many of them it has asked for in this round.
+// ownerWatches holds the number of an owner's watches, and of those that it has asked for in this round.
 type ownerWatches struct{ round, watches, asked int }
 
-// NewHints calls notify, from a goroutine of its own, with each owner of a directory in which something has changed.
+// NewHints returns Hints that call notify, from their own goroutine, with each owner of a directory in which something changed.
 func NewHints(notify func(owner string), log *slog.Logger) *Hints {
 	h := &Hints{notify: notify, log: log, max: min(maxWatches, userWatches()/watchShare),
 		byID: map[Inode]*watch{}, byWatch: map[int32]*watch{}, owners: map[string]*ownerWatches{}}
@@ -67,7 +67,7 @@ func NewHints(notify func(owner string), log *slog.Logger) *Hints {
 	return h
 }
 
-// userWatches is the limit of the host, or what Linux sets at least where it can't be read.
+// userWatches returns the host's limit of watches, or Linux's least default if it can't be read.
 func userWatches() int {
 	text, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
 	if err != nil {
@@ -80,7 +80,7 @@ func userWatches() int {
 	return n
 }
 
-// listen notifies owners until the file is closed. What exactly happened makes no difference.
+// listen notifies owners until the file is closed. What exactly happened does not matter.
 func (h *Hints) listen(file *os.File) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -97,7 +97,7 @@ func (h *Hints) listen(file *os.File) {
 	}
 }
 
-// concerned returns the owners of the directories that events are about; all of them where events were lost.
+// concerned returns the owners of the directories that events concern, or all owners if events were lost.
 func (h *Hints) concerned(events []byte) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,8 +130,8 @@ func (h *Hints) concerned(events []byte) []string {
 	return all
 }
 
-// Watch asks for hints about an open directory. It is called again in each round, at the cost of a map access. complete says
-// that the owner is told of each name that was created, renamed or removed in the directory since the round before: it is
+// Watch asks for hints about an open directory. It must be called again in each round, which costs a map access. complete reports
+// whether the owner is notified of every name that was created, renamed or removed in the directory since the previous round. It is
 // false in the first round, and on file systems that others may change.
 func (h *Hints) Watch(owner string, dir *os.File, id Inode) (complete bool) {
 	if h == nil {
@@ -157,7 +157,7 @@ func (h *Hints) Watch(owner string, dir *os.File, id Inode) (complete bool) {
 			}
 			return false
 		}
-		if w = h.byWatch[number]; w != nil { // the same directory through another device number
+		if w = h.byWatch[number]; w != nil { // the same directory under another device number
 			delete(h.byID, w.id)
 		} else {
 			w = &watch{number: number, local: isLocal(dir), owners: map[string]int{}}
@@ -176,8 +176,8 @@ func (h *Hints) Watch(owner string, dir *os.File, id Inode) (complete bool) {
 	return before && w.local && !h.failed
 }
 
-// isLocal reports whether a directory is on a file system that reports all changes by inotify, because this kernel makes
-// them. Network file systems and FUSE do not; an overlay reports those that are made through the same mount only.
+// isLocal reports whether a directory is on a file system that reports all changes by inotify, because this kernel makes them.
+// Network file systems and FUSE do not. An overlay only reports changes that are made through the same mount.
 func isLocal(dir *os.File) bool {
 	var s unix.Statfs_t
 	if unix.Fstatfs(int(dir.Fd()), &s) != nil {
@@ -196,7 +196,7 @@ func (h *Hints) add(dir *os.File) (int32, error) {
 	return int32(n), err
 }
 
-// Round ends a round of an owner: directories that it did not ask for are not watched for it any more.
+// Round ends a round of an owner: directories that it did not ask for are no longer watched for it.
 func (h *Hints) Round(owner string) {
 	if h == nil {
 		return
@@ -237,7 +237,7 @@ func (h *Hints) release(w *watch, owner string) {
 	h.disown(w, owner)
 	if len(w.owners) == 0 {
 		if h.file != nil {
-			_, _ = unix.InotifyRmWatch(int(h.file.Fd()), uint32(w.number)) // it may be gone by now
+			_, _ = unix.InotifyRmWatch(int(h.file.Fd()), uint32(w.number)) // the directory may be gone
 		}
 		h.drop(w)
 	}

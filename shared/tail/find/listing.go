@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// smallDir is up to how many entries a directory is read in each pass: that costs less than to reason about when it
-	// was changed.
+	// smallDir is the number of entries up to which a directory is read in each pass. That is cheaper than finding out whether
+	// it has changed.
 	smallDir = 256
-	// rereadEvery is the number of passes after which a large directory is read even if its time says that it is
-	// unchanged: some network file systems report it late.
+	// rereadEvery is the number of passes after which a large directory is read even if its modification time is unchanged:
+	// some network file systems report it late.
 	rereadEvery = 10
-	// keepListings is for how many passes a listing is kept that nobody asks for.
+	// keepListings is the number of passes for which a listing is kept without being asked for.
 	keepListings = 2
-	// maxEntries bounds the names of one directory.
+	// maxEntries bounds the names that are read from one directory.
 	maxEntries = 100_000
 )
 
@@ -29,21 +29,21 @@ type Entry struct {
 	Type os.FileMode
 }
 
-// listing is a directory as it was read last.
+// listing is a directory as it was last read.
 type listing struct {
 	id       Inode
 	mtime    int64
-	before   int64 // mtime when it was read before that
-	settled  bool  // it was read again since its time changed: whatever shares that time is in it
-	pass     int   // the pass that asked for it last
-	read     int   // the pass that read it last
-	version  int   // counts the readings
+	before   int64 // mtime at the reading before
+	settled  bool  // it was read again after its mtime changed, so it has all changes of that time
+	pass     int   // the pass that last asked for it
+	read     int   // the pass that last read it
+	version  int   // number of readings
 	entries  []Entry
-	over     bool // it has more entries than were read
+	over     bool // the directory has more entries than were read
 	selected map[selection]*selected
 }
 
-// list returns the directory rel. It is read if it may have changed since the last pass.
+// list returns the directory rel, and reads it if it may have changed since the last pass.
 func (t *Tree) list(rel string) (*listing, *dir, error) {
 	t.trim()
 	d, err := t.dir(t.Path(rel), 0)
@@ -73,7 +73,7 @@ func (t *Tree) list(rel string) (*listing, *dir, error) {
 		l.before = s.ModTime
 	}
 	l.settled, l.mtime, l.read = same, s.ModTime, t.pass
-	l.version++ // a file may be replaced under an unchanged name, so every reading counts as a change
+	l.version++ // a file may have been replaced under its name, so every reading counts as a change
 	l.entries, l.over, err = d.entries(l.entries[:0])
 	if err != nil {
 		return l, d, fmt.Errorf("read directory %s: %w", t.Path(rel), err)
@@ -81,7 +81,7 @@ func (t *Tree) list(rel string) (*listing, *dir, error) {
 	return l, d, nil
 }
 
-// entries reads the names of all layers, up to maxEntries. over reports that there are more.
+// entries appends the names of all layers to all, up to maxEntries. over reports whether there are more.
 func (d *dir) entries(all []Entry) (_ []Entry, over bool, err error) {
 	var hidden map[string]bool // names of the layers above
 	if len(d.layers) > 1 {
@@ -125,7 +125,7 @@ func (d *dir) whitedOut(layer *os.File, name string) bool {
 	return err == nil && s.whiteout()
 }
 
-// Names returns the entries of the directory rel, and a number that changes whenever it is read again.
+// Names returns the entries of the directory rel, and a version that changes whenever the directory is read again.
 func (t *Tree) Names(rel string) (entries []Entry, version int, err error) {
 	l, _, err := t.list(rel)
 	if err != nil {
@@ -134,8 +134,8 @@ func (t *Tree) Names(rel string) (entries []Entry, version int, err error) {
 	return l.entries, l.version, nil
 }
 
-// NewSince returns a time, by the clock of the file system in ns since 1970, that no file is older than that was made in
-// the directory rel since it was read before the last time.
+// NewSince returns a lower bound for the times of files that were created in the directory rel since the reading before the last.
+// It is by the clock of the file system, in ns since 1970.
 func (t *Tree) NewSince(rel string) int64 {
 	l, _, err := t.list(rel)
 	if err != nil {
@@ -144,7 +144,7 @@ func (t *Tree) NewSince(rel string) int64 {
 	return l.before
 }
 
-// Files asks for every regular file in the directory rel, by its name below the base. What can't be read is left out.
+// Files returns the Stat of every regular file in the directory rel, by its name below the base. It omits what can't be read.
 func (t *Tree) Files(rel string) map[string]Stat {
 	l, d, err := t.list(rel)
 	if err != nil && l == nil {
@@ -162,7 +162,7 @@ func (t *Tree) Files(rel string) map[string]Stat {
 	return all
 }
 
-// FilesBelow is Files of rel and of the directories in it.
+// FilesBelow returns the Files of rel and of the directories in it.
 func (t *Tree) FilesBelow(rel string) map[string]Stat {
 	all := t.Files(rel)
 	entries, _, err := t.Names(rel)

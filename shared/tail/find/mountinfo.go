@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// mountsLast is for how long the mount points that were read are taken for those that there are: a node has thousands.
+// mountsLast is how long mount points are cached: a node has thousands.
 const mountsLast = 5 * time.Second
 
-// mountPoints are those of this process.
+// mountPoints caches the mount points of this process.
 var mountPoints struct {
 	sync.Mutex
 	read time.Time
 	all  map[string]bool
 }
 
-// mountOf returns the mount point that p, a clean absolute path, lies in; "/" where that is unknown.
+// mountOf returns the mount point that p, a clean absolute path, lies in; "/" if it is unknown.
 func mountOf(p string) string {
 	mountPoints.Lock()
 	defer mountPoints.Unlock()
@@ -52,7 +52,7 @@ func readMounts() map[string]bool {
 	return all
 }
 
-// unescape decodes \ooo, octal, as which mountinfo writes spaces, tabs, newlines and backslashes.
+// unescape decodes \ooo, the octal form in which mountinfo writes spaces, tabs, newlines and backslashes.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// maxAlternatives bounds what the braces of one pattern, or of all patterns of an exclude, may expand to.
+	// maxAlternatives bounds the number of patterns that the braces of one pattern, or of all patterns of an Exclude, expand to.
 	maxAlternatives = 256
-	// maxPattern bounds a pattern's bytes.
+	// maxPattern bounds the length of a pattern, in bytes.
 	maxPattern = 4096
-	// maxAnyDepth bounds how often ** may occur: each is another place in the pattern that a directory may be at.
+	// maxAnyDepth bounds how often ** may occur: each one adds a place in the pattern that a directory may be at.
 	maxAnyDepth = 8
 )
 
-// Pattern is a pattern of paths, taken apart.
+// Pattern is a compiled pattern of paths.
 type Pattern struct {
-	// base is the directory that the pattern names without a wildcard. No file outside of it can match.
+	// base is the directory that the pattern names before its first wildcard. No file outside of it can match.
 	base string
-	// alternatives are what {a,b} expands to, each as the segments of a path below base.
+	// alternatives are the patterns that braces expand to, each as the segments of a path below base.
 	alternatives [][]string
 }
 
-// Compile takes a pattern apart: * ? [] within a segment, ** for any number of directories, {a,b} for alternatives, a
-// backslash before a literal character. Its error says what is wrong, without naming the pattern.
+// Compile compiles a pattern: * ? [] within a segment, ** for any number of directories, {a,b} for alternatives, a backslash before
+// a literal character. Its error says what is wrong, without naming the pattern.
 func Compile(pattern string) (*Pattern, error) {
 	if !strings.HasPrefix(pattern, "/") {
 		return nil, errors.New("the path is not absolute")
@@ -47,7 +47,7 @@ func Compile(pattern string) (*Pattern, error) {
 	}
 	p := &Pattern{base: literalBase(pattern)}
 	for _, a := range alternatives {
-		a = path.Clean(a) // "//" and "/./" mean nothing; a pattern has no ".." at this point unless braces made it
+		a = path.Clean(a) // removes "//" and "/./"; there is no ".." here unless braces made it
 		segments := strings.Split(strings.TrimPrefix(strings.TrimPrefix(a, p.base), "/"), "/")
 		if slices.Contains(segments, "..") || !strings.HasPrefix(a, p.base) {
 			return nil, errors.New(`the path contains ".."`)
@@ -61,7 +61,7 @@ func Compile(pattern string) (*Pattern, error) {
 	return p, nil
 }
 
-// Base is the directory, as the writer knows it, that all selected files lie below.
+// Base returns the directory, as the writer knows it, that all selected files lie below.
 func (p *Pattern) Base() string { return p.base }
 
 // Selects reports whether the pattern selects name, an absolute path.
@@ -74,10 +74,10 @@ func (p *Pattern) Selects(name string) bool {
 
 // Exclude is a list of patterns of files that are not read. Its zero value excludes nothing.
 type Exclude struct {
-	names, paths []string // without braces: an alternative of those is matched in linear time
+	names, paths []string // braces are expanded, because patterns without braces are matched in linear time
 }
 
-// CompileExclude takes patterns of paths, or, without a slash, of names. Its error names the pattern that is wrong.
+// CompileExclude compiles patterns of paths or, without a slash, of names. Its error names the pattern that is wrong.
 func CompileExclude(patterns []string) (Exclude, error) {
 	var x Exclude
 	for _, p := range patterns {
@@ -105,7 +105,7 @@ func (x *Exclude) Matches(file string) bool {
 	return slices.ContainsFunc(x.names, match(path.Base(file))) || slices.ContainsFunc(x.paths, match(file))
 }
 
-// ByPath reports whether some files are excluded by their path, so that it matters under which name a file is found.
+// ByPath reports whether files are excluded by their paths, so that it matters under which name a file is found.
 func (x *Exclude) ByPath() bool { return len(x.paths) > 0 }
 
 // expand validates a pattern and returns the patterns without braces that it expands to.
@@ -119,7 +119,7 @@ func expand(pattern string) ([]string, error) {
 	return expandBraces(pattern)
 }
 
-// literalBase is the longest directory at the beginning of pattern without a wildcard in it.
+// literalBase returns the longest directory at the beginning of pattern that has no wildcard in it.
 func literalBase(pattern string) string {
 	end := strings.IndexAny(pattern, `*?[{\`)
 	if end < 0 {
@@ -147,7 +147,7 @@ func expandBraces(pattern string) ([]string, error) {
 	return all, nil
 }
 
-// firstBraces finds the first {a,b} of pattern: where it opens, its parts, and what follows it.
+// firstBraces finds the first {a,b} in pattern and returns where it opens, its parts, and what follows it.
 func firstBraces(pattern string) (open int, parts []string, rest string, found bool) {
 	open = -1
 	depth, start, class := 0, 0, false
@@ -176,13 +176,13 @@ func firstBraces(pattern string) (open int, parts []string, rest string, found b
 	return -1, nil, "", false
 }
 
-// matches reports whether segment matches name. Both are without a slash; segment is no "**".
+// matches reports whether segment matches name. Neither has a slash, and segment is not "**".
 func matches(segment, name string) bool {
 	return segment == name || doublestar.MatchUnvalidated(segment, name)
 }
 
-// RotatedName reports whether name is what a rotation calls a file that was called live: live with a number or a date
-// behind it, compressed or not.
+// RotatedName reports whether name is what a rotation calls a file that was called live: live followed by a number or a date,
+// compressed or not.
 func RotatedName(live, name string) bool {
 	rest, ok := strings.CutPrefix(name, live)
 	if !ok {
@@ -204,14 +204,13 @@ func RotatedName(live, name string) bool {
 	return digits > 0
 }
 
-// MayBecome reports whether the file at before may be what is at now, by their paths alone: it was left where it was, or
-// rotated.
+// MayBecome reports whether, by the paths alone, the file at before may be the one at now: it stayed where it was, or was rotated.
 func MayBecome(before, now string) bool {
 	return before == now || RotatedName(path.Base(before), path.Base(now))
 }
 
-// CopyName reports whether name is what a rotation calls a file that was called live, or its copy: as RotatedName, or with
-// a date before the extension of live.
+// CopyName reports whether name is what a rotation calls a file that was called live, or its copy: as for RotatedName, or with a
+// date before the extension of live.
 func CopyName(live, name string) bool {
 	if RotatedName(live, name) {
 		return true
@@ -222,11 +221,11 @@ func CopyName(live, name string) bool {
 	return ok && ext != "" && RotatedName(live, stem) && len(strings.TrimPrefix(stem, live)) > len("-060102")
 }
 
-// Related reports whether two files may be one log at two times, by their names alone: their stems are the same.
+// Related reports whether, by their names alone, two files may be the same log at two times: their stems are equal.
 func Related(a, b string) bool { return Stem(a) == Stem(b) }
 
-// Stem is a file's name up to the first dot or digit, without what separates that; up to a dot where it begins with either, as
-// the files of the kubelet do.
+// Stem returns a file's name up to the first dot or digit, without separators before that. If the name begins with a dot or digit,
+// as the kubelet's files do, it is cut at the next dot instead.
 func Stem(name string) string {
 	name = path.Base(name)
 	i := strings.IndexFunc(name, func(r rune) bool { return r == '.' || r >= '0' && r <= '9' })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package find looks up the files that patterns select, in the paths that their writer knows. It knows names, directories
-// and inodes only: what a file is, and what was read of it, is not its business.
+// Package find looks up the files that patterns select, in the paths that their writer knows. It only knows names, directories and
+// inodes, not what a file holds or what was read of it.
 package find
 
 import (
@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root says where on this host the paths that a writer knows lie. It holds no resources.
+// Root maps the paths that a writer knows to directories of this host. It holds no resources.
 type Root struct {
 	// mounts are sorted by the length of their paths, the longest first.
 	mounts []mount
-	// host says that paths are this host's own, and that each Tree is confined to its base.
+	// host means that the writer's paths are this host's, and that each Tree is confined to its base.
 	host bool
 }
 
@@ -29,23 +29,23 @@ type Root struct {
 type mount struct {
 	at     string
 	layers []string
-	host   bool // the path is the writer's own: links on the way are followed
+	host   bool // links in the path are followed
 }
 
-// Host is the root of a writer whose paths are this host's own, as with volumes that a Pod's containers share. A link that
-// leads out of the directory that a pattern begins with is refused.
+// Host returns the root of a writer whose paths are this host's, as with volumes that a Pod's containers share. A link that leads
+// out of the directory that a pattern begins with is refused.
 func Host() Root { return Root{host: true} }
 
-// Directory is the root of a writer whose files all lie below dir, a path without links. Nothing outside of dir is found.
+// Directory returns the root of a writer whose files all lie below dir, a path without links. Nothing outside of dir is found.
 func Directory(dir string) Root {
 	dir = path.Clean(dir)
 	return Root{mounts: []mount{{at: dir, layers: []string{dir}}}}
 }
 
-// Container is the root of a container: the layers of its overlay, upper first and lower from top to bottom, and what is
-// mounted into it: directories of this host by their path in the container. No path of this host may hold a link. A path belongs to the longest mount that
-// holds it. Links are resolved as the container resolves them, never outside of it. Without upper and lower only the
-// mounts can be searched.
+// Container returns the root of a container: the layers of its overlay, upper first and lower from top to bottom, and its mounts,
+// which are directories of this host by their paths in the container. No path of this host may hold a link. A path belongs to the
+// mount with the longest path that contains it. Links are resolved as the container resolves them, never outside of it. Without
+// upper and lower only the mounts can be searched.
 func Container(upper string, lower []string, mounts map[string]string) Root {
 	var r Root
 	for at, dir := range mounts {
@@ -62,7 +62,7 @@ func Container(upper string, lower []string, mounts map[string]string) Root {
 	return r
 }
 
-// HostPath returns where p, a path of the writer, lies on this host if no link leads elsewhere; "" if it lies nowhere.
+// HostPath returns where p, a path of the writer, lies on this host, not counting links; "" if it is in no mount.
 func (r Root) HostPath(p string) string {
 	if r.host {
 		return p
@@ -75,14 +75,14 @@ func (r Root) HostPath(p string) string {
 	return ""
 }
 
-// Equal reports whether two roots lead to the same directories.
+// Equal reports whether the two roots map paths to the same directories.
 func (r Root) Equal(o Root) bool {
 	return r.host == o.host && slices.EqualFunc(r.mounts, o.mounts, func(a, b mount) bool {
 		return a.at == b.at && slices.Equal(a.layers, b.layers)
 	})
 }
 
-// Tree returns what lies below base, a clean absolute path as the writer knows it.
+// Tree returns the tree below base, a clean absolute path as the writer knows it.
 func (r Root) Tree(base string) *Tree {
 	t := &Tree{base: base, mounts: r.mounts, listings: map[string]*listing{}, open: map[string]*dir{}}
 	if p := r.HostPath(base); !processPath.MatchString(p) {
@@ -94,17 +94,17 @@ func (r Root) Tree(base string) *Tree {
 	return t
 }
 
-// Refused is the error of a path that is selected but is not read: it leads out of the tree, or is not a regular file.
+// Refused is the error for a path that is selected but not read: it leads out of the tree, or is not a regular file.
 type Refused struct{ Why string }
 
 func (e *Refused) Error() string { return e.Why }
 
-// dir is an open directory: one handle for each layer that has it, the uppermost first.
+// dir is an open directory, with a handle for each layer that has it, the uppermost first.
 type dir struct {
 	at     string // its path without links, as the writer knows it
 	layers []*os.File
 	deep   bool // it is part of an overlay, so names may be whited out
-	upper  bool // the first of layers is the mount's first one, in which all changes are made
+	upper  bool // the first of layers is the mount's uppermost one, in which all changes are made
 }
 
 func (d *dir) close() {
@@ -113,16 +113,16 @@ func (d *dir) close() {
 	}
 }
 
-// stat asks for the directory itself. Of several layers it is the uppermost one's: the lower ones never change.
+// stat returns the Stat of the directory itself, in its uppermost layer: the lower ones never change.
 func (d *dir) stat() (Stat, error) { return StatFile(d.layers[0]) }
 
-// lstat asks for a name in the directory and does not follow a link.
+// lstat returns the Stat of a name in the directory and does not follow links.
 func (d *dir) lstat(name string) (Stat, error) {
 	s, _, err := d.find(name)
 	return s, err
 }
 
-// find returns the uppermost layer that has name.
+// find returns the Stat of name in the uppermost layer that has it, and that layer.
 func (d *dir) find(name string) (Stat, *os.File, error) {
 	for _, layer := range d.layers {
 		s, err := statAt(int(layer.Fd()), name)
@@ -139,7 +139,7 @@ func (d *dir) find(name string) (Stat, *os.File, error) {
 
 const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 
-// sub opens the directory name in d. It returns unix.ENOTDIR for anything else, a link included.
+// sub opens the directory name in d. It returns unix.ENOTDIR for anything else, including a link.
 func (d *dir) sub(name string) (*dir, error) {
 	n := &dir{at: path.Join(d.at, name), deep: d.deep}
 	for i, layer := range d.layers {
@@ -148,7 +148,7 @@ func (d *dir) sub(name string) (*dir, error) {
 		case err == nil:
 		case errors.Is(err, os.ErrNotExist):
 			continue
-		case len(n.layers) > 0: // a file of a lower layer is hidden by the directory above it
+		case len(n.layers) > 0: // the directory above hides a file of a lower layer
 			return n, nil
 		default: // a link, a whiteout, a file
 			if s, statErr := statAt(int(layer.Fd()), name); statErr == nil && d.deep && s.whiteout() {
@@ -168,8 +168,8 @@ func (d *dir) sub(name string) (*dir, error) {
 	return n, nil
 }
 
-// opaque reports whether a directory hides those of the same path in the layers below it. Without CAP_SYS_ADMIN the kernel
-// does not tell, and files of the image may be seen that the container does not see.
+// opaque reports whether a directory hides those of the same path in lower layers. Without CAP_SYS_ADMIN the kernel does not tell,
+// and files of the image may be found that the container does not see.
 func opaque(fd int) bool {
 	var value [1]byte
 	for _, name := range [...]string{"trusted.overlay.opaque", "user.overlay.opaque"} {
@@ -180,7 +180,7 @@ func opaque(fd int) bool {
 	return false
 }
 
-// readlink returns where the link name leads, as a path of the writer.
+// readlink returns the target of the link name as a path of the writer.
 func (d *dir) readlink(name string) (string, error) {
 	_, layer, err := d.find(name)
 	if err != nil {
@@ -207,8 +207,7 @@ func openAt(dirfd int, name string, flags int) (int, error) {
 	}
 }
 
-// openMount opens the directories of a mount. Layers that are missing are left out; without any the error is
-// os.ErrNotExist.
+// openMount opens the directories of a mount. It skips missing layers, and returns os.ErrNotExist if all are missing.
 func openMount(m mount) (*dir, error) {
 	d := &dir{at: m.at, deep: len(m.layers) > 1 || m.at == "/"}
 	var missing error
@@ -238,12 +237,12 @@ func openMount(m mount) (*dir, error) {
 	return d, nil
 }
 
-// processPath is a path that begins with what this process has open: the root of a container's process. The links below it
-// are those of whoever sees that directory as its root.
+// processPath matches a path that begins with a descriptor of this process, which is the root of a container's process. Links below
+// it are relative to that root.
 var processPath = regexp.MustCompile(`^(/proc/self/fd/\d+)(?:/(.*))?$`)
 
-// openBase opens a directory of this host. No link is followed on the way: whoever writes to a volume could have put one there
-// since its path was resolved.
+// openBase opens a directory of this host without following links, because a writer of a volume could have put one there since the
+// path was resolved. Below a processPath it follows links within that root.
 func openBase(base string) (*os.File, error) {
 	if m := processPath.FindStringSubmatch(base); m != nil {
 		outer, err := os.OpenRoot(m[1])
@@ -263,14 +262,14 @@ func openBase(base string) (*os.File, error) {
 	return f, nil
 }
 
-// openPlain opens a directory whose path holds no link, one name after the other: kernels before 5.6 know no other way.
+// openPlain opens a directory whose path holds no link, one name after the other. Kernels before 5.6 provide no other way.
 func openPlain(base string) (*os.File, error) {
 	fd, err := openAt(unix.AT_FDCWD, "/", dirFlags)
 	for name := range strings.SplitSeq(strings.Trim(path.Clean(base), "/"), "/") {
 		if err != nil {
 			return nil, err
 		}
-		if name == "" { // of "/"
+		if name == "" { // base is "/"
 			break
 		}
 		outer := fd
@@ -288,8 +287,8 @@ func openPlain(base string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), base), nil
 }
 
-// openHost opens a directory of this host by a path of the writer's. Where it lies in a mounted volume, links in the part of
-// its path below the mount point are kept in that volume: whoever writes to the volume could have made them.
+// openHost opens a directory of this host by a path of the writer. If it lies in a mounted volume, links in its path below the mount
+// point must stay in that volume, because a writer of the volume could have made them.
 func openHost(base string) (*os.File, error) {
 	mountPoint := mountOf(base)
 	if mountPoint == "/" || mountPoint == base {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxDepth bounds how deep a search goes.
+	// maxDepth bounds the depth of a search, in directories.
 	maxDepth = 32
-	// maxDirs and maxFiles bound what one search visits. Beyond them it ends, with an error.
+	// maxDirs and maxFiles bound what one search visits. Beyond them it ends with an error.
 	maxDirs  = 10_000
 	maxFiles = 100_000
 )
@@ -24,13 +24,13 @@ const (
 // Match is a name that a pattern selects.
 type Match struct {
 	Rel string // below the tree's base
-	// Known is the inode that the name led to last; the caller sets it.
+	// Known is the inode that the name last led to. The caller sets it.
 	Known Inode
-	// Pending says that the caller must ask for the name again although its directory is unchanged.
+	// Pending means that the caller must look the name up again even if its directory is unchanged.
 	Pending bool
 }
 
-// selection is what is searched in a directory: a pattern from some segment on.
+// selection is what is searched for in a directory: a pattern and the segments of it that are left.
 type selection struct {
 	pattern *Pattern
 	rest    string
@@ -38,12 +38,12 @@ type selection struct {
 
 // selected is what a pattern selects in one directory.
 type selected struct {
-	version int // of the listing
+	version int // the listing's
 	files   []*Match
 	dirs    []descent
 }
 
-// descent is a directory that may hold what the rest of a pattern selects.
+// descent is a directory to be searched for the rest of a pattern.
 type descent struct {
 	rel   string
 	rest  [][]string
@@ -51,22 +51,22 @@ type descent struct {
 	above *level
 }
 
-// level is a directory on the way to another one.
+// level is a directory on the path to another one.
 type level struct {
 	id    Inode
 	depth int
 	above *level
 }
 
-// Search is one pass of a pattern through a tree, which may be done in several steps.
+// Search is one pass of a pattern through a tree, possibly in several steps.
 type Search struct {
 	tree    *Tree
 	pattern *Pattern
 	stack   []descent
-	// visited are the directories that were searched for the same rest of the pattern: a directory is searched once,
-	// under whichever of its names comes first. It is nil where names matter, because some are excluded.
+	// visited holds the directories that were searched, with the rest of the pattern. A directory is searched only once for the
+	// same rest, under the name that comes first. It is nil if every name matters, because some are excluded.
 	visited     map[visit]struct{}
-	indirect    bool // a directory was reached through a link, is missing, or exists in a lower layer alone
+	indirect    bool // a directory was reached through a link, could not be searched, or exists only in a lower layer
 	dirs, files int
 	errs        []error
 }
@@ -76,8 +76,8 @@ type visit struct {
 	rest string
 }
 
-// Search starts to search the tree for what p selects. everyName says that a directory is searched under each of its
-// names; loops are not followed even then.
+// Search starts a search of the tree for what p selects. If everyName is set, a directory is searched under each of its names;
+// loops are not followed even then.
 func (t *Tree) Search(p *Pattern, everyName bool) *Search {
 	s := &Search{tree: t, pattern: p}
 	if !everyName {
@@ -87,13 +87,13 @@ func (t *Tree) Search(p *Pattern, everyName bool) *Search {
 	return s
 }
 
-// Direct reports whether each directory that was searched so far has the path by which it was found, and is the one in which
-// new names appear. Of others no events tell that they were replaced.
+// Direct reports whether each directory that was searched so far was found without links and is the one in which new names appear.
+// No events tell that other directories were replaced.
 func (s *Search) Direct() bool { return !s.indirect }
 
-// Step searches on until budget is used up, and reports whether the search is complete: then err says what could not be
-// searched. A name that is visited, and one that is read from a directory, costs 1; visit may take more. enter is called
-// for each directory with its open handle.
+// Step continues the search until budget is used up, and reports whether the search is complete. If it is, err says what could not
+// be searched. A directory costs 1 and a sixteenth of its number of entries, and a visited name costs 1; visit may subtract more.
+// enter is called for each directory with its open handle.
 func (s *Search) Step(budget *int, visit func(*Match), enter func(*os.File, Inode)) (done bool, err error) {
 	for len(s.stack) > 0 && *budget > 0 {
 		d := s.stack[len(s.stack)-1]
@@ -153,8 +153,7 @@ func (s *Search) search(d descent, budget *int, visit func(*Match), enter func(*
 	return err
 }
 
-// enter reports whether a directory is to be searched: it is not one that contains itself through a link, nor was it
-// searched already.
+// enter reports whether a directory must be searched: it does not contain itself through a link, and was not searched already.
 func (s *Search) enter(d descent, id Inode) bool {
 	for l := d.above; l != nil; l = l.above {
 		if l.id == id {
@@ -172,7 +171,7 @@ func (s *Search) enter(d descent, id Inode) bool {
 	return true
 }
 
-// selectedBy finds what a pattern selects in l. Names that were known keep what they led to, but are Pending again.
+// selectedBy returns what a pattern selects in l. If l was read again, known names keep their Known inode but become Pending.
 func (l *listing) selectedBy(key selection, d descent) *selected {
 	before := l.selected[key]
 	if before != nil && before.version == l.version {
@@ -209,7 +208,7 @@ func (l *listing) selectedBy(key selection, d descent) *selected {
 	}
 	m.dirs = append(m.dirs, links...) // a directory's own name comes before links to it
 	for k, o := range l.selected {
-		if o.version < l.version-1 { // the pattern is not searched any more
+		if o.version < l.version-1 { // the pattern is no longer searched for
 			delete(l.selected, k)
 		}
 	}
@@ -226,9 +225,9 @@ func restKey(rest [][]string) string {
 	return b.String()
 }
 
-// step takes one name of a directory through the patterns that are left there. It returns the patterns that are left
-// below it if it is a directory, and whether it is selected if it is a file. "**" stands for any number of directories,
-// but does not follow symbolic links.
+// step matches one entry of a directory against the patterns that are left there. It returns the patterns that are left below the
+// entry if it is a directory, and whether the entry is selected if it is a file. "**" stands for any number of directories, but does
+// not follow symbolic links.
 func step(rest [][]string, e Entry) (below [][]string, isFile bool) {
 	add := func(p []string) {
 		if !slices.ContainsFunc(below, func(q []string) bool { return slices.Equal(p, q) }) {
@@ -236,14 +235,14 @@ func step(rest [][]string, e Entry) (below [][]string, isFile bool) {
 		}
 	}
 	for _, p := range rest {
-		for len(p) > 1 && p[0] == "**" { // no directory at all
+		for len(p) > 1 && p[0] == "**" { // ** also stands for no directory
 			if e.Type.IsDir() {
 				add(p)
 			}
 			p = p[1:]
 		}
 		switch {
-		case p[0] == "**": // at the end: everything below
+		case p[0] == "**": // at the end it selects everything below
 			isFile = true
 			if e.Type.IsDir() {
 				add(p)

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inode names a file of this host for as long as it exists. Once a file is removed and no handle of it is open, the
-// kernel gives the number to another file. Dev may change when a file system is mounted again.
+// Inode identifies a file of this host as long as it exists. Once a file is removed and no handle of it is open, the kernel may
+// reuse the number for another file. Dev may change when a file system is mounted again.
 type Inode struct{ Dev, Ino uint64 }
 
-// Stat is what statx(2) tells of a file.
+// Stat is what statx(2) reports about a file.
 type Stat struct {
 	Inode
 	Size, Blocks int64 // bytes of content, and bytes taken on the disk
 	ModTime      int64 // ns since 1970
-	Birth        int64 // ns since 1970, 0 where the file system does not record it
+	Birth        int64 // ns since 1970, 0 if the file system does not record it
 	Links        uint32
 	Mode         uint16
 	rdev         uint64
@@ -33,7 +33,7 @@ func (s Stat) Dir() bool { return s.Mode&unix.S_IFMT == unix.S_IFDIR }
 // Symlink reports whether the file is a symbolic link.
 func (s Stat) Symlink() bool { return s.Mode&unix.S_IFMT == unix.S_IFLNK }
 
-// whiteout reports whether the file marks, in a layer of an overlay, a name that was removed.
+// whiteout reports whether the file marks a removed name in a layer of an overlay.
 func (s Stat) whiteout() bool { return s.Mode&unix.S_IFMT == unix.S_IFCHR && s.rdev == 0 }
 
 // Kind names the type of a file that is not a regular one.
@@ -51,18 +51,18 @@ func (s Stat) Kind() string {
 	return "not a regular file"
 }
 
-// TestStat, if set by a test, changes what StatFile and all lookups return: which inode number a file system gives again,
-// and when, can't be controlled otherwise. It is called by one goroutine at a time only if the test sees to that.
+// TestStat, if a test sets it, changes what StatFile and all lookups return: when a file system reuses an inode number can't be
+// controlled otherwise. It may be called concurrently.
 var TestStat func(*Stat)
 
-// StatFile asks for an open file.
+// StatFile returns the Stat of an open file.
 func StatFile(f *os.File) (Stat, error) { return statAt(int(f.Fd()), "") }
 
-// StatFD asks for an open file by its descriptor.
+// StatFD returns the Stat of an open file by its descriptor.
 func StatFD(fd int) (Stat, error) { return statAt(fd, "") }
 
-// statAt asks for name in the directory dir without following a symbolic link; with an empty name, for dir itself,
-// which may then be any open file.
+// statAt returns the Stat of name in the directory dir without following a symbolic link. If name is empty, it returns that of dir
+// itself, which may then be any open file.
 func statAt(dir int, name string) (Stat, error) {
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	if name == "" {

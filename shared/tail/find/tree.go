@@ -14,34 +14,33 @@ import (
 )
 
 const (
-	// maxHops bounds how many symbolic links one path may hold.
+	// maxHops bounds the symbolic links in one path.
 	maxHops = 40
-	// maxHandles is how many directories a tree keeps open within a pass.
+	// maxHandles bounds the directories that a tree keeps open within a pass.
 	maxHandles = 64
 )
 
-// Tree is what lies below one directory of a writer, and the only way to its files. Names are relative to its base. It
-// resolves links itself, one name at a time, and never follows one out of the mounts of its Root, whoever changes the
-// directories meanwhile.
+// Tree gives access to the files below one directory of a writer. Names are relative to its base. It resolves links itself, one name
+// at a time, and never follows one out of the mounts of its Root, even if directories change meanwhile.
 //
-// A Tree is used by one goroutine. It keeps directories open between Begin and Release only.
+// A Tree is not safe for concurrent use. It keeps directories open only until Release.
 type Tree struct {
 	base     string
-	hostPath string // of the base; "" where no path of this host leads there
+	hostPath string // the base's path on this host; "" if there is none
 	mounts   []mount
 	pass     int
-	open     map[string]*dir     // by the path that was asked for
+	open     map[string]*dir     // by requested path
 	listings map[string]*listing // by name
 }
 
-// Base is the directory's path as the writer knows it.
+// Base returns the directory's path as the writer knows it.
 func (t *Tree) Base() string { return t.base }
 
-// Path is the writer's path of a name.
+// Path returns the writer's path of a name.
 func (t *Tree) Path(rel string) string { return path.Join(t.base, rel) }
 
-// Begin begins a pass, in which each directory is read at most once. Its error is of the base directory, and is
-// os.ErrNotExist while that is missing.
+// Begin begins a pass, in which each directory is read at most once. Its error concerns the base directory, and is os.ErrNotExist
+// if that is missing.
 func (t *Tree) Begin() error {
 	t.Release()
 	t.pass++
@@ -54,8 +53,8 @@ func (t *Tree) Begin() error {
 	return err
 }
 
-// SameBase reports whether the path of the base still leads to the directory that the last pass has read. A directory on
-// the way to it may be renamed, or a file system mounted over it, without an event in the base itself.
+// SameBase reports whether the path of the base still leads to the directory that the last pass has read. A directory in its path may
+// be renamed, or a file system mounted over it, without an event in the base itself.
 func (t *Tree) SameBase() bool {
 	l := t.listings["."]
 	if l == nil || t.hostPath == "" {
@@ -65,15 +64,15 @@ func (t *Tree) SameBase() bool {
 	return unix.Stat(t.hostPath, &s) == nil && l.id == Inode{s.Dev, s.Ino}
 }
 
-// Release closes the directories that are open.
+// Release closes all open directories.
 func (t *Tree) Release() {
 	for _, d := range t.open {
-		d.close() // those with two names twice, which does no harm
+		d.close() // one with two names is closed twice, which does no harm
 	}
 	clear(t.open)
 }
 
-// trim keeps the number of open directories bounded. It is called where none is in use.
+// trim bounds the number of open directories. It must be called only while none is in use.
 func (t *Tree) trim() {
 	if len(t.open) > maxHandles {
 		t.Release()
@@ -83,10 +82,10 @@ func (t *Tree) trim() {
 // Covers reports whether p, a path of the writer, lies below the base.
 func (t *Tree) Covers(p string) bool { return p != t.base && within(p, t.base) }
 
-// Rel is the name of p, a path of the writer that the tree covers.
+// Rel returns the name of p, a path of the writer that the tree covers.
 func (t *Tree) Rel(p string) string { return strings.TrimPrefix(strings.TrimPrefix(p, t.base), "/") }
 
-// DeviceAt returns the device that the directory of p is on, a path of the writer.
+// DeviceAt returns the device of the directory that holds p, a path of the writer.
 func (t *Tree) DeviceAt(p string) (uint64, error) {
 	t.trim()
 	d, err := t.dir(path.Dir(p), 0)
@@ -97,7 +96,7 @@ func (t *Tree) DeviceAt(p string) (uint64, error) {
 	return s.Dev, err
 }
 
-// Lstat asks for a name without following a link in its last part.
+// Lstat returns the Stat of a name without following a link in its last element.
 func (t *Tree) Lstat(rel string) (Stat, error) {
 	t.trim()
 	return t.lstat(t.Path(rel), 0)
@@ -111,7 +110,7 @@ func (t *Tree) lstat(p string, hops int) (Stat, error) {
 	return d.lstat(path.Base(p))
 }
 
-// Stat asks for a name and follows links.
+// Stat returns the Stat of a name and follows links.
 func (t *Tree) Stat(rel string) (Stat, error) {
 	t.trim()
 	p := t.Path(rel)
@@ -127,8 +126,8 @@ func (t *Tree) Stat(rel string) (Stat, error) {
 	return Stat{}, &Refused{"it leads through too many links"}
 }
 
-// Open opens a file for reading and follows links. It never blocks, as opening a FIFO would, and fails with Refused for
-// what is not a regular file or lies outside.
+// Open opens a file for reading and follows links. It does not block, not even for a FIFO, and fails with Refused if the file is not
+// regular or lies outside.
 func (t *Tree) Open(rel string) (*os.File, Stat, error) {
 	t.trim()
 	p := t.Path(rel)
@@ -178,7 +177,7 @@ func (t *Tree) openFile(p string, hops int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), p), nil
 }
 
-// Remove deletes a name, of an overlay in its upper layer only.
+// Remove deletes a name. In an overlay it deletes it only in the uppermost layer of its directory.
 func (t *Tree) Remove(rel string) error {
 	t.trim()
 	p := t.Path(rel)
@@ -192,7 +191,7 @@ func (t *Tree) Remove(rel string) error {
 	return nil
 }
 
-// target is the path that the link at p leads to.
+// target returns the path that the link at p leads to.
 func (t *Tree) target(p string, hops int) (string, error) {
 	d, err := t.dir(path.Dir(p), hops)
 	if err != nil {
@@ -211,7 +210,7 @@ func (t *Tree) target(p string, hops int) (string, error) {
 	return target, nil
 }
 
-// standardOutput are names that images link their log files to, nginx's for one.
+// standardOutput holds names that images link their log files to, such as nginx's.
 var standardOutput = map[string]bool{"/dev/stdout": true, "/dev/stderr": true, "/dev/fd/1": true, "/dev/fd/2": true,
 	"/proc/self/fd/1": true, "/proc/self/fd/2": true, "/proc/1/fd/1": true, "/proc/1/fd/2": true}
 
@@ -222,13 +221,13 @@ func (t *Tree) covers(p string) bool {
 	return slices.ContainsFunc(t.mounts, func(m mount) bool { return within(p, m.at) })
 }
 
-// within reports whether p is at, or lies below it.
+// within reports whether p is at or lies below at.
 func within(p, at string) bool {
 	rest, ok := strings.CutPrefix(p, at)
 	return ok && (rest == "" || at == "/" || rest[0] == '/')
 }
 
-// dir opens the directory at p, a path of the writer, and follows links. It stays open until Release.
+// dir opens the directory at p, a path of the writer, and follows links. The directory stays open until Release.
 func (t *Tree) dir(p string, hops int) (*dir, error) {
 	if d := t.open[p]; d != nil {
 		return d, nil

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fingerprint proves that bytes are those that were seen before: by a hash of how they begin, and by those just
-// before an offset. A Mark carries both across restarts.
+// Package fingerprint proves that a file holds the bytes that were seen before, by a hash of its beginning and by the bytes just
+// before an offset. A Mark stores both across restarts.
 package fingerprint
 
 import (
@@ -14,50 +14,50 @@ import (
 )
 
 const (
-	// HeadSize is how many bytes of a file's beginning prove its identity.
+	// HeadSize is the number of bytes at a file's beginning that prove its identity.
 	HeadSize = 1 << 10
 	tailSize = 64 // bytes before an offset that prove it too
 )
 
-// Head is the hash of the first N bytes of a file: of all of it until that is HeadSize. The zero Head proves nothing.
+// Head is the hash of the first N bytes of a file, at most HeadSize. The zero Head proves nothing.
 type Head struct {
 	N   int
 	sum uint64
 }
 
-// Proof is the bytes before the offset At, up to tailSize of them. The zero Proof proves nothing.
+// Proof holds up to tailSize bytes before the offset At. The zero Proof proves nothing.
 type Proof struct {
 	At    int64
 	n     int
 	bytes [tailSize]byte
 }
 
-// Mark is what must be true of a file for it to be the one that was read up to Off.
+// Mark identifies a file that was read up to Off.
 type Mark struct {
 	Dev, Ino uint64
-	Birth    int64 // ns since 1970, 0 where it is not known
-	ModTime  int64 // when the file was last written, as far as was seen
+	Birth    int64 // ns since 1970, 0 if it is not known
+	ModTime  int64 // when the file was last seen to be written, in ns since 1970
 	Off      int64
-	Size     int64 // bytes seen; more than Off where there was a backlog
+	Size     int64 // size as last seen; more than Off if there was a backlog
 	Head     Head
-	// Tail is the hash of the bytes before Off; of a compressed file that of the compressed bytes before Size, or 0 in
-	// marks of earlier versions.
+	// Tail is the hash of the bytes before Off. If the file is compressed, it is that of the compressed bytes before Size, or 0
+	// in marks of earlier versions.
 	Tail   uint64
-	Packed bool   // the file is compressed; Size is that of the compressed file
+	Packed bool   // the file is compressed; Size is its compressed size
 	Path   string // where it was first seen: the source of its records
 	Unused int64  // Unix time since when no declaration asks for the position; 0 while one does
 }
 
-// Version is the first byte of every encoded Mark.
+// Version is the first byte of each encoded Mark.
 const Version = 1
 
 // Bits of the second byte of an encoded Mark.
 const (
 	markPacked = 1 << iota
-	markUnused // unused follows the other numbers
+	markUnused // Unused follows the other numbers
 )
 
-// Encode writes the mark for the checkpoint store, which holds one for each stream.
+// Encode encodes the mark for the checkpoint store.
 func (m *Mark) Encode() []byte {
 	b := make([]byte, 0, 96+len(m.Path))
 	b = append(b, Version, 0)
@@ -76,7 +76,7 @@ func (m *Mark) Encode() []byte {
 	return append(b, m.Path...)
 }
 
-// Decode reads what Encode wrote, also by earlier versions.
+// Decode decodes what Encode of this or an earlier version returned.
 func Decode(b []byte) (Mark, error) {
 	if len(b) < 2 || b[0] != Version || b[1] > markPacked|markUnused {
 		return Mark{}, errors.New("not a mark of a file")
@@ -105,7 +105,7 @@ func Decode(b []byte) (Mark, error) {
 	return m, nil
 }
 
-// Holds reports whether c begins as it began when the mark was made, and has the same bytes before the mark's offset.
+// Holds reports whether c begins as the file did when the mark was made, and has the same bytes before the mark's offset.
 func (m *Mark) Holds(c io.ReaderAt) (bool, error) {
 	same, err := m.Head.Holds(c)
 	if !same || m.Off == 0 {
@@ -118,13 +118,13 @@ func (m *Mark) Holds(c io.ReaderAt) (bool, error) {
 	return p.Whole() && p.Hash() == m.Tail, nil
 }
 
-// Holds reports whether c still begins as it did.
+// Holds reports whether c begins with the bytes that h is the hash of.
 func (h Head) Holds(c io.ReaderAt) (bool, error) {
 	got, err := HeadOf(c, h.N)
 	return got == h, err
 }
 
-// HeadOf hashes the first n bytes of c, or fewer where it has fewer.
+// HeadOf returns the Head of the first n bytes of c, or of fewer if c is shorter. n is at most HeadSize.
 func HeadOf(c io.ReaderAt, n int) (Head, error) {
 	if n == 0 {
 		return Head{}, nil
@@ -138,7 +138,7 @@ func HeadOf(c io.ReaderAt, n int) (Head, error) {
 	return Head{n, hash(buf[:n])}, nil
 }
 
-// ProofAt reads the bytes before off. Where c ends before off, n is smaller than it should be.
+// ProofAt returns the Proof of the bytes before off. If c ends before off, the Proof is not Whole.
 func ProofAt(c io.ReaderAt, off int64) (Proof, error) {
 	p := Proof{At: off}
 	want := int(min(off, tailSize))
@@ -150,13 +150,13 @@ func ProofAt(c io.ReaderAt, off int64) (Proof, error) {
 	return p, nil
 }
 
-// Whole reports whether all bytes that the proof needs were there when it was made.
+// Whole reports whether the proof has all bytes that it needs.
 func (p *Proof) Whole() bool { return p.n == int(min(p.At, tailSize)) }
 
-// Hash returns what a Mark keeps of the proof.
+// Hash returns the hash that a Mark stores of the proof.
 func (p *Proof) Hash() uint64 { return hash(p.bytes[:p.n]) }
 
-// Holds reports whether c still has these bytes at their place.
+// Holds reports whether c has the proof's bytes before the offset At.
 func (p *Proof) Holds(c io.ReaderAt) (bool, error) {
 	if p.n == 0 {
 		return true, nil
@@ -169,7 +169,7 @@ func (p *Proof) Holds(c io.ReaderAt) (bool, error) {
 	return bytes.Equal(buf[:n], p.bytes[:p.n]), nil
 }
 
-// Extend makes p the proof of data, which was read at off, if that reaches further than p does.
+// Extend makes p the proof at the end of data, which was read at off, if that is beyond At.
 func (p *Proof) Extend(data []byte, off int64) {
 	end := off + int64(len(data))
 	if end <= p.At {
@@ -177,7 +177,7 @@ func (p *Proof) Extend(data []byte, off int64) {
 	}
 	fresh := min(len(data), tailSize)
 	kept := 0
-	if off <= p.At { // what p has of the bytes before the fresh ones stays
+	if off <= p.At { // keep p's bytes before the fresh ones
 		first := end - int64(fresh)
 		kept = min(p.n-int(p.At-first), tailSize-fresh)
 		kept = max(kept, 0)
@@ -190,7 +190,7 @@ func (p *Proof) Extend(data []byte, off int64) {
 	p.n, p.At = kept+fresh, end
 }
 
-// hash returns half of a SHA-256: an application can't construct bytes that have the hash of what it wrote before.
+// hash returns a quarter of a SHA-256: an application can't construct bytes with the hash of what it wrote before.
 func hash(p []byte) uint64 {
 	sum := sha256.Sum256(p)
 	return binary.LittleEndian.Uint64(sum[:])

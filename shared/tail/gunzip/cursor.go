@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// cursor is a decoder that has expanded all up to end, and still has what lies between start and end.
+// cursor is a decoder that has expanded the content up to end, and still has the content from start to end.
 type cursor struct {
 	source source
 	input  *bufio.Reader
@@ -20,16 +20,16 @@ type cursor struct {
 	window []byte
 	start  int64
 
-	member   int64 // where the member begins that is expanded, in the compressed file
-	from     int64 // the offset of the member's first byte in the content
-	repeated int64 // so many bytes of the member were expanded before, and are skipped
-	tornAt   int64 // the file's size when it ended within the member; 0 while it has not
+	member   int64 // offset in the compressed file at which the current member begins
+	from     int64 // offset in the content of the member's first byte
+	repeated int64 // number of bytes of the member that were expanded before and are skipped
+	tornAt   int64 // the file's size when it ended within the member; 0 if it has not
 	err      error // of a damaged member; final
 }
 
 func (c *cursor) end() int64 { return c.start + int64(len(c.window)) }
 
-// consumed returns how many compressed bytes were needed for what was expanded.
+// consumed returns how many compressed bytes were needed for the content up to end.
 func (c *cursor) consumed() int64 {
 	switch {
 	case c.tornAt > 0:
@@ -44,7 +44,7 @@ func (c *cursor) consumed() int64 {
 type source struct {
 	file     io.ReaderAt
 	at, size int64
-	failed   error // of a read, which says nothing about what is compressed
+	failed   error // of a read, which says nothing about the compressed data
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -56,15 +56,15 @@ func (s *source) Read(p []byte) (int, error) {
 	switch {
 	case n > 0:
 		return n, nil
-	case err == nil, errors.Is(err, io.EOF): // it was truncated meanwhile
+	case err == nil, errors.Is(err, io.EOF): // the file was truncated meanwhile
 		return 0, io.EOF
 	}
 	s.failed = err
 	return 0, err
 }
 
-// expand makes the window longer at its end, and forgets its beginning where it is long enough. It returns io.EOF where
-// the file ends with a member, and ErrTorn where it ends within one.
+// expand extends the window at its end, and drops its first half if it has reached maxWindow. It returns io.EOF if the file ends
+// with a member, and ErrTorn if it ends within one.
 func (c *cursor) expand(file io.ReaderAt, size int64, settled bool) error {
 	if c.err != nil {
 		return c.err
@@ -102,13 +102,13 @@ func (c *cursor) expand(file io.ReaderAt, size int64, settled bool) error {
 		err = c.damaged(err)
 	}
 	if n > 0 {
-		return nil // what was expanded is read first; the next call returns the error
+		return nil // the expanded bytes are read first; the next call returns the error
 	}
 	return err
 }
 
-// torn notes that the file ends within the member. The decoder can't continue after that: when the file has grown, the member
-// is expanded from its beginning, and what was read of it is skipped.
+// torn notes that the file ends within the member. The decoder can't continue after that: once the file has grown, the member is
+// expanded from its beginning, and what was expanded before is skipped.
 func (c *cursor) torn(size int64) error {
 	c.zip = nil
 	c.tornAt = size
@@ -116,7 +116,7 @@ func (c *cursor) torn(size int64) error {
 }
 
 func (c *cursor) damaged(err error) error {
-	if c.source.failed != nil { // the disk's fault: the member is expanded again at the next read
+	if c.source.failed != nil { // reading failed: the next call expands the member again
 		c.zip, c.tornAt = nil, 0
 		return &readError{c.source.failed}
 	}
@@ -124,7 +124,7 @@ func (c *cursor) damaged(err error) error {
 	return c.err
 }
 
-// open begins a member.
+// open begins the next member, or the current one again.
 func (c *cursor) open(file io.ReaderAt, size int64, settled bool) error {
 	enough := (c.tornAt - c.member) / regrowth
 	if settled {
@@ -138,7 +138,7 @@ func (c *cursor) open(file io.ReaderAt, size int64, settled bool) error {
 		return err
 	}
 	if padded == size && size > 0 {
-		return io.EOF // RFC 1952 knows no padding, but gzip itself takes zeros for it: tapes and blocks leave them
+		return io.EOF // RFC 1952 has no padding, but gzip ignores trailing zeros, which tapes and block devices leave
 	}
 	c.member = padded
 	c.source = source{file: file, at: c.member, size: size}
@@ -162,7 +162,7 @@ func (c *cursor) open(file io.ReaderAt, size int64, settled bool) error {
 	return nil
 }
 
-// padding returns where the zeros end that are at offset from.
+// padding returns the offset of the first byte at or after from that is not zero.
 func padding(file io.ReaderAt, from, size int64) (int64, error) {
 	var buf [4 << 10]byte
 	for from < size {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gunzip reads a file that gzip compressed as if it were plain: at any offset, also while the file still grows.
+// Package gunzip reads a file that gzip compressed as if it were plain: at any offset, and while the file still grows.
 package gunzip
 
 import (
@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// maxWindow is how much of what was expanded last is kept, so that a reader may go back to the beginning of a line.
+	// maxWindow is how many expanded bytes are kept, so that a reader can return to the beginning of a line.
 	maxWindow = 2 << 20
-	// maxCursors bounds the decoders of one file; each costs about 50 KiB and its window.
+	// maxCursors bounds the decoders of one file. Each costs about 50 KiB and its window.
 	maxCursors = 4
 	expandStep = 64 << 10
-	// regrowth: a file that ended within a member must have grown by this part of the member's compressed bytes before the
-	// member is expanded again, so that all attempts together cost no more than a few times the whole.
+	// A file that ended within a member must have grown by 1/regrowth of the member's compressed bytes before the member is
+	// expanded again, so that all attempts together cost only a few times as much as expanding it once.
 	regrowth   = 4
 	headerSize = 18 // RFC 1952: at least 10 bytes of header and 8 of trailer
 )
 
-// ErrTorn is the error of a read where the file ends within a compressed member, so that more may be written. All bytes
-// that could be expanded are read before it.
+// ErrTorn is the error of a read if the file ends within a compressed member, so that more may still be written. It is returned
+// after all bytes that could be expanded.
 var ErrTorn = errors.New("the compressed file ends too early")
 
-// ErrFormat is the error of New for a file that gzip did not make.
+// ErrFormat is the error of New for a file that is not compressed by gzip.
 var ErrFormat = errors.New("not compressed by gzip")
 
 // readError is the error of a read of the compressed file.
@@ -37,27 +37,27 @@ func (e *readError) Error() string { return "read compressed file: " + e.err.Err
 
 func (e *readError) Unwrap() error { return e.err }
 
-// IsRead reports whether an error of ReadAt says that the file could not be read, which may pass, and nothing about what is
-// compressed in it.
+// IsRead reports whether an error of ReadAt means that the file could not be read, which may be temporary, rather than that its
+// compressed data is damaged.
 func IsRead(err error) bool {
 	var e *readError
 	return errors.As(err, &e)
 }
 
-// File is what a Reader reads: an open file.
+// File is the open file that a Reader reads.
 type File interface {
 	io.ReaderAt
 	io.Closer
 }
 
-// Reader is the content of a compressed file. Reading forward is cheap, reading backward beyond the window expands a member again.
-// It is safe for concurrent use.
+// Reader reads the content of a compressed file. Reading forward is cheap; reading backward beyond the window expands a member
+// again. It is safe for concurrent use.
 type Reader struct {
 	file    File
 	mu      sync.Mutex
 	size    int64
-	settled bool // the file is not being written at present
-	// cursors are decoders at different offsets, used last first: readers of one file need not be in step.
+	settled bool // the file is not growing at present
+	// cursors are decoders at different offsets, the last used one first: several readers of a file may be at different places.
 	cursors  []*cursor
 	furthest Progress
 }
@@ -66,10 +66,10 @@ type Reader struct {
 type Progress struct {
 	Expanded int64 // bytes of content
 	Consumed int64 // compressed bytes that were needed for that
-	Complete bool  // that is all of the file, as its size is now
+	Complete bool  // that is all of the file at its present size
 }
 
-// New makes sure that file, of size bytes, begins as gzip begins a file.
+// New returns a Reader of file, which has size bytes. It checks that the file begins like one compressed by gzip.
 func New(file File, size int64) (*Reader, error) {
 	if size < headerSize {
 		return nil, fmt.Errorf("%w: too short", ErrFormat)
@@ -87,7 +87,7 @@ func New(file File, size int64) (*Reader, error) {
 // File returns the compressed file.
 func (r *Reader) File() File { return r.file }
 
-// Grow tells the reader the file's size after it has grown: reading continues where the file had ended.
+// Grow tells the reader the file's size after it has grown. Reading continues where the file had ended.
 func (r *Reader) Grow(size int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,8 +96,8 @@ func (r *Reader) Grow(size int64) {
 	}
 }
 
-// Settle tells the reader that the file does not grow at present: however little it has grown since it ended within a
-// member, that is read.
+// Settle tells the reader that the file does not grow at present, so that it expands an incomplete member again even if the file has
+// grown only a little.
 func (r *Reader) Settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,8 +111,8 @@ func (r *Reader) Progress() Progress {
 	return r.furthest
 }
 
-// ReadAt implements io.ReaderAt. Its error is io.EOF at the sound end of the file, ErrTorn where the file ends within a
-// member, and anything else where it is damaged or can't be read.
+// ReadAt implements io.ReaderAt. Its error is io.EOF if the file ends with a complete member, ErrTorn if it ends within a member,
+// and another one if it is damaged or can't be read.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,7 +141,7 @@ func (r *Reader) progress(c *cursor, complete bool) {
 // Close closes the file.
 func (r *Reader) Close() error { return r.file.Close() }
 
-// begin makes a decoder that begins with the last member that is known to begin at or before off.
+// begin returns a decoder that begins with the last member that is known to begin at or before off.
 func (r *Reader) begin(off int64) *cursor {
 	n := &cursor{}
 	for _, c := range r.cursors {
@@ -152,7 +152,8 @@ func (r *Reader) begin(off int64) *cursor {
 	return n
 }
 
-// cursor returns the decoder that has the shortest way to off.
+// cursor returns the decoder to read at off: the last used one whose window begins at or before off, or another one that has
+// expanded more of what lies before off and nothing after it. It makes a new one if there is none.
 func (r *Reader) cursor(off int64) *cursor {
 	best := -1
 	for i, c := range r.cursors {
