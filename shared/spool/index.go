@@ -155,8 +155,8 @@ func (v *View) Chunk(off int64) (stream.Chunk, error) {
 // line. This is not stored.
 func (l *Log) EndLine(at int64) { l.lineEnd.Store(at) }
 
-// knownChunks caches consecutive chunks that were read from an index at once: if a container writes to both streams in turn, there
-// is one every few bytes.
+// knownChunks caches consecutive chunks that were read from an index at once: if a container writes to both streams in turn,
+// there is one every few bytes.
 type knownChunks struct {
 	chunks []knownChunk // ascending
 	at     int          // index of the one that was found last

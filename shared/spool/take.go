@@ -37,8 +37,8 @@ const (
 )
 
 // Take moves a piece of what is in the pipe to the end of the log, and returns how many bytes left the pipe. It never waits. If
-// it returns ErrEmpty, ErrFull, or io.EOF, which means that no process has the pipe open for writing, it has taken nothing. If the
-// disk takes no more, Take empties the pipe nevertheless, counts what it discards, and retries the disk from time to time.
+// it returns ErrEmpty, ErrFull, or io.EOF, which means that no process has the pipe open for writing, it has taken nothing. If
+// the disk takes no more, Take empties the pipe nevertheless, counts what it discards, and retries the disk from time to time.
 //
 // splice(2) leaves in the pipe what it did not write, so nothing is lost if the process is killed during the call. Take must not
 // be called concurrently.

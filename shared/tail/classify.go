@@ -177,8 +177,8 @@ func copied(g *generation, c *candidate) bool {
 	return err == nil && same
 }
 
-// classifyStoredCopy finds the stored stream whose bytes are in the candidate. When a selection begins, a compressed file need not
-// be complete: its original would have been found, and the file may still grow.
+// classifyStoredCopy finds the stored stream whose bytes are in the candidate. When a selection begins, a compressed file need
+// not be complete: its original would have been found, and the file may still grow.
 func classifyStoredCopy(r *registry, c *candidate, now circumstances) verdict {
 	if c.packed && !complete(c, now) && !now.firstFor(c) {
 		return verdict{}

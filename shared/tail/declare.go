@@ -38,15 +38,15 @@ func (t *Tailer) Put(o Origin) []*SelectionError {
 	return errs
 }
 
-// End tells the tailer that an origin's writer is gone. Its files are searched once more and read to their ends, where a last line
-// without a newline becomes a record. Then the origin is forgotten. The positions of files that still exist are kept for a week, so
-// that an origin that returns resumes; those of files that are gone are not kept. What is copied, compressed or truncated between
-// End and the next Put is not followed.
+// End tells the tailer that an origin's writer is gone. Its files are searched once more and read to their ends, where a last
+// line without a newline becomes a record. Then the origin is forgotten. The positions of files that still exist are kept for a
+// week, so that an origin that returns resumes; those of files that are gone are not kept. What is copied, compressed or
+// truncated between End and the next Put is not followed.
 func (t *Tailer) End(id string) { t.request(request{id: id, phase: ending}) }
 
-// Stopped tells the tailer whether an origin's writer is stopped for now. If it is, a last line without a newline becomes a record
-// once its file has been quiet for a few seconds. The origin is still followed, because the writer may start again and others may
-// write to its volumes. A new origin's writer is taken to run; a later Put does not change what Stopped has set.
+// Stopped tells the tailer whether an origin's writer is stopped for now. If it is, a last line without a newline becomes a
+// record once its file has been quiet for a few seconds. The origin is still followed, because the writer may start again and
+// others may write to its volumes. A new origin's writer is taken to run; a later Put does not change what Stopped has set.
 func (t *Tailer) Stopped(id string, stopped bool) { t.request(request{id: id, stopped: &stopped}) }
 
 // Withdraw stops following an origin. The positions of its files are kept for a week.

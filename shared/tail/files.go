@@ -20,8 +20,8 @@ type File struct {
 	State string
 }
 
-// Files returns the files of the origins whose IDs chosen accepts, by origin and then in the order of their paths, and the origins
-// that can't be asked now, because a step of theirs is running.
+// Files returns the files of the origins whose IDs chosen accepts, by origin and then in the order of their paths, and the
+// origins that can't be asked now, because a step of theirs is running.
 func (t *Tailer) Files(chosen func(origin string) bool) (files []File, busy []string) {
 	for _, o := range *t.list.Load() {
 		if !chosen(o.id()) {

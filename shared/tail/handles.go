@@ -45,8 +45,8 @@ func (t *Tailer) countOpen(o *origin) int {
 
 // closeIdle closes up to an eighth of MaxOpen files, so that others can be opened: first those that are read to their end, then
 // others that can be opened again by their name, each time the longest unchanged first. It never closes a file that was removed,
-// which can't be opened again. It is called from the step of origin o. It leaves alone the files of origins whose step is running,
-// and files that are being read, because a read may never return.
+// which can't be opened again. It is called from the step of origin o. It leaves alone the files of origins whose step is
+// running, and files that are being read, because a read may never return.
 func (t *Tailer) closeIdle(o *origin) {
 	type choice struct {
 		origin     *origin

@@ -73,8 +73,8 @@ type turn struct {
 	asked  time.Time // when it last asked for a place
 }
 
-// do calls f in a new goroutine if it is t's turn. It waits for its end for at most *patience, and subtracts from it the time that
-// it waited.
+// do calls f in a new goroutine if it is t's turn. It waits for its end for at most *patience, and subtracts from it the time
+// that it waited.
 func (d *device) do(t *turn, f func(), patience *time.Duration) (begun, ended bool) {
 	wait := min(*patience, d.patience(), remotePatience)
 	done, begun := d.begin(t, f)
@@ -99,8 +99,8 @@ func await(done <-chan struct{}, within time.Duration) bool {
 	}
 }
 
-// patience returns how long it is worth waiting for the file system: 0 if its last read, or one that has not returned, took longer
-// than remotePatience.
+// patience returns how long it is worth waiting for the file system: 0 if its last read, or one that has not returned, took
+// longer than remotePatience.
 func (d *device) patience() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -347,8 +347,8 @@ func (r *reader) readRemote(p []byte, off int64, patience *time.Duration) (int, 
 	return 0, r.device.err()
 }
 
-// markRemote is Mark for a file system that may not answer. Until it answers, markRemote returns the previous mark, or an error if
-// there is none.
+// markRemote is Mark for a file system that may not answer. Until it answers, markRemote returns the previous mark, or an error
+// if there is none.
 func (r *reader) markRemote(off int64) ([]byte, error) {
 	patience := r.device.patience()
 	task := r.device.mark(r, off)

@@ -75,7 +75,8 @@ func (t *Tailer) publishOrigin(o *origin, now time.Time) {
 	t.mu.Unlock()
 }
 
-// unfinished returns how many bytes of a generation are not acknowledged. In a drain, only bytes that existed when it began count.
+// unfinished returns how many bytes of a generation are not acknowledged. In a drain, only bytes that existed when it began
+// count.
 func (o *origin) unfinished(g *generation) int64 {
 	unacked := g.owed().unacked
 	if o.drainEnds == nil {
@@ -255,8 +256,8 @@ func (t *Tailer) Unfinished() []Unread {
 	return t.status.unread
 }
 
-// Left returns how many files are not acknowledged to their ends, and how many bytes of them are not. What was written after Drain
-// does not count, so that a drain ends even while the files' writer continues.
+// Left returns how many files are not acknowledged to their ends, and how many bytes of them are not. What was written after
+// Drain does not count, so that a drain ends even while the files' writer continues.
 func (t *Tailer) Left() (files int, bytes int64) {
 	t.refresh()
 	t.mu.Lock()

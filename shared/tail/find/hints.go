@@ -131,8 +131,8 @@ func (h *Hints) concerned(events []byte) []string {
 }
 
 // Watch asks for hints about an open directory. It must be called again in each round, which costs a map access. complete reports
-// whether the owner is notified of every name that was created, renamed or removed in the directory since the previous round. It is
-// false in the first round, and on file systems that others may change.
+// whether the owner is notified of every name that was created, renamed or removed in the directory since the previous round. It
+// is false in the first round, and on file systems that others may change.
 func (h *Hints) Watch(owner string, dir *os.File, id Inode) (complete bool) {
 	if h == nil {
 		return false

@@ -29,8 +29,8 @@ type Pattern struct {
 	alternatives [][]string
 }
 
-// Compile compiles a pattern: * ? [] within a segment, ** for any number of directories, {a,b} for alternatives, a backslash before
-// a literal character. Its error says what is wrong, without naming the pattern.
+// Compile compiles a pattern: * ? [] within a segment, ** for any number of directories, {a,b} for alternatives, a backslash
+// before a literal character. Its error says what is wrong, without naming the pattern.
 func Compile(pattern string) (*Pattern, error) {
 	if !strings.HasPrefix(pattern, "/") {
 		return nil, errors.New("the path is not absolute")
@@ -204,7 +204,8 @@ func RotatedName(live, name string) bool {
 	return digits > 0
 }
 
-// MayBecome reports whether, by the paths alone, the file at before may be the one at now: it stayed where it was, or was rotated.
+// MayBecome reports whether, by the paths alone, the file at before may be the one at now: it stayed where it was, or was
+// rotated.
 func MayBecome(before, now string) bool {
 	return before == now || RotatedName(path.Base(before), path.Base(now))
 }
@@ -224,8 +225,8 @@ func CopyName(live, name string) bool {
 // Related reports whether, by their names alone, two files may be the same log at two times: their stems are equal.
 func Related(a, b string) bool { return Stem(a) == Stem(b) }
 
-// Stem returns a file's name up to the first dot or digit, without separators before that. If the name begins with a dot or digit,
-// as the kubelet's files do, it is cut at the next dot instead.
+// Stem returns a file's name up to the first dot or digit, without separators before that. If the name begins with a dot or
+// digit, as the kubelet's files do, it is cut at the next dot instead.
 func Stem(name string) string {
 	name = path.Base(name)
 	i := strings.IndexFunc(name, func(r rune) bool { return r == '.' || r >= '0' && r <= '9' })

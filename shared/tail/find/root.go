@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package find looks up the files that patterns select, in the paths that their writer knows. It only knows names, directories and
-// inodes, not what a file holds or what was read of it.
+// Package find looks up the files that patterns select, in the paths that their writer knows. It only knows names, directories
+// and inodes, not what a file holds or what was read of it.
 package find
 
 import (
@@ -168,8 +168,8 @@ func (d *dir) sub(name string) (*dir, error) {
 	return n, nil
 }
 
-// opaque reports whether a directory hides those of the same path in lower layers. Without CAP_SYS_ADMIN the kernel does not tell,
-// and files of the image may be found that the container does not see.
+// opaque reports whether a directory hides those of the same path in lower layers. Without CAP_SYS_ADMIN the kernel does not
+// tell, and files of the image may be found that the container does not see.
 func opaque(fd int) bool {
 	var value [1]byte
 	for _, name := range [...]string{"trusted.overlay.opaque", "user.overlay.opaque"} {
@@ -237,12 +237,12 @@ func openMount(m mount) (*dir, error) {
 	return d, nil
 }
 
-// processPath matches a path that begins with a descriptor of this process, which is the root of a container's process. Links below
-// it are relative to that root.
+// processPath matches a path that begins with a descriptor of this process, which is the root of a container's process. Links
+// below it are relative to that root.
 var processPath = regexp.MustCompile(`^(/proc/self/fd/\d+)(?:/(.*))?$`)
 
-// openBase opens a directory of this host without following links, because a writer of a volume could have put one there since the
-// path was resolved. Below a processPath it follows links within that root.
+// openBase opens a directory of this host without following links, because a writer of a volume could have put one there since
+// the path was resolved. Below a processPath it follows links within that root.
 func openBase(base string) (*os.File, error) {
 	if m := processPath.FindStringSubmatch(base); m != nil {
 		outer, err := os.OpenRoot(m[1])
@@ -287,8 +287,8 @@ func openPlain(base string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), base), nil
 }
 
-// openHost opens a directory of this host by a path of the writer. If it lies in a mounted volume, links in its path below the mount
-// point must stay in that volume, because a writer of the volume could have made them.
+// openHost opens a directory of this host by a path of the writer. If it lies in a mounted volume, links in its path below the
+// mount point must stay in that volume, because a writer of the volume could have made them.
 func openHost(base string) (*os.File, error) {
 	mountPoint := mountOf(base)
 	if mountPoint == "/" || mountPoint == base {

@@ -87,13 +87,13 @@ func (t *Tree) Search(p *Pattern, everyName bool) *Search {
 	return s
 }
 
-// Direct reports whether each directory that was searched so far was found without links and is the one in which new names appear.
-// No events tell that other directories were replaced.
+// Direct reports whether each directory that was searched so far was found without links and is the one in which new names
+// appear. No events tell that other directories were replaced.
 func (s *Search) Direct() bool { return !s.indirect }
 
-// Step continues the search until budget is used up, and reports whether the search is complete. If it is, err says what could not
-// be searched. A directory costs 1 and a sixteenth of its number of entries, and a visited name costs 1; visit may subtract more.
-// enter is called for each directory with its open handle.
+// Step continues the search until budget is used up, and reports whether the search is complete. If it is, err says what could
+// not be searched. A directory costs 1 and a sixteenth of its number of entries, and a visited name costs 1; visit may subtract
+// more. enter is called for each directory with its open handle.
 func (s *Search) Step(budget *int, visit func(*Match), enter func(*os.File, Inode)) (done bool, err error) {
 	for len(s.stack) > 0 && *budget > 0 {
 		d := s.stack[len(s.stack)-1]
@@ -226,8 +226,8 @@ func restKey(rest [][]string) string {
 }
 
 // step matches one entry of a directory against the patterns that are left there. It returns the patterns that are left below the
-// entry if it is a directory, and whether the entry is selected if it is a file. "**" stands for any number of directories, but does
-// not follow symbolic links.
+// entry if it is a directory, and whether the entry is selected if it is a file. "**" stands for any number of directories, but
+// does not follow symbolic links.
 func step(rest [][]string, e Entry) (below [][]string, isFile bool) {
 	add := func(p []string) {
 		if !slices.ContainsFunc(below, func(q []string) bool { return slices.Equal(p, q) }) {

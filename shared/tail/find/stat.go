@@ -61,8 +61,8 @@ func StatFile(f *os.File) (Stat, error) { return statAt(int(f.Fd()), "") }
 // StatFD returns the Stat of an open file by its descriptor.
 func StatFD(fd int) (Stat, error) { return statAt(fd, "") }
 
-// statAt returns the Stat of name in the directory dir without following a symbolic link. If name is empty, it returns that of dir
-// itself, which may then be any open file.
+// statAt returns the Stat of name in the directory dir without following a symbolic link. If name is empty, it returns that of
+// dir itself, which may then be any open file.
 func statAt(dir int, name string) (Stat, error) {
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	if name == "" {

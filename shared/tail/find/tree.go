@@ -20,8 +20,8 @@ const (
 	maxHandles = 64
 )
 
-// Tree gives access to the files below one directory of a writer. Names are relative to its base. It resolves links itself, one name
-// at a time, and never follows one out of the mounts of its Root, even if directories change meanwhile.
+// Tree gives access to the files below one directory of a writer. Names are relative to its base. It resolves links itself, one
+// name at a time, and never follows one out of the mounts of its Root, even if directories change meanwhile.
 //
 // A Tree is not safe for concurrent use. It keeps directories open only until Release.
 type Tree struct {
@@ -53,8 +53,8 @@ func (t *Tree) Begin() error {
 	return err
 }
 
-// SameBase reports whether the path of the base still leads to the directory that the last pass has read. A directory in its path may
-// be renamed, or a file system mounted over it, without an event in the base itself.
+// SameBase reports whether the path of the base still leads to the directory that the last pass has read. A directory in its path
+// may be renamed, or a file system mounted over it, without an event in the base itself.
 func (t *Tree) SameBase() bool {
 	l := t.listings["."]
 	if l == nil || t.hostPath == "" {
@@ -126,8 +126,8 @@ func (t *Tree) Stat(rel string) (Stat, error) {
 	return Stat{}, &Refused{"it leads through too many links"}
 }
 
-// Open opens a file for reading and follows links. It does not block, not even for a FIFO, and fails with Refused if the file is not
-// regular or lies outside.
+// Open opens a file for reading and follows links. It does not block, not even for a FIFO, and fails with Refused if the file is
+// not regular or lies outside.
 func (t *Tree) Open(rel string) (*os.File, Stat, error) {
 	t.trim()
 	p := t.Path(rel)

@@ -96,8 +96,8 @@ func (r *Reader) Grow(size int64) {
 	}
 }
 
-// Settle tells the reader that the file does not grow at present, so that it expands an incomplete member again even if the file has
-// grown only a little.
+// Settle tells the reader that the file does not grow at present, so that it expands an incomplete member again even if the file
+// has grown only a little.
 func (r *Reader) Settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
