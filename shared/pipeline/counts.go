@@ -21,7 +21,7 @@ type Counts struct {
 	// Sent records were acknowledged by the backend.
 	SentRecords int64 `json:"sent_records"`
 	SentBytes   int64 `json:"sent_bytes"`
-	// Queued records were read and have no verdict yet: they wait, or are in flight.
+	// Queued records were read and are still to be delivered: they wait, or are in flight.
 	QueuedRecords int64 `json:"queued_records"`
 	QueuedBytes   int64 `json:"queued_bytes"`
 	// Dropped records were lost before they were read, because the spool was full or the file was truncated.

@@ -24,7 +24,7 @@ type sink struct {
 	delays delays
 
 	mu       sync.Mutex // held while feeds are added, moved and removed
-	slow     *shard     // nil until a feed has to be isolated
+	slow     *shard     // nil until a feed is isolated
 	slowSlot poison.Slot
 	run      func(*shard) // starts a shard's loops; nil before start
 	cfg      Config

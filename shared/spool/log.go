@@ -64,7 +64,7 @@ type Log struct {
 	unstored        []byte    // bytes that were taken from the pipe and could not be stored
 	unstoredCause   error
 	index           indexWriter
-	lockFile        *os.File // of a writer in a process of its own
+	lockFile        *os.File // of a process that only writes; nil otherwise
 	measuredAt      time.Time
 	noteEnd         bool  // of a writer: it ends, and notes that in losses
 	endNoted        bool  // the previous writer noted that it had ended

@@ -36,11 +36,11 @@ type Spool struct {
 	opt  Options
 	disk disk
 	now  func() time.Time
-	// segmentSize is about where a segment ends; punchAtLeast is how much space has to be gained before a hole is punched
-	// into one.
+	// segmentSize is the approximate size at which a segment ends. punchAtLeast is how many bytes must be gained before holes
+	// are punched into one.
 	segmentSize, punchAtLeast int64
 
-	stored         atomic.Int64 // disk space of all logs in bytes: segments, and logOverhead each
+	stored         atomic.Int64 // disk space of all logs in bytes: segments, and logOverhead for each log
 	freeShortfall  atomic.Int64 // how many bytes too few are free on the disk; negative if enough are
 	minFree        atomic.Int64 // how many bytes must stay free
 	inodeShortfall atomic.Int64 // how many inodes too few are free
@@ -69,7 +69,7 @@ type Options struct {
 	Role Role
 	// MaxBytes bounds the disk space of all logs together.
 	MaxBytes int64
-	// MinFree is how many bytes of the disk must stay free, whoever fills it, but at most a tenth of the disk.
+	// MinFree is how many bytes of the disk must stay free, but at most a tenth of the disk.
 	MinFree int64
 	// MaxEnded bounds the number of ended logs; 0 means DefaultMaxEnded. A quarter of them may be kept for docker logs alone.
 	// Beyond the bound these are removed first, then the oldest of the container that has most.
@@ -87,7 +87,7 @@ type Options struct {
 // Evicted is what was lost with logs that were removed unread. Each reader that lost something counts.
 type Evicted struct {
 	Logs, Bytes int64
-	// Records is how many records were lost where they could be counted.
+	// Records is how many records were lost, as far as they could be counted.
 	Records int64
 }
 
@@ -115,9 +115,9 @@ func Open(o Options) *Spool {
 	return s
 }
 
-// Segments are about as large as this. A raw log makes two files for each, and making them was a fifth of the cost of capture
-// on ext4, which looks for an inode that was not deleted just now: with larger ones it is a twentieth. Readers give back the
-// space of a segment before it is full.
+// The approximate sizes of segments. A raw log creates two files for each, which with small segments was a fifth of the cost of
+// capture on ext4, which looks for an inode that was not deleted just now; with larger ones it is a twentieth. Readers give back
+// the space of a segment before it is full.
 const (
 	defaultSegmentSize = 4 << 20
 	writerSegmentSize  = 16 << 20
@@ -154,7 +154,7 @@ func defaultMaxOpen() int64 {
 // Stored is a log that an earlier process left.
 type Stored struct {
 	Key string
-	// Manifest is what Create was given; nil where it is damaged.
+	// Manifest is what Create was given; nil if it is damaged.
 	Manifest []byte
 	// Ended reports that nothing will be appended to it any more, Delivered that it stays only to be shown.
 	Ended, Delivered bool

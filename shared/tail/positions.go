@@ -70,7 +70,7 @@ func newStoredSet() *storedSet {
 
 func (s *storedSet) withNumber(ino uint64) []*storedStream { return s.numbers[ino] }
 
-// related returns the streams of which the file at rel, by its name, may hold a copy.
+// related returns the streams that the file at rel, by its name, may hold a copy of.
 func (s *storedSet) related(rel string) map[*storedStream]struct{} { return s.stems[find.Stem(rel)] }
 
 func (s *storedSet) add(m *storedStream) {
@@ -297,7 +297,7 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// put adds to the map put the entry of a reader that is not attached, which nobody else writes. A stored position stays as it is.
+// put adds to the map put the entry of a reader that is not attached, which nothing else writes. A stored position stays as it is.
 func (p *positions) put(put map[checkpoint.Key]checkpoint.Entry, g *generation, at position) error {
 	key := at.key(g.key)
 	e, ok, err := p.store.Load(key)

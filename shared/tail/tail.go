@@ -79,8 +79,8 @@ type Tailer struct {
 	opens    atomic.Int64 // an upper bound of the number of open files; see openWithin
 	draining atomic.Bool
 
-	// stepping has an element while a step is made. Who puts it there may use all that follows, and an origin of which it
-	// holds the lock.
+	// stepping has an element while a step runs. The goroutine that put it there may use the fields below, and any origin
+	// whose lock it holds.
 	stepping  chan struct{}
 	origins   map[string]*origin
 	positions *positions
