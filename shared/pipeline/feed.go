@@ -295,7 +295,7 @@ func (f *Feed) cut(fl *inflightBatch, data []byte, now time.Time, last bool) int
 		}
 		r.ending, last = last && c.Pending(), last && !c.Pending()
 	}
-	if replay { // these records are not kept
+	if replay { // keep nothing: a batch that holds nothing else would never be sent
 		r.size, r.written = quantum, 0
 		r.count()
 		b.Rollback(mark)

@@ -31,7 +31,7 @@ import (
 //	<dir>/<key>/00000000000000000000.seg  bytes from that offset on, as they came through the pipe
 //	<dir>/<key>/gaps                      what was given up before it was read, and how many frames that was
 //	<dir>/<key>/ended                     an empty file, once nothing will be appended any more
-//	<dir>/<key>/delivered                 an empty file instead, once it is also kept for docker logs alone
+//	<dir>/<key>/delivered                 an empty file instead, once all is delivered and kept only for docker logs
 type Spool struct {
 	opt  Options
 	disk disk
@@ -71,14 +71,14 @@ type Options struct {
 	MaxBytes int64
 	// MinFree is how many bytes of the disk must stay free, but at most a tenth of the disk.
 	MinFree int64
-	// MaxEnded bounds the number of ended logs; 0 means DefaultMaxEnded. A quarter of them may be kept for docker logs alone.
+	// MaxEnded bounds the number of ended logs; 0 means DefaultMaxEnded. A quarter of them may be kept only for docker logs.
 	// Beyond the bound these are removed first, then the oldest of the container that has most.
 	MaxEnded int
 	// MaxOpen bounds the number of open segments; 0 means a quarter of the process's limit of descriptors.
 	MaxOpen int64
 	// SyncInterval is the interval at which appended bytes are made durable.
 	SyncInterval time.Duration
-	// Log receives what the spool fails to do.
+	// Log receives messages about what fails.
 	Log *slog.Logger
 	// Evicted is called for a log that was removed before all readers had it, because too many have ended. It may be nil.
 	Evicted func(l *Log, lost Evicted)
@@ -142,7 +142,7 @@ func newSpool(o Options) *Spool {
 	return s
 }
 
-// defaultMaxOpen leaves most descriptors for pipes and connections.
+// defaultMaxOpen returns a quarter of the limit of descriptors, which leaves most of them for pipes and connections.
 func defaultMaxOpen() int64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -164,7 +164,7 @@ type Stored struct {
 const maxManifest = 4 << 20
 
 // Stored returns the logs that an earlier process left. A directory without a complete manifest is removed if it holds no
-// segments. If it holds some, it is returned without a manifest, and the error names it.
+// segments and no process may be about to fill it. If it holds some, it is returned without a manifest, and the error names it.
 func (s *Spool) Stored() ([]Stored, error) {
 	entries, err := os.ReadDir(s.opt.Dir)
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *Spool) Stored() ([]Stored, error) {
 	return found, errors.Join(errs...)
 }
 
-// readManifest reads a log's manifest under its name of today, or the one it had once.
+// readManifest reads a log's manifest, under its present name or that of earlier versions.
 func readManifest(dir string) ([]byte, error) {
 	f, err := os.Open(filepath.Join(dir, manifestName))
 	if missing(err) {

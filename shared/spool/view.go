@@ -15,21 +15,21 @@ import (
 const maxOffset = math.MaxInt64
 
 // View is the stream.Stream of one reader of a log. It holds where the reader is, what it has released, and the gaps that
-// were dropped before it could read them. The reader must call ReadAt at boundaries between frames only; the bytes that a
+// were dropped before it could read them. The reader must call ReadAt only at boundaries between frames; the bytes that a
 // cutter has consumed end at one.
 type View struct {
 	log      *Log
 	name     string
 	released atomic.Int64 // its checkpoint, below which it will not read again
 	cursor   atomic.Int64 // where its furthest read began: a boundary between frames
-	passed   atomic.Int64 // an end of a line, see Log.EndLine, at or behind which it has read
-	known    knownChunks  // of the goroutine that reads
+	passed   atomic.Int64 // an offset of Log.EndLine that it has reached; 0 for none
+	known    knownChunks  // owned by the goroutine that reads
 
 	// mu guards the fields below against maintenance; capture never takes it.
 	mu    sync.Mutex
 	read  int64 // where its furthest read ended: what lies below is in flight
 	limit int64 // reads stop here while maintenance gives up what lies above
-	gaps  []gap // ascending, apart
+	gaps  []gap // ascending, disjoint
 	// lastGapGrows is set while the last gap is being extended; its reader waits for that.
 	lastGapGrows bool
 }
@@ -61,7 +61,7 @@ func (v *View) Ended() bool { return v.log.ended.Load() || v.passed.Load() < v.l
 // Mark implements stream.Stream: a log's key and offsets are never given to other bytes, so there is nothing to prove.
 func (v *View) Mark(int64) ([]byte, error) { return nil, nil }
 
-// Released is the view's checkpoint. Before the first Release it is where the view begins.
+// Released returns the view's checkpoint. Before the first Release it is where the view begins.
 func (v *View) Released() int64 { return v.released.Load() }
 
 // ReadAt implements stream.Stream.
