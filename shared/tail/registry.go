@@ -18,16 +18,16 @@ type registry struct {
 	// active are those of byInode that have work to be done, or had lately. The others, of which there may be thousands, are
 	// observed less often.
 	active map[*generation]struct{}
-	// latest maps a directory and a name, as the writer knows them, to the youngest file that bore the name.
+	// latest maps a directory and a name, as the writer knows them, to the youngest file that had the name.
 	latest map[string]map[string]*latestFile
 	stored *storedSet // streams whose files were not found yet
 }
 
-// latestFile describes the youngest file that bore a name: a generation, a stored stream, or a file that was never opened.
+// latestFile describes the youngest file that had a name: a generation, a stored stream, or a file that was never opened.
 type latestFile struct {
 	id             find.Inode
 	birth, modTime int64
-	selections     []*selection // where generation is nil
+	selections     []*selection // if generation is nil
 	generation     *generation  // nil for a stored stream, and for a file that was never opened
 	// current is the generation that was last found under the name. It is older than this file if this file is a copy of it.
 	current *generation
@@ -47,7 +47,7 @@ func (b *latestFile) selectedBy() []*selection {
 	return b.selections
 }
 
-// precedes reports whether the file at rel was made after the one that bore the name. It compares birth times if both are known,
+// precedes reports whether the file at rel was created after the one that had the name. It compares birth times if both are known,
 // else modification times. gzip keeps the modification time of what it compresses, so that one decides for a compressed file.
 func (b *latestFile) precedes(s find.Stat, rel string) bool {
 	if b.birth == 0 || s.Birth == 0 || strings.HasSuffix(rel, ".gz") {

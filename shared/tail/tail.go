@@ -41,7 +41,7 @@ type Config struct {
 const (
 	busyEvery   = 100 * time.Millisecond // between two steps while a file grows
 	scanEvery   = time.Second            // between two scans of an origin, without a hint
-	watchedScan = 10 * time.Second       // the same where each new name gives a hint, and the origins are few
+	watchedScan = 10 * time.Second       // the same if each new name gives a hint and there are few origins
 	wakePause   = 20 * time.Millisecond  // before Run answers to a request or a hint
 	busyFor     = 10 * time.Second       // how long after it last grew a file is observed in every step
 	quietFor    = 5 * time.Second        // how long a rotated file must not grow to count as ended
@@ -258,7 +258,7 @@ func (t *Tailer) stepOrigin(w *worker, o *origin, now time.Time, observeAll, all
 	return left
 }
 
-// errNoAnswer is that of a file system whose call does not return.
+// errNoAnswer is the error for a file system that does not answer in time.
 var errNoAnswer = errors.New("it does not answer")
 
 // errLongStep is reported for an origin whose step does not return. The file system need not hang: the first scan of a directory
@@ -291,7 +291,7 @@ func (t *Tailer) originStep(o *origin, now time.Time, pace pace, observeAll, all
 	t.problems.report(o.problem("file system"), nil)
 }
 
-// pace is how often watched origins, those in which every new name gives a hint, are checked all the same. bases is the
+// pace is how often watched origins, those in which every new name gives a hint, are checked nevertheless. bases is the
 // interval of checking that their base paths lead to the same directories, which takes a few microseconds. scan is the interval
 // of scanning them, which takes tens of microseconds.
 type pace struct{ bases, scan time.Duration }
@@ -352,7 +352,7 @@ func (t *Tailer) quietEvery() time.Duration {
 	return t.quiet()
 }
 
-// quiet is quietEvery where mu is held.
+// quiet is quietEvery for a caller that holds mu.
 func (t *Tailer) quiet() time.Duration {
 	files := 0
 	for _, o := range *t.list.Load() {
@@ -361,8 +361,8 @@ func (t *Tailer) quiet() time.Duration {
 	return min(max(scanEvery/2, time.Duration(files)*time.Millisecond), scanEvery)
 }
 
-// Close gives the handles back. Nothing attached may be read afterwards. Files of an origin whose step waits for a file
-// system that does not answer are left open.
+// Close closes all files. No attached stream may be read afterwards. Files of an origin whose step waits for a file system that
+// does not answer are left open.
 func (t *Tailer) Close() {
 	deadline := time.Now().Add(closeWait)
 	t.stepping <- struct{}{}
@@ -389,7 +389,7 @@ func (o *origin) lockBefore(deadline time.Time) bool {
 	return true
 }
 
-// close gives the handles of an origin back.
+// close closes the files of an origin.
 func (o *origin) close() {
 	for g := range o.all() {
 		g.abandon()
