@@ -47,7 +47,7 @@ func (b *latestFile) selectedBy() []*selection {
 	return b.selections
 }
 
-// precedes reports whether the file at rel was created after the one that had the name. It compares birth times if both are known,
+// precedes reports whether the file at rel is younger than the one that had the name. It compares birth times if both are known,
 // else modification times. gzip keeps the modification time of what it compresses, so that one decides for a compressed file.
 func (b *latestFile) precedes(s find.Stat, rel string) bool {
 	if b.birth == 0 || s.Birth == 0 || strings.HasSuffix(rel, ".gz") {
