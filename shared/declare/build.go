@@ -44,7 +44,7 @@ func (dr *draft) build(r *reader) (Declaration, bool) {
 	return d, len(dr.errors) == 0
 }
 
-// refuseUndeclared refuses keys of a log that nothing declares.
+// refuseUndeclared refuses the keys of a log that is not declared.
 func (dr *draft) refuseUndeclared(r *reader) {
 	near := didYouMean(dr.name, r.declared())
 	for _, e := range dr.entries {
@@ -67,8 +67,8 @@ func (u *unknownEntry) message() string {
 	return unknownKey(u.path)
 }
 
-// declared returns the names of the logs that have a source, for proposals; none if there are so many that comparing each
-// with each would take long.
+// declared returns the names of the logs that have a source, for suggestions; none if there are so many that comparing all of
+// them would take long.
 func (r *reader) declared() []string {
 	if len(r.drafts) > 100 {
 		return nil
@@ -83,8 +83,8 @@ func (r *reader) declared() []string {
 	return names
 }
 
-// misspelt returns "; did you mean …?" for a variable whose whole key was read as a name, because the part behind the name
-// of a declared log is a misspelt path.
+// misspelt returns "; did you mean …?" for a variable whose whole key was taken for a name because the part after a declared
+// log's name is a misspelt path.
 func (r *reader) misspelt(key string) string {
 	for _, p := range r.d.prefixes {
 		rest, ok := strings.CutPrefix(key, p.env)
@@ -102,7 +102,7 @@ func (r *reader) misspelt(key string) string {
 	return ""
 }
 
-// set validates e and applies it. Source and format are set before.
+// set validates e and applies it. The source and the format are already set.
 func (d *Declaration) set(dialect *Dialect, e entry) (err error) {
 	group, rest, _ := strings.Cut(e.path, ".")
 	switch group {
@@ -214,7 +214,7 @@ func (dr *draft) checkMultiline(d *Declaration) {
 	}
 }
 
-// checkFilters refuses more filters than one declaration may have. The key that is one too many is named.
+// checkFilters refuses more filters than one declaration may have, and names the first key beyond the limit.
 func (dr *draft) checkFilters(d *Declaration) {
 	expressions, edits := 0, 0
 	for _, key := range []string{"start", "end", "continue", "flush"} {
@@ -248,7 +248,7 @@ func (dr *draft) checkFilters(d *Declaration) {
 // maxPipeline bounds the name of an ingest pipeline, in bytes.
 const maxPipeline = 256
 
-// setPipeline sets the tag by which the output elasticsearch chooses the ingest pipeline.
+// setPipeline sets the tag from which the output elasticsearch takes the ingest pipeline.
 func (d *Declaration) setPipeline(value string) error {
 	value = strings.TrimSpace(value)
 	if value == "" || len(value) > maxPipeline || hasControl(value) {

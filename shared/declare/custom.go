@@ -16,9 +16,9 @@ import (
 // maxCustomLines bounds the lines of custom_config that are read, and the options in configs.
 const maxCustomLines = 2000
 
-// custom reads options in Filebeat's words: PREFIX_logs_custom_config, lines of NAME.OPTION=VALUE, and the key configs of
-// a fork of log-pilot, OPTION=VALUE,OPTION=VALUE. log-pilot pastes them into Filebeat's YAML, so a value is read as YAML.
-// Names are compared whole: a's lines say nothing about ab. All errors name the key.
+// custom reads Filebeat's options: PREFIX_logs_custom_config, lines of NAME.OPTION=VALUE, and the key configs of a fork of
+// log-pilot, OPTION=VALUE,OPTION=VALUE. log-pilot pastes them into Filebeat's YAML, so values are parsed as YAML. Names must
+// match as a whole: a line for a does not apply to ab. All errors name the key.
 func (r *reader) custom() {
 	for i, config := range r.configs {
 		if slices.ContainsFunc(r.configs[i+1:], func(later entry) bool { return later.prefix == config.prefix }) {
@@ -75,7 +75,7 @@ func (r *reader) customConfigs(name string, dr *draft) {
 	r.finishCustom(e, read)
 }
 
-// splitOutsideBrackets splits at commas outside of [] and quotes.
+// splitOutsideBrackets splits s at commas outside of [] and quotes.
 func splitOutsideBrackets(s string) (parts []string) {
 	depth, start, quoted := 0, 0, byte(0)
 	for i := 0; i <= len(s); i++ {
@@ -100,7 +100,7 @@ func splitOutsideBrackets(s string) (parts []string) {
 	return parts
 }
 
-// filebeatLog is what is gathered of one log's options, to be translated together.
+// filebeatLog collects the options of one log that must be translated together.
 type filebeatLog struct {
 	multiline *filebeat
 	needless  []string // options that need no counterpart
@@ -127,7 +127,7 @@ func (r *reader) customLine(e entry, line string, read map[string]*filebeatLog) 
 	r.customOption(name, path, values, e, read)
 }
 
-// finishCustom translates what must be seen together.
+// finishCustom translates the options that must be seen together.
 func (r *reader) finishCustom(config entry, read map[string]*filebeatLog) {
 	for _, name := range slices.Sorted(maps.Keys(read)) {
 		log := read[name]
@@ -149,15 +149,15 @@ func (r *reader) finishCustom(config entry, read map[string]*filebeatLog) {
 	}
 }
 
-// customKey adds e where nothing else says the same: a key of its own is more explicit than an option of Filebeat's.
+// customKey adds e unless the log has that key already, which is more explicit than one of Filebeat's options.
 func (r *reader) customKey(name string, e entry) {
 	if dr := r.drafts[name]; !dr.has(e.path) {
 		dr.add(e)
 	}
 }
 
-// yamlValues reads a value as YAML reads what follows a key: quotes are undone, a flow sequence is a list. What is no
-// YAML, or a mapping, is returned as it is. rest says that something follows the value.
+// yamlValues parses a value as YAML parses what follows a key: it unquotes, and a flow sequence is a list. Invalid YAML, or a
+// mapping, is returned unchanged. rest reports that something follows the value.
 func yamlValues(value string) (values []string, rest bool) {
 	value = strings.TrimSpace(value)
 	var document, after yaml.Node

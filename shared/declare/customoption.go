@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// filebeatAsOurs are options of Filebeat whose value true is how Remora works anyway; false means something else.
+// filebeatAsOurs are options of Filebeat that Remora always treats as true.
 var filebeatAsOurs = []string{"fields_under_root", "json.keys_under_root", "json.overwrite_keys", "json.add_error_key", "symlinks", "recursive_glob.enabled"}
 
-// filebeatNeedless begin options of Filebeat that need no counterpart: how files are opened, closed and forgotten.
+// filebeatNeedless are prefixes of Filebeat's options that need no counterpart: how files are opened, closed and forgotten.
 var filebeatNeedless = []string{"close_", "clean_", "harvester_", "scan_", "scan_frequency", "backoff", "max_backoff", "backoff_factor", "publisher_pipeline."}
 
 // customOption translates one of Filebeat's options for the log called name. values is its value, or a list.
@@ -69,7 +69,7 @@ func (r *reader) customOption(name, option string, values []string, e entry, rea
 	}
 }
 
-// customFlag translates options that Remora does not need, or that mean how it works anyway.
+// customFlag translates options that Remora does not need, or whose effect it always has.
 func (r *reader) customFlag(option, value string, log *filebeatLog, add func(path, value string), warn func(string)) {
 	for _, ours := range filebeatAsOurs {
 		if option != ours {
@@ -99,7 +99,7 @@ func (r *reader) customFlag(option, value string, log *filebeatLog, add func(pat
 	warn("is ignored: it has no counterpart in a declaration")
 }
 
-// anyOf returns one expression that matches where one of those in list does.
+// anyOf returns an expression that matches if one of those in list does.
 func anyOf(list []string) string {
 	parts := make([]string, len(list))
 	for i, expr := range list {
@@ -108,7 +108,7 @@ func anyOf(list []string) string {
 	return strings.Join(parts, "|")
 }
 
-// excludeFiles translates expressions of paths to patterns, where that is possible: \.gz$ is *.gz.
+// excludeFiles translates expressions for paths to patterns if possible: \.gz$ is *.gz.
 func (r *reader) excludeFiles(expressions []string, add func(path, value string), warn func(string)) {
 	var patterns []string
 	for _, expr := range expressions {
@@ -124,7 +124,7 @@ func (r *reader) excludeFiles(expressions []string, add func(path, value string)
 	}
 }
 
-// customEncoding translates Filebeat's names of encodings, plain among them.
+// customEncoding translates Filebeat's names of encodings, including plain.
 func (r *reader) customEncoding(value string, add func(path, value string), warn func(string)) {
 	name := strings.TrimSuffix(strings.ToLower(value), "-bom")
 	switch {

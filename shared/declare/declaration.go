@@ -3,9 +3,9 @@
 // Package declare reads declarations of logs in log-pilot's dialect from labels, environment variables, annotations and
 // YAML, and reports errors in them.
 //
-// A log is declared by the label PREFIX.logs.NAME=PATH|stdout or the environment variable PREFIX_logs_NAME, and described
-// by keys below its name: PREFIX.logs.NAME.format or PREFIX_logs_NAME_format. vocabulary.go lists them. Values of keys
-// outside of the dialect are neither kept nor shown, because an environment holds secrets.
+// A log is declared by the label PREFIX.logs.NAME=PATH|stdout or the environment variable PREFIX_logs_NAME, and described by
+// keys below its name: PREFIX.logs.NAME.format or PREFIX_logs_NAME_format. vocabulary.go lists them. Values of keys outside
+// the dialect are neither kept nor shown, because an environment holds secrets.
 package declare
 
 import "slices"
@@ -25,22 +25,22 @@ type Declaration struct {
 	Sources []string `json:"sources,omitempty"`
 	// Streams is "stdout" or "stderr" if only one of them is wanted; empty for both.
 	Streams string `json:"streams,omitempty"`
-	// Format is one of none, json, csv, nginx, apache2, apache_error, regexp; FormatOptions are what that format takes.
+	// Format is a key of formatOptions, and FormatOptions are that format's options.
 	Format        string            `json:"format"`
 	FormatOptions map[string]string `json:"format_options"`
 	Tags          map[string]string `json:"tags"`
 	// Target is the topic, index or file that records go to; by default the name.
 	Target string `json:"target"`
-	// Multiline holds the keys below multiline.: start, end, continue, preset, max_lines, max_bytes, timeout.
-	// ParseMultiline reads it.
+	// Multiline holds the keys below multiline.: start, end, continue, preset, strip, max_lines, max_bytes, timeout.
+	// ParseMultiline parses it.
 	Multiline map[string]string `json:"multiline,omitempty"`
 	// Filters holds keep, drop, mask, add, remove, rename, sample, rate_limit, and keep.ID, drop.ID, mask.ID, add.FIELD,
-	// rename.FIELD. ParseFilters reads it.
+	// rename.FIELD. ParseFilters parses it.
 	Filters map[string]string `json:"filters,omitempty"`
 	// Files holds the keys for files: exclude (patterns, split by SplitList), encoding (utf-8, utf-16,
 	// utf-16le, utf-16be, gbk, gb18030, latin1), ignore_older (as time.ParseDuration reads it), read_from (beginning, end).
 	Files map[string]string `json:"files,omitempty"`
-	// Store holds what the output aliyun_sls is told of the log's store: project, shard and ttl.
+	// Store holds the settings of the log's store for the output aliyun_sls: project, shard and ttl.
 	Store map[string]string `json:"store,omitempty"`
 	// Outputs are the names of the outputs that records go to; empty means all.
 	Outputs []string `json:"outputs,omitempty"`
@@ -48,7 +48,7 @@ type Declaration struct {
 	Container string `json:"container,omitempty"`
 }
 
-// HasStdout reports whether the container's own output is wanted.
+// HasStdout reports whether the container's own output is to be collected.
 func (d *Declaration) HasStdout() bool { return slices.Contains(d.sources(), Stdout) }
 
 // Paths returns the patterns of files. A file that several of them match is collected once.
@@ -76,7 +76,7 @@ type Set struct {
 
 // Problem is an error in, or a warning about, one key.
 type Problem struct {
-	// Key is as it was written, or as it would be written if it is missing.
+	// Key is the key as written, or as it would be written if it is missing.
 	Key     string `json:"key"`
 	Message string `json:"message"`
 }

@@ -50,23 +50,22 @@ func New(list string, outputs ...string) *Dialect {
 }
 
 // Input is everything that one container, or one sidecar, declares about logs. If two sources set the same key, the one
-// further down in this struct counts: the environment overrides labels and annotations key by key, and these override the
-// file.
+// further down in this struct wins: the environment overrides labels and annotations key by key, and these override the file.
 type Input struct {
 	// Options are those of --log-opt. They are defaults for every declaration of stdout. An invalid option is a warning,
 	// never an error, because the options in daemon.json reach every container.
 	Options map[string]string
-	// Others are names of options that belong to others than this dialect and are skipped.
+	// Others are names of options that are not for this dialect and are skipped.
 	Others []string
 	// DefaultTarget is the target of stdout if no declaration wants it. If empty, such stdout is not collected.
 	DefaultTarget string
-	// Rules are those that choose the container, in the order of their file.
+	// Rules are the rules that select the container, in the order of their file.
 	Rules []*Rule
 	// File is the parsed REMORA_CONFIG; nil for none.
 	File *File
 	// Annotations are a Pod's, Labels a container's. Keys outside of the dialect are ignored in both.
 	Annotations, Labels map[string]string
-	// Env is the environment as NAME=value. The last of equal names counts.
+	// Env is the environment as NAME=value. Of equal names the last wins.
 	Env []string
 	// HideValues keeps $(NAME) instead of the variable's value. explain sets it.
 	HideValues bool
@@ -145,8 +144,8 @@ func (r *reader) env(env []string) {
 	}
 }
 
-// Concerns reports whether the key of a label or variable belongs to the dialect, or was probably meant to. Remora looks at
-// no other keys.
+// Concerns reports whether the key of a label or variable belongs to the dialect, or was probably meant to. Remora looks at no
+// other keys.
 func (d *Dialect) Concerns(key string) bool {
 	for i := range d.prefixes {
 		if name := d.prefixes[i].name; len(key) > len(name) && key[:len(name)] == name && (key[len(name)] == '.' || key[len(name)] == '_') {
@@ -174,7 +173,7 @@ func (r *reader) key(key, value string) {
 	}
 }
 
-// warnOfNearMiss warns about a key that is nearly one of the dialect's. It never shows the value, which may be a secret.
+// warnOfNearMiss warns about a key that nearly belongs to the dialect. It never shows the value, which may be a secret.
 func (r *reader) warnOfNearMiss(p *prefix, key string) {
 	rest, ok := strings.CutPrefix(key, p.name)
 	switch {
@@ -186,7 +185,7 @@ func (r *reader) warnOfNearMiss(p *prefix, key string) {
 	}
 }
 
-// dotted reads NAME or NAME.path.
+// dotted reads a key of the form NAME or NAME.path.
 func (r *reader) dotted(rest string, e entry) {
 	name, path, below := strings.Cut(rest, ".")
 	switch {
@@ -204,8 +203,8 @@ func (r *reader) dotted(rest string, e entry) {
 	}
 }
 
-// underscored reads NAME or NAME_path. The name may contain underscores: everything after the last known path's start that
-// is not a known path belongs to the name.
+// underscored reads a key of the form NAME or NAME_path. The name may contain underscores, and extends up to the longest known
+// path at the end.
 func (r *reader) underscored(rest string, e entry) {
 	if rest == "custom_config" {
 		r.configs = append(r.configs, e)
@@ -243,8 +242,8 @@ func (r *reader) whole(rest string, e entry) {
 	r.draft(rest).add(e)
 }
 
-// resolveAmbiguous reads variables such as a_add_team, which are the key add.team of the log a if that is declared, and the
-// log a_add_team otherwise. Shorter keys come first, because they may declare the logs that longer ones belong to.
+// resolveAmbiguous reads variables such as a_add_team, which is the key add.team of the log a if that is declared, and
+// otherwise the log a_add_team. Shorter keys come first, because they may declare the logs of longer ones.
 func (r *reader) resolveAmbiguous() {
 	slices.SortStableFunc(r.unclear, func(a, b ambiguous) int { return cmp.Compare(len(a.rest), len(b.rest)) })
 	isLog := func(name string) bool {
@@ -338,7 +337,7 @@ func (r *reader) metadata(labels map[string]string) {
 	if len(keys) == 0 {
 		return
 	}
-	slices.Sort(keys) // a.b and a_b become the same tag: the winner must not depend on the map's order
+	slices.Sort(keys) // a.b and a_b become the same tag; the winner must not depend on the map's order
 	r.set.Metadata = make(map[string]string, len(keys))
 	size := 0
 	for _, key := range keys {

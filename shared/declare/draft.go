@@ -12,13 +12,13 @@ import (
 type entry struct {
 	path   string // "" is the source
 	value  string
-	key    string // as it was written
-	prefix string // which of the prefixes it began with; empty in a file
+	key    string // as written
+	prefix string // the prefix at its beginning; empty in a file
 	place  string // its place in a file, as the beginning of messages; empty for labels and variables
 
 	written string // the value before expansion, if that must be shown instead of value
 
-	annotation bool // from a Pod's annotation, which others than the Pod's author may have written
+	annotation bool // from a Pod's annotation, which others may have written than the Pod's author
 }
 
 // shown returns the value to show to users.
@@ -41,7 +41,7 @@ func (e *entry) sub(word string) string {
 type draft struct {
 	name     string
 	entries  []entry
-	fields   []Pair // tags that others override: of custom_config and log-opts
+	fields   []Pair // tags with the lowest priority: of custom_config and log-opts
 	unknown  []unknownEntry
 	errors   []Problem
 	warnings []Problem
@@ -94,8 +94,8 @@ func (dr *draft) stdout() bool {
 	return ok && slices.ContainsFunc(splitSources(e.value), func(s string) bool { return s == Stdout || s == stdoutOnly || s == stderrOnly })
 }
 
-// resolve leaves one entry per path, the one that counts, sorted by path. An empty value removes what it overrides, except
-// at the source.
+// resolve leaves one entry per path, the last one, sorted by path. An empty value removes what it overrides, except at the
+// source.
 func (dr *draft) resolve() {
 	dr.onePrefix()
 	slices.SortStableFunc(dr.entries, func(a, b entry) int { return strings.Compare(a.path, b.path) })
@@ -109,9 +109,8 @@ func (dr *draft) resolve() {
 	dr.entries = kept
 }
 
-// onePrefix chooses the prefix that counts if several declare a log of this name. As in log-pilot, the last in alphabetical
-// order wins, and the entries of the other declaring prefixes are removed. A prefix that only describes the log adds to
-// it.
+// onePrefix chooses a prefix if several declare a log of this name. As in log-pilot, the last in alphabetical order wins, and
+// the entries of the other declaring prefixes are removed. A prefix that only describes the log adds to it.
 func (dr *draft) onePrefix() {
 	several, last := false, ""
 	for _, e := range dr.entries {

@@ -110,7 +110,7 @@ func follow(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// log reads the log that is named key below the key above.
+// log parses the log named key, below the key above.
 func (f *File) log(above string, key, value *yaml.Node) fileLog {
 	l := fileLog{name: key.Value, above: above}
 	name := above + "." + key.Value
@@ -126,7 +126,7 @@ func (f *File) log(above string, key, value *yaml.Node) fileLog {
 	return l
 }
 
-// key reads one key below a log, or below the path above.
+// key parses one key below a log, or below the path above.
 func (l *fileLog) key(f *File, above string, key, value *yaml.Node) {
 	path := key.Value
 	switch {
@@ -152,7 +152,7 @@ func (l *fileLog) key(f *File, above string, key, value *yaml.Node) {
 	}
 }
 
-// sequence reads a list: a list of names as one value, a list of expressions as numbered ones.
+// sequence parses a list: of names as one value, of expressions as numbered ones.
 func (l *fileLog) sequence(f *File, path, full string, list *yaml.Node) {
 	var values []string
 	for i, element := range list.Content {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Filters is what a declaration wants left out or changed, in the order in which it is applied.
+// Filters holds what a declaration drops or changes, in the order of its application.
 type Filters struct {
 	// A record is kept if all of Keep match it and none of Drop does.
 	Keep, Drop []Condition
@@ -18,37 +18,37 @@ type Filters struct {
 	Add        []Pair
 	Remove     []string
 	Rename     []Pair
-	// Sample keeps one record in so many; 0 keeps all.
+	// Sample keeps one record in every Sample; 0 keeps all.
 	Sample int
-	// RateLimit is in records a second; 0 is no limit.
+	// RateLimit is in records per second; 0 means no limit.
 	RateLimit float64
 }
 
-// Bounds of a declaration's filters. What they cost is memory and time of the process, for each record.
+// Bounds of a declaration's filters, which cost memory and time for each record.
 const (
 	MaxExpressions = 64  // of all keys of a declaration together; pattern.MaxExpr bounds each
 	MaxEdits       = 256 // fields that are added, removed or renamed
 )
 
-// expressions returns how many there are, those of presets among them.
+// expressions returns the number of expressions, including presets.
 func (f *Filters) expressions() int { return len(f.Keep) + len(f.Drop) + len(f.Masks) }
 
 func (f *Filters) edits() int { return len(f.Add) + len(f.Remove) + len(f.Rename) }
 
-// Condition is an expression that a field, or, where Field is empty, the line has to match.
+// Condition is an expression that a field must match, or the line if Field is empty.
 type Condition struct{ Field, Expr string }
 
-// Mask replaces what Expr, or the preset, matches. Either Preset, one of MaskPresets, or Expr is set. The replacement of
-// an expression is a template as pattern.Replace takes it; that of a preset is empty unless another than its own is wanted.
+// Mask replaces what Expr, or the preset, matches. Either Preset, one of MaskPresets, or Expr is set. The replacement of an
+// expression is a template of pattern.Replace; that of a preset is empty for its default.
 type Mask struct{ Preset, Expr, Replacement string }
 
-// MaskPresets are the names of what can be masked without writing an expression.
+// MaskPresets are the names of masks that need no expression.
 var MaskPresets = []string{"bearer", "credit_card", "email", "ipv4"}
 
-// ParseFilters reads Declaration.Filters:
+// ParseFilters parses Declaration.Filters:
 //
 //	keep, drop, keep.ID, drop.ID   EXPR, or FIELD~EXPR. A tilde in the expression of a line is written \~ or [~]
-//	                               where what precedes it would be taken for the name of a field
+//	                               if what precedes it would be taken for the name of a field
 //	mask                           presets with commas between, or EXPR => REPLACEMENT, or PRESET => REPLACEMENT
 //	mask.ID                        one of the same
 //	add, rename                    field=value,field=value; old=new,old=new
@@ -57,7 +57,7 @@ var MaskPresets = []string{"bearer", "credit_card", "email", "ipv4"}
 //	sample                         n: one record in n
 //	rate_limit                     n, or n/s: records a second
 //
-// Conditions and masks of several IDs are in the order of the IDs, numbers by their value. The error names the key.
+// Conditions and masks of several IDs are in the order of the IDs, numbers by value. The error names the key.
 func ParseFilters(m map[string]string) (Filters, error) {
 	var f Filters
 	for _, key := range slices.SortedFunc(maps.Keys(m), compareKeys) {
@@ -108,7 +108,7 @@ func appendCondition(conditions []Condition, value string) ([]Condition, error) 
 	return append(conditions, c), err
 }
 
-// isField reports whether s can be told from an expression: the characters that names of fields are made of.
+// isField reports whether s can be the name of a field rather than an expression: it holds only characters of such names.
 func isField(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !isNameByte(c) && c != '.' && c != '@' {

@@ -11,18 +11,19 @@ import (
 	"strings"
 )
 
-// isNameless reports whether what follows the prefix is a setting of SLS for the whole container, which elastic container
-// instances set (aliyun_logs_project, aliyun_logs_machinegroup), rather than the name of a log.
+// isNameless reports whether the text after the prefix is a setting of SLS for the whole container, such as elastic container
+// instances set (aliyun_logs_project, aliyun_logs_machinegroup), and not the name of a log.
 func isNameless(rest string) bool { return rest == "project" || rest == "machinegroup" }
 
 func (r *reader) nameless(e entry) {
 	r.warning(e.key, "is a setting of SLS for the whole container, which has no counterpart here; it is ignored")
 }
 
-// loong begins the variables of LoongCollector, the successor of SLS' agent. They are read where PILOT_LOG_PREFIX names it.
+// loong is the prefix of the variables of LoongCollector, the successor of SLS' agent. They are read if PILOT_LOG_PREFIX names
+// it.
 const loong = "loong"
 
-// hintLoong says once that a container declares logs in LoongCollector's variables, which nothing reads.
+// hintLoong warns once that a container declares logs in LoongCollector's variables, which are not read.
 func (r *reader) hintLoong(env []string) {
 	if slices.ContainsFunc(r.d.prefixes, func(p prefix) bool { return p.name == loong }) {
 		return
@@ -35,8 +36,8 @@ func (r *reader) hintLoong(env []string) {
 	}
 }
 
-// translate replaces the entries in SLS' words and those of log-pilot's forks by ours, and warns about those that have no
-// counterpart. A key in our words counts more than one in theirs.
+// translate replaces entries with the keys of SLS and of log-pilot's forks by ours, and warns about those without a
+// counterpart. Our own keys take precedence.
 func (dr *draft) translate() {
 	var add []entry
 	dr.entries = slices.DeleteFunc(dr.entries, func(e entry) bool {
@@ -68,13 +69,13 @@ func (dr *draft) translate() {
 	dr.entries = append(dr.entries, add...)
 }
 
-// projectName is what the name of a project of SLS may be.
+// projectName matches the names of SLS projects.
 var projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 
-// maxShards bounds how many shards a log may have its store created with.
+// maxShards bounds the shards with which a log may have its store created.
 const maxShards = 10
 
-// warnOfStore warns of a key about the store of the output aliyun_sls, and reports whether it counts.
+// warnOfStore warns about a key for the store of the output aliyun_sls, and reports whether it is valid.
 func (dr *draft) warnOfStore(e entry) bool {
 	text := strings.TrimSpace(e.value)
 	n, err := strconv.Atoi(text)
@@ -93,8 +94,8 @@ func (dr *draft) warnOfStore(e entry) bool {
 	return true
 }
 
-// tagAll spreads tags of a log that nobody declares to all logs of the container: SLS documents its tags so,
-// aliyun_logs_mytag1_tags=tag1=v1. Where the container declares no log they stay an error.
+// tagAll adds the tags of a log that is not declared to all logs of the container, as SLS documents it:
+// aliyun_logs_mytag1_tags=tag1=v1. If the container declares no log, they remain an error.
 func (r *reader) tagAll() {
 	declared := r.declared()
 	if len(declared) == 0 {
@@ -127,7 +128,7 @@ func (r *reader) tagAll() {
 	}
 }
 
-// onlyTags reports whether nothing but tags is said, by keys that are variables or labels.
+// onlyTags reports whether the entries are only tags, set by variables or labels.
 func (dr *draft) onlyTags() bool {
 	return !slices.ContainsFunc(dr.entries, func(e entry) bool { return e.path != "tags" || strings.HasPrefix(e.key, "logs.") || e.prefix == "" })
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/timefmt"
 )
 
-// setFormat sets the format and checks that its options are its own. Their values are checked with all others.
+// setFormat sets the format and checks that it has all of its options. set checks their values.
 func (dr *draft) setFormat(d *Declaration) {
 	d.Format = "none"
 	e, ok := dr.get("format")
@@ -48,7 +48,7 @@ func (dr *draft) setFormat(d *Declaration) {
 	}
 }
 
-// formatOption returns value in the form that the format reads.
+// formatOption returns value in the form that the format expects.
 func (d *Declaration) formatOption(option, value string) (string, error) {
 	var err error
 	switch option {
@@ -108,7 +108,7 @@ func (d *Declaration) formatOption(option, value string) (string, error) {
 	return value, err
 }
 
-// checkFormat checks what options of the format say together.
+// checkFormat checks the options of the format against each other.
 func (dr *draft) checkFormat(d *Declaration) {
 	var (
 		fields []string

@@ -8,18 +8,18 @@ import (
 	"slices"
 )
 
-// One process serves many containers, and what one of them declares is held in memory, applied to each of its records and
-// shown in the status. So it is bounded here, where it enters; what is over a bound is refused by name.
+// One process serves many containers. What one of them declares is held in memory, applied to each of its records and shown in
+// the status. So it is bounded here, where it enters; what exceeds a bound is refused by name.
 const (
-	maxDeclarations = 256      // an origin
-	maxTags         = 256      // a declaration
+	maxDeclarations = 256      // per origin
+	maxTags         = 256      // per declaration
 	maxTagBytes     = 8 << 10  // a tag's value
 	maxTagsBytes    = 64 << 10 // all tags of a declaration, keys and values
-	maxProblems     = 256      // an origin: errors and warnings each
+	maxProblems     = 256      // per origin, errors and warnings each
 	maxMetadata     = 256      // tags of com.aliyun.access.* labels
 )
 
-// checkTags refuses more tags than a record may bear.
+// checkTags refuses more tags than a record may have.
 func (dr *draft) checkTags(d *Declaration) {
 	blame, size := dr.tagEntry(), 0
 	for _, key := range slices.Sorted(maps.Keys(d.Tags)) {
@@ -37,7 +37,7 @@ func (dr *draft) checkTags(d *Declaration) {
 	}
 }
 
-// tagEntry returns the entry to blame for tags: the first that sets some, else the source.
+// tagEntry returns the entry to blame for tags: the first that sets any, or else the source.
 func (dr *draft) tagEntry() entry {
 	for _, e := range dr.entries {
 		if e.path == "tags" || len(e.path) > 5 && e.path[:5] == "tags." {
@@ -48,7 +48,7 @@ func (dr *draft) tagEntry() entry {
 	return source
 }
 
-// bounded cuts a list of problems; the last one then says how many are not shown.
+// bounded truncates a list of problems; the last one then says how many are not shown.
 func bounded(problems []Problem) []Problem {
 	if n := len(problems); n > maxProblems {
 		problems = append(problems[:maxProblems-1:maxProblems-1], Problem{Key: "…", Message: fmt.Sprintf("%d more problems are not shown", n-maxProblems+1)})

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Multiline is how lines become one record. Exactly one of Preset and the expressions is set: Start matches the first
-// line of a record, End its last, Continue a line that belongs to the one before it.
+// Multiline says how lines become one record. Either Preset or some of the expressions are set: Start matches the first line
+// of a record, End its last, Continue a line that belongs to the one before it.
 type Multiline struct {
 	Preset               string
 	Strip                string // one of MultilinePrefixes, or empty
@@ -24,18 +24,18 @@ type Multiline struct {
 // MultilinePresets are the names of groupings that need no expression.
 var MultilinePresets = []string{"auto", "dart", "dotnet", "go", "indent", "java", "js", "php", "python", "ruby", "rust"}
 
-// MultilinePrefixes are the prefixes that can be taken off each line.
+// MultilinePrefixes are the prefixes that can be stripped from each line.
 var MultilinePrefixes = []string{"compose", "syslog", "time"}
 
-// Bounds of a record of several lines, where none are declared.
+// Default bounds of a record of several lines.
 const (
 	DefaultMaxLines = 500
 	DefaultMaxBytes = 1 << 20
 	DefaultTimeout  = time.Second
 )
 
-// ParseMultiline reads Declaration.Multiline, and fills in the default bounds. The error names the key. Of an empty map
-// it makes a Multiline that groups nothing.
+// ParseMultiline parses Declaration.Multiline, and fills in the default bounds. The error names the key. An empty map gives a
+// Multiline that groups nothing.
 func ParseMultiline(m map[string]string) (Multiline, error) {
 	ml := Multiline{MaxLines: DefaultMaxLines, MaxBytes: DefaultMaxBytes, Timeout: DefaultTimeout}
 	for key, value := range m {
@@ -75,19 +75,19 @@ func (ml *Multiline) set(key, value string) (err error) {
 	return err
 }
 
-// grouping reports whether anything says which lines belong together.
+// grouping reports whether a preset or an expression is set.
 func (ml *Multiline) grouping() bool {
 	return ml.Preset != "" || ml.Start != "" || ml.End != "" || ml.Continue != ""
 }
 
-// filebeat is multiline as log-pilot's custom_config hands it to Filebeat: a pattern, whether it is negated, and whether
-// lines that (do not) match belong to the line before them ("after") or behind them ("before"). flush matches a record's
-// last line.
+// filebeat is multiline as log-pilot's custom_config passes it to Filebeat: a pattern, whether it is negated, and whether
+// lines that (do not) match belong to the line before them ("after") or after them ("before"). flush matches a record's last
+// line.
 type filebeat struct {
 	pattern, negate, match, flush string
 }
 
-// translate makes multiline.start, end or continue of it.
+// translate returns the equivalent multiline.start, end or continue.
 func (f filebeat) translate() (key, expr string, err error) {
 	if f.pattern == "" {
 		return "", "", errors.New("multiline.negate and multiline.match need multiline.pattern")

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// DockerOptions are the log-opts that mean something to the engine itself, or to its cache of what a driver collects (moby,
-// daemon/logger: loginfo.go, ring.go, loggerutils/cache and local/config.go).
+// DockerOptions are the log-opts for the engine itself, or for its cache of what a driver collects (moby, daemon/logger:
+// loginfo.go, ring.go, loggerutils/cache and local/config.go).
 var DockerOptions = []string{
 	"cache-compress", "cache-disabled", "cache-max-file", "cache-max-size", "compress", "env", "env-regex", "labels",
 	"labels-regex", "max-buffer-size", "max-file", "max-size", "mode", "tag",
 }
 
-// cacheOptions are those of DockerOptions that say how large the engine's cache may grow, which serves docker logs where
-// the driver does not. The user of json-file knows them as the limits of the log itself.
+// cacheOptions are the DockerOptions that bound the engine's cache, which serves docker logs if the driver does not. Users of
+// json-file know them as the limits of the log itself.
 var cacheOptions = []string{"cache-compress", "cache-max-file", "cache-max-size", "compress", "max-file", "max-size"}
 
-// WarnOfCache returns warnings for options about the engine's cache where there is none: the driver serves docker logs
-// itself (READ_LOGS), or cache-disabled turns it off.
+// WarnOfCache returns warnings for options of the engine's cache if it has none: the driver serves docker logs itself
+// (READ_LOGS), or cache-disabled turns it off.
 func WarnOfCache(options map[string]string, readLogs bool) []Problem {
 	why := "READ_LOGS is set"
 	if !readLogs {
@@ -47,7 +47,7 @@ type group struct {
 	entries []entry
 }
 
-// defaults reads log-opts: the dialect's paths, with dots, dashes or underscores (rate-limit, format_time_key). An invalid
+// defaults parses log-opts: the dialect's paths, with dots, dashes or underscores (rate-limit, format_time_key). An invalid
 // option is ignored with a warning.
 func (r *reader) defaults(options map[string]string, others []string) []group {
 	var groups []group
@@ -137,7 +137,7 @@ func (r *reader) addDefault(target string, defaults []group) {
 		return '_'
 	}, target)
 	name = name[:min(len(name), maxName-8)]
-	for base, n := name, 2; r.drafts[name] != nil || name == ""; n++ { // a file may be declared by the same name
+	for base, n := name, 2; r.drafts[name] != nil || name == ""; n++ { // a file may be declared with the same name
 		name = base + "_" + strconv.Itoa(n)
 	}
 	dr := &draft{name: name, entries: []entry{{value: Stdout}, {path: "target", value: target}}}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Part returns what a problem's key is about: the first word of its path, such as format, tags or keep; "path" for a log's source; "collect"
-// for a rule; "" where the key is none of a declaration's or its word is not known.
+// Part returns the subject of a problem's key: the first word of its path, such as format, tags or keep; "path" for a log's
+// source; "collect" for a rule; "" if the key is not of a declaration, or its word is unknown.
 func Part(key string) string {
 	if rest, ok := strings.CutPrefix(key, "collect."); ok {
 		if at := strings.Index(rest, ".logs."); at >= 0 {
@@ -24,7 +24,7 @@ func Part(key string) string {
 	return ""
 }
 
-// partOf is Part of what follows logs: a name, and a path behind it.
+// partOf is Part for the text after logs: a name, and a path after it.
 func partOf(rest string) string {
 	isLog := func(string) bool { return true }
 	for _, split := range []func(string) (string, string, bool){

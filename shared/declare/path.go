@@ -15,10 +15,10 @@ import (
 // stdoutOnly and stderrOnly are sources of SLS' environment mode: one stream of the container's output.
 const stdoutOnly, stderrOnly = "stdout-only", "stderr-only"
 
-// maxSources is how many sources a declaration may have.
+// maxSources bounds the sources of a declaration.
 const maxSources = 64
 
-// splitSources splits value at commas outside of {} and [] that a source follows. Other commas belong to a path.
+// splitSources splits value at the commas outside of {} and [] that precede a source. Other commas belong to a path.
 func splitSources(value string) (sources []string) {
 	depth, start := 0, 0
 	for i := 0; i < len(value); i++ {
@@ -91,7 +91,7 @@ func (d *Declaration) showSource(shown string) {
 	}
 }
 
-// setStreams sets which of a container's output streams are wanted.
+// setStreams sets which of a container's output streams to collect.
 func (d *Declaration) setStreams(value string) error {
 	wanted := ""
 	for _, s := range SplitList(value) {
@@ -131,10 +131,10 @@ func checkSource(value string) error {
 	return checkPattern(value)
 }
 
-// Bounds of a pattern. Matching takes time in proportion to the expansions, and grows by a power with each further double
-// star. It is done for each name in a directory at each scan.
+// Bounds of a pattern. Matching runs for each name in a directory at each scan. Its time is proportional to the expansions,
+// and grows by a power with each further double star.
 const (
-	maxPath       = 4096 // PATH_MAX, the longest path that Linux takes
+	maxPath       = 4096 // PATH_MAX, the longest path that Linux accepts
 	maxExpansions = 256  // of {a,b}: the product over all braces, however they nest
 	maxStars      = 3    // double stars
 	maxExcludes   = 64   // patterns in exclude

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Rule collects logs of the containers that it chooses, for people who don't own the containers' manifests:
+// Rule collects logs of the containers that it selects, for users who don't own the containers' manifests:
 //
 //	collect:
 //	- name: shop
@@ -20,16 +20,16 @@ import (
 type Rule struct {
 	// Name is [0-9a-zA-Z_-]+, unique in its file.
 	Name string
-	// Host says that the logs are files of the machine; such a rule chooses no container.
+	// Host means that the logs are files of the machine; such a rule selects no container.
 	Host bool
 
 	matches matcher
 	logs    []fileLog
 	errors  []Problem
-	place   string // of its name, as a beginning of messages
+	place   string // of its name in the file, as the beginning of messages
 }
 
-// Match reports whether the rule chooses the container.
+// Match reports whether the rule selects the container.
 func (r *Rule) Match(s *Subject) bool { return !r.Host && r.matches.match(s) }
 
 // Logs returns the names of the rule's logs.
@@ -40,8 +40,7 @@ func (r *Rule) Logs() (names []string) {
 	return names
 }
 
-// Rules returns the rules of f that can be followed, and what is wrong with it. A rule in which anything is wrong is
-// refused as a whole, the others are not.
+// Rules returns the valid rules of f, and its problems. A rule with an error is refused as a whole; the others are not.
 func (d *Dialect) Rules(f *File) (rules []*Rule, problems []Problem) {
 	if f == nil {
 		return nil, nil
@@ -61,7 +60,7 @@ func (d *Dialect) Rules(f *File) (rules []*Rule, problems []Problem) {
 	return rules, inOrder(problems)
 }
 
-// rules takes over what rules declare. Of two that declare a log of one name, the first counts.
+// rules adds what rules declare. If two declare a log of the same name, the first wins.
 func (r *reader) rules(rules []*Rule) {
 	owner := map[string]string{}
 	for _, rule := range rules {
@@ -76,7 +75,7 @@ func (r *reader) rules(rules []*Rule) {
 	}
 }
 
-// collect reads the list of rules.
+// collect parses the list of rules.
 func (f *File) collect(list *yaml.Node) {
 	if list.Kind == yaml.ScalarNode && list.Tag == "!!null" {
 		return
@@ -99,7 +98,7 @@ func (f *File) collect(list *yaml.Node) {
 	}
 }
 
-// rule reads one rule; nil where it has no name by which anything could be said of it.
+// rule parses one rule; nil if it has no name by which messages could refer to it.
 func (f *File) rule(node *yaml.Node) *Rule {
 	r := &Rule{place: f.place(node)}
 	if name := field(node, "name"); name != nil {
@@ -127,13 +126,13 @@ func (f *File) rule(node *yaml.Node) *Rule {
 		}
 	})
 	f.checkRule(r, key, node)
-	// What is wrong within a rule is the rule's: the rest of the file is read.
+	// Errors within a rule are the rule's: the rest of the file is still used.
 	r.errors = append(r.errors, f.errors[before:]...)
 	f.errors = f.errors[:before]
 	return r
 }
 
-// checkRule checks what a rule's keys say together.
+// checkRule checks a rule's keys against each other.
 func (f *File) checkRule(r *Rule, key string, node *yaml.Node) {
 	switch chooses := field(node, "match") != nil; {
 	case len(r.logs) == 0:

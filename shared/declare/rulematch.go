@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Subject is a container as rules see it. What is not known is empty.
+// Subject is a container as rules see it. Unknown fields are empty.
 type Subject struct {
 	Runtime, Namespace, Pod, Container, Image string
 	// Labels are the container's, PodLabels its Pod's: the word label matches either.
@@ -19,7 +19,7 @@ type Subject struct {
 	Env                            []string // NAME=value; the last of equal names counts
 }
 
-// matcher is the conditions of a rule. All must hold, and none of except.
+// matcher holds the conditions of a rule. All of conditions must hold, and none of except.
 type matcher struct {
 	conditions []condition
 	except     []condition
@@ -29,7 +29,7 @@ type matcher struct {
 type condition struct {
 	word string
 	name string      // of the label, annotation or variable; empty for the other words
-	any  []valueTest // one of these has to match; none: that it is there is enough
+	any  []valueTest // one of these must match; if there are none, any value does
 }
 
 func (m *matcher) match(s *Subject) bool {
@@ -46,7 +46,7 @@ func (m *matcher) match(s *Subject) bool {
 	return true
 }
 
-// Labels returns the names of the labels and annotations that the rule asks about.
+// Labels returns the names of the labels and annotations in the rule's conditions.
 func (r *Rule) Labels() (names []string) {
 	for _, c := range slices.Concat(r.matches.conditions, r.matches.except) {
 		if c.word == "label" || c.word == "annotation" {
@@ -56,7 +56,7 @@ func (r *Rule) Labels() (names []string) {
 	return names
 }
 
-// Variables returns the names of the variables that the rule asks about.
+// Variables returns the names of the variables in the rule's conditions.
 func (r *Rule) Variables() (names []string) {
 	for _, c := range slices.Concat(r.matches.conditions, r.matches.except) {
 		if c.word == "env" {
@@ -105,11 +105,11 @@ func (c *condition) matches(value string) bool {
 	return len(c.any) == 0
 }
 
-// words are the keys of match. Those that are true hold a mapping of names to patterns.
+// words are the keys of match. The value is true if the key holds a mapping of names to patterns.
 var words = map[string]bool{"namespace": false, "pod": false, "container": false, "image": false, "runtime": false,
 	"label": true, "annotation": true, "env": true}
 
-// matcher reads a mapping of conditions.
+// matcher parses a mapping of conditions.
 func (f *File) matcher(key string, node *yaml.Node, top bool) (m matcher) {
 	f.each(key, node, func(k, value *yaml.Node) {
 		below, known := words[k.Value]
@@ -134,7 +134,7 @@ func (f *File) matcher(key string, node *yaml.Node, top bool) (m matcher) {
 	return m
 }
 
-// patterns reads one pattern or a list of them. An empty one is none.
+// patterns parses one pattern or a list of them. It skips empty ones.
 func (f *File) patterns(key string, node *yaml.Node) (any []valueTest) {
 	nodes := []*yaml.Node{node}
 	if node.Kind == yaml.SequenceNode {
@@ -159,11 +159,11 @@ func (f *File) patterns(key string, node *yaml.Node) (any []valueTest) {
 	return any
 }
 
-// valueTest is a glob of all of a value, in which * matches any bytes and ? any character, or, between slashes, a regular
-// expression of any part of it.
+// valueTest is a glob that must match a whole value, in which * matches any bytes and ? any character, or a regular expression
+// between slashes that may match any part of it.
 type valueTest struct {
 	plain string
-	re    *regexp.Regexp // nil where plain is all
+	re    *regexp.Regexp // nil if plain must equal the value
 }
 
 func newValueTest(text string) (valueTest, error) {

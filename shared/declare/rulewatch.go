@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// WatchRules calls onChange with the rules of the file at path: once before anything else, then each time they have
-// changed, until ctx is done. Calls do not overlap. As for Watch, a change counts when two looks found the same.
+// WatchRules calls onChange with the rules of the file at path, once at the start and then after each change, until ctx is
+// done. Calls do not overlap. As in Watch, a change takes effect once two reads are equal.
 //
-// A rule that became wrong stays in effect as it was, and so do all rules where the file can't be read; problems say so.
+// A rule that becomes invalid stays in effect as it was. So do all rules if the file can't be read. The problems say so.
 func (d *Dialect) WatchRules(ctx context.Context, path string, onChange func(rules []*Rule, problems []Problem)) {
 	w := ruleWatch{dialect: d, path: path, seen: read(path)}
 	onChange(w.read())
@@ -40,14 +40,14 @@ type ruleWatch struct {
 	rules   []*Rule // in effect
 }
 
-// read takes over what the file holds now.
+// read applies the file's last content.
 func (w *ruleWatch) read() ([]*Rule, []Problem) {
 	if w.seen.err != "" {
 		return w.rules, w.stays([]Problem{{w.path, w.seen.err}})
 	}
 	f := ReadFile(w.path, w.seen.data)
 	rules, problems := w.dialect.Rules(f)
-	if len(f.errors) > 0 { // nobody knows what else it was to hold
+	if len(f.errors) > 0 { // it is not known what else it was to hold
 		return w.rules, w.stays(problems)
 	}
 	for _, old := range w.rules {

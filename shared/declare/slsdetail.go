@@ -13,7 +13,7 @@ import (
 // maxDetail is the maximum size of SLS' key detail.
 const maxDetail = 64 << 10
 
-// slsDetail is what SLS' key detail says about a log: the input of a Logtail configuration, as far as it can be translated.
+// slsDetail is SLS' key detail of a log: the input of a Logtail configuration, as far as it can be translated.
 type slsDetail struct {
 	LogType       string   `json:"logType"`
 	LogPath       string   `json:"logPath"`
@@ -28,7 +28,7 @@ type slsDetail struct {
 	Plugin json.RawMessage `json:"plugin"`
 }
 
-// atOffset says where JSON is wrong.
+// atOffset returns where JSON is invalid, as the end of a message.
 func atOffset(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -41,7 +41,7 @@ func atOffset(err error) string {
 	return ": it is no object"
 }
 
-// translateDetail returns our entries for SLS' detail in e. A log whose source is "file" takes it from there.
+// translateDetail returns our entries for SLS' detail in e. A log whose source is "file" takes its source from it.
 func (dr *draft) translateDetail(e entry) (add []entry) {
 	var d slsDetail
 	switch err := json.Unmarshal([]byte(e.value), &d); {

@@ -16,7 +16,7 @@ import (
 // Pair is a key and its value.
 type Pair struct{ Key, Value string }
 
-// parsePairs reads k=v,k=v. A value may contain equals signs, but no comma. Blanks around keys and values and empty elements
+// parsePairs parses k=v,k=v. A value may contain equals signs, but no comma. Blanks around keys and values and empty elements
 // are ignored.
 func parsePairs(s string) ([]Pair, error) {
 	var pairs []Pair
@@ -67,8 +67,7 @@ func SplitColumns(s string) []string {
 	return names
 }
 
-// ParseDelimiter reads what separates the columns of a csv: one character of ASCII, \t, tab or space; a comma where s is
-// empty.
+// ParseDelimiter parses the delimiter of csv columns: one ASCII character, \t, tab or space; a comma if s is empty.
 func ParseDelimiter(s string) (byte, error) {
 	if s != "\t" && s != " " {
 		s = strings.TrimSpace(s)
@@ -109,7 +108,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parseSize reads a number of bytes, optionally with a binary unit: 65536, 64k, 64KiB, 1MB.
+// parseSize parses a number of bytes, optionally with a binary unit: 65536, 64k, 64KiB, 1MB.
 func parseSize(s string) (int, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "b"), "i")
@@ -135,7 +134,7 @@ func parseCount(s string) (int, error) {
 	return int(n), nil
 }
 
-// checkRuby checks the expression of a format, which is Ruby's.
+// checkRuby validates the expression of a format, which has Ruby's syntax.
 func checkRuby(expr string) error {
 	if _, err := pattern.CompileRuby(expr, false); err != nil {
 		return fmt.Errorf("%s is not an expression that can be used: %w", quote(expr), err)
@@ -151,7 +150,7 @@ func checkExpr(expr string) error {
 	return nil
 }
 
-// quote returns a value for a message: escaped, so that it stays on one line, and cut at 120 bytes.
+// quote returns a value for a message: escaped, so that it stays on one line, and truncated after 120 bytes.
 func quote(s string) string {
 	const most = 120
 	if len(s) <= most {
@@ -169,7 +168,7 @@ func hasControl(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0
 }
 
-// ParseSeparator reads a character that pairs are written with: like ParseDelimiter, but the quote is one, too.
+// ParseSeparator parses a character of kv pairs. It is ParseDelimiter that also allows the quote.
 func ParseSeparator(s string) (byte, error) {
 	if strings.TrimSpace(s) == `"` {
 		return '"', nil

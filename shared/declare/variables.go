@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// A declaration may use variables of the container's environment: as tags (tags_from) and in $(NAME), which Kubernetes
-// expands in a container's env, but not in labels and annotations. An environment holds secrets, and that of a sidecar
-// is Remora's own. So a variable that sets something of Remora's, or that is called like a secret, is never used, and
-// annotations, which others may write, can name only what they were allowed.
+// A declaration may use variables of the container's environment: as tags (tags_from) and as $(NAME), which Kubernetes expands
+// in a container's env, but not in labels and annotations. An environment holds secrets, and that of a sidecar is Remora's
+// own. So a variable that is a setting of Remora, or whose name is like a secret's, is never used, and annotations, which
+// others may write, can use only the variables allowed for them.
 
-// secretWords in the name of a variable mean that its value is one.
+// secretWords are words that mark a variable as a secret anywhere in its name.
 var secretWords = []string{"PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}
 
-// shortSecretWords mean that only as a whole word: BYPASS and AUTHOR are no secrets.
+// shortSecretWords do so only as a whole word: BYPASS and AUTHOR are not secrets.
 var shortSecretWords = []string{"PASS", "PWD", "AUTH", "CREDS", "CRED", "DSN"}
 
-// DefaultTagsFrom is what annotations may name where nothing else is set.
+// DefaultTagsFrom is the default of the variables that annotations may use.
 var DefaultTagsFrom = []string{"POD_*", "NODE_NAME", "HOST_IP"}
 
-// WithVariables returns a dialect that refuses the variables in protected, and in annotations those that no pattern of
-// allowed matches.
+// WithVariables returns a dialect that refuses the variables in protected and, in annotations, those that match no pattern of
+// allowed.
 func (d *Dialect) WithVariables(protected, allowed []string) *Dialect {
 	with := *d
 	with.protected = make(map[string]bool, len(protected))
@@ -36,15 +36,15 @@ func (d *Dialect) WithVariables(protected, allowed []string) *Dialect {
 	return &with
 }
 
-// variables are the environment of what is read, for one Read.
+// variables is the environment of one Read.
 type variables struct {
 	dialect *Dialect
 	env     []string
-	values  map[string]string // of env, made when the first is asked for
-	hide    bool              // show $(NAME) in place of the value
+	values  map[string]string // of env, made at the first lookup
+	hide    bool              // show $(NAME) instead of the value
 }
 
-// lookup returns the value of a variable. The last of equal names counts.
+// lookup returns the value of a variable. Of equal names the last wins.
 func (v *variables) lookup(name string) (string, bool) {
 	if v.values == nil {
 		v.values = make(map[string]string, len(v.env))
@@ -61,7 +61,7 @@ func (v *variables) lookup(name string) (string, bool) {
 // errUnset is the error of a variable that is not set.
 var errUnset = errors.New("is not set in the container's environment")
 
-// get returns the value of a variable that e uses, or why it may not.
+// get returns the value of a variable that e uses, or an error if e may not use it.
 func (v *variables) get(e *entry, name string) (string, error) {
 	switch {
 	case v.dialect.protected[name] || strings.HasPrefix(name, "REMORA_"):
@@ -95,7 +95,7 @@ func isSecretName(name string) bool {
 	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(upper, word) })
 }
 
-// isVariable reports whether name can be that of a variable.
+// isVariable reports whether name is a valid name of a variable.
 func isVariable(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; !isNameByte(c) && c != '.' || i == 0 && '0' <= c && c <= '9' {
@@ -105,9 +105,8 @@ func isVariable(name string) bool {
 	return name != ""
 }
 
-// expand replaces each $(NAME) in text by what insert makes of the variable's value, once: what is inserted is not
-// expanded again. $$(NAME) stands for $(NAME), as in Kubernetes. A variable that is not set is left as it is written and
-// returned in unset.
+// expand replaces each $(NAME) in text by insert's result for the variable's value. It does not expand the result again.
+// $$(NAME) stands for $(NAME), as in Kubernetes. A variable that is not set stays as it is written and is returned in unset.
 func (v *variables) expand(e *entry, text string, insert func(value string) (string, error)) (expanded string, unset []string, err error) {
 	if !strings.Contains(text, "$(") {
 		return text, nil, nil
@@ -151,8 +150,8 @@ func (v *variables) expand(e *entry, text string, insert func(value string) (str
 	return b.String(), unset, nil
 }
 
-// What a variable may hold depends on where it is inserted: in a path it is no pattern and climbs nowhere, in a target it
-// is no path.
+// What a variable may hold depends on where it is inserted: in a path it is neither a pattern nor climbs out of a directory,
+// and in a target it is not a path.
 
 func inPath(value string) (string, error) {
 	if slices.Contains(strings.Split(value, "/"), "..") || hasControl(value) {
@@ -205,8 +204,7 @@ func (dr *draft) expandEntries(v *variables) {
 	}
 }
 
-// tagsFrom adds the variables that tags_from names as tags: VARIABLE:tag, or VARIABLE alone. One that is not set adds
-// nothing.
+// tagsFrom adds the variables in tags_from as tags: VARIABLE:tag, or just VARIABLE. A variable that is not set adds nothing.
 func (dr *draft) tagsFrom(d *Declaration, v *variables) {
 	e, ok := dr.get("tags_from")
 	if !ok {
@@ -239,10 +237,11 @@ func (dr *draft) tagsFrom(d *Declaration, v *variables) {
 	}
 }
 
-// metaEnvs is how a fork of log-pilot names variables that become tags of all logs: COM_ALIYUN_META_ENVS_STAGE=stage.
+// metaEnvs is the prefix with which a fork of log-pilot names variables that become tags of all logs:
+// COM_ALIYUN_META_ENVS_STAGE=stage.
 const metaEnvs = "COM_ALIYUN_META_ENVS_"
 
-// metaTags makes tags of the variables that metaEnvs names, of all logs.
+// metaTags adds the variables named with metaEnvs as tags of all logs.
 func (r *reader) metaTags(env []string) {
 	var tags []Pair
 	for _, variable := range env {

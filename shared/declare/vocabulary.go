@@ -10,7 +10,7 @@ import (
 
 // A path is the part of a key below the log's name, with dots: format.time_key. The empty path is the source.
 
-// formatOptions lists the formats and the options that each of them takes.
+// formatOptions holds the formats and their options.
 var formatOptions = map[string][]string{
 	"none":         {},
 	"json":         {"decode", "depth", "dots", "into", "keep_message", "numbers", "time_format", "time_key", "time_zone"},
@@ -46,7 +46,7 @@ var encodings = map[string]string{
 	"latin1":  "latin1", "latin-1": "latin1", "iso-8859-1": "latin1", "iso8859-1": "latin1",
 }
 
-// fixed are all paths except for the source and those with a part that users choose.
+// fixed are all paths except the source and those with a part that users choose, but without recent ones.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
 	"format.decode", "format.delimiter", "format.depth", "format.dots", "format.into", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.numbers", "format.pair", "format.pattern", "format.quote", "format.schema", "format.separator", "format.time_format", "format.time_key", "format.time_zone",
@@ -56,13 +56,13 @@ var fixed = []string{
 	"exclude", "encoding", "ignore_older", "read_from",
 }
 
-// recent are paths that were added later. In a variable they are keys only if a log of the name before them is declared and
-// the value is not a source. Otherwise they belong to the name, as they always did: aliyun_logs_my_streams=/x.log declares
+// recent are paths that were added later. A variable with such an ending is a key only if a log of the name before it is
+// declared and the value is not a source. Otherwise it is part of the name, as before: aliyun_logs_my_streams=/x.log declares
 // my_streams. New words go here; only paths of two parts that no name ends with, like format.schema, go into fixed.
 var recent = []string{"pipeline", "streams", "tags_from"}
 
-// foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent ones, except in our own
-// files, and translated to ours in foreign.go.
+// foreign are keys of SLS' environment mode and of log-pilot's forks. They are read like recent ones, except in our own files,
+// and translated to ours in foreign.go.
 var foreign = []string{"configs", "detail", "logstore", "machinegroup", "product", "project", "shard", "ttl"}
 
 // open are the paths below which users choose a word: an ID, so that there can be several, or a key, so that a value may
@@ -163,12 +163,12 @@ func isNameByte(c byte) bool {
 	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// FileKeys returns the keys of a log in a YAML file, with dots, and those below which users choose a word.
+// FileKeys returns the keys of a log in a YAML file, with dots, and the keys below which users choose a word.
 func FileKeys() (keys, chosen []string) {
 	keys = append(slices.Concat(fixed, recent), "path")
 	slices.Sort(keys)
 	return keys, slices.Clone(open)
 }
 
-// MatchKeys returns the keys of a rule's match. Those that are true hold a mapping of names to patterns.
+// MatchKeys returns the keys of a rule's match. The value is true if the key holds a mapping of names to patterns.
 func MatchKeys() map[string]bool { return maps.Clone(words) }

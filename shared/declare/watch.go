@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// Sources are where a sidecar's declarations come from. An empty path means no file.
+// Sources are the sources of a sidecar's declarations. An empty path means no file.
 type Sources struct {
 	Env             []string
-	ConfigFile      string // REMORA_CONFIG: YAML, as ReadFile takes it
-	AnnotationsFile string // REMORA_ANNOTATIONS: the Pod's, as ReadDownward takes them
+	ConfigFile      string // REMORA_CONFIG: YAML for ReadFile
+	AnnotationsFile string // REMORA_ANNOTATIONS: the Pod's, for ReadDownward
 }
 
 const (
@@ -81,7 +81,7 @@ type watched struct {
 	path  string
 	apply func(in *Input, data []byte) error
 	seen  content
-	// problems are why the last content is not in effect.
+	// problems are the reasons why the last content is not in effect.
 	problems []Problem
 	settled  bool // seen was handled
 }
@@ -156,7 +156,7 @@ func (w *watcher) set() Set {
 
 // read reads a file of at most maxFile bytes. Equal failures have equal errors.
 func read(path string) content {
-	// Before it is opened: opening a FIFO waits for somebody to write.
+	// Check before opening: opening a FIFO blocks until it has a writer.
 	if info, err := os.Stat(path); err != nil {
 		return content{err: err.Error()}
 	} else if !info.Mode().IsRegular() {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// clock is what was read of a time so far.
+// clock holds what was parsed of a time so far.
 type clock struct {
 	year, month, day, yday       int
 	hour, minute, second, nanos  int
 	offset                       int // seconds east of UTC
 	epoch                        int64
 	has                          parts
-	afternoon, halfDay, twoDigit bool // PM; an hour of twelve; a year of two digits
+	afternoon, halfDay, twoDigit bool // PM; a 12-hour clock; a year of two digits
 }
 
-// parts is a set of what a clock knows, where that isn't told by the value.
+// parts is the set of parts that a clock has, where the value does not show it.
 type parts uint16
 
 const (
@@ -26,12 +26,12 @@ const (
 	hasDay
 	hasYearDay
 	hasOffset
-	hasAbbreviation // offset is what the name of a zone means to most, if no zone is declared
+	hasAbbreviation // offset is RFC 5322's for a zone name, used if no zone is declared
 	hasEpoch
 )
 
-// A time without a year is the latest that is at most a day after ref, one without a date the nearest to it: clocks differ,
-// and zones are left out. Both in seconds.
+// A time without a year is the latest that is at most yearSlack after ref, and one without a date the nearest to ref: clocks
+// differ, and zones are omitted. Both are in seconds.
 const (
 	yearSlack = 24 * 3600
 	daySlack  = 12 * 3600
@@ -66,7 +66,7 @@ func (c *clock) resolve(z *zone, ref int64) (int64, bool) {
 	return sec*int64(time.Second) + int64(c.nanos), true
 }
 
-// seconds since 1970, the date completed from ref where it has to be.
+// seconds returns the time in seconds since 1970, and completes the date from ref if needed.
 func (c *clock) seconds(z *zone, ref int64) (int64, bool) {
 	if c.has&hasYear != 0 {
 		return c.at(z)
@@ -78,14 +78,14 @@ func (c *clock) seconds(z *zone, ref int64) (int64, bool) {
 		c.month, c.day, c.has = int(today.Month()), today.Day(), c.has|hasMonth|hasDay
 		sec, ok := c.at(z)
 		switch {
-		case sec > now+daySlack: // of yesterday
+		case sec > now+daySlack: // it is yesterday's
 			sec -= 86400
-		case sec <= now-daySlack: // of tomorrow
+		case sec <= now-daySlack: // it is tomorrow's
 			sec += 86400
 		}
 		return sec, ok
 	}
-	// From next year's back to the last that had a February 29.
+	// Try next year's, and then earlier years' back to the last that had a February 29.
 	for c.year, today = c.year+1, today.AddDate(-8, 0, 0); c.year >= today.Year(); c.year-- {
 		if sec, ok := c.at(z); ok && sec <= now+yearSlack {
 			return sec, true
@@ -131,14 +131,14 @@ func (c *clock) knowsOffset(z *zone) bool {
 	return c.has&hasOffset != 0 || c.has&hasAbbreviation != 0 && !z.declared
 }
 
-// toUTC returns when a clock in the zone shows what a clock in UTC shows at sec. What a clock shows twice is the first of the
-// two; what it never shows, because it is put forward, is the time that a clock shows that was not.
+// toUTC returns when a clock in the zone shows what a clock in UTC shows at sec. Of a time that it shows twice, toUTC returns
+// the first. For a time that it skips, toUTC uses the offset before the change.
 func (z *zone) toUTC(sec int64) int64 {
 	offset := func(at int64) int64 {
 		_, seconds := time.Unix(at, 0).In(z.location).Zone()
 		return int64(seconds)
 	}
-	before := offset(sec - 86400) // offsets are less than a day, and changes of them months apart
+	before := offset(sec - 86400) // offsets are less than a day, and their changes months apart
 	if t := sec - before; offset(t) == before {
 		return t
 	}
@@ -149,7 +149,7 @@ func (z *zone) toUTC(sec int64) int64 {
 	return sec - before
 }
 
-// in returns the zone as a location: of the clock's own offset, where it has one.
+// in returns the zone as a location: the clock's own offset if it has one.
 func (z *zone) in(c *clock) *time.Location {
 	switch {
 	case c.knowsOffset(z):
@@ -160,8 +160,8 @@ func (z *zone) in(c *clock) *time.Location {
 	return time.FixedZone("", z.offset)
 }
 
-// daysSince1970 counts days of the Gregorian calendar. Years are taken to begin in March, so that the leap day is the
-// last of its year, and 153 days make five months.
+// daysSince1970 counts days of the Gregorian calendar. Its years begin in March, so that the leap day is the last of its year,
+// and every five months have 153 days.
 func daysSince1970(year, month, day int) int64 {
 	if month <= 2 {
 		year, month = year-1, month+12
@@ -191,7 +191,7 @@ func floor(a, b int64) int64 {
 	return a / b
 }
 
-// add returns a+b, unless that overflows.
+// add returns a+b; ok is false if that overflows.
 func add(a, b int64) (int64, bool) {
 	sum := a + b
 	return sum, (sum > a) == (b > 0)

@@ -4,7 +4,7 @@ package timefmt
 
 import "strings"
 
-// elements of Go's layouts, the longer of those that begin alike first.
+// elements are the elements of Go's layouts. Of those that begin alike, the longer come first.
 var elements = []struct {
 	text string
 	step step
@@ -38,8 +38,8 @@ var elements = []struct {
 	{"-0700", step{part: offset}}, {"-07", step{part: offset}},
 }
 
-// compileGo compiles a layout of package time. It reads what time.Parse reads with it, and some more: numbers with
-// fewer digits, a comma for a point, Z for an offset.
+// compileGo compiles a layout of package time. It accepts what time.Parse accepts, and also numbers with fewer digits, a comma
+// for a point, and Z for an offset.
 func compileGo(layout string) []step {
 	var steps []step
 next:
@@ -62,13 +62,13 @@ next:
 	return link(steps)
 }
 
-// startsWord reports whether Jan or Mon is the beginning of another word, and no element: package time takes it so if a
-// small letter follows.
+// startsWord reports whether Jan or Mon begins another word and so is not an element. Like package time, it does if a
+// lower-case letter follows.
 func startsWord(layout, text string) bool {
 	return (text == "Jan" || text == "Mon") && len(layout) > 3 && layout[3] >= 'a' && layout[3] <= 'z'
 }
 
-// goFraction returns the length of an element like .000 or ,999 at the beginning of layout; 0 where there is none.
+// goFraction returns the length of an element like .000 or ,999 at the beginning of layout; 0 if there is none.
 func goFraction(layout string) int {
 	if len(layout) < 2 || layout[0] != '.' && layout[0] != ',' || layout[1] != '0' && layout[1] != '9' {
 		return 0

@@ -16,7 +16,7 @@ func (c *clock) takeMonth(text []byte) []byte {
 	return rest
 }
 
-// takeName reads one of names, whole or its first three letters, in any case. rest is nil where there is none.
+// takeName parses one of names, whole or abbreviated to three letters, in any case. rest is nil if there is none.
 func takeName(text []byte, names []string) (i int, rest []byte) {
 	if len(text) < 3 {
 		return 0, nil
@@ -37,14 +37,14 @@ func takeName(text []byte, names []string) (i int, rest []byte) {
 	return 0, nil
 }
 
-// zones are those names of zones that RFC 5322 gives a meaning. Where a zone is declared it counts instead, and so
-// it does for all other names: most have several meanings (CST is at home in Chicago, Shanghai and Havana).
+// zones holds the names of zones that RFC 5322 defines. A declared zone takes precedence over all but those of UTC, and is
+// used for all other names, most of which are ambiguous (CST is used in Chicago, Shanghai and Havana).
 var zones = map[string]int{
 	"UTC": 0, "GMT": 0, "UT": 0, "Z": 0,
 	"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
 }
 
-// takeZoneName reads the name of a zone, or an offset in its place.
+// takeZoneName parses the name of a zone, or an offset in its place.
 func (c *clock) takeZoneName(text []byte) []byte {
 	if len(text) > 0 && (text[0] == '+' || text[0] == '-') {
 		return c.takeOffset(text)

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// number reads a decimal number of units, each of unit nanoseconds, since 1970. Where unit is 0, the magnitude decides:
-// today is about 1.7e9 s, 1.7e12 ms, 1.7e15 µs, 1.7e18 ns.
+// number parses a decimal number since 1970, in units of unit nanoseconds. If unit is 0, the magnitude decides: today is about
+// 1.7e9 s, 1.7e12 ms, 1.7e15 µs, 1.7e18 ns.
 func number(text []byte, unit int64) (int64, bool) {
 	negative := len(text) > 0 && text[0] == '-'
 	if negative {
@@ -51,10 +51,11 @@ func number(text []byte, unit int64) (int64, bool) {
 	return ns, true
 }
 
-// exponential reads what number leaves: 1.7e9. It is exact, as number is: 1.795246867123456789e9 has its nanoseconds.
+// exponential parses the forms with an exponent, like 1.7e9. It is as exact as number: 1.795246867123456789e9 has its
+// nanoseconds.
 func exponential(text []byte, negative bool, unit int64) (int64, bool) {
 	var (
-		digits      uint64 // without the point; those beyond 19 say nothing
+		digits      uint64 // without the point, at most 19 of them
 		scale, seen int    // the value is digits times ten to the power of scale
 		point       bool
 	)

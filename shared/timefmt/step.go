@@ -12,18 +12,18 @@ import (
 type step struct {
 	part part
 	text string // of a literal
-	// min and max bound how many digits a number has; a fraction has at most max, any number where that is 0.
+	// min and max bound the digits of a number. A fraction has at most max digits, or any number of them if max is 0.
 	min, max int
-	// point says of a fraction that a point or a comma precedes it, and that both may be missing.
+	// point means that a point or a comma precedes the fraction, and that both may be missing.
 	point bool
 }
 
-// part is what a step reads.
+// part is what a step parses.
 type part uint8
 
 const (
 	literal part = iota
-	blanks       // any number of them, none too
+	blanks       // any number of them, also none
 	year
 	shortYear
 	month
@@ -33,14 +33,14 @@ const (
 	hour
 	halfDayHour
 	minute
-	second      // with a fraction, where the layout continues without one
-	plainSecond // without
+	second      // also with a fraction, unless the layout has one
+	plainSecond // without a fraction
 	fraction
 	halfDay // AM, PM
 	offset
 	zoneName
 	weekday
-	ignored // a number that says nothing that the date does not say
+	ignored // a number that is redundant besides the date
 	epochSeconds
 	epochMillis
 )
@@ -51,14 +51,14 @@ func hasTime(steps []step) bool {
 	})
 }
 
-// hasDate reports whether the steps read a date with its year.
+// hasDate reports whether the steps parse a date with a year.
 func hasDate(steps []step) bool {
 	return slices.ContainsFunc(steps, func(s step) bool {
 		return s.part == year || s.part == shortYear || s.part == epochSeconds || s.part == epochMillis
 	})
 }
 
-// link ends a layout: it decides what depends on the next step.
+// link completes a layout: it decides what depends on the next step.
 func link(steps []step) []step {
 	for i := range steps {
 		if steps[i].part == second && i+1 < len(steps) {
@@ -70,7 +70,7 @@ func link(steps []step) []step {
 	return steps
 }
 
-// addFraction appends a fraction, which takes over a point or comma that ends the literal before it.
+// addFraction appends a fraction, which absorbs a point or comma at the end of the literal before it.
 func addFraction(steps []step, digits int) []step {
 	s := step{part: fraction, max: digits}
 	if n := len(steps); n > 0 && steps[n-1].part == literal {
@@ -85,7 +85,7 @@ func addFraction(steps []step, digits int) []step {
 	return append(steps, s)
 }
 
-// addLiteral appends text that matches itself; a blank matches any number of blanks.
+// addLiteral appends text that matches itself, except that a blank matches any number of blanks.
 func addLiteral(steps []step, text string) []step {
 	for i := range len(text) {
 		n, c := len(steps), text[i:i+1]
@@ -102,7 +102,7 @@ func addLiteral(steps []step, text string) []step {
 	return steps
 }
 
-// take reads the step off the beginning of text into c. It returns the rest, nil where text does not fit.
+// take parses the step at the beginning of text into c. It returns the rest, or nil if text does not fit.
 func (s *step) take(c *clock, text []byte) []byte {
 	switch s.part {
 	case literal:
@@ -135,7 +135,7 @@ func (s *step) take(c *clock, text []byte) []byte {
 }
 
 func (s *step) takeNumber(c *clock, text []byte) []byte {
-	for s.max <= 3 && len(text) > 0 && text[0] == ' ' { // padded with blanks; a year is not
+	for s.max <= 3 && len(text) > 0 && text[0] == ' ' { // padded with blanks, except a year
 		text = text[1:]
 	}
 	n, v := 0, 0
@@ -188,7 +188,7 @@ func (s *step) takeFraction(c *clock, text []byte) []byte {
 	return c.takeFraction(text, s.max)
 }
 
-// takeFraction reads the digits behind a point, at most limit unless that is 0. What is finer than nanoseconds is cut.
+// takeFraction parses the digits after a point, at most limit unless that is 0. It truncates them to nanoseconds.
 func (c *clock) takeFraction(text []byte, limit int) []byte {
 	n, v := 0, 0
 	for n < len(text) && isDigit(text[n]) && (limit == 0 || n < limit) {
@@ -237,7 +237,7 @@ func (c *clock) takeHalfDay(text []byte) []byte {
 	return text[2:]
 }
 
-// takeOffset reads Z, UTC, GMT, ±hh, ±hhmm, ±hh:mm or ±hh:mm:ss, and GMT+8.
+// takeOffset parses Z, UTC, GMT, ±hh, ±hhmm, ±hh:mm or ±hh:mm:ss, and GMT+8.
 func (c *clock) takeOffset(text []byte) []byte {
 	if len(text) == 0 {
 		return nil
@@ -281,7 +281,7 @@ func (c *clock) takeOffset(text []byte) []byte {
 	return rest
 }
 
-// takeHours reads the +8 or -03:30 behind GMT.
+// takeHours parses the +8 or -03:30 after GMT.
 func (c *clock) takeHours(text []byte) []byte {
 	if len(text) > 2 && isDigit(text[2]) {
 		return c.takeOffset(text)

@@ -4,7 +4,7 @@ package timefmt
 
 import "fmt"
 
-// directives of strftime as C, Ruby and Python know them. Numbers may have fewer digits than they are written with.
+// directives are those of strftime in C, Ruby and Python. Numbers may have fewer digits than strftime writes.
 var directives = map[byte]step{
 	'Y': {part: year, min: 4, max: 4},
 	'y': {part: shortYear, min: 2, max: 2},
@@ -71,8 +71,8 @@ func appendStrftime(steps []step, layout string) ([]step, error) {
 	return steps, nil
 }
 
-// isFlag reports whether c may be between % and a directive's letter: how to pad, how wide, in which case. Reading
-// does not depend on any of it, but for the width of a fraction.
+// isFlag reports whether c may stand between % and a directive's letter: padding, width, case. Parsing ignores all of them
+// except the width of a fraction.
 func isFlag(c byte) bool {
 	switch c {
 	case '-', '_', '0', '^', '#', ':', 'E', 'O':

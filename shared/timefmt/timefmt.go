@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package timefmt parses the times in log lines, as fast as lines come: a layout is compiled once, and
-// parsing allocates nothing.
+// Package timefmt parses the times in log lines. A layout is compiled once, and parsing allocates nothing.
 //
-// A layout is one of the names unix, unix_ms, unix_us, unix_ns and rfc3339, a strftime layout such as
-// %Y-%m-%dT%H:%M:%S.%L%z, or a layout of Go's package time. Without a layout, a time is of one of ISO 8601's forms, a
-// number of seconds, milliseconds, microseconds or nanoseconds since 1970, whichever its magnitude makes likely, or of
-// another form that needs no explanation.
+// A layout is one of the names unix, unix_ms, unix_us, unix_ns and rfc3339, a strftime layout such as %Y-%m-%dT%H:%M:%S.%L%z,
+// or a layout of Go's package time. Without a layout, a time may have one of ISO 8601's forms, or another unmistakable form,
+// or be a number of seconds, milliseconds, microseconds or nanoseconds since 1970, whichever its magnitude makes likely.
 package timefmt
 
 import (
@@ -19,15 +17,15 @@ import (
 	_ "time/tzdata" // images that are built from scratch have no zones of their own
 )
 
-// Parser parses the times of one layout. It remembers the last text that it parsed, because neighbours usually share it,
-// and so is not for concurrent use.
+// Parser parses the times of one layout. It caches the last text that it parsed, because neighbours usually share it, so it is
+// not for concurrent use.
 type Parser struct {
 	read func(p *Parser, text []byte, ref int64) (ns int64, ok bool)
 
 	steps []step // of a layout
-	unit  int64  // of a number: nanoseconds in one
+	unit  int64  // of a number, in nanoseconds
 	zone  zone
-	// others are tried in turn by a parser that was given no layout, the one that fitted last at first.
+	// others are the parsers that a parser without a layout tries in turn, beginning with the last that fitted.
 	others []*Parser
 	fits   int
 	dates  bool // a number is a time only if it is of this century
@@ -35,12 +33,12 @@ type Parser struct {
 	last   [48]byte
 	length int
 	ns     int64
-	// floats says that the result depends on ref, so that it may not be remembered.
+	// floats means that the result depends on ref, so it must not be cached.
 	floats bool
 }
 
-// New compiles layout. location is where times without a zone of their own are at home: a name of the IANA database,
-// Local, or an offset such as +08:00; empty means UTC.
+// New compiles layout. location is the zone of times that have none of their own: a name of the IANA database, Local, or an
+// offset such as +08:00; empty means UTC.
 func New(layout, location string) (*Parser, error) {
 	z, err := newZone(location)
 	if err != nil {
@@ -81,7 +79,8 @@ func New(layout, location string) (*Parser, error) {
 	return p, nil
 }
 
-// NewDate is New without a layout, for a text that need not be a time: a number is one only if it can hardly be another.
+// NewDate is New without a layout, for text that need not be a time: a number counts as one only if it is unlikely to be
+// anything else.
 func NewDate(location string) (*Parser, error) {
 	p, err := New("", location)
 	if err == nil {
@@ -90,7 +89,7 @@ func NewDate(location string) (*Parser, error) {
 	return p, err
 }
 
-// guesses are the layouts of times that people write without saying so, beside those of ISO 8601.
+// guesses are the layouts that are tried without a declaration, besides those of ISO 8601.
 var guesses = []string{
 	"%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z", "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%b %d %H:%M:%S",
 	"%d %b %Y %H:%M:%S", "%d-%b-%Y %H:%M:%S %Z", "%b %d, %Y %I:%M:%S %p",
@@ -103,9 +102,9 @@ func compile(layout string) ([]step, error) {
 	return compileGo(layout), nil
 }
 
-// Parse parses text, all of it but for blanks around it, to nanoseconds since 1970. Where the layout has no year, or no
-// date, ref, in nanoseconds since 1970 too, decides: the time is the latest one that is not after it, give or take half
-// a day. ok is false where text is not such a time, or one that int64 can't hold (years before 1678 and after 2261).
+// Parse parses all of text, apart from blanks around it, as nanoseconds since 1970. ref, also in nanoseconds since 1970,
+// completes the date: without a year, the time is the latest that is at most a day after ref; without a date, it is the one
+// nearest to ref. ok is false if text is not such a time, or is one that int64 can't hold (years before 1678 and after 2261).
 func (p *Parser) Parse(text []byte, ref int64) (ns int64, ok bool) {
 	if string(text) == string(p.last[:p.length]) && p.length > 0 {
 		return p.ns, true
@@ -129,7 +128,7 @@ func trim(text []byte) []byte {
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
-// guess reads what is a time to most people: ISO 8601's forms, a number since 1970, or what guesses has.
+// guess parses a time without a layout: one of ISO 8601's forms, a number since 1970, or one of guesses.
 func (p *Parser) guess(text []byte, ref int64) (int64, bool) {
 	p.floats = false
 	if ns, ok := p.rfc3339(text, ref); ok {
@@ -171,16 +170,16 @@ func RFC3339(text []byte) (ns int64, ok bool) {
 	return (&Parser{}).rfc3339(text, 0)
 }
 
-// rfc3339 reads 2006-01-02T15:04:05.999999999Z07:00, and what people write for it: slashes or points in the date, a blank
-// for the T, a comma for the point, an offset without its colon, no offset at all; 20060102T150405; a date alone; and
-// behind an offset what Go's Time.String adds.
+// rfc3339 parses 2006-01-02T15:04:05.999999999Z07:00 and its common variants: slashes or points in the date, a blank for the
+// T, a comma for the point, an offset without its colon, no offset at all; 20060102T150405; a bare date; and what Go's
+// Time.String adds after an offset.
 func (p *Parser) rfc3339(text []byte, _ int64) (int64, bool) {
 	c := clock{has: hasYear | hasMonth | hasDay}
 	rest, ok := c.takeDate(text)
 	if !ok {
 		return 0, false
 	}
-	if len(rest) == 0 && len(p.others) == 0 { // a date alone is a guess
+	if len(rest) == 0 && len(p.others) == 0 { // a bare date is only accepted without a layout
 		return 0, false
 	}
 	if len(rest) > 0 {
@@ -202,7 +201,7 @@ func (p *Parser) rfc3339(text []byte, _ int64) (int64, bool) {
 	return c.resolve(&p.zone, 0)
 }
 
-// takeDate reads 2006-01-02, 2006/01/02, 2006.01.02 or 20060102.
+// takeDate parses 2006-01-02, 2006/01/02, 2006.01.02 or 20060102.
 func (c *clock) takeDate(text []byte) (rest []byte, ok bool) {
 	if len(text) < 8 {
 		return nil, false
@@ -223,7 +222,7 @@ func (c *clock) takeDate(text []byte) (rest []byte, ok bool) {
 	return text[n:], ok0 && ok1 && ok2 && ok3 && (n == 10 || len(text) > 8)
 }
 
-// takeTime reads T15:04:05.999, T15:04, or T150405 where the date is packed, too.
+// takeTime parses T15:04:05.999 or T15:04, or T150405 if packed is set, which means that the date is packed too.
 func (c *clock) takeTime(text []byte, packed bool) (rest []byte, ok bool) {
 	if text[0] != 'T' && text[0] != ' ' && text[0] != 't' || len(text) < 6 {
 		return nil, false
@@ -258,8 +257,8 @@ func (c *clock) takeTime(text []byte, packed bool) (rest []byte, ok bool) {
 	return text, ok1 && ok2 && ok3
 }
 
-// isGoSuffix reports whether text is what Time.String of Go writes behind the offset: the zone's name, and the reading of
-// the monotonic clock.
+// isGoSuffix reports whether text is what Go's Time.String writes after the offset: the zone's name, and the reading of the
+// monotonic clock.
 func isGoSuffix(text []byte) bool {
 	name, clock, more := bytes.Cut(trim(text), []byte(" m="))
 	for _, c := range name {
@@ -275,16 +274,16 @@ func isGoSuffix(text []byte) bool {
 	return text[0] == ' ' && len(name) > 0 && len(name) < 8 && (!more || len(clock) > 0)
 }
 
-// two reads two digits.
+// two parses two digits.
 func two(p []byte) (int, bool) {
 	a, b := p[0]-'0', p[1]-'0'
 	return int(a)*10 + int(b), a <= 9 && b <= 9
 }
 
-// zone is where a time without an offset is at home.
+// zone is the zone of times without an offset.
 type zone struct {
-	offset   int            // seconds east of UTC, where location is nil
-	location *time.Location // where the offset depends on the time
+	offset   int            // seconds east of UTC, if location is nil
+	location *time.Location // if the offset depends on the time
 	declared bool
 }
 
@@ -312,7 +311,7 @@ func newZone(name string) (zone, error) {
 	return zone{location: location, declared: true}, nil
 }
 
-// locations are those that were loaded, by name: thousands of declarations share a few. There are some 600 names in all.
+// locations caches locations by name, because thousands of declarations share a few. There are some 600 names in all.
 var locations sync.Map
 
 func load(name string) (*time.Location, error) {
