@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// bare is the yardstick: a loop that does what cannot be left out - read, split, escape, add an identity and five tags,
-// send in bulk - and nothing of what makes a collector. It shares no code with Remora.
+// bare is the yardstick: a loop that does only what cannot be left out - read, split, escape, add an identity and five tags,
+// send in bulk - and nothing else that makes a collector. It shares no code with Remora.
 func bare(path, url string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func bare(path, url string) error {
 	return post(client, url, body)
 }
 
-// escape passes on what stands for itself a run at a time.
+// escape appends line, escaped. It copies runs without quotes and backslashes at once.
 func escape(dst, line []byte) []byte {
 	for {
 		quote := bytes.IndexByte(line, '"')

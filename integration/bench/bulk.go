@@ -29,8 +29,8 @@ func (s *server) bulk(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// documents calls each with every second line, which follows its action. Neither is ever empty, so that empty lines,
-// which rsyslog sends behind a list template, count for nothing.
+// documents calls each for every second line, which follows its action. Neither is ever empty, so it ignores empty lines,
+// which rsyslog sends after a list template.
 func documents(body []byte, each func(doc []byte)) {
 	for isAction := true; len(body) > 0; {
 		line, rest, _ := bytes.Cut(body, []byte{'\n'})
@@ -45,8 +45,8 @@ func documents(body []byte, each func(doc []byte)) {
 	}
 }
 
-// answer writes that all went well. What isn't asked for isn't sent, as filter_path has it; without it there is a verdict
-// an item.
+// answer writes that every document was taken. It leaves out what filter_path does not ask for; without a filter it writes a
+// verdict for each item.
 func answer(w io.Writer, filter, action string, docs int) {
 	if filter != "" && !strings.Contains(filter, "items,") && strings.Contains(filter, "errors") {
 		fmt.Fprint(w, `{"errors":false`)

@@ -12,17 +12,17 @@ import (
 	"github.com/remora-logs/remora/integration/bench/installed"
 )
 
-// collector is something that does a job.
+// collector is a program that does a job.
 type collector struct {
 	name     string
-	protocol string // what it delivers with, where that is not Elasticsearch's bulk API
-	// command prepares what the collector needs in j.dir and returns how to start it; bin is a peer's binary. An error that
-	// wraps errNoPart means that the collector can't do this job.
+	protocol string // how it delivers, if not by Elasticsearch's bulk API
+	// command prepares what the collector needs in j.dir and returns the command to start it; bin is a peer's binary. An error
+	// that wraps errNoPart means that the collector can't do this job.
 	command func(bin string, j *job) (*exec.Cmd, error)
 	bin     string
 }
 
-// Those that need no binary of somebody else.
+// Collectors that need no foreign binary.
 const (
 	bareLoop   = "bare loop"
 	kernelLoop = "kernel's loop"
@@ -31,11 +31,11 @@ const (
 	remoraNode = "remora-node"
 )
 
-// errNoPart is that a collector has nothing that would do the job.
+// errNoPart means that a collector can't do the job.
 var errNoPart = errors.New("takes no part")
 
-// known are all collectors in the order of the report. Peers are named as their binaries are, and take part where they
-// are found.
+// known are all collectors in the order of the report. Peers have the names of their binaries, and take part if they are
+// installed.
 var known = []collector{
 	{name: bareLoop, command: func(_ string, j *job) (*exec.Cmd, error) {
 		if j.parse || j.codec != "" || j.kafka {
@@ -56,7 +56,7 @@ var known = []collector{
 	{name: "rsyslogd", command: rsyslog},
 }
 
-// found are the collectors that this machine has and the run asks for; all of them where only is empty.
+// found returns the installed collectors that are in only, or all of them if only is empty.
 func found(only []string) (all []collector) {
 	for _, c := range known {
 		if len(only) > 0 && !slices.Contains(only, c.name) {
@@ -69,7 +69,7 @@ func found(only []string) (all []collector) {
 	return all
 }
 
-// takesPart are the collectors for a job.
+// takesPart returns the collectors for a job.
 func takesPart(j job, only []string) []collector {
 	switch {
 	case j.outputs:
@@ -80,7 +80,7 @@ func takesPart(j job, only []string) []collector {
 	return found(only)
 }
 
-// label is how the report names the collector.
+// label returns the collector's name in the report.
 func (c *collector) label() string {
 	if c.protocol == "" {
 		return c.name
@@ -88,10 +88,10 @@ func (c *collector) label() string {
 	return c.name + " (" + c.protocol + ")"
 }
 
-// ours reports whether it is a program of Remora's.
+// ours reports whether it is one of Remora's programs.
 func (c *collector) ours() bool { return c.name == remoraName || c.name == remoraNode }
 
-// loop reports whether it is a yardstick of the bench's own.
+// loop reports whether it is one of the bench's own yardsticks.
 func (c *collector) loop() bool {
 	return c.name == bareLoop || c.name == kernelLoop || c.name == kafkaLoop
 }

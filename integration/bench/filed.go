@@ -63,8 +63,7 @@ pipelines:
 	return exec.Command(bin, "--config", path, "--http", "off"), os.WriteFile(path, []byte(conf), 0o600)
 }
 
-// fileDNginx takes an access log's line apart. file.d's decoder for nginx is for its error log, so that it has to be a
-// regular expression.
+// fileDNginx parses an access log's line. file.d's decoder for nginx is for its error log, so a regular expression is needed.
 const fileDNginx = `
       - type: parse_re2
         field: message

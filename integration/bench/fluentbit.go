@@ -9,15 +9,15 @@ import (
 	"path/filepath"
 )
 
-// fluentBit follows its guide's advice for throughput: large buffers for tail, a worker for the output, no retries that
-// lose data, the position in a database as Remora has its checkpoints. It sends no identity of its records: its
-// Generate_ID costs it two thirds of its speed.
+// fluentBit follows its guide's advice for throughput: large buffers for tail, a worker for the output, no retries that lose
+// data, and positions in a database, as Remora has checkpoints. It sends no identity of records: its Generate_ID costs it two
+// thirds of its speed.
 func fluentBit(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec == "zstd" || j.kafka {
 		return nil, fmt.Errorf("%w: it delivers to Elasticsearch, with gzip or without", errNoPart)
 	}
 	path, parser, parserFile := j.input(), "", ""
-	if j.form.name != "" { // as its guide for Kubernetes has it
+	if j.form.name != "" { // as its guide for Kubernetes advises
 		parser = "    multiline.parser " + j.form.name + "\n"
 	}
 	if j.parse {

@@ -15,14 +15,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// partitions is how many the topic has, and how many files the input of a Kafka job is split into: a file's lines keep
-// their order, so they go to one partition.
+// partitions is the number of the topic's partitions, and of the files into which the input of a Kafka job is split: the lines
+// of a file keep their order, so they go to one partition.
 const partitions = 8
 
 const topic = "bench"
 
-// startBroker starts kfake, which has to be built beside the other binaries. It checks sequence numbers, counts, and throws
-// the records away: keeping them in memory took so much of two cores that it was the broker whose speed was measured.
+// startBroker starts kfake, which must be built besides the other binaries. It checks sequence numbers, counts the records and
+// discards them: keeping them in memory took so much of two cores that the broker's speed was measured.
 func startBroker(j *job) (*exec.Cmd, error) {
 	cmd := exec.Command(filepath.Join(j.bins, "kfake"), fmt.Sprintf("-port=%d", j.port), fmt.Sprintf("-topic=%s:%d", topic, partitions), "-discard")
 	cmd.Stderr = os.Stderr
@@ -49,7 +49,7 @@ func connect(j *job) (*kgo.Client, error) {
 	return kgo.NewClient(kgo.SeedBrokers(fmt.Sprintf("127.0.0.1:%d", j.port)))
 }
 
-// offsets is how many records the topic has in all its partitions.
+// offsets returns the number of records in all partitions of the topic.
 func offsets(client *kgo.Client) (sum int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -76,8 +76,8 @@ func offsets(client *kgo.Client) (sum int64, err error) {
 	return sum, nil
 }
 
-// arrivedInKafka waits until the topic has as many records as there are lines, for as long as ctx allows and new ones come.
-// More than that would be lines that were sent twice in spite of idempotence.
+// arrivedInKafka waits until the topic has as many records as there are lines, as long as ctx allows and new ones arrive. More
+// would be lines that were sent twice in spite of idempotence.
 func arrivedInKafka(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
 	client, err := connect(j)
 	if err != nil {
@@ -104,7 +104,7 @@ func arrivedInKafka(ctx context.Context, j *job, stall time.Duration) (s stats, 
 	}
 }
 
-// split writes the input as one file for each partition and returns the pattern that finds them.
+// split writes the input as one file per partition and returns the pattern that matches them.
 func split(j *job) (string, error) {
 	dir := filepath.Join(j.bins, "bench-"+j.kind)
 	if err := os.MkdirAll(dir, 0o755); err != nil {

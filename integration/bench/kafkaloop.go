@@ -18,17 +18,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// kafkaLoopBody is about how many bytes a request of Kafka's loop has: of 256 KiB to 4 MiB what costs it least.
+// kafkaLoopBody is the approximate size of a request of Kafka's loop: of 256 KiB to 4 MiB the one that costs it least.
 const kafkaLoopBody = 512 << 10
 
-// preparedRequest is a produce request that can be sent again and again: it is of no producer, so that nothing in it has to be
-// counted on.
+// preparedRequest is a produce request that can be sent any number of times: it has no producer, so no sequence has to be
+// counted.
 type preparedRequest struct {
 	bytes   []byte
 	records int
 }
 
-// prepareRequest makes a request for a partition, with records as Remora writes them.
+// prepareRequest returns a request for a partition, with records like Remora's.
 func prepareRequest(partition int32) preparedRequest {
 	record := kmsg.NewRecord()
 	record.Key = []byte("0123456789abcdef")
@@ -43,7 +43,7 @@ func prepareRequest(partition int32) preparedRequest {
 		batch.Records = record.AppendTo(batch.Records)
 	}
 	batch.LastOffsetDelta = batch.NumRecords - 1
-	const uncounted, unchecked = 12, 21 // bytes in front of what the length and the checksum are of
+	const uncounted, unchecked = 12, 21 // bytes before those that the length and the checksum cover
 	p := batch.AppendTo(nil)
 	binary.BigEndian.PutUint32(p[8:], uint32(len(p)-uncounted))
 	binary.BigEndian.PutUint32(p[17:], crc32.Checksum(p[unchecked:], crc32.MakeTable(crc32.Castagnoli)))
@@ -58,11 +58,12 @@ func prepareRequest(partition int32) preparedRequest {
 	return preparedRequest{kmsg.NewRequestFormatter(kmsg.FormatterClientID("loop")).AppendRequest(nil, request, 0), int(batch.NumRecords)}
 }
 
-// kafkaLoopVersion is that of the loop's produce requests.
+// kafkaLoopVersion is the version of the loop's produce requests.
 const kafkaLoopVersion = 9
 
-// runKafkaLoop reads the files that pattern names and produces size bytes and less than a request more to the broker at
-// address, in even shares, by requests that were made before, and does nothing else. Each is answered before the next is sent.
+// runKafkaLoop reads the files that match pattern and produces at least size bytes, and less than a request more, to the
+// broker at address in even shares, with requests made in advance. It does nothing else. It sends a request when the one
+// before is answered.
 func runKafkaLoop(pattern, address string, size int64) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -86,7 +87,7 @@ func runKafkaLoop(pattern, address string, size int64) error {
 	})
 }
 
-// exchange sends a produce request and wants it to be taken.
+// exchange sends a produce request and expects success.
 func exchange(conn net.Conn, answers *bufio.Reader, request []byte) error {
 	if _, err := conn.Write(request); err != nil {
 		return err
@@ -118,7 +119,7 @@ func exchange(conn net.Conn, answers *bufio.Reader, request []byte) error {
 	return nil
 }
 
-// kafkaLoopCommand starts Kafka's loop for as many bytes as Remora has written in this round.
+// kafkaLoopCommand starts Kafka's loop with as many bytes as Remora has written in this round.
 func kafkaLoopCommand(_ string, j *job) (*exec.Cmd, error) {
 	if !j.kafka || j.written == 0 {
 		return nil, fmt.Errorf("%w: it produces to Kafka what Remora has before", errNoPart)
@@ -127,7 +128,7 @@ func kafkaLoopCommand(_ string, j *job) (*exec.Cmd, error) {
 	return exec.Command(self, "kafka", j.file, fmt.Sprintf("127.0.0.1:%d", j.port), fmt.Sprint(j.written)), err
 }
 
-// arrivedFromLoop waits until the broker has had all that Kafka's loop produces.
+// arrivedFromLoop waits until the broker has all that Kafka's loop produces.
 func arrivedFromLoop(ctx context.Context, j *job, stall time.Duration) (stats, error) {
 	request, of := prepareRequest(0), *j
 	of.lines = int((j.written+int64(len(request.bytes))-1)/int64(len(request.bytes))) * request.records

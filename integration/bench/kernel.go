@@ -18,23 +18,23 @@ import (
 	"time"
 )
 
-// The kernel's loop reads kernelRead bytes at a time and sends kernelBody in a request, as a batch of Remora's is: of sizes
+// The kernel's loop reads kernelRead bytes at a time and sends kernelBody in a request, like a batch of Remora's. Of sizes
 // from 64 KiB to 8 MiB these cost least.
 const (
 	kernelRead = 64 << 10
 	kernelBody = 4 << 20
 )
 
-// kernelRecord is what the body is made of, so that the server has as much to do with it as with Remora's: one that is quicker
-// has to wake the sender less often.
+// kernelRecord is repeated in the body, so that the server has as much work as with Remora's: a faster server wakes the sender
+// less often.
 const kernelRecord = kernelAction + `{"@timestamp":"2026-11-21T08:00:00.000000000Z","message":"10.1.0.0 - - [21/Nov/2026:08:00:00 +0000] \"GET /no_0000000000 HTTP/1.1\" 200 0 \"-\" \"Mozilla/5.0 (X11; Linux x86_64)                                                                                \"","offset":123456789,"source":"/var/log/bench.log","k8s_pod":"shop-web-1","k8s_pod_namespace":"shop","k8s_node_name":"node-1","k8s_container_name":"web"}
 `
 
-// kernelAction is the action in front of a record in a bulk request.
+// kernelAction is the action before a record in a bulk request.
 const kernelAction = `{"create":{"_id":"0123456789abcdef.01234567"}}` + "\n"
 
-// runKernelLoop reads the files that pattern names and writes size bytes to the server at address, in even shares, and does
-// nothing else: what the kernel alone takes for a collector's work. It shares no code with Remora.
+// runKernelLoop reads the files that match pattern and writes size bytes to the server at address in even shares, and does
+// nothing else. It measures what the kernel alone costs for a collector's work, and shares no code with Remora.
 func runKernelLoop(pattern, address string, size int64) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -55,8 +55,8 @@ func runKernelLoop(pattern, address string, size int64) error {
 	})
 }
 
-// readInShares reads the files that pattern names, kernelRead bytes at a time, and says after each how many of size bytes
-// are due by then, and whether it was the last.
+// readInShares reads the files that match pattern, kernelRead bytes at a time. After each read it calls send with the number
+// of size bytes that are due, and whether it was the last.
 func readInShares(pattern string, size int64, send func(due int64, last bool) error) error {
 	files, err := filepath.Glob(pattern)
 	if err != nil {
@@ -95,7 +95,7 @@ func readInShares(pattern string, size int64, send func(due int64, last bool) er
 	return nil
 }
 
-// discard posts body to the server, which reads it and throws it away.
+// discard posts body to the server, which reads and discards it.
 func discard(conn net.Conn, answers *bufio.Reader, body []byte) error {
 	if _, err := fmt.Fprintf(conn, "POST /discard HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", len(body)); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (s *server) discard(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// kernelCommand starts the kernel's loop for as many bytes as Remora has written in this round.
+// kernelCommand starts the kernel's loop with as many bytes as Remora has written in this round.
 func kernelCommand(_ string, j *job) (*exec.Cmd, error) {
 	if j.written == 0 {
 		return nil, fmt.Errorf("%w: it writes what Remora has written before", errNoPart)
@@ -138,7 +138,7 @@ func kernelCommand(_ string, j *job) (*exec.Cmd, error) {
 	return exec.Command(self, "kernel", j.file, fmt.Sprintf("127.0.0.1:%d", j.port), fmt.Sprint(j.written)), err
 }
 
-// arrivedBytes waits until the server has had all that the kernel's loop writes, for as long as ctx allows and more comes.
+// arrivedBytes waits until the server has received all that the kernel's loop writes, as long as ctx allows and more arrives.
 func arrivedBytes(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
 	last, before := time.Now(), int64(0)
 	for s.Bytes < j.written {

@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// marker precedes the number that each line carries, ten digits wide, by which the server knows it again.
+// marker precedes the ten-digit number of each line, by which the server recognises it.
 const marker = "seq_"
 
 // kinds are the inputs, by name: nginx's combined log, 183 bytes a line, and JSON, 233 bytes a line, newline included.
@@ -26,7 +26,7 @@ var kinds = map[string]func(dst []byte, n int) []byte{
 	},
 }
 
-// pad fills the line that begins at dst[from] up to size bytes, tail and newline included.
+// pad fills the line that begins at dst[from] up to size bytes, including tail and newline.
 func pad(line []byte, from, size int, fill byte, tail ...byte) []byte {
 	for len(line)-from < size-len(tail)-1 {
 		line = append(line, fill)
@@ -34,7 +34,7 @@ func pad(line []byte, from, size int, fill byte, tail ...byte) []byte {
 	return append(append(line, tail...), '\n')
 }
 
-// write makes a file of so many lines of a kind.
+// write writes a file of that many lines of a kind.
 func write(path, kind string, lines int) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -54,7 +54,7 @@ func write(path, kind string, lines int) (err error) {
 	return f.Close()
 }
 
-// number finds the number that a line, escaped or not, carries; -1 where it has none.
+// number returns the number in a line, escaped or not; -1 if it has none.
 func number(line []byte) int {
 	at := bytes.Index(line, []byte(marker))
 	if at < 0 || len(line) < at+len(marker)+10 {
@@ -70,12 +70,12 @@ func number(line []byte) int {
 	return n
 }
 
-// seen is which numbers have come, and how often one came again.
+// seen records which numbers have arrived, and how often one arrived again.
 type seen struct {
 	bits  []uint64
 	lines int // different ones
 	again int
-	odd   int // without a number, or one out of bounds
+	odd   int // without a number, or with one out of range
 }
 
 func newSeen(lines int) *seen { return &seen{bits: make([]uint64, lines/64+1)} }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures Remora beside a bare loop and whichever peers are installed: the same file, the same server, the
-// same tags, in turn, several rounds. What counts is the ratio within a run: machines are noisy.
+// Command bench measures Remora, a bare loop and the installed peers: with the same file, server and tags, in turn, over
+// several rounds. Only ratios within a run count, because machines are noisy.
 package main
 
 import (
@@ -68,7 +68,7 @@ func main() {
 	ctx.FatalIfErrorf(err)
 }
 
-// row is a collector's results in one job, a round each, and what went wrong in the last one.
+// row holds a collector's results in one job, one per round, and the error of the last one.
 type row struct {
 	job, kind string
 	collector collector
@@ -152,8 +152,8 @@ func prepare(name, bins string, size int64, port int) (job, error) {
 	return j, err
 }
 
-// measureJob has each collector do the job once a round, in turn. One that fails is not asked again, and one that takes no
-// part has no row.
+// measureJob runs each collector once per round, in turn. A collector that fails is not run again, and one that takes no part
+// has no row.
 func measureJob(name string, j job, rounds int, patience patience, all []collector) (rows []*row) {
 	for _, c := range all {
 		rows = append(rows, &row{job: name, kind: j.kind, collector: c, bytes: j.bytes, lines: j.lines})

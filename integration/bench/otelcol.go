@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// otelcol is set up as the collector's guides for scaling have it: batches are made by the exporter's queue, which blocks
-// where it is full rather than lose records, and positions are kept in a file storage. The tags are attributes of the
-// resource, once a request rather than once a record.
+// otelcol is configured as the collector's guides for scaling advise: the exporter's queue makes batches, and blocks when it
+// is full rather than lose records; positions are kept in a file storage. The tags are attributes of the resource, once per
+// request and not per record.
 func otelcol(bin string, j *job) (*exec.Cmd, error) {
 	if j.kafka {
 		return nil, fmt.Errorf("%w: it is set up for OTLP over HTTP", errNoPart)

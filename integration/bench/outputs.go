@@ -7,8 +7,8 @@ import (
 	"os/exec"
 )
 
-// outputs are those of Remora's other outputs that speak a protocol of their own, with uncompressed bodies and what the bench's
-// server answers to: beside Elasticsearch's they show what a protocol costs.
+// outputs are Remora's other outputs with a protocol of their own, with uncompressed bodies, that the bench's server answers.
+// Compared with Elasticsearch's, they show the cost of a protocol.
 var outputs = []struct {
 	name     string
 	settings func(j *job) []string
@@ -37,7 +37,7 @@ var outputs = []struct {
 	}},
 }
 
-// outputRows are the sidecar once with Elasticsearch's output, and once with each of the others.
+// outputRows returns the sidecar with Elasticsearch's output, and with each of the others.
 func outputRows() []collector {
 	all := []collector{{name: remoraName, command: remora}}
 	for _, o := range outputs {

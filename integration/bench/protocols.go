@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// otlp takes OTLP's JSON, one object a request, and answers as the specification has it where all went well.
+// otlp receives OTLP's JSON, one object per request, and answers success as specified.
 func (s *server) otlp(w http.ResponseWriter, r *http.Request) {
 	s.receive(w, r, func(body []byte) {
 		s.count(body, marks)
@@ -17,7 +17,7 @@ func (s *server) otlp(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// jsonLines takes VictoriaLogs' stream of JSON, an object a line.
+// jsonLines receives VictoriaLogs' stream of JSON, one object per line.
 func (s *server) jsonLines(w http.ResponseWriter, r *http.Request) {
 	s.receive(w, r, func(body []byte) { s.count(body, marks) })
 }

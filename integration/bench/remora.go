@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
-// remora is the sidecar with all its tags and its checkpoints. Where a node agent has to read what a runtime stores, it reads
-// the same lines as they are: the figure that the agent has to come near to.
+// remora is the sidecar with all its tags and its checkpoints. If a node agent reads what a runtime stores, the sidecar reads
+// the same lines unwrapped: the figure that the agent should come close to.
 func remora(_ string, j *job) (*exec.Cmd, error) {
 	cmd := exec.Command(filepath.Join(j.bins, "remora-sidecar"))
 	cmd.Env = append(os.Environ(),
@@ -31,7 +31,7 @@ func remora(_ string, j *job) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// remoraLines is the sidecar again, with the output that posts JSON lines: what vlagent sends, compressed as vlagent does.
+// remoraLines is the sidecar with the output that posts JSON lines, as vlagent sends them and with vlagent's compression.
 func remoraLines(_ string, j *job) (*exec.Cmd, error) {
 	if j.codec != "zstd" {
 		return nil, fmt.Errorf("%w: it is here for who sends JSON lines with zstd", errNoPart)
@@ -41,7 +41,7 @@ func remoraLines(_ string, j *job) (*exec.Cmd, error) {
 	return cmd, err
 }
 
-// nodeAgent is the node agent for the one container that the bench plays, with all tags that it knows of it.
+// nodeAgent is the node agent for the bench's only container, with all tags that it knows about it.
 func nodeAgent(_ string, j *job) (*exec.Cmd, error) {
 	if j.form.name == "" {
 		return nil, fmt.Errorf("%w: it reads what a container runtime stores", errNoPart)

@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 )
 
-// figure is one column: what it is called and what a result comes to.
+// figure is a column: its name, and its value for a result.
 type figure struct {
 	name string
 	of   func(r *row, x result) float64
@@ -26,7 +26,7 @@ var figures = []figure{
 	{"sent twice", func(_ *row, x result) float64 { return float64(x.again) }},
 }
 
-// spread is the least, the middle and the most of a figure.
+// spread returns the minimum, the median and the maximum of a figure.
 func (r *row) spread(f figure) (least, middle, most float64) {
 	var all []float64
 	for _, x := range r.results {
@@ -36,7 +36,7 @@ func (r *row) spread(f figure) (least, middle, most float64) {
 	return all[0], all[len(all)/2], all[len(all)-1]
 }
 
-// yardstick is the bare loop's row for an input, if it was measured.
+// yardstick returns the bare loop's row for an input; nil if it was not measured.
 func yardstick(rows []*row, kind string) *row {
 	for _, r := range rows {
 		if r.collector.name == bareLoop && r.kind == kind && len(r.results) > 0 {
@@ -46,7 +46,7 @@ func yardstick(rows []*row, kind string) *row {
 	return nil
 }
 
-// named is the row of the collector of that name; nil where there is none.
+// named returns the row of the collector of that name; nil if there is none.
 func named(rows []*row, name string) *row {
 	if at := slices.IndexFunc(rows, func(r *row) bool { return r.collector.name == name }); at >= 0 {
 		return rows[at]
@@ -54,8 +54,8 @@ func named(rows []*row, name string) *row {
 	return nil
 }
 
-// beside is the median of the rounds' ratios of CPU time: what the loop took to what the row did, for the loops run right
-// behind Remora. It is 0 where it has not run.
+// beside returns the median, over the rounds, of the loop's CPU time divided by the row's, for the loops that run right after
+// Remora. It is 0 if the loop has not run.
 func (r *row) beside(loop *row) float64 {
 	var all []float64
 	for i := range r.results {
@@ -75,8 +75,8 @@ func (r *row) median(f figure) float64 {
 	return middle
 }
 
-// print writes a job's rows: the median, with least and most, and how often as much as the bare loop, raw, with the same
-// input it is, and what part of its CPU time the loops of this job take. Then it says how Remora compares with the fastest peer.
+// print writes a job's rows: the median, minimum and maximum, the ratio to the bare loop with the same raw input, and the
+// share of the row's CPU time that the loops of this job take. Then it compares Remora with the fastest peer.
 func print(job string, rows []*row, bare *row) {
 	fmt.Printf("\n%s\n", job)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -121,7 +121,7 @@ func print(job string, rows []*row, bare *row) {
 	}
 }
 
-// outcome is why there are no figures; the whole of it was told when it happened.
+// outcome says why there are no figures; the full error was printed when it happened.
 func outcome(failed error) string {
 	if errors.Is(failed, errUnfinished) {
 		return errUnfinished.Error()
@@ -129,7 +129,7 @@ func outcome(failed error) string {
 	return "failed"
 }
 
-// compare says how often as much as the fastest peer Remora has of a figure, with each protocol that it delivers by.
+// compare prints the ratio of Remora to the fastest peer in a figure, for each protocol that Remora delivers by.
 func compare(f figure, rows []*row) {
 	var ours []*row
 	var fastest *row
@@ -156,7 +156,7 @@ func round(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// plot draws the medians of MB per CPU second as bars, with a line from the least to the most.
+// plot draws the medians of MB per CPU second as bars, with a line from the minimum to the maximum.
 func plot(path string, rows []*row) error {
 	const width, bar, left = 640, 22, 260
 	rows = slices.DeleteFunc(slices.Clone(rows), func(r *row) bool { return len(r.results) == 0 })

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// rsyslog reads with imfile and sends with omelasticsearch, in bulk, with a queue of its own.
+// rsyslog reads with imfile and sends with omelasticsearch, in bulk, with its own queue.
 func rsyslog(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec != "" || j.kafka || j.form.name != "" || j.parse && j.kind != "json" {
 		return nil, fmt.Errorf("%w: it is set up for raw lines and JSON, uncompressed", errNoPart)

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// job is what each collector has to do: read a file, parse it as the kind says or not, and deliver it.
+// job is the task of each collector: read a file, parse it if parse is set, and deliver it.
 type job struct {
 	file, kind string
 	lines      int
@@ -26,14 +26,14 @@ type job struct {
 	parse      bool
 	codec      string // of bodies: empty, gzip or zstd
 	kafka      bool   // deliver to Kafka instead of Elasticsearch
-	form       form   // how a container runtime stores the lines; none where only the file itself is read
-	outputs    bool   // by each of Remora's outputs, and no peer
-	two        bool   // by one and by two outputs on the one stream, and no peer
-	servers    []job  // the job as each server of the run sees it, where two outputs deliver; else it is the job itself
+	form       form   // how a container runtime stores the lines; none if only the file itself is read
+	outputs    bool   // with each of Remora's outputs, and no peer
+	two        bool   // with one and with two outputs on one stream, and no peer
+	servers    []job  // the job as each server sees it if there are two outputs; else empty
 	wire       string // protocol that the server speaks besides HTTP, if it does
-	root       string // of the machine that has what the runtime stores
-	stored     string // where it is: file in that form
-	written    int64  // by Remora in this round, for the kernel's loop
+	root       string // root directory of the machine whose runtime stores the lines
+	stored     string // path of the lines in that form
+	written    int64  // bytes written by Remora in this round, for the loops
 	port       int
 	dir        string // for what the collector keeps; new for each run
 	bins       string
@@ -43,11 +43,11 @@ func (j *job) wirePort() int { return j.port + wirePort }
 
 func (j *job) url() string { return fmt.Sprintf("http://127.0.0.1:%d", j.port) }
 
-// input is the file that a collector reads who understands what a runtime stores.
+// input returns the file for a collector that understands the runtime's format.
 func (j *job) input() string { return cmp.Or(j.stored, j.file) }
 
-// warm has the input in the page cache, so that no run pays for reading it from the disk: who did took 1.5 to 2.9 times the CPU
-// time of who came next.
+// warm reads the input into the page cache, so that no run pays for reading it from disk: the first collector took 1.5 to 2.9
+// times the CPU time of the next.
 func (j *job) warm() error {
 	files, err := filepath.Glob(j.file)
 	if err != nil {
@@ -70,15 +70,15 @@ func (j *job) warm() error {
 	return nil
 }
 
-// result is what a run cost.
+// result holds the cost of a run.
 type result struct {
 	cpu, wall time.Duration
 	peak      int64 // bytes resident
 	again     int   // lines that came more than once
-	written   int64 // bytes, to sockets and what little goes to files
+	written   int64 // bytes, to sockets and the little that goes to files
 }
 
-// run does the job once, with a server of its own, and fails unless each line has arrived.
+// run does the job once, with its own server, and fails unless every line has arrived.
 func run(c collector, j job, patience patience) (r result, err error) {
 	if j.dir, err = os.MkdirTemp(j.bins, "run-"); err != nil {
 		return r, err
@@ -118,7 +118,7 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	ctx, failed := context.WithCancelCause(ctx)
 	go func() {
 		defer close(exited)
-		if err := cmd.Wait(); err != nil { // the bare loop ends by itself, and well
+		if err := cmd.Wait(); err != nil { // the bare loop ends by itself, with success
 			failed(fmt.Errorf("it ended: %w", err))
 		}
 	}()
@@ -142,7 +142,7 @@ func run(c collector, j job, patience patience) (r result, err error) {
 	return r, nil
 }
 
-// startFor starts what the collector delivers to.
+// startFor starts the backend that the collector delivers to.
 func startFor(c collector, j *job) (*exec.Cmd, error) {
 	if j.kafka && c.name != kernelLoop {
 		return startBroker(j)
@@ -150,7 +150,7 @@ func startFor(c collector, j *job) (*exec.Cmd, error) {
 	return startServer(j)
 }
 
-// waitFor is how to wait until all that the collector has to deliver has arrived.
+// waitFor returns the function that waits until all that the collector has to deliver has arrived.
 func waitFor(c collector, j *job) func(context.Context, *job, time.Duration) (stats, error) {
 	switch {
 	case c.name == kernelLoop:
@@ -184,13 +184,13 @@ func startServer(j *job) (*exec.Cmd, error) {
 	return nil, fmt.Errorf("the server on %s does not answer", j.url())
 }
 
-// patience is how long a run may take, and how long it may wait for a line that had not come before.
+// patience bounds a run: its time, and the time without a new line.
 type patience struct{ limit, stall time.Duration }
 
-// errUnfinished is that not all lines came.
+// errUnfinished means that not all lines arrived.
 var errUnfinished = errors.New("did not finish")
 
-// stats asks the server what it has had.
+// stats asks the server what it has received.
 func (j *job) stats() (s stats, err error) {
 	resp, err := http.Get(j.url() + "/stats")
 	if err != nil {
@@ -201,7 +201,7 @@ func (j *job) stats() (s stats, err error) {
 	return s, err
 }
 
-// arrived waits until the server has had each of the lines, for as long as ctx allows and new ones come.
+// arrived waits until the server has received each line, as long as ctx allows and new lines arrive.
 func arrived(ctx context.Context, j *job, stall time.Duration) (s stats, err error) {
 	begun := time.Now()
 	for s.Lines < j.lines {
@@ -224,13 +224,13 @@ func arrived(ctx context.Context, j *job, stall time.Duration) (s stats, err err
 	return s, nil
 }
 
-// peak is the most memory that the process had resident, if it still lives.
+// peak returns the peak resident memory of the process in bytes, if it is still running.
 func peak(pid int) int64 { return proc(pid, "status", "VmHWM: %d kB") << 10 }
 
-// wrote is how many bytes the process has handed to write(2) and writev(2), if it still lives.
+// wrote returns how many bytes the process has passed to write(2) and writev(2), if it is still running.
 func wrote(pid int) int64 { return proc(pid, "io", "wchar: %d") }
 
-// proc finds the number in a line of that format in a file about the process; 0 where there is none.
+// proc returns the number in a line of that format in a file about the process; 0 if there is none.
 func proc(pid int, file, format string) (v int64) {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file)) // without it there is no such line
 	for line := range strings.SplitSeq(string(b), "\n") {

@@ -14,15 +14,15 @@ import (
 	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
-// form is how a container runtime stores what a container writes.
+// form is the format in which a container runtime stores a container's output.
 type form struct {
 	name string
 	path string // of the file, below the root of the machine
-	// wrap appends a line, without its newline, as the runtime stores it; n is its number.
+	// wrap appends a line, given without its newline, in the runtime's format; n is its number.
 	wrap func(dst, line []byte, n int) []byte
 }
 
-// forms are what a node agent reads. The names in the paths are those of the one container that the bench plays.
+// forms are the formats that a node agent reads. The names in the paths are those of the bench's only container.
 var forms = map[string]form{
 	"cri": {"cri", "var/log/pods/" + pod.Namespace + "_" + pod.Name + "_" + pod.UID + "/" + pod.Container + "/0.log",
 		func(dst, line []byte, n int) []byte {
@@ -38,16 +38,16 @@ var forms = map[string]form{
 		}},
 }
 
-// storedTime is how runtimes write a time.
+// storedTime is the runtimes' layout of times.
 const storedTime = "2006-01-02T15:04:05.000000000Z07:00"
 
-// written is when line n was written, by a container that writes 20,000 lines a second.
+// written returns when line n was written, by a container that writes 20,000 lines per second.
 func written(n int) time.Time {
 	return time.Date(2026, 11, 21, 8, 0, 0, 123, time.UTC).Add(time.Duration(n) * 50 * time.Microsecond)
 }
 
-// store writes the lines of from as the runtime does, below root, and returns the path. What that adds does not count as
-// input.
+// store writes the lines of from below root in the runtime's format, and returns the path. The bytes that the format adds do
+// not count as input.
 func (f form) store(root, from string) (path string, err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -67,7 +67,7 @@ func (f form) store(root, from string) (path string, err error) {
 	n := 0
 	for lines := bufio.NewScanner(in); lines.Scan(); n++ {
 		line = f.wrap(line[:0], lines.Bytes(), n)
-		_, _ = w.Write(line) // Flush tells
+		_, _ = w.Write(line) // Flush returns the error
 	}
 	if err := w.Flush(); err != nil {
 		return "", err
@@ -75,8 +75,8 @@ func (f form) store(root, from string) (path string, err error) {
 	return path, out.Close()
 }
 
-// engine, engineContainers, engineContainer and engineEvents are as much of the Docker engine's API as the node agent asks
-// for: one container, which is running, and to which nothing happens.
+// engine, engineContainers, engineContainer and engineEvents are the part of the Docker engine's API that the node agent uses:
+// one running container, to which nothing happens.
 
 const engineAPI = "/v1.47"
 
@@ -89,7 +89,7 @@ func engineContainers(w http.ResponseWriter, _ *http.Request) {
 }
 
 func engineContainer(w http.ResponseWriter, _ *http.Request) {
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client tells
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client reports errors
 		"Id": pod.ContainerID, "Name": "/" + pod.Container, "Created": "2026-11-21T08:00:00Z", "LogPath": "/" + forms["docker"].path,
 		"Config": map[string]any{"Image": "nginx:1.27", "Labels": map[string]string{
 			"io.kubernetes.pod.namespace": pod.Namespace, "io.kubernetes.pod.name": pod.Name, "io.kubernetes.pod.uid": pod.UID,

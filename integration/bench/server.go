@@ -19,22 +19,22 @@ import (
 	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
-// server takes what collectors deliver, by any of their protocols, checks that each line comes once, and throws it away.
+// server receives what collectors deliver by any of their protocols, checks that each line arrives once, and discards it.
 type server struct {
 	mu    sync.Mutex
 	seen  *seen
 	bytes int64
-	last  time.Time // when a line came that had not come before
+	last  time.Time // when the last new line arrived
 }
 
-// stats is what the server tells of itself on /stats.
+// stats is what the server reports on /stats.
 type stats struct {
 	Lines, Again, Odd int
 	Bytes             int64
 	Last              time.Time
 }
 
-// serve answers on address until the process ends, and one port further but one by a protocol of wires, if it is named.
+// serve answers on address until the process ends and, if wire names one of wires, by that protocol wirePort ports above.
 func serve(address, wire string, lines int) error {
 	s := &server{seen: newSeen(lines)}
 	mux := http.NewServeMux()
@@ -71,7 +71,7 @@ func serve(address, wire string, lines int) error {
 	return http.Serve(l, mux)
 }
 
-// wirePort is how far behind the server's own port that of the protocols lies that are not HTTP.
+// wirePort is how far above the server's own port the port for protocols other than HTTP is.
 const wirePort = 2
 
 func product(w http.ResponseWriter) {
@@ -87,8 +87,7 @@ func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// receive reads a request's body, hands it to take, and answers where there is none to be read. What take gets is its own
-// until it returns.
+// receive reads a request's body and passes it to take, or answers an error. take owns the body until it returns.
 func (s *server) receive(w http.ResponseWriter, r *http.Request, take func(body []byte)) {
 	body := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(body)
@@ -104,7 +103,7 @@ func (s *server) receive(w http.ResponseWriter, r *http.Request, take func(body 
 	take(body.Bytes())
 }
 
-// count takes note of the lines that each finds in a body.
+// count records the lines that each finds in a body.
 func (s *server) count(body []byte, each func(body []byte, line func(n int))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

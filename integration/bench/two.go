@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// secondPort is how far behind the first server's port that of the second lies, where a run delivers to two outputs.
+// secondPort is how far above the first server's port the second's is, if a run delivers to two outputs.
 const secondPort = 3
 
-// deliveries are what a job with two outputs compares: each output alone, and both on the one stream of the one file.
+// deliveries are what a job with two outputs compares: each output alone, and both on one stream of one file.
 var deliveries = [][]string{
 	{"elasticsearch"},
 	{"elasticsearch", "elasticsearch"},
@@ -24,7 +24,7 @@ var deliveries = [][]string{
 	{"elasticsearch", "kafka"},
 }
 
-// twoRows are the sidecar with each of the deliveries.
+// twoRows returns the sidecar with each of the deliveries.
 func twoRows() (all []collector) {
 	for _, kinds := range deliveries {
 		all = append(all, collector{name: remoraName, protocol: strings.Join(kinds, " and "), command: func(_ string, j *job) (*exec.Cmd, error) {
@@ -34,7 +34,7 @@ func twoRows() (all []collector) {
 	return all
 }
 
-// remoraNamed is the sidecar with an output for each of the kinds, under a name and with a server of its own.
+// remoraNamed returns the sidecar with a named output for each of the kinds, and prepares a server for each.
 func remoraNamed(kinds []string, j *job) (*exec.Cmd, error) {
 	config, names := "outputs:\n", make([]string, len(kinds))
 	for i, kind := range kinds {
@@ -60,8 +60,8 @@ func remoraNamed(kinds []string, j *job) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// arrivedAtAll waits at one server after the other until it has had each of the lines. What came again is added up, and the
-// last line is that of the slowest.
+// arrivedAtAll waits at one server after the other until it has received each line. It adds up duplicates, and returns the
+// last line of the slowest.
 func arrivedAtAll(ctx context.Context, c collector, servers []job, stall time.Duration) (all stats, err error) {
 	for i := range servers {
 		s, err := waitFor(c, &servers[i])(ctx, &servers[i], stall)
@@ -76,7 +76,7 @@ func arrivedAtAll(ctx context.Context, c collector, servers []job, stall time.Du
 	return all, nil
 }
 
-// compareTwo says what two outputs cost beside each of them alone.
+// compareTwo prints what two outputs cost, compared with each of them alone.
 func compareTwo(rows []*row) {
 	for _, kinds := range deliveries {
 		if len(kinds) < 2 {
@@ -91,7 +91,7 @@ func compareTwo(rows []*row) {
 	}
 }
 
-// delivering is the row of Remora with that protocol; nil where there is none.
+// delivering returns the row of Remora with that protocol; nil if there is none.
 func delivering(rows []*row, protocol string) *row {
 	if at := slices.IndexFunc(rows, func(r *row) bool { return r.collector.protocol == protocol }); at >= 0 {
 		return rows[at]
@@ -99,8 +99,8 @@ func delivering(rows []*row, protocol string) *row {
 	return nil
 }
 
-// toMean is, for each round that all of them finished, the CPU time of the row to the mean of others, least first. Two outputs
-// of the same kind have the cost of one as their mean.
+// toMean returns, for each round that all of them finished, the row's CPU time divided by the mean of the others', the least
+// first. For two outputs of the same kind, that mean is the cost of one.
 func (r *row) toMean(others []*row) (ratios []float64) {
 	if r == nil || slices.Contains(others, nil) {
 		return nil

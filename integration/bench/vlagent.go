@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
-// vlagent only reads what a container runtime writes, and asks a Kubernetes what runs there: so the input is wrapped as
-// CRI has it, and the bench's server knows of one pod. It takes JSON apart wherever it meets it, and compresses always.
+// vlagent reads only a container runtime's files, and asks Kubernetes about the containers. So the input is in CRI's format,
+// and the bench's server knows one Pod. vlagent parses JSON wherever it finds it, and always compresses.
 func vlagent(bin string, j *job) (*exec.Cmd, error) {
 	switch {
 	case j.kafka || j.codec == "gzip" || j.form.name == "docker":

@@ -15,17 +15,17 @@ import (
 	"strconv"
 )
 
-// wires are the protocols that are not HTTP: each reads what a collector sends on a connection until it fails, counts the
-// lines, and acknowledges them where the protocol has it so.
+// wires are the protocols other than HTTP. Each function reads what a collector sends on a connection until it fails, counts
+// the lines, and acknowledges them if the protocol has acknowledgements.
 var wires = map[string]func(s *server, c net.Conn) error{
 	"graylog":  streamed, // messages that end with NUL
-	"syslog":   streamed, // messages behind their length
+	"syslog":   streamed, // messages after their length
 	"redis":    redis,
 	"logstash": lumberjack,
 	"fluentd":  forward,
 }
 
-// serveWire takes connections of a protocol for as long as the listener gives any.
+// serveWire accepts connections of a protocol until the listener fails.
 func (s *server) serveWire(l net.Listener, read func(*server, net.Conn) error) {
 	for {
 		c, err := l.Accept()
@@ -34,14 +34,14 @@ func (s *server) serveWire(l net.Listener, read func(*server, net.Conn) error) {
 		}
 		go func() {
 			defer c.Close()
-			_ = read(s, c) // it ended; that lines are missing is seen
+			_ = read(s, c) // the connection ended; missing lines are noticed
 		}()
 	}
 }
 
 const numbered = len(marker) + 10
 
-// streamed counts the lines of a stream that nobody acknowledges.
+// streamed counts the lines of a stream without acknowledgements.
 func streamed(s *server, c net.Conn) error {
 	buf := make([]byte, 256<<10)
 	held := 0
@@ -51,7 +51,7 @@ func streamed(s *server, c net.Conn) error {
 			return err
 		}
 		data := buf[:held+n]
-		end := max(len(data)-numbered+1, 0) // a number that begins behind it may not be whole
+		end := max(len(data)-numbered+1, 0) // a number that begins after it may not be whole
 		s.count(data, func(data []byte, line func(int)) {
 			for {
 				at := bytes.Index(data, []byte(marker))
@@ -90,7 +90,7 @@ func redis(s *server, c net.Conn) error {
 			s.count(arg, marks)
 		}
 		if words > 2 {
-			_, _ = out.WriteString(":1\r\n") // Flush tells
+			_, _ = out.WriteString(":1\r\n") // Flush returns the error
 		} else {
 			_, _ = out.WriteString("+OK\r\n")
 		}
@@ -113,7 +113,7 @@ func respNumber(in *bufio.Reader, kind byte) (int, error) {
 	return strconv.Atoi(string(line[1 : len(line)-2]))
 }
 
-// lumberjack takes windows of uncompressed events, and acknowledges each.
+// lumberjack receives windows of uncompressed events, and acknowledges each.
 func lumberjack(s *server, c net.Conn) error {
 	in := bufio.NewReaderSize(c, 256<<10)
 	var head [6]byte
@@ -147,7 +147,7 @@ func lumberjack(s *server, c net.Conn) error {
 	}
 }
 
-// forward takes Fluentd's messages in mode PackedForward: a tag, entries, and options, of which the chunk is acknowledged.
+// forward receives Fluentd's messages in PackedForward mode: a tag, entries, and options, whose chunk it acknowledges.
 func forward(s *server, c net.Conn) error {
 	in := bufio.NewReaderSize(c, 256<<10)
 	for {
@@ -185,7 +185,7 @@ func forward(s *server, c net.Conn) error {
 	}
 }
 
-// msgpackBytes reads a string, bytes, or an integer as what it is written as.
+// msgpackBytes reads a string, bytes, or the encoded bytes of an integer.
 func msgpackBytes(in *bufio.Reader) ([]byte, error) {
 	kind, err := in.ReadByte()
 	if err != nil {
@@ -197,9 +197,9 @@ func msgpackBytes(in *bufio.Reader) ([]byte, error) {
 		return []byte{kind}, nil
 	case kind&0xe0 == 0xa0:
 		return msgpackRead(in, int(kind&0x1f))
-	case 0xcc <= kind && kind <= 0xcf: // a longer one, without a sign
+	case 0xcc <= kind && kind <= 0xcf: // a longer one, unsigned
 		return msgpackRead(in, 1<<(kind-0xcc))
-	case 0xd0 <= kind && kind <= 0xd3: // with one
+	case 0xd0 <= kind && kind <= 0xd3: // signed
 		return msgpackRead(in, 1<<(kind-0xd0))
 	case kind == 0xd9, kind == 0xc4:
 		width = 1
@@ -231,7 +231,7 @@ func (s *server) splunk(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// sls is PutLogs of Aliyun's log service, of which the body is a message of Protobuf.
+// sls is PutLogs of Aliyun's log service, whose body is protobuf.
 func (s *server) sls(w http.ResponseWriter, r *http.Request) {
 	s.receive(w, r, func(body []byte) {
 		s.count(body, marks)

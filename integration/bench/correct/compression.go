@@ -10,7 +10,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// compression renames and compresses a file of which a collector has read one half, while the collector is stopped.
+// compression renames and compresses a file of which the collector has read half, while the collector is stopped.
 type compression struct{}
 
 func (compression) name() string { return "a half-read file compressed while stopped" }

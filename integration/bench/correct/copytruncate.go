@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// copytruncate copies the file twice a second and empties it. The application does not write meanwhile, so that nothing is lost
-// that no collector could have.
+// copytruncate copies the file twice a second and truncates it. The application does not write meanwhile, so nothing is lost
+// that a collector could not have read.
 type copytruncate struct{}
 
 func (copytruncate) name() string { return "copytruncate, 2 a second" }

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// fluentBit has its positions in a database, its buffer in the file system, and tries for ever, as its pages "Buffering and
-// storage" and "Scheduling and retries" have it. It follows a renamed file for 30 s.
+// fluentBit keeps its positions in a database and its buffer in the file system, and retries for ever, as its pages "Buffering
+// and storage" and "Scheduling and retries" advise. It follows a renamed file for 30 s.
 type fluentBit struct{}
 
 func (fluentBit) name() string { return "fluent-bit" }

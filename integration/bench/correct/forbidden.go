@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// forbiddenIndex is one that nobody may write to.
+// forbiddenIndex is an index that refuses all writes.
 const forbiddenIndex = "forbidden"
 
-// forbidden writes to a file beside, whose lines go to an index that refuses them. They have no number: what counts is that the
-// others come.
+// forbidden also writes to a second file, whose lines go to an index that refuses them. They have no number: what counts is
+// that the others arrive.
 type forbidden struct{}
 
 func (forbidden) name() string { return "a forbidden index beside a good one" }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// fullDisk fills the disk that the collector keeps its state on, while it is killed once.
+// fullDisk fills the disk that holds the collector's state, and kills the collector once meanwhile.
 type fullDisk struct{}
 
 func (fullDisk) name() string { return "the state's disk full, one SIGKILL" }
@@ -44,7 +44,7 @@ func (fullDisk) play(_ context.Context, d *day) error {
 	return d.logs.write(rate/10, time.Second, 0, nil)
 }
 
-// fill writes a file until there is no room for another byte.
+// fill writes a file until there is no space for another byte.
 func fill(path string) error {
 	f, err := os.Create(path)
 	if err != nil {

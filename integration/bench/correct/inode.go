@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// inode removes the file once it was delivered, and begins one of the same name on the inode that this freed.
+// inode removes the file once it was delivered, and creates one of the same name on the freed inode.
 type inode struct{}
 
 func (inode) name() string { return "a new file on a freed inode, 5 times" }
@@ -29,8 +29,8 @@ func (inode) play(ctx context.Context, d *day) error {
 	return l.write(rate, time.Second, 0, nil)
 }
 
-// replace removes the file while the collector has it open or not, and creates it again until it has the same inode, or a
-// second has passed: where the collector keeps it open, there is another.
+// replace removes the file, and creates it again until it has the same inode or a second has passed: if the collector keeps
+// the file open, its inode is not free.
 func (l *logs) replace() error {
 	before, err := ino(l.path())
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// kills ends the collector ten times with SIGKILL, and starts it again at once.
+// kills kills the collector ten times with SIGKILL, and restarts it at once.
 type kills struct{}
 
 func (kills) name() string { return "10 SIGKILLs" }

@@ -15,10 +15,10 @@ import (
 	"github.com/remora-logs/remora/shared/stream/framestest"
 )
 
-// marker precedes the number of a line, ten digits wide.
+// marker precedes the ten-digit number of a line.
 const marker = "seq_"
 
-// number is that of a line; -1 where it has none.
+// number returns the number of a line; -1 if it has none.
 func number(line []byte) int {
 	const digits = 10
 	at := bytes.LastIndex(line, []byte(marker))
@@ -32,16 +32,16 @@ func number(line []byte) int {
 	return int(n)
 }
 
-// form is how lines are written.
+// form is the form in which lines are written.
 type form int
 
 const (
 	plain  form = iota // in an application's own file
-	cri                // as containerd stores what a container writes, for the kubelet
+	cri                // as containerd stores a container's output for the kubelet
 	frames             // as the Docker engine writes them to a FIFO for a log driver
 )
 
-// logs are an application's: numbered lines.
+// logs are an application's logs, of numbered lines.
 type logs struct {
 	dir     string
 	form    form
@@ -52,7 +52,7 @@ type logs struct {
 	clock   time.Time
 }
 
-// newLogs begins an application's file in root.
+// newLogs creates an application's file in root.
 func newLogs(root string, as form) (*logs, error) {
 	l := &logs{dir: filepath.Join(root, "logs"), form: as, padding: 120, clock: time.Now()}
 	if as == cri {
@@ -64,7 +64,7 @@ func newLogs(root string, as form) (*logs, error) {
 	return l, l.create()
 }
 
-// path is where the application writes.
+// path returns the file that the application writes.
 func (l *logs) path() string {
 	switch l.form {
 	case cri:
@@ -87,7 +87,7 @@ func (l *logs) create() (err error) {
 	return err
 }
 
-// appendLine appends the next line as it lies in the file.
+// appendLine appends the next line in the form of the file.
 func (l *logs) appendLine(dst []byte) []byte {
 	text := bytes.Repeat([]byte{'x'}, l.padding)
 	text = fmt.Appendf(text, " "+marker+"%010d", l.written)
@@ -118,7 +118,7 @@ func (l *logs) appendLine(dst []byte) []byte {
 	}
 }
 
-// write writes lines at a rate a second, for so long, and calls each every so often between two of them.
+// write writes rate lines per second for the duration long, and calls each between two lines at intervals of every.
 func (l *logs) write(rate int, long, every time.Duration, each func() error) error {
 	const step = 10 * time.Millisecond
 	next := every
@@ -138,7 +138,7 @@ func (l *logs) write(rate int, long, every time.Duration, each func() error) err
 	return nil
 }
 
-// burst writes lines at once.
+// burst writes that many lines at once.
 func (l *logs) burst(lines int) error {
 	var buf []byte
 	for range lines {
@@ -154,7 +154,8 @@ func (l *logs) burst(lines int) error {
 	return err
 }
 
-// rotated is the name that a file gets, as logrotate, or the kubelet, has it. The latter's clock is ours, a second a turn.
+// rotated returns the name that logrotate, or the kubelet, gives the n-th rotated file. The kubelet's clock is simulated, one
+// second a turn.
 func (l *logs) rotated(n int) string {
 	if l.form != cri {
 		return fmt.Sprintf("%s.%d", l.path(), n)
@@ -162,10 +163,10 @@ func (l *logs) rotated(n int) string {
 	return l.path() + "." + l.clock.Add(time.Duration(l.turns-n)*time.Second).Format("20060102-150405")
 }
 
-// keep is how many rotated files there are.
+// keep is the number of rotated files that are kept.
 const keep = 20
 
-// rotate renames the file and begins a new one; the oldest goes. A FIFO stays.
+// rotate renames the file and creates a new one; the oldest is removed. A FIFO stays.
 func (l *logs) rotate() error {
 	if l.form == frames {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// longLines are of 1 MiB less a few bytes. A line's number is at its end, so that one that was cut does not count.
+// longLines writes lines of 1 MiB less a few bytes. A line's number is at its end, so a truncated line does not count.
 type longLines struct{}
 
 func (longLines) name() string { return "lines of 1 MiB" }

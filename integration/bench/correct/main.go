@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command correct plays the same days to Remora and to whichever peers are installed, and counts what each lost, with a word or
-// without one, sent twice, or out of order. It needs root for one of them, which mounts a small file system.
+// Command correct runs the same scenarios with Remora and the installed peers, and counts the lines that each lost, reported
+// or not, sent twice, or sent out of order. It needs root for one scenario, which mounts a small file system.
 package main
 
 import (
@@ -33,7 +33,7 @@ var cli struct {
 }
 
 func main() {
-	runtime.LockOSThread() // process.start says why
+	runtime.LockOSThread() // see process.start
 	kong.Parse(&cli, kong.Name("correct"), kong.Description("Counts what collectors lose, and send twice."))
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "correct:", err)
@@ -75,7 +75,7 @@ func run() error {
 	return report(os.Stdout, cli.JSON, all, versions)
 }
 
-// play has one collector live through one scenario.
+// play runs one scenario with one collector.
 func play(s scenario, p peer, bin string) (r result) {
 	r = result{Scenario: s.name(), Collector: p.name(), Load: load()}
 	dir, err := os.MkdirTemp(cli.Scratch, "day-")
@@ -107,7 +107,7 @@ func live(s scenario, p peer, bin, dir string, r *result) error {
 	switch s.(type) {
 	case rotation, compression, inode:
 		if p.form() == frames {
-			return errNoPart // a FIFO is no file
+			return errNoPart // a FIFO is not a file
 		}
 	case copytruncate:
 		if p.form() != plain {
@@ -138,7 +138,7 @@ func live(s scenario, p peer, bin, dir string, r *result) error {
 			return err
 		}
 	}
-	time.Sleep(3 * time.Second) // all have begun by then
+	time.Sleep(3 * time.Second) // all collectors have begun by then
 	ctx, cancel := context.WithTimeout(context.Background(), cli.Limit)
 	defer cancel()
 	d := &day{server: srv, logs: at.logs, collector: c, place: at, outage: cli.Outage}
@@ -153,7 +153,7 @@ func live(s scenario, p peer, bin, dir string, r *result) error {
 	return nil
 }
 
-// load is the machine's, over a minute.
+// load returns the machine's load average over one minute.
 func load() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// otelcol has its positions and its queue in a file storage that syncs, tries for ever, and reads rotated and compressed files,
-// as its guides for resiliency and its receiver's page have it.
+// otelcol keeps its positions and its queue in a file storage that syncs, retries for ever, and reads rotated and compressed
+// files, as its guides for resiliency and its receiver's page advise.
 type otelcol struct{}
 
 func (otelcol) name() string { return "otelcol" }

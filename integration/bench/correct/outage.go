@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// outage takes the backend away while the file is rotated every five seconds.
+// outage stops the backend, while the file is rotated every five seconds.
 type outage struct{}
 
 func (outage) name() string { return "backend down, rotations meanwhile" }

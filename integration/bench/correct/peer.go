@@ -10,38 +10,37 @@ import (
 	"github.com/remora-logs/remora/integration/bench/installed"
 )
 
-// peer is a collector. Each has a file of its own, with the configuration that its documentation recommends for who does not
-// want to lose anything.
+// peer is a collector. Each has its own file, with the configuration that its documentation recommends against losing data.
 type peer interface {
 	name() string
 	version(bin string) string
-	// form is what it reads.
+	// form returns the form of the lines that it reads.
 	form() form
-	// command prepares what the collector needs in p.dir, and returns how to start it; it is called for each start. An error that
-	// wraps errNoPart means that it has nothing that would do it.
+	// command prepares what the collector needs in p.dir and returns the command to start it. It is called for each start. An
+	// error that wraps errNoPart means that the collector can't take part.
 	command(bin string, p *place) (*exec.Cmd, error)
 }
 
-// peers are all, in the order of the report.
+// peers are all peers, in the order of the report.
 var peers = []peer{sidecar{}, nodeAgent{}, plugin{}, fluentBit{}, fileD{}, vlagent{}, otelcol{}, rsyslog{}}
 
-// attacher is a peer that has to be told of the container when it has started for the first time.
+// attacher is a peer that must be told about the container when it has started for the first time.
 type attacher interface {
 	attach(p *place) error
 }
 
-// errNoPart is that a collector can't take part in a scenario.
+// errNoPart means that a collector can't take part in a scenario.
 var errNoPart = errors.New("takes no part")
 
-// place is what a collector finds: files, a directory for its state, and a backend.
+// place is the environment of a collector: files, a directory for its state, and a backend.
 type place struct {
-	root   string // of the machine
+	root   string // root directory of the machine
 	logs   *logs
 	dir    string // for configurations
 	state  string
 	port   int
 	server string // host:port
-	// evil is a second file, whose lines go to the index forbidden; empty where there is none.
+	// evil is a second file, whose lines go to the index forbidden; empty if there is none.
 	evil string
 }
 
@@ -58,7 +57,7 @@ func (p *place) streams() []stream {
 	return all
 }
 
-// find returns a peer's binary; empty where it is not installed.
+// find returns a peer's binary; empty if it is not installed.
 func find(p peer, bins string) string {
 	switch p.(type) {
 	case sidecar, nodeAgent, plugin:

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// plugin is Remora's log driver, as it is without a setting, as a process: the engine's part is played.
+// plugin is Remora's log driver without any setting, run as a process: the bench plays the engine.
 type plugin struct{}
 
 func (plugin) name() string { return "remora-driver" }
@@ -33,7 +33,7 @@ func (d plugin) command(bin string, p *place) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// attach tells the plugin of the container, as the engine does once.
+// attach tells the plugin about the container, as the engine does once.
 func (d plugin) attach(p *place) error {
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", d.socket(p))

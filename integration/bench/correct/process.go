@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// process is a collector that runs, and may be killed and started again.
+// process is a running collector, which may be killed and started again.
 type process struct {
 	peer   peer
 	bin    string
@@ -21,7 +21,7 @@ type process struct {
 	exited chan struct{}
 }
 
-// start starts it. What it says goes to a file.
+// start starts the collector. Its output goes to a file.
 func (p *process) start() error {
 	cmd, err := p.peer.command(p.bin, p.place)
 	if err != nil {
@@ -33,7 +33,7 @@ func (p *process) start() error {
 	}
 	defer said.Close()
 	cmd.Stdout, cmd.Stderr = said, said
-	// It ends when the thread ends that started it, which is that of main: no collector is left that delivers to the next server.
+	// The collector ends with the thread that started it, which is main's, so that none is left to deliver to the next server.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -45,13 +45,13 @@ func (p *process) start() error {
 
 func (p *process) said() string { return filepath.Join(p.place.dir, "said") }
 
-// kill ends it with SIGKILL.
+// kill ends the collector with SIGKILL.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 }
 
-// stop ends it with SIGTERM, or with SIGKILL after ten seconds.
+// stop ends the collector with SIGTERM, or with SIGKILL after ten seconds.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -61,7 +61,7 @@ func (p *process) stop() {
 	}
 }
 
-// ended reports whether it has ended by itself.
+// ended reports whether the collector has ended by itself.
 func (p *process) ended() bool {
 	select {
 	case <-p.exited:
@@ -71,10 +71,11 @@ func (p *process) ended() bool {
 	}
 }
 
-// loss is what a log says where something was lost, or not taken. Connections are refused, and retried.
+// loss matches a log line that reports something lost or not accepted. It does not match refused connections, which are
+// retried.
 var loss = regexp.MustCompile(`(?i)\b(lost|dropp(ed|ing)|discard(ed|ing)?|gave up|given up|gap|not retryable|cannot be retried|too long|skipped|removed before)\b`)
 
-// told is the first line of its log that says so; empty where none does.
+// told returns the first line of the collector's log that reports a loss; empty if there is none.
 func (p *process) told() string {
 	f, err := os.Open(p.said())
 	if err != nil {

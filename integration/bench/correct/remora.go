@@ -10,7 +10,7 @@ import (
 	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
-// sidecar is Remora's, as it is without a setting.
+// sidecar is Remora's sidecar without optional settings.
 type sidecar struct{}
 
 func (sidecar) name() string { return "remora-sidecar" }
@@ -29,7 +29,7 @@ func (sidecar) command(bin string, p *place) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// nodeAgent is Remora's, as it is without a setting.
+// nodeAgent is Remora's node agent without optional settings.
 type nodeAgent struct{}
 
 func (nodeAgent) name() string { return "remora-node" }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// removal removes the log, and all of the container's directory, right after the last line.
+// removal removes the log, with all of the container's directory, right after the last line.
 type removal struct{}
 
 func (removal) name() string { return "container removed after its last line" }

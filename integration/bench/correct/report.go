@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// result is what one collector made of one scenario.
+// result is the outcome of one scenario for one collector.
 type result struct {
 	Scenario, Collector string
 	Written             int
@@ -21,14 +21,14 @@ type result struct {
 	Twice               int
 	OutOfOrder          int
 	Seconds             float64 // from the last line written to the last that arrived
-	Told                string  `json:",omitempty"` // the line of its log that says of a loss
+	Told                string  `json:",omitempty"` // the line of its log that reports a loss
 	Ended               bool    `json:",omitempty"` // by itself
 	NoPart              bool    `json:",omitempty"`
 	Failed              string  `json:",omitempty"` // the scenario could not be played
 	Load                string  // of the machine, when it began
 }
 
-// fill reads what the server has.
+// fill sets the result from what the server has received.
 func (r *result) fill(s *server, written int, wrote time.Time, c *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (r *result) fill(s *server, written int, wrote time.Time, c *process) {
 	}
 }
 
-// String is a result in a line.
+// String returns the result in one line.
 func (r *result) String() string {
 	switch {
 	case r.NoPart:
@@ -63,7 +63,7 @@ func (r *result) String() string {
 		r.Scenario, r.Collector, r.Written, r.LostSilently, r.LostAndTold, r.Twice, r.OutOfOrder, r.Seconds, r.Load, r.Ended)
 }
 
-// cell is a result in the table. Nothing in it is nothing lost, nothing twice and all in order.
+// cell returns the result for the table. A check mark means nothing lost, nothing twice and all in order.
 func (r *result) cell() string {
 	switch {
 	case r.NoPart:
@@ -92,7 +92,8 @@ func (r *result) cell() string {
 	return strings.Join(parts, ", ") + fmt.Sprintf(" (%.1f s)", r.Seconds)
 }
 
-// report prints a table in Markdown, a scenario a row and a collector a column, and writes all as JSON where path names a file.
+// report prints a table in Markdown, one row per scenario and one column per collector, and writes all as JSON to path if it
+// is not empty.
 func report(w io.Writer, path string, all []result, versions map[string]string) error {
 	var rows, columns []string
 	for _, r := range all {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// rsyslog has a disk-assisted queue that is saved at the end, keeps its positions often, tries for ever, and resends what the
-// backend was too busy for, as its pages on reliable forwarding and omelasticsearch have it.
+// rsyslog has a disk-assisted queue that is saved on shutdown, stores its positions often, retries for ever, and resends what
+// the backend was too busy for, as its pages on reliable forwarding and omelasticsearch advise.
 type rsyslog struct{}
 
 func (rsyslog) name() string { return "rsyslogd" }

@@ -20,29 +20,29 @@ import (
 	"github.com/remora-logs/remora/integration/verify"
 )
 
-// maxLines bounds the numbers that are believed.
+// maxLines bounds the numbers that count as valid.
 const maxLines = 100_000_000
 
-// mood is how the backend answers.
+// mood is the way the backend answers.
 type mood int
 
 const (
 	healthy mood = iota
 	busy         // 429 to every request
-	half         // every second record is busy; where the protocol has no verdicts by record, every second request
-	mute         // takes a request, and never answers
+	half         // 429 for every second record, or request if the protocol has no verdicts by record
+	mute         // reads requests, and never answers
 )
 
-// server is the backend of one day: it speaks the protocols of all collectors, and knows which lines it has taken.
+// server is the backend of one day. It speaks the protocols of all collectors, and records which lines it has taken.
 type server struct {
 	address string
 
 	mu    sync.Mutex
 	taken verify.Numbers
-	last  time.Time // when a line came that had not come before
+	last  time.Time // when the last new line arrived
 	mood  mood
 	turn  int
-	freed chan struct{} // closed when mute requests are to end
+	freed chan struct{} // closed to end mute requests
 	http  *http.Server
 }
 
@@ -50,7 +50,7 @@ func newServer(port int) *server {
 	return &server{address: fmt.Sprintf("127.0.0.1:%d", port), freed: make(chan struct{})}
 }
 
-// up makes it listen.
+// up starts listening.
 func (s *server) up() error {
 	mux := http.NewServeMux()
 	pod.Handle(mux)
@@ -75,7 +75,7 @@ func (s *server) up() error {
 // down ends all connections and refuses new ones.
 func (s *server) down() { _ = s.http.Close() }
 
-// feel changes how it answers. Requests that a mute server took are never answered: their connections end.
+// feel changes the mood. Requests that a mute server has read are never answered: their connections end.
 func (s *server) feel(m mood) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,14 +86,14 @@ func (s *server) feel(m mood) {
 	s.mood = m
 }
 
-// arrived is how many different lines have come.
+// arrived returns how many different lines have arrived, and when the last of them did.
 func (s *server) arrived() (lines int, last time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.taken.Distinct, s.last
 }
 
-// await waits until so many lines have come, ctx ends, or no new one came for a while.
+// await waits until that many lines have arrived, ctx ends, or none has arrived for the duration stall.
 func (s *server) await(ctx context.Context, lines int, stall time.Duration) {
 	begun := time.Now()
 	for ctx.Err() == nil {
@@ -108,7 +108,7 @@ func (s *server) await(ctx context.Context, lines int, stall time.Duration) {
 	}
 }
 
-// take notes a line. The caller holds mu.
+// take records a line. The caller holds mu.
 func (s *server) take(n int) {
 	if n < 0 || n >= maxLines {
 		return
@@ -119,7 +119,7 @@ func (s *server) take(n int) {
 	}
 }
 
-// body reads a request; ok is false where it was answered already.
+// body reads a request; ok is false if it was already answered.
 func (s *server) body(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	var in io.Reader = r.Body
 	var err error
@@ -153,13 +153,13 @@ func (s *server) body(w http.ResponseWriter, r *http.Request) (body []byte, ok b
 	return body, true
 }
 
-// every2nd reports whether it is the turn to be busy. The caller holds mu.
+// every2nd reports whether to answer busy this time. The caller holds mu.
 func (s *server) every2nd() bool {
 	s.turn++
 	return s.mood == half && s.turn%2 == 0
 }
 
-// bulk is Elasticsearch's bulk API: a verdict for each record. The index forbidden refuses all.
+// bulk is Elasticsearch's bulk API, with a verdict for each record. The index forbidden refuses all.
 func (s *server) bulk(w http.ResponseWriter, r *http.Request) {
 	body, ok := s.body(w, r)
 	if !ok {
@@ -207,7 +207,7 @@ func (s *server) otlp(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) jsonLines(w http.ResponseWriter, r *http.Request) { s.marks(w, r, "") }
 
-// marks takes a body of which it knows no more than that each line has its number in it.
+// marks receives a body about which it only knows that each line holds its number.
 func (s *server) marks(w http.ResponseWriter, r *http.Request, answer string) {
 	body, ok := s.body(w, r)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// misbehaviour is a backend that is there, and does not take what it is sent for ten seconds.
+// misbehaviour is a backend that is reachable but does not accept what it is sent for ten seconds.
 type misbehaviour struct {
 	what string
 	mood mood

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// unknownVersion is that of a binary that does not tell.
+// unknownVersion is the version of a binary that does not report one.
 const unknownVersion = "unknown"
 
-// saidVersion is the first line of what a command says of its version.
+// saidVersion returns the first line of a command's output about its version.
 func saidVersion(bin, flag string) string {
 	out, _ := exec.Command(bin, flag).CombinedOutput() // rsyslogd's exit status is 1
 	for line := range strings.Lines(string(out)) {
@@ -22,7 +22,7 @@ func saidVersion(bin, flag string) string {
 	return unknownVersion
 }
 
-// moduleVersion is that of the Go module that a binary was made from.
+// moduleVersion returns the version of the Go module from which a binary was built.
 func moduleVersion(bin, module string) string {
 	info, err := buildinfo.ReadFile(bin)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/remora-logs/remora/integration/bench/pod"
 )
 
-// vlagent keeps its queue and its checkpoints on disk, and tries for ever, without being told to.
+// vlagent by default keeps its queue and its checkpoints on disk, and retries for ever.
 type vlagent struct{}
 
 func (vlagent) name() string { return "vlagent" }

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Find finds a peer's binary: in PEERS, a list of paths separated by spaces or commas, where `make bench-peers` leaves
-// what it builds, or in PATH.
+// Find returns the path of a peer's binary; empty if it is not installed. It searches PEERS, a list of paths separated by
+// spaces or commas, the directory of `make bench-peers`, and PATH.
 func Find(name string) string {
 	for path := range strings.FieldsFuncSeq(os.Getenv("PEERS"), func(r rune) bool { return r == ' ' || r == ',' }) {
 		if filepath.Base(path) == name {

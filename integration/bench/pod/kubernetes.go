@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pod is the one Pod that the bench plays, and as much of Kubernetes' API as collectors ask for about it.
+// Package pod is the bench's only Pod, and the part of Kubernetes' API that collectors use to ask about it.
 package pod
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// What the Pod is called, and its container.
+// Names of the Pod and its container.
 const (
 	Name        = "shop-web-1"
 	Namespace   = "shop"
@@ -18,14 +18,14 @@ const (
 	ContainerID = "0123456789abcdef"
 )
 
-// Handle serves what vlagent asks for: one node, where one Pod with one container runs.
+// Handle serves what vlagent asks for: one node, on which one Pod with one container runs.
 func Handle(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/nodes", nodes)
 	mux.HandleFunc("GET /api/v1/nodes/{name}", node)
 	mux.HandleFunc("GET /api/v1/pods", pods)
 }
 
-// Kubeconfig leads a client to the API that is served at url.
+// Kubeconfig returns a configuration for the API at url.
 func Kubeconfig(url string) []byte {
 	return fmt.Appendf(nil, `{"current-context": "bench",
 "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
@@ -43,7 +43,7 @@ func node(w http.ResponseWriter, r *http.Request) {
 }
 
 func pods(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("watch") != "" { // nothing changes for as long as somebody watches
+	if r.URL.Query().Get("watch") != "" { // nothing changes during a watch
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()

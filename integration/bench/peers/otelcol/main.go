@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command otelcol is an OpenTelemetry Collector with just what the bench gives it to do: a file to read, five tags to add,
-// positions to keep, and OTLP over HTTP to deliver.
+// Command otelcol is an OpenTelemetry Collector with only the components that the bench needs: a file receiver, five tags, a
+// storage for positions, and OTLP over HTTP.
 package main
 
 import (
