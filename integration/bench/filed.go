@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 )
 
-// fileD is set up as its optimization tips ask for, which is to try: with its default capacity, since a larger one cost it
-// a third of its speed and twice the memory here, and with few workers. With its own batch_flush_timeout of 200 ms it stood
-// still again and again; that looked like its pool of events waiting, all of them, in batches that were not full, and ended
-// with a shorter one. Its offsets are saved once a second, as it does by itself, and its events have no identity.
+// fileD is configured as its optimization tips advise, which is to experiment: with its default capacity, because a larger one
+// cost a third of its speed and twice the memory here, and with few workers. With its default batch_flush_timeout of 200 ms it
+// stalled repeatedly, apparently because all events of its pool were waiting in batches that were not full; a shorter one
+// ended that. Its offsets are saved once a second, its default, and its events have no identity.
 func fileD(bin string, j *job) (*exec.Cmd, error) {
 	if j.codec == "zstd" || j.kafka {
 		return nil, fmt.Errorf("%w: it delivers to Elasticsearch, with gzip or without", errNoPart)
