@@ -46,7 +46,7 @@ var encodings = map[string]string{
 	"latin1":  "latin1", "latin-1": "latin1", "iso-8859-1": "latin1", "iso8859-1": "latin1",
 }
 
-// fixed are all paths except the source and those with a part that users choose, but without recent ones.
+// fixed are all paths except the source, the recent ones, and those with a part that users choose.
 var fixed = []string{
 	"tags", "target", "format", "output", "container",
 	"format.decode", "format.delimiter", "format.depth", "format.dots", "format.into", "format.keep_message", "format.keys", "format.lazy_quotes", "format.log_format", "format.numbers", "format.pair", "format.pattern", "format.quote", "format.schema", "format.separator", "format.time_format", "format.time_key", "format.time_zone",

@@ -127,8 +127,8 @@ func (f *apacheError) process(a, p []byte) []byte {
 	return a
 }
 
-// text appends what follows the brackets of every line: the system's error, the client, a code, the message and the referer,
-// all but the message optional.
+// text appends what follows the brackets of every line: the system's error, the client, a code, the message and the referer.
+// Only the message is always there.
 func (f *apacheError) text(a, p []byte, ports bool) []byte {
 	if file, line, rest := sourceLine(p); file != nil {
 		a = f.file.appendText(a, file)

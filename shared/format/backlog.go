@@ -20,7 +20,7 @@ const (
 	// watchFrom is the time of a call from which the next one is measured by the thread's clock. Reading that clock is a
 	// system call, which costs more than a record does in most chains.
 	watchFrom = time.Millisecond
-	// manyRecords is the number of records from which the time is measured at all.
+	// manyRecords is the number of records from which the time is measured even in a chain without expressions.
 	manyRecords = 64
 	// perRecord and perByte approximate the cost of a few records if no expressions run.
 	perRecord, perByte = 500 * time.Nanosecond, 2 * time.Nanosecond

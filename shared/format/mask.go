@@ -173,7 +173,7 @@ func (m *masker) fields(b *record.Batch, r *record.Record, limit int) {
 	r.Truncated = r.Truncated || c.cut
 }
 
-// memberCopy copies fields some members of which are changed, whole members up to a limit.
+// memberCopy copies the members of fields, some of them changed. It copies whole members, up to a limit.
 type memberCopy struct {
 	p, a    []byte
 	at      int // the copy begins at a[at]

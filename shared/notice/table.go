@@ -9,8 +9,9 @@ const (
 	fail = slog.LevelError
 )
 
-// The first digit of a code is the room: where in Remora, and so whose business, it is. A code keeps its meaning for good, and
-// is never used again.
+// The first digit of a code stands for an area of Remora, and so for who is responsible. A code keeps its meaning for good,
+// and is never reused.
+//
 // Settings and start.
 var (
 	CommandFailed = define(1000, fail, "the command failed",

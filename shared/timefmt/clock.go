@@ -17,7 +17,7 @@ type clock struct {
 	afternoon, halfDay, twoDigit bool // PM; a 12-hour clock; a year of two digits
 }
 
-// parts is the set of parts that a clock has, where the value does not show it.
+// parts is the set of parts that a clock has; their values do not show it.
 type parts uint16
 
 const (

@@ -47,7 +47,7 @@ func open(c Config, w io.Writer) *Output {
 }
 
 // Write writes b in one call, so that lines of different batches never mix. It blocks as long as the reader of a pipe does not
-// read. If ctx ends first, the write goes on by itself, and the batch, sent again, appears twice.
+// read. If ctx ends first, the write continues by itself, and the batch, sent again, appears twice.
 func (o *Output) Write(ctx context.Context, b *record.Batch) error {
 	select {
 	case <-o.turn:

@@ -89,7 +89,7 @@ func (j *journal) read() error {
 	if n, err := j.file.ReadAt(j.mem, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} else if n < journalSize {
-		clear(j.mem) // its first write was not finished
+		clear(j.mem) // its first write was not finished, or store has emptied it
 	}
 	return nil
 }

@@ -110,8 +110,8 @@ func (o *Output) deliver(ctx context.Context, w *workspace, v *verdict) error {
 // sent, and cost memory (here and in the library, which copies them once); smaller ones wake more threads.
 const requestBytes = 512 << 10
 
-// fill encodes b's records from at on, as many as go into a request, and queues them by partition. It returns the index of the
-// next record.
+// fill encodes b's records from at on and queues them by partition until a request is full. It returns the index of the next
+// record.
 func (o *Output) fill(w *workspace, b *record.Batch, at int, topics map[string]*topic, v *verdict) int {
 	w.reset(b.Records[at].Time)
 	var (
