@@ -21,7 +21,7 @@ const partitions = 8
 
 const topic = "bench"
 
-// startBroker starts kfake, which must be built besides the other binaries. It checks sequence numbers, counts the records and
+// startBroker starts kfake, which must be built next to the other binaries. It checks sequence numbers, counts the records and
 // discards them: keeping them in memory took so much of two cores that the broker's speed was measured.
 func startBroker(j *job) (*exec.Cmd, error) {
 	cmd := exec.Command(filepath.Join(j.bins, "kfake"), fmt.Sprintf("-port=%d", j.port), fmt.Sprintf("-topic=%s:%d", topic, partitions), "-discard")

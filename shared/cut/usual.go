@@ -59,9 +59,8 @@ func (c *pieces) usualObjects(b *record.Batch, data []byte, at int64) (pos int) 
 	}
 }
 
-// usualObject finds what varies in an object of json-file from both ends: the text of the message, still escaped, and the
-// index at which the time starts. start is 0 if the object has another form. The text, the stream's name and the time are not
-// checked.
+// usualObject finds what varies in an object of json-file from both ends: the text of the message, still escaped, and the index
+// at which the time starts. start is 0 if the object has another form. The text, the stream's name and the time are not checked.
 func usualObject(line []byte) (text []byte, start int) {
 	const (
 		head   = `{"log":"`

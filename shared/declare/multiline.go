@@ -80,9 +80,8 @@ func (ml *Multiline) grouping() bool {
 	return ml.Preset != "" || ml.Start != "" || ml.End != "" || ml.Continue != ""
 }
 
-// filebeat is multiline as log-pilot's custom_config passes it to Filebeat: a pattern, whether it is negated, and whether
-// lines that (do not) match belong to the line before them ("after") or after them ("before"). flush matches a record's last
-// line.
+// filebeat is multiline as log-pilot's custom_config passes it to Filebeat: a pattern, whether it is negated, and whether lines
+// that (do not) match belong to the line before them ("after") or after them ("before"). flush matches a record's last line.
 type filebeat struct {
 	pattern, negate, match, flush string
 }

@@ -155,8 +155,7 @@ func (f *access) unknown(p []byte) {
 // costs no more than others.
 const maxTime = 64
 
-// findTime finds the brackets around the time. A user's name may hold a bracket, so only brackets that the request follows
-// count.
+// findTime finds the brackets around the time. A user's name may hold a bracket, so only brackets that the request follows count.
 func (f *access) findTime(p []byte) (open, end int) {
 	for open = 0; ; open++ {
 		n := bytes.IndexByte(p[open:], '[')

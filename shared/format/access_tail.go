@@ -129,9 +129,8 @@ func (f *access) wholeTail(a, p []byte, from, request int) ([]byte, bool) {
 	return a, false
 }
 
-// isInOut reports whether two numbers are %I %O: a request has at least its line, two line ends and the protocol, and a
-// response at least the body. %T %D of a slow request, 1 1051234, is excluded: there the first number is the second's whole
-// millions.
+// isInOut reports whether two numbers are %I %O: a request has at least its line, two line ends and the protocol, and a response
+// at least the body. %T %D of a slow request, 1 1051234, is excluded: there the first number is the second's whole millions.
 func (f *access) isInOut(in, out *token, request int) bool {
 	if !isInteger(in) || !isInteger(out) {
 		return false
@@ -178,8 +177,7 @@ func nextToken(p []byte, i int) (t token, end int) {
 	return token{' ', p[i:end], true, i}, end
 }
 
-// bareEnd returns the end of the bare token that begins at i: a blank that is neither part of a list nor within a value's
-// quotes.
+// bareEnd returns the end of the bare token that begins at i: a blank that is neither part of a list nor within a value's quotes.
 func bareEnd(p []byte, i int) int {
 	for start := i; i < len(p); i++ {
 		switch {

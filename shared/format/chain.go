@@ -32,7 +32,7 @@ type Chain struct {
 	skipEmpty bool     // empty lines are dropped
 	lines     []filter // keep and drop on the line
 	parser    parser   // nil if the format is none
-	keepLine  bool     // the line stays besides its fields
+	keepLine  bool     // the line stays in addition to its fields
 	fields    []filter // keep and drop on fields
 	masks     *masker
 	edits     *editor
@@ -353,7 +353,7 @@ func (c *Chain) change(b *record.Batch, r *record.Record) {
 	}
 }
 
-// parse parses the line. A line that does not have the declared format is kept, with the reason besides it.
+// parse parses the line. A line that does not have the declared format is kept, with a parse_error.
 func (c *Chain) parse(b *record.Batch, r *record.Record) {
 	p := c.parser.parse(b, r)
 	if p.what != "" {

@@ -20,7 +20,7 @@ import (
 //
 // With lazy quotes, a quote stands for itself if it can't begin or end a column.
 //
-// A row with too few or too many columns gets a parse_error. It keeps its line as message, besides the columns that have a
+// A row with too few or too many columns gets a parse_error. It keeps its line as message, in addition to the columns that have a
 // name. If the end of a column can't be found, there are only parse_error and message.
 type csvParser struct {
 	columns    []member // empty for those without a name

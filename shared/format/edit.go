@@ -132,8 +132,7 @@ func (s *nameSet) has(name []byte) bool {
 	return false
 }
 
-// apply edits r. It keeps the line and the fields together within limit: it leaves out what is beyond, and marks r as
-// truncated.
+// apply edits r. It keeps the line and the fields together within limit: it leaves out what is beyond, and marks r as truncated.
 func (e *editor) apply(b *record.Batch, r *record.Record, limit int) {
 	if len(e.added) > 0 {
 		e.add(b, r, limit)

@@ -90,7 +90,7 @@ func newTime(options map[string]string) (*timefmt.Parser, error) {
 type problem struct {
 	what string
 	at   int // the index in the line; 0 if the place does not matter
-	// keepsLine means that not all of the line is in the fields, so that the line stays besides them.
+	// keepsLine means that not all of the line is in the fields, so that the line stays in addition.
 	keepsLine bool
 }
 

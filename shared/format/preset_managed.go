@@ -18,9 +18,8 @@ func (java) next(s state, line []byte) (state, bool) {
 	return open, javaFollows(line) || s == javaNested && indented(line)
 }
 
-// javaFollows reports whether line is a frame, a cause, a suppressed exception (whose lines are indented once more), a line
-// about omitted frames or about a cycle, as Throwable.printStackTrace and logback write it, or part of Reactor's assembly
-// traces.
+// javaFollows reports whether line is a frame, a cause, a suppressed exception (whose lines are indented once more), a line about
+// omitted frames or about a cycle, as Throwable.printStackTrace and logback write it, or part of Reactor's assembly traces.
 func javaFollows(line []byte) bool {
 	in := inner(line)
 	switch {

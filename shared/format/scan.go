@@ -21,9 +21,8 @@ type scanner struct {
 	p    []byte
 	what string
 	at   int
-	// unclean means that a string held invalid UTF-8 or half a surrogate pair, or that a number is larger than backends
-	// accept. breaks means that there was a line break between tokens. Both must be cleaned before the text can be part of a
-	// record.
+	// unclean means that a string held invalid UTF-8 or half a surrogate pair, or that a number is larger than backends accept.
+	// breaks means that there was a line break between tokens. Both must be cleaned before the text can be part of a record.
 	unclean, breaks bool
 }
 

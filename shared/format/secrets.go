@@ -86,8 +86,7 @@ func findEmail(text []byte, i int) (start, end int, ok bool) {
 // maxLocal bounds what precedes the @ to four times the limit of RFC 5321. In a line of nothing but %40 all of it could.
 const maxLocal = 256
 
-// isLocal holds the bytes that may precede the @: those in use that RFC 5321 allows there without quotes, and all outside
-// ASCII.
+// isLocal holds the bytes that may precede the @: those in use that RFC 5321 allows there without quotes, and all outside ASCII.
 var isLocal = func() (set [256]bool) {
 	for c := range set {
 		set[c] = c >= 0x80 || isAlnum(byte(c))

@@ -5,8 +5,7 @@ package record
 // Members holds the names of a record's members that are Remora's own, under the source's schema and shape. It serves outputs
 // whose records are not JSON objects.
 type Members struct {
-	// Line is the name of the line, by Std. Newline reports whether the line ends in its newline there, unless it was
-	// truncated.
+	// Line is the name of the line, by Std. Newline reports whether the line ends in its newline there, unless it was truncated.
 	Line    [3]string
 	Newline [3]bool
 	// Time is the name of a member with the record's time as AppendShapeTime formats it; empty for none.

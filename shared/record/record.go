@@ -186,8 +186,7 @@ func NewSource(key, name, path, target string, tags, origin []Tag) *Source {
 	return s
 }
 
-// Renamed returns a copy of s in whose records the members that are Remora's, including tags, have the names that name
-// returns.
+// Renamed returns a copy of s in whose records the members that are Remora's, including tags, have the names that name returns.
 func (s *Source) Renamed(name func(member string) string) *Source {
 	c := *s
 	c.name = name

@@ -10,8 +10,7 @@ type Shape struct {
 	// StdLine is the name of the member that holds a line of a standard stream, with its newline. Empty means "message",
 	// without the newline.
 	StdLine string
-	// Time adds the member "time": for a standard stream in the form of @timestamp, for a file in the machine's zone without
-	// one.
+	// Time adds the member "time": for a standard stream in the form of @timestamp, for a file in the machine's zone without one.
 	Time bool
 	// Objects are members of every record. Their values are JSON.
 	Objects []Tag

@@ -23,8 +23,7 @@ type Declaration struct {
 	Outputs   []string `json:"outputs"`
 	// Where says where the sources are on this machine; empty if that is not known.
 	Where string `json:"where,omitempty"`
-	// Files is how many files match. It is negative if there are none to match, as for a pipe, or if their number is not
-	// known.
+	// Files is how many files match. It is negative if there are none to match, as for a pipe, or if their number is not known.
 	Files int `json:"files"`
 	// LeftOut is the reason why nothing of the container is collected.
 	LeftOut string `json:"left_out,omitempty"`
@@ -245,8 +244,7 @@ func (m *rowMaker) add(l *Log) {
 	}
 }
 
-// severity says which of two states a row takes. no_match and left_out are low, because any stream that is read outweighs
-// them.
+// severity says which of two states a row takes. no_match and left_out are low, because any stream that is read outweighs them.
 var severity = map[State]int{StateRefused: 12, StateFailing: 11, StateWaiting: 10, StateUnreadable: 9, StateParked: 8, StateSlowed: 7,
 	StateBehind: 6, StateSending: 5, StateDone: 4, StateEnded: 3, StateNoMatch: 2, StateLeftOut: 1}
 

@@ -43,8 +43,7 @@ type Snapshot struct {
 // Schema is the current version of Snapshot's form.
 const Schema = 1
 
-// Fault is something wrong with Remora itself, such as a setting or the disk that holds its state. Its operator has to mend
-// it.
+// Fault is something wrong with Remora itself, such as a setting or the disk that holds its state. Its operator has to mend it.
 type Fault struct {
 	// Component is one word: settings, checkpoints, state.
 	Component string `json:"component"`
@@ -80,16 +79,14 @@ type Log struct {
 	Target      string          `json:"target"`
 	Output      string          `json:"output"`
 	Counts      pipeline.Counts `json:"counts"`
-	// LagBytes is what the backend has not acknowledged of the stream, and LagSeconds how long ago it had acknowledged all of
-	// it.
+	// LagBytes is what the backend has not acknowledged of the stream, and LagSeconds how long ago it had acknowledged all of it.
 	LagBytes   int64   `json:"lag_bytes"`
 	LagSeconds float64 `json:"lag_seconds"`
 	// Waiting is set while the stream waits because its destination blocks its records, and Parked while records of it are
 	// parked on disk for that reason.
 	Waiting *Blocked `json:"waiting,omitempty"`
 	Parked  *Blocked `json:"parked,omitempty"`
-	// Multiline is what multiline.preset=auto has learned about the stream: records begin with times, or only with stack
-	// traces.
+	// Multiline is what multiline.preset=auto has learned about the stream: records begin with times, or only with stack traces.
 	Multiline string `json:"multiline,omitempty"`
 	// CPUSeconds is the CPU time of formats and filters. CPUWaitSince is set while the log waits for its share of CPU time,
 	// because it uses more than others.

@@ -71,8 +71,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// loss matches a log line that reports something lost or not accepted. It does not match refused connections, which are
-// retried.
+// loss matches a log line that reports something lost or not accepted. It does not match refused connections, which are retried.
 var loss = regexp.MustCompile(`(?i)\b(lost|dropp(ed|ing)|discard(ed|ing)?|gave up|given up|gap|not retryable|cannot be retried|too long|skipped|removed before)\b`)
 
 // told returns the first line of the collector's log that reports a loss; empty if there is none.

@@ -13,8 +13,7 @@ type class int
 const (
 	// refused: the record is at fault, and will never be taken.
 	refused class = iota
-	// blocked: the record's index or our rights to it are at fault. An operator can mend it, or it passes, for this index
-	// alone.
+	// blocked: the record's index or our rights to it are at fault. An operator can mend it, or it passes, for this index alone.
 	blocked
 	// busy: the node or the cluster had no capacity for the record.
 	busy

@@ -69,8 +69,7 @@ func (o *Output) resendConflicts(ctx context.Context, b *record.Batch, err error
 	return all
 }
 
-// conflictingField returns the field that an item's error reports as of another type; empty if the error is about something
-// else.
+// conflictingField returns the field that an item's error reports as of another type; empty if the error is about something else.
 func conflictingField(text string) string {
 	if !strings.Contains(text, "mapper_parsing_exception") && !strings.Contains(text, "document_parsing_exception") &&
 		!strings.Contains(text, "illegal_argument_exception: mapper [") {

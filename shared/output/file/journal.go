@@ -54,8 +54,7 @@ type journal struct {
 	written map[uint64]struct{}
 }
 
-// openJournal opens the journal at path, and finds which of its records are in the files. files returns what a kill left of
-// them.
+// openJournal opens the journal at path, and finds which of its records are in the files. files returns what a kill left of them.
 func openJournal(path string, files func() map[uint64]left) (*journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

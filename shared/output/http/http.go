@@ -92,8 +92,7 @@ func (o *Output) AppendDestination(dst []byte, r *record.Record) []byte {
 // Close closes idle connections.
 func (o *Output) Close() error { return o.client.Close() }
 
-// Check sends a GET request for the URL, which stores nothing. Many servers that take POST answer with 404 or 405, which is
-// fine.
+// Check sends a GET request for the URL, which stores nothing. Many servers that take POST answer with 404 or 405, which is fine.
 func (o *Output) Check(ctx context.Context) (saw string, err error) {
 	status, err := o.client.Probe(ctx, o.url)
 	return fmt.Sprintf("%s answers GET with %d", o.url.Host, status), err

@@ -211,8 +211,7 @@ func appendFieldKey(dst []byte, field string, r *record.Record) []byte {
 // left returns how many records are not decided.
 func (q *queue) left() int { return len(q.starts) - q.sent }
 
-// next returns how many records the queue's next record batch is to have: the rest of the one in which they lie, at most
-// q.most.
+// next returns how many records the queue's next record batch is to have: the rest of the one in which they lie, at most q.most.
 func (q *queue) next() int {
 	n := q.left()
 	for _, b := range slices.Backward(q.batches) {

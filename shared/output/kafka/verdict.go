@@ -49,7 +49,7 @@ func (v *verdict) refuse(index int, cause error) {
 	}
 }
 
-// block notes records that an operator must mend the topic for.
+// block notes records whose topic an operator must mend.
 func (v *verdict) block(topic string, cause error, index ...int32) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

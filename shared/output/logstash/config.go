@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package logstash is the output for lumberjack, version 2, the protocol of Beats: to Logstash's input beats and its
-// imitators.
+// Package logstash is the output for lumberjack, version 2, the protocol of Beats: to Logstash's input beats and its imitators.
 //
 // A record counts as delivered when it is in Logstash's queue, which is in memory unless it is configured to be persisted.
 package logstash

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package redis is the output for Redis: lists, streams or channels of one node, of a master known to Sentinels, or of a
-// cluster.
+// Package redis is the output for Redis: lists, streams or channels of one node, of a master known to Sentinels, or of a cluster.
 //
 // A record counts as delivered when it is in the memory of the node, and of REDIS_WAIT_REPLICAS replicas. A channel stores
 // nothing: a client that is not subscribed at the time never gets a record.

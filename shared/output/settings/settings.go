@@ -30,8 +30,7 @@ import (
 // Setting is one line of the table of settings.
 type Setting struct {
 	Name, Default, Doc string
-	// Type is that of the value: string, boolean, integer, number, duration (in Go's form: 1m30s) or list (separated by
-	// commas).
+	// Type is that of the value: string, boolean, integer, number, duration (in Go's form: 1m30s) or list (separated by commas).
 	Type string
 	// Secret means that NAME_FILE may hold the path of a file with the value instead.
 	Secret bool

@@ -15,7 +15,7 @@ import (
 // maxSources bounds the sources whose members are cached, because containers come and go.
 const maxSources = 10_000
 
-// encoder encodes events: a sequence of JSON objects with metadata besides the event. It is used by one goroutine at a time.
+// encoder encodes events: a sequence of JSON objects with metadata next to the event. It is used by one goroutine at a time.
 type encoder struct {
 	index, source, sourceType template.Template
 	raw                       bool

@@ -70,8 +70,7 @@ func isUTF8(p []byte) bool {
 	return utf8.Valid(p)
 }
 
-// Pair appends as field a message of two strings: key as field 1, and value as field 2. key must be UTF-8 of less than 128
-// bytes.
+// Pair appends as field a message of two strings: key as field 1, and value as field 2. key must be UTF-8 of less than 128 bytes.
 func Pair(dst []byte, field int, key string, value []byte) []byte {
 	const keyTag, valueTag = 1<<3 | lengthy, 2<<3 | lengthy
 	if !isUTF8(value) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package probe holds what the outputs' checks of their backends share: how a connection was secured, and the error of a
-// refusal.
+// Package probe holds what the outputs' checks of their backends share: how a connection was secured, and the error of a refusal.
 package probe
 
 import (

@@ -28,8 +28,7 @@ type Settings struct {
 	secure.Settings
 }
 
-// Client returns a client for u, and removes the user from u. It completes o from s. Each request carries the headers in
-// fixed.
+// Client returns a client for u, and removes the user from u. It completes o from s. Each request carries the headers in fixed.
 func (s *Settings) Client(prefix string, u *url.URL, o Options, fixed http.Header) (*Client, error) {
 	var err error
 	if o.Login, err = s.Login(prefix, u.User); err != nil {
