@@ -9,19 +9,19 @@ import (
 	"sync"
 )
 
-// inspecting bounds how many containers are inspected at once.
+// inspecting bounds how many containers Refresh inspects at once.
 const inspecting = 4
 
-// Cache remembers what an inventory has inspected. Of a container that runs on, nothing changes that a list does not
-// tell, so that a list asks only about those that are new, were started or have ended. Its zero value is empty.
+// Cache holds the containers that an inventory has inspected. A container that keeps running changes in no way that a list
+// would not show, so that a list inspects only those that are new, were started or have ended. The zero value is empty.
 type Cache struct {
 	mu    sync.Mutex
 	known map[string]Container
-	// doubted are those of known of which something could not be told.
+	// doubted holds the IDs of known containers that could not be inspected completely.
 	doubted map[string]bool
 }
 
-// Get returns what is remembered of a container.
+// Get returns the cached container with an ID.
 func (c *Cache) Get(id string) (Container, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,8 +29,8 @@ func (c *Cache) Get(id string) (Container, bool) {
 	return known, ok
 }
 
-// Put remembers a container. Where it has ended, nobody tells any more where its root file system is: that is taken from
-// what was remembered, and what is remembered is returned.
+// Put stores a container and returns what it stored. Once a container has ended, no source reports where its root file
+// system is; Put then keeps the directories of the earlier entry.
 func (c *Cache) Put(now Container) Container {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *Cache) Put(now Container) Container {
 	return now
 }
 
-// Doubt makes the next list ask about a container of which something could not be told, but is remembered until then.
+// Doubt makes the next list inspect a container again, but keeps its entry until then.
 func (c *Cache) Doubt(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *Cache) Doubt(id string) {
 	c.doubted[id] = true
 }
 
-// settled returns what is remembered of a container that a list need not ask about.
+// settled returns the entry of a container that a list need not inspect again.
 func (c *Cache) settled(id string, running bool) (Container, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,15 +63,15 @@ func (c *Cache) settled(id string, running bool) (Container, bool) {
 	return known, ok && known.Running == running && !c.doubted[id]
 }
 
-// Forget makes the next list ask about a container.
+// Forget removes a container's entry, so that the next list inspects it.
 func (c *Cache) Forget(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, id)
 }
 
-// Refresh returns the containers that were listed, by whether they run, and forgets all others. inspect, which is called
-// from several goroutines, Puts what it learns; if it fails, the remembered container is returned.
+// Refresh returns the listed containers and forgets all others. listed maps an ID to whether the container runs. inspect is
+// called from several goroutines and stores its result by Put; if it fails, Refresh returns the cached container.
 func (c *Cache) Refresh(ctx context.Context, listed map[string]bool, inspect func(context.Context, string) (Container, error)) []Container {
 	var work sync.WaitGroup
 	var mu sync.Mutex

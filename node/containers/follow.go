@@ -15,29 +15,28 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// listEvery is how often everything is listed although the source of changes tells of each: it may have missed one, and
-// nobody would ever find out.
+// listEvery is how often all containers are listed in addition to the reported changes, in case one was missed.
 const listEvery = 30 * time.Second
 
-// maxInspections bounds how many changed containers are inspected at once. A runtime that is busy with one, starting or removing
-// it, does not answer about that one meanwhile; a container that comes and goes in that time has to be found all the same.
+// maxInspections bounds how many changed containers are inspected at once. While a runtime starts or removes a container, it
+// may not answer questions about it; other containers that come and go meanwhile must still be found.
 const maxInspections = 16
 
-// maxWaiting bounds how many changes wait to be inspected. The source of changes waits while there are more.
+// maxWaiting bounds how many changes wait to be inspected. If there are more, the source of changes blocks.
 const maxWaiting = 1024
 
-// Sink is told what an inventory finds. Its methods are called by one goroutine for each inventory.
+// Sink receives what an inventory finds. For each inventory, its methods are called by one goroutine.
 type Sink interface {
-	// Found tells of a container that is new or has changed.
+	// Found reports a container that is new or has changed.
 	Found(c Container)
-	// Removed tells that there is no such container any more.
+	// Removed reports that a container no longer exists.
 	Removed(runtime, id string)
-	// Listed tells that all there is was told, err that it could not be: err is nil, or what is wrong. tooLarge are the
-	// containers, by ID, that could not be told alone.
+	// Listed reports the end of a list. If err is nil, all containers were reported except those in tooLarge, which holds the
+	// IDs of containers whose descriptions exceed the limit.
 	Listed(inventory string, tooLarge []string, err error)
 }
 
-// Follow tells sink of inv's containers until ctx ends. An inventory that does not answer removes nothing.
+// Follow reports the containers of inv to sink until ctx ends. An inventory that fails to answer removes no container.
 func Follow(ctx context.Context, inv Inventory, sink Sink, log *slog.Logger) {
 	f := follower{inv: inv, sink: sink, log: log.With("inventory", inv.Name()), known: map[string]Container{}}
 	pause := &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2,
@@ -69,8 +68,8 @@ type follower struct {
 	down  bool     // the last list failed
 	large []string // containers that the last list left out
 
-	// inspected are the answers of inspections under way, which asked holds by ID: true where the container has changed
-	// since. Both belong to one watch.
+	// inspected receives the answers of pending inspections. asked holds these by ID; its value is true if the container has
+	// changed again since. Both belong to one call of watch.
 	inspected chan inspected
 	asked     map[string]bool
 }
@@ -82,7 +81,7 @@ type inspected struct {
 	err       error
 }
 
-// watch lists and follows changes until the source of these breaks.
+// watch lists the containers and follows changes until the source of changes fails.
 func (f *follower) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	changes := make(chan string, maxWaiting)
@@ -104,7 +103,7 @@ func (f *follower) watch(ctx context.Context) error {
 		})
 		close(broke)
 	}()
-	f.list(ctx) // whether or not there is a source of changes
+	f.list(ctx) // even if the source of changes fails at once
 	every := time.NewTicker(listEvery)
 	defer every.Stop()
 	for {
@@ -131,7 +130,7 @@ func (f *follower) watch(ctx context.Context) error {
 	}
 }
 
-// list tells the sink what has changed since it was told last.
+// list reports to the sink what has changed since the last report.
 func (f *follower) list(ctx context.Context) {
 	all, err := f.inv.List(ctx)
 	if ctx.Err() != nil {
@@ -170,7 +169,7 @@ func (f *follower) list(ctx context.Context) {
 	f.sink.Listed(f.inv.Name(), f.large, err)
 }
 
-// leaveOut says once of each container that it is too large. It is present all the same.
+// leaveOut logs once for each container that it is too large, and marks it as present.
 func (f *follower) leaveOut(large *TooLarge, present map[string]bool) {
 	before := f.large
 	f.large = nil
@@ -186,8 +185,8 @@ func (f *follower) leaveOut(large *TooLarge, present map[string]bool) {
 	}
 }
 
-// inspect asks about a container without waiting for the answer. There is one question about a container at a time, so that
-// answers can't overtake each other.
+// inspect asks about a container without waiting for the answer. At most one request per container is pending, so that
+// answers cannot overtake each other.
 func (f *follower) inspect(ctx context.Context, id string) {
 	if _, underWay := f.asked[id]; underWay {
 		f.asked[id] = true
@@ -196,7 +195,7 @@ func (f *follower) inspect(ctx context.Context, id string) {
 	f.asked[id] = false
 	go func() {
 		c, err := f.inv.Inspect(ctx, id)
-		f.inspected <- inspected{id, c, err} // there is room for all that are asked
+		f.inspected <- inspected{id, c, err} // never blocks: the channel holds maxInspections
 	}()
 }
 

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// Overlay asks the kernel for the directories of the overlay that is the root of a container. Where this process sees the
-// runtime's own mount of it, that takes no rights; else the mounts of the container's first process are asked for, which
-// takes those to trace it. procfs is where the machine's /proc is seen. The answer is empty where there is no overlay, or
-// neither can be seen.
+// Overlay returns the directories of the overlay that is a container's root, as the kernel lists them. If this process sees
+// the runtime's mount of the overlay, no privilege is needed; otherwise Overlay reads the mounts of the container's first
+// process, which needs the permission to trace it. procfs is where the host's /proc is mounted. The result is empty if there
+// is no overlay, or if neither list can be read.
 func Overlay(procfs, id string, process int) (upper string, lower []string) {
 	upper, lower = overlayIn("/proc/self/mountinfo", func(at string) bool { return holds(at, id) })
 	if upper == "" && process > 0 {
@@ -23,7 +23,7 @@ func Overlay(procfs, id string, process int) (upper string, lower []string) {
 	return upper, lower
 }
 
-// holds reports whether a container's ID is one of the names in a path: /run/containerd/…/ID/rootfs.
+// holds reports whether a container's ID is an element of a path: /run/containerd/…/ID/rootfs.
 func holds(path, id string) bool {
 	i := strings.Index(path, "/"+id)
 	return id != "" && i >= 0 && (i+1+len(id) == len(path) || path[i+1+len(id)] == '/')
@@ -38,11 +38,11 @@ func overlayIn(mountinfo string, wanted func(at string) bool) (upper string, low
 	return overlay(f, wanted)
 }
 
-// maxMountinfo bounds what is read of a process's mounts.
+// maxMountinfo bounds how many bytes of a process's mountinfo are read.
 const maxMountinfo = 4 << 20
 
-// overlay finds the overlay at a wanted place in mountinfo(5): fields, a dash, the file system's type, its source, its
-// options.
+// overlay finds the overlay at a wanted mount point in mountinfo(5). A line holds fields, a dash, and then the file system's
+// type, source and options.
 func overlay(mountinfo io.Reader, wanted func(at string) bool) (upper string, lower []string) {
 	lines := bufio.NewScanner(io.LimitReader(mountinfo, maxMountinfo))
 	lines.Buffer(nil, 1<<20)
@@ -52,7 +52,7 @@ func overlay(mountinfo io.Reader, wanted func(at string) bool) (upper string, lo
 		if !ok || len(fields) < 5 || len(options) < 3 || !wanted(unescape(fields[4])) {
 			continue
 		}
-		upper, lower = "", nil // of two mounts on one place, the last is seen
+		upper, lower = "", nil // of two mounts at one place, the last is visible
 		if options[0] == "overlay" {
 			upper, lower = Layers(strings.Split(options[2], ","))
 		}
@@ -60,7 +60,7 @@ func overlay(mountinfo io.Reader, wanted func(at string) bool) (upper string, lo
 	return upper, lower
 }
 
-// Layers reads the directories in the options of an overlay.
+// Layers returns the directories in the mount options of an overlay.
 func Layers(options []string) (upper string, lower []string) {
 	for _, option := range options {
 		if value, ok := strings.CutPrefix(option, "upperdir="); ok {
@@ -71,7 +71,7 @@ func Layers(options []string) (upper string, lower []string) {
 			continue
 		}
 		for dir := range strings.SplitSeq(value, ":") {
-			if dir = unescape(dir); filepath.IsAbs(dir) { // runtimes shorten what does not fit into a page
+			if dir = unescape(dir); filepath.IsAbs(dir) { // runtimes use relative paths if the options exceed a page
 				lower = append(lower, dir)
 			}
 		}
@@ -79,7 +79,7 @@ func Layers(options []string) (upper string, lower []string) {
 	return upper, lower
 }
 
-// unescape decodes what the kernel writes as \ooo.
+// unescape decodes the octal escapes \ooo that the kernel writes.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s

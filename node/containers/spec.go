@@ -2,7 +2,7 @@
 
 package containers
 
-// Spec is what inventories read of an OCI runtime specification (opencontainers/runtime-spec), in JSON.
+// Spec is the part of an OCI runtime specification (opencontainers/runtime-spec, JSON) that inventories read.
 type Spec struct {
 	Process struct {
 		Env []string `json:"env"`

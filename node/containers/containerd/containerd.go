@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package containerd is the inventory of containerd itself, by its own services: the containers that nerdctl, ctr and
-// other clients have made, in all namespaces. Whose containers it leaves to other inventories, owner.go says.
+// Package containerd lists the containers of containerd through its own services: those that nerdctl, ctr and other clients
+// have created, in all namespaces. See owner.go for the containers that it leaves to other inventories.
 package containerd
 
 import (
@@ -18,21 +18,20 @@ import (
 	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
-// Name is the inventory's.
+// Name is the name of this inventory.
 const Name = "containerd"
 
 const (
-	// askTimeout bounds a call about one container, listTimeout one round of asking about all containers.
+	// askTimeout bounds the calls for one container, listTimeout those of a whole List.
 	askTimeout, listTimeout = 10 * time.Second, 25 * time.Second
 	// tasksTimeout bounds a list of a namespace's tasks, for which containerd asks each shim in turn, and taskTimeout a
-	// question about one. containerd waits two seconds for a shim.
+	// request for one task. containerd waits two seconds for a shim.
 	tasksTimeout, taskTimeout = 5 * time.Second, 3 * time.Second
-	// listAgain is how long after a subscription everything is listed a second time: containerd does not tell when a
-	// subscription takes effect.
+	// listAgain is the delay between a subscription and a second list. containerd does not confirm a subscription.
 	listAgain = time.Second
 )
 
-// Inventory is that of one containerd.
+// Inventory is the inventory of one containerd.
 type Inventory struct {
 	client     *grpc.Client
 	procfs     string
@@ -42,13 +41,13 @@ type Inventory struct {
 	tasksTimeout time.Duration
 
 	mu      sync.Mutex
-	updated map[string]string // by ID, of those in the cache: when containerd has changed its record
+	updated map[string]string // by ID of a cached container: the update time of its record, as encoded
 	named   map[string]owner  // by namespace and name
-	large   []string          // IDs of those that the last list left out
+	large   []string          // IDs of the containers that the last list left out
 }
 
-// New makes the inventory of the containerd at a socket. procfs is where the machine's /proc is seen. kubernetes says that
-// containers of Pods are its business, as nobody asks the CRI for them.
+// New returns the inventory of the containerd at a socket. procfs is where the host's /proc is mounted. kubernetes makes it
+// list containers of Pods too, because no other inventory does.
 func New(socket, procfs string, kubernetes bool) *Inventory {
 	return &Inventory{client: grpc.New(socket, nil), procfs: procfs, kubernetes: kubernetes, tasksTimeout: tasksTimeout,
 		updated: map[string]string{}, named: map[string]owner{}}
@@ -57,7 +56,7 @@ func New(socket, procfs string, kubernetes bool) *Inventory {
 // Name implements containers.Inventory.
 func (*Inventory) Name() string { return Name }
 
-// call calls a method of a service for a namespace.
+// call calls a method of a service in a namespace.
 func (i *Inventory) call(ctx context.Context, namespace, method string, message []byte) ([]byte, error) {
 	return i.client.Call(ctx, request(namespace, method, message))
 }
@@ -99,13 +98,13 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 	if len(l.large) > 0 {
 		err = &containers.TooLarge{IDs: l.large}
 	}
-	if len(failed) > 0 { // by one namespace, which is no reason to find nothing in the others
+	if len(failed) > 0 { // some namespaces failed; the others are listed
 		err = errors.Join(err, &containers.Incomplete{Err: errors.Join(failed...)})
 	}
 	return all, err
 }
 
-// listing is what a list has found.
+// listing collects the result of a List.
 type listing struct {
 	runs    map[string]bool   // by ID, whether a container runs
 	updated map[string]string // as in Inventory
@@ -113,11 +112,11 @@ type listing struct {
 	large   []string
 }
 
-// listNamespace lists a namespace's containers as a stream: each is a message of its own, so that one with large labels is
-// bounded alone.
+// listNamespace lists a namespace's containers as a stream. Each container is a message of its own, so that the size limit
+// applies to each one separately.
 func (i *Inventory) listNamespace(ctx context.Context, namespace string, l *listing) error {
 	var filter []byte
-	if namespace == kubernetesNamespace && !i.kubernetes { // most of a node's, which need not be sent
+	if namespace == kubernetesNamespace && !i.kubernetes { // leaves out most of a node's containers
 		filter = text(1, notKubernetes)
 	}
 	var found []record
@@ -133,13 +132,13 @@ func (i *Inventory) listNamespace(ctx context.Context, namespace string, l *list
 		return err
 	}
 	tasks, tasksErr := i.tasks(ctx, namespace)
-	if err != nil { // containerd itself refuses to send one, and all behind it
+	if err != nil { // containerd refuses to send one container, and sends none after it
 		found = i.listSingly(ctx, namespace, found, tasks, l)
 	}
 	for _, r := range found {
 		id := key(namespace, r.id)
 		l.runs[id] = tasks[r.id].running
-		if tasksErr != nil { // a new one is asked about alone
+		if tasksErr != nil { // Refresh inspects a new one
 			before, known := i.cache.Get(id)
 			l.runs[id] = !known || before.Running
 		}
@@ -149,8 +148,8 @@ func (i *Inventory) listNamespace(ctx context.Context, namespace string, l *list
 	return nil
 }
 
-// listSingly asks about each container that is known, or has a task, and that a list did not get to. One that can't be asked about
-// stays as it was.
+// listSingly asks for each container that is known or has a task and is not in found, the part of the list that was read. A
+// container for which the request fails stays as it was.
 func (i *Inventory) listSingly(ctx context.Context, namespace string, found []record, tasks map[string]task, l *listing) []record {
 	asked := map[string]bool{}
 	for id := range tasks {
@@ -176,7 +175,7 @@ func (i *Inventory) listSingly(ctx context.Context, namespace string, found []re
 	return found
 }
 
-// known are the containers of a namespace that are in the cache, or were left out by the last list.
+// known returns the IDs of a namespace's containers that are cached or were left out by the last list.
 func (i *Inventory) known(namespace string) (ids []string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -193,14 +192,14 @@ func (i *Inventory) known(namespace string) (ids []string) {
 	return ids
 }
 
-// keepAll is keep for all containers of a namespace.
+// keepAll calls keep for all known containers of a namespace.
 func (i *Inventory) keepAll(namespace string, l *listing) {
 	for _, id := range i.known(namespace) {
 		i.keep(id, l)
 	}
 }
 
-// keep lists a container that could not be asked about as it was before, if it was there.
+// keep adds to l a container that could not be asked for, as the last list had it.
 func (i *Inventory) keep(id string, l *listing) {
 	before, known := i.cache.Get(id)
 	i.mu.Lock()
@@ -219,7 +218,7 @@ func (i *Inventory) keep(id string, l *listing) {
 	}
 }
 
-// renew forgets what was remembered of containers whose record has changed, or that are gone.
+// renew removes from the cache the containers that are gone, whose record has changed, or whose name has passed to another.
 func (i *Inventory) renew(l *listing) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -238,7 +237,7 @@ func (i *Inventory) renew(l *listing) {
 	i.named, i.large = l.named, l.large
 }
 
-// record asks for a container's record.
+// record requests a container's record.
 func (i *Inventory) record(ctx context.Context, namespace, id string) (record, error) {
 	answer, err := i.call(ctx, namespace, "containers.v1.Containers/Get", text(1, id))
 	if err != nil {
@@ -247,7 +246,7 @@ func (i *Inventory) record(ctx context.Context, namespace, id string) (record, e
 	return decodeRecord(answer)
 }
 
-// tasks asks for the tasks of a namespace, by their container.
+// tasks requests the tasks of a namespace and returns them by container ID.
 func (i *Inventory) tasks(ctx context.Context, namespace string) (map[string]task, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.tasksTimeout)
 	defer cancel()
@@ -263,7 +262,7 @@ func (i *Inventory) tasks(ctx context.Context, namespace string) (map[string]tas
 	return byID, err
 }
 
-// task asks for the task of a container. It is empty where there is none.
+// task requests the task of a container. The result is the zero task if there is none.
 func (i *Inventory) task(ctx context.Context, namespace, id string) (task, error) {
 	ctx, cancel := context.WithTimeout(ctx, taskTimeout)
 	defer cancel()

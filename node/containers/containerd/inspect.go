@@ -22,7 +22,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	}
 	t, err := i.task(ctx, namespace, r.id)
 	doubtful := false
-	if err != nil { // its shim hangs: it runs as before
+	if err != nil { // its shim hangs: assume that its state is unchanged
 		before, known := i.cache.Get(id)
 		t.running, t.pid = !known || before.Running, before.Files.Process
 		doubtful = t.running && t.pid == 0
@@ -35,7 +35,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	if c.Running {
 		c.Files.Process = t.pid
 	}
-	if before, known := i.cache.Get(id); known && c.Log.Driver == "" { // its task is gone
+	if before, known := i.cache.Get(id); known && c.Log.Driver == "" { // the task, which names the log's driver, is gone
 		c.Log = before.Log
 	}
 	i.root(ctx, namespace, &r, &c)
@@ -49,8 +49,8 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	return c, nil
 }
 
-// Describe returns what containerd has stored of a container, or ErrGone. Unlike Inspect it asks no shim and no snapshotter: who
-// it is and what it declares is known, not whether it runs, nor where its files are.
+// Describe returns a container as containerd's database has it, or an error that wraps ErrGone. Unlike Inspect it asks neither
+// shim nor snapshotter: the result has identity, labels and environment, but neither state nor root file system.
 func (i *Inventory) Describe(ctx context.Context, id string) (containers.Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -61,7 +61,7 @@ func (i *Inventory) Describe(ctx context.Context, id string) (containers.Contain
 	return r.container(namespace), nil
 }
 
-// own asks for the record of a container of this inventory, or returns ErrGone.
+// own requests the record of a container. It fails with ErrGone if the container belongs to another inventory.
 func (i *Inventory) own(ctx context.Context, id string) (namespace string, r record, err error) {
 	namespace, bare, _ := strings.Cut(id, "/")
 	if foreign[namespace] {
@@ -76,7 +76,7 @@ func (i *Inventory) own(ctx context.Context, id string) (namespace string, r rec
 	return namespace, r, nil
 }
 
-// container is what a record tells.
+// container returns what a record says about its container.
 func (r *record) container(namespace string) containers.Container {
 	s := r.decodeSpec()
 	c := containers.Container{
@@ -91,14 +91,14 @@ func (r *record) container(namespace string) containers.Container {
 	return c
 }
 
-// files are the mounts of a specification. A root file system that the client chose is one of them: unlike a snapshot's, its
-// path may be one in which others than the administrator make links.
+// files returns the mounts of a specification. A root file system that the client chose is treated as a mount, because,
+// unlike in a snapshot's path, users other than the administrator may be able to create links in its path.
 func files(s *containers.Spec) containers.Files {
 	f := containers.Files{Mounts: map[string]string{}}
 	if filepath.IsAbs(s.Root.Path) {
 		f.Mounts["/"] = s.Root.Path
 	}
-	for _, m := range s.Mounts { // of two at one place, the last is seen
+	for _, m := range s.Mounts { // of two at one place, the last is visible
 		at := filepath.Clean(m.Destination)
 		delete(f.Mounts, at)
 		f.Hidden = slices.DeleteFunc(f.Hidden, func(hidden string) bool { return hidden == at })
@@ -112,7 +112,7 @@ func files(s *containers.Spec) containers.Files {
 	return f
 }
 
-// root finds the root file system: what the snapshotter mounts there, or what the kernel says is mounted there.
+// root finds the root file system: from the snapshotter, or else from the kernel's list of mounts.
 func (i *Inventory) root(ctx context.Context, namespace string, r *record, c *containers.Container) {
 	if c.Files.Mounts["/"] != "" {
 		return
@@ -125,7 +125,8 @@ func (i *Inventory) root(ctx context.Context, namespace string, r *record, c *co
 	}
 }
 
-// snapshot asks for the directories of a snapshot. They are not known of one that is a device, or that can't be mounted now.
+// snapshot requests the directories of a snapshot. The result is empty for a block device and for a snapshot that cannot be
+// mounted now.
 func (i *Inventory) snapshot(ctx context.Context, namespace string, r *record) (upper string, lower []string) {
 	answer, err := i.call(ctx, namespace, "snapshots.v1.Snapshots/Mounts", append(text(1, r.snapshotter), text(2, r.snapshot)...))
 	if err != nil {
@@ -137,13 +138,13 @@ func (i *Inventory) snapshot(ctx context.Context, namespace string, r *record) (
 		return "", nil
 	case strings.Contains(kind, "overlay"):
 		return containers.Layers(options)
-	case kind == "bind" && filepath.IsAbs(source): // of one layer, or of the native snapshotter
+	case kind == "bind" && filepath.IsAbs(source): // a single layer, or the native snapshotter
 		return source, nil
 	}
 	return "", nil
 }
 
-// name is the name that a container is given by its label, unless another has it, or its ID.
+// name returns the name in a container's label, or the container's ID if there is none or another container has the name.
 func (i *Inventory) name(ctx context.Context, namespace string, r *record) string {
 	name := givenName(r)
 	if name == "" {
@@ -153,7 +154,7 @@ func (i *Inventory) name(ctx context.Context, namespace string, r *record) strin
 	i.mu.Lock()
 	has, taken := i.named[key(namespace, name)]
 	i.mu.Unlock()
-	if taken && has.key != me.key { // it may be gone, and nobody has said so yet
+	if taken && has.key != me.key { // unless the other is gone and its removal is not known yet
 		other, err := i.record(ctx, namespace, strings.TrimPrefix(has.key, namespace+"/"))
 		if err == nil && givenName(&other) == name {
 			return r.id
@@ -161,7 +162,7 @@ func (i *Inventory) name(ctx context.Context, namespace string, r *record) strin
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if now := i.named[key(namespace, name)]; now != has { // another was faster
+	if now := i.named[key(namespace, name)]; now != has { // another call has changed it
 		return r.id
 	}
 	i.named[key(namespace, name)] = me

@@ -15,8 +15,8 @@ import (
 	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
-// The messages of containerd's services that are read, by the numbers of their fields (containerd/containerd api/services,
-// api/types, api/events). They have stood since 1.0. Fields that are not known are passed over.
+// This file decodes the messages of containerd's services by field number (containerd/containerd api/services, api/types,
+// api/events). The numbers are unchanged since 1.0. Unknown fields are skipped.
 
 // decodeNamespaces reads a ListNamespacesResponse.
 func decodeNamespaces(message []byte) (names []string, err error) {
@@ -34,12 +34,12 @@ func decodeNamespaces(message []byte) (names []string, err error) {
 	return names, err
 }
 
-// record is a Container, as it is stored in containerd.
+// record is a Container as containerd stores it.
 type record struct {
 	id, image, snapshotter, snapshot string
 	labels                           map[string]string
 	created                          time.Time
-	updated                          string // the Timestamp as it came: it changes with the record
+	updated                          string // the encoded Timestamp, which is only compared
 	spec                             []byte
 }
 
@@ -81,7 +81,7 @@ func (r *record) decode(message []byte) error {
 	})
 }
 
-// anyValue is the value of an Any.
+// anyValue returns the value of an Any.
 func anyValue(message []byte) (value []byte, err error) {
 	err = grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
 		if field == 2 {
@@ -107,7 +107,7 @@ func decodeTime(message []byte) (time.Time, error) {
 	return time.Unix(int64(seconds), int64(nanoseconds)), err
 }
 
-// idOf is the ID of a container of whose ListContainerMessage only the beginning is there. containerd writes the ID first.
+// idOf returns the container's ID from the beginning of a ListContainerMessage. containerd writes the ID first.
 func idOf(beginning []byte) string {
 	for range 2 { // the container's field, then the ID's
 		field, kind, n := protowire.ConsumeTag(beginning)
@@ -127,8 +127,8 @@ func idOf(beginning []byte) string {
 	return string(beginning[:min(len(beginning), longest)])
 }
 
-// decodeSpec reads the record's specification. It is empty where it can't be read: what the labels declare is collected all
-// the same.
+// decodeSpec decodes the record's specification. The result is empty if it is malformed: what the labels declare is still
+// collected.
 func (r *record) decodeSpec() (s containers.Spec) {
 	if json.Unmarshal(r.spec, &s) != nil {
 		return containers.Spec{}
@@ -136,22 +136,22 @@ func (r *record) decodeSpec() (s containers.Spec) {
 	return s
 }
 
-// task is a Process that is a container's first one.
+// task is the Process message of a container's first process.
 type task struct {
 	id, stdout string
 	pid        int
 	running    bool
-	exited     time.Time // of one that is stopped
+	exited     time.Time // zero while the task runs
 }
 
-// The states of a task that does not run (api/types/task, Status). One whose shim does not answer is of unknown state, and is
-// taken to run.
+// The states of a task that does not run (api/types/task, Status). A task whose shim does not answer has an unknown state and
+// counts as running.
 const (
 	taskCreated = 1
 	taskStopped = 3
 )
 
-// decodeTasks reads a ListTasksResponse or a GetResponse. Older versions give the container's ID in the task's own alone.
+// decodeTasks reads a ListTasksResponse or a GetResponse. Older versions set only the task's own ID, which is the container's.
 func decodeTasks(message []byte) (all []task, err error) {
 	err = grpc.Fields(message, func(field protowire.Number, _ uint64, process []byte) error {
 		if field != 1 {
@@ -207,7 +207,7 @@ func decodeMounts(message []byte) (kind, source string, options []string, err er
 	return kind, source, options, err
 }
 
-// event is an Envelope and what of its event is of use.
+// event is the part of an Envelope and its event that is used.
 type event struct{ namespace, container, process string }
 
 func decodeEvent(message []byte) (e event, err error) {
@@ -229,7 +229,7 @@ func decodeEvent(message []byte) (e event, err error) {
 	}
 	err = grpc.Fields(value, func(field protowire.Number, _ uint64, bytes []byte) error {
 		switch {
-		case field == 1: // of events of containers and tasks alike
+		case field == 1: // in events of containers and of tasks
 			e.container = string(bytes)
 		case field == 2 && topic == taskExit:
 			e.process = string(bytes)
@@ -239,13 +239,14 @@ func decodeEvent(message []byte) (e event, err error) {
 	return e, err
 }
 
-// text is a message with one string.
+// text returns a message with one string field.
 func text(field protowire.Number, s string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), s)
 }
 
-// output says who takes a container's output, by the URI that its task was started with: the program of a logging binary, with
-// its parameters, or the URI's scheme. A path alone is that of a pipe, whose reader is whoever started the container.
+// output returns what receives a container's output, given the URI that its task was started with: the name and the
+// parameters of a logging binary, or else the URI's scheme. A bare path is a pipe that the client reads; output then returns
+// the zero Log.
 func output(stdout string) containers.Log {
 	u, err := url.Parse(stdout)
 	if err != nil || u.Scheme == "" {

@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// Other inventories have some of containerd's containers, and each container is reported by one:
+// Some of containerd's containers are listed by other inventories too. Each container is reported by exactly one:
 //
-//   - Docker's, in namespaces of its own or with its label, by the Docker inventory, which knows their labels and logs.
-//   - Pods' sandboxes by nobody: they write nothing.
-//   - Containers of Pods by the CRI or the API server, unless neither is asked. What others make in Kubernetes' namespace is
-//     not known there, and is this inventory's.
+//   - Docker's containers, in its namespaces or with its label: by the Docker inventory, which knows their labels and logs.
+//   - Sandboxes of Pods: by none. They write nothing.
+//   - Containers of Pods: by the CRI or the API server; by this inventory if neither is in use.
+//   - Other containers in Kubernetes' namespace: by this inventory, because the CRI does not list them.
 
-// foreign are the namespaces of Docker's containers and plugins (moby cmd/dockerd, --containerd-namespace).
+// foreign holds the namespaces of Docker's containers and plugins (moby cmd/dockerd, --containerd-namespace).
 var foreign = map[string]bool{"moby": true, "plugins.moby": true}
 
 const (
-	// dockerLabel is Docker's on each container it makes (moby daemon/internal/libcontainerd, DockerContainerBundlePath).
+	// dockerLabel is set by Docker on each of its containers (moby daemon/internal/libcontainerd, DockerContainerBundlePath).
 	dockerLabel = "com.docker/engine.bundle.path"
-	// kindLabel is the CRI's on each container it makes, with its kind (containerd internal/cri/labels).
+	// kindLabel is set by the CRI plugin to the kind of each of its containers (containerd internal/cri/labels).
 	kindLabel = "io.cri-containerd.kind"
 	sandbox   = "sandbox"
 	inPod     = "container"
-	// kubernetesNamespace is the only one in which the CRI makes containers.
+	// kubernetesNamespace is the only namespace in which the CRI plugin creates containers.
 	kubernetesNamespace = "k8s.io"
-	// notKubernetes selects what the CRI has not made, in containerd's language of filters.
+	// notKubernetes selects, in containerd's filter language, the containers that the CRI plugin has not created.
 	notKubernetes = `labels."` + kindLabel + `"!=` + sandbox + `,labels."` + kindLabel + `"!=` + inPod
-	// nameLabel is nerdctl's, which names its containers with 64 digits.
+	// nameLabel is set by nerdctl to a container's name. The ID that it gives the container has 64 digits.
 	nameLabel = "nerdctl/name"
 )
 
-// ours reports whether a container is this inventory's to report.
+// ours reports whether this inventory reports a container.
 func (i *Inventory) ours(namespace string, r *record) bool {
 	if foreign[namespace] || r.labels[dockerLabel] != "" {
 		return false
@@ -49,19 +49,19 @@ func (i *Inventory) ours(namespace string, r *record) bool {
 	return true
 }
 
-// owner is the container that has a name.
+// owner identifies the container that has a name.
 type owner struct {
 	key     string
 	created time.Time
 }
 
-// key is a container's ID in this inventory. No namespace has a slash in its name.
+// key returns a container's ID in this inventory. The name of a namespace has no slash.
 func key(namespace, id string) string { return namespace + "/" + id }
 
-// validName is what nerdctl takes as a name (nerdctl pkg/identifiers).
+// validName matches the names that nerdctl accepts (nerdctl pkg/identifiers).
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
 
-// givenName is the name that a label gives a container; empty where there is none, or none that can be one.
+// givenName returns the name in a container's label, or "" if there is none or it is not valid.
 func givenName(r *record) string {
 	if name := r.labels[nameLabel]; validName.MatchString(name) {
 		return name
@@ -69,7 +69,8 @@ func givenName(r *record) string {
 	return ""
 }
 
-// claim gives a container the name that its label says, unless an older one has it: any client can set the label.
+// claim records a container as the owner of the name in its label, unless an older container has the name: any client can
+// set the label.
 func claim(named map[string]owner, namespace string, r *record) {
 	name := givenName(r)
 	if name == "" {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// taskExit is the topic of the end of a task's process, which may be one that was added to it: a probe, every second.
+// taskExit is the topic of the exit of any process of a task, such as an exec probe that runs every second.
 const taskExit = "/tasks/exit"
 
-// topics are those of events after which a container is not what it was.
+// topics are the topics of the events that may change a container.
 var topics = []string{"/containers/create", "/containers/update", "/containers/delete", "/tasks/start", taskExit, "/tasks/delete"}
 
 // Watch implements containers.Inventory.
@@ -41,7 +41,7 @@ func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 		select {
 		case id := <-events:
 			changed(id)
-		case <-again: // what came before the subscription took effect
+		case <-again: // for changes before the subscription took effect
 			changed("")
 		case err := <-broke:
 			return err

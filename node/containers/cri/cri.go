@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cri is the inventory of a runtime that serves CRI v1: containerd, CRI-O, cri-dockerd, and those in k3s, k0s and
+// Package cri lists the containers of a runtime that serves CRI v1: containerd, CRI-O, cri-dockerd, and those in k3s, k0s and
 // MicroK8s.
 package cri
 
@@ -17,31 +17,31 @@ import (
 	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
-// Name is the inventory's.
+// Name is the name of this inventory.
 const Name = "cri"
 
 const (
-	// askTimeout bounds a call, listTimeout one round of asking about all containers.
+	// askTimeout bounds the calls for one container, listTimeout those for all containers of a List.
 	askTimeout, listTimeout = 10 * time.Second, 25 * time.Second
-	// pollEvery is how often containers are listed to find changes. The CRI has events too, but on containerd 1.7 who reads
-	// them takes them from the kubelet, and on 2.x a reader that is slow holds up all others.
+	// pollEvery is how often containers are listed to find changes. The CRI has events too, but in containerd 1.7 a second
+	// reader takes events away from the kubelet, and in 2.x a slow reader blocks all others.
 	pollEvery = time.Second
 )
 
-// ErrNone is the error of List where somebody else than a CRI listens: containerd has none where it serves Docker alone.
+// ErrNone is the error of List if the server at the socket does not serve the CRI, such as a containerd that serves only Docker.
 var ErrNone = grpc.ErrUnimplemented
 
-// Inventory is that of one runtime.
+// Inventory is the inventory of one runtime.
 type Inventory struct {
 	client *grpc.Client
 	procfs string
 	cache  containers.Cache
 
 	mu        sync.Mutex
-	sandboxes map[string]sandbox // by ID; what is asked for of them never changes
+	sandboxes map[string]sandbox // by ID; the fields that are read never change
 }
 
-// New makes the inventory of the runtime at a socket. procfs is where the machine's /proc is seen.
+// New returns the inventory of the runtime at a socket. procfs is where the host's /proc is mounted.
 func New(socket, procfs string) *Inventory {
 	return &Inventory{client: grpc.New(socket, nil), procfs: procfs, sandboxes: map[string]sandbox{}}
 }
@@ -111,7 +111,7 @@ func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	}
 }
 
-// changes tells of each container that appeared, was started, ended or was removed.
+// changes calls changed for each container that appeared, was started, ended or was removed.
 func changes(before, now map[string]bool, changed func(id string)) {
 	for id, running := range now {
 		if was, ok := before[id]; !ok || was != running {
@@ -151,7 +151,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	return i.cache.Put(c), nil
 }
 
-// sandbox is what is known of a Pod's sandbox.
+// sandbox returns a Pod's sandbox, from memory if it was requested before.
 func (i *Inventory) sandbox(ctx context.Context, id string) (sandbox, error) {
 	i.mu.Lock()
 	s, ok := i.sandboxes[id]
@@ -160,7 +160,7 @@ func (i *Inventory) sandbox(ctx context.Context, id string) (sandbox, error) {
 		return s, nil
 	}
 	answer, err := i.call(ctx, "PodSandboxStatus", idRequest(id, false))
-	if errors.Is(err, containers.ErrGone) { // removed before its container, of which the labels tell enough
+	if errors.Is(err, containers.ErrGone) { // removed before its container, whose labels say enough
 		return s, nil
 	}
 	if err != nil {
@@ -175,7 +175,7 @@ func (i *Inventory) sandbox(ctx context.Context, id string) (sandbox, error) {
 	return s, nil
 }
 
-// container is what the statuses tell.
+// container returns what the statuses of a container and its Pod say.
 func (s *status) container(pod sandbox) containers.Container {
 	c := containers.Container{
 		Runtime: Name, ID: s.id, Name: s.name, Image: s.image, ImageID: s.imageID, Labels: s.labels, Running: s.running,
@@ -189,7 +189,7 @@ func (s *status) container(pod sandbox) containers.Container {
 	if c.Pod.UID == "" {
 		c.Pod.Namespace, c.Pod.Name, c.Pod.UID, c.Pod.Container = pod.namespace, pod.name, pod.uid, s.name
 	}
-	if c.Pod.UID != "" { // as the kubelet named them for Docker
+	if c.Pod.UID != "" { // as dockershim named its containers
 		c.Name = fmt.Sprintf("k8s_%s_%s_%s_%s_%d", c.Pod.Container, c.Pod.Name, c.Pod.Namespace, c.Pod.UID, s.attempt)
 	}
 	if s.logPath != "" {
@@ -198,7 +198,7 @@ func (s *status) container(pod sandbox) containers.Container {
 	if spec := s.info.RuntimeSpec; spec != nil {
 		c.Env, c.Detailed = spec.Process.Env, true
 		s.addMounts(&c.Files)
-		// CRI-O's overlay: its upper directory lies beside the one it is mounted at.
+		// CRI-O mounts an overlay beside its upper directory.
 		if root := spec.Root.Path; filepath.IsAbs(root) && filepath.Base(root) == "merged" {
 			c.Files.Upper = filepath.Join(filepath.Dir(root), "diff")
 		}
@@ -206,7 +206,7 @@ func (s *status) container(pod sandbox) containers.Container {
 	return c
 }
 
-// addMounts adds what the runtime itself mounts, volumes of the image among it, of which the status says nothing.
+// addMounts adds the mounts that the runtime itself makes, such as volumes of the image. The status does not list them.
 func (s *status) addMounts(f *containers.Files) {
 	for _, m := range s.info.RuntimeSpec.Mounts {
 		switch {

@@ -11,10 +11,10 @@ import (
 	"github.com/remora-logs/remora/node/containers/internal/grpc"
 )
 
-// The messages of CRI v1 that are read, by the numbers of their fields (k8s.io/cri-api pkg/apis/runtime/v1/api.proto).
-// Fields that are not known are passed over.
+// This file decodes the messages of CRI v1 by field number (k8s.io/cri-api pkg/apis/runtime/v1/api.proto). Unknown fields are
+// skipped.
 
-// running is the state of a container that runs: CONTAINER_RUNNING.
+// running is CONTAINER_RUNNING.
 const running = 1
 
 // listed is a Container of ListContainersResponse.
@@ -46,7 +46,7 @@ func decodeList(message []byte) (all []listed, err error) {
 	return all, err
 }
 
-// status is a ContainerStatus, and what of the verbose information is of use.
+// status is a ContainerStatus with the part of the verbose information that is used.
 type status struct {
 	id, name, image, imageID, logPath string
 	attempt, created                  uint64
@@ -57,7 +57,7 @@ type status struct {
 }
 
 // info is the JSON that containerd (internal/cri/server/container_status.go) and CRI-O (server/container_status.go) add to
-// a status when they are asked for it.
+// a verbose status.
 type info struct {
 	SandboxID   string           `json:"sandboxID"`
 	Pid         int              `json:"pid"`
@@ -115,7 +115,7 @@ func (s *status) decode(message []byte) error {
 	})
 }
 
-// decodeImage prefers what the Pod's specification says to what the runtime made of it.
+// decodeImage reads an ImageSpec. It prefers the image that the Pod's specification names to the one that the runtime resolved.
 func (s *status) decodeImage(message []byte) error {
 	const asSpecified = 18
 	return grpc.Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
@@ -182,7 +182,7 @@ func decodeSandbox(message []byte) (s sandbox, err error) {
 	return s, err
 }
 
-// idRequest is a ContainerStatusRequest or a PodSandboxStatusRequest.
+// idRequest returns a ContainerStatusRequest or a PodSandboxStatusRequest.
 func idRequest(id string, verbose bool) []byte {
 	request := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), id)
 	return protowire.AppendVarint(protowire.AppendTag(request, 2, protowire.VarintType), protowire.EncodeBool(verbose))

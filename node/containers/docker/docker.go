@@ -15,19 +15,19 @@ import (
 	"github.com/remora-logs/remora/node/containers"
 )
 
-// Name is the inventory's.
+// Name is the name of this inventory.
 const Name = "docker"
 
-// Inventory is that of one engine.
+// Inventory is the inventory of one engine.
 type Inventory struct {
 	engine *engine
 	procfs string
 	cache  containers.Cache
 }
 
-// New makes the inventory of the engine at host, as DOCKER_HOST has it. verify and certificates are DOCKER_TLS_VERIFY and
-// DOCKER_CERT_PATH. procfs is where the machine's /proc is seen: with an image store of containerd's, the engine does not
-// tell where a container's files are.
+// New returns the inventory of the engine at host, in the form of DOCKER_HOST. verify and certificates are DOCKER_TLS_VERIFY
+// and DOCKER_CERT_PATH. procfs is where the host's /proc is mounted: with containerd's image store, the engine does not say
+// where a container's files are.
 func New(host string, verify bool, certificates, procfs string) (*Inventory, error) {
 	e, err := newEngine(host, verify, certificates)
 	if err != nil {
@@ -63,7 +63,7 @@ func (i *Inventory) List(ctx context.Context) ([]containers.Container, error) {
 	return all, nil
 }
 
-// idOf is the ID of a container of which only the beginning of what the engine lists is there. The engine names it first.
+// idOf returns the ID of a container from the beginning of its entry in the engine's list. The engine writes the ID first.
 func idOf(beginning []byte) string {
 	d := json.NewDecoder(bytes.NewReader(beginning))
 	for range 2 { // the brace and the name
@@ -84,8 +84,8 @@ func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	return i.engine.events(ctx, func() { changed("") }, changed)
 }
 
-// inspection is the part of the engine's answer that is of use (moby api/types/container, InspectResponse). GraphDriver
-// is absent from version 1.52 on where containerd stores the images.
+// inspection is the part of the engine's answer that is used (moby api/types/container, InspectResponse). From version 1.52
+// on, GraphDriver is absent if containerd stores the images.
 type inspection struct {
 	ID, Name, Image, LogPath string
 	Created                  time.Time
@@ -129,13 +129,13 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 		Files: in.files(),
 	}
 	c.Log = i.log(ctx, &in)
-	if c.Files.Upper == "" && c.Running { // the engine does not tell, the kernel does
+	if c.Files.Upper == "" && c.Running { // the engine does not say, the kernel does
 		c.Files.Upper, c.Files.Lower = containers.Overlay(i.procfs, c.ID, c.Files.Process)
 	}
 	return i.cache.Put(c), nil
 }
 
-// podOf is the Pod that cri-dockerd, and dockershim before it, put into a container's labels.
+// podOf returns the Pod that cri-dockerd, and dockershim before it, write into a container's labels.
 func podOf(labels map[string]string) containers.Pod {
 	return containers.Pod{
 		Namespace: labels["io.kubernetes.pod.namespace"], Name: labels["io.kubernetes.pod.name"],
@@ -164,23 +164,23 @@ func (in *inspection) files() containers.Files {
 	return f
 }
 
-// log is where the container's output is.
+// log returns where the container's output is stored.
 func (i *Inventory) log(ctx context.Context, in *inspection) containers.Log {
 	l := containers.Log{Driver: in.HostConfig.LogConfig.Type}
 	switch l.Driver {
 	case "json-file":
 		path := in.LogPath
-		if path == "" { // it was not started yet, and may live so short that there is no time to lose then
+		if path == "" { // not started yet; it may run so briefly that the path must be known before
 			path = i.inRoot(ctx, in.ID, in.ID+"-json.log")
 		}
 		if path != "" {
 			l.Form, l.Dir, l.Pattern = containers.JSONFile, filepath.Dir(path), filepath.Base(path)+"{,.*}"
 		}
-	case "local": // whose path the engine does not tell
+	case "local": // the engine does not report its path
 		if dir := i.inRoot(ctx, in.ID, "local-logs"); dir != "" {
 			l.Form, l.Dir, l.Pattern = containers.Local, dir, "container.log{,.*}"
 		}
-	case "k8s-file": // Podman's name for what CRI writes
+	case "k8s-file": // Podman's name for the format of the CRI
 		if path := in.HostConfig.LogConfig.Path; path != "" {
 			l.Form, l.Dir, l.Pattern = containers.CRI, filepath.Dir(path), filepath.Base(path)+"{,.*}"
 		}
@@ -188,7 +188,7 @@ func (i *Inventory) log(ctx context.Context, in *inspection) containers.Log {
 	return l
 }
 
-// inRoot is a path in a container's directory below the engine's data root; empty where that is not known.
+// inRoot returns a path in a container's directory below the engine's data root, or "" if the root is not known.
 func (i *Inventory) inRoot(ctx context.Context, id, name string) string {
 	root, err := i.engine.dataRoot(ctx)
 	if err != nil || root == "" {

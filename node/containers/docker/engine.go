@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docker is the inventory of a Docker engine, by its API over plain HTTP. Three requests are all that is asked;
-// a client library would bring eighteen modules for them.
+// Package docker lists the containers of a Docker engine by its HTTP API. It needs five requests; a client library would
+// bring eighteen modules for them.
 package docker
 
 import (
@@ -27,22 +27,22 @@ import (
 	"github.com/remora-logs/remora/node/containers"
 )
 
-// The versions of the API that this package speaks: the fields that it reads have stood since 1.24, and are there, or
-// absent, in 1.56.
+// The minor versions of the API, 1.24 to 1.56, that this package speaks. The fields that it reads exist since 1.24 and are
+// still present in 1.56, unless noted otherwise.
 const oldest, newest = 24, 56
 
 const (
-	// askTimeout bounds a request, listTimeout one for all containers.
+	// askTimeout bounds the requests for one container, listTimeout those of a List.
 	askTimeout, listTimeout = 10 * time.Second, 25 * time.Second
-	// maxAnswer bounds an answer: that of an inspection, and per container in a list.
+	// maxAnswer bounds an answer in bytes; in a list, it bounds each container's entry.
 	maxAnswer = 16 << 20
 )
 
-// engine speaks to an engine.
+// engine is a client of a Docker engine.
 type engine struct {
 	http *http.Client
 	base string // http://docker, or https://HOST:PORT
-	host string // as it was given, for messages
+	host string // as given, for messages
 	most int    // maxAnswer, which tests make smaller
 
 	mu      sync.Mutex
@@ -50,8 +50,8 @@ type engine struct {
 	root    string // the engine's data directory
 }
 
-// newEngine makes an engine's client. host is as DOCKER_HOST has it; tls and certificates are those of DOCKER_TLS_VERIFY
-// and DOCKER_CERT_PATH.
+// newEngine returns a client. host has the form of DOCKER_HOST; verify and certificates are DOCKER_TLS_VERIFY and
+// DOCKER_CERT_PATH.
 func newEngine(host string, verify bool, certificates string) (*engine, error) {
 	e := &engine{host: host, base: "http://docker", most: maxAnswer}
 	transport := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: listTimeout}
@@ -101,7 +101,7 @@ func tlsConfig(verify bool, dir string) (*tls.Config, error) {
 	return c, nil
 }
 
-// negotiate finds out which version of the API to speak, and forgets what it was when the engine is another.
+// negotiate returns the version of the API to speak, as /v1.NN. It asks the engine unless the version is known.
 func (e *engine) negotiate(ctx context.Context) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,7 +121,7 @@ func (e *engine) negotiate(ctx context.Context) (string, error) {
 	return e.version, nil
 }
 
-// minor is NN of 1.NN; 0 of anything else.
+// minor returns NN of 1.NN, and 0 for anything else.
 func minor(version string) int {
 	n, err := strconv.Atoi(strings.TrimPrefix(version, "1."))
 	if err != nil || !strings.HasPrefix(version, "1.") {
@@ -130,14 +130,14 @@ func minor(version string) int {
 	return n
 }
 
-// forget makes the next request negotiate: the engine may have been replaced.
+// forget discards the version and the data root, since the engine may have been replaced. The next request negotiates again.
 func (e *engine) forget() {
 	e.mu.Lock()
 	e.version, e.root = "", ""
 	e.mu.Unlock()
 }
 
-// get decodes what the engine answers.
+// get requests path, without the version in front, and decodes the answer.
 func (e *engine) get(ctx context.Context, path string, into any) error {
 	version, err := e.negotiate(ctx)
 	if err != nil {
@@ -150,7 +150,7 @@ func (e *engine) get(ctx context.Context, path string, into any) error {
 	return err
 }
 
-// ask is get of a path with its version.
+// ask requests path as it is and decodes the answer.
 func (e *engine) ask(ctx context.Context, path string, into any) error {
 	response, err := e.open(ctx, path)
 	if err != nil {
@@ -163,8 +163,8 @@ func (e *engine) ask(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// each calls one with every element of the array that the engine answers. Of one that has more than maxAnswer bytes, large is
-// called with so many of them: a container can have labels of any size.
+// each calls one with every element of the array at path. If an element has more than e.most bytes, each calls large with the
+// first e.most: a container can have labels of any size.
 func (e *engine) each(ctx context.Context, path string, one func(element []byte) error, large func(beginning []byte)) error {
 	version, err := e.negotiate(ctx)
 	if err != nil {
@@ -183,8 +183,8 @@ func (e *engine) each(ctx context.Context, path string, one func(element []byte)
 	return nil
 }
 
-// eachElement splits an array of objects, or null, without understanding them. It calls one with an element of up to most
-// bytes, and large with the first most bytes of a larger one. Both may use the bytes during the call only.
+// eachElement splits an array of objects, or null, without decoding them. It calls one with an element of up to most bytes,
+// and large with the first most bytes of a larger one. The bytes are valid only during the call.
 func eachElement(r *bufio.Reader, most int, one func(element []byte) error, large func(beginning []byte)) error {
 	if begin, _ := r.Peek(4); string(begin) == "null" {
 		return nil
@@ -229,7 +229,7 @@ func eachElement(r *bufio.Reader, most int, one func(element []byte) error, larg
 	}
 }
 
-// open returns an answer whose status is right. The caller closes its body.
+// open requests path and returns the response if its status is 200. The caller closes the body.
 func (e *engine) open(ctx context.Context, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.base+path, nil)
 	if err != nil {
@@ -253,7 +253,7 @@ func (e *engine) open(ctx context.Context, path string) (*http.Response, error) 
 	return nil, fmt.Errorf("the engine at %s refuses: %s", e.host, refusal.Message)
 }
 
-// dataRoot is where the engine keeps its containers: daemon.json may say something else than /var/lib/docker.
+// dataRoot returns the engine's data directory, which daemon.json may move from /var/lib/docker.
 func (e *engine) dataRoot(ctx context.Context) (string, error) {
 	e.mu.Lock()
 	root := e.root
@@ -271,7 +271,8 @@ func (e *engine) dataRoot(ctx context.Context) (string, error) {
 	return info.DockerRootDir, nil
 }
 
-// events calls each with the ID of every container that an event is of, until the stream breaks.
+// events calls subscribed once the engine sends events, and then each with the container's ID of every event, until the stream
+// breaks.
 func (e *engine) events(ctx context.Context, subscribed func(), each func(id string)) error {
 	start, cancel := context.WithTimeout(ctx, askTimeout)
 	version, err := e.negotiate(start)

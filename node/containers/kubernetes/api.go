@@ -19,16 +19,16 @@ import (
 	"time"
 )
 
-// accountDir is where the kubelet puts a Pod's service account.
+// accountDir is where the kubelet mounts a Pod's service account.
 const accountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 const (
 	askTimeout = 10 * time.Second
-	// maxAnswer bounds an answer. All Pods of a node come to a few MiB.
+	// maxAnswer bounds an answer in bytes. All Pods of a node take a few MiB.
 	maxAnswer = 64 << 20
 )
 
-// Server is how the API server is reached.
+// Server holds how to reach the API server.
 type Server struct {
 	URL   string // https://HOST:PORT
 	Token string // file, read again for each request: the kubelet renews it
@@ -36,14 +36,14 @@ type Server struct {
 	Agent string // User-Agent
 }
 
-// InCluster is the server as a Pod knows it. ok is false outside of a cluster.
+// InCluster returns the server as a Pod's environment names it. ok is false outside of a cluster.
 func InCluster(environ map[string]string, version string) (s Server, ok bool) {
 	host, port := environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
 	return Server{URL: "https://" + net.JoinHostPort(host, port), Token: filepath.Join(accountDir, "token"),
 		CA: filepath.Join(accountDir, "ca.crt"), Agent: "remora-node/" + version}, host != "" && port != ""
 }
 
-// api asks the API server.
+// api is a client of the API server.
 type api struct {
 	server Server
 	http   *http.Client
@@ -52,7 +52,7 @@ type api struct {
 func newAPI(s Server) (*api, error) {
 	transport := &http.Transport{ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: askTimeout,
 		TLSHandshakeTimeout: askTimeout, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-		// A server that is gone without a word is found out by pings; else a watch would wait for it for a quarter of an hour.
+		// Pings detect a server that vanished without closing; otherwise a watch would wait for it for a quarter of an hour.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}}
 	if s.CA != "" {
 		pem, err := os.ReadFile(s.CA)
@@ -67,7 +67,7 @@ func newAPI(s Server) (*api, error) {
 	return &api{server: s, http: &http.Client{Transport: transport}}, nil
 }
 
-// statusError is a refusal.
+// statusError is a response with a status other than 200.
 type statusError struct {
 	code    int
 	message string
@@ -75,7 +75,7 @@ type statusError struct {
 
 func (e *statusError) Error() string { return "the API server refuses: " + e.message }
 
-// isStatus reports whether err is a refusal with one of codes.
+// isStatus reports whether err is a statusError with one of codes.
 func isStatus(err error, codes ...int) bool {
 	var s *statusError
 	if !errors.As(err, &s) {
@@ -89,7 +89,7 @@ func isStatus(err error, codes ...int) bool {
 	return false
 }
 
-// get decodes the answer about path.
+// get requests path and decodes the answer.
 func (a *api) get(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -104,7 +104,7 @@ func (a *api) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// open returns an answer whose status is right. The caller closes it.
+// open requests path and returns the body if the status is 200. The caller closes it.
 func (a *api) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL+path, nil)
 	if err != nil {

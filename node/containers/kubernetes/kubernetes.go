@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubernetes is the inventory of the API server: the Pods of one node, by one watch. It is spoken to over
-// net/http, because client-go would add 21 MB to the binary.
+// Package kubernetes lists the containers of one node's Pods from the API server, by one watch. It uses net/http, because
+// client-go would add 21 MB to the binary.
 package kubernetes
 
 import (
@@ -23,30 +23,32 @@ import (
 	"github.com/remora-logs/remora/node/containers"
 )
 
-// Name is the inventory's.
+// Name is the name of this inventory.
 const Name = "kubernetes"
 
 const (
-	// A watch ends after this many seconds, more or less, so that the watches of a cluster's nodes do not begin together.
+	// watchSeconds is the least duration of a watch. A random part of up to as much again is added, so that the watches of a
+	// cluster's nodes do not begin together.
 	watchSeconds = 300
-	// remember is how long an answer about a ConfigMap or a claim counts, a refusal too: nobody is asked twice a second.
+	// remember is how long an answer about a ConfigMap or a claim, including a refusal, is used before the server is asked
+	// again.
 	remember = 5 * time.Minute
-	// askAgain is how soon a question is asked again that the server could not answer.
+	// askAgain is the delay before a request that failed is repeated.
 	askAgain = 5 * time.Second
 	// maxEvent bounds an event of a watch: a Pod has at most 1.5 MiB in etcd.
 	maxEvent = 8 << 20
 )
 
-// Options are what an Inventory is made of. All are needed.
+// Options configure an Inventory. All are required.
 type Options struct {
 	Server  Server
 	Node    string                   // spec.nodeName of the Pods
-	PodLogs string                   // /var/log/pods, as the machine knows it
-	Kubelet string                   // /var/lib/kubelet
-	See     func(path string) string // leads to a path of the machine as this process sees it
+	PodLogs string                   // /var/log/pods, on the host
+	Kubelet string                   // /var/lib/kubelet, on the host
+	See     func(path string) string // maps a path of the host to one that this process can open
 }
 
-// Inventory is that of one node. What the watch tells is kept: a list asks nobody.
+// Inventory is the inventory of one node. It keeps the Pods that the watch reports, so that List requests none.
 type Inventory struct {
 	options Options
 	api     *api
@@ -58,15 +60,15 @@ type Inventory struct {
 	answered map[string]answer
 }
 
-// answer is what was said about a ConfigMap or a claim.
+// answer is the API server's answer about a ConfigMap or a claim.
 type answer struct {
 	data  map[string]string
-	err   error     // nil if there ever was an answer
+	err   error     // nil once the server has answered without a refusal
 	until time.Time // when to ask again
 	used  time.Time
 }
 
-// New makes the inventory of a node.
+// New returns the inventory of a node.
 func New(o Options) (*Inventory, error) {
 	if o.Node == "" {
 		return nil, errors.New("the node's name is not known: set NODE_NAME from spec.nodeName")
@@ -123,7 +125,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	return containers.Container{}, fmt.Errorf("%w: %s", containers.ErrGone, id)
 }
 
-// Watch implements containers.Inventory: it lists, and follows what changes from there.
+// Watch implements containers.Inventory. It lists the Pods and follows the changes from there.
 func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	version, err := i.list(ctx)
 	i.mu.Lock()
@@ -144,7 +146,7 @@ func (i *Inventory) query(more string) string {
 	return "/api/v1/pods?fieldSelector=" + url.QueryEscape("spec.nodeName="+i.options.Node) + more
 }
 
-// list reads all Pods of the node. Any version will do, so that the server answers from its cache, not from etcd.
+// list requests all Pods of the node. It asks for resource version 0, so that the server answers from its cache, not from etcd.
 func (i *Inventory) list(ctx context.Context) (version string, err error) {
 	var list struct {
 		Metadata struct{ ResourceVersion string }
@@ -168,13 +170,13 @@ func (i *Inventory) list(ctx context.Context) (version string, err error) {
 	return list.Metadata.ResourceVersion, nil
 }
 
-// event is one of a watch.
+// event is one event of a watch.
 type event struct {
 	Type   string
 	Object json.RawMessage
 }
 
-// follow watches from a version until the server ends the watch, and returns the version to resume from.
+// follow watches from a resource version until the server ends the watch, and returns the version to resume from.
 func (i *Inventory) follow(ctx context.Context, version string, changed func(id string)) (string, error) {
 	seconds := watchSeconds + rand.IntN(watchSeconds)
 	body, err := i.api.open(ctx, i.query("&watch=1&allowWatchBookmarks=true&resourceVersion="+url.QueryEscape(version)+
@@ -202,14 +204,14 @@ func (i *Inventory) follow(ctx context.Context, version string, changed func(id 
 	}
 }
 
-// apply takes over an event and returns the version that it leads to.
+// apply applies an event and returns the resource version after it.
 func (i *Inventory) apply(e event, version string, changed func(id string)) (string, error) {
 	if e.Type == "ERROR" {
 		var status struct {
 			Code    int
 			Message string
 		}
-		_ = json.Unmarshal(e.Object, &status) // what can't be read is an error without a text
+		_ = json.Unmarshal(e.Object, &status) // a malformed status yields an error without a message
 		return "", &statusError{status.Code, status.Message}
 	}
 	p := new(pod)
@@ -231,7 +233,8 @@ func (i *Inventory) apply(e event, version string, changed func(id string)) (str
 	return p.Metadata.ResourceVersion, nil
 }
 
-// configMap is the content of a ConfigMap. What is not there is empty; an error means that it may not be read, or not now.
+// configMap returns the content of a ConfigMap, which is empty if there is no such ConfigMap. An error means that reading it is
+// forbidden or has failed.
 func (i *Inventory) configMap(ctx context.Context, namespace, name string) (map[string]string, error) {
 	return i.ask(ctx, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/configmaps/"+url.PathEscape(name), func(path string) (map[string]string, error) {
 		var m struct{ Data map[string]string }
@@ -240,7 +243,7 @@ func (i *Inventory) configMap(ctx context.Context, namespace, name string) (map[
 	})
 }
 
-// volumeOf is the name of the volume that a claim is bound to; empty where that is not known.
+// volumeOf returns the name of the volume that a claim is bound to, or "" if it is not known.
 func (i *Inventory) volumeOf(ctx context.Context, namespace, claim string) string {
 	data, err := i.ask(ctx, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/persistentvolumeclaims/"+url.PathEscape(claim), func(path string) (map[string]string, error) {
 		var c struct{ Spec struct{ VolumeName string } }
@@ -253,8 +256,8 @@ func (i *Inventory) volumeOf(ctx context.Context, namespace, claim string) strin
 	return data["volume"]
 }
 
-// ask returns what get says about path, or said lately. While the server can't answer, what it said last counts: a container
-// that would lose its declarations would lose what is held of its removed files.
+// ask returns the result of get for path, or an earlier one that is recent. While the server does not answer, the last answer
+// stays valid: a container that lost its declarations would lose the removed files that are held open for it.
 func (i *Inventory) ask(ctx context.Context, path string, get func(path string) (map[string]string, error)) (map[string]string, error) {
 	now := time.Now()
 	i.mu.Lock()

@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/node/containers"
 )
 
-// pod is the part of a Pod that is of use. Nothing else is decoded.
+// pod is the part of a Pod that is used. Nothing else is decoded.
 type pod struct {
 	Metadata struct {
 		Namespace, Name, UID, ResourceVersion string
@@ -70,7 +70,7 @@ type containerStatus struct {
 	}
 }
 
-// volume is a Pod's volume. Which kind it is says where the kubelet has it.
+// volume is a Pod's volume. Its kind decides where the kubelet mounts it.
 type volume struct {
 	Name     string
 	HostPath *struct{ Path string }
@@ -79,7 +79,7 @@ type volume struct {
 	PersistentVolumeClaim *struct{ ClaimName string }
 }
 
-// containers lists the Pod's containers.
+// containers returns the Pod's containers.
 func (i *Inventory) containers(ctx context.Context, p *pod) (all []containers.Container) {
 	statuses := map[string]containerStatus{}
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses) {
@@ -102,8 +102,8 @@ func (i *Inventory) containers(ctx context.Context, p *pod) (all []containers.Co
 	return all
 }
 
-// identity is the Pod of one of its containers. What the kubelet runs from a file has another UID for the kubelet than for
-// the API server.
+// identity returns the Pod of one of its containers. A static Pod has one UID for the kubelet and another for the API server;
+// identity returns the kubelet's.
 func (p *pod) identity(container string) containers.Pod {
 	m := &p.Metadata
 	id := containers.Pod{Namespace: m.Namespace, Name: m.Name, UID: m.UID, Container: container, Labels: m.Labels,
@@ -114,11 +114,11 @@ func (p *pod) identity(container string) containers.Pod {
 	return id
 }
 
-// cronJob is the end of the name of a Job that a CronJob made: a dash and minutes since 1970.
+// cronJob matches the name of a Job that a CronJob created: its name, a dash, and the minutes since 1970.
 var cronJob = regexp.MustCompile(`^(.+)-\d{8,10}$`)
 
-// owner names who people think of as the Pod's: of a ReplicaSet's its Deployment, of a Job's its CronJob. Their names are
-// made of each other (pkg/controller/deployment/sync.go, pkg/controller/cronjob/utils.go), so that nobody has to be asked.
+// owner returns the workload that users know: the Deployment of a ReplicaSet, or the CronJob of a Job. It derives their names
+// (pkg/controller/deployment/sync.go, pkg/controller/cronjob/utils.go) without a request.
 func (p *pod) owner() containers.Owner {
 	for _, o := range p.Metadata.OwnerReferences {
 		if !o.Controller {
@@ -137,8 +137,8 @@ func (p *pod) owner() containers.Owner {
 	return containers.Owner{}
 }
 
-// env is a container's environment as far as the Pod says it, and the names of the variables of which it may not be
-// known: those of Secrets are never asked for.
+// env returns a container's environment as far as the Pod and ConfigMaps define it, and the names of the variables whose
+// values are not known. Secrets are never requested.
 func (i *Inventory) env(ctx context.Context, p *pod, c *containerSpec) (env, unresolved []string) {
 	values := map[string]string{}
 	set := func(name, value string) {
@@ -183,7 +183,7 @@ func (i *Inventory) env(ctx context.Context, p *pod, c *containerSpec) (env, unr
 	return env, unresolved
 }
 
-// field is a field of the Pod by its path in the downward API.
+// field returns a field of the Pod by its path in the downward API.
 func (p *pod) field(fieldPath string) (string, bool) {
 	for prefix, m := range map[string]map[string]string{"metadata.labels['": p.Metadata.Labels, "metadata.annotations['": p.Metadata.Annotations} {
 		if key, ok := strings.CutPrefix(fieldPath, prefix); ok {
@@ -198,8 +198,8 @@ func (p *pod) field(fieldPath string) (string, bool) {
 	return value, ok
 }
 
-// expand replaces $(NAME) by its value, as the kubelet does (third_party/forked/golang/expansion): what is not known stays
-// as it is, and $$ is a dollar.
+// expand replaces $(NAME) by its value, as the kubelet does (third_party/forked/golang/expansion): an unknown name stays as
+// it is, and $$ stands for a dollar sign.
 func expand(text string, values map[string]string) string {
 	if !strings.Contains(text, "$") {
 		return text
@@ -228,9 +228,9 @@ func expand(text string, values map[string]string) string {
 	return b.String()
 }
 
-// mounts leads from the paths in a container to those of the machine. A subPath is followed in its volume: the kubelet's
-// own mount of it hides nothing and would have to be seen. parts are the volumes that a subPath leads into: no link is followed
-// there.
+// mounts maps the paths of a container's mounts to directories of the host. A subPath is resolved in its volume, because the
+// kubelet's own mount of it may not be visible to the agent. parts are the directories of volumes that are mounted by subPath:
+// links in them must not be followed.
 func mounts(c *containerSpec, volumes map[string]string, env []string) (all map[string]string, parts []string) {
 	values := map[string]string{}
 	for _, kv := range env {
@@ -251,14 +251,14 @@ func mounts(c *containerSpec, volumes map[string]string, env []string) (all map[
 		if sub != "" {
 			parts = append(parts, dir)
 		}
-		// Cleaned as an absolute path, it can't lead out of the volume; nor does the API server let it.
+		// Cleaned as an absolute path, it cannot lead out of the volume; the API server does not allow that either.
 		all[path.Clean(m.MountPath)] = filepath.Join(dir, path.Clean("/"+sub))
 	}
 	return all, parts
 }
 
-// volumes are the directories of the Pod's volumes, by their names (pkg/volume/util, MakeAbsolutePath and the plugins'
-// names). Those of Secrets are not among them.
+// volumes returns the host directories of the Pod's volumes by volume name (pkg/volume/util, MakeAbsolutePath and the plugins'
+// names). It leaves out volumes of Secrets.
 func (i *Inventory) volumes(ctx context.Context, p *pod) map[string]string {
 	all := map[string]string{}
 	base := filepath.Join(i.options.Kubelet, "pods", p.identity("").UID, "volumes")
@@ -285,7 +285,7 @@ func (i *Inventory) volumes(ctx context.Context, p *pod) map[string]string {
 	return all
 }
 
-// claimed is where the kubelet has the volume of a claim: below the name of the volume, and that of its plugin.
+// claimed returns the directory where the kubelet mounts the volume of a claim: base/PLUGIN/VOLUME. It is "" if not known.
 func (i *Inventory) claimed(ctx context.Context, namespace, claim, base string) string {
 	name := i.volumeOf(ctx, namespace, claim)
 	if name == "" {
@@ -304,7 +304,7 @@ func (i *Inventory) claimed(ctx context.Context, namespace, claim, base string) 
 	return dir
 }
 
-// escapeGlob makes a pattern that matches name alone.
+// escapeGlob returns a pattern that matches only name.
 func escapeGlob(name string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }

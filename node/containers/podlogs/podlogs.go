@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package podlogs is the inventory of the kubelet's directory of logs: the names in it tell which Pods and containers
-// there are, whether or not anybody answers about them.
+// Package podlogs lists the containers in the kubelet's directory of logs. The names in it identify Pods and containers even
+// if neither the runtime nor the API server answers.
 package podlogs
 
 import (
@@ -18,41 +18,42 @@ import (
 	"github.com/remora-logs/remora/node/containers"
 )
 
-// Name is the inventory's.
+// Name is the name of this inventory.
 const Name = "podlogs"
 
-// pollEvery is how often changes are looked for. The directory of a Pod that has existed for settled is looked at in one of
-// settledEvery such turns: another container appears in it where the Pod's specification says so, and then rarely.
+// pollEvery is how often directories are checked for changes. A Pod's directory that has not changed for settled is checked in
+// one of settledEvery turns only: further containers rarely appear in it.
 const (
 	pollEvery    = time.Second
 	settled      = time.Minute
 	settledEvery = 2
 )
 
-// recent is how old a directory's time has to be to tell of later changes: it moves in the clock's ticks.
+// recent is the age below which a modification time is not trusted: its resolution is a clock tick, so that a second change may
+// leave it the same.
 const recent = 2 * time.Second
 
 // maxPods bounds how many directories are read.
 const maxPods = 10_000
 
-// Inventory is that of one directory.
+// Inventory is the inventory of one directory.
 type Inventory struct {
-	dir string // as the machine knows it
+	dir string // path on the host
 	see func(path string) string
 
 	mu      sync.Mutex
 	pods    map[string]pod // by the name of their directory
-	changed time.Time      // of the directory, as it was listed last; zero if it may have changed since
+	changed time.Time      // modification time of dir at the last list; zero if it may have changed since
 }
 
-// pod is a Pod's directory as it was read last.
+// pod is a Pod's directory as last read.
 type pod struct {
 	changed    time.Time
 	containers []string
 }
 
-// New makes the inventory of dir. see turns a path of the machine into one that this process can open; it is asked again
-// each time, because dir may be a link that somebody changes.
+// New returns the inventory of dir. see maps a path of the host to one that this process can open. It is called each time,
+// because dir may be a link that changes.
 func New(dir string, see func(path string) string) *Inventory {
 	return &Inventory{dir: dir, see: see, pods: map[string]pod{}}
 }
@@ -95,7 +96,7 @@ func (i *Inventory) container(dir string, of containers.Pod) containers.Containe
 	}
 }
 
-// read reads the names of a Pod's containers if its directory was changed since.
+// read reads the names of a Pod's containers if its directory has changed since the last read.
 func (p *pod) read(dir string) {
 	changed := timeOf(dir)
 	if !changed.IsZero() && changed.Equal(p.changed) {
@@ -114,7 +115,7 @@ func (p *pod) read(dir string) {
 	}
 }
 
-// parse takes the name of a Pod's directory apart: NAMESPACE_NAME_UID. Neither of them holds an underscore.
+// parse splits the name of a Pod's directory, NAMESPACE_NAME_UID. None of the three parts contains an underscore.
 func parse(name string) (p containers.Pod, ok bool) {
 	parts := strings.Split(name, "_")
 	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
@@ -137,7 +138,7 @@ func (i *Inventory) Inspect(ctx context.Context, id string) (containers.Containe
 	return containers.Container{}, containers.ErrGone
 }
 
-// Watch implements containers.Inventory: a list costs so little that it is made each time.
+// Watch implements containers.Inventory. It never names a container: a change makes the caller list all of them.
 func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	every := time.NewTicker(pollEvery)
 	defer every.Stop()
@@ -153,8 +154,8 @@ func (i *Inventory) Watch(ctx context.Context, changed func(id string)) error {
 	}
 }
 
-// hasChanged reports whether a list would bring something new. It asks for times only, for a list of a thousand Pods each
-// second would be a third of what an idle agent costs.
+// hasChanged reports whether a list may find something new. It only compares modification times: listing a thousand Pods each
+// second would be a third of the cost of an idle agent.
 func (i *Inventory) hasChanged(turn int) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -172,7 +173,7 @@ func (i *Inventory) hasChanged(turn int) bool {
 		if now.Sub(p.changed) > settled && (int(name[len(name)-1])+turn)%settledEvery != 0 {
 			continue
 		}
-		var st unix.Stat_t // asked for by the name alone: walking the whole path a thousand times costs more than all else
+		var st unix.Stat_t // relative to dir: resolving the whole path for each of a thousand Pods would dominate the cost
 		if p.changed.IsZero() || unix.Fstatat(int(dir.Fd()), name, &st, 0) != nil || !time.Unix(st.Mtim.Unix()).Equal(p.changed) {
 			return true
 		}
@@ -180,8 +181,8 @@ func (i *Inventory) hasChanged(turn int) bool {
 	return false
 }
 
-// timeOf is when a directory was changed; zero where that is not known, or so short a time ago that it may be changed again
-// without another time.
+// timeOf returns a directory's modification time. It is zero if it is not known or so recent that a further change may not
+// alter it.
 func timeOf(dir string) time.Time {
 	info, err := os.Stat(dir)
 	if err != nil || time.Since(info.ModTime()) < recent {

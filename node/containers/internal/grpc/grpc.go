@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package grpc calls the gRPC services of a runtime at its socket. The gRPC library would add 4 to 6 MB to the binary for a
-// handful of calls.
+// Package grpc calls the gRPC services of a container runtime at its socket. The gRPC library would add 4 to 6 MB to the
+// binary for a handful of calls.
 package grpc
 
 import (
@@ -20,27 +20,27 @@ import (
 	"github.com/remora-logs/remora/node/containers"
 )
 
-// A call of gRPC is a POST over HTTP/2: its body is a byte that says "not compressed", a length, and a message; so is the
-// answer's, of which a stream has several, and the status is in the trailers (grpc/doc/PROTOCOL-HTTP2.md). Go speaks HTTP/2
-// without TLS since 1.24.
+// A gRPC call is a POST over HTTP/2. The body consists of a zero byte for "not compressed", the length, and the message. The
+// response has the same form, with several messages if it is a stream; the status is in the trailers
+// (grpc/doc/PROTOCOL-HTTP2.md). net/http speaks HTTP/2 without TLS since Go 1.24.
 
-// MaxMessage bounds a message of an answer, as the kubelet does (pkg/kubelet/cri/remote, maxMsgSize).
+// MaxMessage bounds a message of a response in bytes, as the kubelet does (pkg/kubelet/cri/remote, maxMsgSize).
 const MaxMessage = 16 << 20
 
-// maxBeginning is how much of a message that is larger is read.
+// maxBeginning is how many bytes of a larger message are kept.
 const maxBeginning = 64 << 10
 
-// prefix is what precedes a message.
+// prefix is the length of the flag and the size before a message.
 const prefix = 5
 
-// The errors that a server's status is wrapped in (grpc/doc/statuscodes.md). ErrNotFound is a containers.ErrGone too.
+// The errors that stand for a server's status (grpc/doc/statuscodes.md). ErrNotFound wraps containers.ErrGone.
 var (
 	ErrNotFound      = fmt.Errorf("%w", containers.ErrGone)
 	ErrExhausted     = errors.New("the answer is larger than the server sends")
 	ErrUnimplemented = errors.New("it does not serve this")
 )
 
-// The codes of status that mean something here.
+// The status codes that this package distinguishes.
 const (
 	statusOK            = "0"
 	statusNotFound      = "5"
@@ -57,7 +57,7 @@ type Client struct {
 // Dial connects to a socket.
 type Dial func(ctx context.Context, socket string) (net.Conn, error)
 
-// New makes a client of the services at a socket. A nil dial connects to it in the usual way.
+// New returns a client of the services at a socket. If dial is nil, it connects to a Unix socket.
 func New(socket string, dial Dial) *Client {
 	if dial == nil {
 		dial = func(ctx context.Context, socket string) (net.Conn, error) {
@@ -72,18 +72,18 @@ func New(socket string, dial Dial) *Client {
 	}}}
 }
 
-// Close closes connections that are not in use.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Request is one call. Method is PACKAGE.SERVICE/METHOD.
 type Request struct {
 	Method string
-	// Header holds what the service wants to know beside the message.
+	// Header holds further request headers.
 	Header  map[string]string
 	Message []byte
 }
 
-// Call sends a request and returns the only message of its answer. ctx bounds its time.
+// Call sends a request and returns the only message of the response.
 func (c *Client) Call(ctx context.Context, r Request) (answer []byte, err error) {
 	n := 0
 	err = c.Stream(ctx, r, func(message []byte) error {
@@ -97,9 +97,9 @@ func (c *Client) Call(ctx context.Context, r Request) (answer []byte, err error)
 	return answer, err
 }
 
-// Stream sends a request and calls each with the messages of its answer, which each may keep, until the answer ends or each
-// returns an error. ctx bounds its time. Of a message with more than MaxMessage bytes, large is called with the first ones;
-// where large is nil, such a message is an error.
+// Stream sends a request and calls each with every message of the response until the response ends or each returns an error.
+// each may keep the message. For a message of more than MaxMessage bytes, Stream calls large with the first 64 KiB instead; if
+// large is nil, such a message is an error.
 func (c *Client) Stream(ctx context.Context, r Request, each func(message []byte) error, large func(beginning []byte)) error {
 	status, err := c.post(ctx, r, each, large)
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *Client) Stream(ctx context.Context, r Request, each func(message []byte
 	return fmt.Errorf("the runtime at %s refuses %s: %s (gRPC status %q)", c.socket, r.Method, message, code)
 }
 
-// post reads the messages of an answer and returns the headers with its status.
+// post sends a request, reads the messages of the response, and returns the headers or trailers that hold its status.
 func (c *Client) post(ctx context.Context, r Request, each func(message []byte) error, large func(beginning []byte)) (http.Header, error) {
 	body := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(r.Message))), r.Message...)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/"+r.Method, bytes.NewReader(body))
@@ -159,7 +159,7 @@ func (c *Client) post(ctx context.Context, r Request, each func(message []byte) 
 	}
 }
 
-// next reads a message; it is nil where it was told to large. At the end of the answer the error is io.EOF.
+// next reads a message. It returns nil if it has passed the message to large, and io.EOF at the end of the response.
 func next(r io.Reader, large func(beginning []byte)) ([]byte, error) {
 	var head [prefix]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -184,7 +184,7 @@ func next(r io.Reader, large func(beginning []byte)) ([]byte, error) {
 	return message, unexpected(err)
 }
 
-// read reads so many bytes. It makes no room for bytes that do not come.
+// read reads size bytes. It allocates as the bytes arrive, not by the announced size.
 func read(r io.Reader, size int64) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, min(size, maxBeginning)))
 	_, err := io.CopyN(b, r, size)

@@ -10,10 +10,10 @@ import (
 	"github.com/remora-logs/remora/shared/protofields"
 )
 
-// ErrMessage is the error of an answer that is no message.
+// ErrMessage is the error of a malformed message.
 var ErrMessage = errors.New("the runtime's answer is no message of Protocol Buffers")
 
-// Fields calls each for every field of a message, with a number for a varint and bytes for what has a length.
+// Fields calls each for every field of a message. A varint is passed as number, a length-delimited field as bytes.
 func Fields(message []byte, each func(field protowire.Number, number uint64, bytes []byte) error) error {
 	err := protofields.Each(message, func(field protowire.Number, _ protowire.Type, number uint64, bytes []byte) error {
 		return each(field, number, bytes)
@@ -24,7 +24,7 @@ func Fields(message []byte, each func(field protowire.Number, number uint64, byt
 	return err
 }
 
-// Pair reads an entry of a map of strings.
+// Pair decodes an entry of a map of strings and adds it to the map.
 func Pair(message []byte, into *map[string]string) error {
 	var key, value string
 	err := Fields(message, func(field protowire.Number, _ uint64, bytes []byte) error {
