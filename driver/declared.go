@@ -17,7 +17,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// The log options that are the driver's own.
+// The driver's own log options.
 const (
 	whenFullOption     = "when-full"
 	blockTimeoutOption = "block-timeout"
@@ -25,8 +25,8 @@ const (
 
 var ownOptions = []string{whenFullOption, blockTimeoutOption}
 
-// manifestOf keeps of what the engine tells about a container what is needed to collect it, and returns what is wrong with
-// the rest. No label, variable or option makes it refuse a container: daemon.json's options reach every one.
+// manifestOf returns the manifest of a container that the engine describes, and the problems in its declarations and options.
+// None of them makes the driver refuse a container, since the options in daemon.json apply to all containers.
 func (s *sessions) manifestOf(file string, info plugin.Info) (*containerManifest, []telemetry.Problem) {
 	set := s.dialect.Read(declare.Input{
 		Options: info.Config, Others: append(slices.Clone(declare.DockerOptions), ownOptions...),
@@ -63,7 +63,7 @@ func (s *sessions) manifestOf(file string, info plugin.Info) (*containerManifest
 	return m, found.all
 }
 
-// problems gathers what is wrong with one container.
+// problems collects the problems of one container.
 type problems struct {
 	container string
 	all       []telemetry.Problem
@@ -73,7 +73,7 @@ func (p *problems) add(key, message string, warning bool) {
 	p.all = append(p.all, telemetry.Problem{Container: p.container, Key: key, Message: message, Warning: warning})
 }
 
-// policy reads the options that say what happens when the spool is full; empty and 0 where they say nothing.
+// policy returns the options for a full spool: "" and 0 if they are absent or invalid.
 func (p *problems) policy(options map[string]string) (whenFull string, timeout time.Duration) {
 	if v := options[whenFullOption]; v != "" {
 		if _, err := spool.ParsePolicy(v); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// Read implements plugin.Logs: docker logs from the spool, the container's earlier starts included.
+// Read implements plugin.Logs. It serves docker logs from the spool, including the container's earlier starts.
 func (s *sessions) Read(ctx context.Context, info plugin.Info, c plugin.ReadConfig, w io.Writer) error {
 	var frames []byte
 	r := history.Reader[*spool.Log]{
@@ -35,7 +35,7 @@ func (s *sessions) Read(ctx context.Context, info plugin.Info, c plugin.ReadConf
 	return r.Read(ctx, s.logsOf(info.ContainerID), history.Query{Since: c.Since, Until: c.Until, Tail: c.Tail, Follow: c.Follow})
 }
 
-// logsOf returns the container's streams in the spool, by the time of their start.
+// logsOf returns the container's streams in the spool, ordered by the time of their start.
 func (s *sessions) logsOf(container string) []*spool.Log {
 	prefix := manifest.KeyPrefix(container)
 	var found []*spool.Log

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command remora-driver is a log driver of the Docker engine: a managed plugin that takes what containers write to
-// stdout and stderr, keeps it on disk, and delivers it.
+// Command remora-driver is a log driver for the Docker engine: a managed plugin that captures the stdout and stderr of
+// containers, stores them on disk, and delivers them.
 package main
 
 import (
@@ -24,10 +24,10 @@ import (
 
 var version = "devel" // set by the linker
 
-// defaultTarget is that of config.Driver, for explain, which works without any settings.
+// defaultTarget is the default of config.Driver, for explain, which works without settings.
 const defaultTarget = "docker"
 
-// cli is the command line. All settings come from the environment, since that is what an engine can set of a plugin.
+// cli is the command line. All settings come from the environment, which is all that an engine can set for a plugin.
 type cli struct {
 	Run     runCommand             `cmd:"" default:"1" help:"Run the log driver (default)."`
 	Status  deliver.StatusCommand  `cmd:"" help:"Show what the running driver collects, sends and drops, and its errors."`
@@ -67,7 +67,7 @@ func main() {
 
 func settingsTable() []settings.Section { return deliver.Sections("Driver", new(config.Driver)) }
 
-// checkOptions returns what is wrong with ownOptions, for explain.
+// checkOptions returns the problems in the values of ownOptions, for explain.
 func checkOptions(options map[string]string) []declare.Problem {
 	var found problems
 	found.policy(options)

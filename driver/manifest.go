@@ -12,27 +12,27 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// containerManifest is what a restarted plugin has to know of a stream that it finds in its spool. It holds the tags that were
-// made of a container's labels and environment, and its declarations, never the labels and the environment themselves:
-// secrets are in them.
+// containerManifest holds what a restarted plugin must know about a stream in its spool. It stores a container's declarations
+// and the tags derived from its labels and environment, never the labels and the environment themselves, which may hold
+// secrets.
 type containerManifest struct {
 	// Format is manifest.Format; 0 stands for 1.
 	Format int `json:"format"`
-	// File is the path of the FIFO, as the engine gave it.
+	// File is the path of the FIFO as the engine gave it; empty in a stand-in whose FIFO is not known.
 	File string `json:"file"`
-	// Container is the container's id.
+	// Container is the container's ID.
 	Container string    `json:"container"`
 	Started   time.Time `json:"started"`
-	// Origin is who wrote it, Tags what else all records of the container are tagged with.
+	// Origin identifies the container; Tags are the further tags of all its records.
 	Origin       []record.Tag          `json:"origin"`
 	Tags         []record.Tag          `json:"tags"`
 	Declarations []declare.Declaration `json:"declarations"`
-	// WhenFull and BlockTimeout are what the container's log options ask for; empty and 0 where they don't.
+	// WhenFull and BlockTimeout are the container's log options; "" and 0 if they are not set.
 	WhenFull     string        `json:"when_full,omitempty"`
 	BlockTimeout time.Duration `json:"block_timeout,omitempty"`
 }
 
-// name returns what people call the container: its name, or its id where the name is not known.
+// name returns the container's name, or its ID if the name is not known.
 func (m *containerManifest) name() string {
 	for _, t := range m.Origin {
 		if t.Key == "docker_container" {
@@ -42,14 +42,14 @@ func (m *containerManifest) name() string {
 	return m.Container
 }
 
-// encode returns the manifest as it is stored.
+// encode returns the manifest in its stored form.
 func (m *containerManifest) encode() ([]byte, error) {
 	current := *m
 	current.Format = manifest.Format
 	return json.Marshal(current)
 }
 
-// decodeManifest understands what encode wrote.
+// decodeManifest decodes what encode has written. It returns a *manifest.NewerError for a format of a later version.
 func decodeManifest(p []byte) (*containerManifest, error) {
 	var m containerManifest
 	if err := json.Unmarshal(p, &m); err != nil {

@@ -21,8 +21,8 @@ import (
 // engineFIFOs is where the engine creates a plugin's FIFOs (moby daemon/logger/plugin.go).
 const engineFIFOs = "/run/docker/logging"
 
-// resume continues with what an earlier process left: it reads from FIFOs that still exist, and delivers the rest of
-// those that don't.
+// resume continues the streams of an earlier process: it reads on from the FIFOs that still exist, and delivers the rest of
+// the other streams.
 func (s *sessions) resume() {
 	defer close(s.resumed)
 	stored, err := s.spool.Stored()
@@ -35,7 +35,7 @@ func (s *sessions) resume() {
 		var newer *manifest.NewerError
 		if errors.As(err, &newer) {
 			notice.SpoolStreamNewer.Log(s.log, "stream", found.Key, "error", err)
-			lost++ // its FIFO is captured into another stream
+			lost++ // adopt captures its FIFO into another stream
 			continue
 		}
 		if err != nil {
@@ -68,11 +68,11 @@ func (s *sessions) resumeOne(found spool.Stored, m *containerManifest) error {
 	return nil
 }
 
-// resumeCapture reads a FIFO from where the earlier process stopped. Where it is gone, the container has ended
+// resumeCapture reads a FIFO from where the earlier process stopped. If the FIFO is gone, the container has ended
 // meanwhile, and what the FIFO held is lost.
 func (s *sessions) resumeCapture(l *spool.Log, m *containerManifest) {
 	if m.File == "" {
-		l.Finish() // adopt captures its FIFO, into a stream of its own
+		l.Finish() // adopt captures its FIFO into a new stream
 		return
 	}
 	name := filepath.Base(m.File)
@@ -89,8 +89,8 @@ func (s *sessions) resumeCapture(l *spool.Log, m *containerManifest) {
 	}
 }
 
-// standIn returns the manifest of a log whose own is damaged: its container is known by the beginning of its id, and collected
-// as if it declared nothing.
+// standIn returns a manifest for a log whose own is damaged. It takes the beginning of the container's ID and the time of its
+// start from the log's key, and collects the container as if it declared nothing.
 func (s *sessions) standIn(key string) *containerManifest {
 	id, started := key, time.Now()
 	if at := strings.LastIndexByte(key, '-'); at >= 0 {
@@ -104,9 +104,9 @@ func (s *sessions) standIn(key string) *containerManifest {
 	return &containerManifest{Container: id, Started: started, Origin: c.Tags(s.host, ""), Declarations: set.Declarations}
 }
 
-// adopt captures the FIFOs in dir that belong to no manifest, because it is damaged: their containers would else stop
-// when the pipe is full. The engine names FIFOs at random, so whose each one is can't be told any more. Where the engine
-// is about to call StartLogging for one, that call replaces the stand-in.
+// adopt captures the FIFOs in dir whose manifests are damaged: otherwise their containers would block once the pipe is full.
+// The engine names FIFOs at random, so that the container of a FIFO is not known. A later StartLogging for the FIFO replaces
+// the stand-in.
 func (s *sessions) adopt(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// logOptions returns how the log of a container is kept, whose views begin at their checkpoints.
+// logOptions returns the options of a container's log. Its views begin at their checkpoints.
 func (s *sessions) logOptions(key string, m *containerManifest) spool.LogOptions {
 	o := spool.LogOptions{MaxBytes: s.settings.SpoolMaxEach, BlockTimeout: s.settings.BlockTimeout}
 	o.WhenFull, _ = spool.ParsePolicy(s.settings.WhenFull) // checked when settings were read
@@ -21,14 +21,14 @@ func (s *sessions) logOptions(key string, m *containerManifest) spool.LogOptions
 		o.History = s.settings.HistoryBytes
 	}
 	views := s.routes.Views
-	if m.File == "" { // a substitute for a lost manifest
+	if m.File == "" { // a stand-in for a lost manifest
 		views = s.routes.StandInViews
 	}
 	o.Views, o.Former = views(key, m.Declarations)
 	return o
 }
 
-// attach begins delivery of a log.
+// attach starts the delivery of a log.
 func (s *sessions) attach(l *spool.Log, m *containerManifest) {
 	s.routes.Attach(l, deliver.Writer{Declarations: m.Declarations, Tags: m.Tags, Origin: m.Origin})
 }

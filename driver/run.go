@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// suspendTimeout bounds how long SIGTERM waits for FIFOs to be drained, closeTimeout for the spool to be on disk. With
-	// the pipeline's own bound between them, they stay below the eight seconds after which an engine loses patience.
+	// suspendTimeout bounds how long the driver drains FIFOs after SIGTERM, closeTimeout how long it then syncs the spool.
+	// Together with the pipeline's own bound, they stay below the eight seconds after which an engine kills a plugin.
 	suspendTimeout = 2 * time.Second
 	closeTimeout   = 3 * time.Second
 )
@@ -34,13 +34,13 @@ const (
 // /run/docker/plugins/ID/status.sock.
 const statusSocket = "status.sock"
 
-// processSettings is what the process was set to.
+// processSettings are the settings of the process.
 type processSettings struct {
 	config.Common
 	config.Driver
 }
 
-// driver is the process, wired.
+// driver is the process with its parts.
 type driver struct {
 	settings processSettings
 	log      *slog.Logger
@@ -49,8 +49,8 @@ type driver struct {
 	sessions *sessions
 }
 
-// run serves the engine until ctx ends. It listens before it re-attaches to what an earlier process left, because the
-// engine gives up on a plugin that does not listen soon, and neither waits for a backend.
+// run serves the engine until ctx ends. It listens before it resumes the streams of an earlier process, because the engine
+// gives up on a plugin that does not listen soon. Neither step waits for a backend.
 func run(ctx context.Context, environ map[string]string, socket string, warnings ...string) error {
 	d, err := open(environ, filepath.Join(filepath.Dir(socket), statusSocket))
 	if err != nil {
@@ -83,9 +83,9 @@ func run(ctx context.Context, environ map[string]string, socket string, warnings
 	return errors.Join(err, d.stop(listener))
 }
 
-// open reads the settings and opens what the process keeps on disk. Wrong settings don't end it: the engine would refuse
-// to start containers. status is a socket whose path on the host is short enough for curl, unlike that of the one in the
-// state directory.
+// open reads the settings and opens the state on disk. Invalid settings do not make it fail, because the engine would then
+// refuse to start containers. status is the path of a second status socket: its path on the host is short enough for curl,
+// unlike that of the socket in the state directory.
 func open(environ map[string]string, status string) (*driver, error) {
 	var s processSettings
 	var batching pipeline.Config
@@ -108,9 +108,9 @@ func open(environ map[string]string, status string) (*driver, error) {
 	return d, nil
 }
 
-// stop puts on disk what the FIFOs hold now. What is written from then on waits in them for the next process.
+// stop stores on disk what the FIFOs hold now. What is written from then on waits in them for the next process.
 func (d *driver) stop(listener net.Listener) error {
-	_ = listener.Close() // it is of no use any more, whatever that says
+	_ = listener.Close() // the process ends anyway
 	d.sessions.suspend(suspendTimeout)
 	d.delivery.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -118,7 +118,7 @@ func (d *driver) stop(listener net.Listener) error {
 	return errors.Join(d.spool.Close(ctx), d.delivery.Close())
 }
 
-// report adds to a snapshot what the driver knows.
+// report adds the driver's part to a snapshot.
 func (d *driver) report(s *telemetry.Snapshot) {
 	s.Stalled = loop.Stalled(time.Now(), loop.Named{Name: "that commits positions", Late: d.delivery.Pipeline.Late})
 	s.Problems = append(s.Problems, d.sessions.problems()...)

@@ -25,13 +25,13 @@ import (
 )
 
 const (
-	// stopTimeout bounds how long StopLogging waits for the FIFO's end, below the five seconds that are promised.
+	// stopTimeout bounds how long StopLogging waits for the end of the FIFO. The documented bound is five seconds.
 	stopTimeout = 4500 * time.Millisecond
-	// retryInterval is how often a FIFO is tried again that could not be opened for lack of descriptors.
+	// retryInterval is the delay before another attempt to open a FIFO for which no descriptor was left.
 	retryInterval = time.Second
 )
 
-// sessions are the FIFOs under capture. A session begins with StartLogging, or when a restarted plugin finds its
+// sessions holds the FIFOs that are captured. A session begins with StartLogging, or when a restarted plugin finds its
 // manifest, and ends with StopLogging, or when the FIFO's writer is gone.
 type sessions struct {
 	*driver
@@ -39,21 +39,21 @@ type sessions struct {
 	dialect *declare.Dialect
 	host    string
 
-	resumed chan struct{} // closed once all that an earlier process left is under capture again
+	resumed chan struct{} // closed once resume has returned
 
-	mu     sync.Mutex          // guards the fields below, and the sessions in active
-	active map[string]*session // by the FIFO's name, which the engine makes at random
+	mu     sync.Mutex          // guards the fields below and the sessions in active
+	active map[string]*session // by the FIFO's name, which the engine chooses at random
 }
 
-// session is one FIFO. capture is nil before the FIFO is open, which it can't be while the process has no descriptor left.
+// session is one FIFO. capture is nil until the FIFO is open; while the process has no descriptor left, it stays nil.
 type session struct {
 	container string // its name
 	file      string
 	log       *spool.Log
 	capture   *capture.Capture
-	begun     bool // capture has opened the FIFO, or will do so later
-	resumed   bool // captured before
-	// adopted is set where the manifest is lost: a StartLogging for the FIFO replaces the substitute.
+	begun     bool // the FIFO is open, or retry will open it
+	resumed   bool // an earlier process captured the FIFO
+	// adopted is set if the manifest is lost: a StartLogging for the FIFO replaces the stand-in.
 	adopted  bool
 	problems []telemetry.Problem
 }
@@ -63,13 +63,14 @@ func newSessions(d *driver) *sessions {
 		resumed: make(chan struct{}), active: map[string]*session{}}
 }
 
-// Start implements plugin.Logs. It is done when the manifest is durable and the FIFO is being read.
+// Start implements plugin.Logs. It returns once the manifest is durable and the FIFO is open. If the process has no descriptor
+// left, the FIFO is opened later.
 func (s *sessions) Start(file string, info plugin.Info) error {
 	name := filepath.Base(file)
 	s.disown(name)
 	one := &session{file: file}
 	if !s.reserve(name, one) {
-		return nil // the engine asks again when it did not get the answer
+		return nil // the engine repeats a request whose answer it did not receive
 	}
 	var m *containerManifest
 	m, one.problems = s.manifestOf(file, info)
@@ -80,7 +81,7 @@ func (s *sessions) Start(file string, info plugin.Info) error {
 	return nil
 }
 
-// reserve takes a FIFO's name, so that it is captured once.
+// reserve adds a session under its FIFO's name. It reports false if the FIFO has one.
 func (s *sessions) reserve(name string, one *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +100,7 @@ func (s *sessions) unreserve(name string, one *session) {
 	}
 }
 
-// disown ends the stand-in for a FIFO whose manifest was lost, because the engine now tells whose it is.
+// disown stops the stand-in session of a FIFO whose manifest was lost: StartLogging now names its container.
 func (s *sessions) disown(name string) {
 	s.mu.Lock()
 	adopted := s.active[name] != nil && s.active[name].adopted
@@ -107,13 +108,13 @@ func (s *sessions) disown(name string) {
 	if !adopted {
 		return
 	}
-	<-s.resumed // it is complete then
+	<-s.resumed // the session is complete then
 	if one := s.take(name); one != nil {
 		s.stopOne(one)
 	}
 }
 
-// begin creates the log of a container and begins to fill and to deliver it.
+// begin creates the log of a container and starts its capture and delivery.
 func (s *sessions) begin(name string, one *session, m *containerManifest) error {
 	encoded, err := m.encode()
 	if err != nil {
@@ -138,7 +139,7 @@ func (s *sessions) begin(name string, one *session, m *containerManifest) error 
 	return nil
 }
 
-// capture opens the FIFO. For lack of descriptors it opens it later: a container starts all the same.
+// capture opens the FIFO. If no descriptor is left, it schedules a retry and returns nil, so that the container can start.
 func (s *sessions) capture(name string, one *session) (err error) {
 	defer func() {
 		s.mu.Lock()
@@ -178,7 +179,7 @@ func (s *sessions) open(name string, one *session) error {
 	return nil
 }
 
-// retry opens a FIFO for which there was no descriptor.
+// retry opens a FIFO for which no descriptor was left.
 func (s *sessions) retry(name string, one *session) {
 	s.mu.Lock()
 	wanted := s.active[name] == one
@@ -193,7 +194,7 @@ func (s *sessions) retry(name string, one *session) {
 		s.mu.Lock()
 		stopped := s.active[name] != one
 		s.mu.Unlock()
-		if stopped { // in between
+		if stopped { // meanwhile
 			s.stopOne(one)
 		}
 	case outOfDescriptors(err):
@@ -212,7 +213,7 @@ func (s *sessions) Stop(file string) {
 	name := filepath.Base(file)
 	found := s.take(name)
 	if found == nil {
-		// The engine may be quicker than we are with what an earlier process left; what is in its FIFO must not be lost.
+		// The request may precede the resumption of a FIFO of an earlier process, whose content must not be lost.
 		select {
 		case <-s.resumed:
 		case <-ctx.Done():
@@ -232,12 +233,12 @@ func (s *sessions) stopOne(one *session) {
 	s.stopWithin(ctx, one)
 }
 
-// stopWithin drains a FIFO to its end. The session is not in active any more.
+// stopWithin drains a FIFO to its end. The caller has removed the session from active.
 func (s *sessions) stopWithin(ctx context.Context, one *session) {
 	s.mu.Lock()
 	c := one.capture
 	s.mu.Unlock()
-	if c == nil { // there was no descriptor for it
+	if c == nil { // no descriptor was left for it
 		if s.open("", one) != nil {
 			one.log.AddUnknownGap("no file descriptors left")
 			one.log.Finish()
@@ -250,7 +251,7 @@ func (s *sessions) stopWithin(ctx context.Context, one *session) {
 	}
 }
 
-// take takes a session off the books; nil where there is none, or none yet.
+// take removes a session from active and returns it. It returns nil if there is none, or if its capture has not begun.
 func (s *sessions) take(name string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +263,7 @@ func (s *sessions) take(name string) *session {
 	return found
 }
 
-// suspend drains all FIFOs once and stops capturing, without ending the streams.
+// suspend drains all FIFOs and stops capturing, without ending the streams.
 func (s *sessions) suspend(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -276,7 +277,7 @@ func (s *sessions) suspend(timeout time.Duration) {
 	s.mu.Unlock()
 	var all sync.WaitGroup
 	for _, c := range captures {
-		all.Go(func() { _ = c.Suspend(ctx) }) // what is not drained waits in the FIFO
+		all.Go(func() { _ = c.Suspend(ctx) }) // the rest waits in the FIFO
 	}
 	all.Wait()
 }
@@ -287,7 +288,7 @@ func (s *sessions) count() int {
 	return len(s.active)
 }
 
-// problems returns what is wrong with the containers under capture, now or with what they declare.
+// problems returns the problems of the captured containers and of their declarations.
 func (s *sessions) problems() []telemetry.Problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,7 +38,7 @@ func checkCommand() deliver.CheckCommand {
 	}
 }
 
-// pathItems says how many files the patterns of a declaration match now. There may be none yet.
+// pathItems checks that the patterns of a declaration compile and that their base directories can be read.
 func pathItems(d *declare.Declaration) (items []checkup.Item) {
 	for _, pattern := range d.Paths() {
 		about := fmt.Sprintf("log %s %s", d.Name, pattern)

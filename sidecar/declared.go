@@ -20,7 +20,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// applyDeclarations puts a set of declarations into effect. Errors in some do not affect the others.
+// applyDeclarations applies a set of declarations. An error in one does not affect the others.
 func (c *sidecar) applyDeclarations(set declare.Set) {
 	problems := deliver.Problems(set, "")
 	labels, err := c.labelTags()
@@ -94,13 +94,13 @@ func (c *sidecar) labelTags() ([]record.Tag, error) {
 	return tags, nil
 }
 
-// delivered is a declaration, with the tags that all declarations share.
+// delivered is a declaration with the tags that all declarations share.
 type delivered struct {
 	declaration declare.Declaration
 	labels      []record.Tag
 }
 
-// declared lists what is collected.
+// declared returns the declarations in effect with their files, for the status. Files is -1 while the count is not known.
 func (c *sidecar) declared() []telemetry.Declaration {
 	files, busy := c.tailer.Files(func(string) bool { return true })
 	found := map[string][]telemetry.File{}
@@ -115,7 +115,7 @@ func (c *sidecar) declared() []telemetry.Declaration {
 	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
 		d := c.wanted[name].declaration
 		if len(d.Paths()) == 0 {
-			continue // it is refused
+			continue // it declares stdout only, which applyDeclarations refuses
 		}
 		of := telemetry.Declaration{Container: c.writerOf(d), Name: name, Sources: d.Paths(), Target: d.Target, Format: d.Format,
 			Outputs: c.delivery.Outputs(d), Files: len(found[name]), Found: found[name]}
@@ -127,13 +127,13 @@ func (c *sidecar) declared() []telemetry.Declaration {
 	return all
 }
 
-// writerOf names the container that a declaration's files are written by, as the status does.
+// writerOf returns the name, as the status shows it, of the container that writes a declaration's files.
 func (c *sidecar) writerOf(d declare.Declaration) string {
 	origin := c.settings.Pod.Tags(d.Container, c.settings.HostName())
 	return record.NewSource("", d.Name, "", "", nil, origin).Writer()
 }
 
-// selectionsOf returns the tailer's selections for a declaration, one for each of its paths. labels are tags that all
+// selectionsOf returns the tailer's selections for a declaration, one for each of its paths. labels are the tags that all
 // declarations share.
 func (c *sidecar) selectionsOf(d declare.Declaration, labels []record.Tag) (all []tail.Selection, err error) {
 	version, err := json.Marshal(struct {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// drainSocket is where the sidecar listens for the drain command, in the state directory: who may write there may ask.
+	// drainSocket is the socket for the drain command, in the state directory. Only the sidecar's user may connect to it.
 	drainSocket = "drain.sock"
 	// drainPollInterval is how often drain checks for completion.
 	drainPollInterval = 20 * time.Millisecond
@@ -31,8 +31,8 @@ const (
 )
 
 // drain reads every file up to its present end, including an unterminated last line, and waits up to timeout until all of
-// it is acknowledged. What a running application writes meanwhile is left to the next start. The error names what is left,
-// in one line.
+// it is acknowledged. What a running application writes meanwhile is left to the next start. The error names in one line what
+// was not delivered or could not be read.
 func (c *sidecar) drain(timeout time.Duration) error {
 	c.draining.Lock()
 	defer c.draining.Unlock()
@@ -63,14 +63,14 @@ func (c *sidecar) drain(timeout time.Duration) error {
 	return nil
 }
 
-// remainder is a file of which something is left.
+// remainder is a file that was not delivered completely, or, if err is set, could not be opened.
 type remainder struct {
 	path  string
 	bytes int64
 	err   error
 }
 
-// unfinished lists some of the files that are not delivered.
+// unfinished returns some of the files that are not delivered.
 func (c *sidecar) unfinished() (left []remainder) {
 	for _, u := range c.tailer.Unfinished() {
 		left = append(left, remainder{path: u.Path, bytes: u.Bytes})
@@ -78,12 +78,12 @@ func (c *sidecar) unfinished() (left []remainder) {
 	return left
 }
 
-// unreadable returns declared files that can't be opened.
+// unreadable returns the declared files that cannot be opened.
 func (c *sidecar) unreadable() (left []remainder) {
 	for _, t := range c.tailer.Problems() {
 		info, err := os.Lstat(t.Path)
 		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
-			continue // gone, or not a file that is ever read
+			continue // gone, or of a kind that is never read
 		}
 		f, err := os.Open(t.Path)
 		if err != nil {
@@ -95,7 +95,7 @@ func (c *sidecar) unreadable() (left []remainder) {
 	return left
 }
 
-// describe names what is left in one line: the number of bytes and files, and the names of some.
+// describe returns in one line the number of bytes and files, and the names of up to maxNamed files.
 func describe(files int, bytes int64, some []remainder) string {
 	var names []string
 	for _, r := range some[:min(len(some), maxNamed)] {
@@ -111,7 +111,8 @@ func describe(files int, bytes int64, some []remainder) string {
 	return fmt.Sprintf("%d bytes of %d files: %s", bytes, files, strings.Join(names, ", "))
 }
 
-// serveDrain answers the drain command. After a drain the sidecar follows its files again.
+// serveDrain answers the drain command; after each drain the sidecar follows its files again. It returns nil if it cannot
+// listen.
 func (c *sidecar) serveDrain() net.Listener {
 	path := filepath.Join(c.settings.StateDir, drainSocket)
 	_ = os.Remove(path) // left by a killed process: the state directory's lock excludes a running one

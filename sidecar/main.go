@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command remora-sidecar tails the files that the applications of a Pod write, and delivers them.
+// Command remora-sidecar tails the log files of a Pod's applications and delivers them.
 package main
 
 import (
@@ -63,7 +63,7 @@ type runCommand struct {
 	warnings []string // about settings of log-pilot's
 }
 
-// Run tails until SIGTERM or SIGINT, and then drains.
+// Run tails files until SIGTERM or SIGINT, and then drains them.
 func (r *runCommand) Run() error {
 	ctx, stop := command.Signals()
 	defer stop()

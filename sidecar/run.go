@@ -30,13 +30,13 @@ type processSettings struct {
 	Pod origin.Pod
 }
 
-// sidecar is the process.
+// sidecar is the process with its parts.
 type sidecar struct {
 	settings processSettings
 	log      *slog.Logger
 	delivery *deliver.Delivery
 	tailer   *tail.Tailer
-	tailing  atomic.Bool // the tailer runs
+	tailing  atomic.Bool // the tailer was started
 	draining sync.Mutex  // serialises drains
 
 	mu       sync.Mutex
@@ -44,8 +44,8 @@ type sidecar struct {
 	wanted   map[string]delivered // by declaration
 }
 
-// run tails until ctx ends, and drains. variables are environ in the system's order, which decides between equal names.
-// warnings are logged. It never waits for a backend.
+// run tails files until ctx ends, and then drains them. variables holds environ in the system's order, which decides between
+// equal names. warnings are logged. The start never waits for a backend.
 func run(ctx context.Context, environ map[string]string, variables []string, warnings ...string) error {
 	c, err := open(environ)
 	if err != nil {
@@ -63,7 +63,7 @@ func run(ctx context.Context, environ map[string]string, variables []string, war
 	var work sync.WaitGroup
 	declared := make(chan struct{})
 	work.Go(func() { c.watch(tailing, variables, declared) })
-	<-declared // so that a sidecar that must stop or drain at once knows what to deliver
+	<-declared // so that a sidecar that stops or drains at once knows what to deliver
 	drains := c.serveDrain()
 	<-ctx.Done()
 	c.log.Info("stopping, draining", "timeout", c.settings.DrainTimeout)
@@ -78,7 +78,7 @@ func run(ctx context.Context, environ map[string]string, variables []string, war
 	return errors.Join(err, c.delivery.Close())
 }
 
-// open loads the settings and opens the process's state.
+// open loads the settings and opens the state on disk.
 func open(environ map[string]string) (*sidecar, error) {
 	var s processSettings
 	var batching pipeline.Config
@@ -107,7 +107,7 @@ func (c *sidecar) newTailer() (*tail.Tailer, error) {
 	})
 }
 
-// watch applies the declarations and each change of them. The first time it starts the tailer and closes declared.
+// watch applies the declarations and every change of them. After the first, it starts the tailer and closes declared.
 func (c *sidecar) watch(ctx context.Context, variables []string, declared chan<- struct{}) {
 	var tailing sync.WaitGroup
 	defer tailing.Wait()

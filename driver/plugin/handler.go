@@ -26,20 +26,20 @@ const Socket = "/run/docker/plugins/remora.sock"
 // manifest is the answer to Plugin.Activate.
 const manifest = `{"Implements": ["LogDriver"]}`
 
-// Logs is what the endpoints serve.
+// Logs implements the endpoints.
 type Logs interface {
-	// Start begins to collect what is written into the FIFO file. It returns when a restart would find it again, waits for
-	// no network and no delivery, and refuses a container only where nothing of it could be collected.
+	// Start begins to collect what is written into the FIFO file. It returns once a restarted process would resume it, without
+	// waiting for the network or for delivery. It refuses a container only if nothing of it could be collected.
 	Start(file string, info Info) error
-	// Stop drains the FIFO to its end, within a bound. It succeeds whatever happens, and for a file it does not know: the
-	// engine would hold the plugin busy for ever after an error.
+	// Stop drains the FIFO to its end, within a bound. It reports no error, not even for an unknown file: after one, the engine
+	// would regard the plugin as in use for ever.
 	Stop(file string)
-	// Read writes what the container wrote to w, as frames, until there is no more, ctx ends, or w can't be written to.
+	// Read writes the container's log to w as frames, until the log ends, ctx ends, or a write fails.
 	Read(ctx context.Context, info Info, c ReadConfig, w io.Writer) error
 }
 
-// Listen opens the plugin's socket. A socket that an earlier process left is replaced: it is in the plugin's own root file
-// system, where nobody else has one. A few connections are accepted even when the process has no descriptor left.
+// Listen opens the plugin's socket. It replaces a socket that exists: the path lies in the plugin's own root file system, so
+// that only an earlier process can have left it. A few connections are accepted even if the process has no descriptor left.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func Listen(path string) (net.Listener, error) {
 	return newSparing(l), nil
 }
 
-// Handler serves the endpoints. readLogs reports to the engine whether the plugin serves docker logs.
+// Handler returns the handler of the endpoints. readLogs is whether the plugin serves docker logs.
 func Handler(logs Logs, readLogs bool, log *slog.Logger) sdk.Handler {
 	e := endpoints{logs: logs, readLogs: readLogs, log: log}
 	h := sdk.NewHandler(manifest)
@@ -88,7 +88,7 @@ func (e *endpoints) start(w http.ResponseWriter, r *http.Request) {
 	answer(w, err)
 }
 
-// stop answers without an error even where the request can't be understood.
+// stop answers without an error even if the request is malformed.
 func (e *endpoints) stop(w http.ResponseWriter, r *http.Request) {
 	var req stopRequest
 	if err := decode(r, &req); err != nil {
@@ -123,7 +123,7 @@ func (e *endpoints) read(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// flushing sends each write at once, so that docker logs -f shows lines when they come.
+// flushing flushes after each write, so that docker logs -f shows lines at once.
 type flushing struct {
 	w       io.Writer
 	control *http.ResponseController
@@ -139,7 +139,7 @@ func (f flushing) Write(p []byte) (int, error) {
 
 func (f flushing) Flush() { _ = f.control.Flush() } // an error shows with the first write
 
-// decode reads a request. Its error never quotes the request, which holds the container's environment.
+// decode decodes a request. Its error never quotes the request, which contains the container's environment.
 func decode(r *http.Request, v any) error {
 	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
 		var syntax *json.SyntaxError

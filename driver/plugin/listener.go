@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spareDescriptors is how many connections of the engine can be accepted while the process has no descriptor left.
+// spareDescriptors is how many connections of the engine can be accepted while the process has no other descriptor left.
 const spareDescriptors = 4
 
-// sparing is a listener that accepts a few connections even when the process has no descriptor left: containers start and
-// stop, though the log of a new one has to wait.
+// sparing is a listener that accepts a few connections even if the process has no descriptor left: containers can start and
+// stop, though the capture of a new one has to wait.
 type sparing struct {
 	*net.UnixListener
 
 	mu    sync.Mutex // guards spare
-	spare []*os.File // opened for nothing but being closed
+	spare []*os.File // closed to free their descriptors
 }
 
 func newSparing(l *net.UnixListener) *sparing {
@@ -39,7 +39,7 @@ func (s *sparing) Accept() (net.Conn, error) {
 			return &sparingConn{Conn: c, listener: s}, nil
 		}
 		if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) || !s.spend() {
-			return nil, err // net/http tries again after a pause where the error passes
+			return nil, err // net/http retries after a pause if the error is temporary
 		}
 	}
 }
@@ -51,7 +51,7 @@ func (s *sparing) Close() error {
 	return s.UnixListener.Close()
 }
 
-// spend closes a spare descriptor; false where there is none left.
+// spend closes a spare descriptor. It reports false if none is left.
 func (s *sparing) spend() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,7 @@ func (s *sparing) spend() bool {
 	return true
 }
 
-// replenish opens a spare descriptor where some are missing.
+// replenish opens one spare descriptor if any is missing.
 func (s *sparing) replenish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *sparing) replenish() {
 	}
 }
 
-// sparingConn gives its descriptor back to the spare ones.
+// sparingConn replenishes the spare descriptors when it is closed.
 type sparingConn struct {
 	net.Conn
 	listener *sparing

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plugin speaks the engine's side of a log driver: LogDriver.* over a unix socket (moby
+// Package plugin serves the protocol between the engine and a log driver: LogDriver.* over a Unix socket (moby
 // daemon/logger/proxy.go, daemon/logger/plugin.go).
 package plugin
 
 import "time"
 
-// Info is what the engine tells about a container (moby daemon/logger/loginfo.go). Its labels and environment may hold
+// Info is the engine's description of a container (moby daemon/logger/loginfo.go). Its labels and environment may hold
 // secrets: it is never logged or stored as a whole.
 type Info struct {
 	Config              map[string]string
@@ -23,13 +23,13 @@ type Info struct {
 	DaemonName          string
 }
 
-// ReadConfig is what docker logs asks for (moby daemon/logger/logger.go).
+// ReadConfig is the query of docker logs (moby daemon/logger/logger.go).
 type ReadConfig struct {
-	// Since and Until bound the time of lines; zero where there is no bound.
+	// Since and Until bound the time of lines; zero means no bound.
 	Since, Until time.Time
-	// Tail is how many of the last lines are wanted; negative for all.
+	// Tail is how many of the last lines to return; negative for all.
 	Tail int
-	// Follow asks for what will be written, too.
+	// Follow continues with the lines that are written later.
 	Follow bool
 }
 
@@ -45,7 +45,7 @@ type readRequest struct {
 	Config ReadConfig
 }
 
-// response answers each request; an empty Err is success. The engine takes the text as the reason of its own error.
+// response is the answer to a request; an empty Err means success. The engine quotes Err in its own error.
 type response struct{ Err string }
 
 type capabilities struct {
