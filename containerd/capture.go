@@ -20,11 +20,11 @@ import (
 const (
 	defaultSpool = "/var/lib/remora/containerd"
 	interval     = 2 * time.Millisecond
-	// lockInterval is how often a standby process tries to take the log's lock.
+	// lockInterval is how often a standby process tries to take over the capture.
 	lockInterval = 50 * time.Millisecond
 )
 
-// captureContainer captures the container that the shim started this process for.
+// captureContainer captures the container for which the shim has started this process.
 func captureContainer(args []string) error {
 	unix.CloseOnExec(readyFD)
 	log := logger()
@@ -48,7 +48,7 @@ func captureContainer(args []string) error {
 	return runPipes(p, encoded)
 }
 
-// runPipes captures to the end, and tells the agent what was discarded if there never was a log.
+// runPipes captures to the end. If the log could never be opened, it reports to the agent how much was discarded.
 func runPipes(p *capture.Pipes, manifest []byte) error {
 	err := p.Run()
 	if lost := (*capture.LostError)(nil); errors.As(err, &lost) && lost.Bytes > 0 {
@@ -59,7 +59,7 @@ func runPipes(p *capture.Pipes, manifest []byte) error {
 	return err
 }
 
-// hold captures a container whose logger has died. While another process captures it, or may do so, hold waits.
+// hold takes over the capture of a container whose logger has died. It waits while another process captures or may capture it.
 func hold(dir, key string) error {
 	if !isPipe(stdoutFD) || !isPipe(stderrFD) {
 		return fmt.Errorf("%w: descriptors 3 and 4 are not a container's streams", errUsage)
@@ -73,7 +73,7 @@ func hold(dir, key string) error {
 		}
 		p.Offer.Step()
 		if p.Ready(); !p.Locked() {
-			// Where the spool can't be opened, Run discards until it can: the container must not wait for that.
+			// While the spool cannot be opened, Run discards the output, so that the container does not block.
 			if err := runPipes(p, nil); !errors.Is(err, spool.ErrLocked) {
 				return err
 			}
@@ -90,7 +90,7 @@ func pipes(log *slog.Logger) *capture.Pipes {
 	}
 }
 
-// openLog opens the container's log, a new one where manifest is given.
+// openLog opens the container's log. It creates the log if manifest is given.
 func openLog(dir, key string, manifest []byte, o options, log *slog.Logger) (*spool.Log, error) {
 	if err := prepare(dir); err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func openLog(dir, key string, manifest []byte, o options, log *slog.Logger) (*sp
 	return s.Write(key, manifest, lo)
 }
 
-// prepare creates the spool's directory, and refuses one that others could have put there or may write to.
+// prepare creates the spool's directory. It refuses a directory that another user owns or may write to.
 func prepare(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -130,13 +130,13 @@ func prepare(dir string) error {
 
 // ready tells the shim that the container may start: one byte for binary-v2, the end of the pipe for binary.
 func ready() {
-	_, _ = unix.Write(readyFD, []byte{0}) // the shim may have died; the streams tell
+	_, _ = unix.Write(readyFD, []byte{0}) // fails if the shim has died; the streams then end too
 	unix.Close(readyFD)
 }
 
 func logger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
 
-// check reports whether the spool in dir can be used, in the words of the other programs' command check.
+// check reports whether the spool in dir can be used, in the format of the other programs' check command.
 func check(dir string, out *os.File) error {
 	if err := probe(dir); err != nil {
 		fmt.Fprintf(out, "✗ spool %s: %v\n    Give root a directory of mode 0700, on a disk with room.\n", dir, err)

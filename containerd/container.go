@@ -21,7 +21,7 @@ type options struct {
 	spool        string
 	whenFull     string
 	blockTimeout time.Duration
-	others       map[string]string // the driver's log options, for the agent
+	others       map[string]string // log options of the Docker driver, for the agent
 	problems     []string
 }
 
@@ -30,7 +30,7 @@ var driverOptions = map[string]bool{"target": true, "format": true, "tags": true
 	"time_key": true, "time_format": true, "pattern": true, "mask": true, "drop": true, "keep": true, "add": true,
 	"remove": true, "rename": true, "rate_limit": true, "tag": true, "labels": true, "env": true, "labels-regex": true, "env-regex": true}
 
-// parseArguments reads the parameters: each is its name and its value, and the shim passes them in any order.
+// parseArguments parses the parameters, which the shim passes as names and values in alternation, in any order.
 func parseArguments(args []string) (o options, unknown []string) {
 	o = options{spool: defaultSpool, others: map[string]string{}}
 	for i := 0; i+1 < len(args); i += 2 {
@@ -63,13 +63,14 @@ func parseArguments(args []string) (o options, unknown []string) {
 }
 
 const (
-	// maxBundle bounds what is read of a container's config.json, maxDeclared what is kept of it.
+	// maxBundle bounds the size of a container's config.json in bytes, maxDeclared the declarations and annotations that are
+	// kept of it, and maxMounts the number of mounts.
 	maxBundle   = 4 << 20
 	maxDeclared = 64 << 10
 	maxMounts   = 256
 )
 
-// bundle is what is needed of an OCI bundle's config.json (opencontainers/runtime-spec).
+// bundle is the part of an OCI bundle's config.json (opencontainers/runtime-spec) that is read.
 type bundle struct {
 	Process struct {
 		Env []string `json:"env"`
@@ -82,8 +83,8 @@ type bundle struct {
 	} `json:"mounts"`
 }
 
-// describe makes the manifest of the container whose bundle is in dir. What can't be read is a problem, and the container
-// is captured all the same.
+// describe returns the manifest of the container whose bundle is in dir. If the bundle cannot be read, it records a problem,
+// and the container is still captured.
 func describe(o options, dir string) *manifest.Container {
 	m := &manifest.Container{Runtime: "containerd", Namespace: os.Getenv("CONTAINER_NAMESPACE"), ID: os.Getenv("CONTAINER_ID"),
 		Started: time.Now(), Options: o.others, Problems: o.problems}
@@ -120,7 +121,7 @@ func describe(o options, dir string) *manifest.Container {
 	return m
 }
 
-// identifies reports whether an annotation is a declaration, or tells who the container is.
+// identifies reports whether an annotation is a declaration or identifies the container.
 func identifies(key string) bool {
 	for _, prefix := range []string{"nerdctl/name", "nerdctl/namespace", "nerdctl/hostname", "com.docker.compose.",
 		"io.kubernetes.pod.", "io.kubernetes.container.name", "io.kubernetes.cri.sandbox-n", "io.kubernetes.cri.sandbox-uid",
@@ -146,7 +147,7 @@ func readBundle(name string) (*bundle, error) {
 		return nil, fmt.Errorf("%s is longer than %d bytes", name, maxBundle)
 	}
 	var b bundle
-	if json.Unmarshal(text, &b) != nil { // whose message may quote it
+	if json.Unmarshal(text, &b) != nil { // its error may quote the text
 		return nil, errors.New(name + " is not a bundle's configuration")
 	}
 	return &b, nil

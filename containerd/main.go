@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command remora-logger is a logging binary of containerd: its shim starts one process a container, with the container's
-// standard output on descriptor 3, its standard error on 4, and a pipe on 5 that is closed once the process is ready. The
-// process moves what comes to a spool and does nothing else; the node agent delivers it.
+// Command remora-logger is a logging binary for containerd: the shim starts one process per container, with the container's
+// standard output on descriptor 3, its standard error on 4, and on 5 a pipe that the process closes once it is ready. The
+// process only moves the output to a spool; the node agent delivers it.
 package main
 
 import (
@@ -45,9 +45,9 @@ Commands:
 `
 
 func main() {
-	runtime.GOMAXPROCS(1) // one process a container: each thread counts
-	// The shim closes the container's streams and then sends SIGTERM: the end of the streams is enough. Whoever else sends a signal must
-	// not take the container's log away.
+	runtime.GOMAXPROCS(1) // there is one process per container: threads add up
+	// The shim closes the container's streams and then sends SIGTERM; the end of the streams is enough. A signal from
+	// anyone else must not end the container's log.
 	signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
 	if err := run(os.Args[1:]); err != nil {
 		usage := errors.Is(err, errUsage)

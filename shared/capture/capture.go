@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package capture moves what a container writes into a pipe to a log of the spool.
+// Package capture moves a container's output from a pipe to a log of the spool.
 package capture
 
 import (
@@ -17,34 +17,34 @@ import (
 )
 
 const (
-	// minDrain is how many bytes a drain has to move for the next one to follow after the interval. Where it moves less,
-	// the pause grows up to maxIdleFactor intervals, so that hundreds of containers that write a line now and then cost
-	// fifty wake-ups a second each, not one a line.
+	// minDrain is the number of bytes that a drain must move for the next one to follow after one interval. After smaller
+	// drains the pause doubles, up to maxIdleFactor intervals: with the default interval, a container that writes a line now
+	// and then causes at most fifty wake-ups a second, not one a line.
 	minDrain      = 16 << 10
 	maxIdleFactor = 10
-	// finalDrain bounds the last drain of a pipe whose writer does not come to an end.
+	// finalDrain bounds the last drain of a pipe whose writer keeps writing.
 	finalDrain = 4 * time.Second
 )
 
-// Options is how a pipe is captured.
+// Options configure a Capture.
 type Options struct {
-	// Interval is the pause between two drains of a pipe that is written to: long enough for bytes to gather, since each
-	// drain wakes a thread, short enough not to be noticed.
+	// Interval is the pause between two drains of a busy pipe: long enough for bytes to gather, since each drain wakes a
+	// thread, and short enough to go unnoticed.
 	Interval time.Duration
-	// Resumed is set where the FIFO was captured before: nobody having it open for writing then means that its writer is
-	// gone. A new one may be opened here before the engine has opened it.
+	// Resumed is set if the FIFO was captured before. If it then has no writer, its writer is gone. A new FIFO without a writer
+	// may merely have been opened before the engine opened it.
 	Resumed bool
-	// OrphanReason is the reason of a gap of unknown size that the log gets where a resumed FIFO has no writer: the kernel
-	// throws away what is in a FIFO that nobody has open. No gap if it is empty.
+	// OrphanReason is the reason of the gap of unknown size that is added to the log if a resumed FIFO has no writer: the kernel
+	// discards the content of a FIFO that no process has open. If it is empty, no gap is added.
 	OrphanReason string
-	// WriterGone is called, from the capture's goroutine and after the log was finished, when the writer went away without
-	// Stop: the engine died, or the FIFO outlived a reboot.
+	// WriterGone is called from the capture's goroutine, after the log was finished, if the writer went away without Stop: the
+	// engine died, or the FIFO outlived a reboot.
 	WriterGone func()
 	Log        *slog.Logger
 }
 
-// Capture moves one pipe to one log, in a goroutine of its own. It knows no output and takes no lock that delivery
-// takes. It costs nothing while nothing is written, and has no buffer.
+// Capture moves one pipe to one log, in a goroutine of its own. It depends on no output and takes no lock that delivery
+// takes. It is idle while nothing is written, and has no buffer.
 type Capture struct {
 	fifo  *fifo
 	log   *spool.Log
@@ -73,12 +73,12 @@ func start(f *fifo, l *spool.Log, o Options) *Capture {
 	return c
 }
 
-// Stop drains the FIFO to its end and finishes the log. It returns when that is done, or when ctx ends; draining then
-// continues in the background.
+// Stop drains the FIFO to its end and finishes the log. It returns when that is done or ctx ends; draining then continues in
+// the background.
 func (c *Capture) Stop(ctx context.Context) error { return c.stop(ctx, true) }
 
-// Suspend drains what is in the FIFO now and stops, so that a later process can resume: what the writer writes meanwhile
-// waits in the FIFO.
+// Suspend drains what is in the FIFO now and stops without finishing the log, so that a later process can resume. What the
+// writer writes meanwhile waits in the FIFO.
 func (c *Capture) Suspend(ctx context.Context) error { return c.stop(ctx, false) }
 
 func (c *Capture) stop(ctx context.Context, finish bool) error {
@@ -153,7 +153,7 @@ func (c *Capture) pauseAfter(n int) time.Duration {
 	return c.pause
 }
 
-// end takes what is left in the FIFO.
+// end drains what is left in the FIFO, for at most finalDrain, and finishes the log if the stream ends.
 func (c *Capture) end() {
 	for until := time.Now().Add(finalDrain); time.Now().Before(until); {
 		_, err := c.fifo.drain(c.log)
@@ -168,8 +168,8 @@ func (c *Capture) end() {
 	}
 }
 
-// writerGone ends a stream whose writer went away. The engine removes the FIFO when it stops logging; one that it died
-// over is of no use to anybody.
+// writerGone ends a stream whose writer went away or whose FIFO cannot be read. It removes the FIFO, as the engine does when it
+// stops logging.
 func (c *Capture) writerGone(err error) {
 	if !errors.Is(err, io.EOF) {
 		notice.FIFOUnreadable.Log(c.opt.Log, slog.String("fifo", c.fifo.path), slog.Any("error", err))

@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// smallPipe is what a FIFO holds unless asked to hold more (pipe(7)), largePipe what it may be asked for without
+	// smallPipe is the default capacity of a pipe in bytes (pipe(7)), largePipe the largest that it can be given without
 	// privilege (/proc/sys/fs/pipe-max-size).
 	smallPipe = 64 << 10
 	largePipe = 1 << 20
-	// maxEnlargedEarly is how much all FIFOs together may be enlarged before they need it: half of what the kernel grants
-	// the pipes of a user before it makes new ones very small (pipe(7), pipe-user-pages-soft, 64 MiB by default).
+	// maxEnlargedEarly bounds the total capacity of the FIFOs that are enlarged before they need it: half of the limit above
+	// which the kernel makes a user's new pipes very small (pipe(7), pipe-user-pages-soft, 64 MiB by default).
 	maxEnlargedEarly = 32 << 20
 )
 
-// enlargedEarly is how much is in FIFOs that were enlarged before they needed it. A large pipe is what a container writes
-// into while the plugin does not run; the engine waits ten seconds for it when the container ends, and then cuts its log
-// short (moby container/monitor.go, loggerCloseTimeout).
+// enlargedEarly is the total capacity of the FIFOs that were enlarged before they needed it. A large pipe holds what a
+// container writes while the plugin does not run; the engine waits ten seconds for it when the container ends, and then cuts
+// its log short (moby container/monitor.go, loggerCloseTimeout).
 var enlargedEarly atomic.Int64
 
 // fifo is the reading end of a FIFO.
@@ -35,14 +35,13 @@ type fifo struct {
 	path  string
 	file  *os.File
 	raw   syscall.RawConn
-	size  int  // how much the pipe holds
-	early bool // it was enlarged before it needed it
-	// writerSeen is set once nobody having the FIFO open for writing means that its writer is gone, writerMet once
-	// somebody was seen to have it open.
+	size  int  // capacity in bytes
+	early bool // it counts in enlargedEarly
+	// writerSeen is set once the absence of a writer means that the writer is gone; writerMet is set once a writer was seen.
 	writerSeen, writerMet bool
 }
 
-// openFIFO opens without waiting for a writer.
+// openFIFO opens a FIFO for reading without waiting for a writer.
 func openFIFO(path string) (*fifo, error) {
 	st, err := os.Stat(path)
 	if err != nil {
@@ -70,8 +69,8 @@ func openFIFO(path string) (*fifo, error) {
 	return opened, nil
 }
 
-// drainOrWait moves to the log what is in the FIFO now. If that is nothing it waits in the runtime's poller, until there is
-// something or the last writer closes the FIFO, and returns an error when interrupted.
+// drainOrWait moves one piece from the FIFO to the log. If the FIFO is empty, it waits in the runtime's poller until there is
+// data or the last writer closes the FIFO. It returns an error if interrupted.
 func (f *fifo) drainOrWait(l *spool.Log) (n int, err error) {
 	woken := false
 	wait := f.raw.Read(func(fd uintptr) bool {
@@ -87,7 +86,7 @@ func (f *fifo) drainOrWait(l *spool.Log) (n int, err error) {
 	return n, err
 }
 
-// drain is drainOrWait without waiting.
+// drain is like drainOrWait but does not wait.
 func (f *fifo) drain(l *spool.Log) (n int, err error) {
 	if ctl := f.raw.Control(func(fd uintptr) { n, err = f.splice(l, fd) }); ctl != nil {
 		return 0, ctl
@@ -95,8 +94,8 @@ func (f *fifo) drain(l *spool.Log) (n int, err error) {
 	return n, err
 }
 
-// splice moves one piece to the log, and enlarges a FIFO that was half full. Those beyond maxEnlargedEarly are left small
-// until then, because the kernel counts the size of all pipes of a user.
+// splice moves one piece to the log, and enlarges a small FIFO that was half full. A FIFO beyond maxEnlargedEarly stays small
+// until then, because the kernel counts the capacity of all pipes of a user.
 func (f *fifo) splice(l *spool.Log, fd uintptr) (int, error) {
 	n, err := l.Take(int(fd))
 	if f.nearlyFull(n) && f.size < largePipe {
@@ -105,7 +104,7 @@ func (f *fifo) splice(l *spool.Log, fd uintptr) (int, error) {
 	return n, err
 }
 
-// nearlyFull reports whether n bytes are so large a part of what the pipe holds that its writer may have had to wait.
+// nearlyFull reports whether n bytes are at least half of the pipe's capacity: the writer may have been blocked.
 func (f *fifo) nearlyFull(n int) bool { return n >= f.size/2 }
 
 func (f *fifo) enlarge(fd uintptr) {
@@ -115,10 +114,10 @@ func (f *fifo) enlarge(fd uintptr) {
 			return
 		}
 	}
-	f.size = largePipe // not to be tried again
+	f.size = largePipe // do not try again
 }
 
-// interrupt makes drainOrWait return, now and whenever it is called again.
+// interrupt makes the present and every later call of drainOrWait return.
 func (f *fifo) interrupt() { f.file.SetReadDeadline(time.Unix(1, 0)) }
 
 func (f *fifo) close() {

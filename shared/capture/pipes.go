@@ -19,36 +19,36 @@ import (
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// Pipe is the reading end of a container's stream.
+// Pipe is the reading end of one of a container's streams.
 type Pipe struct {
 	FD  int
 	Std spool.Std
 }
 
-// Pipes captures the streams of one container to a raw log, in the goroutine that calls Run: a process that does nothing
-// else needs no other. The descriptors stay open, and stay as they are: other processes may hold them too.
+// Pipes captures the streams of one container to a raw log, in the goroutine that calls Run. It neither closes the descriptors
+// nor changes their flags: other processes may hold them too.
 type Pipes struct {
-	// Open opens the log, as soon as that is possible: what is read before is counted and discarded, since a container
-	// must not wait for a disk.
+	// Open opens the log. It is called again until it succeeds; what is read before is counted and discarded, since a
+	// container must not wait for a disk.
 	Open func() (*spool.Log, error)
-	// Pipes are read in turn, so that the order in which they were written to is kept as well as can be known.
+	// Pipes are read in turn, which keeps the order of their output as far as it can be known.
 	Pipes []Pipe
 	// Interval is the pause between two drains, as in Options.
 	Interval time.Duration
-	// Offer gives the descriptors to a node agent; nil offers them to nobody.
+	// Offer sends the descriptors to a node agent; if it is nil, they are not offered.
 	Offer *handover.Offer
-	// Sole says that no other process has had the descriptors: the one that containerd started.
+	// Sole says that no other process has received the descriptors: this is the process that containerd started.
 	Sole bool
 	Log  *slog.Logger
 
-	// What tests put in the place of Log.SyncAll and of opening a pipe again.
+	// Tests replace Log.SyncAll and the reopening of a pipe by these.
 	syncLog func(*spool.Log) error
 	reopen  func(fd int) (int, error)
 
 	log     *spool.Log
 	claimed bool
-	first   int   // descriptor that the claim is on
-	locked  error // another process captures
+	first   int   // descriptor of the pipe that the claim is on
+	locked  error // not nil if another process captures or may capture
 	sizes   [2]int
 	lost    int64
 	lines   int64
@@ -61,11 +61,11 @@ type Pipes struct {
 	poll    [4]unix.PollFd
 }
 
-// tendInterval is how often limits are read and the log is synced, and how often a log that can't be opened is tried.
+// tendInterval is how often limits are read and the log is synced, and how often opening the log is retried.
 const tendInterval = time.Second
 
-// Run captures until every stream has ended, and ends the log. Its error is why not everything is on disk. It fails with
-// spool.ErrLocked, and has taken nothing since, if another process captures or may do so; Run may then be called again.
+// Run captures until every stream has ended, and ends the log. Its error says why not everything is on disk. If another process
+// captures or may capture, Run fails with spool.ErrLocked before it reads anything; it may then be called again.
 func (p *Pipes) Run() error {
 	for len(p.Pipes) > 0 {
 		if p.tend(); p.locked != nil {
@@ -73,7 +73,7 @@ func (p *Pipes) Run() error {
 		}
 		if p.log != nil {
 			if pause := p.log.Backpressure(); pause > 0 {
-				p.offer() // an agent that appears now must not have to wait for room in the spool
+				p.offer() // an agent that appears now must not wait for room in the spool
 				time.Sleep(pause)
 				continue
 			}
@@ -89,7 +89,7 @@ func (p *Pipes) Run() error {
 	return p.end()
 }
 
-// pause lets bytes gather: each drain wakes a thread.
+// pause returns how long to let bytes gather after a drain, since each drain wakes a thread.
 func (p *Pipes) pause(moved int) time.Duration {
 	if moved >= minDrain {
 		return p.Interval
@@ -97,10 +97,10 @@ func (p *Pipes) pause(moved int) time.Duration {
 	return 2 * p.Interval
 }
 
-// full reports whether so much came that a writer may be waiting.
+// full reports whether a writer may be blocked, given how many bytes a round moved.
 func (p *Pipes) full(moved int) bool { return moved >= smallPipe/2 }
 
-// round waits until there is something in a pipe, and takes it from each that has something.
+// round waits up to tendInterval for data, takes a piece from each pipe that has some, and drops the pipes that have ended.
 func (p *Pipes) round() (moved int, err error) {
 	fds := p.poll[:0]
 	for _, one := range p.Pipes {
@@ -137,7 +137,7 @@ func (p *Pipes) round() (moved int, err error) {
 	return moved, nil
 }
 
-// take takes a piece from a pipe that has something.
+// take moves a piece from a readable pipe to the log, or discards it if there is no log.
 func (p *Pipes) take(one Pipe) (n int, ended bool, err error) {
 	if p.log == nil {
 		return p.discard(one)
@@ -158,7 +158,7 @@ func (p *Pipes) take(one Pipe) (n int, ended bool, err error) {
 	return 0, false, err
 }
 
-// enlarge gives a pipe that was half full more room.
+// enlarge increases the capacity of a pipe that was half full.
 func (p *Pipes) enlarge(one Pipe, n int) {
 	size := &p.sizes[one.Std-1]
 	if *size == 0 {
@@ -170,11 +170,11 @@ func (p *Pipes) enlarge(one Pipe, n int) {
 	if got, err := unix.FcntlInt(uintptr(one.FD), unix.F_SETPIPE_SZ, largePipe); err == nil {
 		*size = got
 	} else {
-		*size = largePipe // not to be tried again
+		*size = largePipe // do not try again
 	}
 }
 
-// discard takes a piece from a pipe while there is no log.
+// discard reads a piece from a pipe, counts it as lost, and drops it.
 func (p *Pipes) discard(one Pipe) (n int, ended bool, err error) {
 	if p.mem == nil {
 		p.mem = make([]byte, smallPipe)
@@ -193,7 +193,7 @@ func (p *Pipes) discard(one Pipe) (n int, ended bool, err error) {
 	return 0, false, err
 }
 
-// tend opens the log where there is none yet, and looks after it once a second.
+// tend opens the log if there is none yet. Once a second it applies the log's limits and syncs it.
 func (p *Pipes) tend() {
 	now := time.Now()
 	if p.log == nil {
@@ -209,14 +209,14 @@ func (p *Pipes) tend() {
 	}
 	p.tended = now
 	if !p.claimed {
-		_ = p.claim() // a sole process that could not know; there is no harm in reading on without it
+		_ = p.claim() // a sole process whose claim failed before; it may read on without one
 	}
 	p.log.Tend()
 	p.sync()
 }
 
-// sync makes durable what was captured, in a goroutine of its own: a disk that takes seconds for that must not make the
-// container wait. While one sync has not returned there is no other.
+// sync makes durable what was captured. It runs in a goroutine of its own, so that a slow disk does not block the container; at
+// most one sync runs at a time.
 func (p *Pipes) sync() {
 	if !p.syncing.CompareAndSwap(false, true) {
 		return
@@ -233,7 +233,7 @@ func (p *Pipes) sync() {
 	})
 }
 
-// open opens the log. Unless it fails with spool.ErrLocked this process alone reads the pipes.
+// open claims the pipes and opens the log. Unless it sets p.locked, this process is the only reader of the pipes.
 func (p *Pipes) open() {
 	if p.locked = p.claim(); p.locked != nil {
 		return
@@ -258,7 +258,7 @@ func (p *Pipes) open() {
 	}
 }
 
-// end ends the log.
+// end ends the log. If there is none, it tries once more to open it, and fails with a LostError.
 func (p *Pipes) end() error {
 	if p.log == nil {
 		p.open()
@@ -270,17 +270,17 @@ func (p *Pipes) end() error {
 	return p.log.EndWriter()
 }
 
-// Ready opens the log now, if that is possible, so that whoever waits for its files knows them there.
+// Ready tries to open the log now, so that its files exist when Ready returns.
 func (p *Pipes) Ready() {
 	p.tried = time.Now()
 	p.open()
 	p.tended = time.Now()
 }
 
-// Locked reports whether another process captured when the log was to be opened last, or may have done so.
+// Locked reports whether another process captured, or may have captured, when the log was last to be opened.
 func (p *Pipes) Locked() bool { return p.locked != nil }
 
-// Ended reports whether nothing is in the pipes, and nobody writes to them any more.
+// Ended reports whether all pipes are empty and have no writer.
 func (p *Pipes) Ended() bool {
 	for _, one := range p.Pipes {
 		fds := []unix.PollFd{{Fd: int32(one.FD), Events: unix.POLLIN}}
@@ -291,7 +291,7 @@ func (p *Pipes) Ended() bool {
 	return true
 }
 
-// LostError is the error of a Run that never had a log.
+// LostError is the error of a Run that could never open the log.
 type LostError struct{ Bytes, Lines int64 }
 
 func (e *LostError) Error() string {
