@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package history shows what a container wrote, from the spool: what waits for delivery, and what is kept after it.
+// Package history reads a container's log from the spool: records that wait for delivery, and those that are kept after it.
 package history
 
 import (
@@ -14,43 +14,44 @@ import (
 )
 
 const (
-	// followPause is how often a reader that follows looks for new lines.
+	// followPause is how often a following reader looks for new lines.
 	followPause = 100 * time.Millisecond
-	// readSize is how much is read at once; it holds the longest frame.
+	// readSize is the number of bytes read at once. It holds the longest frame.
 	readSize = 2 << 20
 )
 
-// Log is one stream of a spool. Replay is as spool.Log has it.
+// Log is one stream of a spool. Replay and End are as in spool.Log.
 type Log interface {
 	Replay(p []byte, off int64) (n int, at int64, err error)
 	End() int64
 }
 
-// Query is which lines are asked for.
+// Query selects lines.
 type Query struct {
-	// Since and Until bound a line's time; zero does not.
+	// Since and Until bound a line's time; zero means no bound.
 	Since, Until time.Time
-	// Tail is how many lines are asked for, the last ones; negative for all.
+	// Tail is how many of the last lines to return; negative for all.
 	Tail int
 	// Follow waits for further lines of the last log until it ends.
 	Follow bool
 }
 
-// Reader shows the lines of a container's logs.
+// Reader reads the lines of a container's logs.
 type Reader[L Log] struct {
-	// Cutter makes a cutter of a log.
+	// Cutter returns a new cutter for a log.
 	Cutter func(L) cut.Cutter
-	// Write takes lines. The records are valid until it returns.
+	// Write receives the selected lines. The records are valid until it returns.
 	Write func([]record.Record) error
 
 	query Query
 	batch *record.Batch
 	count bool // only count lines, into skip
-	skip  int  // lines to be passed over
-	past  bool // a line was beyond Until: there is no need to read on
+	skip  int  // lines still to be skipped
+	past  bool // a line was after Until: reading stops
 }
 
-// Read writes the lines of logs, given by the time of their start, that q asks for. It returns nil when ctx ends.
+// Read passes to Write the lines of logs that q selects. logs are ordered by the time of their start. Read returns nil when ctx
+// ends.
 func (r *Reader[L]) Read(ctx context.Context, logs []L, q Query) error {
 	r.query, r.batch, r.skip, r.past = q, record.NewBatch(readSize), 0, false
 	if q.Tail >= 0 {
@@ -70,7 +71,7 @@ func (r *Reader[L]) Read(ctx context.Context, logs []L, q Query) error {
 	return nil
 }
 
-// read writes the lines of one log, up to where it ends now; up to where it ends for good if follow.
+// read writes the lines of one log, up to its present end or, if follow is set, until the log ends.
 func (r *Reader[L]) read(ctx context.Context, l L, follow bool) error {
 	cutter := r.Cutter(l)
 	until := l.End()
@@ -83,14 +84,14 @@ func (r *Reader[L]) read(ctx context.Context, l L, follow bool) error {
 		}
 		ended := errors.Is(err, io.EOF)
 		done := ended || !follow && at+int64(n) >= until
-		torn := n < len(data) && at+int64(n) < l.End() // what follows is gone, so what is unfinished stays so
+		torn := n < len(data) && at+int64(n) < l.End() // what follows is discarded, so that an unfinished line stays unfinished
 		r.batch.Keep(n)
 		used := cutter.Cut(r.batch, data[:n], at, time.Now().UnixNano(), done || torn)
 		off = at + int64(used)
 		if err := r.write(); err != nil {
 			return err
 		}
-		if cutter.Err() != nil { // the beginning of a long line was given up meanwhile
+		if cutter.Err() != nil { // the beginning of a long line was discarded meanwhile
 			cutter = r.Cutter(l)
 			continue
 		}
@@ -110,7 +111,7 @@ func (r *Reader[L]) read(ctx context.Context, l L, follow bool) error {
 	return nil
 }
 
-// write hands on the batch's lines that were asked for.
+// write passes the selected lines of the batch to Write, or counts them.
 func (r *Reader[L]) write() error {
 	wanted := r.batch.Records[:0]
 	for _, line := range r.batch.Records {
@@ -135,10 +136,10 @@ func (r *Reader[L]) write() error {
 
 var errGone = errors.New("given up meanwhile")
 
-// ReaderAt reads bytes of a log that were read before, for a cutter.
+// ReaderAt lets a cutter read bytes of a log again.
 type ReaderAt struct{ Log Log }
 
-// ReadAt implements io.ReaderAt. It fails where the bytes are gone.
+// ReadAt implements io.ReaderAt. It fails if the bytes were discarded.
 func (r ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	n, at, err := r.Log.Replay(p, off)
 	switch {

@@ -21,18 +21,18 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// Agent holds the descriptors of all containers of a node. Where the process that captured one dies, it starts another
-// one with them.
+// Agent holds the descriptors of all containers of a node. If the process that captures a container dies, it starts another one
+// with them.
 type Agent struct {
 	// Dir is the spool's directory.
 	Dir string
-	// Hold starts a process that captures the log of that key from the descriptors, stdout and stderr, in a session of its
-	// own. It does not keep the files. When that process ends it calls exited, from another goroutine; finished says that
+	// Hold starts a process, in a session of its own, that captures the log with that key from the descriptors of stdout and
+	// stderr. It does not keep the files. When the process ends, Hold calls exited from another goroutine; finished means that
 	// the container's streams have ended and everything was captured.
 	Hold func(key string, files [2]*os.File, exited func(finished bool)) error
-	// Ended reports whether nothing will be appended to the log of that key any more.
+	// Ended reports whether nothing more will be appended to the log with that key.
 	Ended func(key string) bool
-	// Lost is told what a process discarded that never had a log; nil if nobody wants to know.
+	// Lost is called with what a process has discarded that could never open a log. It may be nil.
 	Lost func(key string, l handover.Loss)
 	Log  *slog.Logger
 
@@ -41,16 +41,16 @@ type Agent struct {
 	done sync.WaitGroup
 }
 
-// held is the descriptors of one container, as they were given last.
+// held holds the descriptors of one container, as last received.
 type held struct {
 	files    [handover.Streams]*os.File
-	givers   int           // processes that have given them and live
-	started  bool          // one was started that lives
-	finished bool          // one has captured everything up to the end
-	pause    time.Duration // before the next one is started, where they die at once
+	givers   int           // connected processes that have sent them
+	started  bool          // a process that Hold started is running
+	finished bool          // a process has captured everything up to the end
+	pause    time.Duration // before the next process is started, if they die at once
 }
 
-// A process that lives shorter than longLife is started again after a pause, which doubles from restartPause to
+// If a process lives shorter than longLife, the next one is started after a pause, which doubles from restartPause to
 // maxRestartPause.
 const (
 	longLife        = time.Second
@@ -58,7 +58,7 @@ const (
 	maxRestartPause = 10 * time.Second
 )
 
-// Run serves the socket until ctx ends, and then closes what it holds: processes that capture continue alone.
+// Run serves the socket until ctx ends, and then closes the descriptors. Processes that capture continue without it.
 func (a *Agent) Run(ctx context.Context) error {
 	path := filepath.Join(a.Dir, handover.SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -70,7 +70,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	if err := os.Chmod(path, 0o600); err != nil { // as all in the spool; trusted is what counts
+	if err := os.Chmod(path, 0o600); err != nil { // like all files of the spool; trusted makes the check
 		return errors.Join(err, l.Close())
 	}
 	for {
@@ -89,7 +89,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// serve takes what one process offers, waits for its end, and starts another one if the container has not ended.
+// serve receives the descriptors that one process offers, waits for its end, and starts another process if the container has not
+// ended.
 func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -106,7 +107,7 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	a.take(key, files)
 	_ = conn.SetReadDeadline(time.Time{})
-	said, _ := io.ReadAll(io.LimitReader(conn, handover.MaxLoss)) // until the process has gone, however that is told
+	said, _ := io.ReadAll(io.LimitReader(conn, handover.MaxLoss)) // until the connection ends, by EOF or an error
 	if len(said) > 0 {
 		a.lost(key, said)
 	}
@@ -116,7 +117,7 @@ func (a *Agent) serve(ctx context.Context, conn *net.UnixConn) {
 	a.left(key)
 }
 
-// lost takes what a process said at its end: it has read its container's streams to the end, and stored nothing.
+// lost handles the last message of a process that has read its container's streams to the end and stored nothing.
 func (a *Agent) lost(key string, said []byte) {
 	l, err := handover.ParseLoss(said)
 	if err != nil {
@@ -133,7 +134,7 @@ func (a *Agent) lost(key string, said []byte) {
 	}
 }
 
-// take keeps the newest descriptors of a container.
+// take stores a container's descriptors in place of earlier ones.
 func (a *Agent) take(key string, files [handover.Streams]*os.File) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,7 +152,7 @@ func (a *Agent) take(key string, files [handover.Streams]*os.File) {
 	h.givers++
 }
 
-// left notes that a process that had given descriptors has gone.
+// left records that a process that has sent descriptors is gone.
 func (a *Agent) left(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,7 +162,8 @@ func (a *Agent) left(key string) {
 	}
 }
 
-// replace starts another process for a container that none captures, and lets go of one that has ended. Under mu.
+// replace starts another process for a container that no process captures, and closes the descriptors of one that has ended.
+// The caller holds a.mu.
 func (a *Agent) replace(key string, h *held) {
 	switch {
 	case h.givers > 0 || h.started:
@@ -181,7 +183,7 @@ func (a *Agent) replace(key string, h *held) {
 	notice.LoggerReplaced.Log(a.Log, "stream", key)
 }
 
-// exited notes that a process that was started has ended, perhaps before it had given anything. finished means that it has
+// exited records that a process that Hold started has ended, perhaps before it sent its descriptors. finished means that it
 // captured everything up to the end.
 func (a *Agent) exited(key string, finished bool, begun time.Time) {
 	a.mu.Lock()
@@ -210,14 +212,14 @@ func (a *Agent) replaceLater(key string, pause time.Duration) {
 	})
 }
 
-// Holds reports whether the descriptors of the container of that key are held.
+// Holds reports whether the agent holds the descriptors for the log with that key.
 func (a *Agent) Holds(key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.held[key] != nil
 }
 
-// Held is how many containers' descriptors are held.
+// Held returns the number of containers whose descriptors are held.
 func (a *Agent) Held() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -239,10 +241,10 @@ func closeFiles(files [handover.Streams]*os.File) {
 	}
 }
 
-// receive reads one message. Whatever is wrong with it, no descriptor stays open.
+// receive reads one message with a key and descriptors. If it fails, it leaves no descriptor open.
 func receive(conn *net.UnixConn) (key string, files [handover.Streams]*os.File, err error) {
 	text := make([]byte, handover.MaxKey+1)
-	rights := make([]byte, unix.CmsgSpace(4*4*handover.Streams)) // room for more than there may be, to see that there are more
+	rights := make([]byte, unix.CmsgSpace(4*4*handover.Streams)) // larger than needed, to detect surplus descriptors
 	n, oobn, flags, _, err := conn.ReadMsgUnix(text, rights)
 	if err != nil {
 		return "", files, err
@@ -297,13 +299,13 @@ func descriptors(rights []byte) (fds []int, err error) {
 	return fds, err
 }
 
-// validKey reports whether key is one path element of the characters that a key has.
+// validKey reports whether key is a path element that consists of the characters of keys.
 func validKey(key string) bool {
 	return key != "" && len(key) <= handover.MaxKey &&
 		strings.Trim(key, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-") == ""
 }
 
-// trusted reports an error unless the process at the other end runs as the same user, which is root on a node.
+// trusted returns an error unless the peer runs as the same user, which is root on a node.
 func trusted(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

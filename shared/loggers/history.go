@@ -23,17 +23,17 @@ import (
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// History is what one container wrote, as far as the spool has it. It is read without the agent.
+// History holds the logs of one container in the spool. Reading them does not need the agent.
 type History struct{ logs []*spool.Browser }
 
-// stored is a log of the spool, and whose it is.
+// stored is a log of the spool with its container.
 type stored struct {
 	key string
 	of  *manifest.Container
 }
 
-// FindHistory opens the logs of one container in the spool at dir, those of its earlier starts too. The container is given
-// by its name, its ID or NAMESPACE/ID, or else by the beginning of its ID.
+// FindHistory opens the logs of one container in the spool at dir, including those of its earlier starts. container is a name,
+// an ID or NAMESPACE/ID, or else the beginning of an ID.
 func FindHistory(dir, container string) (*History, error) {
 	all, err := storedIn(dir)
 	if err != nil {
@@ -59,7 +59,7 @@ func FindHistory(dir, container string) (*History, error) {
 	for _, s := range wanted {
 		b, err := spool.Browse(dir, s.key)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it was given up meanwhile
+		case errors.Is(err, fs.ErrNotExist): // discarded meanwhile
 		case err != nil:
 			return nil, err
 		default:
@@ -69,12 +69,12 @@ func FindHistory(dir, container string) (*History, error) {
 	return h, nil
 }
 
-// named reports whether that is the container's name or ID.
+// named reports whether container is the name, the ID or the NAMESPACE/ID of the log's container.
 func (s *stored) named(container string) bool {
 	return container != "" && (s.of.ID == container || s.of.Namespace+"/"+s.of.ID == container || s.of.Labels["nerdctl/name"] == container)
 }
 
-// storedIn finds the logs of a spool, by the time of their start.
+// storedIn returns the logs of a spool, ordered by the time of their start.
 func storedIn(dir string) ([]stored, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -84,7 +84,7 @@ func storedIn(dir string) ([]stored, error) {
 	for _, e := range entries {
 		text, err := spool.Manifest(filepath.Join(dir, e.Name()))
 		if err != nil {
-			continue // no log, or one whose owner nobody knows
+			continue // not a log, or its container is not known
 		}
 		if c, err := manifest.DecodeContainer(text); err == nil {
 			all = append(all, stored{e.Name(), c})
@@ -94,22 +94,22 @@ func storedIn(dir string) ([]stored, error) {
 	return all, nil
 }
 
-// Output is where History.Show writes lines.
+// Output says where and how History.Show writes lines.
 type Output struct {
 	Stdout, Stderr io.Writer
-	// Timestamps has each line begin with its time.
+	// Timestamps makes each line begin with its time.
 	Timestamps bool
-	// MaxRecord is the number of bytes after which a line is cut; the rest of it is written behind it.
+	// MaxRecord is the size in bytes of the pieces in which a longer line is read. Show joins them again.
 	MaxRecord int
 }
 
-// partialTimeout is how long a line may pause before its beginning is shown.
+// partialTimeout is how long a line may stay incomplete before its beginning is shown.
 const partialTimeout = 5 * time.Second
 
-// Show writes the lines that q asks for. It returns nil when ctx ends.
+// Show writes the lines that q selects. It returns nil when ctx ends.
 func (h *History) Show(ctx context.Context, q history.Query, to Output) error {
 	var line bytes.Buffer
-	var torn [record.Stderr + 1]bool // the line's beginning was written
+	var torn [record.Stderr + 1]bool // by stream: the last line written is incomplete
 	r := history.Reader[*spool.Browser]{
 		Cutter: func(b *spool.Browser) cut.Cutter {
 			return cut.NewChunks(&record.Source{}, browsed{history.ReaderAt{Log: b}, b}, to.MaxRecord, partialTimeout.Nanoseconds())
@@ -139,7 +139,7 @@ func (h *History) Show(ctx context.Context, q history.Query, to Output) error {
 	return r.Read(ctx, h.logs, q)
 }
 
-// browsed is a log for the cutter of raw bytes.
+// browsed adapts a log for the cutter of raw bytes.
 type browsed struct {
 	history.ReaderAt
 	*spool.Browser

@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// knownWait is how long a new log waits for what containerd tells of its container. Then it is delivered without.
+	// knownWait is how long the delivery of a new log waits for containerd's answer about its container.
 	knownWait = 2 * time.Second
-	// askTime bounds one question, and maxAsking how many are asked at once.
+	// askTime bounds one question, and maxAsking the number of concurrent ones.
 	askTime   = 10 * time.Second
 	maxAsking = 8
 )
 
-// Ask asks containerd about the container of a log, until ctx ends. The answer is nil where nobody is to be asked. It is
-// called from several goroutines.
+// Ask asks containerd about the container of a log. It returns nil if containerd does not know the container or is not to be
+// asked. It is called from several goroutines.
 type Ask func(ctx context.Context, c *manifest.Container) (*manifest.Known, error)
 
-// questions are those about containers whose logs are new. What is known of a container is stored beside its log, so that it
-// is asked about once.
+// questions holds the pending questions about containers with new logs. An answer is stored beside the container's log, so that
+// each container is asked about once.
 type questions struct {
 	dir   string
 	ask   Ask
 	log   *slog.Logger
 	slots chan struct{}
-	// answers says that a log which waits may wait no longer.
+	// answers receives an element when an answer has arrived.
 	answers chan struct{}
 
-	mu  sync.Mutex // guards the content of all, which the goroutine that runs Source.Run has
+	mu  sync.Mutex // guards the questions; only the goroutine that runs Source.Run uses the map
 	all map[string]*question
 }
 
@@ -53,7 +53,8 @@ func newQuestions(dir string, ask Ask, log *slog.Logger) *questions {
 		all: map[string]*question{}}
 }
 
-// add adds to a container what is known of it. It reports false while there is reason to wait for that.
+// add adds to c what containerd knows about it, and asks if no answer is stored. It reports false while the caller should wait
+// for the answer.
 func (q *questions) add(ctx context.Context, key string, c *manifest.Container) bool {
 	if q.all[key] == nil {
 		known, err := manifest.ReadKnown(filepath.Join(q.dir, key))
@@ -64,7 +65,7 @@ func (q *questions) add(ctx context.Context, key string, c *manifest.Container) 
 		if q.ask == nil || c.Damaged {
 			return true
 		}
-		maps.DeleteFunc(q.all, func(_ string, old *question) bool { return time.Since(old.since) > 2*askTime }) // whose log is gone
+		maps.DeleteFunc(q.all, func(_ string, old *question) bool { return time.Since(old.since) > 2*askTime }) // their logs are gone
 		now := &question{since: time.Now()}
 		q.all[key] = now
 		of := *c
@@ -89,7 +90,7 @@ func (q *questions) add(ctx context.Context, key string, c *manifest.Container) 
 	return true
 }
 
-// put asks and stores the answer, also one that comes too late for this process: the next one has it.
+// put asks and stores the answer, even if it comes too late for this process: the next one reads it.
 func (q *questions) put(ctx context.Context, key string, to *question, c *manifest.Container) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loggers is the node agent's side of logging binaries: it reads the spool that they write, gives back its space,
-// tells them how much they may take up, and holds the descriptors of their containers.
+// Package loggers is the node agent's side of logging binaries: it reads the spool that they write, frees its space,
+// publishes the limits on its size, and holds the descriptors of their containers.
 package loggers
 
 import (
@@ -21,31 +21,32 @@ import (
 )
 
 const (
-	// refreshInterval is how often each log is looked at for new bytes, scanInterval how often new logs are looked for.
+	// refreshInterval is how often each log is checked for new bytes, scanInterval how often the spool is scanned for new logs.
 	refreshInterval = 50 * time.Millisecond
 	scanInterval    = 500 * time.Millisecond
-	// orphanAfter is how long nobody writes a log before it is taken to have ended: a process that takes over needs less.
+	// orphanAfter is how long a log must have no writer before it is ended. A process that takes over needs less.
 	orphanAfter = 5 * time.Second
 )
 
-// Options is what a Source is made of.
+// Options configure a Source.
 type Options struct {
 	// Dir is the spool's directory.
 	Dir string
-	// Logger is the path of the logging binary, which captures a container whose process has died.
+	// Logger is the path of the logging binary, which is started to capture a container whose logger has died.
 	Logger string
-	// Limits are published; Limits.Stored is filled in.
+	// Limits are published to the logging binaries; Limits.Stored is filled in.
 	Limits spool.Limits
 	// History is as in spool.LogOptions.
 	History int64
-	// Views returns the readers of a container's log and where each begins, as spool.LogOptions has them. It may return
-	// none, for a container of which nothing is collected.
+	// Views returns the views of a container's log and where each begins, as in spool.LogOptions. It returns none for a
+	// container that is not collected.
 	Views func(key string, c *manifest.Container) (views, former map[string]int64)
-	// Attach begins to deliver a log. c is a stand-in that holds no more than the key where the manifest is damaged.
+	// Attach starts the delivery of a log. If the manifest is damaged, c is a stand-in that holds only the key.
 	Attach func(l *spool.Log, c *manifest.Container)
-	// Ask asks containerd about a new log's container, before Views and Attach are called with the answer in c; nil for nobody.
+	// Ask asks containerd about the container of a new log, before Views and Attach are called with the answer in c. It may be
+	// nil.
 	Ask Ask
-	// Exited reports whether the process has ended that was started with a log; nil for nobody who knows.
+	// Exited reports whether the container's first process has ended. It may be nil.
 	Exited func(c *manifest.Container) bool
 	// Evicted is as in spool.Options.
 	Evicted func(l *spool.Log, lost spool.Evicted)
@@ -60,14 +61,14 @@ type Source struct {
 
 	losses losses
 
-	// Of the goroutine that runs Run.
+	// The fields below are used only by the goroutine that runs Run.
 	questions *questions
-	failed    map[string]bool      // logs that can't be opened, which was logged
-	silents   map[string]time.Time // since when nobody writes a log that has not ended
+	failed    map[string]bool      // logs that cannot be opened, for which that was logged
+	silents   map[string]time.Time // since when a log that has not ended has no writer
 	tails     map[string]*tail     // of the logs that are delivered
 }
 
-// Open opens the spool, which it creates if it does not exist.
+// Open opens the spool and creates it if it does not exist.
 func Open(o Options) (*Source, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
@@ -81,10 +82,10 @@ func Open(o Options) (*Source, error) {
 	return s, nil
 }
 
-// Spool is the spool, for status and for reading what a container wrote.
+// Spool returns the spool, for the status and for reading a container's log.
 func (s *Source) Spool() *spool.Spool { return s.spool }
 
-// Held is how many containers would survive the death of the process that captures them.
+// Held returns the number of containers whose capture can continue if their logger dies.
 func (s *Source) Held() int { return s.agent.Held() }
 
 // Run follows the spool until ctx ends.
@@ -114,7 +115,7 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 }
 
-// refresh finds what was appended.
+// refresh makes each log notice the bytes that were appended to it.
 func (s *Source) refresh() {
 	for _, l := range s.spool.Logs() {
 		if err := l.Refresh(); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -123,7 +124,7 @@ func (s *Source) refresh() {
 	}
 }
 
-// scan finds new logs, ends those that nobody will write any more, and publishes limits.
+// scan stores pending losses, follows new logs, ends logs that have lost their writer, and publishes the limits.
 func (s *Source) scan(ctx context.Context) {
 	s.losses.store(s.storeLoss)
 	stored, err := s.spool.Stored()
@@ -175,8 +176,8 @@ func (s *Source) follow(ctx context.Context, found spool.Stored) {
 	s.opt.Attach(l, c)
 }
 
-// endOrphan ends a log that nobody writes: every process that had the container's descriptors was killed, or the machine
-// was, and what the pipes held is lost; or its writer had taken everything and could not make the mark.
+// endOrphan ends a log that has had no writer for orphanAfter. Either every process with the container's descriptors was killed,
+// or the host has crashed, and the content of the pipes is lost; or the writer captured everything but could not mark the end.
 func (s *Source) endOrphan(l *spool.Log) {
 	if l.Ended() || s.agent.Holds(l.Key()) || s.spool.Written(l.Key()) {
 		delete(s.silents, l.Key())
@@ -204,8 +205,8 @@ func (s *Source) endOrphan(l *spool.Log) {
 	}
 }
 
-// hold starts a logging binary that captures a container from descriptors that this process holds. It is in a session of
-// its own, so that it outlives this process.
+// hold starts a logging binary that captures a container from descriptors that this process holds. The binary runs in a session
+// of its own, so that it outlives this process.
 func (s *Source) hold(key string, files [2]*os.File, exited func(finished bool)) error {
 	cmd := exec.Command(s.opt.Logger, "--hold", s.opt.Dir, key)
 	cmd.Env, cmd.ExtraFiles = []string{}, files[:]

@@ -11,16 +11,16 @@ import (
 	"github.com/remora-logs/remora/shared/spool"
 )
 
-// maxLosses bounds how many losses wait for room in the spool, and with handover.MaxLoss the memory that they take.
+// maxLosses bounds how many losses wait for the spool and, together with handover.MaxLoss, their memory.
 const maxLosses = 256
 
-// losses are those of containers that lived while the spool could not be opened. They wait until it can be.
+// losses holds what was discarded of containers that ended while the spool could not be opened, until it can be stored.
 type losses struct {
 	mu  sync.Mutex
 	all map[string]handover.Loss // by key
 }
 
-// add keeps a loss. Beyond the bound a new one is only in the logger's own message.
+// add keeps a loss. If maxLosses are waiting, it drops the loss, which the logger itself has logged.
 func (l *losses) add(key string, loss handover.Loss) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -32,8 +32,8 @@ func (l *losses) add(key string, loss handover.Loss) {
 	}
 }
 
-// store gives losses to put until one fails, which is no reason to try the rest: they wait for the same disk. One that
-// fails for a reason of its own does not hold up the others for long, as maps are ranged over in random order.
+// store passes losses to put until one fails: the others wait for the same disk. A loss that fails for a reason of its own
+// does not block the others for long, because map iteration order is random.
 func (l *losses) store(put func(key string, loss handover.Loss) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +45,7 @@ func (l *losses) store(put func(key string, loss handover.Loss) error) {
 	}
 }
 
-// storeLoss makes a log that is one gap, and has ended.
+// storeLoss creates a log that consists of one gap and has ended.
 func (s *Source) storeLoss(key string, loss handover.Loss) error {
 	encoded := loss.Manifest
 	if _, err := manifest.DecodeContainer(encoded); err != nil {
@@ -62,6 +62,6 @@ func (s *Source) storeLoss(key string, loss handover.Loss) error {
 	if err := w.AddLoss(loss.Bytes, loss.Lines, "spool could not be opened"); err != nil {
 		return errors.Join(err, w.CloseWriter())
 	}
-	_ = w.EndWriter() // the gap is there; a mark that is missing is made up for, see endOrphan
+	_ = w.EndWriter() // the gap is stored; endOrphan makes up for a missing mark
 	return nil
 }

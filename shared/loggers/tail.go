@@ -10,19 +10,19 @@ import (
 	"github.com/remora-logs/remora/shared/manifest"
 )
 
-// lastLineAfter is how long nothing must have come of a container that has ended for its last line to be complete.
+// lastLineAfter is how long a container that has ended must have written nothing before its last line counts as complete.
 const lastLineAfter = time.Second
 
-// tail is the end of a log as it was when it was looked at last.
+// tail is the end of a log at the last check.
 type tail struct {
 	container *manifest.Container
 	end       int64
-	since     time.Time // when the log was found to end there, and the container to have ended
+	since     time.Time // since when the log ends there and the container has ended
 }
 
-// endLines ends the last lines, if they have no newline, of containers that have ended. Their logs have not: containerd holds
-// the pipes open until the task is deleted, which may be never. Bytes that come all the same, of a process that outlived the
-// container's first one, are a line of their own.
+// endLines completes the unterminated last lines of containers that have ended but whose logs have not: containerd keeps the
+// pipes open until the task is deleted, which may be never. Bytes that follow, from a process that outlived the container's
+// first one, begin a new line.
 func (s *Source) endLines(now time.Time) {
 	for key, t := range s.tails {
 		l := s.spool.Log(key)
@@ -41,8 +41,8 @@ func (s *Source) endLines(now time.Time) {
 	}
 }
 
-// pending reports whether something is in the pipes of the container of that key: its logger was killed, or waits for room.
-// Where the pipes are not held, that is not known.
+// pending reports whether the pipes of a container hold data: its logger was killed, or waits for room. It reports false if the
+// agent does not hold the pipes.
 func (a *Agent) pending(key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -15,26 +15,26 @@ import (
 	"slices"
 )
 
-// Known is what containerd tells of a container and its bundle does not. The agent stores it beside the container's log, so
-// that it outlives the container and the agent. Like a manifest, it holds declarations and identity only.
+// Known is what containerd knows about a container beyond its bundle. The agent stores it beside the container's log, so that
+// it outlives the container and the agent. Like a manifest, it holds declarations and identity only.
 type Known struct {
 	Image  string            `json:"image,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
-	// Env are the variables that rules ask about, NAME=VALUE.
+	// Env holds the variables that rules refer to, as NAME=VALUE.
 	Env []string `json:"env,omitempty"`
 }
 
 const (
-	// knownName is its file in the log's directory.
+	// knownName is the name of its file in the log's directory.
 	knownName = "container.json"
 	// maxKnown bounds that file in bytes.
 	maxKnown = 1 << 20
 )
 
-// errKnown is the error of a file that is not as it was written.
+// errKnown is the error of a damaged file.
 var errKnown = errors.New("its checksum does not match")
 
-// Add adds what is known to a container.
+// Add adds k to a container. Labels in k override the container's; its variables precede them. k may be nil.
 func (c *Container) Add(k *Known) {
 	if k == nil {
 		return
@@ -48,7 +48,8 @@ func (c *Container) Add(k *Known) {
 	c.Labels, c.Env = labels, slices.Concat(k.Env, c.Env)
 }
 
-// Store writes what is known to the directory of a log, durably: a checksum on a line of its own, and JSON.
+// Store writes k to the directory of a log: a line with the checksum, and JSON. It syncs the file before it renames it into
+// place.
 func (k *Known) Store(dir string) error {
 	body, err := json.Marshal(k)
 	if err != nil {
@@ -68,12 +69,12 @@ func (k *Known) Store(dir string) error {
 		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
-		os.Remove(path + ".new") // the next attempt replaces it otherwise
+		os.Remove(path + ".new") // if that fails, the next attempt overwrites it
 	}
 	return err
 }
 
-// ReadKnown reads what was stored in the directory of a log.
+// ReadKnown reads what Store has written to the directory of a log.
 func ReadKnown(dir string) (*Known, error) {
 	path := filepath.Join(dir, knownName)
 	f, err := os.Open(path)

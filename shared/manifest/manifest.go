@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manifest holds what must be known of a captured stream after a restart: how its log is called, and whose it is.
-// It knows nothing of what a declaration means, so that a process that only captures can use it.
+// Package manifest defines what must be known about a captured stream after a restart: the key of its log, and its container.
+// It does not interpret declarations, so that a process that only captures can use it.
 package manifest
 
 import (
@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// shortID is how many digits of a container's id people use.
+// shortID is the number of digits in the short form of a container's ID.
 const shortID = 12
 
-// Key names the stream of a container that was started at that time: a container that is started again has a new
-// stream, so that an offset never means two things. Keys of one container ascend with time.
+// Key returns the key of the stream of a container that was started at that time. Each start of a container has a stream of
+// its own, so that offsets stay unambiguous. The keys of one container ascend with time.
 func Key(container string, started time.Time) string {
 	return KeyPrefix(container) + "-" + strconv.FormatInt(started.UnixNano(), 36)
 }
 
-// KeyPrefix returns what the keys of a container's streams have in common, before the last dash.
+// KeyPrefix returns the common part of the keys of a container's streams, before the last dash.
 func KeyPrefix(container string) string {
 	id := clean(container)
 	if id == "" {
@@ -31,7 +31,7 @@ func KeyPrefix(container string) string {
 	return id[:min(len(id), shortID)]
 }
 
-// clean replaces what can't be part of a key.
+// clean replaces each character that a key cannot contain by an underscore.
 func clean(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -41,11 +41,11 @@ func clean(name string) string {
 	}, name)
 }
 
-// Format is the version of a stream's directory: of its manifest, segments and gaps. It rises when one of them changes so that an
-// older Remora would misread it; a member that may be ignored changes nothing. A manifest without one has version 1.
+// Format is the version of a stream's directory: its manifest, segments and gaps. It is incremented if one of them changes so
+// that an older Remora would misread it, but not for a member that may be ignored. A manifest without a format has version 1.
 const Format = 1
 
-// NewerError is the error of a manifest that a newer Remora wrote. Its stream is kept until that runs again.
+// NewerError is the error of a manifest that a newer Remora has written. The stream is kept until that version runs again.
 type NewerError struct{ Format int }
 
 func (e *NewerError) Error() string {
@@ -60,36 +60,36 @@ func CheckFormat(format int) error {
 	return nil
 }
 
-// Container is what a logging binary knows of the container that it was started for. It holds declarations and identity,
-// never the rest of its environment: secrets are in it.
+// Container is what a logging binary knows about its container. It holds declarations and identity, never the rest of the
+// environment, which may hold secrets.
 type Container struct {
-	// Format is that of the stream's directory; 0 stands for 1.
+	// Format is the version of the stream's directory; 0 stands for 1.
 	Format int `json:"format"`
-	// Runtime is containerd.
+	// Runtime is "containerd".
 	Runtime   string    `json:"runtime"`
 	Namespace string    `json:"namespace"`
 	ID        string    `json:"id"`
 	Started   time.Time `json:"started"`
-	// Env are the variables that may be declarations, NAME=VALUE; Labels the annotations that may be, and those that tell
-	// who the container is.
+	// Env holds the variables that may be declarations, as NAME=VALUE. Labels holds the annotations that may be declarations
+	// or that identify the container.
 	Env    []string          `json:"env,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
-	// Image is what the container was started as. A logging binary does not know it; see Known.
+	// Image is the reference that the container was started from. A logging binary does not know it; see Known.
 	Image string `json:"image,omitempty"`
-	// Mounts are where directories of the container are on this host, by the path in the container.
+	// Mounts maps paths in the container to paths on the host.
 	Mounts map[string]string `json:"mounts,omitempty"`
-	// Options are the parameters of the logging URI.
+	// Options are the log options among the parameters of the logging URI.
 	Options map[string]string `json:"options,omitempty"`
-	// Problems is what of it could not be read.
+	// Problems describes what could not be read.
 	Problems []string `json:"problems,omitempty"`
-	// Damaged is set for a substitute of a manifest that can't be read.
+	// Damaged is set in the stand-in for a manifest that cannot be read.
 	Damaged bool `json:"-"`
 }
 
-// maxName is how much of a namespace or id a key holds; a checksum tells longer ones apart.
+// maxName is the number of characters of a namespace or an ID in a key. A checksum distinguishes longer ones.
 const maxName = 40
 
-// Key names the container's stream: a container that is started again has a new one.
+// Key returns the key of the container's stream. Each start of a container has a stream of its own.
 func (c *Container) Key() string {
 	namespace, id := clean(c.Namespace), clean(c.ID)
 	sum := crc32.ChecksumIEEE([]byte(c.Namespace + "/" + c.ID))
@@ -97,14 +97,14 @@ func (c *Container) Key() string {
 		strconv.FormatInt(c.Started.UnixNano(), 36))
 }
 
-// Encode returns the manifest as it is stored.
+// Encode returns the manifest in its stored form.
 func (c *Container) Encode() ([]byte, error) {
 	current := *c
 	current.Format = Format
 	return json.Marshal(current)
 }
 
-// DecodeContainer understands what Container.Encode wrote.
+// DecodeContainer decodes what Container.Encode has written. It returns a *NewerError for a format of a later version.
 func DecodeContainer(p []byte) (*Container, error) {
 	var c Container
 	if err := json.Unmarshal(p, &c); err != nil {
