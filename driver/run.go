@@ -25,7 +25,7 @@ import (
 
 const (
 	// suspendTimeout bounds how long the driver drains FIFOs after SIGTERM, closeTimeout how long it then syncs the spool.
-	// Together with the pipeline's own bound, they stay below the eight seconds after which an engine kills a plugin.
+	// Together with the pipeline's own bound, they stay below the eight seconds that an engine allows.
 	suspendTimeout = 2 * time.Second
 	closeTimeout   = 3 * time.Second
 )

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package command is the shell of every Remora process: command line, exit codes, settings, logger, signals. It links
-// no backend and no pipeline, so a process that only captures can use it too; what a process that delivers needs on top
-// is in package deliver.
+// Package command is the common part of every Remora process: command line, exit codes, settings, logger, signals. It links
+// neither outputs nor the pipeline; package deliver adds what a process needs to deliver.
 package command
 
 import (
@@ -58,7 +57,7 @@ type Program struct {
 	Name, Description, Version string
 	// Settings returns the table of settings that --help ends with.
 	Settings func() []settings.Section
-	// Vars are used in the tags of the command line's structs; ${version} is there already.
+	// Vars are the variables in the tags of the command line's structs, in addition to ${version}.
 	Vars kong.Vars
 }
 
@@ -91,7 +90,7 @@ func (p Program) fail(err error, stderr io.Writer) int {
 	return exit
 }
 
-// codeOf returns the code of the message that says what to do about err.
+// codeOf returns the code of the notice that explains err.
 func codeOf(err error, exit int) string {
 	if code := notice.CodeOf(err); code != "" {
 		return code
@@ -106,7 +105,7 @@ func codeOf(err error, exit int) string {
 }
 
 // Load fills each of parts, pointers to structs of settings, from environ. Its error lists every invalid variable with the
-// reason, and exits with ExitUsage.
+// reason; its exit code is ExitUsage.
 func Load(environ map[string]string, parts ...any) error {
 	return WithCode(config.Load(environ, parts...), ExitUsage)
 }
@@ -116,8 +115,8 @@ func Signals() (ctx context.Context, stop context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 }
 
-// Settle tunes a long-running process: the garbage collector now, and the program's memory when the start is over. stop
-// cancels the latter.
+// Settle tunes a long-running process: the garbage collector now, and the program's own pages after the start. stop cancels
+// the latter.
 func Settle(environ map[string]string, log *slog.Logger) (stop func() bool) {
 	tuneMemory(environ, log)
 	return forgetStartup(log)

@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/output/settings"
 )
 
-// help prints a program's help and, where it is the whole program's, the table of its settings below. kong's own
-// description can't hold the table, because kong fills it into paragraphs.
+// help returns a printer of a program's help. For the program itself and its command run, the table of settings follows. It
+// cannot be part of kong's description, which kong wraps into paragraphs.
 func help(sections func() []settings.Section) kong.HelpPrinter {
 	return func(options kong.HelpOptions, ctx *kong.Context) error {
 		err := kong.DefaultHelpPrinter(options, ctx)

@@ -10,14 +10,14 @@ import (
 	"github.com/remora-logs/remora/shared/config"
 )
 
-// level is that of the process's log.
+// level is the level of the process's log.
 var level slog.LevelVar
 
-// SetLevel changes the level of the process's log. A word that is no level is ignored.
+// SetLevel sets the level of the process's log. It ignores an invalid level.
 func SetLevel(word string) { _ = level.UnmarshalText([]byte(word)) }
 
-// Logger returns Remora's own log with the level and format in c. Errors go to errors, everything else to others: the engine
-// logs whatever a plugin writes to stderr as an error. In other processes both are stderr.
+// Logger returns the process's logger with the level and format in c. It writes errors to errors and everything else to
+// others, because the engine logs a plugin's stderr as errors. In other processes both are stderr.
 func Logger(c *config.Common, others, errors io.Writer) *slog.Logger {
 	SetLevel(c.LogLevel)
 	options := &slog.HandlerOptions{Level: &level}
@@ -33,7 +33,7 @@ func Logger(c *config.Common, others, errors io.Writer) *slog.Logger {
 	return slog.New(byLevel{others: handler(others), errors: handler(errors)})
 }
 
-// byLevel is a handler that writes errors elsewhere.
+// byLevel is a handler that passes errors to one handler and everything else to another.
 type byLevel struct{ others, errors slog.Handler }
 
 func (h byLevel) of(level slog.Level) slog.Handler {

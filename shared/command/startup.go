@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startup is how long after its start a process has finished what it does only once.
+// startup is the time after which a process has finished what it does only at its start.
 const startup = 10 * time.Second
 
-// forgetStartup unmaps the program's own pages a while after the start. Most were needed by the start only: package
-// initialisers, the command line, reflection over settings. A page that is still needed comes back from the page cache
-// with a fault of at most a microsecond. stop cancels it.
+// forgetStartup unmaps the program's own pages after startup. Most were needed only by the start: package initialisers, the
+// command line, reflection over settings. A page that is still needed is mapped again from the page cache by a fault of at
+// most a microsecond. stop cancels it.
 func forgetStartup(log *slog.Logger) (stop func() bool) {
 	return time.AfterFunc(startup, func() {
 		if err := unmapProgram(); err != nil {
@@ -38,8 +38,8 @@ func unmapProgram() error {
 	}
 	var failed []error
 	for _, m := range unwritten(string(smaps), program) {
-		// The kernel marks a page as active when it is unmapped after use, and active pages count to what Kubernetes
-		// calls the working set; cold pages it does not.
+		// When the kernel unmaps a used page, it marks the page as active unless it is cold. Active pages count towards what
+		// Kubernetes calls the working set.
 		for _, advice := range []uintptr{unix.MADV_COLD, unix.MADV_DONTNEED} {
 			if _, _, code := unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, advice); code != 0 {
 				failed = append(failed, fmt.Errorf("madvise: %w", code))
@@ -52,8 +52,8 @@ func unmapProgram() error {
 // mapping is the range of addresses [from, to).
 type mapping struct{ from, to uintptr }
 
-// unwritten returns the mappings of the file in smaps (proc_pid_smaps(5)) that are read-only and were never written to. A
-// page that was, by a debugger or by relocation, is anonymous and would be lost.
+// unwritten returns the read-only mappings of file in smaps (proc_pid_smaps(5)) that were never written to. A page that a
+// debugger or relocation has written to is anonymous and would be lost.
 func unwritten(smaps, file string) (found []mapping) {
 	var m mapping
 	candidate := false

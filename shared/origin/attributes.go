@@ -71,7 +71,7 @@ func (c Container) extra(options map[string]string) (values map[string]string, p
 	return values, problems
 }
 
-// pick adds to values those of all that the options NAME (keys, separated by commas) and NAME-regex select.
+// pick adds to values the pairs of all whose keys the options name (keys, separated by commas) and name-regex select.
 func pick(values map[string]string, name string, options map[string]string, all func(func(k, v string))) error {
 	var keys []string
 	for key := range strings.SplitSeq(options[name], ",") {

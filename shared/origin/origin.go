@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package origin makes tags that say which container wrote a record, from what an engine or Kubernetes knows about it.
+// Package origin derives the tags that identify the container of a record from what an engine or Kubernetes knows about it.
 package origin
 
 import (
@@ -10,11 +10,11 @@ import (
 	"github.com/remora-logs/remora/shared/record"
 )
 
-// Container is what the engine tells a log driver about a container. Labels and Env may hold secrets: only what the
-// functions of this package return may be kept.
+// Container is the engine's description of a container. Labels and Env may hold secrets: only what the functions of this
+// package return may be stored.
 type Container struct {
 	ID        string
-	Name      string // as the engine gives it, with a slash in front
+	Name      string // as the engine gives it, with a leading slash
 	ImageID   string
 	ImageName string
 	Daemon    string // the engine's name, for tag templates
@@ -25,7 +25,8 @@ type Container struct {
 	Env       []string
 }
 
-// table lists the labels that each tag is taken from; the first one set counts. docker_* and k8s_* are log-pilot's names. Swarm's labels are set by moby daemon/cluster/executor/container/container.go, Kubernetes' by cri-dockerd, as
+// table lists the labels that each tag is taken from; the first label that is set counts. docker_* and k8s_* are log-pilot's
+// names. Swarm's labels are set by moby daemon/cluster/executor/container/container.go, Kubernetes' by cri-dockerd, as
 // dockershim did.
 var table = []struct {
 	tag    string
@@ -42,8 +43,8 @@ var table = []struct {
 	{"k8s_container_name", []string{"io.kubernetes.container.name"}},
 }
 
-// Tags returns the container's tags. host is the name of the machine, and node that of the Kubernetes node; host is used if
-// node is empty.
+// Tags returns the container's tags. host is the name of the host, and node the name of the Kubernetes node, for which host is
+// used if it is empty.
 func (c Container) Tags(host, node string) []record.Tag {
 	var t tags
 	for _, row := range table {
@@ -66,7 +67,7 @@ func (c Container) Tags(host, node string) []record.Tag {
 	return t
 }
 
-// Pod is what a sidecar knows from the downward API.
+// Pod holds what a sidecar knows about its Pod from the downward API.
 type Pod struct {
 	Name      string `env:"POD_NAME" doc:"Name of the Pod, from the downward API; becomes the tag k8s_pod"`
 	Namespace string `env:"POD_NAMESPACE" doc:"Namespace of the Pod; becomes the tag k8s_pod_namespace"`
@@ -77,8 +78,7 @@ type Pod struct {
 	Container string `env:"CONTAINER_NAME" doc:"Container that writes the files, unless a declaration names another; becomes the tag k8s_container_name"`
 }
 
-// Tags returns the Pod's tags for files that container writes, by default p.Container. host is used if the node is not
-// known.
+// Tags returns the Pod's tags for files that container writes, by default p.Container. If the node is not known, host is used.
 func (p Pod) Tags(container, host string) []record.Tag {
 	var t tags
 	t.add("k8s_pod", p.Name)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A tag template comes from the container's author, and its execution can't be interrupted. So its tree is checked first:
-// only text, fields, and functions with bounded results are allowed; loops and templates that call others are not.
+// A tag template comes from the container's author, and its execution cannot be interrupted. Its tree is therefore checked
+// first: only text, fields, and functions with bounded results are allowed; loops and templates that call others are not.
 const (
 	maxTemplate = 4 << 10 // bytes of the template's text
 	maxNodes    = 256     // of its tree
@@ -28,7 +28,7 @@ var templateFunctions = template.FuncMap{
 	"upper": strings.ToUpper,
 }
 
-// templateFields are the names behind the first dot that a template may use (moby daemon/logger/loginfo.go).
+// templateFields are the names that may follow the first dot in a template (moby daemon/logger/loginfo.go).
 var templateFields = []string{
 	"Command", "ContainerArgs", "ContainerCreated", "ContainerEntrypoint", "ContainerEnv", "ContainerID", "ContainerImageID",
 	"ContainerImageName", "ContainerLabels", "ContainerName", "DaemonName", "ExtraAttributes", "FullID", "ID", "ImageFullID",
@@ -39,7 +39,7 @@ const templateHelp = "a template may use fields such as .Name and .ID, (.ExtraAt
 
 var errLong = fmt.Errorf("the result has more than %d bytes", MaxAttribute)
 
-// tag executes a template as the engine does, except that a missing label or variable is empty. extra are the container's
+// tag executes a template as the engine does, except that a missing label or variable is empty. extra holds the container's
 // ExtraAttributes.
 func (c Container) tag(text string, extra map[string]string) (string, error) {
 	if len(text) > maxTemplate {
@@ -66,7 +66,7 @@ func (c Container) tag(text string, extra map[string]string) (string, error) {
 	return b.String(), nil
 }
 
-// reasonOf returns an error of a template without the container's values in it.
+// reasonOf returns an error for err that quotes none of the container's values.
 func reasonOf(err error) error {
 	if errors.Is(err, errLong) {
 		return errLong
@@ -126,7 +126,7 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// join is strings.Join with a bounded result: nested joins multiply.
+// join is strings.Join with a bounded result, since nested joins multiply sizes.
 func join(list []string, separator string) (string, error) {
 	size := len(separator) * max(0, len(list)-1)
 	for _, s := range list {
@@ -141,7 +141,7 @@ func join(list []string, separator string) (string, error) {
 // shortID is the number of digits in the short form of an ID.
 const shortID = 12
 
-// labelled gives templates access to a container by the names in the engine's documentation.
+// labelled gives templates access to a container under the names in the engine's documentation.
 type labelled struct {
 	c     Container
 	extra map[string]string
@@ -163,8 +163,8 @@ func (l labelled) Command() string {
 	return strings.TrimSpace(l.c.Entry + " " + strings.Join(l.c.Args, " "))
 }
 
-// ExtraAttributes returns what the options labels and env select. The argument, which renames keys in the engine's own
-// drivers, can only be nil in a template.
+// ExtraAttributes returns the pairs that the options labels and env select. The argument, which renames keys in the engine's
+// own drivers, can only be nil in a template.
 func (l labelled) ExtraAttributes(func(string) string) map[string]string { return l.extra }
 
 func (l labelled) ContainerArgs() []string            { return l.c.Args }
