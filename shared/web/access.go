@@ -18,25 +18,26 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// Access is who may see what at an address of TCP. Whoever reaches a Unix socket may see all: only the process's user can.
+// Access controls who may see what at a TCP address. A client of a Unix socket may see everything: only the process's user can
+// connect to it.
 type Access struct {
 	config.Listener
-	// Shared says that others than the machine's own users reach its loopback address, so that a token is needed there too.
+	// Shared says that not only the host's own users reach its loopback address, so that a token is needed there too.
 	Shared bool
 }
 
-// serverLimits bound what a client can cost.
+// These limits bound the cost of a client.
 const (
 	headerTime  = 5 * time.Second
-	bodyTime    = 5 * time.Second // of a request; the only one that anybody reads is a login's
+	bodyTime    = 5 * time.Second // for the body of a request; only that of a login is used
 	answerTime  = 30 * time.Second
 	idleTime    = time.Minute
 	maxHeader   = 16 << 10
 	maxConns    = 128
-	maxPassword = 4 << 10 // of a request to log in
+	maxPassword = 4 << 10 // bytes in the body of a login
 )
 
-// Listen serves the page.
+// Listen serves the page at an address.
 func (p *Page) Listen(network, address string) (*telemetry.Server, error) {
 	var handler http.Handler = &socketPage{p}
 	server := &http.Server{ReadHeaderTimeout: headerTime, ReadTimeout: answerTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
@@ -54,10 +55,10 @@ func (p *Page) Listen(network, address string) (*telemetry.Server, error) {
 	return telemetry.Listen(network, address, server)
 }
 
-// isOpen reports whether everyone who reaches an address may see what is at path.
+// isOpen reports whether path needs neither a token nor a certificate.
 func isOpen(path string) bool { return path == "/metrics" || path == "/healthz" || path == "/readyz" }
 
-// socketPage serves on a Unix socket.
+// socketPage serves the page on a Unix socket.
 type socketPage struct{ *Page }
 
 func (p *socketPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -65,7 +66,7 @@ func (p *socketPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.serve(w, r)
 }
 
-// serve answers who may see everything.
+// serve answers a client that may see everything.
 func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 	if isOpen(r.URL.Path) {
 		p.open.ServeHTTP(w, r)
@@ -87,10 +88,10 @@ func pageFile(path string) string {
 	return path
 }
 
-// gate decides who sees what at an address of TCP.
+// gate serves the page at a TCP address and decides what a client may see.
 type gate struct {
 	*Page
-	loopback bool // the address is one
+	loopback bool // the address is a loopback address
 }
 
 func newGate(p *Page, address string) *gate {
@@ -101,8 +102,8 @@ func newGate(p *Page, address string) *gate {
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
-	if r.ContentLength != 0 { // also where nobody reads it, the server does before it answers
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // if it can't, ReadTimeout holds
+	if r.ContentLength != 0 { // the server reads a body even if the handler does not
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // if it fails, ReadTimeout applies
 	}
 	access := &g.options.Access
 	switch {
@@ -139,7 +140,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// knows reports whether the Host header of a request is one that a page of somebody else, whose name leads here, can't send.
+// knows reports whether the Host header of a request is an IP address, localhost, or a configured name. This prevents DNS
+// rebinding: the page of another site whose name resolves to this address sends its own name.
 func (a *Access) knows(host string) bool {
 	name := (&url.URL{Host: host}).Hostname()
 	if _, err := netip.ParseAddr(name); err == nil || strings.EqualFold(name, "localhost") {
@@ -148,7 +150,7 @@ func (a *Access) knows(host string) bool {
 	return slices.ContainsFunc(a.Hosts, func(known string) bool { return strings.EqualFold(strings.TrimSpace(known), name) })
 }
 
-// token returns the token as it is now; empty where there is none, or one that is too short to be one.
+// token returns the present token, or "" if there is none or it is shorter than config.MinToken.
 func (a *Access) token() string {
 	if token := a.Token.Reveal(); len(token) >= config.MinToken {
 		return token
@@ -156,17 +158,17 @@ func (a *Access) token() string {
 	return ""
 }
 
-// closed reports whether there is no way to prove who one is where that is needed.
+// closed reports whether clients must authenticate but neither a token nor a client CA is configured.
 func (a *Access) closed(loopback bool) bool {
 	return a.needsProof(loopback) && a.token() == "" && a.ClientCA == ""
 }
 
-// needsProof reports whether a client has to show a token or a certificate.
+// needsProof reports whether a client must present a token or a certificate.
 func (a *Access) needsProof(loopback bool) bool {
 	return !loopback || a.Shared || a.Token.IsSet() || a.ClientCA != ""
 }
 
-// proves reports whether the client has shown a certificate, the token, or the cookie that it got for that.
+// proves reports whether the client has presented a certificate, the token, or a valid session cookie.
 func (g *gate) proves(r *http.Request) bool {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		return true
@@ -183,13 +185,13 @@ func (g *gate) proves(r *http.Request) bool {
 	return false
 }
 
-// same compares in a time that tells nothing about the token. No token is like any other.
+// same compares a presented token with the configured one in constant time. It reports false if there is no token.
 func same(shown, token string) bool {
 	a, b := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(token))
 	return token != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// logIn turns the token of a form into a cookie.
+// logIn checks the token in a form and sets a session cookie.
 func (g *gate) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxPassword)
 	token := g.options.Access.token()

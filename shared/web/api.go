@@ -12,14 +12,14 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// overview is the answer of /api/overview. It is the page's own and may change with it; /status is for others.
+// overview is the answer of /api/overview. It is internal to the page and may change with it; other clients use /status.
 type overview struct {
 	Version  string              `json:"version"`
 	Started  time.Time           `json:"started"`
 	Now      time.Time           `json:"now"`
 	Ready    bool                `json:"ready"`
 	Stalled  string              `json:"stalled,omitempty"`
-	Token    bool                `json:"token"` // who asks can log out
+	Token    bool                `json:"token"` // the client has a session cookie and can log out
 	Faults   []telemetry.Fault   `json:"faults"`
 	Total    pipeline.Counts     `json:"total"`
 	Outputs  []output            `json:"outputs"`
@@ -33,7 +33,7 @@ type output struct {
 	Since *time.Time `json:"since,omitempty"`
 }
 
-// row is a telemetry.Row without what its advice is: the page has that in its own language.
+// row is a telemetry.Row without its advice, which the page has in the user's language.
 type row struct {
 	Container   string          `json:"c"`
 	Declaration string          `json:"d"`
@@ -62,7 +62,7 @@ func rowOf(r *telemetry.Row) row {
 		c.DroppedRecords, c.RefusedRecords, c.ParkedRecords, r.LagBytes, r.LagSeconds, r.Error, r.ErrorSince, r.Sources, r.Target}
 }
 
-// maxProblems bounds the problems that one answer holds.
+// maxProblems bounds the problems in one answer.
 const maxProblems = 1000
 
 func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, &o)
 }
 
-// rates answers with the last hour of each row that had records in it.
+// rates answers with the counts of the last hour for each row that has read records.
 func (p *Page) rates(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.options.Rates.Hour()) }
 
 // details is the answer of /api/container.
@@ -89,11 +89,11 @@ type details struct {
 	Declarations []telemetry.Declaration `json:"declarations"`
 	Rows         []row                   `json:"rows"`
 	Files        []telemetry.File        `json:"files"`
-	Omitted      int                     `json:"omitted"` // files
+	Omitted      int                     `json:"omitted"` // files beyond maxFiles
 	Problems     []telemetry.Problem     `json:"problems"`
 }
 
-// maxFiles bounds the files that one answer holds.
+// maxFiles bounds the files in one answer.
 const maxFiles = 1000
 
 func (p *Page) container(w http.ResponseWriter, r *http.Request) {

@@ -14,21 +14,21 @@ import (
 	"sync"
 )
 
-// connections bounds the connections of a listener to maxConns. A new one over the bound closes another, so that whoever
-// opens many can't keep others, such as the probes of a kubelet, from being answered. The client address with the most
-// connections loses one, and of those the one whose state has not changed for longest. Connections with a request of
-// somebody who has proved who they are, such as a viewer's tail, are closed only where there are no others.
+// connections bounds the connections of a listener to maxConns. A new one beyond the bound closes another, so that a client
+// that opens many cannot block others, such as the probes of a kubelet. The client address with the most connections loses the
+// one whose state has not changed for longest. A connection with a request of an authenticated client, such as a live tail,
+// is closed only if there are no others.
 type connections struct {
 	mu    sync.Mutex
 	all   map[net.Conn]*connection
 	clock uint64 // counts changes of state
 }
 
-// connection is what connections know of one.
+// connection is the state of one connection.
 type connection struct {
 	from    netip.Prefix
-	changed uint64 // the clock's value when its state changed last
-	proven  bool   // the request in work is of somebody who may see everything
+	changed uint64 // the clock's value at the last change of state
+	proven  bool   // the client of the request in progress is authenticated
 }
 
 func newConnections() *connections { return &connections{all: map[net.Conn]*connection{}} }
@@ -44,7 +44,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	known := c.all[conn]
 	if known == nil {
 		if state != http.StateNew {
-			return // closed below, which its own goroutine does not know yet
+			return // closeOne has closed it, which its own goroutine does not know yet
 		}
 		known = &connection{from: origin(conn)}
 		c.all[conn] = known
@@ -84,18 +84,19 @@ func (c *connections) closeOne(fresh net.Conn) {
 	_ = victim.Close()
 }
 
-// origin is the address that a connection comes from; of IPv6 the network of 64 bits, of which one client has all addresses.
+// origin returns the address that a connection comes from. For IPv6 it returns the /64 network, since one client may have all
+// its addresses.
 func origin(conn net.Conn) netip.Prefix {
 	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
-		return netip.Prefix{} // not of TCP
+		return netip.Prefix{} // not a TCP connection
 	}
 	address := from.Addr().Unmap()
 	prefix, _ := address.Prefix(min(address.BitLen(), 64)) // never longer than the address
 	return prefix
 }
 
-// inContext puts conn where proved finds it. It is an http.Server's ConnContext.
+// inContext adds to ctx the function that proved calls. It is an http.Server's ConnContext.
 func (c *connections) inContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, inWork{}, func() {
 		c.mu.Lock()
@@ -106,18 +107,18 @@ func (c *connections) inContext(ctx context.Context, conn net.Conn) context.Cont
 	})
 }
 
-// inWork is the key of a function, in the context of a request, that notes that its client has proved who it is.
+// inWork is the context key of a function that marks the connection of a request as that of an authenticated client.
 type inWork struct{}
 
-// proved notes that whoever made a request may see everything.
+// proved records that the client of the request with ctx may see everything.
 func proved(ctx context.Context) {
 	if note, ok := ctx.Value(inWork{}).(func()); ok {
 		note()
 	}
 }
 
-// tls returns how the listener speaks TLS; nil where it does not. The files are read for each connection, because
-// certificates are renewed while Remora runs.
+// tls returns the TLS configuration of the listener, or nil if no certificate is configured. The files are read for each
+// connection, because certificates are renewed while Remora runs.
 func (a *Access) tls() (*tls.Config, error) {
 	if a.Cert == "" {
 		return nil, nil

@@ -12,28 +12,28 @@ import (
 
 const (
 	minutes  = 60
-	maxRates = 2000 // rows that are remembered; one takes about 400 bytes
+	maxRates = 2000 // rows that are kept; each takes about 400 bytes
 )
 
-// Rates remembers how many records of each row were read in each minute of the last hour. It is safe for concurrent use.
+// Rates holds how many records of each row were read in each minute of the last hour. It is safe for concurrent use.
 type Rates struct {
 	mu   sync.Mutex
 	rows map[telemetry.RowKey]*hour
-	at   int // the minute, in each hour, that was written last
-	full int // minutes that were written
+	at   int // index in hour.minutes of the last minute written
+	full int // number of minutes written, up to 60
 }
 
-// hour is the minutes of one row, and what was counted at the end of the last.
+// hour holds the last 60 minutes of one row as a ring, and the row's count at the end of the last one.
 type hour struct {
 	minutes [minutes]uint32
 	counted int64
 	quiet   int // minutes since the last record
 }
 
-// NewRates remembers nothing yet.
+// NewRates returns an empty Rates.
 func NewRates() *Rates { return &Rates{rows: map[telemetry.RowKey]*hour{}} }
 
-// Run counts once a minute until ctx ends. count returns what was read of each row so far.
+// Run calls Add once a minute until ctx ends. count returns the total number of records read for each row.
 func (r *Rates) Run(ctx context.Context, count func() map[telemetry.RowKey]int64) {
 	every := time.NewTicker(time.Minute)
 	defer every.Stop()
@@ -47,8 +47,8 @@ func (r *Rates) Run(ctx context.Context, count func() map[telemetry.RowKey]int64
 	}
 }
 
-// Add writes a minute. A row is remembered from its first record until it is not counted any more, and then for an hour after
-// its last.
+// Add adds a minute, given the totals of all rows. A row is kept from its first record on; once counts lacks it, it is removed
+// an hour after its last record.
 func (r *Rates) Add(counts map[telemetry.RowKey]int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,7 +70,7 @@ func (r *Rates) Add(counts map[telemetry.RowKey]int64) {
 			h = &hour{}
 			r.rows[key] = h
 		}
-		if n > h.counted { // a count falls where its row was forgotten
+		if n > h.counted { // a total falls if its row was removed and added again
 			h.minutes[r.at] = uint32(min(n-h.counted, 1<<32-1))
 			h.quiet = 0
 		}
@@ -78,7 +78,7 @@ func (r *Rates) Add(counts map[telemetry.RowKey]int64) {
 	}
 }
 
-// rate is the last hour of a row: records in each minute, the oldest first.
+// rate is the last hour of a row: the records in each minute, oldest first.
 type rate struct {
 	Container   string   `json:"c"`
 	Declaration string   `json:"d"`
@@ -86,7 +86,7 @@ type rate struct {
 	Minutes     []uint32 `json:"m"`
 }
 
-// Hour returns what is remembered.
+// Hour returns the last hour of all rows.
 func (r *Rates) Hour() []rate {
 	r.mu.Lock()
 	defer r.mu.Unlock()

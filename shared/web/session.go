@@ -16,17 +16,17 @@ import (
 // sessionTime is how long a cookie is valid.
 const sessionTime = 12 * time.Hour
 
-// sessions makes cookies and tells whether it made one. It keeps none: a cookie holds its end, and a code of that, of the
-// token as it was, and of a key that dies with the process. So another token, and a restart, end all sessions.
+// sessions creates and verifies session cookies without storing them. A cookie holds its expiry and an HMAC of the expiry and
+// the token, under a key that exists only in this process. A new token or a restart therefore ends all sessions.
 type sessions struct{ key [32]byte }
 
 func newSessions() *sessions {
 	s := new(sessions)
-	_, _ = rand.Read(s.key[:]) // it never fails
+	_, _ = rand.Read(s.key[:]) // never fails
 	return s
 }
 
-// cookieName makes browsers keep a cookie to this host and to TLS, where there is TLS.
+// cookieName returns the name of the cookie. With TLS, its prefix makes browsers restrict it to this host and to TLS.
 func cookieName(tls bool) string {
 	if tls {
 		return "__Host-remora"
@@ -39,13 +39,13 @@ func (s *sessions) cookie(value string, age time.Duration, tls bool) *http.Cooki
 		SameSite: http.SameSiteStrictMode}
 }
 
-// begin returns the cookie of who has shown the token.
+// begin returns a new cookie for a client that has presented the token.
 func (s *sessions) begin(token string, tls bool, now time.Time) *http.Cookie {
 	end := strconv.FormatInt(now.Add(sessionTime).Unix(), 10)
 	return s.cookie(end+"."+base64.RawURLEncoding.EncodeToString(s.code(end, token)), sessionTime, tls)
 }
 
-// over returns a cookie that removes another.
+// over returns a cookie that makes the browser delete the session cookie.
 func (s *sessions) over(tls bool) *http.Cookie {
 	c := s.cookie("", 0, tls)
 	c.MaxAge = -1
@@ -58,7 +58,7 @@ func (s *sessions) code(end, token string) []byte {
 	return h.Sum(nil)
 }
 
-// valid reports whether a cookie was made for the token, and has not ended.
+// valid reports whether a cookie was created for the token and has not expired.
 func (s *sessions) valid(value, token string, now time.Time) bool {
 	end, text, ok := strings.Cut(value, ".")
 	if !ok || token == "" {

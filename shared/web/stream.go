@@ -11,13 +11,13 @@ import (
 const (
 	// gatherTime is how long records are gathered before they are sent: a flush costs more than a record.
 	gatherTime = 100 * time.Millisecond
-	// sendTime is how long a client may take for what is sent at once, aliveEvery how often it is sent something in any case, and
-	// checked whether it may still see what it is shown.
+	// sendTime bounds one write to a client. aliveEvery is how often a comment is sent in any case and the client's right to see
+	// the records is checked again.
 	sendTime, aliveEvery = 10 * time.Second, 15 * time.Second
 )
 
-// tail streams records as server-sent events: messages with a record, and events "missed" with a number of records that
-// were left out, because there were too many or the client was too slow.
+// tail streams records as server-sent events: a message for each record, and events "missed" with the number of records that
+// were left out because there were too many or the client was too slow.
 func (p *Page) tail(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	viewer, err := p.options.Tails.Open(Wanted{query.Get("container"), query.Get("log"), query.Get("output")})
@@ -31,7 +31,7 @@ func (p *Page) tail(w http.ResponseWriter, r *http.Request) {
 	if _, err := fmt.Fprint(w, "retry: 3000\n: open\n\n"); err != nil || to.Flush() != nil {
 		return
 	}
-	_ = to.SetReadDeadline(time.Time{}) // the request was read; its end is the client's
+	_ = to.SetReadDeadline(time.Time{}) // the connection stays open until the client closes it
 	alive := time.NewTicker(aliveEvery)
 	defer alive.Stop()
 	var used []byte
@@ -59,16 +59,16 @@ func (p *Page) tail(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// proof is the key of a function, in the context of a request, that reports whether who asked may still see it all.
+// proof is the context key of a function that reports whether the client of a request may still see everything.
 type proof struct{}
 
-// ended reports whether the token was changed, or the session is over.
+// ended reports whether the client has lost access: the token has changed, or the session has expired.
 func (p *Page) ended(r *http.Request) bool {
 	proves, ok := r.Context().Value(proof{}).(func() bool)
 	return ok && !proves()
 }
 
-// send reports whether the client has taken what it was sent.
+// send writes events and the number of missed records to the client, and reports whether that succeeded.
 func send(w http.ResponseWriter, to *http.ResponseController, events []byte, missed int64) bool {
 	if to.SetWriteDeadline(time.Now().Add(sendTime)) != nil {
 		return false

@@ -14,16 +14,17 @@ import (
 
 const (
 	maxViewers = 16
-	// A viewer is shown maxPerSecond records in a second at most, and holds maxPending bytes of what it has not taken.
+	// A viewer receives at most maxPerSecond records a second and holds at most maxPending bytes that were not taken.
 	maxPerSecond = 1000
 	maxPending   = 256 << 10
-	// maxLine and maxFields bound what is shown of one record, in bytes.
+	// maxLine and maxFields bound the parts of one record that are shown, in bytes.
 	maxLine, maxFields = 16 << 10, 16 << 10
-	// maxChosen bounds the logs of which a viewer that asks for any output remembers which it is shown.
+	// maxChosen bounds the entries of Viewer.chosen. Logs beyond it are not shown to a viewer that wants any output.
 	maxChosen = 1000
 )
 
-// Wanted is which records a viewer wants. An empty part is any; the container is named as in a row, or by its own name.
+// Wanted selects the records of a viewer. An empty field matches any value. Container is a name as in a row, or the container's
+// own name.
 type Wanted struct{ Container, Declaration, Output string }
 
 func (w *Wanted) has(s *record.Source, output string) bool {
@@ -31,19 +32,19 @@ func (w *Wanted) has(s *record.Source, output string) bool {
 		(w.Declaration == "" || w.Declaration == s.Declaration) && (w.Output == "" || w.Output == output)
 }
 
-// Tails shows viewers the records that outputs have taken. It is safe for concurrent use.
+// Tails passes the records that outputs have accepted to viewers. It is safe for concurrent use.
 type Tails struct {
-	// SetTap is a Pipeline's: nobody is shown anything while there is no viewer.
+	// SetTap is the method of a Pipeline. The tap is nil while there is no viewer.
 	SetTap func(pipeline.Tap)
 
 	mu      sync.Mutex
-	viewers []*Viewer // replaced, never changed
+	viewers []*Viewer // copied on write
 }
 
-// errTooMany is of a viewer over maxViewers.
+// errTooMany is the error of Open beyond maxViewers.
 var errTooMany = errors.New("too many tails are open; close another")
 
-// Open begins to show records.
+// Open adds a viewer. The caller must close it.
 func (t *Tails) Open(w Wanted) (*Viewer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -56,7 +57,7 @@ func (t *Tails) Open(w Wanted) (*Viewer, error) {
 	return v, nil
 }
 
-// Close ends a viewer.
+// Close removes the viewer.
 func (v *Viewer) Close() {
 	t := v.tails
 	t.mu.Lock()
@@ -65,7 +66,7 @@ func (v *Viewer) Close() {
 	t.set()
 }
 
-// set shows batches to the viewers as they are now. mu is held.
+// set sets a tap for the present viewers. The caller holds t.mu.
 func (t *Tails) set() {
 	viewers := t.viewers
 	if len(viewers) == 0 {
@@ -80,29 +81,30 @@ func (t *Tails) set() {
 	})
 }
 
-// Viewer is shown records. Who does not take them in time misses some.
+// Viewer collects records until they are taken. If that is too slow, records are missed.
 type Viewer struct {
 	tails  *Tails
 	wanted Wanted
-	ready  chan struct{} // has an element when there is something to take
+	ready  chan struct{} // has an element if there are events to take
 
 	mu      sync.Mutex
 	encoder record.Encoder
-	pending []byte // events, as they are sent
-	missed  int64  // records, since the last Take
-	second  int64  // the one in which shown records were
-	shown   int
-	// chosen is the output of which a log is shown, where the viewer wants any: else each record would come once for each.
+	pending []byte // encoded events
+	missed  int64  // records left out since the last Take
+	second  int64  // the Unix time to which shown belongs
+	shown   int    // records shown in that second
+	// chosen holds the one output whose records of a log are shown, if the viewer wants any output: otherwise each record would
+	// appear once for each output.
 	chosen map[chosen]string
 }
 
 type chosen struct{ writer, declaration string }
 
-// Ready has an element when there is something to take.
+// Ready returns a channel that has an element if there are events to take.
 func (v *Viewer) Ready() <-chan struct{} { return v.ready }
 
-// Take returns events that were not taken yet, and how many records were left out since the last time. It uses into for
-// the next ones.
+// Take returns the events since the last call and the number of records left out. It takes ownership of into and uses it as
+// the buffer of the next events.
 func (v *Viewer) Take(into []byte) (events []byte, missed int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -111,8 +113,8 @@ func (v *Viewer) Take(into []byte) (events []byte, missed int64) {
 	return events, missed
 }
 
-// offer adds what the viewer wants of a batch. Records of one source follow one another, so that each source is looked at
-// once.
+// offer adds the records of a batch that the viewer wants and the output has accepted. Records of one source follow one another,
+// so that each source is checked once.
 func (v *Viewer) offer(output string, records []record.Record, taken func(int) bool, now time.Time) {
 	var last *record.Source
 	wanted := false
@@ -153,7 +155,7 @@ func (v *Viewer) wants(s *record.Source, output string) bool {
 	return known == output
 }
 
-// add appends a record, or counts it as missed.
+// add appends a record, or counts it as missed if a limit is reached.
 func (v *Viewer) add(output string, r *record.Record, second int64) {
 	if second != v.second {
 		v.second, v.shown = second, 0

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package web is the status page: what flows where, one container in detail, and a live tail of records as they were
-// delivered. It shows; it changes nothing.
+// Package web serves the status page: an overview of all flows, the details of one container, and a live tail of records as
+// they were delivered. The page is read-only.
 package web
 
 import (
@@ -21,12 +21,12 @@ import (
 //go:embed static
 var static embed.FS
 
-// Options are what a page shows, and to whom.
+// Options configure a Page.
 type Options struct {
-	// Take returns the present snapshot, Full the same with its rows, and what is declared.
+	// Take returns the present snapshot. Full returns it with its rows, and the declarations.
 	Take func() telemetry.Snapshot
 	Full func() (telemetry.Snapshot, []telemetry.Declaration)
-	// Tails shows records, Rates the last hour.
+	// Tails supplies the records of a live tail, Rates the counts of the last hour.
 	Tails *Tails
 	Rates *Rates
 	// Profiles serves Go's profiles below /debug/pprof/.
@@ -34,7 +34,7 @@ type Options struct {
 	Access   Access
 }
 
-// Page serves the status page and what it asks for.
+// Page serves the status page and its API.
 type Page struct {
 	options  Options
 	open     http.Handler // /metrics, /healthz, /readyz
@@ -42,7 +42,7 @@ type Page struct {
 	sessions *sessions
 }
 
-// New makes a page.
+// New returns a page.
 func New(o Options) *Page {
 	p := &Page{options: o, mux: http.NewServeMux(), sessions: newSessions()}
 	full := func() telemetry.Snapshot {
@@ -66,17 +66,17 @@ func New(o Options) *Page {
 // profileTime is how long a profile may take.
 const profileTime = 5 * time.Minute
 
-// withProfileTime gives a handler profileTime to answer, more than others have.
+// withProfileTime gives a handler profileTime to answer, more than the server's default.
 func withProfileTime(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		to, until := http.NewResponseController(w), time.Now().Add(profileTime)
-		// Where these fail the answer is cut. A read deadline that passes ends the request as if its client had gone away.
+		// If these fail, a long answer is cut off. A read deadline that passes ends the request as if the client had gone away.
 		_, _ = to.SetReadDeadline(until), to.SetWriteDeadline(until)
 		h(w, r)
 	}
 }
 
-// policy is the Content-Security-Policy of everything: nothing from elsewhere, and no code that is not a file of ours.
+// policy is the Content-Security-Policy of every answer: nothing from other origins, and no inline scripts.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
 	"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
@@ -99,10 +99,10 @@ type asset struct {
 
 var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
-// assets are the files by their URL's path; index.html is / and login.html shown where / needs a token.
+// assets holds the files by URL path. / serves index.html, or login.html if the client must log in first.
 var assets = func() map[string]asset {
 	all := map[string]asset{}
-	entries, _ := fs.ReadDir(static, "static") // what is embedded can be read
+	entries, _ := fs.ReadDir(static, "static") // reading an embedded directory does not fail
 	for _, e := range entries {
 		content, _ := static.ReadFile("static/" + e.Name())
 		sum := sha256.Sum256(content)
@@ -115,7 +115,7 @@ var assets = func() map[string]asset {
 	return all
 }()
 
-// serve answers with a file of the page. The files hold nothing about the machine, so that they may be cached.
+// serve answers with a file of the page. A file holds nothing about the host, so that it may be cached.
 func (a asset) serve(w http.ResponseWriter, r *http.Request, status int) {
 	h := w.Header()
 	h.Set("Content-Type", a.kind)
@@ -128,7 +128,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request, status int) {
 		}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(a.content) // the client went away
+	_, _ = w.Write(a.content) // fails if the client is gone
 }
 
 func writeJSON(w http.ResponseWriter, value any) {
@@ -138,5 +138,5 @@ func writeJSON(w http.ResponseWriter, value any) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(escape.JSON(body)) // the client went away
+	_, _ = w.Write(escape.JSON(body)) // fails if the client is gone
 }
