@@ -50,31 +50,31 @@ type agent struct {
 	hostName string
 	self     string // the ID of the agent's own container
 	dialect  *declare.Dialect
-	topics   map[string]bool // of Kafka that containers may write to; nil for any
+	topics   map[string]bool // Kafka topics that containers may write to; nil for any
 	outputs  func(declare.Declaration) []string
-	kind     func(output string) string // of an output of a name
+	kind     func(output string) string // returns the kind of the output with that name
 	log      *slog.Logger
 	now      func() time.Time
 	tailer   tailer
 	routes   routes
 	prober   prober
-	// shows means that declarations are shown to people, so that values of variables are hidden.
+	// shows means that declarations are printed for users, so that values of variables are hidden.
 	shows bool
 	loop  loop.Watch // of watch
 
 	mu           sync.Mutex
 	subjects     map[string]*subject
 	subjectOf    map[report]string
-	claims       map[string]*subject // by origin, the subject whose files it has
+	claims       map[string]*subject // by origin ID, the subject that has claimed it
 	rules        []*declare.Rule
 	ruleProblems []declare.Problem
-	rulesRead    chan struct{} // closed once they were read for the first time
+	rulesRead    chan struct{} // closed once the rules were first read
 	hostRules    map[string]put
 	inventories  map[string]error       // by name, as of the last list
 	tooLarge     map[string][]string    // containers that the lists left out, by inventory
-	listed       func(map[string]error) // is told of them
+	listed       func(map[string]error) // called with inventories after each list
 	recalled     map[report]bool        // known from the last run and not confirmed yet
-	changed      bool                   // what remember stores has changed since it was stored
+	changed      bool                   // the known containers have changed since remember stored them
 }
 
 func newAgent(s config.Node, h host, hostName string, d *declare.Dialect, outputs func(declare.Declaration) []string, log *slog.Logger) *agent {
@@ -90,7 +90,7 @@ func (a *agent) Found(c containers.Container) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r, key := report{c.Runtime, c.ID}, keyOf(&c)
-	if before, ok := a.subjectOf[r]; ok && before != key { // it has another name now
+	if before, ok := a.subjectOf[r]; ok && before != key { // renamed
 		a.drop(r, before)
 	}
 	s := a.subjects[key]
@@ -193,7 +193,7 @@ func (a *agent) Listed(inventory string, tooLarge []string, err error) {
 	}
 }
 
-// setRules puts the rules of the file into effect.
+// setRules applies the rules of the file to the host and to all containers.
 func (a *agent) setRules(rules []*declare.Rule, problems []declare.Problem) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -212,7 +212,7 @@ func (a *agent) setRules(rules []*declare.Rule, problems []declare.Problem) {
 	}
 }
 
-// evaluateHost follows the files of the machine that rules ask for.
+// evaluateHost follows the host's own files that rules declare. The caller holds mu.
 func (a *agent) evaluateHost() {
 	now := map[string]put{}
 	for _, r := range a.rules {
@@ -311,7 +311,7 @@ func (a *agent) declared(v *view) declare.Set {
 			set.Errors = append(set.Errors, declare.Problem{Key: name, Message: "its value is in a Secret or ConfigMap that may not be read: write the value, or a rule"})
 		}
 	}
-	// A Pod's annotations stand for all of its containers, unless they name one.
+	// A Pod's annotations apply to all of its containers, unless they name one.
 	set.Declarations = slices.DeleteFunc(set.Declarations, func(d declare.Declaration) bool {
 		return d.Container != "" && v.Pod.Container != "" && d.Container != v.Pod.Container
 	})
@@ -391,8 +391,7 @@ func (a *agent) yields(s *subject, id string) bool {
 	return true
 }
 
-// replace tells the tailer which origins are new, changed or no longer wanted. s is their subject; nil for the machine's own
-// files.
+// replace tells the tailer which origins are new, changed or no longer wanted. s is their subject; nil for the host's own files.
 func (a *agent) replace(s *subject, before, now map[string]put) (problems []declare.Problem) {
 	for _, id := range slices.Sorted(maps.Keys(before)) {
 		if _, ok := now[id]; !ok && a.yields(s, id) && !a.inherit(id) {
@@ -450,7 +449,7 @@ func (a *agent) writer(v *view) []record.Tag {
 	return append(tags, a.hostTags()...)
 }
 
-// hostTags returns the tags of everything that is written on this machine.
+// hostTags returns the tags of all records of this host.
 func (a *agent) hostTags() []record.Tag {
 	if a.settings.HostIP == "" {
 		return nil

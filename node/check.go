@@ -15,7 +15,7 @@ import (
 	"github.com/remora-logs/remora/shared/deliver"
 )
 
-// listTime bounds how long a runtime may take to list its containers for the command check.
+// listTime bounds how long a runtime may take to list its containers in the check command.
 const listTime = 10 * time.Second
 
 func checkCommand() deliver.CheckCommand {
@@ -42,7 +42,7 @@ func checkCommand() deliver.CheckCommand {
 	}
 }
 
-// check asks every source for its containers. One of them has to answer, and each that was asked for by name.
+// check asks every source for its containers. At least one must answer, and so must each that REMORA_RUNTIME names.
 func (f *sources) check(ctx context.Context) (items []checkup.Item) {
 	answered := false
 	for i := range f.all {

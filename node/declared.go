@@ -11,7 +11,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// matches is which files each declaration of each origin has.
+// matches holds the files of each declaration of each origin.
 type matches struct {
 	files map[matched][]tail.File
 	busy  []string // origins that did not answer
@@ -30,7 +30,7 @@ func countMatches(files []tail.File, busy []string) matches {
 	return m
 }
 
-// of returns the files of one declaration of an origin; n is -1 where their number is not known.
+// of returns the files of one declaration of an origin. n is their number, or -1 if it is not known.
 func (m *matches) of(p *put, declaration string) (found []telemetry.File, n int) {
 	if slices.Contains(m.busy, p.origin.ID) {
 		return nil, -1
@@ -41,13 +41,13 @@ func (m *matches) of(p *put, declaration string) (found []telemetry.File, n int)
 	return found, len(found)
 }
 
-// declared lists all that is collected.
+// declared returns the declarations of everything that is collected.
 func (n *node) declared() []telemetry.Declaration {
 	m := countMatches(n.tailer.Files(func(string) bool { return true }))
 	return append(n.agent.declarations(&m), n.loggers.routes.Declared()...)
 }
 
-// declarations lists what rules and containers declare, in the order of rules and containers.
+// declarations returns the declarations for the host's files and then those of containers, each in the order of their keys.
 func (a *agent) declarations(m *matches) (all []telemetry.Declaration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,7 +74,7 @@ func (a *agent) declarations(m *matches) (all []telemetry.Declaration) {
 	return all
 }
 
-// appendPut lists the declarations of one origin of files.
+// appendPut appends the declarations of one origin.
 func (a *agent) appendPut(all []telemetry.Declaration, container string, p *put, m *matches) []telemetry.Declaration {
 	for _, name := range slices.Sorted(maps.Keys(p.route.declarations)) {
 		d := p.route.declarations[name]
@@ -89,7 +89,7 @@ func (a *agent) appendPut(all []telemetry.Declaration, container string, p *put,
 	return all
 }
 
-// describe completes what is known of where a declaration's sources lie.
+// describe returns of with the fields that come from the declaration itself.
 func (a *agent) describe(container string, d declare.Declaration, sources []string, of telemetry.Declaration) telemetry.Declaration {
 	of.Container, of.Name, of.Sources, of.Target, of.Format, of.Outputs = container, d.Name, sources, d.Target, d.Format, a.outputs(d)
 	return of

@@ -27,14 +27,14 @@ import (
 	"github.com/remora-logs/remora/shared/tail"
 )
 
-// explainCommand explains the containers of this machine, or, like the other processes' explain, what is named by flags.
+// explainCommand explains the containers of this host or, like the other processes' explain, what its flags describe.
 type explainCommand struct {
 	explain.Command
 	Pod string `placeholder:"NAMESPACE/POD" help:"Explain the containers of this Pod."`
 	All bool   `help:"Explain all containers of this machine."`
 }
 
-// explainTime is how long inventories may take to answer.
+// explainTime bounds how long inventories may take to answer.
 const explainTime = 15 * time.Second
 
 // Run is called by kong.
@@ -48,7 +48,7 @@ func (c *explainCommand) Run(k *kong.Context) error {
 	return c.explainContainers(k)
 }
 
-// explainContainers explains containers of this machine.
+// explainContainers explains the containers of this host that the flags select.
 func (c *explainCommand) explainContainers(k *kong.Context) error {
 	var s processSettings
 	if err := command.Load(config.Environ(), &s.Common, &s.Node); err != nil {
@@ -68,7 +68,7 @@ func (c *explainCommand) explainContainers(k *kong.Context) error {
 	return printExplained(k.Stdout, all, c.JSON)
 }
 
-// evaluateAll finds the containers of this machine and evaluates them. It collects nothing.
+// evaluateAll finds and evaluates the containers of this host. It collects nothing.
 func evaluateAll(s *processSettings) (*agent, error) {
 	h, err := findHost(s.HostRoot)
 	if err != nil {
@@ -90,7 +90,7 @@ func evaluateAll(s *processSettings) (*agent, error) {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), explainTime)
 	defer stop()
-	a.now = func() time.Time { return time.Now().Add(answerTime) } // nobody is waited for
+	a.now = func() time.Time { return time.Now().Add(answerTime) } // evaluate without waiting for other inventories
 	a.listed = func(all map[string]error) {
 		if len(all) == sources.count() {
 			stop()
@@ -108,7 +108,7 @@ func (idle) End(string)                             {}
 func (idle) Stopped(string, bool)                   {}
 func (idle) Withdraw(string)                        {}
 
-// explained is what is said about one container.
+// explained is the explanation of one container.
 type explained struct {
 	Container string            `json:"container"`
 	ID        string            `json:"id"`
@@ -128,7 +128,7 @@ type explainedLog struct {
 	Where  string `json:"where"`
 }
 
-// explain says what is collected of the containers that chosen chooses.
+// explain returns what is collected from the containers that chosen selects.
 func (a *agent) explain(chosen func(*view) bool) (all []explained) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -183,7 +183,7 @@ func printExplained(w io.Writer, all []explained, asJSON bool) error {
 	return t.Flush()
 }
 
-// count is how many inventories are followed, or will be.
+// count returns the number of sources that exist or that REMORA_RUNTIME names.
 func (f *sources) count() (n int) {
 	for i := range f.all {
 		if _, ok := f.find(&f.all[i]); ok || f.all[i].asked {

@@ -11,17 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is the machine as the agent sees it: its root is mounted somewhere, or is the agent's own.
-type host struct{ root string } // empty where it is the agent's own
+// host is the host's file system as the agent sees it. root is where the host's root is mounted, or empty if it is the agent's
+// own root.
+type host struct{ root string }
 
-// findHost returns the host whose root is at root; where that is empty, at /host if the host's root is mounted there.
+// findHost returns the host whose root is mounted at root. If root is empty, it uses /host if the host's root is mounted there.
 func findHost(root string) (host, error) {
 	if root != "" {
 		if _, err := os.Stat(root); err != nil {
 			return host{}, errors.New("REMORA_HOST_ROOT: " + err.Error() + "; mount the host's root there: {name: host, mountPath: " + root +
 				", readOnly: true, mountPropagation: HostToContainer}")
 		}
-		if plain, err := filepath.EvalSymlinks(root); err == nil { // no link is followed later
+		if plain, err := filepath.EvalSymlinks(root); err == nil { // so that resolve returns a path without links
 			root = plain
 		}
 		return host{strings.TrimSuffix(filepath.Clean(root), "/")}, nil
@@ -34,21 +35,21 @@ func findHost(root string) (host, error) {
 	return host{}, nil
 }
 
-// see returns where the agent sees a path of the host that nobody but the host's administrator can change. Links on the way
-// lead where they lead on the host, never out of its root.
+// see returns where the agent sees a path of the host that only the host's administrator can change. Links on the way are
+// resolved as on the host and never lead out of its root.
 func (h host) see(path string) string {
 	seen, _ := h.resolve(path)
 	return seen
 }
 
-// link is one that resolve has followed.
+// link is a symbolic link that resolve has followed.
 type link struct {
-	at, target string // paths of the host; no other link is on the way to at
-	loose      bool   // others than root can make links where it is
+	at, target string // paths of the host; the way to at holds no other link
+	loose      bool   // users other than root can create links in its directory
 }
 
-// resolve returns where the agent sees a path of the host, as a path that holds no link, and the links that it has followed.
-// What does not exist yet is taken to be no link.
+// resolve returns where the agent sees a path of the host, as a path without links, and the links that it has followed. A
+// component that does not exist is left as it is.
 func (h host) resolve(path string) (seen string, links []link) {
 	path = filepath.Clean("/" + path)
 	for range maxLinks {
@@ -62,11 +63,11 @@ func (h host) resolve(path string) (seen string, links []link) {
 	return filepath.Join("/", h.root, path), links
 }
 
-// maxLinks bounds the links of one path. What is left then is refused by who opens it.
+// maxLinks bounds the links of one path, as in the kernel. A path with more still holds links, which its reader refuses.
 const maxLinks = 40
 
-// firstLink returns the first link on a path. It opens each directory by its name in the one before, so that nobody leads it
-// elsewhere meanwhile.
+// firstLink returns the first link on a path. It opens each component relative to the directory before, so that a concurrent
+// change cannot lead it elsewhere.
 func (h host) firstLink(path string) (l link, ok bool) {
 	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	dir, err := unix.Open(filepath.Join("/", h.root), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -84,7 +85,7 @@ func (h host) firstLink(path string) (l link, ok bool) {
 		dir, at = fd, filepath.Join(at, name)
 		buf := make([]byte, unix.PathMax)
 		n, err := unix.Readlinkat(fd, "", buf)
-		if err != nil { // it is no link
+		if err != nil { // not a link
 			unix.Close(parent)
 			continue
 		}
@@ -100,7 +101,7 @@ func (h host) firstLink(path string) (l link, ok bool) {
 	return link{}, false
 }
 
-// path turns what see returned into the host's own path.
+// path returns the host's own path of a path that see has returned.
 func (h host) path(seen string) string {
 	if rest, ok := strings.CutPrefix(seen, h.root+"/"); ok && h.root != "" {
 		return "/" + rest
@@ -108,19 +109,18 @@ func (h host) path(seen string) string {
 	return seen
 }
 
-// proc is where the host's processes are seen.
+// proc returns where the host's /proc is mounted.
 func (h host) proc() string { return filepath.Join("/", h.root, "proc") }
 
-// hidesNewMounts reports whether what the host mounts from now on is not seen below its root: volumes of Pods that are
-// started later.
+// hidesNewMounts reports whether what the host mounts from now on, such as volumes of new Pods, is invisible below root.
 func (h host) hidesNewMounts() bool {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	return err == nil && h.root != "" && !follows(string(mounts), h.root)
 }
 
-// follows reports whether, in mountinfo(5), the mount at a path follows another, or shares with it.
+// follows reports whether, in mountinfo(5), the mount at a path receives the mounts of another one (master or shared).
 func follows(mountinfo, at string) bool {
-	found := true // no mount of its own: what is below it is
+	found := true // if there is no mount at the path itself, nothing is known to be hidden
 	for line := range strings.Lines(mountinfo) {
 		mount, _, _ := strings.Cut(line, " - ")
 		fields := strings.Fields(mount)

@@ -19,34 +19,34 @@ import (
 )
 
 const (
-	// askAgain is after how long containerd is asked again that could not be.
+	// askAgain is the delay before containerd is asked again after a failure.
 	askAgain = 200 * time.Millisecond
-	// maxLabels bounds the labels that are kept of one container, in bytes.
+	// maxLabels bounds the labels and variables that are kept of one container, in bytes.
 	maxLabels = 128 << 10
-	// maxSeen and maxSeenBytes bound what is remembered of containers whose logs may come.
+	// maxSeen and maxSeenBytes bound the entries of labels.seen and their size.
 	maxSeen, maxSeenBytes = 1024, 4 << 20
 )
 
-// errNotAsked is the error of asking containerd where it is not there, or REMORA_RUNTIME does not name it.
+// errNotAsked is the error of describe if there is no containerd or REMORA_RUNTIME does not name it.
 var errNotAsked = errors.New("containerd is not asked")
 
-// labels says what containerd tells of the containers that logging binaries capture.
+// labels holds what containerd knows about the containers that logging binaries capture.
 type labels struct {
 	describe func(ctx context.Context, id string) (containers.Container, error)
 	kept     func() kept
 
 	mu    sync.Mutex
 	seen  map[string]seen // by the inventory's ID
-	order []string        // of seen, the oldest first
+	order []string        // keys of seen, oldest first
 	bytes int
-	exits map[string]time.Time // of containers that have ended and are there, by the inventory's ID
+	exits map[string]time.Time // by the inventory's ID, of containers that have ended and still exist
 }
 
-// seen is a container that containerd told of. A short one is gone before its log is found.
+// seen is a container that containerd has reported. It is kept because a short-lived container is gone before its log is found.
 type seen struct {
 	known         *manifest.Known
 	size          int
-	created, gone time.Time // gone is zero while it is there
+	created, gone time.Time // gone is zero while the container exists
 }
 
 func newLabels(describe func(context.Context, string) (containers.Container, error), kept func() kept) *labels {
@@ -63,7 +63,7 @@ func (l *labels) ask(ctx context.Context, c *manifest.Container) (*manifest.Know
 			return nil, nil
 		case err == nil && !now.Created.After(c.Started):
 			return l.known(&now, c.Options), nil
-		case err == nil, errors.Is(err, containers.ErrGone): // or another has its ID now
+		case err == nil, errors.Is(err, containers.ErrGone): // gone, or another container has its ID now
 			if known := l.recall(id, c.Started); known != nil {
 				return known, nil
 			}
@@ -77,7 +77,8 @@ func (l *labels) ask(ctx context.Context, c *manifest.Container) (*manifest.Know
 	}
 }
 
-// known is what is kept of a container: labels that somebody asks about, the smallest first if they are too many.
+// known returns what is kept of a container: the selected labels and variables. If they exceed maxLabels, the largest are left
+// out.
 func (l *labels) known(c *containers.Container, options map[string]string) *manifest.Known {
 	chosen, _ := origin.Container{Labels: c.Labels}.Attributes(map[string]string{"labels": options["labels"], "labels-regex": options["labels-regex"]})
 	kept := l.kept()
@@ -103,7 +104,7 @@ func (l *labels) known(c *containers.Container, options map[string]string) *mani
 	return k
 }
 
-// found remembers a container, and forgets the oldest ones.
+// found stores a container, and removes the oldest ones beyond the bounds.
 func (l *labels) found(c *containers.Container) {
 	now := seen{known: l.known(c, nil), created: c.Created}
 	for name, value := range now.known.Labels {
@@ -130,7 +131,7 @@ func (l *labels) found(c *containers.Container) {
 	}
 }
 
-// removed notes that a container is gone.
+// removed records that a container is gone.
 func (l *labels) removed(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,15 +142,15 @@ func (l *labels) removed(id string) {
 	}
 }
 
-// exited reports whether the process has ended whose output a log is. One that ended before the log began was of an earlier
-// start of the container.
+// exited reports whether the container of a log has ended since the log began. An earlier exit belongs to an earlier start of the
+// container.
 func (l *labels) exited(c *manifest.Container) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.exits[c.Namespace+"/"+c.ID].After(c.Started)
 }
 
-// recall is what is remembered of the container that had an ID at that time; nil if that is not known.
+// recall returns what was stored of the container that had an ID at that time, or nil.
 func (l *labels) recall(id string, at time.Time) *manifest.Known {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +161,7 @@ func (l *labels) recall(id string, at time.Time) *manifest.Known {
 	return s.known
 }
 
-// labelSink is an agent that remembers the labels of containerd's containers.
+// labelSink is an agent that also passes containerd's containers to labels.
 type labelSink struct {
 	*agent
 	labels *labels

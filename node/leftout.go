@@ -9,14 +9,14 @@ import (
 	"github.com/remora-logs/remora/shared/explain"
 )
 
-// imageVariable is set in each of Remora's images and says which of them it is: node or sidecar.
+// imageVariable is set in each of Remora's images to its kind: node or sidecar.
 const imageVariable = "REMORA_IMAGE"
 
-// excludeKey is the annotation of a Pod, or the label of a container, with which nothing of it is collected.
+// excludeKey is the annotation of a Pod, or the label of a container, that excludes it from collection.
 const excludeKey = "remora.io/exclude"
 
-// remoraImage is what the container's image says it is; empty where it is none of Remora's. An inventory that does not
-// know the image's environment knows its name.
+// remoraImage returns the kind of Remora's image that the container runs, or "". It also checks the image's name, because some
+// inventories do not know the image's environment.
 func (v *view) remoraImage() string {
 	for _, kv := range v.Env {
 		if value, ok := strings.CutPrefix(kv, imageVariable+"="); ok {
@@ -32,7 +32,7 @@ func (v *view) remoraImage() string {
 	return ""
 }
 
-// leftOut is why nothing of a container is collected; empty where something may be.
+// leftOut returns why nothing is collected from a container, or "".
 func (v *view) leftOut(self string) string {
 	switch {
 	case self != "" && v.BareID() == self:
@@ -47,30 +47,30 @@ func (v *view) leftOut(self string) string {
 	return ""
 }
 
-// ownDeclarations reports whether the container's labels and environment declare what this agent is to collect. A
-// sidecar's declare what the sidecar does.
+// ownDeclarations reports whether the declarations in the container's labels and environment are for this agent. Those of a
+// sidecar are for the sidecar itself.
 func (v *view) ownDeclarations() bool { return v.remoraImage() != "sidecar" }
 
-// loggerName is the program that captures the output of containerd's containers.
+// loggerName is the name of the logging binary for containerd.
 const loggerName = "remora-logger"
 
-// captured reports whether the container's output is in the spool of logging binaries, and delivered from there.
+// captured reports whether the container's output is captured by a logging binary and delivered from its spool.
 func (v *view) captured() bool { return v.Namespace != "" && v.Log.Driver == loggerName }
 
-// noStdout is why the container's output can't be collected; empty where it can.
+// noStdout returns why the container's output cannot be collected, or "" if it can or the reason is not known.
 func (v *view) noStdout() string {
 	if len(v.logs) > 0 {
 		return ""
 	}
 	switch driver := v.Log.Driver; {
 	case v.Namespace != "" && !v.Running && driver == "":
-		return "" // nobody knows where it went
+		return "" // not known: the task is gone
 	case v.Namespace != "":
 		return "nothing stores its output where it can be read: start it with --log-driver binary:///usr/local/bin/" + loggerName + " (nerdctl), or --log-uri (ctr)"
 	case explain.IsRemora(driver):
 		return "its log driver " + driver + " delivers its output already"
 	case driver == "", driver == "json-file" && !v.Running:
-		return "" // it was never started
+		return "" // never started
 	case driver == "none":
 		return "its log driver is none: start it with --log-driver json-file or local"
 	default:
@@ -78,8 +78,7 @@ func (v *view) noStdout() string {
 	}
 }
 
-// ownID is the ID of the container that this process runs in, from where its files are mounted; empty where it is in none,
-// or that can't be told.
+// ownID returns the ID of the container that this process runs in, or "" if there is none or it is not known.
 func ownID() string {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -88,8 +87,8 @@ func ownID() string {
 	return containerID(string(mounts))
 }
 
-// containerID finds a container's ID, 64 hexadecimal digits, in the sources of the files that every runtime mounts into a
-// container.
+// containerID returns a container's ID, 64 hexadecimal digits, from the source paths of /etc/hostname and /etc/resolv.conf, which
+// every runtime mounts into a container.
 func containerID(mountinfo string) string {
 	for line := range strings.Lines(mountinfo) {
 		fields := strings.Fields(line)

@@ -38,7 +38,7 @@ type loggerSpool struct {
 	dialect  *declare.Dialect
 	routes   *deliver.Spooled
 	known    *labels
-	rules    func(declare.Subject) []*declare.Rule // that choose a container
+	rules    func(declare.Subject) []*declare.Rule // returns the rules that match a container
 	log      *slog.Logger
 
 	mu       sync.Mutex // guards the fields below
@@ -174,7 +174,7 @@ func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
 		found = append(found, telemetry.Problem{Container: of.Name, Key: "logger", Message: problem, Warning: true})
 	}
 	for _, d := range set.Declarations {
-		if d.HasStdout() { // files are found by the container's inventory
+		if d.HasStdout() { // files are collected through the container's inventory
 			w.Declarations = append(w.Declarations, d)
 		}
 	}
@@ -198,7 +198,7 @@ func (s *loggerSpool) report(to *telemetry.Snapshot) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.problems)) {
 		if s.source.Spool().Log(key) == nil {
-			delete(s.problems, key) // it is delivered
+			delete(s.problems, key) // the log is delivered and removed
 			continue
 		}
 		for _, p := range s.problems[key] {

@@ -14,7 +14,7 @@ import (
 	"github.com/remora-logs/remora/shared/loggers"
 )
 
-// logsCommand shows what a container of containerd wrote.
+// logsCommand shows the captured output of a container of containerd.
 type logsCommand struct {
 	Container  string `arg:"" help:"The container's name, ID, NAMESPACE/ID, or the beginning of its ID."`
 	Follow     bool   `short:"f" help:"Wait for further lines until the container ends."`
@@ -47,7 +47,7 @@ func (c *logsCommand) Run(k *kong.Context) error {
 	return h.Show(ctx, query, loggers.Output{Stdout: k.Stdout, Stderr: k.Stderr, Timestamps: c.Timestamps, MaxRecord: s.MaxRecordBytes})
 }
 
-// parseTime understands a time, or how long ago it was; zero is no bound.
+// parseTime parses a time, or a duration before now. It returns the zero time for an empty text.
 func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

@@ -9,26 +9,27 @@ import (
 	"time"
 )
 
-// probeTimeout bounds how long a volume is waited for: a network file system whose server is gone never answers.
+// probeTimeout bounds how long find waits for a volume: a network file system whose server is gone never answers.
 const probeTimeout = 200 * time.Millisecond
 
 var errSilent = errors.New("its file system does not answer")
 
-// prober asks about paths whose file system may never answer. At most one question about each path is open. Its zero value
-// is ready to use.
+// prober resolves paths whose file system may never answer. At most one goroutine waits for each path. The zero value is ready
+// to use.
 type prober struct {
 	mu      sync.Mutex
-	waiting map[string]bool
+	waiting map[string]bool // paths that have not answered yet
 }
 
-// place is what is at a path of the host.
+// place is the result of resolving a path of the host.
 type place struct {
-	seen  string // the path of it that holds no link
-	links []link // that led there
+	seen  string // the path without links, as the agent sees it
+	links []link // the links that were followed
 	isDir bool
 }
 
-// find returns what is at a path of the host.
+// find resolves a path of the host. It fails with errSilent if the file system does not answer within probeTimeout, or has not
+// answered an earlier call yet.
 func (l *prober) find(h host, path string) (place, error) {
 	type answer struct {
 		place

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command remora-node collects what the containers of a machine write: their output, from the files that the runtime
-// stores it in, and files inside of them.
+// Command remora-node collects the logs of all containers of a host: their output, from the files in which the runtime stores
+// it, and files inside the containers.
 package main
 
 import (

@@ -19,7 +19,7 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// migrateCommand turns a manifest of log-pilot into one of the node agent.
+// migrateCommand converts a manifest of log-pilot into one of the node agent.
 type migrateCommand struct {
 	File      string `arg:"" default:"-" placeholder:"FILE" help:"log-pilot's manifest: a Kubernetes workload, a Compose file, or what docker inspect prints; - for standard input (default)."`
 	Image     string `placeholder:"IMAGE" default:"remora-node:latest" help:"The node agent's image (default: ${default})."`
@@ -29,7 +29,7 @@ type migrateCommand struct {
 	JSON      bool   `name:"json" help:"Print JSON: the manifest, and what is different."`
 }
 
-// Help is shown below the command's flags.
+// Help returns the text below the command's flags.
 func (c *migrateCommand) Help() string {
 	return `Example:
   remora-node migrate log-pilot.yaml > remora.yaml
@@ -72,7 +72,7 @@ func (c *migrateCommand) Run(k *kong.Context) error {
 	return result.Write(k.Stdout)
 }
 
-// stateOfPilot says what the agent takes over of log-pilot's state in dir.
+// stateOfPilot returns a message about what the agent takes over from log-pilot's state in dir.
 func stateOfPilot(dir string) (string, error) {
 	r, err := readRegistry(filepath.Join(dir, "registry"))
 	if err == nil {

@@ -46,7 +46,7 @@ type route struct {
 	partialsAfter time.Duration
 }
 
-// kinds are the forms of log files as the cutters call them.
+// kinds maps the formats of log files to those of package deliver.
 var kinds = map[containers.Form]deliver.Kind{containers.CRI: deliver.CRI, containers.JSONFile: deliver.JSONFile, containers.Local: deliver.Local}
 
 // output returns the origin of a container's output, which the runtime stores in l.
@@ -261,19 +261,20 @@ func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.R
 	return find.Container(upper, lower, mounts), strings.Join(places, ", "), problems
 }
 
-// linkError is of a volume whose path holds a link that a container, or another user, may have made since it was mounted.
+// linkError is the error of a volume whose path holds a link that a container, or another user, may have created since.
 type linkError struct{ link }
 
 func (e linkError) Error() string {
 	return "its path on the machine leads through the link " + e.at + ", which others than the administrator can change: mount the directory that it leads to"
 }
 
-// errNotListed is of a volume whose path holds a link, until it is known who else has mounted the directory that the link is in.
+// errNotListed is the error of a volume whose path holds a link, until it is known which containers have mounted the link's
+// directory.
 var errNotListed = errors.New("its path on the machine leads through a link, and the runtime's containers are not listed yet")
 
 // volume finds what a container has mounted from a path of the host. The runtime resolved the path when it started the
 // container; now it is resolved again. A link that a container has put there meanwhile could lead to any file of the
-// machine, so it is refused.
+// host, so it is refused.
 func (a *agent) volume(v *view, source string) (place, error) {
 	found, err := a.prober.find(a.host, source)
 	if listErr, listed := a.inventories[v.Runtime]; len(found.links) > 0 && (!listed || listErr != nil) {
@@ -288,7 +289,7 @@ func (a *agent) volume(v *view, source string) (place, error) {
 }
 
 // mounted reports whether a link lies in a directory that a container has mounted, and so may write to. before are the links
-// on the way to it. A mount of the machine's root does not count: whoever can write to that needs no link.
+// on the way to it. A mount of the host's root does not count: a container that can write there needs no link.
 func (a *agent) mounted(l link, before []link) bool {
 	holds := func(dir string) bool {
 		dir = path.Clean(dir)

@@ -17,26 +17,25 @@ import (
 	"github.com/remora-logs/remora/shared/tail/find"
 )
 
-// filebeatDir is where log-pilot's manifests keep Filebeat's registry, on the host.
+// filebeatDir is where log-pilot's manifests keep Filebeat's registry.
 var filebeatDir = "/var/lib/filebeat"
 
 const (
-	// takeoverTime is how long after the very first start a file may be one that Filebeat has read. All that it has read is
-	// found within seconds; later, an inode of the registry may have been given to another file.
+	// takeoverTime is how long after the agent's first start the registry is used. Files that Filebeat has read are found within
+	// seconds; later, an inode in the registry may have been reused by another file.
 	takeoverTime = 5 * time.Minute
-	// maxRegistry bounds what is read of the registry. One of log-pilot's that was never cleaned has some 100 MiB.
+	// maxRegistry bounds how many bytes of the registry are read. One that was never cleaned has some 100 MiB.
 	maxRegistry = 512 << 20
 )
 
-// registry is the places up to which Filebeat has delivered files, by their inodes.
+// registry holds the offsets up to which Filebeat has delivered files, by inode.
 type registry struct {
 	offsets map[find.Inode]int64
 	until   time.Time
 }
 
-// takeOver reads Filebeat's registry (filebeat/input/file/state.go of 6.x, one JSON array) in the directory that log-pilot
-// keeps it in, if this is the first start of the agent: its own state directory is not there yet. nil means that there is
-// nothing to take over.
+// takeOver reads Filebeat's registry in dir (filebeat/input/file/state.go of 6.x, one JSON array) at the first start of the
+// agent, that is, if stateDir holds no checkpoints. It returns nil if there is nothing to take over.
 func takeOver(dir, stateDir string, now time.Time, log *slog.Logger) *registry {
 	if _, err := os.Stat(filepath.Join(stateDir, "checkpoints.db")); err == nil {
 		return nil
@@ -88,7 +87,7 @@ func readRegistry(path string) (*registry, error) {
 	return r, nil
 }
 
-// delivered is a tail.Config's Delivered.
+// delivered implements tail.Config.Delivered. A nil registry has delivered nothing.
 func (r *registry) delivered(id find.Inode) int64 {
 	if r == nil || time.Now().After(r.until) {
 		return 0

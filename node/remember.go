@@ -17,15 +17,15 @@ import (
 	"github.com/remora-logs/remora/shared/notice"
 )
 
-// What the agent knew of containers is kept on disk, so that a restart while a runtime is down stops no collection: until
-// the runtime answers, its containers are taken to be there as they were.
+// The agent stores the known containers on disk, so that collection continues after a restart while a runtime is down: until
+// the runtime answers, its containers are assumed to be unchanged.
 
 // maxRemembered bounds the file in bytes.
 const maxRemembered = 64 << 20
 
 func rememberedPath(stateDir string) string { return filepath.Join(stateDir, "containers.json") }
 
-// recall takes over what an earlier process has remembered of the containers of inventories, those that are asked now.
+// recall loads the containers that an earlier process has stored, as far as they come from one of inventories.
 func (a *agent) recall(path string, inventories []string) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxRemembered {
@@ -57,7 +57,8 @@ func (a *agent) recall(path string, inventories []string) {
 	a.changed = false
 }
 
-// confirm forgets what was recalled of an inventory's containers and is not there any more: everything that is was told.
+// confirm drops the recalled containers of an inventory that it has not reported since. It is called after a complete list.
+// The caller holds a.mu.
 func (a *agent) confirm(inventory string) {
 	for r := range a.recalled {
 		if r.inventory != inventory {
@@ -70,7 +71,7 @@ func (a *agent) confirm(inventory string) {
 	}
 }
 
-// remember writes what is known to disk, if it has changed.
+// remember stores the known containers in the file at path if they have changed.
 func (a *agent) remember(path string) {
 	a.mu.Lock()
 	if !a.changed {
@@ -91,11 +92,11 @@ func (a *agent) remember(path string) {
 	}
 }
 
-// origins begin the labels that say who a container is.
+// origins are the prefixes of the labels that identify a container.
 var origins = []string{"io.kubernetes.", "com.docker.compose.", "com.docker.swarm.", "com.docker.stack.", "com.aliyun.access.", "nerdctl/name",
 	"statefulset.kubernetes.io/", "controller-revision-hash", "pod-template-"}
 
-// askedLabels are the labels and annotations that settings and rules ask about.
+// askedLabels returns the labels and annotations that settings and rules refer to.
 func (a *agent) askedLabels() map[string]bool {
 	asked := map[string]bool{excludeKey: true}
 	for _, name := range a.settings.LabelTags {
@@ -109,7 +110,8 @@ func (a *agent) askedLabels() map[string]bool {
 	return asked
 }
 
-// keptLabels says which labels and annotations may be kept on disk: those that somebody asks about. Anything may be in the rest.
+// keptLabels returns a function that reports whether a label or annotation may be stored on disk: it is a declaration, identifies
+// the container, or settings or rules refer to it. Others may hold secrets. The caller holds a.mu.
 func (a *agent) keptLabels() func(name string) bool {
 	asked := a.askedLabels()
 	return func(name string) bool {
@@ -117,7 +119,7 @@ func (a *agent) keptLabels() func(name string) bool {
 	}
 }
 
-// kept says which labels and variables of a captured container are stored beside its log.
+// kept selects the labels and variables of a captured container that are stored beside its log.
 type kept struct {
 	label    func(name string) bool
 	variable map[string]bool
@@ -135,7 +137,7 @@ func (a *agent) kept() kept {
 	return k
 }
 
-// withoutSecrets keeps of a container's environment, labels and annotations what somebody asks about.
+// withoutSecrets returns c with only the declarations in its environment, and only the labels and annotations that kept selects.
 func (a *agent) withoutSecrets(c containers.Container, kept func(name string) bool) containers.Container {
 	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -148,7 +150,7 @@ func (a *agent) withoutSecrets(c containers.Container, kept func(name string) bo
 	return c
 }
 
-// writeFile replaces the file at path as a whole.
+// writeFile replaces the file at path atomically by content in JSON. It does not sync the file.
 func writeFile(path string, content any) error {
 	body, err := json.Marshal(content)
 	if err != nil {

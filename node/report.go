@@ -21,7 +21,7 @@ import (
 	"github.com/remora-logs/remora/shared/telemetry"
 )
 
-// report adds to a snapshot what the agent knows.
+// report adds the agent's part to a snapshot.
 func (n *node) report(s *telemetry.Snapshot) {
 	s.Stalled = loop.Stalled(n.agent.now(), loop.Named{Name: "over containers", Late: n.agent.loop.Late},
 		loop.Named{Name: "over files", Late: n.tailer.Late}, loop.Named{Name: "that commits positions", Late: n.delivery.Pipeline.Late})
@@ -38,7 +38,8 @@ func (n *node) report(s *telemetry.Snapshot) {
 	slices.SortFunc(s.Metrics, func(a, b telemetry.Metric) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// report adds what the agent knows of containers. An inventory that only adds to the others is no fault.
+// report adds the inventories, problems and counts of containers. An error of an inventory for which adds reports true is a
+// warning, not a fault.
 func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,7 +80,7 @@ func (a *agent) report(s *telemetry.Snapshot, adds func(inventory string) bool) 
 
 type healthzCommand struct{}
 
-// Run asks the running agent. It fails if one of the agent's own loops is stalled, and if nobody answers.
+// Run asks the running agent. It fails if one of the agent's loops is stalled, or if there is no answer.
 func (*healthzCommand) Run(k *kong.Context) error {
 	var at config.Status
 	if err := command.Load(config.Environ(), &at); err != nil {

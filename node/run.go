@@ -19,14 +19,14 @@ import (
 	"github.com/remora-logs/remora/shared/tail"
 )
 
-// processSettings is what the process was set to.
+// processSettings are the settings of the process.
 type processSettings struct {
 	config.Common
 	config.Node
 	config.Loggers
 }
 
-// node is the process, wired.
+// node is the process with its parts.
 type node struct {
 	settings processSettings
 	log      *slog.Logger
@@ -39,7 +39,7 @@ type node struct {
 	running  sync.WaitGroup
 }
 
-// run collects until ctx ends. Nothing of it waits for a backend, a runtime or the API server. warnings are logged.
+// run collects until ctx ends. Its start waits for no backend, runtime or API server. warnings are logged.
 func run(ctx context.Context, environ map[string]string, warnings ...string) error {
 	n, err := open(environ)
 	if err != nil {
@@ -76,7 +76,7 @@ func run(ctx context.Context, environ map[string]string, warnings ...string) err
 	return n.delivery.Close()
 }
 
-// open reads the settings and opens what the process keeps on disk.
+// open reads the settings and opens the state on disk.
 func open(environ map[string]string) (*node, error) {
 	var s processSettings
 	var batching pipeline.Config
@@ -121,7 +121,7 @@ func open(environ map[string]string) (*node, error) {
 	return n, nil
 }
 
-// checkMounts names at the start what is missing for anything to be found, with what to write.
+// checkMounts logs a warning if the agent cannot see what the host mounts after the agent's start.
 func (n *node) checkMounts() {
 	if n.agent.host.hidesNewMounts() {
 		notice.MountsHidden.Log(n.log,
@@ -129,7 +129,7 @@ func (n *node) checkMounts() {
 	}
 }
 
-// deliverCaptured delivers what logging binaries capture, from when the rules are known: they say how.
+// deliverCaptured delivers what logging binaries capture. It first waits for the rules, which apply to it too.
 func (n *node) deliverCaptured(ctx context.Context) {
 	if n.settings.ConfigFile != "" {
 		select {
@@ -141,15 +141,15 @@ func (n *node) deliverCaptured(ctx context.Context) {
 	n.loggers.run(ctx)
 }
 
-// watchRules follows the rules' file.
+// watchRules applies the file of rules and each change of it, until ctx ends.
 func (n *node) watchRules(ctx context.Context) {
 	if path := n.settings.ConfigFile; path != "" {
 		n.agent.dialect.WatchRules(ctx, path, n.agent.setRules)
 	}
 }
 
-// deliverRemoved waits until files that were removed are delivered, or the time for it is over: after a restart they can't
-// be read again. All others are resumed by the next process.
+// deliverRemoved waits until removed files that are held open are delivered, for at most REMORA_DRAIN_TIMEOUT: the next process
+// cannot read them. It resumes all others.
 func (n *node) deliverRemoved() {
 	if n.tailer.Counts().HeldBytes == 0 {
 		return
@@ -168,7 +168,7 @@ func (n *node) deliverRemoved() {
 	}
 }
 
-// dialectOf is the dialect of the settings, for a process that delivers nothing.
+// dialectOf returns the dialect of the settings, for a process that delivers nothing.
 func dialectOf(s *processSettings) *declare.Dialect {
 	return declare.New(s.Prefix, s.Outputs...).WithVariables(deliver.Protected(), s.TagsFrom)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/remora-logs/remora/shared/tail"
 )
 
-// routes knows how to deliver the files of each origin. It has a lock of its own: the tailer asks it while the agent may
-// be telling the tailer something.
+// routes holds the route of each origin by ID. It has a lock of its own, because the tailer reads it while the agent, with its
+// lock held, may be calling the tailer.
 type routes struct {
 	mu  sync.Mutex
 	now map[string]*route
@@ -36,7 +36,7 @@ func (r *routes) get(id string) *route {
 	return r.now[id]
 }
 
-// sink is a tail.Sink.
+// sink attaches the tailer's files to the delivery. It implements tail.Sink.
 type sink struct {
 	routes   *routes
 	delivery *deliver.Delivery
@@ -62,8 +62,8 @@ func (s *sink) Attach(from stream.Stream, origin *tail.Origin, sel *tail.Selecti
 	return feed.Detach, nil
 }
 
-// series is what a file has in common with those that are written before and after it: its name, and of a container's output,
-// whose files have another name after each start of the container, that they are its output.
+// series returns a key that a file shares with its predecessors and successors. For a file in a container it includes the path.
+// For a container's output, whose files get a new name at each start, it is the origin alone.
 func series(origin string, kind deliver.Kind, path string) string {
 	if kind != deliver.Lines {
 		return origin

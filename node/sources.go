@@ -38,7 +38,7 @@ var containerdSockets = []string{
 // findEvery is how often a runtime that was missing at the start is searched for.
 const findEvery = 5 * time.Second
 
-// source is an inventory that may or may not exist on this machine.
+// source is an inventory that may or may not exist on this host.
 type source struct {
 	name string
 	at   []string // one of these paths must exist; empty for an inventory that needs none
@@ -52,7 +52,7 @@ type describer interface {
 	Describe(ctx context.Context, id string) (containers.Container, error)
 }
 
-// sources holds the inventories that may know containers of this machine.
+// sources holds the inventories that may know containers of this host.
 type sources struct {
 	host host
 	log  *slog.Logger

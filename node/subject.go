@@ -20,12 +20,12 @@ type subject struct {
 	since   time.Time
 	reports map[report]containers.Container
 	put     map[string]put // what the tailer follows of it, by the origin's ID
-	// problems are the problems of its declarations, left is why nothing of it is collected.
+	// problems and warnings are those of its declarations; left is why nothing of it is collected.
 	problems  []declare.Problem
 	warnings  []declare.Problem
 	left      string
 	evaluated bool
-	retry     time.Time // when to evaluate again; zero if only a change is a reason to
+	retry     time.Time // when to evaluate again; zero if only after a change
 	process   *process
 	// captured are the declarations of output that remora-logger captures and that is delivered from its spool.
 	captured []declare.Declaration

@@ -13,11 +13,11 @@ import (
 	"github.com/remora-logs/remora/shared/declare"
 )
 
-// topicsFiles is where log-pilot's users list the Kafka topics that containers may write to, separated by commas. Without
-// such a file, any.
+// topicsFiles are the files in which log-pilot's users list the Kafka topics that containers may write to, separated by commas
+// or newlines. Without such a file, all topics are allowed.
 var topicsFiles = []string{"/etc/filebeat/config/kafka_topics", "/etc/fluentd/config/kafka_topics"}
 
-// topics are those that the first of the files lists; nil for any.
+// topics returns the topics in the first of files that exists, or nil if none does.
 func topics(files []string) (map[string]bool, error) {
 	for _, path := range files {
 		content, err := os.ReadFile(path)
@@ -38,7 +38,7 @@ func topics(files []string) (map[string]bool, error) {
 	return nil, nil
 }
 
-// refuseTopics takes out of set what would go to a topic of Kafka's that is not listed.
+// refuseTopics removes from set the declarations that would go to a Kafka topic that is not listed, and adds an error for each.
 func (a *agent) refuseTopics(set *declare.Set) {
 	if a.topics == nil {
 		return

@@ -23,8 +23,8 @@ const (
 	maxAsking = 8
 )
 
-// Ask asks containerd about the container of a log. It returns nil if containerd does not know the container or is not to be
-// asked. It is called from several goroutines.
+// Ask asks containerd about the container of a log, until ctx ends. It returns nil and no error if there is no containerd to
+// ask. It is called from several goroutines.
 type Ask func(ctx context.Context, c *manifest.Container) (*manifest.Known, error)
 
 // questions holds the pending questions about containers with new logs. An answer is stored beside the container's log, so that
