@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// services migrates those services of a Compose file, a Swarm stack or a Compose file of the first version that are log-pilot.
+// services converts log-pilot's services in a Swarm stack or a Compose file of any version.
 func (m *migration) services(root, services *yaml.Node) error {
 	if services.Kind != yaml.MappingNode {
 		return nil
@@ -30,7 +30,7 @@ func (m *migration) services(root, services *yaml.Node) error {
 		if member(service, "image") == nil || !m.isPilot(name, service, fromService(service)) {
 			continue
 		}
-		if lends(services.Content[i+1]) && borrows(root) { // what others take from it must not change
+		if lends(services.Content[i+1]) && borrows(root) { // a change must not affect the services that share its anchors
 			if err := m.own(root); err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func (m *migration) service(root, service *yaml.Node) {
 	m.describe(mode, e.get("LOGGING_OUTPUT"), e)
 }
 
-// volumes migrates the volumes of a service, which are texts or mappings.
+// volumes converts the volumes of a service, each in the short form, a string, or the long form, a mapping.
 func (m *migration) volumes(root, service *yaml.Node, filePath string) {
 	list := member(service, "volumes")
 	state, ours := false, false
@@ -116,8 +116,8 @@ func targetOf(volume *yaml.Node) string {
 	return parts[min(1, len(parts)-1)]
 }
 
-// hostRoot makes the mount of the host's root read-only, unless output files are written there, and lets the agent see what is
-// mounted later.
+// hostRoot makes the mount of the host's root read-only unless writes is set, which means that output files are written there.
+// It also makes later mounts visible to the agent.
 func (m *migration) hostRoot(volume *yaml.Node, writes bool) {
 	const later = "rslave lets the agent see volumes that are mounted after its start; leave it out where Docker refuses it"
 	if volume.Kind == yaml.MappingNode {
@@ -132,7 +132,7 @@ func (m *migration) hostRoot(volume *yaml.Node, writes bool) {
 	}
 	parts := strings.SplitN(value(volume), ":", 3)
 	if len(parts) < 2 {
-		return // a volume of its own at /host
+		return // an anonymous volume at /host
 	}
 	var options []string
 	if len(parts) == 3 {

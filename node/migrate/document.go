@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	// MaxInput bounds what is read of a manifest, in bytes.
+	// MaxInput bounds the size of a manifest in bytes.
 	MaxInput = 4 << 20
-	// maxCopied bounds the nodes that are copied in place of aliases, in all: a kilobyte of aliases can stand for a billion.
+	// maxCopied bounds the total number of nodes that are copied in place of aliases: a kilobyte of aliases can expand to a
+	// billion nodes.
 	maxCopied = 100_000
-	// maxDepth bounds how deep a manifest is nested.
+	// maxDepth bounds how deeply a manifest is nested.
 	maxDepth = 200
 )
 
@@ -56,7 +57,7 @@ func read(r io.Reader) ([]*yaml.Node, error) {
 	}
 }
 
-// placeOf says where YAML is wrong, and not what is there, which may be a secret.
+// placeOf returns an error that names the line of a syntax error but does not quote it: it may hold a secret.
 func placeOf(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if place, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(place, "line ") {
@@ -78,7 +79,7 @@ func tooDeep(node *yaml.Node, left int) bool {
 	return false
 }
 
-// fromJSON makes nodes of JSON, members in their order.
+// fromJSON converts JSON to YAML nodes. It keeps the order of members.
 func fromJSON(text []byte) (*yaml.Node, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -99,7 +100,7 @@ func nextValue(decoder *json.Decoder, left int) (*yaml.Node, error) {
 		if token == '[' {
 			node = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 		}
-		for decoder.More() { // of an object, keys and values in turn
+		for decoder.More() { // in an object, keys and values alternate
 			child, err := nextValue(decoder, left-1)
 			if err != nil {
 				return nil, err
@@ -123,14 +124,14 @@ func nextValue(decoder *json.Decoder, left int) (*yaml.Node, error) {
 	}
 }
 
-// text returns a string, which is quoted where it would be read as something else.
+// text returns a string node. It is quoted if YAML would otherwise read it as another type.
 func text(s string) *yaml.Node {
 	node := new(yaml.Node)
 	node.SetString(s)
 	return node
 }
 
-// member returns the value of a mapping's key, or nil. An alias stands for what it names.
+// member returns the value of a mapping's key, or nil. It resolves aliases.
 func member(node *yaml.Node, key string) *yaml.Node {
 	node = follow(node)
 	if node == nil || node.Kind != yaml.MappingNode {
@@ -144,7 +145,7 @@ func member(node *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// follow returns what an alias names, and any other node itself.
+// follow returns the node that an alias refers to, and any other node itself.
 func follow(node *yaml.Node) *yaml.Node {
 	if node != nil && node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -152,7 +153,7 @@ func follow(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// value returns the text of a scalar; empty for anything else.
+// value returns the text of a scalar, and "" for anything else.
 func value(node *yaml.Node) string {
 	if node == nil || node.Kind != yaml.ScalarNode {
 		return ""
@@ -160,7 +161,7 @@ func value(node *yaml.Node) string {
 	return node.Value
 }
 
-// set gives a mapping's key a value; the key is added at the end where it is not there.
+// set sets the value of a mapping's key. It appends a key that does not exist.
 func set(node *yaml.Node, key string, to *yaml.Node) {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if node.Content[i].Value == key {
@@ -171,7 +172,7 @@ func set(node *yaml.Node, key string, to *yaml.Node) {
 	node.Content = append(node.Content, text(key), to)
 }
 
-// remove takes a key off a mapping, and reports whether it was there.
+// remove removes a key from a mapping and reports whether it was there.
 func remove(node *yaml.Node, key string) bool {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if node.Content[i].Value == key {
@@ -182,17 +183,18 @@ func remove(node *yaml.Node, key string) bool {
 	return false
 }
 
-// mapping makes a mapping of keys and values in turn.
+// mapping returns a mapping of alternating keys and values.
 func mapping(of ...*yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: of}
 }
 
-// copier makes parts of a document stand for themselves: what is changed there must not change what else an alias names.
+// copier replaces aliases by copies, so that a change does not affect other uses of the same anchor. left is how many nodes it
+// may still copy.
 type copier struct{ left int }
 
 var errTooManyAliases = errors.New("its aliases stand for too much")
 
-// own replaces aliases below node, and keys that are merged, by copies. It does nothing where there are none.
+// own replaces aliases and merged keys below node by copies. It does nothing if there are none.
 func (c *copier) own(node *yaml.Node) error {
 	if !borrows(node) {
 		return nil
@@ -208,7 +210,7 @@ func (c *copier) own(node *yaml.Node) error {
 	return nil
 }
 
-// borrows reports whether there is an alias or a key that is merged below node.
+// borrows reports whether node is or contains an alias or a merge key.
 func borrows(node *yaml.Node) bool {
 	if node.Kind == yaml.AliasNode || node.Tag == "!!merge" {
 		return true
@@ -216,7 +218,7 @@ func borrows(node *yaml.Node) bool {
 	return slices.ContainsFunc(node.Content, borrows)
 }
 
-// lends reports whether there is an anchor at node or below it.
+// lends reports whether node has or contains an anchor.
 func lends(node *yaml.Node) bool {
 	return node.Anchor != "" || slices.ContainsFunc(node.Content, lends)
 }
@@ -243,7 +245,7 @@ func (c *copier) copyOf(node *yaml.Node, left int) (*yaml.Node, error) {
 	return &made, nil
 }
 
-// merge puts the keys of << into a mapping that does not have them.
+// merge replaces << in a mapping by the keys that it merges, unless the mapping has them.
 func merge(node *yaml.Node) {
 	if node.Kind != yaml.MappingNode {
 		return

@@ -12,17 +12,17 @@ import (
 	"github.com/remora-logs/remora/shared/pilot"
 )
 
-// environment is a container's variables, whatever form they are written in.
+// environment holds a container's variables, independent of the form in which they are written.
 type environment struct {
 	all []*variable
-	// add appends a variable; prune takes off those that are gone.
+	// add appends a variable to the manifest; prune removes those that are gone.
 	add   func(name, value string)
 	prune func()
 }
 
 type variable struct {
 	name, value string
-	// opaque says that the value comes from elsewhere, so that nobody knows it here.
+	// opaque says that the value is not in the manifest; gone says that the variable is to be removed.
 	opaque, gone bool
 	write        func(name, value string)
 }
@@ -36,7 +36,7 @@ func (e *environment) find(name string) *variable {
 	return nil
 }
 
-// get returns a variable's value, empty where it is not known.
+// get returns a variable's value, or "" if it is not known.
 func (e *environment) get(name string) string {
 	if v := e.find(name); v != nil {
 		return v.value
@@ -143,10 +143,10 @@ func fromList(list *yaml.Node) *environment {
 	return e
 }
 
-// isExpanded reports whether Compose puts its own variables into a value.
+// isExpanded reports whether Compose expands variables in a value.
 func isExpanded(value string) bool { return strings.Contains(strings.ReplaceAll(value, "$$", ""), "$") }
 
-// modeOf returns what log-pilot ran: filebeat or fluentd; empty where nothing tells. Its images set it.
+// modeOf returns what log-pilot ran, filebeat or fluentd, or "" if neither variables nor the image tell.
 func modeOf(e *environment, image string) string {
 	for _, mode := range []string{"filebeat", "fluentd"} {
 		if cmp.Or(e.get("REMORA_COMPAT"), e.get("PILOT_TYPE")) == mode {
@@ -168,7 +168,7 @@ func modeOf(e *environment, image string) string {
 	}
 }
 
-// settings makes log-pilot's variables ours. of is the container or service that they are of.
+// settings converts log-pilot's variables to the agent's. of is their container or service.
 func (m *migration) settings(of *yaml.Node, e *environment, mode string) {
 	for _, key := range []string{"envFrom", "env_file"} {
 		if member(of, key) != nil {
@@ -182,7 +182,7 @@ func (m *migration) settings(of *yaml.Node, e *environment, mode string) {
 	}
 	named := ""
 	for _, v := range e.all {
-		if v.gone || v.name == "" { // what is no variable stays as it is
+		if v.gone || v.name == "" { // an element without a name stays as it is
 			continue
 		}
 		verdict := pilot.Judge(v.name, v.value, mode)
@@ -206,7 +206,7 @@ func (m *migration) settings(of *yaml.Node, e *environment, mode string) {
 			v.gone = true
 			continue
 		case verdict.Name != v.name && e.find(verdict.Name) != nil && !e.find(verdict.Name).gone:
-			v.gone = true // ours is set beside theirs, and counts
+			v.gone = true // Remora's own name is set too, and takes precedence
 			m.missing = append(m.missing, v.name+" is left out: "+verdict.Name+" counts")
 			continue
 		case verdict.Name != v.name:

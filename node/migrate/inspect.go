@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fromInspect makes a Compose file of what docker inspect prints, of its containers (moby api/types/container.InspectResponse) or
-// Swarm services (api/types/swarm.Service) in turn; nil if root is something else.
+// fromInspect converts the output of docker inspect to a Compose file. Each element is a container
+// (moby api/types/container.InspectResponse) or a Swarm service (api/types/swarm.Service). It returns nil for other documents.
 func fromInspect(root *yaml.Node) *yaml.Node {
 	all := []*yaml.Node{root}
 	if root.Kind == yaml.SequenceNode {
@@ -40,7 +40,7 @@ func fromInspect(root *yaml.Node) *yaml.Node {
 		return nil
 	}
 	file := mapping(text("services"), services)
-	if swarm { // docker stack asks for it
+	if swarm { // docker stack requires a version
 		file = mapping(text("version"), text("3.8"), text("services"), services)
 	}
 	for _, part := range []struct {
@@ -73,7 +73,7 @@ func declareExternal(volumes, networks, service *yaml.Node) {
 	}
 }
 
-// literal returns a text in which Compose finds no variables of its own, which begin with $.
+// literal returns a text node with $ doubled, so that Compose expands no variables in it.
 func literal(s string) *yaml.Node { return text(strings.ReplaceAll(s, "$", "$$")) }
 
 // ofSwarm returns a Swarm service as one of a stack file.
@@ -146,7 +146,7 @@ func serviceOf(name string, config, host *yaml.Node) *yaml.Node {
 	return service
 }
 
-// mounts adds those that were given as --mount, in the short form.
+// mounts adds the mounts that were given by --mount to the service's volumes, in the short form.
 func mounts(service, from *yaml.Node) {
 	if from == nil || from.Kind != yaml.SequenceNode {
 		return

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// object migrates a Kubernetes object: a Pod, whatever has a Pod template, or a List of them.
+// object converts a Kubernetes object: a Pod, a workload with a Pod template, or a List of them.
 func (m *migration) object(root *yaml.Node) error {
 	if items := member(root, "items"); items != nil && items.Kind == yaml.SequenceNode {
 		for _, item := range items.Content {
@@ -25,7 +25,7 @@ func (m *migration) object(root *yaml.Node) error {
 	if pod == nil || !m.holdsPilot(pod) {
 		return nil
 	}
-	if err := m.own(root); err != nil { // so that nothing else changes with it
+	if err := m.own(root); err != nil { // so that changes affect nothing that shares an anchor
 		return err
 	}
 	pod = podOf(root)
@@ -39,7 +39,7 @@ func (m *migration) object(root *yaml.Node) error {
 	return nil
 }
 
-// podOf returns the Pod, or Pod template, of an object; nil if it has none.
+// podOf returns the Pod or Pod template of an object, or nil if it has none.
 func podOf(root *yaml.Node) *yaml.Node {
 	spec := member(root, "spec")
 	ofJob := member(member(member(spec, "jobTemplate"), "spec"), "template") // a CronJob's
@@ -58,7 +58,7 @@ func (m *migration) holdsPilot(pod *yaml.Node) bool {
 	})
 }
 
-// container migrates log-pilot's container in the spec of a Pod.
+// container converts log-pilot's container in the spec of a Pod.
 func (m *migration) container(spec, c *yaml.Node, e *environment) {
 	m.found++
 	mode := m.Mode
@@ -91,7 +91,7 @@ func (m *migration) container(spec, c *yaml.Node, e *environment) {
 	m.describe(mode, output, e)
 }
 
-// image puts the node agent's image in log-pilot's place.
+// image replaces log-pilot's image by the node agent's.
 func (m *migration) image(of *yaml.Node, mode string) {
 	set(of, "image", text(m.Image))
 	switch mode {
@@ -102,7 +102,7 @@ func (m *migration) image(of *yaml.Node, mode string) {
 	}
 }
 
-// podRights takes away rights that log-pilot needed to unmount, and the agent does not need.
+// podRights removes the privileges that only log-pilot needed, to unmount file systems.
 func (m *migration) podRights(c *yaml.Node) {
 	security := member(c, "securityContext")
 	if security == nil {
@@ -125,7 +125,7 @@ func (m *migration) podRights(c *yaml.Node) {
 	}
 }
 
-// mayRead adds the one capability that the agent needs, where all others are dropped: files belong to anybody.
+// mayRead adds DAC_READ_SEARCH if all capabilities are dropped: the agent reads files of any owner.
 func (m *migration) mayRead(capabilities *yaml.Node) {
 	is := func(list *yaml.Node, name string) bool {
 		return list != nil && slices.ContainsFunc(list.Content, func(c *yaml.Node) bool {
@@ -144,7 +144,7 @@ func (m *migration) mayRead(capabilities *yaml.Node) {
 	m.changed("the capability DAC_READ_SEARCH lets the agent read files whoever they belong to")
 }
 
-// withoutAdmin takes SYS_ADMIN off a list of capabilities, and reports whether it was there.
+// withoutAdmin removes SYS_ADMIN from a list of capabilities and reports whether it was there.
 func (m *migration) withoutAdmin(list *yaml.Node) bool {
 	if list == nil || list.Kind != yaml.SequenceNode {
 		return false
@@ -160,7 +160,7 @@ func (m *migration) withoutAdmin(list *yaml.Node) bool {
 	return true
 }
 
-// unusedMounts are paths in log-pilot's container whose content the agent does not use, and why.
+// unusedMounts maps paths in log-pilot's container that the agent does not use to the reason.
 var unusedMounts = map[string]string{
 	"/var/log/filebeat": "Filebeat's own log is not written: the agent logs to stderr",
 	"/etc/filebeat":     configurationUnused, "/etc/filebeat/filebeat.yml": configurationUnused, "/etc/filebeat/prospectors.d": configurationUnused,
@@ -172,8 +172,8 @@ var unusedMounts = map[string]string{
 
 const configurationUnused = "configuration of Filebeat or fluentd is not read: write its settings as variables, and its filters as keys of a log or rules"
 
-// mounts migrates the volumes of log-pilot's container: what the agent does not use goes, and of the host's root it sees what
-// is mounted later.
+// mounts converts the volume mounts of log-pilot's container. It removes those that the agent does not use, makes later mounts
+// below the host's root visible, and adds a volume for the agent's state if none is mounted.
 func (m *migration) mounts(spec, c *yaml.Node, filePath string) {
 	list := member(c, "volumeMounts")
 	if list == nil || list.Kind != yaml.SequenceNode {
@@ -222,7 +222,7 @@ func (m *migration) mounts(spec, c *yaml.Node, filePath string) {
 	}
 }
 
-// dropVolumes removes the volumes of mounts that were removed, unless another mount of the Pod uses them.
+// dropVolumes removes the volumes of removed mounts, unless another mount of the Pod uses them.
 func dropVolumes(spec *yaml.Node, removed map[string]bool) {
 	volumes := member(spec, "volumes")
 	if len(removed) == 0 || volumes == nil || volumes.Kind != yaml.SequenceNode {
@@ -244,7 +244,7 @@ func dropVolumes(spec *yaml.Node, removed map[string]bool) {
 	volumes.Content = slices.DeleteFunc(volumes.Content, func(v *yaml.Node) bool { return removed[value(member(v, "name"))] })
 }
 
-// version brings a workload to apps/v1, which later clusters ask for.
+// version changes a workload of an old API version to apps/v1, and a CronJob to batch/v1, which later clusters require.
 func (m *migration) version(root, pod *yaml.Node) {
 	was := value(member(root, "apiVersion"))
 	if kind := value(member(root, "kind")); kind == "CronJob" || kind == "Job" {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package migrate turns a manifest of log-pilot into one of the node agent: a Kubernetes workload, a Compose file, or what
-// docker inspect prints. Nothing is fetched or run, and no value of a variable gets into a message.
+// Package migrate converts a manifest of log-pilot into one of the node agent: a Kubernetes workload, a Compose file, or the
+// output of docker inspect. It fetches and runs nothing. No message contains the value of a variable.
 package migrate
 
 import (
@@ -15,35 +15,35 @@ import (
 	"github.com/remora-logs/remora/shared/escape"
 )
 
-// Options are what a manifest does not say.
+// Options hold what a manifest does not say.
 type Options struct {
-	Image string // of the node agent
-	Mode  string // what log-pilot ran: filebeat, fluentd, or empty to take it from the manifest
-	// Container is the name of log-pilot's container or service, where its image does not tell.
+	Image string // the node agent's image
+	Mode  string // what log-pilot ran: filebeat, fluentd, or empty to derive it from the manifest
+	// Container is the name of log-pilot's container or service; empty to recognize it by its image.
 	Container string
 }
 
-// Result is a manifest for the node agent, and what is to be said of it.
+// Result is a manifest for the node agent with remarks.
 type Result struct {
-	// Manifest is YAML. It holds the secrets that the input holds; nothing else of Result does.
+	// Manifest is YAML. It holds the secrets of the input; the other fields hold none.
 	Manifest []byte `json:"-"`
-	// Changes are what is different in the manifest, Records in what is delivered, and Missing what has no counterpart.
+	// Changes lists the differences in the manifest, Records those in delivered records, and Missing what has no counterpart.
 	Changes []string `json:"changes"`
 	Records []string `json:"records"`
 	Missing []string `json:"missing"`
 }
 
-// migration is a Result in the making.
+// migration is the state of one Run.
 type migration struct {
 	Options
 	copier
 	changes, records, missing []string
 	found                     int
-	// byVariables says that no image is log-pilot's by its name, so that variables have to tell.
+	// byVariables is set in the second pass, in which log-pilot is recognized by variables, because no image has its name.
 	byVariables bool
 }
 
-// Run reads log-pilot's manifest, MaxInput bytes at most.
+// Run reads log-pilot's manifest, of at most MaxInput bytes, and converts it.
 func Run(r io.Reader, o Options) (*Result, error) {
 	documents, err := read(r)
 	if err != nil {
@@ -91,7 +91,7 @@ func Run(r io.Reader, o Options) (*Result, error) {
 
 func (m *migration) changed(text string) { m.changes = append(m.changes, text) }
 
-// unique returns the messages in order and each once, fit to be shown on one line. The array is never nil.
+// unique returns the messages in order without duplicates, each escaped for one line. The result is never nil.
 func unique(all []string) []string {
 	once, seen := make([]string, 0, len(all)), map[string]bool{}
 	for _, text := range all {
@@ -103,7 +103,7 @@ func unique(all []string) []string {
 	return once
 }
 
-// document migrates a document of any kind: what it does not know stays as it is.
+// document converts a document of any kind. What it does not know stays unchanged.
 func (m *migration) document(root *yaml.Node) error {
 	switch {
 	case root.Kind != yaml.MappingNode:
@@ -118,8 +118,8 @@ func (m *migration) document(root *yaml.Node) error {
 	return m.services(root, services)
 }
 
-// isPilot reports whether a container or service is log-pilot: by its image or, where none has such a name, by variables and
-// mounts that nothing else has.
+// isPilot reports whether a container or service is log-pilot: by its name in Options, by its image or, in the second pass, by
+// variables and mounts that are specific to log-pilot.
 func (m *migration) isPilot(name string, c *yaml.Node, e *environment) bool {
 	if m.Container != "" {
 		return name == m.Container && !m.byVariables
@@ -137,7 +137,7 @@ func (m *migration) isPilot(name string, c *yaml.Node, e *environment) bool {
 	return m.byVariables && (e.find("PILOT_TYPE") != nil || e.find("FILEBEAT_OUTPUT") != nil || e.find("FLUENTD_OUTPUT") != nil) && seesHost(c)
 }
 
-// seesHost reports whether a container or service has the mounts by which log-pilot finds others.
+// seesHost reports whether a container or service mounts the host's root or Docker's socket, as log-pilot does.
 func seesHost(c *yaml.Node) bool {
 	for _, key := range []string{"volumeMounts", "volumes"} {
 		list := member(c, key)
@@ -157,7 +157,7 @@ func seesHost(c *yaml.Node) bool {
 	return false
 }
 
-// Write writes the manifest behind what is to be said of it, in comments.
+// Write writes the remarks as comments, followed by the manifest.
 func (r *Result) Write(w io.Writer) error {
 	var b bytes.Buffer
 	for _, part := range []struct {

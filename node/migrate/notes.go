@@ -9,14 +9,14 @@ import (
 	"github.com/remora-logs/remora/shared/pilot"
 )
 
-// stateDir is where the agent keeps its positions by default, stateVolume the volume that is added for them.
+// stateDir is the agent's default state directory, stateVolume the name of the volume that is added for it.
 const (
 	stateDir    = "/var/lib/remora"
 	stateVolume = "remora-state"
 )
 
-// keepsState reports whether a mount keeps the agent's positions: log-pilot's directory of Filebeat's registry, or one of its
-// own. It says where they are.
+// keepsState reports whether an existing mount can hold the agent's positions: the one of Filebeat's registry, or the agent's own.
+// It adds a remark about where they are.
 func (m *migration) keepsState(filebeat, remora bool) bool {
 	switch {
 	case remora:
@@ -30,7 +30,7 @@ func (m *migration) keepsState(filebeat, remora bool) bool {
 	}
 }
 
-// describe says what is different in records and in where they go.
+// describe adds remarks about what changes in records and their destinations.
 func (m *migration) describe(mode, output string, e *environment) {
 	add := func(text string) { m.records = append(m.records, text) }
 	if mode != "" {
@@ -61,7 +61,7 @@ func (m *migration) describe(mode, output string, e *environment) {
 	}
 	outputs := strings.Split(output, ",")
 	switch {
-	case output == "" && e.find("LOGGING_OUTPUT") != nil: // its value is elsewhere
+	case output == "" && e.find("LOGGING_OUTPUT") != nil: // its value is not in the manifest
 	case output == "" || slices.Contains(outputs, "console"):
 		add("records go to the agent's stdout")
 	case slices.Contains(outputs, "elasticsearch"):
@@ -73,7 +73,7 @@ func (m *migration) describe(mode, output string, e *environment) {
 	}
 }
 
-// concerns reports whether what is said of a setting is about the output, or about any.
+// concerns reports whether an effect of a setting applies to the output. An effect that names no output applies to all.
 func concerns(effect, output string) bool {
 	for prefix, of := range map[string]string{"FILE_": "file", "REDIS_": "redis", "ELASTICSEARCH_": "elasticsearch", "a URL in ELASTICSEARCH_": "elasticsearch"} {
 		if strings.HasPrefix(effect, prefix) {
