@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is a container's first process, whose root directory is held open. File systems that have no path on the machine,
+// process is a container's first process, whose root directory is held open. File systems that have no path on the host,
 // such as a tmpfs or a root that is not an overlay, are read through it. It is open only while the container runs, so that
 // it keeps nothing from being unmounted.
 type process struct {
@@ -22,7 +22,7 @@ type process struct {
 }
 
 // enter opens the root of the container's first process unless it is open. path is the path to open it by, and shown the one
-// to show. Both are empty if the container does not run or its root can't be opened.
+// to show. Both are empty if the container does not run or its root cannot be opened.
 func (s *subject) enter(h host, v *view) (path, shown string) {
 	if s.process != nil && (!v.Running || s.process.number != v.Files.Process) {
 		s.leave()

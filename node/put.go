@@ -151,7 +151,7 @@ func selects(d declare.Declaration, p string) bool {
 	})
 }
 
-// hostFiles returns the origin of the machine's own files that a rule declares.
+// hostFiles returns the origin of the host's own files that a rule declares.
 func (a *agent) hostFiles(rule string, of []declare.Declaration) put {
 	root := "/" + strings.TrimPrefix(a.host.root, "/")
 	tags := append([]record.Tag{{Key: "host", Value: a.hostName}}, a.hostTags()...)
@@ -190,7 +190,7 @@ func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.
 		Declaration declare.Declaration
 		Tags        [2][]record.Tag
 	}{d, [2][]record.Tag{p.route.tags, p.route.writer}})
-	if err != nil { // can't happen: all of it can be marshalled
+	if err != nil { // cannot happen: all values can be marshalled
 		text = []byte(err.Error())
 	}
 	h := fnv.New64a()
@@ -208,7 +208,7 @@ func (a *agent) selection(d declare.Declaration, exclude []string, p *put) tail.
 	return s
 }
 
-// root returns where a container's files are on this machine: in its overlay, and in those of its mounts that the declared
+// root returns where a container's files are on this host: in its overlay, and in those of its mounts that the declared
 // patterns can lead into. place describes that for explain.
 func (a *agent) root(s *subject, v *view, of []declare.Declaration) (root find.Root, place string, problems []declare.Problem) {
 	mounts, places := map[string]string{}, []string{}
@@ -315,7 +315,7 @@ func (a *agent) mounted(l link, before []link) bool {
 	return false
 }
 
-// invisible returns a message that says why a volume can't be read and what to do.
+// invisible returns a message that says why a volume cannot be read and what to do.
 func (a *agent) invisible(source string, err error) string {
 	if changed := (linkError{}); errors.As(err, &changed) {
 		return "the volume " + source + " is not read: " + err.Error()

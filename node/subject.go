@@ -80,7 +80,7 @@ func keyOf(c *containers.Container) string {
 
 // filesID returns the ID of the origin of a container's files. A container that replaces another on the same volumes has the
 // same ID, so that files are not read twice. This holds for Pods of a StatefulSet, for the one Pod that a DaemonSet has on a
-// node, and for the slot of a Swarm service. The replicas of a Deployment can't be told from their successors.
+// node, and for the slot of a Swarm service. Replicas of a Deployment cannot be distinguished from their successors.
 func (s *subject) filesID(v *view) string {
 	const files = "files/"
 	labels := v.Pod.Labels

@@ -138,8 +138,8 @@ func (c *Capture) wait(timer *time.Timer, pause time.Duration) bool {
 	}
 }
 
-// pauseAfter is the pause after a drain that moved n bytes: none where the pipe was so full that its writer may be
-// waiting, longer and longer where next to nothing came.
+// pauseAfter returns the pause after a drain that moved n bytes: none if the writer may be blocked, the interval after at least
+// minDrain bytes, and otherwise twice the last pause, up to maxIdleFactor intervals.
 func (c *Capture) pauseAfter(n int) time.Duration {
 	switch {
 	case c.fifo.nearlyFull(n):
