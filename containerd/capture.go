@@ -69,7 +69,7 @@ func hold(dir, key string) error {
 	p.Offer = handover.NewOffer(dir, key, [2]int{stdoutFD, stderrFD})
 	for !spool.Ended(dir, key) {
 		if p.Ended() && !spool.Exists(dir, key) {
-			return nil // it was delivered and removed
+			return nil // the log was delivered and removed
 		}
 		p.Offer.Step()
 		if p.Ready(); !p.Locked() {

@@ -99,8 +99,8 @@ type Files struct {
 // ErrGone is the error of Inspect for a container that no longer exists.
 var ErrGone = errors.New("the container is gone")
 
-// Inventory lists containers. Each request it makes has a deadline, so that no method but Watch takes longer than half a
-// minute. Its methods may be called concurrently.
+// Inventory lists containers. Each request it makes has a deadline, so that only Watch runs for an unbounded time. Its methods
+// may be called concurrently.
 type Inventory interface {
 	// Name returns the name of the inventory in settings and status.
 	Name() string

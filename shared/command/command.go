@@ -26,7 +26,7 @@ import (
 const (
 	ExitFailure = 1 // the command failed
 	ExitUsage   = 2 // the command line or a setting is wrong
-	ExitLeft    = 3 // not everything could be delivered in time
+	ExitLeft    = 3 // not everything could be read and delivered in time
 )
 
 // exitError is an error with an exit code. kong.ExitCoder is the interface that Main looks for.

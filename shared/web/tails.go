@@ -139,7 +139,7 @@ func (v *Viewer) offer(output string, records []record.Record, taken func(int) b
 	}
 }
 
-// wants reports whether the viewer wants a source's records from the output.
+// wants reports whether the viewer wants a source's records from an output. The caller holds v.mu.
 func (v *Viewer) wants(s *record.Source, output string) bool {
 	if !v.wanted.has(s, output) {
 		return false

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package grpctest stands for a runtime that serves gRPC, in tests.
+// Package grpctest serves gRPC like a container runtime, for tests.
 package grpctest
 
 import (
@@ -15,30 +15,30 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Message is built from numbers, texts and messages by their fields.
+// Message is an encoded message, to which fields are added.
 type Message []byte
 
-// Number adds a field that is a varint.
+// Number adds a varint field.
 func (m Message) Number(field protowire.Number, n uint64) Message {
 	return protowire.AppendVarint(protowire.AppendTag(m, field, protowire.VarintType), n)
 }
 
-// Text adds a field that is a string or a message.
+// Text adds a string or a message field.
 func (m Message) Text(field protowire.Number, s string) Message {
 	return protowire.AppendString(protowire.AppendTag(m, field, protowire.BytesType), s)
 }
 
-// Pair adds an entry of a map of strings.
+// Pair adds an entry to a map of strings.
 func (m Message) Pair(field protowire.Number, key, value string) Message {
 	return m.Text(field, string(Message(nil).Text(1, key).Text(2, value)))
 }
 
-// Frame is a message as it is sent.
+// Frame returns a message with the prefix that precedes it on the wire.
 func Frame(m Message) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(m))), m...)
 }
 
-// Serve serves gRPC at a socket, whose path it returns.
+// Serve serves gRPC at a Unix socket and returns the socket's path.
 func Serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "remora") // a socket's path has to be short
