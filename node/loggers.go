@@ -140,8 +140,8 @@ func (s *loggerSpool) read(c *manifest.Container) declare.Set {
 	return readCaptured(s.dialect, s.node.DefaultTarget, rules, c)
 }
 
-// readCaptured returns the declarations of a container whose output is captured. Whoever starts a container with the logger
-// wants its output, so it has a default target.
+// readCaptured returns the declarations of a container whose output is captured. A container that was started with the logger is
+// to be collected, so its output has a default target.
 func readCaptured(d *declare.Dialect, target string, rules []*declare.Rule, c *manifest.Container) declare.Set {
 	if c.Labels[excludeKey] == "true" {
 		return declare.Set{}
@@ -152,7 +152,7 @@ func readCaptured(d *declare.Dialect, target string, rules []*declare.Rule, c *m
 // nameOf returns the name that users know a captured container by.
 func nameOf(c *manifest.Container) string { return cmp.Or(c.Labels["nerdctl/name"], c.ID) }
 
-// attach begins to deliver one container's log.
+// attach starts the delivery of one container's log.
 func (s *loggerSpool) attach(l *spool.Log, c *manifest.Container) {
 	set := s.read(c)
 	of := origin.Container{ID: c.ID, Name: nameOf(c), ImageName: c.Image, Labels: c.Labels, Env: c.Env}

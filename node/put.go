@@ -327,8 +327,8 @@ func (a *agent) invisible(source string, err error) string {
 	return message
 }
 
-// outside returns a problem for each declared pattern outside all mounts, for a container whose root file system can't be
-// reached.
+// outside returns a problem for each declared pattern outside all mounts, for a container whose root file system is not
+// accessible.
 func outside(of []declare.Declaration, mounts map[string]string) (problems []declare.Problem) {
 	for _, d := range of {
 		for _, pattern := range d.Paths() {

@@ -64,7 +64,7 @@ type sources struct {
 	containerd describer
 }
 
-// newSources returns the sources that REMORA_RUNTIME names.
+// newSources returns the sources that REMORA_RUNTIME names, and the directory of Pods' logs.
 func newSources(s config.Node, h host, environ map[string]string, log *slog.Logger) (*sources, error) {
 	f := &sources{host: h, log: log, there: map[string]string{}}
 	auto := slices.Contains(s.Runtime, "auto")
