@@ -152,12 +152,19 @@ func (r *Reader) begin(off int64) *cursor {
 	return n
 }
 
-// cursor returns the decoder to read at off: the last used one whose window begins at or before off, or another one that has
-// expanded more of what lies before off and nothing after it. It makes a new one if there is none.
+// cursor returns the decoder to read at off: one whose window holds off, or else the one that has expanded most before off. It makes
+// a new one if there is none.
 func (r *Reader) cursor(off int64) *cursor {
 	best := -1
 	for i, c := range r.cursors {
-		if c.start <= off && (best < 0 || c.end() > r.cursors[best].end() && c.end() <= off) {
+		if c.start > off {
+			continue
+		}
+		if off < c.end() { // another one would have to expand what this one has
+			best = i
+			break
+		}
+		if best < 0 || c.end() > r.cursors[best].end() {
 			best = i
 		}
 	}

@@ -179,3 +179,22 @@ func TestReadersAtSeveralOffsets(t *testing.T) {
 		require.Equal(t, text[off:][:n], string(buf[:n]))
 	}
 }
+
+// Two readers further apart than a window, each of which returns to the beginning of a line that its last read did not end, use
+// a decoder each.
+func TestReadersFarApartExpandOnce(t *testing.T) {
+	text := lines(0, 200_000)
+	f := &growing{data: packed(t, text)}
+	r, err := New(f, int64(len(f.data)))
+	require.NoError(t, err)
+	buf := make([]byte, 64<<10)
+	const apart, back = maxWindow + 1<<20, 100
+	for off := int64(0); off+apart+int64(len(buf)) <= int64(len(text)); off += int64(len(buf)) - back {
+		for _, at := range []int64{off + apart, off} {
+			_, err := r.ReadAt(buf, at)
+			require.NoError(t, err)
+			require.Equal(t, text[at:][:len(buf)], string(buf))
+		}
+	}
+	require.LessOrEqual(t, f.read, 2*int64(len(f.data)))
+}
