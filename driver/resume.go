@@ -120,7 +120,7 @@ func (s *sessions) adopt(dir string) {
 		}
 		m := s.standIn("unknown")
 		m.File = filepath.Join(dir, e.Name())
-		one := &session{file: m.File, resumed: true, adopted: true}
+		one := &session{container: m.name(), file: m.File, resumed: true, adopted: true}
 		if !s.reserve(e.Name(), one) {
 			continue
 		}

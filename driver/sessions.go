@@ -51,8 +51,9 @@ type session struct {
 	file      string
 	log       *spool.Log
 	capture   *capture.Capture
-	begun     bool // the FIFO is open, or retry will open it
-	resumed   bool // an earlier process captured the FIFO
+	opening   sync.Mutex // held while the FIFO is opened
+	begun     bool       // the FIFO is open, or retry will open it
+	resumed   bool       // an earlier process captured the FIFO
 	// adopted is set if the manifest is lost: a StartLogging for the FIFO replaces the stand-in.
 	adopted  bool
 	problems []telemetry.Problem
@@ -68,12 +69,11 @@ func newSessions(d *driver) *sessions {
 func (s *sessions) Start(file string, info plugin.Info) error {
 	name := filepath.Base(file)
 	s.disown(name)
-	one := &session{file: file}
+	m, found := s.manifestOf(file, info)
+	one := &session{file: file, container: m.name(), problems: found}
 	if !s.reserve(name, one) {
 		return nil // the engine repeats a request whose answer it did not receive
 	}
-	var m *containerManifest
-	m, one.problems = s.manifestOf(file, info)
 	if err := s.begin(name, one, m); err != nil {
 		s.unreserve(name, one)
 		return err
@@ -130,7 +130,9 @@ func (s *sessions) begin(name string, one *session, m *containerManifest) error 
 	if err != nil {
 		return err
 	}
-	one.container, one.log = m.name(), l
+	s.mu.Lock()
+	one.log = l
+	s.mu.Unlock()
 	if err := s.capture(name, one); err != nil {
 		l.Finish()
 		return err
@@ -164,7 +166,14 @@ func outOfDescriptors(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
+// open opens the FIFO of a session and begins to capture it, unless that was done before: a retry and the end of the container may
+// come at once, and two readers would tear the frames.
 func (s *sessions) open(name string, one *session) error {
+	one.opening.Lock()
+	defer one.opening.Unlock()
+	if s.captureOf(one) != nil {
+		return nil
+	}
 	c, err := capture.Start(one.file, one.log, capture.Options{
 		Interval: s.settings.CaptureInterval, Resumed: one.resumed, Log: s.log,
 		OrphanReason: "container ended while Remora was not running",
@@ -177,6 +186,13 @@ func (s *sessions) open(name string, one *session) error {
 	defer s.mu.Unlock()
 	one.capture = c
 	return nil
+}
+
+// captureOf returns the capture of a session, or nil if its FIFO is not open.
+func (s *sessions) captureOf(one *session) *capture.Capture {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return one.capture
 }
 
 // retry opens a FIFO for which no descriptor was left.
@@ -235,16 +251,14 @@ func (s *sessions) stopOne(one *session) {
 
 // stopWithin drains a FIFO to its end. The caller has removed the session from active.
 func (s *sessions) stopWithin(ctx context.Context, one *session) {
-	s.mu.Lock()
-	c := one.capture
-	s.mu.Unlock()
+	c := s.captureOf(one)
 	if c == nil { // no descriptor was left for it
 		if s.open("", one) != nil {
 			one.log.AddUnknownGap("no file descriptors left")
 			one.log.Finish()
 			return
 		}
-		c = one.capture
+		c = s.captureOf(one)
 	}
 	if err := c.Stop(ctx); err != nil {
 		notice.FIFONotDrained.Log(s.log, "fifo", one.file, "error", err)

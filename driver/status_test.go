@@ -3,10 +3,14 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/remora-logs/remora/driver/plugin"
@@ -48,4 +52,36 @@ func TestEveryDeclarationOfAContainerHasARow(t *testing.T) {
 	require.Equal(t, telemetry.StateEnded, all["access"].State)
 	require.EqualValues(t, 1, all["access"].Counts.SentRecords)
 	e.terminate()
+}
+
+// The status can be asked for while containers start. The race detector, if the test has it, watches the driver.
+func TestStatusWhileContainersStart(t *testing.T) {
+	e := newEngine(t)
+	at := telemetry.Address{Network: "unix", Address: filepath.Join(e.dir, "state", "status.sock")}
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for ctx.Err() == nil {
+				if s, err := telemetry.Ask(ctx, at); err == nil {
+					for _, p := range s.Problems {
+						assert.Equal(t, "web", p.Container)
+					}
+				}
+			}
+		})
+	}
+	var all []*container
+	for i := range 50 {
+		all = append(all, e.run(plugin.Info{
+			ContainerID: fmt.Sprintf("%064x", i), ContainerName: "/web", ContainerLabels: map[string]string{"aliyun.logs.bad": "stdout", "aliyun.logs.bad.format": "jsno"},
+		}))
+	}
+	for _, c := range all {
+		c.stop()
+	}
+	cancel()
+	asking.Wait()
+	e.terminate()
+	require.NotContains(t, e.stderr.String(), "DATA RACE")
 }
