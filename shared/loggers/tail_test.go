@@ -98,7 +98,7 @@ func TestTheLastLineOfAContainer(t *testing.T) {
 	require.NoError(t, err)
 	take()
 	require.NoError(t, log.Refresh())
-	chunk, err = view.Chunk(0)
+	chunk, err = view.Chunk(10)
 	require.NoError(t, err)
 	require.True(t, chunk.EndsLine)
 	require.EqualValues(t, 11, chunk.End)
